@@ -1,0 +1,1 @@
+"""What an EMR says, put in our words."""

@@ -1,0 +1,171 @@
+"""The contract of an adapter: read an EMR, say what it said in the words of ``store.preference``.
+
+An adapter that polls implements :class:`Adapter`; one that is called implements :class:`Listener`. Both hand over
+:data:`Item` values; neither knows the store. The one error is :class:`AdapterError`, with one bit: ``permanent`` means
+that a person must act (credentials, configuration, mapping: *stop*), otherwise the run may be tried again (*retry*).
+A payload that cannot be used is not an error but an :class:`Unmappable` item (*skip*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from store.preference import PatientMerge, PatientStatements
+
+
+class Unmappable(NamedTuple):
+    """A payload that cannot be used. ``detail`` says what to mend and never quotes the payload; ``payload`` is kept apart."""
+
+    reason: str
+    detail: str
+    locator: str
+    payload: bytes = b""
+    path: str = ""
+
+
+class Filtered(NamedTuple):
+    """A payload that is well and none of our concern (another event, another resource)."""
+
+    reason: str
+    locator: str
+
+
+Item = PatientStatements | PatientMerge | Filtered | Unmappable
+
+
+class Payload(NamedTuple):
+    """One message or resource as it came. ``locator`` finds it again and names no patient."""
+
+    body: bytes
+    locator: str
+    received: datetime
+
+
+class AdapterError(Exception):
+    """The EMR or the way to it failed. ``retry_after`` is in seconds, where the EMR named a time."""
+
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+        self.permanent, self.retry_after = permanent, retry_after
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What to read: everything after ``cursor`` (opaque, the adapter's own), or everything when it is ``None``.
+
+    ``since`` overrides the cursor's time; ``patient`` reads one patient by the source's own identifier value.
+    """
+
+    cursor: str | None = None
+    since: datetime | None = None
+    full: bool = False
+    patient: str | None = None
+
+
+class Batch(NamedTuple):
+    """Items that belong together. ``cursor`` is safe to keep once they are committed; ``None`` keeps the old one.
+
+    ``payloads`` are the raw bytes beside each item (same length), kept only for those that get rejected.
+    ``total`` is how many items the whole read will bring, where the EMR says so.
+    """
+
+    items: Sequence[Item]
+    cursor: str | None = None
+    payloads: Sequence[bytes] = ()
+    total: int | None = None
+
+
+class Finding(NamedTuple):
+    """One line of ``check SOURCE``: what was tried, whether it is well, and what follows for the sync."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class Mapper(Protocol):
+    """Pure: one payload in, what it says out. Never raises for bad input: that is an :class:`Unmappable`."""
+
+    def read(self, payload: Payload) -> list[Item]: ...
+
+    def explain(self, payload: Payload) -> Explanation: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one payload says, for the person who writes the mapping.
+
+    ``stated``: (attribute, value, path) rows; ``unused``: (path, shape) of everything present that nothing reads — the
+    engineer's own screen, so it may show values; ``unmapped``: (path, code) pairs that no ``values`` table knows.
+    """
+
+    items: Sequence[Item]
+    stated: Sequence[tuple[str, Any, str]] = ()
+    unused: Sequence[tuple[str, str]] = ()
+    unmapped: Sequence[tuple[str, str]] = ()
+
+
+class Adapter(Protocol):
+    """An EMR that is polled."""
+
+    mapper: Mapper
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]: ...
+
+    def check(self) -> Iterator[Finding]: ...
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        """The messages or resources in one file, streamed; every byte ends in some payload."""
+        ...
+
+
+class Answer(NamedTuple):
+    """What became of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why."""
+
+    outcome: str
+    reason: str = ""
+    detail: str = ""
+
+
+Ingest = Callable[[Sequence[Payload]], Sequence[Answer]]
+"""Maps, applies and **commits** a group of received payloads; the answers are in the order of the payloads."""
+
+
+class Listener(Protocol):
+    """An EMR that calls us. ``serve`` returns when ``stop`` was called; it answers a payload only after ``ingest`` returned."""
+
+    mapper: Mapper
+
+    def serve(self, ingest: Ingest) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def check(self) -> Iterator[Finding]: ...
+
+    def payloads(self, path: Path) -> Iterator[Payload]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """What an adapter is built from: one source's configuration, checked, with preset and site mapping already joined.
+
+    ``options`` holds the adapter's own settings (``base_url``, ``auth``, ``listen`` …) as plain data, secrets resolved.
+    ``mapping`` is attribute -> rule as in the configuration (``from``, ``values``, ``on_absent``, ``on_unknown``).
+    ``authorities`` maps every alias of an identifier's issuer to its canonical name.
+    """
+
+    name: str
+    adapter: str
+    authority: str = ""
+    identifier_type: str = ""
+    mapping: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    default_region: str | None = None
+    time_zone: str = "UTC"
+    keep_names: bool = True

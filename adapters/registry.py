@@ -1,0 +1,20 @@
+"""Adapter name -> where its class lives. A dict, so that a search for the name finds everything; imported on use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from adapters.base import Adapter, Listener, SourceSettings
+
+ADAPTERS = {
+    "fhir.rest": "adapters.fhir.rest:RestAdapter",
+    "hl7v2.files": "adapters.hl7v2.files:FilesAdapter",
+    "hl7v2.mllp": "adapters.hl7v2.mllp:MllpListener",
+}
+
+
+def build(settings: SourceSettings) -> Adapter | Listener:
+    """The adapter of a source, ready to use; opens nothing yet. ``KeyError`` for a name that is not registered."""
+    module, _, name = ADAPTERS[settings.adapter].partition(":")
+    adapter: Adapter | Listener = getattr(import_module(module), name)(settings)
+    return adapter

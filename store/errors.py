@@ -1,0 +1,81 @@
+"""The errors of the store, by what the caller must do.
+
+::
+
+    StoreError                  something about this request; nothing was changed
+    ├── PatientUnknown          no such patient in this enterprise
+    ├── IdentifierAmbiguous     several patients answer to it: name the authority
+    ├── IdentifierConflict      one payload's identifiers belong to different patients
+    ├── PreferenceLocked        an EMR masters the value: change it there
+    ├── ToggleOff               the enterprise does not use the toggle: switch the setting on first
+    ├── SettingRefused          the setting cannot be changed while something else holds
+    ├── RoleRefused             this role may not do that
+    ├── VersionConflict         somebody else changed it since: read it again
+    ├── MergeRefused            the merge would close a circle or join a patient with itself
+    ├── ValueRefused            the value is not one of those allowed
+    └── RunActive               the source has a run under way
+    SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
+
+Messages hold no identifier, name, phone or payload text: they name attributes, sources and opaque ids only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class StoreError(Exception):
+    """Something about this request; nothing was changed."""
+
+
+class PatientUnknown(StoreError):
+    """No such patient in this enterprise."""
+
+
+class IdentifierAmbiguous(StoreError):
+    """Several patients answer to this identifier; name the authority."""
+
+
+class IdentifierConflict(StoreError):
+    """The identifiers of one payload belong to different patients."""
+
+
+class PreferenceLocked(StoreError):
+    """An EMR masters the value. Says which, since when, and where to change it."""
+
+    def __init__(self, attribute: str, source: str, where: str, since: datetime | None = None) -> None:
+        self.attribute, self.source, self.where, self.since = attribute, source, where, since
+        when = f" since {since:%Y-%m-%d %H:%M} UTC" if since else ""
+        super().__init__(f"{attribute} is mastered by {where}{when}: update this patient in {where}")
+
+
+class ToggleOff(StoreError):
+    """The enterprise's Do Not Contact setting is off, so nobody sets it here."""
+
+
+class SettingRefused(StoreError):
+    """The setting cannot be changed while something else holds; the message says what."""
+
+
+class RoleRefused(StoreError):
+    """This role may not do that."""
+
+
+class VersionConflict(StoreError):
+    """The patient changed since it was read."""
+
+
+class MergeRefused(StoreError):
+    """A merge of a patient with itself, or one that would close a circle."""
+
+
+class ValueRefused(StoreError):
+    """The value is not one of those allowed for its attribute."""
+
+
+class RunActive(StoreError):
+    """The source has a run under way; one at a time."""
+
+
+class SchemaOutdated(Exception):
+    """The database's schema is not the one this program was written for."""

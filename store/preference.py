@@ -1,0 +1,251 @@
+"""The vocabulary: what payloads state, what authorities assert, what is in force.
+
+Values only, frozen, standard library only. This is the one module of ``store`` that adapters may import.
+
+An *attribute* is a plain string. ``ATTRIBUTES`` names the fixed ones and the type of their values; the open
+families are built by :func:`consent`, :func:`topic` and :func:`slot`:
+
+========================  =====================================================================
+attribute                 value
+========================  =====================================================================
+``do_not_contact``        ``"yes"`` or ``"no"``
+``preferred_method``      one of :class:`Method`
+``preferred_phone``       a number in E.164
+``phones[#slot]``         tuple of :class:`Phone`, the whole list as its source sent it
+``email[#slot]``          tuple of addresses, the whole list, most preferred first
+``language``              BCP-47 tag
+``consent.<channel>``     ``"granted"`` or ``"denied"``; with ``#<E.164>`` for one number
+``topic.<t>.<channel>``   ``"granted"`` or ``"denied"``
+``deceased``              bool
+``restricted``            bool (VIP or protected record)
+``active``                bool
+``display_name``          text
+========================  =====================================================================
+
+*Unknown* is never a member of these values: a statement whose value is ``None`` is a **clear** (the authority
+took its statement back), and an attribute that a payload does not mention is **no statement**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Channel(StrEnum):
+    """A way to send a message."""
+
+    SMS = "sms"
+    VOICE = "voice"
+    EMAIL = "email"
+
+
+class Method(StrEnum):
+    """How a patient prefers to be contacted. ``NONE`` is an explicit "in no way"."""
+
+    SMS = "sms"
+    VOICE = "voice"
+    EMAIL = "email"
+    MAIL = "mail"
+    PORTAL = "portal"
+    NONE = "none"
+
+
+class MessageType(StrEnum):
+    """Why a message is sent; decides which settings govern it (product rule 7)."""
+
+    AUTOMATION = "automation"
+    BROADCAST = "broadcast"
+    CAMPAIGN = "campaign"
+    MANUAL = "manual"
+
+
+class PhoneKind(StrEnum):
+    """What a number is for. ``OTHER`` when its source did not say."""
+
+    CELL = "cell"
+    HOME = "home"
+    WORK = "work"
+    OTHER = "other"
+
+
+YES = "yes"
+NO = "no"
+GRANTED = "granted"
+DENIED = "denied"
+UNKNOWN = "unknown"
+
+DO_NOT_CONTACT = "do_not_contact"
+PREFERRED_METHOD = "preferred_method"
+PREFERRED_PHONE = "preferred_phone"
+PHONES = "phones"
+EMAIL = "email"
+LANGUAGE = "language"
+DECEASED = "deceased"
+RESTRICTED = "restricted"
+ACTIVE = "active"
+DISPLAY_NAME = "display_name"
+CONSENT = "consent."
+TOPIC = "topic."
+
+ATTRIBUTES = (
+    DO_NOT_CONTACT,
+    PREFERRED_METHOD,
+    PREFERRED_PHONE,
+    PHONES,
+    EMAIL,
+    LANGUAGE,
+    DECEASED,
+    RESTRICTED,
+    ACTIVE,
+    DISPLAY_NAME,
+    "consent.sms",
+    "consent.voice",
+    "consent.email",
+)
+
+STAFF = "staff"
+PATIENT = "patient"
+EMR = "emr:"
+
+
+def consent(channel: str, number: str | None = None) -> str:
+    """The attribute that holds consent for a channel, or for one phone number (E.164) on that channel."""
+    return f"{CONSENT}{channel}#{number}" if number else f"{CONSENT}{channel}"
+
+
+def topic(name: str, channel: str) -> str:
+    """The attribute that holds permission for one topic on one channel."""
+    return f"{TOPIC}{name}.{channel}"
+
+
+def slot(attribute: str, name: str) -> str:
+    """A part of a list that its source states separately.
+
+    HL7 v2 states phones field by field: an unvalued PID-13 beside a valued PID-14 keeps the old PID-13. So each
+    field fills a slot of its own (``phones#PID-13``), and the list in force joins the slots.
+    """
+    return f"{attribute}#{name}"
+
+
+def base(attribute: str) -> str:
+    """The attribute without its slot or number: ``phones#PID-13`` -> ``phones``."""
+    return attribute.partition("#")[0]
+
+
+def emr(source: str) -> str:
+    """The asserting authority of a source."""
+    return EMR + source
+
+
+class Identifier(NamedTuple):
+    """Who a patient is to one issuer. ``type`` may be empty when its source did not say."""
+
+    authority: str
+    type: str
+    value: str
+
+
+class Phone(NamedTuple):
+    """A number as its source gave it.
+
+    ``number`` is E.164; ``rank`` 1 is the most preferred, ``None`` is no preference stated; ``textable`` is true only
+    when the number is known to be mobile; ``start`` and ``end`` are ISO dates (inclusive) or ``None``.
+    """
+
+    number: str
+    kind: str = PhoneKind.OTHER
+    raw: str = ""
+    rank: int | None = None
+    textable: bool = False
+    start: str | None = None
+    end: str | None = None
+
+
+class Statement(NamedTuple):
+    """What one payload says about one attribute: a value, or ``None`` for *clear*. ``path`` is where it was read."""
+
+    value: Any
+    path: str
+
+
+class Problem(NamedTuple):
+    """A part of a payload that could not be used, while the rest could. ``detail`` never holds the value itself."""
+
+    reason: str
+    path: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientStatements:
+    """What one payload says about one patient.
+
+    ``identifiers[0]`` is the one the source is configured to know the patient by. ``effective`` is aware UTC: when the
+    EMR says this became true. ``version`` breaks ties of ``effective`` (higher wins). ``evidence_id`` is the message
+    control id, or the resource id and version. ``locator`` finds the payload again (file and number, connection and
+    control id) and holds nothing about the patient.
+    """
+
+    identifiers: tuple[Identifier, ...]
+    statements: Mapping[str, Statement]
+    effective: datetime
+    evidence_id: str
+    version: int = 0
+    restricted: bool = False
+    problems: tuple[Problem, ...] = ()
+    locator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientMerge:
+    """Two records of one person: everything known under ``merged`` now belongs to ``survivor``."""
+
+    survivor: tuple[Identifier, ...]
+    merged: tuple[Identifier, ...]
+    effective: datetime
+    evidence_id: str
+    locator: str = ""
+
+
+class Assertion(NamedTuple):
+    """The current statement of one authority about one attribute of one patient."""
+
+    value: Any
+    effective: datetime
+    recorded: datetime
+    evidence_id: str
+    path: str
+    version: int = 0
+
+
+class Preference(NamedTuple):
+    """The value in force for one attribute, and where it comes from."""
+
+    value: Any
+    authority: str
+    assertion: Assertion
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPreferences:
+    """What is in force for one patient: all that a decision looks at.
+
+    ``consents`` and ``topics`` map the attribute's tail (``sms``, ``sms#+12175550100``; ``billing.sms``) to ``granted``
+    or ``denied``; what is missing is unknown.
+    """
+
+    do_not_contact: str = UNKNOWN
+    preferred_method: str | None = None
+    preferred_phone: str | None = None
+    phones: tuple[Phone, ...] = ()
+    emails: tuple[str, ...] = ()
+    language: str | None = None
+    consents: dict[str, str] = field(default_factory=dict)
+    topics: dict[str, str] = field(default_factory=dict)
+    deceased: bool = False
+    restricted: bool = False
+    active: bool = True

@@ -1,0 +1,1 @@
+"""When to read an EMR, how often, and what to do when it fails."""
