@@ -1,0 +1,105 @@
+"""Phone numbers and e-mail addresses as EMRs write them, in one shape. Pure.
+
+Numbers become E.164. A number counts when it is *possible* in its numbering plan: area codes are opened faster than
+metadata is released, and test exchanges must work. What is not usable is ``None``, never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType, ValidationResult
+
+from store.preference import Phone, PhoneKind
+
+KINDS = {kind.value: kind for kind in PhoneKind} | {"mobile": PhoneKind.CELL, "business": PhoneKind.WORK}
+NANP_CODE = 1
+NANP_REGIONS = frozenset(phonenumbers.region_codes_for_country_code(NANP_CODE))
+
+# What people put between digits. Deleting it is the whole of the fast path.
+_SEPARATORS = str.maketrans("", "", " ()-.")
+_NANP = re.compile(r"[2-9]\d\d[2-9]\d{6}", re.ASCII)
+# Letters, '#', ',' and ';' begin an extension, a dialling pause or a remark; the number must be complete before them.
+_REMARK = re.compile(r"[^\W\d_]+\.?|[#;,]+")
+_DIGIT = re.compile(r"\d")
+_NOT_DIGITS = re.compile(r"\D+")
+_EMAIL = re.compile(r"[^\s@,;<>\"()\[\]\\:]+@(?:[^\s@.,;<>\"()\[\]\\:]+\.)+[^\s@.,;<>\"()\[\]\\:]{2,}")
+_EMAIL_LIMIT = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
+
+
+@lru_cache(maxsize=65536)
+def e164(raw: str, region: str | None) -> str | None:
+    """The number in E.164, or ``None`` when it is not usable.
+
+    ``region`` (ISO 3166-1 alpha-2) is where numbers without a country code are dialled from. An extension or a remark
+    behind the number is dropped; letters that stand for digits make the number unusable.
+    """
+    digits = raw.translate(_SEPARATORS)
+    if digits.startswith("+1"):
+        national = digits[2:]
+    elif region in NANP_REGIONS:
+        national = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
+    else:
+        return by_library(raw, region)
+    return f"+1{national}" if _NANP.fullmatch(national) else by_library(raw, region)
+
+
+def by_library(raw: str, region: str | None) -> str | None:
+    """:func:`e164` without its fast path for the North American Numbering Plan."""
+    text = raw.strip()
+    text = text[4:] if text[:4].lower() == "tel:" else text
+    text = next((part for part in _REMARK.split(text) if _DIGIT.search(part)), "")
+    number = _possible(text, region)
+    if number is None and text.strip().startswith("00"):
+        # Many EMRs keep '00' for '+', also where it is not what one dials (North America, Australia).
+        number = _possible("+" + text.strip()[2:], None)
+    return number
+
+
+def _possible(text: str, region: str | None) -> str | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
+        return None  # also numbers that work only inside one town
+    if number.country_code == NANP_CODE and not _NANP.fullmatch(str(number.national_number)):
+        return None
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+@lru_cache(maxsize=65536)
+def is_mobile(number: str) -> bool:
+    """Whether the numbering plan says that this E.164 number is a mobile. North America's plan never says so."""
+    if number.startswith("+1"):
+        return False
+    try:
+        return bool(phonenumbers.number_type(phonenumbers.parse(number, None)) == PhoneNumberType.MOBILE)
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def email(raw: str) -> str | None:
+    """The address, or ``None`` when it cannot be one: exactly one ``@``, a domain with a dot, no blanks."""
+    text = raw.strip()
+    if text[:7].lower() == "mailto:":
+        text = text[7:].partition("?")[0].strip()
+    return text if len(text) <= _EMAIL_LIMIT and _EMAIL.fullmatch(text) else None
+
+
+def resolve_preferred(value: str, phones: Iterable[Phone], region: str | None = None) -> str | None:
+    """The number that an EMR's "preferred phone" means: a kind (cell, home, work) or a number, else ``None``.
+
+    A number is looked for among ``phones`` first, as E.164 or as it was written; a number in full that is not
+    among them is taken as it is.
+    """
+    kind = KINDS.get(value.strip().casefold())
+    if kind is not None:
+        return next((phone.number for phone in phones if phone.kind == kind), None)
+    number = e164(value, region)
+    digits = _NOT_DIGITS.sub("", value)
+    same = (phone.number for phone in phones if phone.number == number or (digits and digits == _NOT_DIGITS.sub("", phone.raw)))
+    return next(same, number)
