@@ -1,0 +1,46 @@
+# On a fresh machine: Python 3.11 or newer and make. Everything else lands in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := test
+.PHONY: install demo test check bench serve pins clean
+
+install: $(STAMP)
+
+# The stamp makes a second run quick; a changed pin or dependency installs again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "emr-sync needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/emr-sync demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@if [ -f tests/spec/render.py ]; then $(BIN)/python -m tests.spec.render --check; fi
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
+
+serve: $(STAMP)
+	$(BIN)/emr-sync serve $(ARGS)
+
+# Upgrades within the ranges of pyproject.toml and writes down what was installed.
+pins: $(STAMP)
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --no-build-isolation -e '.[test]'
+	@echo "# Exact versions for every install of this project; refresh with 'make pins'." > constraints.txt
+	@$(BIN)/python -m pip freeze --all | grep -E '^[A-Za-z0-9_.-]+==' | grep -v -E '^(pip|emr-sync)==' >> constraints.txt
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

