@@ -1,0 +1,66 @@
+"""What has changed in the rehearsal EMR, and when. Memory does not grow with the population.
+
+Patients fall into ``GROUPS`` groups by index. One tick changes one group, so the state of everybody is one revision and one
+time per group, and "who changed since" is arithmetic instead of a scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import NamedTuple
+
+from adapters.rehearsal.population import Person, Population
+
+GROUPS = 25
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Entry(NamedTuple):
+    """A patient as the EMR holds it now."""
+
+    person: Person
+    updated: datetime
+
+    @property
+    def version(self) -> int:
+        return self.person.revision + 1
+
+
+class Chart:
+    """The population over time. Safe to read while another thread ticks."""
+
+    def __init__(self, population: Population, clock: Clock = utc_now) -> None:
+        self.population, self.clock = population, clock
+        self._lock = Lock()
+        self._ticks = 0
+        opened = clock()
+        self._groups = [(0, opened - timedelta(hours=group + 1)) for group in range(GROUPS)]
+
+    def tick(self) -> range:
+        """Changes one preference of every patient of the next group; returns their indexes."""
+        with self._lock:
+            group = self._ticks % min(GROUPS, max(self.population.size, 1))
+            self._ticks += 1
+            revision, _ = self._groups[group]
+            self._groups[group] = (revision + 1, self.clock())
+        return range(group, self.population.size, GROUPS)
+
+    def entry(self, index: int) -> Entry:
+        """``IndexError`` when there is no such patient."""
+        revision, updated = self._groups[index % GROUPS]
+        return Entry(self.population.person(index, revision), updated)
+
+    def indexes(self, matches: Callable[[datetime], bool], start: int = 0) -> Iterator[int]:
+        """Patients whose last change passes, in order, from ``start`` on."""
+        groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
+        return (index for index in range(start, self.population.size) if index % GROUPS in groups)
+
+    def count(self, matches: Callable[[datetime], bool]) -> int:
+        """How many patients pass."""
+        return sum(len(range(group, self.population.size, GROUPS)) for group, (_, updated) in enumerate(self._groups) if matches(updated))

@@ -1,0 +1,153 @@
+"""The rehearsal EMR: an EMR to practise against, whole and on loopback only.
+
+::
+
+    with RehearsalEmr(patients=200, seed=7) as emr:
+        emr.fhir_source(enterprise="…")  # a source for the configuration of emr-sync, ready to use
+        emr.hl7_source(enterprise="…", listen="127.0.0.1:2575")
+        emr.tick()                  # some patients change their minds
+        emr.send("127.0.0.1", 2575) # the EMR's ADT feed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.rehearsal import hl7, ndjson
+from adapters.rehearsal.chart import Chart, Clock, Entry, utc_now
+from adapters.rehearsal.dialect import AUTHORITY, MRN_SYSTEM, Mapping, fhir_mapping, hl7_mapping
+from adapters.rehearsal.faults import Faults
+from adapters.rehearsal.fhir_server import Clinic, FhirServer
+from adapters.rehearsal.mllp_sender import MllpSender, OnAck, Report
+from adapters.rehearsal.population import Population
+from adapters.rehearsal.token import ClientKey, TokenDesk
+
+CLIENT_ID = "emr-sync-rehearsal"
+
+
+class RehearsalEmr:
+    """A FHIR endpoint, an ADT feed and a population. ``clock`` is the EMR's own time: what ``Date`` and ``lastUpdated`` say."""
+
+    client_id = CLIENT_ID
+
+    def __init__(
+        self,
+        *,
+        patients: int = 200,
+        seed: int = 1,
+        clock: Clock = utc_now,
+        faults: Faults | None = None,
+        algorithm: str = "ES384",
+        search_by_last_updated: bool = True,
+        port: int = 0,
+    ) -> None:
+        self.chart = Chart(Population(seed, patients), clock)
+        self.faults = faults or Faults()
+        self.key = ClientKey(algorithm)
+        self.desk = TokenDesk(CLIENT_ID, self.key, clock)
+        self._server = FhirServer(Clinic(self.chart, self.desk, self.faults, search_by_last_updated), port)
+
+    @property
+    def base_url(self) -> str:
+        """The FHIR endpoint. It answers between ``start`` and ``stop``."""
+        return self._server.base_url
+
+    @property
+    def token_url(self) -> str:
+        return self._server.token_url
+
+    @property
+    def private_key(self) -> str:
+        """The client's private key, PEM. Made at start, good for this EMR only."""
+        return self.key.private_pem
+
+    @property
+    def authorities(self) -> dict[str, list[str]]:
+        """An enterprise's ``authorities`` under which the patients of both dialects meet."""
+        return {AUTHORITY: [MRN_SYSTEM]}
+
+    @property
+    def mapping(self) -> dict[str, Mapping]:
+        """The site mapping of each dialect this EMR speaks: ``fhir`` and ``hl7v2``."""
+        return {"fhir": fhir_mapping(), "hl7v2": hl7_mapping()}
+
+    def start(self) -> RehearsalEmr:
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def __enter__(self) -> RehearsalEmr:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def tick(self) -> range:
+        """Time passes: some patients (one in 25) change a preference. Returns their indexes."""
+        return self.chart.tick()
+
+    def entry(self, index: int) -> Entry:
+        """A patient as the EMR holds it now."""
+        return self.chart.entry(index)
+
+    def messages(self, event: str = "A08", *, since: datetime | None = None, indexes: Iterable[int] | None = None) -> Iterator[bytes]:
+        """ADT messages of everybody, of those changed at or after ``since``, or of ``indexes``."""
+        if indexes is None:
+            indexes = self.chart.indexes(lambda updated: since is None or updated >= since)
+        return (hl7.message(self.chart.entry(index), event) for index in indexes)
+
+    def merge_message(self, survivor: int, merged: int) -> bytes:
+        """An ADT^A40 for two patients, as of now."""
+        return hl7.merge(self.entry(survivor), self.entry(merged), self.chart.clock())
+
+    def send(
+        self,
+        host: str,
+        port: int,
+        messages: Iterable[bytes] | None = None,
+        *,
+        connections: int = 4,
+        on_ack: OnAck | None = None,
+    ) -> Report:
+        """Sends messages (everybody's A08 unless given) over MLLP and waits for every acknowledgement."""
+        sender = MllpSender(host, port, connections=connections, on_ack=on_ack)
+        return sender.send(self.messages() if messages is None else messages)
+
+    def export(self, path: Path) -> int:
+        """Writes everybody as NDJSON; returns how many."""
+        return ndjson.write(self.chart, path)
+
+    def fhir_source(self, *, enterprise: str, private_key: str | None = None) -> dict[str, Any]:
+        """A ``sources`` entry for the FHIR endpoint. ``private_key`` is how the configuration names the secret (``file:…``)."""
+        return {
+            "enterprise": enterprise,
+            "display_name": "Rehearsal EMR (FHIR)",
+            "adapter": "fhir.rest",
+            "preset": "fhir-standard",
+            "base_url": self.base_url,
+            "auth": {
+                "kind": "smart_backend",
+                "client_id": CLIENT_ID,
+                "private_key": private_key or self.private_key,
+                "alg": self.key.algorithm,
+            },
+            "patient_id": {"authority": AUTHORITY, "type": "MR"},
+            "mapping": fhir_mapping(),
+        }
+
+    def hl7_source(self, *, enterprise: str, listen: str) -> dict[str, Any]:
+        """A ``sources`` entry for a listener that this EMR's ADT feed can be sent to."""
+        return {
+            "enterprise": enterprise,
+            "display_name": "Rehearsal EMR (ADT feed)",
+            "adapter": "hl7v2.mllp",
+            "preset": "hl7v2-standard",
+            "listen": listen,
+            "patient_id": {"authority": AUTHORITY, "type": "MR"},
+            "mapping": hl7_mapping(),
+        }

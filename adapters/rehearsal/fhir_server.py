@@ -1,0 +1,214 @@
+"""The rehearsal EMR's FHIR endpoint, on loopback only: R4 read and search of Patient behind SMART Backend Services.
+
+The standard library's server with HTTP/1.1 keep-alive, one thread per connection. Built by :class:`adapters.rehearsal.emr.RehearsalEmr`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from adapters.rehearsal import resource
+from adapters.rehearsal.chart import Chart
+from adapters.rehearsal.faults import Fault, Faults
+from adapters.rehearsal.search import BadSearch, Search, parse, resume
+from adapters.rehearsal.token import ALGORITHMS, TokenDesk, TokenRefused
+
+LOOPBACK = "127.0.0.1"
+FHIR_JSON, JSON = "application/fhir+json", "application/json"
+LARGEST_FORM = 64 * 1024
+PAGE = "_page"
+SEARCHES = (("_id", "token"), ("identifier", "token"))
+LAST_UPDATED = ("_lastUpdated", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class Clinic:
+    """What the endpoint serves and how it behaves."""
+
+    chart: Chart
+    desk: TokenDesk
+    faults: Faults
+    by_last_updated: bool = True
+
+
+class FhirServer:
+    """``start`` binds (port 0: any free one) and returns at once; ``stop`` closes and waits."""
+
+    def __init__(self, clinic: Clinic, port: int = 0) -> None:
+        self.stopping = Event()
+        handler = type("Handler", (_Handler,), {"clinic": clinic, "stopping": self.stopping})
+        self._server = _Server((LOOPBACK, port), handler)
+        self.root = f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        self.base_url, self.token_url = f"{self.root}/fhir/r4", f"{self.root}/token"
+        handler.base_url, handler.token_url = self.base_url, self.token_url  # type: ignore[attr-defined]
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="rehearsal-fhir", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows its open connections, so that ``stop`` also ends those that a client keeps alive."""
+
+    daemon_threads = True
+    block_on_close = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: set[socket] = set()
+        super().__init__(address, handler)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._open.discard(request)
+
+    def hang_up(self) -> None:
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is its own business."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "RehearsalEmr", ""
+    disable_nagle_algorithm = True
+    timeout = 60
+    clinic: Clinic
+    stopping: Event
+    base_url: str
+    token_url: str
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if url.path == "/fhir/r4/metadata":
+            return self._send(200, resource.capability(token_url=self.token_url, search=self._searches()))
+        if url.path == "/fhir/r4/.well-known/smart-configuration":
+            return self._send(200, self._smart_configuration(), JSON)
+        if url.path == "/fhir/r4/Patient" or url.path.startswith("/fhir/r4/Patient/"):
+            return self._guarded(url.path.removeprefix("/fhir/r4/Patient").removeprefix("/"), url.query)
+        self._refuse(404, "not-supported", "this server knows only Patient")
+
+    def do_POST(self) -> None:
+        form = self._form()
+        if form is None:
+            return self._refuse(413, "too-long", "the form is too long or has no length")
+        if urlsplit(self.path).path != "/token":
+            return self._refuse(404, "not-supported", "this server has no such operation")
+        try:
+            self._send(200, self.clinic.desk.issue(form, self.token_url), JSON, (("Cache-Control", "no-store"),))
+        except TokenRefused as refused:
+            self._send(400, {"error": refused.code, "error_description": str(refused)}, JSON)
+
+    def _guarded(self, identifier: str, query: str) -> None:
+        fault = self.clinic.faults.next()
+        if fault is not None and self._suffered(fault):
+            return
+        if not self.clinic.desk.good(self.headers.get("Authorization")):
+            return self._refuse(401, "login", "a valid access token is needed", (("WWW-Authenticate", "Bearer"),))
+        if identifier:
+            return self._read(identifier)
+        try:
+            self._search(parse_qsl(query, keep_blank_values=True))
+        except BadSearch as error:
+            self._refuse(400, "invalid", str(error))
+
+    def _read(self, identifier: str) -> None:
+        index = resource.index_of(identifier)
+        if index is None or index >= self.clinic.chart.population.size:
+            return self._refuse(404, "not-found", "no such patient")
+        entry = self.clinic.chart.entry(index)
+        self._send(200, resource.patient(entry), headers=(("ETag", f'W/"{entry.version}"'),))
+
+    def _search(self, parameters: list[tuple[str, str]]) -> None:
+        chart = self.clinic.chart
+        page = next((value for name, value in parameters if name == PAGE), None)
+        search = resume(page) if page is not None else parse(parameters, by_last_updated=self.clinic.by_last_updated)
+        indexes, following = search.page(chart)
+        links = {"self": self._link(search)}
+        if following is not None:
+            links["next"] = self._link(replace(search, start=following))
+        if following is not None and self.clinic.faults.break_next_links:
+            links["next"] = f"{self.base_url}/Patient?{PAGE}=broken"
+        entries = (resource.patient(chart.entry(index)) for index in indexes)
+        self._send(200, resource.searchset(entries, base_url=self.base_url, total=search.total(chart), links=links))
+
+    def _link(self, search: Search) -> str:
+        return f"{self.base_url}/Patient?{PAGE}={search.token()}"
+
+    def _suffered(self, fault: Fault) -> bool:
+        """Whether the fault was the answer."""
+        if fault.delay:
+            self.stopping.wait(fault.delay)
+        if fault.status == 200:
+            return False
+        if fault.status:
+            self._refuse(fault.status, "transient", "a fault was asked for", fault.headers)
+            return True
+        self.send_response(200)
+        self.send_header("Content-Type", FHIR_JSON)
+        self.send_header("Content-Length", "4096")
+        self.end_headers()
+        self.wfile.write(b'{"resourceType": "Bundle", "entry": [{')
+        self.close_connection = True
+        return True
+
+    def _form(self) -> dict[str, str] | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > LARGEST_FORM:
+            self.close_connection = True
+            return None
+        return dict(parse_qsl(self.rfile.read(int(length)).decode("utf-8", "replace")))
+
+    def _searches(self) -> tuple[tuple[str, str], ...]:
+        return (*SEARCHES, LAST_UPDATED) if self.clinic.by_last_updated else SEARCHES
+
+    def _smart_configuration(self) -> dict[str, Any]:
+        return {
+            "token_endpoint": self.token_url,
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            "grant_types_supported": ["client_credentials"],
+            "scopes_supported": ["system/Patient.rs", "system/Patient.read"],
+            "capabilities": ["client-confidential-asymmetric", "permission-v2"],
+        }
+
+    def _refuse(self, status: int, code: str, diagnostics: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self._send(status, resource.outcome(code, diagnostics), headers=headers)
+
+    def _send(self, status: int, body: Any, kind: str = FHIR_JSON, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        data = json.dumps(body, separators=(",", ":")).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", kind), ("Content-Length", str(len(data))), *headers):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header follows the EMR's clock, so that a client's cursor and ``meta.lastUpdated`` agree."""
+        return format_datetime(self.clinic.chart.clock().astimezone(UTC), usegmt=True)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: request lines hold identifiers."""
