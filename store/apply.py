@@ -1,0 +1,302 @@
+"""Writes what sources state, a batch at a time: read what stands, merge in memory, write rows in a handful of statements.
+
+A payload whose content already stands costs one row of an update (when it was heard, for which time); only patients with
+something new are loaded, merged and written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from store import documents, merge
+from store.database import Database
+from store.enterprise import Enterprise
+from store.errors import IdentifierConflict
+from store.identity import Directory
+from store.ids import PatientIds
+from store.preference import EMR, Assertion, Identifier, PatientStatements
+from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
+
+FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content, a.effective, a.confirmed, a.seen
+ FROM identifiers i JOIN patients p ON p.id = i.patient_id
+ LEFT JOIN assertions a ON a.patient_id = i.patient_id AND a.authority = ?
+ WHERE i.enterprise = ? AND i.value IN ??"""
+PATIENTS = "SELECT id, version, basis, contact, created FROM patients WHERE id IN ??"
+ASSERTIONS = """SELECT patient_id, authority, assertions, effective, confirmed, content, seen, since, last_heard
+ FROM assertions WHERE patient_id IN ??"""
+
+PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
+IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin")
+ASSERTION_COLUMNS = ("patient_id", "authority", "assertions", "effective", "confirmed", "content", "seen", "since", "last_heard")
+CHANGE_COLUMNS = (
+    "enterprise",
+    "patient_id",
+    "version",
+    "at",
+    "authority",
+    "actor",
+    "reason",
+    "evidence_id",
+    "effective",
+    "run_id",
+    "changes",
+)
+PHONE_COLUMNS = ("enterprise", "number", "patient_id")
+
+
+class Outcome(NamedTuple):
+    """What became of one item: ``applied | unchanged | stale | merged | rejected``, with a reason code when rejected."""
+
+    outcome: str
+    reason: str = ""
+    detail: str = ""
+    patient_id: int | None = None
+
+
+class Standing(NamedTuple):
+    """What the fast path knows of a patient and one authority."""
+
+    basis: str
+    content: str | None
+    confirmed: datetime | None
+    seen: str | None
+
+
+class Author(NamedTuple):
+    """Who writes, when, and for which reason: the authority's own words, or a person's."""
+
+    authority: str
+    now: datetime
+    run_id: str | None = None
+    actor: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Open:
+    """A patient while a batch works on it."""
+
+    id: int
+    created: datetime
+    version: int = 0
+    numbers: frozenset[str] = frozenset()
+    held: dict[str, merge.Held] = field(default_factory=dict)
+    content: dict[str, str | None] = field(default_factory=dict)
+    heard: dict[str, datetime] = field(default_factory=dict)
+    is_new: bool = False
+    touched: set[str] = field(default_factory=set)
+    visible: bool = False
+
+
+class Application:
+    """One batch of one author in one enterprise, inside one transaction. Use once: :meth:`run`."""
+
+    def __init__(self, database: Database, transaction: Connection, enterprise: Enterprise, author: Author, ids: PatientIds) -> None:
+        self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
+        self.open: dict[int, Open] = {}
+        self.new_identifiers: list[tuple[str, str, str, str, int, int]] = []
+        self.changes: list[tuple[object, ...]] = []
+
+    def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
+        """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
+        directory, standing = self._find(items)
+        digests = [documents.digest(item.identifiers, merge.stated(item)) for item in items]
+        patients = [self._resolve(directory, item) for item in items]
+        news = {
+            patient
+            for patient, item, digest in zip(patients, items, digests, strict=True)
+            if isinstance(patient, int) and not _stands(standing[patient], digest, self.enterprise.basis)
+        }
+        self._load(news)
+        repeats: dict[int, Standing] = {}
+        outcomes = []
+        for patient, item, digest in zip(patients, items, digests, strict=True):
+            if isinstance(patient, int) and patient not in news:
+                repeats[patient] = _heard_again(repeats.get(patient, standing[patient]), item)
+                outcomes.append(Outcome("unchanged", patient_id=patient))
+            else:
+                outcomes.append(self._apply(directory, item, digest))
+        self._write_repeats(repeats)
+        self._write()
+        return outcomes
+
+    def _find(self, items: Sequence[PatientStatements]) -> tuple[Directory, dict[int, Standing]]:
+        values = list({identifier.value for item in items for identifier in item.identifiers})
+        rows = self.database.select(self.transaction, FIND, [self.author.authority, self.enterprise.name, values])
+        standing = {row[3]: Standing(row[4], row[5], _time(row[7]), row[8]) for row in rows}
+        return Directory(tuple(row[:4]) for row in rows), standing
+
+    def _resolve(self, directory: Directory, item: PatientStatements) -> int | None | IdentifierConflict:
+        try:
+            return directory.resolve(item.identifiers)
+        except IdentifierConflict as conflict:
+            return conflict
+
+    def _load(self, patients: Iterable[int]) -> None:
+        wanted = [patient for patient in patients if patient not in self.open]
+        if not wanted:
+            return
+        for row in self.database.select(self.transaction, PATIENTS, [wanted]):
+            numbers = frozenset(phone.number for phone in documents.read_contact(row[3]).phones)
+            self.open[row[0]] = Open(row[0], instant(row[4]), row[1], numbers, visible=row[2] != self.enterprise.basis)
+        for row in self.database.select(self.transaction, ASSERTIONS, [wanted]):
+            self._hold(self.open[row[0]], row)
+
+    def _hold(self, patient: Open, row: tuple[object, ...]) -> None:
+        _, authority, text, effective, confirmed, content, seen, since, heard = row
+        patient.held[str(authority)] = merge.Held(
+            documents.read_assertions(str(text)), instant(effective), instant(confirmed), tuple(documents.read(str(seen))), instant(since)
+        )
+        patient.content[str(authority)] = content if content is None else str(content)
+        patient.heard[str(authority)] = instant(heard)
+
+    def _apply(self, directory: Directory, item: PatientStatements, digest: str) -> Outcome:
+        found = self._resolve(directory, item)
+        if isinstance(found, IdentifierConflict):
+            return Outcome("rejected", "identifier_conflict", str(found))
+        patient = self._patient(found)
+        for identifier in directory.missing(item.identifiers):
+            directory.add(identifier, patient.id)
+            row = (self.enterprise.name, identifier.value, identifier.authority, identifier.type, patient.id, patient.id)
+            self.new_identifiers.append(row)
+        outcome = self.state(patient, item, digest)
+        return Outcome(outcome, patient_id=patient.id)
+
+    def _patient(self, number: int | None) -> Open:
+        if number is None:
+            number = self.ids.next()
+            self.open[number] = Open(number, self.author.now, is_new=True, visible=True)
+        return self.open[number]
+
+    def state(self, patient: Open, item: PatientStatements, digest: str | None) -> str:
+        """Merges one payload into an open patient; says what became of it."""
+        authority, now = self.author.authority, self.author.now
+        held = patient.held.get(authority)
+        merged = merge.merge(held, item, now)
+        effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
+        patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, merged.seen, held.since if held else now)
+        patient.content[authority] = digest if merged.settled else None
+        patient.heard[authority] = now
+        patient.touched.add(authority)
+        patient.visible = patient.visible or held is None or bool(merged.changed)
+        if merged.changed:
+            self._record(patient, item, merged)
+        return merged.outcome
+
+    def _record(self, patient: Open, item: PatientStatements, merged: merge.Merged) -> None:
+        author = self.author
+        changes = {name: (before, after, item.statements[name].path) for name, (before, after) in merged.changed.items()}
+        self.changes.append(
+            (
+                self.enterprise.name,
+                patient.id,
+                patient.version + 1,
+                author.now,
+                author.authority,
+                author.actor,
+                author.reason,
+                item.evidence_id,
+                item.effective,
+                author.run_id,
+                documents.write(changes),
+            )
+        )
+
+    def _write_repeats(self, repeats: dict[int, Standing]) -> None:
+        rows = [(one.confirmed, one.seen, self.author.now, patient, self.author.authority) for patient, one in repeats.items()]
+        self.database.update(
+            self.transaction, AssertionRow, ("patient_id", "authority"), ("confirmed", "seen", "last_heard"), rows
+        )
+
+    def _write(self) -> None:
+        """Writes every open patient that something was said about."""
+        new, old, assertions, phones, gone = [], [], [], [], []
+        for patient in self.open.values():
+            if not patient.touched:
+                continue
+            assertions.extend(self._assertion_rows(patient))
+            if not patient.visible:
+                continue
+            row, numbers = self._patient_row(patient)
+            (new if patient.is_new else old).append(row)
+            phones.extend((self.enterprise.name, number, patient.id) for number in numbers - patient.numbers)
+            gone.extend((self.enterprise.name, number, patient.id) for number in patient.numbers - numbers)
+        write, transaction = self.database, self.transaction
+        write.insert(transaction, PatientRow, PATIENT_COLUMNS, new)
+        write.update(transaction, PatientRow, ("id",), PATIENT_COLUMNS[2:7] + ("updated",), [(*row[2:7], row[8], row[0]) for row in old])
+        write.insert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, self.new_identifiers)
+        fresh = {row[0] for row in new}
+        write.insert(transaction, AssertionRow, ASSERTION_COLUMNS, [row for row in assertions if row[0] in fresh])
+        write.upsert(transaction, AssertionRow, ASSERTION_COLUMNS, [row for row in assertions if row[0] not in fresh])
+        write.delete(transaction, PhoneRow, PHONE_COLUMNS, gone)
+        write.insert(transaction, PhoneRow, PHONE_COLUMNS, phones)
+        write.insert(transaction, ChangeRow, CHANGE_COLUMNS, self.changes)
+
+    def _assertion_rows(self, patient: Open) -> Iterable[tuple[object, ...]]:
+        for authority in patient.touched:
+            held = patient.held[authority]
+            yield (
+                patient.id,
+                authority,
+                documents.write(held.assertions),
+                held.effective,
+                held.confirmed,
+                patient.content.get(authority),
+                documents.write(held.seen),
+                held.since,
+                patient.heard[authority],
+            )
+
+    def _patient_row(self, patient: Open) -> tuple[tuple[object, ...], frozenset[str]]:
+        in_force = merge.in_force({name: held.assertions for name, held in patient.held.items()}, self.enterprise)
+        contact = merge.contact(in_force)
+        numbers = frozenset(phone.number for phone in contact.phones)
+        row = (
+            patient.id,
+            self.enterprise.name,
+            patient.version + 1,
+            self.enterprise.basis,
+            sources(patient.held),
+            documents.write(contact),
+            documents.write_provenance(in_force),
+            patient.created,
+            self.author.now,
+        )
+        return row, numbers
+
+
+def sources(authorities: Iterable[str]) -> str:
+    """The sources that have stated anything about a patient, as the row keeps them."""
+    return ",".join(sorted(name[len(EMR) :] for name in authorities if name.startswith(EMR)))
+
+
+def _stands(standing: Standing, digest: str, basis: str) -> bool:
+    return standing.content == digest and standing.basis == basis
+
+
+def _heard_again(standing: Standing, item: PatientStatements) -> Standing:
+    confirmed = standing.confirmed
+    if confirmed is None or item.effective > confirmed:
+        return standing._replace(confirmed=item.effective, seen=documents.write((item.evidence_id,)))
+    if item.effective == confirmed:
+        seen = documents.read(standing.seen or "[]")
+        if item.evidence_id not in seen:
+            return standing._replace(seen=documents.write([*seen, item.evidence_id][-merge.SEEN_AT_ONCE :]))
+    return standing
+
+
+def instant(value: object) -> datetime:
+    """A time as hand-written SQL brings it: SQLite gives ISO text."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+
+
+def _time(value: object) -> datetime | None:
+    return None if value is None else instant(value)
+
+
+__all__ = ["Application", "Assertion", "Author", "Identifier", "Open", "Outcome", "instant", "sources"]

@@ -1,0 +1,87 @@
+"""Documents of the rows: frozen values <-> JSON text. The shapes are part of the schema; a migration changes them.
+
+msgspec writes and reads them in C, straight into the vocabulary's own tuples; the digest says whether two payloads
+state the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
+
+
+class Origin(NamedTuple):
+    """Where a value in force comes from."""
+
+    authority: str
+    evidence_id: str
+    path: str
+    effective: datetime
+    recorded: datetime
+
+
+_encode = msgspec.json.Encoder().encode
+_assertions = msgspec.json.Decoder(dict[str, Assertion]).decode
+_contact = msgspec.json.Decoder(ContactPreferences).decode
+_provenance = msgspec.json.Decoder(dict[str, Origin]).decode
+_plain = msgspec.json.Decoder().decode
+_LISTS = (PHONES, EMAIL)
+
+
+def write(value: Any) -> str:
+    """Any of the values below as JSON text."""
+    return _encode(value).decode()
+
+
+def read(text: str) -> Any:
+    """Plain JSON."""
+    return _plain(text)
+
+
+def read_assertions(text: str) -> dict[str, Assertion]:
+    """All that one authority asserts about a patient, by attribute."""
+    return {
+        attribute: assertion._replace(value=listed(attribute, assertion.value)) if attribute.startswith(_LISTS) else assertion
+        for attribute, assertion in _assertions(text).items()
+    }
+
+
+def listed(attribute: str, value: Any) -> Any:
+    """Lists of phones and addresses come back from JSON as lists of lists: as tuples of values again."""
+    if value is None:
+        return None
+    name = base(attribute)
+    if name == PHONES:
+        return tuple(Phone(*phone) for phone in value)
+    return tuple(value) if name == EMAIL else value
+
+
+def read_contact(text: str) -> ContactPreferences:
+    """What is in force, as a decision looks at it."""
+    return _contact(text)
+
+
+def write_provenance(in_force: Mapping[str, Preference]) -> str:
+    """Where each value in force comes from."""
+    return write(
+        {
+            attribute: (authority, assertion.evidence_id, assertion.path, assertion.effective, assertion.recorded)
+            for attribute, (_, authority, assertion) in in_force.items()
+        }
+    )
+
+
+def read_provenance(text: str) -> dict[str, Origin]:
+    """Attribute -> where its value in force comes from."""
+    return _provenance(text)
+
+
+def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement]) -> str:
+    """Equal for two payloads that state the same about the same identifiers. Says nothing about the patient by itself."""
+    return hashlib.blake2b(_encode((identifiers, statements)), digest_size=12).hexdigest()

@@ -1,0 +1,229 @@
+"""Which assertion wins (product section 5). Pure: what stands + what came in -> what stands now, and what is in force.
+
+Within one authority the newer effective time wins, attribute by attribute. Equal times fall to the higher version, then to
+the later receipt; a payload that was seen before, or one that ties with a time that has passed, can only restrict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from store.enterprise import Enterprise
+from store.preference import (
+    ACTIVE,
+    CONSENT,
+    DECEASED,
+    DENIED,
+    DO_NOT_CONTACT,
+    EMAIL,
+    EMR,
+    GRANTED,
+    LANGUAGE,
+    NO,
+    PHONES,
+    PREFERRED_METHOD,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    STAFF,
+    TOPIC,
+    UNKNOWN,
+    YES,
+    Assertion,
+    ContactPreferences,
+    Method,
+    PatientStatements,
+    Preference,
+    Statement,
+    base,
+)
+
+NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
+"""What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
+
+SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
+SEEN_AT_ONCE = 32  # evidence ids of one instant that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one authority has said about one patient so far."""
+
+    assertions: Mapping[str, Assertion]
+    effective: datetime
+    confirmed: datetime
+    seen: tuple[str, ...]
+    since: datetime
+
+    def current(self) -> dict[str, Assertion]:
+        """The assertions, those of the last payload at the newest time at which it was stated again."""
+        if self.confirmed == self.effective:
+            return dict(self.assertions)
+        return {
+            attribute: assertion._replace(effective=self.confirmed) if assertion.effective == self.effective else assertion
+            for attribute, assertion in self.assertions.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """``changed`` maps attribute -> (before, after) values. ``settled``: the payload stands as a whole, nothing older or newer beside it."""
+
+    assertions: Mapping[str, Assertion]
+    changed: Mapping[str, tuple[Any, Any]]
+    outcome: str
+    settled: bool
+    confirmed: datetime
+    seen: tuple[str, ...]
+
+
+def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Merged:
+    """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt."""
+    assertions = held.current() if held else {}
+    newest = max(held.confirmed, item.effective) if held else item.effective
+    changed: dict[str, tuple[Any, Any]] = {}
+    late = False
+    for attribute, statement in stated(item).items():
+        old = assertions.get(attribute)
+        if old is not None and not _supersedes(attribute, statement, item, old, held):
+            late = late or old.value != statement.value or old.effective > item.effective
+            continue
+        before = old.value if old is not None else None
+        assertions[attribute] = Assertion(statement.value, item.effective, recorded, item.evidence_id, statement.path, item.version)
+        if before != statement.value:
+            changed[attribute] = (before, statement.value)
+        elif old is not None:  # said again: the value keeps the evidence that first gave it, at the newer time
+            assertions[attribute] = old._replace(effective=item.effective, version=item.version)
+    outcome = "applied" if changed or held is None else "stale" if late else "unchanged"
+    settled = not late and _is_all_there_is(assertions, item, newest)
+    return Merged(assertions, changed, outcome, settled, newest, _seen(held, item, newest))
+
+
+def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: datetime) -> bool:
+    """Whether the payload is the whole of what its authority said last, so that the same content may confirm it later."""
+    said = stated(item)
+    return item.effective == newest and all(name in said for name, one in assertions.items() if one.effective == newest)
+
+
+def stated(item: PatientStatements) -> Mapping[str, Statement]:
+    """The statements that count: a restricted record's missing phones and e-mail are no statement (rule 6)."""
+    if not item.restricted:
+        return item.statements
+    return {name: one for name, one in item.statements.items() if one.value or base(name) not in (PHONES, EMAIL)}
+
+
+def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held | None) -> bool:
+    if item.effective != old.effective:
+        return item.effective > old.effective
+    if item.version != old.version:
+        return item.version > old.version
+    if item.evidence_id == old.evidence_id:
+        return True  # the same payload, mapped anew
+    if held is None or (item.effective >= held.confirmed and item.evidence_id not in held.seen):
+        return True  # the later receipt
+    return more_restrictive(attribute, statement.value, old.value)
+
+
+def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
+    """Whether a value allows less than another. Always false for attributes that permit nothing (phones, language)."""
+    if attribute == PREFERRED_METHOD:
+        return bool(value == Method.NONE and than != Method.NONE)
+    if attribute == DO_NOT_CONTACT or attribute.startswith((CONSENT, TOPIC)):
+        return SEVERITY[value] > SEVERITY[than]
+    return False
+
+
+def _seen(held: Held | None, item: PatientStatements, newest: datetime) -> tuple[str, ...]:
+    if held is None or item.effective > held.confirmed:
+        return (item.evidence_id,)
+    if item.effective < newest or item.evidence_id in held.seen:
+        return held.seen
+    return (*held.seen, item.evidence_id)[-SEEN_AT_ONCE:]
+
+
+def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
+    """The effective preferences: attribute (slots joined) -> value and where it comes from. Unknown ones are left out."""
+    speakers = _speakers(by_authority, enterprise)
+    result: dict[str, Preference] = {}
+    for authority, assertions in speakers:
+        emr_has_effect = enterprise.syncs or not authority.startswith(EMR)
+        for attribute, assertion in assertions.items():
+            if assertion.value is None or not (emr_has_effect or not attribute.startswith(NEEDS_SYNC)):
+                continue
+            _join(result, attribute, Preference(assertion.value, authority, assertion))
+    if enterprise.syncs:
+        _local_dnc_yields(result, speakers)
+    return result
+
+
+def _speakers(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> list[tuple[str, Mapping[str, Assertion]]]:
+    """Authorities in order of precedence: configured sources, sources no longer configured, then people."""
+    if len(by_authority) == 1:
+        return list(by_authority.items())
+    order = {authority: place for place, authority in enumerate(enterprise.precedence)}
+    return sorted(by_authority.items(), key=lambda one: (order.get(one[0], len(order) + (not one[0].startswith(EMR))), one[0]))
+
+
+def _join(result: dict[str, Preference], attribute: str, candidate: Preference) -> None:
+    name = base(attribute) if attribute.startswith((PHONES, EMAIL)) else attribute
+    standing = result.get(name)
+    if standing is None:
+        result[name] = candidate
+    elif name in (PHONES, EMAIL):
+        if standing.authority == candidate.authority:
+            result[name] = standing._replace(value=_joined(standing.value, candidate.value))
+    elif attribute in (DECEASED, RESTRICTED):
+        if candidate.value and not standing.value:
+            result[name] = candidate
+    elif attribute != PREFERRED_METHOD and more_restrictive(attribute, candidate.value, standing.value):
+        result[name] = candidate
+
+
+def _joined(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
+    """Two slots of one list. The same number or address in both is kept once, as the first has it."""
+    kept = {one[0] if isinstance(one, tuple) else one: one for one in first}
+    for one in second:
+        kept.setdefault(one[0] if isinstance(one, tuple) else one, one)
+    return tuple(kept.values())
+
+
+def _local_dnc_yields(result: dict[str, Preference], speakers: list[tuple[str, Mapping[str, Assertion]]]) -> None:
+    """A local Do Not Contact from before sync stays in force until an EMR has stated its own (product section 4)."""
+    standing = result.get(DO_NOT_CONTACT)
+    if standing is None or standing.authority != STAFF:
+        return
+    for authority, assertions in speakers:
+        said = assertions.get(DO_NOT_CONTACT)
+        if authority.startswith(EMR) and said is not None and said.value is not None:
+            result[DO_NOT_CONTACT] = Preference(said.value, authority, said)
+            return
+
+
+def contact(preferences: Mapping[str, Preference]) -> ContactPreferences:
+    """The part of the preferences in force that decisions look at."""
+
+    def value(attribute: str, default: Any) -> Any:
+        found = preferences.get(attribute)
+        return default if found is None else found.value
+
+    phones = value(PHONES, ())
+    preferred = value(PREFERRED_PHONE, None)
+    return ContactPreferences(
+        do_not_contact=value(DO_NOT_CONTACT, UNKNOWN),
+        preferred_method=value(PREFERRED_METHOD, None),
+        preferred_phone=preferred if any(phone.number == preferred for phone in phones) else None,
+        phones=phones,
+        emails=value(EMAIL, ()),
+        language=value(LANGUAGE, None),
+        consents=_family(preferences, CONSENT),
+        topics=_family(preferences, TOPIC),
+        deceased=value(DECEASED, False),
+        restricted=value(RESTRICTED, False),
+        active=value(ACTIVE, True),
+    )
+
+
+def _family(preferences: Mapping[str, Preference], prefix: str) -> dict[str, str]:
+    return {name[len(prefix) :]: found.value for name, found in preferences.items() if name.startswith(prefix)}

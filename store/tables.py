@@ -1,0 +1,269 @@
+"""The typed rows. No behaviour: what a row means is said beside the values that the repositories build from it.
+
+Documents (``contact``, ``provenance``, ``assertions`` …) are JSON text written by ``store.documents``. One row holds all that
+one authority asserts about one patient: a row per attribute would cost ten times the rows of every batch.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, TypeDecorator, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Takes and gives aware UTC only. SQLite has no such type: there it is ISO 8601 text, which sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(String(32)) if dialect.name == "sqlite" else self.impl
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.isoformat() if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid alias must be spelt INTEGER
+
+
+class Table(DeclarativeBase):
+    """Parent of all rows: names constraints in the open and gives every datetime its UTC type."""
+
+    metadata = MetaData(naming_convention=CONVENTION)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime, str: Text, int: BigInteger, bytes: LargeBinary}
+
+
+class PatientRow(Table):
+    """A patient and the value in force. ``basis`` is the enterprise's basis it was computed for."""
+
+    __tablename__ = "patients"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    enterprise: Mapped[str]
+    version: Mapped[int]
+    basis: Mapped[str]
+    sources: Mapped[str]
+    contact: Mapped[str]
+    provenance: Mapped[str]
+    merged_into: Mapped[int | None] = mapped_column(ForeignKey("patients.id"))
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
+    __table_args__ = (
+        Index("ix_patients_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL"), sqlite_where=text("merged_into IS NOT NULL")),
+    )
+
+
+class IdentifierRow(Table):
+    """Who a patient is to one issuer. ``origin`` is the patient it first belonged to, so that a merge can be undone."""
+
+    __tablename__ = "identifiers"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    authority: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    origin: Mapped[int]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class AssertionRow(Table):
+    """All that one authority asserts about one patient; for an EMR source this row is also the synced mark.
+
+    ``effective`` is the time of the payload that last changed the document, ``confirmed`` the newest time at which the
+    same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time.
+    """
+
+    __tablename__ = "assertions"
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True)
+    authority: Mapped[str] = mapped_column(primary_key=True)
+    assertions: Mapped[str]
+    effective: Mapped[datetime]
+    confirmed: Mapped[datetime]
+    content: Mapped[str | None]
+    seen: Mapped[str]
+    since: Mapped[datetime]
+    last_heard: Mapped[datetime]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class PhoneRow(Table):
+    """Which patients have a number: for shared numbers, and to say who changed when a number opts out."""
+
+    __tablename__ = "patient_phones"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True, index=True)
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class ChangeRow(Table):
+    """Append only. What one authority newly asserted about one patient, with the value before. ``seq`` orders the feed."""
+
+    __tablename__ = "changes"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str]
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    version: Mapped[int]
+    at: Mapped[datetime]
+    authority: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    evidence_id: Mapped[str]
+    effective: Mapped[datetime]
+    run_id: Mapped[str | None]
+    changes: Mapped[str]
+    __table_args__ = (Index("ix_changes_enterprise_seq", "enterprise", "seq"),)
+
+
+class SmsOptOutRow(Table):
+    """Where text messages are refused: one number, one line (``*`` is all lines), by one authority. Lifted rows stay."""
+
+    __tablename__ = "sms_opt_outs"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(primary_key=True)
+    authority: Mapped[str] = mapped_column(primary_key=True)
+    opted_out: Mapped[bool]
+    scope: Mapped[str]
+    topic: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[datetime]
+    actor: Mapped[str]
+    word: Mapped[str]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class SmsConsentEventRow(Table):
+    """Append only. Every opt-out and opt-in word or manual entry, also those that changed nothing."""
+
+    __tablename__ = "sms_consent_events"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str]
+    number: Mapped[str]
+    line: Mapped[str]
+    authority: Mapped[str]
+    kind: Mapped[str]
+    scope: Mapped[str]
+    topic: Mapped[str]
+    word: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[datetime]
+    __table_args__ = (Index("ix_sms_consent_events_enterprise_number", "enterprise", "number"),)
+
+
+class MergeRow(Table):
+    """Append only. Two records of one person: which patient went into which, by which evidence."""
+
+    __tablename__ = "merges"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str]
+    survivor: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    merged: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    source: Mapped[str]
+    evidence_id: Mapped[str]
+    effective: Mapped[datetime]
+    at: Mapped[datetime]
+    run_id: Mapped[str | None]
+    before: Mapped[str]
+
+
+class SettingRow(Table):
+    """Default settings of an enterprise that people change here. Append only: the newest row counts."""
+
+    __tablename__ = "settings"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str] = mapped_column(index=True)
+    settings: Mapped[str]
+    actor: Mapped[str]
+    at: Mapped[datetime]
+
+
+class RunRow(Table):
+    """One pull, batch or resync. At most one ``running`` per source: the partial unique index says so."""
+
+    __tablename__ = "runs"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    enterprise: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str]
+    owner: Mapped[str]
+    started: Mapped[datetime]
+    alive: Mapped[datetime]
+    finished: Mapped[datetime | None]
+    since: Mapped[str | None]
+    cursor: Mapped[str | None]
+    counts: Mapped[str]
+    error: Mapped[str | None]
+    __table_args__ = (
+        Index("uq_runs_active_source", "source", unique=True, postgresql_where=text("status = 'running'"), sqlite_where=text("status = 'running'")),
+        Index("ix_runs_source_started", "source", "started"),
+    )
+
+
+class SourceStateRow(Table):
+    """Where a source stands: its cursor, and when it was last heard."""
+
+    __tablename__ = "source_states"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    cursor: Mapped[str | None]
+    last_heard: Mapped[datetime | None]
+
+
+class RejectionRow(Table):
+    """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``."""
+
+    __tablename__ = "rejections"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    enterprise: Mapped[str]
+    digest: Mapped[str]
+    scope: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str]
+    detail: Mapped[str]
+    path: Mapped[str]
+    locator: Mapped[str]
+    payload: Mapped[bytes]
+    times: Mapped[int]
+    run_id: Mapped[str | None]
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    __table_args__ = (
+        Index("uq_rejections_source_digest", "source", "digest", unique=True),
+        Index("ix_rejections_status_last_at", "status", "last_at"),
+    )
+
+
+class ApiKeyRow(Table):
+    """A key of a caller. The secret itself is shown once and kept only as its SHA-256."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    enterprise: Mapped[str]
+    role: Mapped[str]
+    digest: Mapped[str]
+    created: Mapped[datetime]
+    revoked: Mapped[datetime | None]
