@@ -1,0 +1,85 @@
+"""A sender's question, what is known about the patient, and the answer: the values around :func:`store.decision.decide`.
+
+``msgspec`` structs, so that the bytes of an HTTP body become these values and back without a copy in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from store.consent import OptOut
+from store.preference import ContactPreferences
+
+SEND = "send"
+DO_NOT_SEND = "do_not_send"
+
+
+class Appointment(Struct, frozen=True):
+    """What the patient chose for one appointment: a method and a number in E.164, each replacing the patient-level one."""
+
+    preferred_method: str | None = None
+    preferred_phone: str | None = None
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """A sender's question. ``channels`` are those the message has copy for; ``at`` is when it would be sent (aware)."""
+
+    message_type: str
+    channels: tuple[str, ...]
+    line: str | None = None
+    topic: str | None = None
+    appointment: Appointment | None = None
+    at: datetime | None = None
+
+
+class Evidence(Struct, frozen=True):
+    """Where a value that mattered comes from: message or resource id, and the path inside it."""
+
+    attribute: str
+    authority: str
+    id: str = ""
+    path: str = ""
+    effective: datetime | None = None
+
+
+def no_evidence(attribute: str) -> Evidence | None:
+    """For patients whose evidence nobody looks at."""
+    return None
+
+
+class Known(NamedTuple):
+    """All that a decision looks at. ``evidence`` is called only for attributes that mattered."""
+
+    id: str
+    version: int
+    contact: ContactPreferences
+    opt_outs: tuple[OptOut, ...] = ()
+    as_of: datetime | None = None
+    stale: bool = False
+    evidence: Callable[[str], Evidence | None] = no_evidence
+
+
+class Skipped(Struct, frozen=True):
+    """A channel that was not used, and why."""
+
+    channel: str
+    reason: str
+
+
+class Decision(Struct, frozen=True):
+    """The answer. ``address`` is E.164 or an e-mail address; ``reasons`` are codes of :mod:`store.reason`."""
+
+    decision: str
+    channel: str | None = None
+    address: str | None = None
+    language: str | None = None
+    reasons: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    as_of: datetime | None = None
+    stale: bool = False
+    patient_version: int | None = None

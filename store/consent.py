@@ -1,0 +1,177 @@
+"""SMS consent: the words of a reply, and what they change. Pure.
+
+Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product rule 6).
+The words follow CTIA's Messaging Principles 5.1.3 and US 47 CFR 64.1200(a)(10).
+
+What ``START`` may undo is the patient's own ``STOP``: a denial by staff or by the EMR stands (product rule 5.4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from store.preference import DENIED, PATIENT, STAFF, ContactPreferences
+
+OPT_OUT = "opt_out"
+OPT_IN = "opt_in"
+
+LINE = "line"
+ALL_LINES = "all_lines"
+TOPIC = "topic"
+SCOPES = (LINE, ALL_LINES, TOPIC)
+
+OPT_OUT_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT", "STOP ALL"})
+OPT_IN_WORDS = frozenset({"START", "UNSTOP", "YES"})
+EVERYWHERE = frozenset({"STOPALL", "STOP ALL"})
+
+OPT_OUT_CONFIRMED = "opt_out_confirmed"
+OPT_IN_CONFIRMED = "opt_in_confirmed"
+STILL_OPTED_OUT = "still_opted_out"
+NO_CONFIRMATION = "none"
+CONFIRMATIONS = {
+    OPT_OUT_CONFIRMED: "Say once that no more texts will come; nothing else (47 CFR 64.1200(a)(12)).",
+    OPT_IN_CONFIRMED: "Say once that texts will come again, and that STOP ends them.",
+    STILL_OPTED_OUT: "Say that a denial recorded by the clinic still stands, and whom to ask.",
+    NO_CONFIRMATION: "Send nothing: no keyword, or nothing changed.",
+}
+
+_NOT_A_LETTER = re.compile(r"[\W_]+")
+_LINE_PUNCTUATION = re.compile(r"[\s().-]+")
+
+
+class OptOut(NamedTuple):
+    """One standing "do not text me".
+
+    ``line`` is ``None`` for all lines but ``except_lines`` (where the patient said START since). ``number`` is E.164.
+    ``scope`` is one of :data:`SCOPES`; ``topic`` is set for that scope only. ``authority`` is ``patient`` or ``staff``.
+    """
+
+    line: str | None
+    number: str
+    scope: str = LINE
+    topic: str | None = None
+    authority: str = PATIENT
+    at: datetime | None = None
+    except_lines: tuple[str, ...] = ()
+
+
+class Word(NamedTuple):
+    """The newest word of one authority about one number on one line (``None``: all lines), opt-out or opt-in."""
+
+    number: str
+    line: str | None
+    authority: str
+    opted_out: bool
+    at: datetime
+    scope: str = LINE
+    topic: str | None = None
+
+
+class Recognised(NamedTuple):
+    """What a reply's words mean by themselves: ``kind`` is ``opt_out``, ``opt_in`` or ``None``."""
+
+    kind: str | None
+    scope: str | None
+
+
+class Reply(NamedTuple):
+    """What became of a reply. ``confirmation`` is one of :data:`CONFIRMATIONS`; ``patients`` counts who has the number."""
+
+    kind: str | None
+    scope: str | None
+    confirmation: str
+    patients: int = 0
+
+
+UNRECOGNISED = Recognised(None, None)
+
+
+def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS) -> Recognised:
+    """The meaning of a reply. Only a reply that is nothing but the keyword counts, whatever its case and punctuation.
+
+    An opt-out word wins over an opt-in word of the same text, so a site cannot configure STOP to mean yes.
+    """
+    text = _words(body)
+    if text in OPT_OUT_WORDS:
+        return Recognised(OPT_OUT, ALL_LINES if text in EVERYWHERE else LINE)
+    return Recognised(OPT_IN, LINE) if text and text in {_words(word) for word in opt_in_words} else UNRECOGNISED
+
+
+def line_key(line: str) -> str:
+    """One spelling of a line, so that ``+1 (217) 555-0100`` and ``+12175550100`` are the same; short codes pass as they are."""
+    return _LINE_PUNCTUATION.sub("", line)
+
+
+def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
+    """Whether it forbids a text about ``topic`` from ``line``. What the ask leaves open is taken so that less is sent."""
+    if opt_out.scope == TOPIC and topic is not None and opt_out.topic != topic:
+        return False
+    if opt_out.line is None:
+        return line is None or line not in opt_out.except_lines
+    return line is None or opt_out.line == line
+
+
+def standing(words: Iterable[Word]) -> tuple[OptOut, ...]:
+    """The opt-outs in force, from the newest word of each (number, line, authority), in any order.
+
+    A later START on one line makes an exception of that line in the same authority's word for all lines. At the same
+    instant an opt-out wins.
+    """
+    heard = tuple(words)
+    return tuple(_opt_out(word, heard) for word in heard if word.opted_out)
+
+
+def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> Reply:
+    """The answer to a reply. One confirmation for what changed; a repeated STOP gets none."""
+    return Reply(said.kind, said.scope, _confirmation(said, before, now, line), patients)
+
+
+def by_staff(numbers: Iterable[str], line: str | None, at: datetime) -> tuple[OptOut, ...]:
+    """What staff record by hand for all of a patient's numbers; ``line`` ``None`` is every line."""
+    scope = ALL_LINES if line is None else LINE
+    return tuple(OptOut(line, number, scope, None, STAFF, at) for number in numbers)
+
+
+def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[str, ...]:
+    """The patient's numbers that may not be texted on some line, by anybody's word; sorted."""
+    said = {one.number for one in opt_outs if one.scope != TOPIC}
+    on_file = {phone.number for phone in contact.phones}
+    if contact.consents.get("sms") == DENIED:
+        return tuple(sorted(said | on_file))
+    return tuple(sorted(said | {number for number in on_file if contact.consents.get(f"sms#{number}") == DENIED}))
+
+
+def display(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> str:
+    """The words on the facesheet: ``Opted In`` or ``Opted Out of N numbers``."""
+    count = len(opted_out_numbers(contact, opt_outs))
+    if not count and contact.consents.get("sms") != DENIED:
+        return "Opted In"
+    return f"Opted Out of {count} number{'' if count == 1 else 's'}"
+
+
+def _words(body: str) -> str:
+    return _NOT_A_LETTER.sub(" ", body).strip().upper()
+
+
+def _opt_out(word: Word, heard: tuple[Word, ...]) -> OptOut:
+    lifted = (one.line for one in heard if word.line is None and _excepts(one, word))
+    lines = tuple(sorted(line for line in lifted if line is not None))
+    return OptOut(word.line, word.number, word.scope, word.topic, word.authority, word.at, lines)
+
+
+def _excepts(one: Word, everywhere: Word) -> bool:
+    same = one.number == everywhere.number and one.authority == everywhere.authority
+    return same and not one.opted_out and one.line is not None and one.at > everywhere.at
+
+
+def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:
+    if said.kind == OPT_OUT:
+        return OPT_OUT_CONFIRMED if set(now) != set(before) else NO_CONFIRMATION
+    if said.kind != OPT_IN:
+        return NO_CONFIRMATION
+    if any(blocks(one, line, None) for one in now):
+        return STILL_OPTED_OUT
+    return OPT_IN_CONFIRMED if set(now) != set(before) else NO_CONFIRMATION
