@@ -206,6 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the standard library would answer as HTML: a broken request, another method."""
+        self.close_connection = True
+        self._refuse(code, "not-supported" if code == 501 else "invalid", "this server cannot read the request or does not know its method")
+
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The Date header follows the EMR's clock, so that a client's cursor and ``meta.lastUpdated`` agree."""
         return format_datetime(self.clinic.chart.clock().astimezone(UTC), usegmt=True)

@@ -57,14 +57,15 @@ def patient(entry: Entry) -> Resource:
 
 
 def searchset(entries: Iterable[Resource], *, base_url: str, total: int, links: dict[str, str]) -> Resource:
-    """A Bundle of search results; ``links`` are relation -> URL."""
-    return {
+    """A Bundle of search results; ``links`` are relation -> URL. Without results it has no ``entry``: FHIR knows no empty lists."""
+    found = [{"fullUrl": f"{base_url}/Patient/{one['id']}", "resource": one, "search": {"mode": "match"}} for one in entries]
+    bundle: Resource = {
         "resourceType": "Bundle",
         "type": "searchset",
         "total": total,
         "link": [{"relation": relation, "url": url} for relation, url in links.items()],
-        "entry": [{"fullUrl": f"{base_url}/Patient/{one['id']}", "resource": one, "search": {"mode": "match"}} for one in entries],
     }
+    return bundle | {"entry": found} if found else bundle
 
 
 def outcome(code: str, diagnostics: str) -> Resource:
