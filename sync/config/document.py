@@ -1,0 +1,78 @@
+"""A YAML file as text, with the line of everything.
+
+Every scalar stays the text that was written. YAML's own typing would turn an unquoted ``no``, ``02`` or ``1e3`` in a table of
+codes into something else than the engineer sees; what a word means is decided by the setting that it is given to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from sync.config.mistake import Mistake, Path, dotted
+
+NULL = "tag:yaml.org,2002:null"
+
+
+@dataclass(slots=True)
+class Document:
+    """``data`` is nested dicts and lists of text (``None`` for an empty value); ``lines`` says where each path stands."""
+
+    data: Any = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def line(self, path: Path) -> int:
+        """The line of a path, or of the nearest parent that is written in the file."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 0)
+
+    def mistake(self, path: Path, message: str) -> None:
+        """Notes what is wrong at a path."""
+        self.mistakes.append(Mistake(self.line(path), dotted(path), message))
+
+    def warn(self, path: Path, message: str) -> None:
+        """Notes what should be better and stops nothing."""
+        self.mistakes.append(Mistake(self.line(path), dotted(path), message, warning=True))
+
+
+def read(text: str) -> Document:
+    """Reads one YAML document. What YAML itself cannot read becomes a mistake with its line."""
+    document = Document()
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        document.mistakes.append(Mistake(line, "", f"this is not YAML: {error.problem or error.context}. Check indentation and quotes"))
+        return document
+    except yaml.YAMLError as error:
+        document.mistakes.append(Mistake(0, "", f"this is not YAML text: {getattr(error, 'reason', 'unreadable')}. Save the file as UTF-8"))
+        return document
+    document.data = _value(document, (), node) if node is not None else {}
+    return document
+
+
+def _value(document: Document, path: Path, node: yaml.Node) -> Any:
+    document.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(document, path, node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(document, (*path, index), child) for index, child in enumerate(node.value)]
+    return None if node.tag == NULL and node.value in ("", "~") else str(node.value)
+
+
+def _mapping(document: Document, path: Path, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, child in node.value:
+        key = str(key_node.value)
+        here = (*path, key)
+        line = key_node.start_mark.line + 1
+        if key in found:
+            document.mistakes.append(Mistake(line, dotted(here), f"is written twice (first on line {document.lines[here]}): keep one"))
+            continue
+        document.lines[here] = line
+        found[key] = _value(document, here, child)
+    return found

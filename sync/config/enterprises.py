@@ -1,0 +1,62 @@
+"""The ``enterprises`` part: each read alone, so that a mistake in one does not hide those of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from store.enterprise import Enterprise, Policy, Source
+from sync.config.check import checked
+from sync.config.document import Document
+from sync.config.model import EnterprisePart
+
+SYNC = "sync_contact_preferences"
+TOGGLE = "do_not_contact_toggle"
+
+
+def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]:
+    """Every enterprise that is well."""
+    if not isinstance(data, dict) or not data:
+        document.mistake(("enterprises",), "is empty: add one enterprise, as 'name:' with its settings indented below")
+        return {}
+    parts = {name: checked(document, ("enterprises", name), EnterprisePart, part or {}) for name, part in data.items()}
+    found = {name: part for name, part in parts.items() if part is not None}
+    for name, part in found.items():
+        _check(document, name, part)
+    return found
+
+
+def _check(document: Document, name: str, part: EnterprisePart) -> None:
+    if part.sync_contact_preferences and part.do_not_contact_toggle:
+        document.mistake(
+            ("enterprises", name, TOGGLE),
+            f"cannot be true while {SYNC} is true: the EMR masters Do Not Contact then. Set one of the two to false",
+        )
+    owner: dict[str, str] = {}
+    for canonical, aliases in part.authorities.items():
+        for index, alias in enumerate(aliases):
+            if owner.setdefault(alias, canonical) != canonical:
+                where = ("enterprises", name, "authorities", canonical, index)
+                document.mistake(where, f"{alias!r} already is another name of {owner[alias]}: one issuer has one canonical name")
+
+
+def aliases(part: EnterprisePart) -> Mapping[str, str]:
+    """Every other name of an issuer of identifiers -> its canonical name."""
+    return MappingProxyType({alias: canonical for canonical, others in part.authorities.items() for alias in others})
+
+
+def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> Enterprise:
+    """The enterprise as the store needs to know it."""
+    return Enterprise(
+        name=name,
+        display_name=part.display_name or name,
+        syncs=part.sync_contact_preferences,
+        do_not_contact_toggle=part.do_not_contact_toggle,
+        sources=tuple(sources),
+        authorities=aliases(part),
+        policy=Policy(**part.policy.model_dump()),
+        time_zone=part.time_zone,
+        default_region=part.default_region,
+        opt_in_words=frozenset(word.upper() for word in part.opt_in_words),
+    )

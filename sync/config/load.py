@@ -1,0 +1,115 @@
+"""The configuration file and the environment -> frozen settings, or every mistake at once. The only reader of both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, NamedTuple
+
+from sync.config.check import checked
+from sync.config.document import Document, read
+from sync.config.enterprises import enterprise, read_enterprises
+from sync.config.mistake import ConfigError, Mistake
+from sync.config.model import EnterprisePart, Top
+from sync.config.secret import resolve
+from sync.config.settings import Backoff, Brake, Feed, Logging, Settings
+from sync.config.sources import Written, feed, read_sources, source
+
+VARIABLE = "EMR_SYNC_CONFIG"
+DEFAULT = "config.yaml"
+SQLITE = "sqlite:///"
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.IGNORECASE)
+
+
+class Reading(NamedTuple):
+    """``settings`` is ``None`` when a mistake is more than a warning."""
+
+    settings: Settings | None
+    mistakes: tuple[Mistake, ...]
+
+
+def chosen(given: str | None, environ: Mapping[str, str] = os.environ) -> FilePath:
+    """The file that counts: the one given, else the environment's, else ``config.yaml`` here."""
+    return FilePath(given or environ.get(VARIABLE) or DEFAULT)
+
+
+def load(file: FilePath, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings. Raises ``ConfigError`` with every mistake."""
+    reading = inspect(file, environ)
+    if reading.settings is None:
+        raise ConfigError(str(file), [one for one in reading.mistakes if not one.warning])
+    return reading.settings
+
+
+def inspect(file: FilePath, environ: Mapping[str, str] = os.environ) -> Reading:
+    """Reads and checks everything; raises nothing."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except OSError as error:
+        mend = f"cannot be read ({error.strerror}): name the file with -c, or in {VARIABLE}"
+        return Reading(None, (Mistake(0, "", mend),))
+    except UnicodeDecodeError:
+        return Reading(None, (Mistake(0, "", "is not UTF-8 text: save it as UTF-8"),))
+    document = read(text)
+    settings = None if document.mistakes else _settings(document, file, environ)
+    mistakes = tuple(sorted(document.mistakes, key=lambda one: one.line))
+    return Reading(settings if all(one.warning for one in mistakes) else None, mistakes)
+
+
+def _settings(document: Document, file: FilePath, environ: Mapping[str, str]) -> Settings | None:
+    if not isinstance(document.data, dict):
+        document.mistake((), "the file holds no settings: start from config.example.yaml")
+        return None
+    data = resolve(document, environ, file.parent)
+    top = checked(document, (), Top, _present(data))
+    parts = read_enterprises(document, data.get("enterprises")) if "enterprises" in data else {}
+    sources = read_sources(document, data.get("sources"))
+    _names(document, data)
+    feeds = _feeds(document, sources, parts)
+    return None if top is None else _joined(file, top, parts, sources, feeds)
+
+
+def _present(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups that were left empty count as groups without settings."""
+    return {key: {} if value is None and key != "database" else value for key, value in data.items()}
+
+
+def _names(document: Document, data: Mapping[str, Any]) -> None:
+    """Names stand in logs, metrics and addresses, so they are kept plain."""
+    for group in ("enterprises", "sources"):
+        for name in data[group] if isinstance(data.get(group), dict) else ():
+            if not NAME.fullmatch(name):
+                document.mistake((group, name), "this name cannot be used: take letters, digits, '-', '_' and '.', at most 63")
+
+
+def _feeds(document: Document, sources: Mapping[str, Written], parts: Mapping[str, EnterprisePart]) -> dict[str, Feed]:
+    if not isinstance(document.data.get("enterprises"), dict):
+        return {}
+    found = {name: feed(document, name, written, parts) for name, written in sources.items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _joined(
+    file: FilePath, top: Top, parts: Mapping[str, EnterprisePart], sources: Mapping[str, Written], feeds: Mapping[str, Feed]
+) -> Settings:
+    of = {name: [source(key, one) for key, one in sources.items() if one.part.enterprise == name] for name in parts}
+    return Settings(
+        file=str(file),
+        database=_database(top.database, file.parent),
+        enterprises={name: enterprise(name, part, of[name]) for name, part in parts.items()},
+        feeds=feeds,
+        listen=top.api.listen,
+        logs=Logging(top.logs.level, top.logs.format),
+        access_log=top.api.access_log,
+        backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),
+        batch_size=top.batch_size,
+        brakes={name: Brake(part.brake.floor, part.brake.percent) for name, part in parts.items()},
+    )
+
+
+def _database(url: str, folder: FilePath) -> str:
+    """A relative SQLite path is relative to the configuration, so that it is one database from wherever a command is called."""
+    path = url.removeprefix(SQLITE)
+    return f"{SQLITE}{folder.resolve() / path}" if url.startswith(SQLITE) and path else url

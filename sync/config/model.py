@@ -1,0 +1,136 @@
+"""The settings as they are written: names, kinds and defaults. What refers to something else is checked in ``load``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sync.config.words import Address, Duration, Listen, Region, TimeZone
+
+Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
+OneOrMore = Annotated[int, Field(ge=1)]
+
+
+class Part(BaseModel):
+    """A group of settings. Unknown ones are mistakes: a misspelt setting must not be silently without effect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Api(Part):
+    """Where senders, staff pages, health and metrics are served."""
+
+    listen: Listen = Address("127.0.0.1", 8080)
+    access_log: bool = False
+
+
+class Logs(Part):
+    """``auto`` is for people on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Retry(Part):
+    """How often a failed run is tried again before it counts as failed, and how long to wait between."""
+
+    attempts: OneOrMore = 5
+    first_wait: Duration = timedelta(seconds=2)
+    longest_wait: Duration = timedelta(minutes=5)
+
+
+class PolicyPart(Part):
+    """The choices that product rule 7 leaves to the site."""
+
+    when_stale: Literal["flag", "refuse"] = "flag"
+    when_preferred_impossible: Literal["refuse", "next"] = "refuse"
+    appointment_may_lift_dnc: bool = False
+
+
+class BrakePart(Part):
+    """How many patients one run may make more contactable before it is held."""
+
+    floor: Annotated[int, Field(ge=0)] = 50
+    percent: Annotated[float, Field(ge=0, le=100)] = 5
+
+
+class EnterprisePart(Part):
+    """One customer organisation."""
+
+    display_name: str = ""
+    sync_contact_preferences: bool = False
+    do_not_contact_toggle: bool = False
+    default_region: Region | None = None
+    time_zone: TimeZone = "UTC"
+    authorities: dict[str, list[str]] = Field(default_factory=dict)
+    policy: PolicyPart = PolicyPart()
+    brake: BrakePart = BrakePart()
+    opt_in_words: list[str] = Field(default_factory=lambda: ["START", "UNSTOP", "YES"])
+    keep_names: bool = True
+
+
+class PatientIdPart(Part):
+    """By which identifier a source knows its patients."""
+
+    authority: str = ""
+    type: str = ""
+
+
+class SchedulePart(Part):
+    """When a source is read. Exactly one of ``every`` and ``cron``."""
+
+    every: Duration | None = None
+    cron: str | None = None
+    jitter: Duration | None = None
+
+
+class RulePart(Part):
+    """How one attribute is read (adapters/site_mapping.py)."""
+
+    from_: str = Field(alias="from")
+    values: dict[str, str] | None = None
+    on_absent: Fallback = "no_statement"
+    on_unknown: Fallback = "reject"
+    source: str | None = None
+
+
+class SourcePart(Part):
+    """What every source has; the rest of its settings belong to its adapter (``options``)."""
+
+    enterprise: str
+    adapter: str
+    display_name: str = ""
+    preset: str | None = None
+    patient_id: PatientIdPart = PatientIdPart()
+    freshness: Duration | None = None
+    masters: list[str] = Field(default_factory=list)
+    default_region: Region | None = None
+    time_zone: TimeZone | None = None
+    schedule: SchedulePart | None = None
+    full_resync: SchedulePart | None = None
+    mapping: dict[str, RulePart] = Field(default_factory=dict)
+
+
+class PresetPart(Part):
+    """What is known of one EMR, as data."""
+
+    name: str
+    title: str
+    protocol: Literal["hl7v2", "fhir"]
+    sources: list[str]
+    options: dict[str, Any] = Field(default_factory=dict)
+    mapping: dict[str, RulePart] = Field(default_factory=dict)
+
+
+class Top(Part):
+    """The whole file. Enterprises and sources are checked one by one, so that each mistake is found."""
+
+    database: str
+    api: Api = Api()
+    logs: Logs = Logs()
+    retry: Retry = Retry()
+    batch_size: OneOrMore = 1000
+    enterprises: dict[str, Any]
+    sources: dict[str, Any] = Field(default_factory=dict)

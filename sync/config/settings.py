@@ -1,0 +1,76 @@
+"""The configuration, read and checked: frozen values that the rest of the program is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from adapters.base import SourceSettings
+from store.enterprise import Enterprise
+from sync.config.mistake import Mistake
+from sync.config.words import Address
+from sync.cron import Cron
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When something happens: every so often, or by a cron line in a time zone."""
+
+    every: timedelta | None = None
+    cron: Cron | None = None
+    jitter: timedelta | None = None
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One source as it is run: whose it is, what its adapter is built from, and when it is read."""
+
+    name: str
+    enterprise: str
+    settings: SourceSettings
+    schedule: Schedule | None = None
+    full_resync: Schedule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """How many patients one run may make more contactable: the larger of the two."""
+
+    floor: int = 50
+    percent: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """``level`` debug to error; ``format`` auto, json or console."""
+
+    level: str = "info"
+    format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How often a failed run is tried, and the waits between: doubling from the first to the longest."""
+
+    attempts: int = 5
+    first_wait: timedelta = timedelta(seconds=2)
+    longest_wait: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that was configured. Sources are in the order written, which is their precedence."""
+
+    file: str
+    database: str
+    enterprises: Mapping[str, Enterprise]
+    feeds: Mapping[str, Feed]
+    listen: Address = Address("127.0.0.1", 8080)
+    logs: Logging = Logging()
+    access_log: bool = False
+    backoff: Backoff = Backoff()
+    batch_size: int = 1000
+    brakes: Mapping[str, Brake] = field(default_factory=dict)
+    warnings: tuple[Mistake, ...] = ()

@@ -1,0 +1,161 @@
+"""The ``sources`` part: common settings, the adapter's own, the preset below the site's mapping, and every rule compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from adapters.base import AdapterError, SourceSettings
+from adapters.registry import ADAPTERS, build
+from adapters.site_mapping import MappingError
+from store.enterprise import Source
+from store.preference import ATTRIBUTES
+from sync import cron
+from sync.config import presets
+from sync.config.check import checked
+from sync.config.document import Document
+from sync.config.enterprises import aliases
+from sync.config.mistake import Path, one_of
+from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
+from sync.config.options import OPTIONS
+from sync.config.settings import Feed, Schedule
+from sync.config.words import is_attribute
+
+OWN = frozenset(SourcePart.model_fields)
+
+
+class Written(NamedTuple):
+    """One source as it was read: the common settings and its adapter's own."""
+
+    part: SourcePart
+    options: Mapping[str, Any]
+    preset: PresetPart | None
+
+
+def read_sources(document: Document, data: Any) -> dict[str, Written]:
+    """Every source that is well, in the order written."""
+    if data is not None and not isinstance(data, dict):
+        document.mistake(("sources",), "holds sources: indent them below it, as 'name:' with its settings indented further")
+        return {}
+    found = {name: _read(document, ("sources", name), source) for name, source in (data or {}).items()}
+    return {name: source for name, source in found.items() if source is not None}
+
+
+def _read(document: Document, path: Path, data: Any) -> Written | None:
+    if not isinstance(data, dict):
+        document.mistake(path, "holds further settings: indent them below it, as 'name: value'")
+        return None
+    own = {key: value if key != "mapping" or value is not None else {} for key, value in data.items() if key in OWN}
+    part = checked(document, path, SourcePart, own)
+    adapter = str(data.get("adapter"))
+    if "adapter" in data and adapter not in ADAPTERS:
+        document.mistake((*path, "adapter"), f"there is no adapter {adapter!r}. {one_of(adapter, ADAPTERS)}")
+    preset = _preset(document, path, data)
+    options = _options(document, path, adapter, data, preset)
+    return Written(part, options, preset) if part is not None and options is not None else None
+
+
+def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPart | None:
+    if (name := data.get("preset")) is None:
+        return None
+    if name not in presets.names():
+        document.mistake((*path, "preset"), f"there is no preset {name!r}. {one_of(str(name), presets.names())}")
+        return None
+    preset = presets.preset(name)
+    if not str(data.get("adapter")).startswith(preset.protocol):
+        document.mistake((*path, "preset"), f"preset {name} is for {preset.protocol} adapters: choose another, or another adapter")
+    return preset
+
+
+def _options(document: Document, path: Path, adapter: str, data: Mapping[str, Any], preset: PresetPart | None) -> Mapping[str, Any] | None:
+    """The adapter's own settings, the site's over the preset's; only those that were written."""
+    if adapter not in OPTIONS:
+        return None
+    written = {key: value for key, value in data.items() if key not in OWN}
+    model = checked(document, path, OPTIONS[adapter], (preset.options if preset else {}) | written, OWN)
+    return None if model is None else model.model_dump(exclude_unset=True)
+
+
+def feed(document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart]) -> Feed | None:
+    """The source as it is run, after its mapping compiled; ``None`` after the mistakes were noted."""
+    path: Path = ("sources", name)
+    part = written.part
+    enterprise = enterprises.get(part.enterprise)
+    if part.enterprise not in document.data["enterprises"]:
+        document.mistake((*path, "enterprise"), f"there is no enterprise {part.enterprise!r}. {one_of(part.enterprise, enterprises)}")
+    if enterprise is None:
+        return None
+    zone = part.time_zone or enterprise.time_zone
+    schedule = _schedule(document, (*path, "schedule"), part.schedule, zone)
+    full = _schedule(document, (*path, "full_resync"), part.full_resync, zone)
+    _attributes(document, path, part)
+    settings = _compiled(document, path, _settings(name, written, enterprise))
+    return None if settings is None else Feed(name, part.enterprise, settings, schedule, full)
+
+
+def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:
+    part, preset = written.part, written.preset
+    preset_rules = _rules(preset.mapping) if preset else {}
+    return SourceSettings(
+        name=name,
+        adapter=part.adapter,
+        authority=part.patient_id.authority,
+        identifier_type=part.patient_id.type,
+        mapping=preset_rules | _rules(part.mapping),
+        preset={"name": preset.name, "mapping": preset_rules, "options": preset.options} if preset else {},
+        options=written.options,
+        authorities=aliases(enterprise),
+        default_region=part.default_region or enterprise.default_region,
+        time_zone=part.time_zone or enterprise.time_zone,
+        keep_names=enterprise.keep_names,
+    )
+
+
+def _rules(mapping: Mapping[str, RulePart]) -> dict[str, dict[str, Any]]:
+    return {attribute: rule.model_dump(by_alias=True, exclude_none=True, exclude={"source"}) for attribute, rule in mapping.items()}
+
+
+def _attributes(document: Document, path: Path, part: SourcePart) -> None:
+    """Names of attributes that nothing would ever look at are mistakes."""
+    places = [(attribute, (*path, "mapping", attribute)) for attribute in part.mapping]
+    places += [(attribute, (*path, "masters", index)) for index, attribute in enumerate(part.masters)]
+    for attribute, where in places:
+        if not is_attribute(attribute):
+            known = [*ATTRIBUTES, "topic.<name>.<channel>", "consent.<channel>#<number>"]
+            document.mistake(where, f"there is no attribute {attribute!r}. {one_of(attribute, known)}")
+
+
+def _compiled(document: Document, path: Path, settings: SourceSettings) -> SourceSettings | None:
+    """Builds the adapter, so that its mapping is compiled; a wrong rule is noted and left out to find the next one."""
+    before = len(document.mistakes)
+    while True:
+        try:
+            build(settings)
+            return settings if len(document.mistakes) == before else None
+        except MappingError as error:
+            document.mistake((*path, "mapping", error.attribute), str(error))
+            if error.attribute not in settings.mapping:
+                return None
+            settings = replace(settings, mapping={key: rule for key, rule in settings.mapping.items() if key != error.attribute}, preset={})
+        except (ValueError, KeyError, AdapterError, OSError) as error:
+            document.mistake(path, f"{error}" if not isinstance(error, KeyError) else f"needs the setting {error}")
+            return None
+
+
+def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: str) -> Schedule | None:
+    if part is None:
+        return None
+    if (part.every is None) == (part.cron is None):
+        document.mistake(path, "takes either 'every: 15m' or 'cron: \"*/15 * * * *\"': write one of them")
+        return None
+    try:
+        return Schedule(part.every, cron.parse(part.cron) if part.cron is not None else None, part.jitter, zone)
+    except ValueError as error:
+        document.mistake((*path, "cron"), str(error))
+        return None
+
+
+def source(name: str, written: Written) -> Source:
+    """The source as the store needs to know it."""
+    return Source(name, written.part.display_name or name, written.part.freshness, frozenset(written.part.masters))

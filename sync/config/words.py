@@ -1,0 +1,80 @@
+"""The kinds of setting that are written as one word: durations, addresses, cron lines, time zones, attributes."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator
+
+from store.preference import ATTRIBUTES, Channel
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
+CHANNELS = "|".join(Channel)
+OPEN_ATTRIBUTE = re.compile(rf"topic\.[^.\s]+\.({CHANNELS})|consent\.({CHANNELS})#\+\d{{6,15}}")
+
+
+class Address(NamedTuple):
+    """Where to listen. Port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def duration(value: object) -> timedelta:
+    """``90s``, ``15m``, ``26h``, ``1.5d``."""
+    if isinstance(value, timedelta):
+        return value
+    match = DURATION.fullmatch(str(value))
+    if not match or float(match[1]) == 0:
+        raise ValueError("is not a duration: write a number above 0 and s, m, h or d, like 15m")
+    return timedelta(**{UNITS[match[2]]: float(match[1])})
+
+
+def address(value: object) -> Address:
+    """``127.0.0.1:8080`` or ``[::1]:8080``."""
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("is not an address: write host:port, like 127.0.0.1:8080")
+    return Address(host.strip("[]"), int(port))
+
+
+def listen(value: object) -> str:
+    """Like :func:`address`, kept as text, for adapters."""
+    address(value)
+    return str(value)
+
+
+def time_zone(value: object) -> str:
+    """An IANA name."""
+    try:
+        ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone: use an IANA name, like America/Chicago") from None
+    return str(value)
+
+
+def region(value: object) -> str:
+    """An ISO 3166-1 country code."""
+    text = str(value)
+    if not (len(text) == 2 and text.isascii() and text.isalpha()):
+        raise ValueError("is no country: use its two letters, like US")
+    return text.upper()
+
+
+def is_attribute(name: str) -> bool:
+    """Whether a mapping may state this attribute."""
+    return name in ATTRIBUTES or OPEN_ATTRIBUTE.fullmatch(name) is not None
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Listen = Annotated[Address, BeforeValidator(address)]
+ListenText = Annotated[str, BeforeValidator(listen)]
+TimeZone = Annotated[str, BeforeValidator(time_zone)]
+Region = Annotated[str, BeforeValidator(region)]
