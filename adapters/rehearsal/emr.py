@@ -48,16 +48,18 @@ class RehearsalEmr:
         self.faults = faults or Faults()
         self.key = ClientKey(algorithm)
         self.desk = TokenDesk(CLIENT_ID, self.key, clock)
-        self._server = FhirServer(Clinic(self.chart, self.desk, self.faults, search_by_last_updated), port)
+        self._clinic = Clinic(self.chart, self.desk, self.faults, search_by_last_updated)
+        self._port = port
+        self._server: FhirServer | None = None
 
     @property
     def base_url(self) -> str:
-        """The FHIR endpoint. It answers between ``start`` and ``stop``."""
-        return self._server.base_url
+        """The FHIR endpoint, known once it was started; it answers until ``stop``."""
+        return self._started.base_url
 
     @property
     def token_url(self) -> str:
-        return self._server.token_url
+        return self._started.token_url
 
     @property
     def private_key(self) -> str:
@@ -75,11 +77,20 @@ class RehearsalEmr:
         return {"fhir": fhir_mapping(), "hl7v2": hl7_mapping()}
 
     def start(self) -> RehearsalEmr:
+        """Opens the FHIR endpoint. Messages and exports need no start."""
+        self._server = FhirServer(self._clinic, self._port)
         self._server.start()
         return self
 
     def stop(self) -> None:
-        self._server.stop()
+        if self._server is not None:
+            self._server.stop()
+
+    @property
+    def _started(self) -> FhirServer:
+        if self._server is None:
+            raise RuntimeError("the rehearsal EMR has no address before it is started")
+        return self._server
 
     def __enter__(self) -> RehearsalEmr:
         return self.start()

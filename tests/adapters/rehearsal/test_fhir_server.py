@@ -314,8 +314,15 @@ def test_stopping_ends_connections_that_are_kept_alive(emr: RehearsalEmr, client
         client.get("metadata")
 
 
-def test_an_emr_that_was_never_started_stops_quietly() -> None:
+def test_an_emr_that_was_never_started_has_no_address_and_stops_quietly() -> None:
     emr = RehearsalEmr(patients=1)
     emr.stop()
-    with pytest.raises(requests.exceptions.ConnectionError):
-        requests.get(f"{emr.base_url}/metadata", timeout=2)
+    with pytest.raises(RuntimeError, match="before it is started"):
+        _ = emr.base_url
+
+
+def test_an_emr_can_be_started_again() -> None:
+    emr = RehearsalEmr(patients=1).start()
+    emr.stop()
+    with emr:
+        assert requests.get(f"{emr.base_url}/metadata", timeout=5).ok
