@@ -1,0 +1,98 @@
+"""Patient.telecom in our words. Pure. Source: FHIR R4 2.24.0.13 (ContactPoint); same shape from DSTU2 to R5.
+
+``use`` is a modifier: old entries are not used. ``rank`` 1 is the most preferred and a missing rank is no preference. An entry
+without a value was withheld (masked, data-absent-reason): it is not evidence that the patient has no phone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters import telecom
+from adapters.fhir.moment import ended, first_day, last_day
+from store.preference import Phone, PhoneKind, Problem
+
+KINDS = {"mobile": PhoneKind.CELL.value, "home": PhoneKind.HOME.value, "work": PhoneKind.WORK.value}
+PHONE_SYSTEMS = ("phone", "sms")
+LAST = 1 << 31  # behind every rank: positiveInt ends here
+
+
+@dataclass(slots=True)
+class Contacts:
+    """What one telecom list holds. ``withheld`` names the systems of entries without a value (``""`` when not even that)."""
+
+    phones: dict[str, Phone] = field(default_factory=dict)
+    emails: list[tuple[int, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    withheld: set[str] = field(default_factory=set)
+
+    def ordered_emails(self) -> tuple[str, ...]:
+        """The most preferred first; the order sent among equals."""
+        return tuple(dict.fromkeys(address for _, address in sorted(self.emails, key=lambda one: one[0])))
+
+    def preferred(self) -> str | None:
+        """The phone of the lowest rank, where one alone has it."""
+        ranked = [phone for phone in self.phones.values() if phone.rank is not None]
+        lowest = min((phone.rank or 0 for phone in ranked), default=0)
+        found = [phone.number for phone in ranked if phone.rank == lowest]
+        return found[0] if len(found) == 1 else None
+
+
+def read(entries: list[Any], region: str | None, today: str) -> Contacts:
+    """The list's phones and addresses in use on ``today`` (ISO date)."""
+    contacts = Contacts()
+    for index, entry in enumerate(entries):
+        if type(entry) is not dict:
+            contacts.problems.append(Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint"))
+        elif not ended(entry, today):
+            _point(contacts, entry, f"Patient.telecom[{index}]", region)
+    return contacts
+
+
+def _point(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> None:
+    system, value = entry.get("system"), entry.get("value")
+    if not isinstance(value, str) or not value.strip():
+        contacts.withheld.add(system if isinstance(system, str) else "")
+    elif system in PHONE_SYSTEMS:
+        _phone(contacts, entry, path, region)
+    elif system == "email":
+        _email(contacts, entry, path)
+    elif system is None:
+        contacts.problems.append(Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)"))
+
+
+def _phone(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> None:
+    number = telecom.e164(entry["value"], region)
+    if number is None:
+        contacts.problems.append(Problem("phone_unusable", f"{path}.value", "it cannot be read as a telephone number"))
+        return
+    use = entry.get("use")
+    textable = use == "mobile" or entry["system"] == "sms" or telecom.is_mobile(number)
+    period = entry.get("period")
+    start, end = (first_day(period.get("start")), last_day(period.get("end"))) if type(period) is dict else (None, None)
+    kind = KINDS.get(use, PhoneKind.OTHER.value) if isinstance(use, str) else PhoneKind.OTHER.value
+    phone = Phone(number, kind, entry["value"], _rank(entry.get("rank")), textable, start, end)
+    known = contacts.phones.get(number)
+    contacts.phones[number] = _joined(known, phone) if known else phone
+
+
+def _joined(first: Phone, second: Phone) -> Phone:
+    """One number listed twice, say as phone and as sms: what either says holds."""
+    ranks = [phone.rank for phone in (first, second) if phone.rank is not None]
+    kind = first.kind if first.kind != PhoneKind.OTHER else second.kind
+    return first._replace(kind=kind, rank=min(ranks, default=None), textable=first.textable or second.textable)
+
+
+def _email(contacts: Contacts, entry: dict[str, Any], path: str) -> None:
+    address = telecom.email(entry["value"])
+    if address is None:
+        contacts.problems.append(Problem("email_unusable", f"{path}.value", "it cannot be read as an e-mail address"))
+        return
+    contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
+
+
+def _rank(value: Any) -> int | None:
+    """A positive number; Oracle Health sends it as text."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    return number if type(number) is int and 0 < number < LAST else None

@@ -1,0 +1,85 @@
+"""What a resource says and what in it nothing reads, for the person who writes the mapping. Pure.
+
+The engineer's own screen: values are shown there, so nothing here may go to a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from adapters.base import Explanation, Item
+from adapters.fhir.decode import encode
+from adapters.fhir.rules import RuleSet
+from store.preference import PatientStatements
+
+READ = {
+    "Patient": frozenset({"identifier", "telecom", "name", "communication", "deceasedBoolean", "deceasedDateTime", "active", "link"}),
+    "Consent": frozenset({"status", "category", "scope", "patient", "subject", "dateTime", "date", "provision", "decision"}),
+    "Flag": frozenset({"status", "code", "subject", "period"}),
+}
+ENVELOPE = frozenset({"resourceType", "id", "meta", "text"})
+SHOWN = 120  # characters of a value
+
+
+def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet) -> Explanation:
+    """Of a Bundle, everything that its entries say and leave unread."""
+    resources = list(_resources(resource))
+    stated = [
+        (attribute, statement.value, statement.path)
+        for item in items
+        if isinstance(item, PatientStatements)
+        for attribute, statement in item.statements.items()
+    ]
+    unused = [row for one in resources for row in _unused(one, rules)]
+    unmapped = [row for one in resources for row in _unmapped(one, rules)]
+    return Explanation(items, stated, unused, unmapped)
+
+
+def _resources(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    entries = resource.get("entry") if resource["resourceType"] == "Bundle" else None
+    if entries is None:
+        yield resource
+        return
+    for entry in entries if type(entries) is list else ():
+        inner = entry.get("resource") if type(entry) is dict else None
+        if type(inner) is dict and isinstance(inner.get("resourceType"), str):
+            yield inner
+
+
+def _unmapped(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str]]:
+    for rule in rules.get(resource["resourceType"], ()):
+        for found in rule.find(resource):
+            if rule.values is not None and found.text is not None and not {found.text, found.text.casefold()} & rule.values.keys():
+                yield found.path, found.text
+
+
+def _unused(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str]]:
+    kind = resource["resourceType"]
+    by_rules = [found.path for rule in rules.get(kind, ()) for found in rule.find(resource)]
+    for path, value in _parts(resource, kind):
+        if not any(read == path or read.startswith((path + ".", path + "[")) for read in by_rules):
+            yield path, _shape(value)
+
+
+def _parts(resource: dict[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    """Elements that the standard mapping does not read, and each extension by itself, those of contact points too."""
+    for name, value in resource.items():
+        if name not in ENVELOPE and name != "extension" and name not in READ.get(kind, ()):
+            yield f"{kind}.{name}", value
+    yield from _extensions(resource, kind)
+    telecom = resource.get("telecom")
+    for index, point in enumerate(telecom if type(telecom) is list else ()):
+        if type(point) is dict:
+            yield from _extensions(point, f"{kind}.telecom[{index}]")
+
+
+def _extensions(holder: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    entries = holder.get("extension")
+    for index, entry in enumerate(entries if type(entries) is list else ()):
+        yield f"{path}.extension[{index}]", entry
+
+
+def _shape(value: Any) -> str:
+    text = encode(value).decode()
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

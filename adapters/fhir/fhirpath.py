@@ -1,0 +1,300 @@
+"""The part of FHIRPath that mappings need, compiled to closures. Pure.
+
+``compile_path`` gives a :data:`~adapters.site_mapping.Find`: resource in, texts and their concrete paths out (a computed value
+has the expression as its path). Supported:
+navigation over lists and choice elements, ``[n]``, ``first() last() where(…) exists(…) empty() not() ofType(T) extension('url')
+startsWith('…') endsWith('…')``, ``| = != ~ !~ in as and or xor``, literals, ``$this``, ``%resource``. Anything else is a
+``ValueError`` that names it. An expression may begin with its resource type (``Patient.``), which then filters.
+Source: FHIRPath N1, http://hl7.org/fhirpath/N1/ (grammar in its appendix B).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from adapters.fhir import fhirpath_nodes as nodes
+from adapters.fhir.fhirpath_nodes import Node, Nodes, Step
+from adapters.site_mapping import Find, Found
+
+Eval = Callable[[Nodes, Node], Nodes]
+
+FUNCTIONS = ("first", "last", "where", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
+SUPPORTED = (
+    "supported are element names, [n], "
+    + ", ".join(f"{name}()" for name in FUNCTIONS)
+    + ", the operators | = != ~ !~ in as and or xor, 'text', numbers, true, false, {}, $this and %resource"
+)
+LEVELS: tuple[tuple[str, ...], ...] = (("or", "xor"), ("and",), ("in",), ("=", "!=", "~", "!~"), ("|",), ("as",))
+_TOKEN = re.compile(
+    r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')|(?P<number>\d+(?:\.\d+)?)|(?P<quoted>`(?:[^`\\]|\\.)*`)|(?P<name>[%$]?[A-Za-z_]\w*)"
+    r"|(?P<symbol>!=|!~|<=|>=|[.\[\](){},|=~<>+\-*/&@]))"
+)
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+
+
+class Compiled(NamedTuple):
+    """``types`` are the resource types that the expression begins with; empty when it names none."""
+
+    evaluate: Callable[[dict[str, Any]], Nodes]
+    types: frozenset[str]
+
+
+@lru_cache(maxsize=1024)
+def compile_expression(expression: str) -> Compiled:
+    """The expression, ready to evaluate. Raises ``ValueError`` for what is not supported or not FHIRPath."""
+    parser = _Parser(_tokens(expression))
+    tree = parser.whole()
+    return Compiled(lambda resource: _start(tree, resource), frozenset(parser.types))
+
+
+def compile_path(expression: str) -> Find:
+    """The expression as a site mapping rule reads it: primitives as text, booleans as ``true`` and ``false``."""
+    evaluate = compile_expression(expression).evaluate
+    return lambda resource: [
+        Found(nodes.text(node.value), node.path or expression) for node in evaluate(resource) if node.value is not None
+    ]
+
+
+def _start(tree: Eval, resource: dict[str, Any]) -> Nodes:
+    root = Node(resource, str(resource.get("resourceType", "")))
+    return tree([root], root)
+
+
+def _tokens(expression: str) -> list[_Token]:
+    found: list[_Token] = []
+    position, end = 0, len(expression.rstrip())
+    while position < end:
+        match = _TOKEN.match(expression, position)
+        if match is None:
+            raise ValueError(f"cannot read {expression[position : position + 12].strip()!r}: {SUPPORTED}")
+        found.append(_Token(str(match.lastgroup), match[str(match.lastgroup)]))
+        position = match.end()
+    return found
+
+
+class _Parser:
+    """Recursive descent; each method returns the closure of what it read."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self.tokens, self.position = tokens, 0
+        self.types: set[str] = set()
+
+    def whole(self) -> Eval:
+        if not self.tokens:
+            raise ValueError("the expression is empty")
+        tree = self.operators(0)
+        if self.position < len(self.tokens):
+            raise _unsupported(self.tokens[self.position].text)
+        return tree
+
+    def operators(self, level: int) -> Eval:
+        if level == len(LEVELS):
+            return self.chain()
+        left = self.operators(level + 1)
+        while (operator := self.peek()).text in LEVELS[level] and operator.kind in ("name", "symbol"):
+            self.position += 1
+            if operator.text == "as":
+                left = _then(left, nodes.of_type(self.type_name()))
+            else:
+                left = _binary(OPERATORS[operator.text], left, self.operators(level + 1))
+        return left
+
+    def chain(self) -> Eval:
+        found = self.term()
+        while self.peek().text in (".", "[") and self.peek().kind == "symbol":
+            found = self.invocation(found) if self.take() == "." else self.index(found)
+        return found
+
+    def term(self) -> Eval:
+        token = self.next("a path")
+        if token.kind == "string":
+            return _constant(_unescaped(token.text))
+        if token.kind == "number":
+            return _constant(float(token.text) if "." in token.text else int(token.text))
+        if token.text == "(" and token.kind == "symbol":
+            inner = self.operators(0)
+            self.expect(")")
+            return inner
+        if token.text == "{" and token.kind == "symbol":
+            self.expect("}")
+            return lambda focus, root: []
+        if token.kind in ("name", "quoted"):
+            return self.named(token)
+        raise _unsupported(token.text)
+
+    def named(self, token: _Token) -> Eval:
+        name = token.text
+        if name in ("true", "false"):
+            return _constant(name == "true")
+        if name == "$this":
+            return lambda focus, root: focus
+        if name in ("%resource", "%context"):
+            return lambda focus, root: [root]
+        if name[0] in "%$":
+            raise _unsupported(name)
+        if token.kind == "name" and name[0].isupper() and self.peek().text != "(":
+            self.types.add(name)
+            return _then(_focus, nodes.resource(name))
+        self.position -= 1
+        return self.invocation(_focus)
+
+    def invocation(self, source: Eval) -> Eval:
+        token = self.next("an element name")
+        if token.kind not in ("name", "quoted") or token.text[0] in "%$":
+            raise _unsupported(token.text)
+        if self.peek().text != "(" or token.kind == "quoted":
+            return _then(source, nodes.child(token.text.strip("`")))
+        if token.text not in FUNCTIONS:
+            raise _unsupported(f"{token.text}()")
+        self.expect("(")
+        made = self.function(token.text, source)
+        self.expect(")")
+        return made
+
+    def function(self, name: str, source: Eval) -> Eval:
+        if name == "where" or (name == "exists" and self.peek().text != ")"):
+            kept = _where(source, self.operators(0))
+            return kept if name == "where" else _then(kept, _exists)
+        if name in ("ofType", "as"):
+            return _then(source, nodes.of_type(self.type_name()))
+        if name == "extension":
+            return _then(source, nodes.extension(self.string(name)))
+        if name in ("startsWith", "endsWith"):
+            return _then(source, _affix(name, self.string(name)))
+        return _then(source, STEPS[name])
+
+    def index(self, source: Eval) -> Eval:
+        token = self.next("a number")
+        if token.kind != "number" or "." in token.text:
+            raise _unsupported(f"[{token.text}]")
+        self.expect("]")
+        position = int(token.text)
+        return _then(source, lambda found: found[position : position + 1])
+
+    def type_name(self) -> str:
+        name = self.next("a type name").text
+        if name in ("FHIR", "System") and self.peek().text == ".":
+            self.position += 1
+            name = self.next("a type name").text
+        if not name.isidentifier():
+            raise _unsupported(name)
+        return name
+
+    def string(self, function: str) -> str:
+        token = self.next("a text in quotes")
+        if token.kind != "string":
+            raise ValueError(f"{function}() needs a text in single quotes, not {token.text!r}")
+        return _unescaped(token.text)
+
+    def peek(self) -> _Token:
+        return self.tokens[self.position] if self.position < len(self.tokens) else _Token("end", "")
+
+    def take(self) -> str:
+        self.position += 1
+        return self.tokens[self.position - 1].text
+
+    def next(self, what: str) -> _Token:
+        if self.position >= len(self.tokens):
+            raise ValueError(f"the expression ends where {what} should follow")
+        self.position += 1
+        return self.tokens[self.position - 1]
+
+    def expect(self, symbol: str) -> None:
+        token = self.next(repr(symbol))
+        if token != _Token("symbol", symbol):
+            raise ValueError(f"{token.text!r} stands where {symbol!r} should: {SUPPORTED}")
+
+
+def _unsupported(construct: str) -> ValueError:
+    return ValueError(f"{construct!r} is not supported here: {SUPPORTED}")
+
+
+def _unescaped(quoted: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1][1:], 16)) if len(found[1]) > 1 else _ESCAPED.get(found[1], found[1]), quoted[1:-1])
+
+
+def _focus(focus: Nodes, root: Node) -> Nodes:
+    return focus
+
+
+def _then(source: Eval, step: Step) -> Eval:
+    return lambda focus, root: step(source(focus, root))
+
+
+def _constant(value: Any) -> Eval:
+    made = [Node(value, "")]
+    return lambda focus, root: made
+
+
+def _where(source: Eval, criteria: Eval) -> Eval:
+    return lambda focus, root: [node for node in source(focus, root) if nodes.truth(criteria([node], root))]
+
+
+def _binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) -> Eval:
+    return lambda focus, root: operate(left(focus, root), right(focus, root))
+
+
+def _exists(found: Nodes) -> Nodes:
+    return nodes.logical(bool(found))
+
+
+def _affix(name: str, text: str) -> Step:
+    method = str.startswith if name == "startsWith" else str.endswith
+
+    def step(found: Nodes) -> Nodes:
+        return nodes.logical(method(found[0].value, text)) if len(found) == 1 and isinstance(found[0].value, str) else []
+
+    return step
+
+
+def _not(found: Nodes) -> Nodes:
+    value = nodes.truth(found)
+    return nodes.logical(None if value is None else not value)
+
+
+def _and(left: Nodes, right: Nodes) -> Nodes:
+    a, b = nodes.truth(left), nodes.truth(right)
+    return nodes.logical(False if a is False or b is False else None if a is None or b is None else True)
+
+
+def _or(left: Nodes, right: Nodes) -> Nodes:
+    a, b = nodes.truth(left), nodes.truth(right)
+    return nodes.logical(True if a or b else None if a is None or b is None else False)
+
+
+def _xor(left: Nodes, right: Nodes) -> Nodes:
+    a, b = nodes.truth(left), nodes.truth(right)
+    return nodes.logical(None if a is None or b is None else a != b)
+
+
+def _negated(value: bool | None) -> bool | None:
+    return None if value is None else not value
+
+
+STEPS: dict[str, Step] = {
+    "first": lambda found: found[:1],
+    "last": lambda found: found[-1:],
+    "exists": _exists,
+    "empty": lambda found: nodes.logical(not found),
+    "not": _not,
+}
+OPERATORS: dict[str, Callable[[Nodes, Nodes], Nodes]] = {
+    "or": _or,
+    "xor": _xor,
+    "and": _and,
+    "in": lambda left, right: nodes.logical(nodes.member(left, right)),
+    "=": lambda left, right: nodes.logical(nodes.equal(left, right)),
+    "!=": lambda left, right: nodes.logical(_negated(nodes.equal(left, right))),
+    "~": lambda left, right: nodes.logical(nodes.equivalent(left, right)),
+    "!~": lambda left, right: nodes.logical(not nodes.equivalent(left, right)),
+    "|": nodes.union,
+}

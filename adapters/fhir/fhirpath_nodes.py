@@ -1,0 +1,171 @@
+"""Walking a FHIR resource as plain data: nodes that know where they were found, and the steps between them. Pure.
+
+A *node* is a JSON value, its concrete path (``Patient.telecom[1].value``), the sibling that FHIR's JSON keeps beside a
+primitive (``_value``, with its extensions), and its type where a choice element's name told it.
+Sources: FHIRPath N1 (http://hl7.org/fhirpath/N1/), FHIR R4 section 2.1.9 (use of FHIRPath), 2.6.2 (JSON, ``_`` siblings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Node(NamedTuple):
+    """One item of a collection. ``value`` is ``None`` for a primitive that has only extensions."""
+
+    value: Any
+    path: str
+    extra: Any = None
+    type: str = ""
+
+
+Nodes = list[Node]
+Step = Callable[[Nodes], Nodes]
+
+PRIMITIVES = (
+    "Boolean", "Integer", "Decimal", "String", "Code", "Uri", "Url", "Canonical", "Id", "Oid", "Uuid", "Markdown", "Base64Binary",
+    "Instant", "Date", "DateTime", "Time", "PositiveInt", "UnsignedInt", "Integer64",
+)  # fmt: skip
+COMPLEX = (
+    "Address", "Age", "Annotation", "Attachment", "CodeableConcept", "CodeableReference", "Coding", "ContactDetail", "ContactPoint",
+    "Count", "Distance", "Duration", "Expression", "HumanName", "Identifier", "Meta", "Money", "Period", "Quantity", "Range", "Ratio",
+    "Reference", "SampledData", "Signature", "Timing",
+)  # fmt: skip
+CHOICES = (*PRIMITIVES, *COMPLEX)
+ANY_RESOURCE = ("Resource", "DomainResource")
+NUMBERS = ("integer", "decimal", "positiveInt", "unsignedInt", "integer64")
+
+
+def child(name: str) -> Step:
+    """The step to an element, its lists flattened; a choice element (``deceased``) finds ``deceasedBoolean`` and the like."""
+    shadow = "_" + name
+    choices = {name + suffix: suffix for suffix in CHOICES}
+
+    def step(nodes: Nodes) -> Nodes:
+        found: Nodes = []
+        for node in nodes:
+            value = node.value
+            if type(value) is not dict:
+                continue
+            if name in value or shadow in value:
+                _collect(found, value.get(name), value.get(shadow), f"{node.path}.{name}", "")
+                continue
+            for key in value.keys() & choices.keys():
+                _collect(found, value[key], value.get("_" + key), f"{node.path}.{key}", choices[key])
+        return found
+
+    return step
+
+
+def _collect(found: Nodes, value: Any, extra: Any, path: str, kind: str) -> None:
+    if type(value) is list:
+        extras = extra if type(extra) is list else []
+        found.extend(
+            Node(one, f"{path}[{index}]", extras[index] if index < len(extras) else None, kind)
+            for index, one in enumerate(value)
+            if one is not None or (index < len(extras) and extras[index] is not None)
+        )
+    elif type(extra) is list and value is None:
+        found.extend(Node(None, f"{path}[{index}]", one, kind) for index, one in enumerate(extra) if one is not None)
+    elif value is not None or extra is not None:
+        found.append(Node(value, path, extra, kind))
+
+
+def extension(url: str) -> Step:
+    """The step to the extensions of that URL, on an element or on a primitive's ``_`` sibling."""
+
+    def step(nodes: Nodes) -> Nodes:
+        found: Nodes = []
+        for node in nodes:
+            holder = node.value if type(node.value) is dict else node.extra
+            entries = holder.get("extension") if type(holder) is dict else None
+            if type(entries) is list:
+                found.extend(
+                    Node(entry, f"{node.path}.extension[{index}]")
+                    for index, entry in enumerate(entries)
+                    if type(entry) is dict and entry.get("url") == url
+                )
+        return found
+
+    return step
+
+
+def resource(name: str) -> Step:
+    """The filter that a leading type name is: ``Patient`` keeps Patients."""
+    if name in ANY_RESOURCE:
+        return lambda nodes: nodes
+    return lambda nodes: [node for node in nodes if type(node.value) is dict and node.value.get("resourceType") == name]
+
+
+def of_type(name: str) -> Step:
+    """The filter ``ofType(boolean)``."""
+    return lambda nodes: [node for node in nodes if _is(node, name)]
+
+
+def _is(node: Node, name: str) -> bool:
+    value = node.value
+    if node.type:
+        return node.type == name[:1].upper() + name[1:]
+    if type(value) is dict:
+        return bool(value.get("resourceType") == name)
+    if isinstance(value, bool):
+        return name.lower() == "boolean"
+    if isinstance(value, (int, float)):
+        return name in NUMBERS
+    # The names of the other primitives are all written as JSON strings: without a model they cannot be told apart.
+    return isinstance(value, str) and name.lower() != "boolean" and name not in NUMBERS and name not in COMPLEX
+
+
+def text(value: Any) -> str:
+    """A primitive as the text that a site's table knows it by. A structure has no text: it is empty and matches no code."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if isinstance(value, (dict, list)) else str(value)
+
+
+def truth(nodes: Nodes) -> bool | None:
+    """A collection as a Boolean (FHIRPath 4.5): nothing, or several, is ``None`` — and unknown is never yes."""
+    if len(nodes) != 1:
+        return None
+    value = nodes[0].value
+    return value if isinstance(value, bool) else True
+
+
+def logical(value: bool | None) -> Nodes:
+    return [] if value is None else [Node(value, "")]
+
+
+def equal(left: Nodes, right: Nodes) -> bool | None:
+    """``=``: nothing on either side is unknown."""
+    if not left or not right:
+        return None
+    return len(left) == len(right) and all(_same(a.value, b.value) for a, b in zip(left, right, strict=True))
+
+
+def equivalent(left: Nodes, right: Nodes) -> bool:
+    """``~``: text without regard to case and blanks; nothing is equivalent to nothing."""
+    return sorted(map(_plain, left)) == sorted(map(_plain, right))
+
+
+def member(left: Nodes, right: Nodes) -> bool | None:
+    """``in``: nothing on the left is unknown; several on the left are unknown too."""
+    return any(_same(left[0].value, one.value) for one in right) if len(left) == 1 else None
+
+
+def union(left: Nodes, right: Nodes) -> Nodes:
+    """``|``: both without repetitions."""
+    found: Nodes = []
+    for node in (*left, *right):
+        if not any(_same(node.value, one.value) for one in found):
+            found.append(node)
+    return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
+
+
+def _plain(node: Node) -> str:
+    value = node.value
+    return " ".join(value.split()).casefold() if isinstance(value, str) else repr(value)

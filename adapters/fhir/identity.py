@@ -1,0 +1,91 @@
+"""Who a FHIR resource is about: identifiers, the resource id, references. Pure.
+
+A resource id is an identifier of its source: ``Identifier(<source>, "RI", <id>)``, so that Consent, Flag and links, which know
+nothing else, meet the patient. Source: FHIR R4 Identifier, Reference; types of HL7 table 0203.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.base import SourceSettings
+from adapters.fhir.moment import ended
+from store.preference import Identifier
+
+RESOURCE_ID = "RI"
+TYPE_SYSTEM = "v2-0203"
+# What several people can share (accounts, visits, insurance) would join strangers; what is nobody's business here
+# (social security, driver's licence, passport, tax) is not kept at all.
+NOT_KEPT = frozenset({
+    "AN", "ANC", "AND", "ANT", "ANON", "AM", "VN", "SN", "MB", "NIIP", "MC", "MA", "MCN", "GN", "SS", "DL", "PPN", "TAX", "TN", "CZ",
+    "BC", "DR", "DS", "BA", "BR", "BRN", "CC", "CAAI",
+})  # fmt: skip
+SYSTEMS_NOT_KEPT = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.113883.4.1"})
+
+
+def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> tuple[Identifier, ...]:
+    """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others."""
+    entries = resource.get("identifier")
+    stated = [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
+    known_by = sorted((one for one in stated if _is_configured(one, settings)), key=lambda one: one.type != settings.identifier_type)
+    own = [resource_id(settings, resource["id"])] if _is_text(resource.get("id")) else []
+    return tuple(dict.fromkeys((*known_by, *own, *stated)))
+
+
+def resource_id(settings: SourceSettings, value: str) -> Identifier:
+    return Identifier(settings.name, RESOURCE_ID, value)
+
+
+def canonical(system: str, settings: SourceSettings) -> str:
+    """The canonical name of an issuer; an OID is known with and without ``urn:oid:``."""
+    known = settings.authorities
+    return known.get(system) or known.get(system.removeprefix("urn:oid:")) or system
+
+
+def reference(value: Any, settings: SourceSettings, base_url: str) -> Identifier | None:
+    """The patient that a Reference names by relative or own absolute URL, else by logical identifier, else ``None``."""
+    if type(value) is not dict:
+        return None
+    target = value.get("reference")
+    target = target if isinstance(target, str) else ""
+    if base_url and target.startswith(base_url + "/"):
+        target = target[len(base_url) + 1 :]
+    kind, _, tail = target.partition("/")
+    name = tail.partition("/")[0]
+    if kind == "Patient" and name:
+        return resource_id(settings, name)
+    return _identifier(value.get("identifier"), settings, "")
+
+
+def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier | None:
+    if type(entry) is not dict or not _is_text(entry.get("value")) or ended(entry, today):
+        return None
+    kind = _type(entry.get("type"))
+    system = entry.get("system")
+    if kind in NOT_KEPT and kind != settings.identifier_type:
+        return None
+    if _is_text(system):
+        return None if system in SYSTEMS_NOT_KEPT else Identifier(canonical(str(system), settings), kind, entry["value"].strip())
+    # Without a system only the configured type may speak for the configured authority: the same value of two issuers is two patients.
+    configured = bool(settings.authority and settings.identifier_type == kind and kind)
+    return Identifier(settings.authority, kind, entry["value"].strip()) if configured else None
+
+
+def _type(concept: Any) -> str:
+    codings = concept.get("coding") if type(concept) is dict else None
+    codes = [one for one in codings if type(one) is dict and _is_text(one.get("code"))] if type(codings) is list else []
+    # Oracle Health lists its own code set before table 0203.
+    return str(next((one["code"] for one in codes if TYPE_SYSTEM in str(one.get("system"))), codes[0]["code"] if codes else ""))
+
+
+def _is_configured(identifier: Identifier, settings: SourceSettings) -> bool:
+    wanted = settings.identifier_type
+    return bool(
+        settings.authority
+        and identifier.authority == canonical(settings.authority, settings)
+        and (not wanted or identifier.type in (wanted, ""))
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,51 @@
+"""FHIR's dates and times. Pure. Source: FHIR R4 section 2.24.0.1 (instant, dateTime, date) and 2.24.0.11 (Period)."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from datetime import UTC, datetime
+from typing import Any
+
+
+def instant(value: Any) -> datetime | None:
+    """An instant or dateTime as aware UTC; partial dates begin at their first moment. ``None`` when it is not one.
+
+    A time without an offset is taken as UTC: FHIR forbids it, servers send it.
+    """
+    if not isinstance(value, str) or len(value) < 4:
+        return None
+    text = value + "-01-01"[len(value) - 4 :] if len(value) in (4, 7) else value
+    try:
+        parsed = datetime.fromisoformat(text)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def first_day(value: Any) -> str | None:
+    """The ISO date on which a period starts; ``2019`` starts on ``2019-01-01``."""
+    return _day(value, "01", "01")
+
+
+def last_day(value: Any) -> str | None:
+    """The ISO date on which a period ends, inclusive; ``2019`` ends on ``2019-12-31``."""
+    day = _day(value, "12", "31")
+    if day is None or len(value) != 7:
+        return day
+    return f"{value}-{monthrange(int(value[:4]), int(value[5:7]))[1]:02d}"
+
+
+def _day(value: Any, month: str, day: str) -> str | None:
+    if instant(value) is None:
+        return None
+    text = str(value)[:10]
+    return text if len(text) == 10 else f"{text[:7]}-{day}" if len(text) == 7 else f"{text[:4]}-{month}-{day}"
+
+
+def ended(holder: dict[str, Any], today: str) -> bool:
+    """Whether an element's ``use`` is old or its period ended before ``today`` (ISO date)."""
+    if holder.get("use") == "old":
+        return True
+    period = holder.get("period")
+    end = last_day(period.get("end")) if type(period) is dict else None
+    return end is not None and end < today

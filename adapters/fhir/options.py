@@ -1,0 +1,102 @@
+"""The settings of a FHIR source, read once and checked. Pure.
+
+``options`` of a preset and of the site are joined here, the site's first; values may be text, as YAML gives them.
+A wrong value is a ``ValueError`` that names the option and what it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.base import SourceSettings
+
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentOptions:
+    """Which Consents are about messages. ``category`` and ``scope`` hold ``code`` or ``system|code``; empty takes any.
+
+    ``statuses`` are those in which a Consent's decision counts; ``attribute`` is what permit and deny decide.
+    """
+
+    attribute: str = ""
+    statuses: tuple[str, ...] = ("active",)
+    category: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MapperOptions:
+    """What the mapping needs to know besides the rules."""
+
+    base_url: str = ""
+    trust_last_updated: bool = True
+    consent: ConsentOptions = ConsentOptions()
+
+
+def joined(settings: SourceSettings) -> dict[str, Any]:
+    """The preset's options under the site's own."""
+    return {**(settings.preset.get("options") or {}), **settings.options}
+
+
+def mapper_options(settings: SourceSettings) -> MapperOptions:
+    options = joined(settings)
+    return MapperOptions(
+        base_url=str(options.get("base_url") or "").rstrip("/"),
+        trust_last_updated=switch(options, "trust_last_updated", default=True),
+        consent=_consent(options.get("consent") or {}),
+    )
+
+
+def _consent(options: Any) -> ConsentOptions:
+    if not isinstance(options, Mapping):
+        raise ValueError("consent takes settings of its own: attribute, statuses, category, scope")
+    unknown = set(options) - {"attribute", "statuses", "category", "scope"}
+    if unknown:
+        raise ValueError(f"consent.{sorted(unknown)[0]} is not known: use attribute, statuses, category, scope")
+    return ConsentOptions(
+        attribute=str(options.get("attribute") or ""),
+        statuses=listed(options, "statuses") or ("active",),
+        category=listed(options, "category"),
+        scope=listed(options, "scope"),
+    )
+
+
+def switch(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """A yes-or-no option."""
+    value = options.get(name)
+    text = str(value).lower()
+    if value is None or text in TRUE or text in FALSE:
+        return default if value is None else text in TRUE
+    raise ValueError(f"{name} is {value!r}: use true or false")
+
+
+def listed(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A list of texts; one text alone is a list of one."""
+    value = options.get(name)
+    if value is None:
+        return ()
+    return tuple(str(one) for one in value) if isinstance(value, (list, tuple)) else (str(value),)
+
+
+def number(options: Mapping[str, Any], name: str, default: float, *, least: float, most: float) -> float:
+    """A number within bounds."""
+    value = options.get(name, default)
+    try:
+        made = float(value)
+    except (TypeError, ValueError):
+        made = least - 1
+    if not least <= made <= most:
+        raise ValueError(f"{name} is {value!r}: use a number from {least:g} to {most:g}")
+    return made
+
+
+def one_of(options: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    """One of a few words; the first is the default."""
+    value = str(options.get(name) or allowed[0])
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}: use one of {', '.join(allowed)}")
+    return value
