@@ -23,6 +23,7 @@ COMMON = {
 }  # fmt: skip
 # Names in daily use that the registry spells otherwise.
 NAMES = {"farsi": "fa", "greek": "el", "creole": "ht", "punjabi": "pa", "mandarin": "zh", "sign language": "sgn"}
+DECLINED = ("declin", "refus", "unknown", "unspec", "undetermined", "not ", "no ", "unavail", "patient ")
 # ISO 639 gives some of these to small languages; in an EMR they are the null flavours of HL7 or "not a language".
 NO_LANGUAGE = frozenset({"", "und", "zxx", "mul", "mis", "unk", "oth", "ask", "asku", "nask", "dec", "none", "other"})
 
@@ -35,6 +36,12 @@ def bcp47(code: str) -> str | None:
     """The BCP-47 tag of a code, tag or English name, in its canonical case, or ``None``."""
     text = code.strip().casefold()
     return COMMON.get(text) or _tag(text.replace("_", "-")) or _name(text)
+
+
+def is_declined(code: str) -> bool:
+    """Whether the text says that the language is not known, rather than naming one that we do not know."""
+    text = code.strip().casefold()
+    return text in NO_LANGUAGE or text.startswith(DECLINED)
 
 
 def _tag(text: str) -> str | None:

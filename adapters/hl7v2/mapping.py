@@ -1,0 +1,285 @@
+"""What an HL7 v2 message says about contacting a patient. Pure.
+
+Source: HL7 v2.9 chapters 2 and 3; v2-to-FHIR for phones and death. Standard fields are read here; what a site keeps in
+publicity codes or Z-segments is configuration (``mapping``), and a rule of the site replaces the standard reading of its
+attribute. An empty field is no statement, ``""`` takes a statement back, and a record under protection (PD1-12) whose
+phones or e-mail are missing says nothing about them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from adapters import language
+from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
+from adapters.hl7v2 import charset as charsets
+from adapters.hl7v2 import explain, merge, timestamp
+from adapters.hl7v2.batch import split
+from adapters.hl7v2.cx import IdentifierReader
+from adapters.hl7v2.path import compile_path
+from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
+from adapters.hl7v2.site import SiteRules
+from adapters.hl7v2.xtn import TelecomReader
+from store.preference import (
+    DECEASED,
+    DISPLAY_NAME,
+    EMAIL,
+    LANGUAGE,
+    PHONES,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    Identifier,
+    PatientStatements,
+    Problem,
+    Statement,
+    base,
+    slot,
+)
+
+UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})
+MERGES = frozenset({"A18", "A34", "A40"})
+ACCOUNT_MERGE = "A35"  # account numbers only: both sides are one patient
+MOVE_VISIT = "A45"  # a visit goes to another patient; both patients stay who they are
+AHEAD = timedelta(minutes=15)
+
+# Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
+TELECOMS = tuple(
+    (number, path, kind, slot(PHONES, path), slot(EMAIL, path))
+    for number, path, kind in ((13, "PID-13", "home"), (14, "PID-14", "work"), (40, "PID-40", "other"))
+)
+PID_WIDTH = 41
+_PADDING = [""] * PID_WIDTH
+
+
+class Hl7Mapper:
+    """Maps the messages of one source. Building it raises ``MappingError`` for a rule that cannot be compiled.
+
+    Options: ``charset`` (trusted before MSH-18) and ``charset_fallback`` (tried last), codes of table 0211 or common names.
+    """
+
+    def __init__(self, settings: SourceSettings) -> None:
+        self._charset = _charset(settings, "charset")
+        self._fallback = _charset(settings, "charset_fallback")
+        self._zone = ZoneInfo(settings.time_zone)
+        self._keep_names = settings.keep_names
+        self._identifiers = IdentifierReader(settings)
+        self._telecoms = TelecomReader(settings.default_region)
+        self._site = SiteRules({**settings.preset.get("mapping", {}), **settings.mapping}, compile_path, settings.default_region)
+
+    def read(self, payload: Payload) -> list[Item]:
+        """What the payload says: one item, or one for each pair of a merge and for each message of a batch."""
+        body = payload.body
+        try:
+            message = read(body, self._charset, self._fallback)
+            if len(message.segments("MSH")) > 1:
+                parts = list(split(body))
+                if len(parts) > 1:
+                    return [item for n, part in enumerate(parts, 1) for item in self.read(_part(payload, part, n))]
+                raise Unusable("several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH")
+            return self._message(message, payload)
+        except Unusable as error:
+            if error.reason == "not_hl7" and body.strip()[:3].decode("latin-1") in ENVELOPE:
+                return [Filtered("batch_empty", payload.locator)]
+            return [Unmappable(error.reason, error.detail, payload.locator, body, error.path)]
+
+    def explain(self, payload: Payload) -> Explanation:
+        """What the payload says and what of it nothing reads, for the person who writes the mapping."""
+        items = self.read(payload)
+        try:
+            message = read(payload.body, self._charset, self._fallback)
+        except Unusable:
+            return Explanation(items)
+        return Explanation(items, explain.stated(items), explain.unused(message, self._site.paths), self._site.unmapped(message))
+
+    def _message(self, message: Message, payload: Payload) -> list[Item]:
+        kind, event = _kind(message)
+        if kind != "ADT":
+            return [Filtered("acknowledgement" if kind in ("ACK", "MCF") else "message_type_not_used", payload.locator)]
+        if event in UPDATES:
+            return [self._statements(message, payload)]
+        if event in MERGES:
+            effective, _ = self._effective(message, "", payload.received)
+            return [*merge.merges(message, self._identifiers, effective, _evidence(message, payload), payload.locator)]
+        return [self._filtered(message, event, payload)]
+
+    def _filtered(self, message: Message, event: str, payload: Payload) -> Filtered:
+        if event == ACCOUNT_MERGE:
+            if merge.names_two_patients(message, self._identifiers, payload.received.date()):
+                detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
+                raise Unusable("merge_ambiguous", detail, "MRG-1")
+            return Filtered("account_merge", payload.locator)
+        return Filtered("visit_move" if event == MOVE_VISIT else "event_not_used", payload.locator)
+
+    def _statements(self, message: Message, payload: Payload) -> PatientStatements:
+        pid = _pid(message)
+        received = payload.received
+        today = received.date()
+        statements: dict[str, Statement] = {}
+        problems: list[Problem] = []
+        effective, late = self._effective(message, pid[33], received)
+        if late:
+            problems.append(late)
+        self._read_telecoms(message, pid, today, statements, problems)
+        if pid[15]:
+            _read_language(message, pid[15], statements, problems)
+        if pid[29] or pid[30]:
+            _read_death(pid[29], pid[30], statements)
+        if self._keep_names and pid[5]:
+            _read_name(message, pid[5], statements)
+        protection = message.field("PD1", 12)
+        if protection:
+            _read_flag(RESTRICTED, protection, "PD1-12", statements)
+        self._site.apply(message, statements, problems)
+        restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
+        if restricted:
+            statements = {name: one for name, one in statements.items() if one.value is not None or base(name) not in (PHONES, EMAIL)}
+        return PatientStatements(
+            self._patient(message, pid, today),
+            statements,
+            effective,
+            _evidence(message, payload),
+            0,
+            restricted,
+            tuple(problems),
+            payload.locator,
+        )
+
+    def _patient(self, message: Message, pid: list[str], today: date) -> tuple[Identifier, ...]:
+        if not pid[3] and pid[2]:
+            own = self._identifiers.plain(message, pid[2])
+            if own:
+                return own
+        return self._identifiers.read(message, pid[3], "PID-3", today)
+
+    def _read_telecoms(
+        self, message: Message, pid: list[str], today: date, statements: dict[str, Statement], problems: list[Problem]
+    ) -> None:
+        preferred: list[tuple[int, str, str]] = []
+        for number, path, kind, phones, emails in TELECOMS:
+            field = pid[number]
+            if not field:
+                continue
+            if field == DELETE:
+                statements[phones] = statements[emails] = Statement(None, path)
+                continue
+            found = self._telecoms.read(message, field, path, kind, today)
+            if found.stated:  # the list sent is the whole list: what it leaves out is taken back
+                statements[phones] = Statement(found.phones or None, path)
+                statements[emails] = Statement(found.emails or None, path)
+                preferred += found.preferred
+            problems += found.problems
+        if preferred:
+            _read_preferred(preferred, statements)
+
+    def _effective(self, message: Message, updated: str, received: datetime) -> tuple[datetime, Problem | None]:
+        """When the EMR says it became true: PID-33, else EVN-2, else MSH-7, else when it arrived. Never in the future."""
+        component = message.delimiters.component
+        for path, text in (("PID-33", updated), ("EVN-2", message.field("EVN", 2)), ("MSH-7", message.field("MSH", 7))):
+            if text:
+                moment = timestamp.instant(text.split(component, 1)[0], self._zone)
+                if moment is not None and moment - received > AHEAD:
+                    return received, Problem(
+                        "time_in_future", path, "the sender's clock or time zone is wrong; the time of receipt is used"
+                    )
+                if moment is not None:
+                    return moment, None
+        return received, None
+
+
+def _kind(message: Message) -> tuple[str, str]:
+    """Message type and event, MSH-9 and in old messages EVN-1."""
+    parts = message.field("MSH", 9).split(message.delimiters.component)
+    kind = parts[0].strip()
+    if not kind or kind == DELETE:
+        raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
+    event = parts[1].strip() if len(parts) > 1 else ""
+    if kind == "ADT" and not event:
+        event = message.field("EVN", 1).strip()
+        if not event:
+            raise Unusable("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
+    return kind, event
+
+
+def _pid(message: Message) -> list[str]:
+    found = message.segments("PID")
+    if not found:
+        raise Unusable("patient_segment_missing", "the message has no PID segment", "PID")
+    if len(found) > 1:
+        raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
+    return found[0] + _PADDING[len(found[0]) :]
+
+
+def _evidence(message: Message, payload: Payload) -> str:
+    """The control id; without one a hash of the content, so that the message can still be told from others."""
+    control = message.unescape(message.field("MSH", 10)).strip()
+    return control if control and control != DELETE else f"sha256:{hashlib.sha256(payload.body).hexdigest()[:16]}"
+
+
+def _read_preferred(preferred: Sequence[tuple[int, str, str]], statements: dict[str, Statement]) -> None:
+    """XTN.18. Its scope may be a type of number only, so two different numbers at the top leave the matter open."""
+    top = min(preferred)[0]
+    first = [one for one in preferred if one[0] == top]
+    if len({number for _, number, _ in first}) == 1:
+        statements[PREFERRED_PHONE] = Statement(first[0][1], first[0][2])
+
+
+def _read_language(message: Message, field: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
+    if field == DELETE:
+        statements[LANGUAGE] = Statement(None, "PID-15")
+        return
+    first = field.split(message.delimiters.repetition, 1)[0]
+    parts = [message.unescape(part).strip() for part in first.split(message.delimiters.component)]
+    for part in (parts[0], *parts[1:2], *parts[3:5]):
+        tag = language.bcp47(part) if part and part != DELETE else None
+        if tag is not None:
+            statements[LANGUAGE] = Statement(tag, "PID-15")
+            return
+    if not language.is_declined(parts[0]):
+        problems.append(Problem("language_unusable", "PID-15", "this is no ISO 639 code, BCP-47 tag or English name of a language"))
+
+
+def _read_death(when: str, indicator: str, statements: dict[str, Statement]) -> None:
+    """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one."""
+    if when and when != DELETE and when.strip("0 "):
+        statements[DECEASED] = Statement(True, "PID-29")
+    elif indicator:
+        _read_flag(DECEASED, indicator, "PID-30", statements)
+    elif when == DELETE:
+        statements[DECEASED] = Statement(None, "PID-29")
+
+
+def _read_flag(attribute: str, text: str, path: str, statements: dict[str, Statement]) -> None:
+    """A yes or no of table 0136."""
+    answer = text.strip().upper()
+    if text == DELETE:
+        statements[attribute] = Statement(None, path)
+    elif answer in ("Y", "N"):
+        statements[attribute] = Statement(answer == "Y", path)
+
+
+def _read_name(message: Message, field: str, statements: dict[str, Statement]) -> None:
+    """The legal name (XPN.7 = L), else the first."""
+    if field == DELETE:
+        statements[DISPLAY_NAME] = Statement(None, "PID-5")
+        return
+    component, subcomponent = message.delimiters.component, message.delimiters.subcomponent
+    names = [one.split(component) for one in field.split(message.delimiters.repetition)]
+    parts = next((one for one in names if len(one) > 6 and one[6] == "L"), names[0])
+    words = (*parts[1:3], parts[0].split(subcomponent, 1)[0], *parts[3:4])
+    text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
+    if text:
+        statements[DISPLAY_NAME] = Statement(text, "PID-5")
+
+
+def _part(payload: Payload, body: bytes, number: int) -> Payload:
+    return Payload(body, f"{payload.locator}.{number}", payload.received)
+
+
+def _charset(settings: SourceSettings, option: str) -> str | None:
+    name = str(settings.options.get(option) or "")
+    if name and charsets.codec(name) is None:
+        raise ValueError(f"{option} {name!r} is not a character set: use a code of HL7 table 0211, for example '8859/1' or 'UNICODE UTF-8'")
+    return name or None

@@ -1,0 +1,72 @@
+"""Merges of patients: A18, A34 and A40, whose PID and MRG segments come in pairs. Pure.
+
+Source: HL7 v2.9 chapter 3 (A40; MRG) and v2.5 chapter 3 (A18, A34, A35: withdrawn later, still sent). PID-3 holds what
+survives, MRG-1 what is merged into it. Demographics in such a message are not read: they come in an update of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from adapters.hl7v2.cx import IdentifierReader
+from adapters.hl7v2.reader import Message, Unusable
+from store.preference import Identifier, PatientMerge
+
+
+def merges(message: Message, identifiers: IdentifierReader, effective: datetime, evidence: str, locator: str) -> list[PatientMerge]:
+    """Every pair of the message. Raises :class:`Unusable` if one of them cannot be used, so that none is half done."""
+    today = effective.date()
+    pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
+    if not pairs:
+        raise Unusable("merge_incomplete", "a merge needs a PID and a MRG segment", "MRG")
+    return [PatientMerge(survivor, merged, effective, evidence, locator) for survivor, merged in pairs]
+
+
+def names_two_patients(message: Message, identifiers: IdentifierReader, today: date) -> bool:
+    """Whether MRG-1 names another patient than PID-3 does, which an account merge (A35) must not."""
+    for pid, mrg in _groups(message):
+        if _field(mrg, 1) and set(_merged(message, mrg, identifiers, today)).isdisjoint(_survivor(message, pid, identifiers, today)):
+            return True
+    return False
+
+
+def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:
+    pid: list[str] | None = None
+    paired = True
+    for line in message.lines:
+        if line.startswith("PID"):
+            if not paired:
+                break
+            pid, paired = message.fields(line), False
+        elif line.startswith("MRG"):
+            if pid is None:
+                raise Unusable("merge_incomplete", "a MRG segment stands before any PID segment", "MRG")
+            paired = True
+            yield pid, message.fields(line)
+    if not paired:
+        raise Unusable("merge_incomplete", "a PID segment of this merge has no MRG segment", "MRG")
+
+
+def _pair(
+    message: Message, pid: list[str], mrg: list[str], identifiers: IdentifierReader, today: date
+) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
+    survivor = _survivor(message, pid, identifiers, today)
+    merged = _merged(message, mrg, identifiers, today)
+    # An identifier on both sides (a national number) says nothing about which record goes.
+    gone = tuple(one for one in merged if one not in survivor)
+    if not gone:
+        raise Unusable("merge_with_itself", "MRG-1 and PID-3 name the same patient", "MRG-1")
+    return survivor, gone
+
+
+def _survivor(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
+    return identifiers.read(message, _field(pid, 3), "PID-3", today)
+
+
+def _merged(message: Message, mrg: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
+    return identifiers.read(message, _field(mrg, 1), "MRG-1", today)
+
+
+def _field(fields: list[str], number: int) -> str:
+    return fields[number] if number < len(fields) else ""

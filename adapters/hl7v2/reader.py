@@ -1,0 +1,213 @@
+"""A fast, tolerant reader of HL7 v2 in its ER7 encoding. Pure.
+
+Source: HL7 v2.9 chapter 2, "Message construction rules" and "Use of escape sequences in text fields".
+
+Speed comes from doing nothing early: the bytes are decoded once, cut into lines once, and a segment is cut into fields
+when somebody asks for it. Repetitions and components are plain ``str.split`` where they are needed. A field has three
+states: a value, ``""`` in quotes (:data:`DELETE`, take back what was said) and empty (nothing is said).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from adapters.hl7v2 import charset as charsets
+
+DELETE = '""'
+ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
+NOWHERE = "\uffff"  # a noncharacter, stands for a delimiter that MSH-2 does not define
+_BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and blanks that senders leave around a message
+_BLANK_TEXT = _BLANK.decode()
+_HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
+
+
+class Unusable(Exception):
+    """The message cannot be used. ``reason`` is a stable code, the text says what to mend and quotes nothing."""
+
+    def __init__(self, reason: str, detail: str, path: str = "") -> None:
+        self.reason, self.detail, self.path = reason, detail, path
+        super().__init__(detail)
+
+
+class Delimiters(NamedTuple):
+    """The characters that a message named in MSH-1 and MSH-2. One that it did not name is :data:`NOWHERE`."""
+
+    field: str
+    component: str
+    repetition: str
+    escape: str
+    subcomponent: str
+    truncation: str
+
+
+class Message:
+    """One message. ``lines`` are its segments as text, in order; fields are counted from 1 as the standard does."""
+
+    __slots__ = ("_fields", "_names", "codec", "delimiters", "lines")
+
+    def __init__(self, lines: list[str], delimiters: Delimiters, codec: str) -> None:
+        self.lines, self.delimiters, self.codec = lines, delimiters, codec
+        self._fields: dict[str, list[list[str]]] = {}
+        self._names: dict[str, list[str]] = {}
+        for line in lines:
+            name = line[:3]
+            if name in self._names:
+                self._names[name].append(line)
+            else:
+                self._names[name] = [line]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the segments present, each once, in order."""
+        return tuple(self._names)
+
+    def segments(self, name: str) -> list[list[str]]:
+        """The fields of every segment of that name; ``fields[13]`` is field 13, still escaped."""
+        found = self._fields.get(name)
+        if found is None:
+            found = self._fields[name] = [self.fields(line) for line in self._names.get(name, ())]
+        return found
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of one segment."""
+        fields = line.split(self.delimiters.field)
+        if line[:3] in ("MSH", "FHS", "BHS"):
+            fields.insert(1, self.delimiters.field)  # the separator itself is field 1
+        return fields
+
+    def field(self, name: str, number: int) -> str:
+        """A field of the first segment of that name, still escaped; empty when there is none."""
+        segments = self.segments(name)
+        return segments[0][number] if segments and number < len(segments[0]) else ""
+
+    def unescape(self, text: str) -> str:
+        """The text that an element stands for. Unknown escape sequences stay as they are."""
+        if self.delimiters.escape not in text:
+            return text
+        return _unescape(text, self.delimiters, self.codec)
+
+
+def read(body: bytes, charset: str | None = None, fallback: str | None = None) -> Message:
+    """The message in these bytes. Raises :class:`Unusable`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
+    raw = body if body.startswith(b"MSH") else _trimmed(body)
+    if raw.isascii() and b"\x1b" not in raw:  # ESC shifts to Japanese in ISO 2022
+        text, codec = raw.decode("ascii"), "ascii"
+    else:
+        text, codec = _decoded(raw, charset, fallback)
+    if not text.startswith("MSH"):
+        raise Unusable("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
+    text = text.rstrip(_BLANK_TEXT)
+    delimiters = _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
+    return Message(_lines(text, delimiters.field), delimiters, codec)
+
+
+def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
+    """Delimiters and MSH fields, read byte by byte in whatever character set; ``None`` when there is no usable MSH."""
+    try:
+        raw = _trimmed(body)
+        line = re.split(r"[\r\n]", raw[:65536].decode(charsets.wide(raw) or "latin-1", "ignore").lstrip("\ufeff"), maxsplit=1)[0]
+        if not line.startswith("MSH"):
+            return None
+        delimiters = _delimiters(line[3:4], line[4 : line.find(line[3:4], 4)] if len(line) > 4 else "")
+    except Unusable:
+        return None
+    return delimiters, ["MSH", delimiters.field, *line.split(delimiters.field)[1:]]
+
+
+def _trimmed(body: bytes) -> bytes:
+    """Without framing bytes, blanks, a UTF-8 byte order mark and batch headers in front of MSH."""
+    if charsets.wide(body):
+        return body
+    raw = body.lstrip(_BLANK).removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
+    if raw[:3] in (b"FHS", b"BHS"):
+        start = _HEADER.search(raw)
+        raw = raw[start.start() + 1 :] if start else raw
+    return raw
+
+
+def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str, str]:
+    try:
+        wide = charsets.wide(raw)
+        if wide:
+            return raw.decode(wide).lstrip("\ufeff" + _BLANK_TEXT), wide
+        found = header(raw)
+        declared = found[1][18] if found and len(found[1]) > 18 else ""
+        first = declared.split(found[0].repetition)[0] if found else ""
+        return charsets.decode(raw, first, charset, fallback)
+    except ValueError:
+        detail = "the bytes fit neither MSH-18 nor UTF-8: set 'charset' or 'charset_fallback' of the source"
+        raise Unusable("undecodable", detail, "MSH-18") from None
+
+
+def _lines(text: str, field: str) -> list[str]:
+    if "\n" not in text:
+        lines = text.split("\r")
+    elif "\r" not in text:
+        lines = text.split("\n")
+    else:
+        lines = _mixed(field).split(text)
+    return [line if line[0] > " " else line.lstrip() for line in lines if line and not line.isspace()]
+
+
+@cache
+def _mixed(field: str) -> re.Pattern[str]:
+    """Where CR ends segments, LF may be text inside a note; it ends a segment only where the next one begins."""
+    return re.compile(rf"\r\n?|\n(?=[A-Z][A-Z0-9]{{2}}{re.escape(field)})")
+
+
+@lru_cache(maxsize=256)
+def _delimiters(field: str, encoding: str) -> Delimiters:
+    if not field or field.isalnum() or field.isspace():
+        raise Unusable("delimiters_missing", "MSH-1 names no field separator", "MSH-1")
+    encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end behind MSH-2
+    if not encoding or encoding.isspace():
+        raise Unusable("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
+    named = encoding.strip()[:5]
+    if any(char.isalnum() or char.isspace() for char in named) or len({field, *named}) <= len(named):
+        raise Unusable("delimiters_invalid", "MSH-2 must name different characters that are neither letters, digits nor blanks", "MSH-2")
+    return Delimiters(field, *named, *(NOWHERE for _ in range(5 - len(named))))
+
+
+def _unescape(text: str, delimiters: Delimiters, codec: str) -> str:
+    escape = delimiters.escape
+    pieces = text.split(escape)
+    out, at = [pieces[0]], 1
+    while at < len(pieces):
+        meaning = _meaning(pieces[at], delimiters, codec) if at + 1 < len(pieces) else None
+        if meaning is None:
+            out += (escape, pieces[at])
+            at += 1
+        else:
+            out += (meaning, pieces[at + 1])
+            at += 2
+    return "".join(out)
+
+
+@lru_cache(maxsize=1024)
+def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
+    """What one escape sequence stands for; ``None`` when it is not one."""
+    plain = {
+        "F": delimiters.field,
+        "S": delimiters.component,
+        "R": delimiters.repetition,
+        "T": delimiters.subcomponent,
+        "E": delimiters.escape,
+        "P": "#" if delimiters.truncation == NOWHERE else delimiters.truncation,
+        "H": "",
+        "N": "",
+        ".br": "\n",
+        ".sp": "\n",
+    }
+    if sequence in plain:
+        return plain[sequence]
+    if sequence[:1] != "X" or len(sequence) % 2 == 0:
+        return None
+    try:
+        return bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
+    except UnicodeDecodeError:
+        raise Unusable("undecodable", "a hexadecimal escape sequence does not fit the character set of the message") from None
+    except ValueError:
+        return None

@@ -1,0 +1,100 @@
+"""A site's own rules, applied to a message: attributes whose text needs reading (phones, e-mail, language) included. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters import language, telecom
+from adapters.hl7v2.path import Path, parse
+from adapters.hl7v2.reader import Message, Unusable
+from adapters.site_mapping import CompilePath, Found, Refusal, Rule, compile_mapping
+from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement, base
+
+REFUSED = {
+    "code_unmapped": "the code here is in no 'values' table of the mapping: add it, or say what 'on_unknown' shall do",
+    "value_absent": "the mapping asks for a value here and there is none",
+}
+_KINDS = frozenset(kind.value for kind in PhoneKind)
+
+
+class SiteRules:
+    """The compiled rules of one source. Raises ``MappingError`` for one that is wrong."""
+
+    def __init__(self, mapping: Mapping[str, Mapping[str, Any]], compile_path: CompilePath, region: str | None) -> None:
+        self._rules = compile_mapping(mapping, compile_path)
+        self._region = region
+        # A number that is preferred may be one of the phones, so it is read last.
+        self._ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Everything that the rules read."""
+        return tuple(parse(rule.path) for rule in self._rules)
+
+    def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem]) -> None:
+        """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal."""
+        for rule in self._ordered:
+            outcome = rule.apply(message)
+            if isinstance(outcome, Refusal):
+                raise Unusable(outcome.reason, f"{outcome.attribute}: {REFUSED[outcome.reason]}", outcome.path)
+            attribute = rule.attribute
+            if base(attribute) in _READ:
+                outcome = self._usable(rule, outcome, message, statements, problems)
+                for name in [one for one in statements if one == attribute or (base(one) == attribute)]:
+                    del statements[name]
+            else:
+                statements.pop(attribute, None)
+            if outcome is not None:
+                statements[attribute] = outcome
+
+    def unmapped(self, message: Message) -> list[tuple[str, str]]:
+        """(path, code) of every code that no ``values`` table knows, whatever ``on_unknown`` makes of it."""
+        found = [(rule, one) for rule in self._rules if rule.values is not None for one in rule.find(message)]
+        return [
+            (one.path, one.text)
+            for rule, one in found
+            if one.text is not None and one.text not in rule.values and one.text.casefold() not in rule.values  # type: ignore[operator]
+        ]
+
+    def _usable(
+        self, rule: Rule, outcome: Statement | None, message: Message, statements: Mapping[str, Statement], problems: list[Problem]
+    ) -> Statement | None:
+        """The statement in the shape of its attribute; text that cannot be used becomes a problem and no statement."""
+        if outcome is None or outcome.value is None:
+            return outcome
+        family = base(rule.attribute)
+        if family in (PHONES, EMAIL):
+            return self._list(rule, [one for one in rule.find(message) if one.text], outcome.path, problems)
+        text = str(outcome.value)
+        value = language.bcp47(text) if family == LANGUAGE else telecom.resolve_preferred(text, _phones(statements), self._region)
+        if value is None and not (family == LANGUAGE and language.is_declined(text)):
+            problems.append(Problem(f"{family}_unusable", outcome.path, "the text here cannot be used"))
+        return None if value is None else Statement(value, outcome.path)
+
+    def _list(self, rule: Rule, found: Sequence[Found], path: str, problems: list[Problem]) -> Statement:
+        kind = rule.attribute.partition("#")[2].lower()
+        values: list[Any] = []
+        for one in found:
+            text = one.text or ""
+            value = telecom.email(text) if base(rule.attribute) == EMAIL else self._phone(text, kind)
+            if value is None:
+                reason = "email_unusable" if base(rule.attribute) == EMAIL else "phone_unusable"
+                problems.append(Problem(reason, one.path, "the text here cannot be used"))
+            else:
+                values.append(value)
+        return Statement(tuple(values) or None, path)
+
+    def _phone(self, text: str, kind: str) -> Phone | None:
+        number = telecom.e164(text, self._region)
+        if number is None:
+            return None
+        use = kind if kind in _KINDS else PhoneKind.OTHER.value
+        return Phone(number, use, text, None, use == PhoneKind.CELL.value or telecom.is_mobile(number))
+
+
+_READ = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})
+
+
+def _phones(statements: Mapping[str, Statement]) -> list[Phone]:
+    return [phone for name, one in statements.items() if base(name) == PHONES for phone in one.value or ()]
