@@ -1,0 +1,129 @@
+"""What holds for every patient, ask and policy: no rule of the decision ever contacts somebody who said no."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.channel import ORDER
+from store.consent import OptOut, blocks
+from store.decision import Appointment, Ask, Known, decide
+from store.enterprise import Policy
+from store.preference import ContactPreferences, Method, Phone
+
+NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)
+NUMBERS = tuple(f"+1217555010{last}" for last in range(5))
+LINES = ("+12175550190", "+12175550191")
+TOPICS = ("billing", "recall")
+CONSENT = st.sampled_from(["granted", "denied"])
+METHODS = st.none() | st.sampled_from([method.value for method in Method])
+
+phones = st.builds(
+    Phone,
+    st.sampled_from(NUMBERS[:4]),
+    st.sampled_from(["cell", "home", "work", "other"]),
+    rank=st.none() | st.integers(1, 3),
+    textable=st.booleans(),
+    start=st.sampled_from([None, "2026", "2026-12-01"]),
+    end=st.sampled_from([None, "2026-11", "2026-10-31"]),
+)
+consent_keys = st.sampled_from([*ORDER, *(f"{channel}#{number}" for channel in ("sms", "voice") for number in NUMBERS)])
+contacts = st.builds(
+    ContactPreferences,
+    do_not_contact=st.sampled_from(["yes", "no", "unknown"]),
+    preferred_method=METHODS,
+    preferred_phone=st.none() | st.sampled_from(NUMBERS),
+    phones=st.lists(phones, max_size=4).map(tuple),
+    emails=st.sampled_from([(), ("pat@example.test",)]),
+    consents=st.dictionaries(consent_keys, CONSENT, max_size=4),
+    topics=st.dictionaries(st.sampled_from([f"{topic}.{channel}" for topic in TOPICS for channel in ORDER]), CONSENT, max_size=6),
+    deceased=st.booleans(),
+)
+opt_outs = st.builds(
+    lambda line, number, scope, authority: OptOut(line, number, scope, "billing" if scope == "topic" else None, authority, NOW),
+    st.none() | st.sampled_from(LINES),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(["line", "topic"]),
+    st.sampled_from(["patient", "staff"]),
+)
+known = st.builds(Known, st.just("p1"), st.just(1), contacts, st.lists(opt_outs, max_size=2).map(tuple), st.none(), st.booleans())
+asks = st.builds(
+    Ask,
+    message_type=st.sampled_from(["automation", "broadcast", "campaign", "manual"]),
+    channels=st.lists(st.sampled_from(ORDER), unique=True).map(tuple),
+    line=st.none() | st.sampled_from(LINES),
+    topic=st.none() | st.sampled_from(TOPICS),
+    appointment=st.none() | st.builds(Appointment, METHODS, st.none() | st.sampled_from(NUMBERS)),
+    at=st.none(),
+)
+policies = st.builds(Policy, st.sampled_from(["flag", "refuse"]), st.sampled_from(["refuse", "next"]), st.booleans())
+
+
+@given(asks, known, policies)
+def test_what_is_sent_is_allowed(ask: Ask, known: Known, policy: Policy) -> None:
+    decision = decide(ask, known, policy, NOW)
+    if decision.decision != "send":
+        assert decision.decision == "do_not_send"
+        assert decision.reasons
+        assert (decision.channel, decision.address) == (None, None)
+        return
+    contact, channel, address = known.contact, decision.channel or "", decision.address or ""
+    assert channel in ask.channels
+    assert not contact.deceased
+    assert contact.consents.get(channel) != "denied"
+    assert contact.consents.get(f"{channel}#{address}") != "denied"
+    assert not (policy.when_stale == "refuse" and known.stale)
+    if channel == "sms":
+        assert not any(blocks(one, ask.line, ask.topic) for one in known.opt_outs)
+        assert any(phone.number == address and phone.textable for phone in contact.phones)
+    if ask.message_type == "automation":
+        _assert_automation_obeys(ask, known, policy, channel, address)
+
+
+def _assert_automation_obeys(ask: Ask, known: Known, policy: Policy, channel: str, address: str) -> None:
+    contact, appointment = known.contact, ask.appointment or Appointment()
+    method = appointment.preferred_method or contact.preferred_method
+    assert method != "none"
+    assert not (ask.topic and contact.topics.get(f"{ask.topic}.{channel}") == "denied")
+    if contact.do_not_contact == "yes":
+        assert policy.appointment_may_lift_dnc
+        assert channel == appointment.preferred_method or address == appointment.preferred_phone
+    if method and policy.when_preferred_impossible == "refuse":
+        assert channel == method
+
+
+@given(asks, known, policies, st.sampled_from(ORDER))
+def test_a_denial_never_opens_a_way(ask: Ask, known: Known, policy: Policy, channel: str) -> None:
+    before = decide(ask, known, policy, NOW)
+    denied = replace(known.contact, consents={**known.contact.consents, channel: "denied"})
+    after = decide(ask, known._replace(contact=denied), policy, NOW)
+    assert after.channel != channel
+    assert not (before.decision == "do_not_send" and after.decision == "send")
+
+
+@given(asks, known, policies, opt_outs)
+def test_an_opt_out_never_opens_a_way(ask: Ask, known: Known, policy: Policy, opt_out: OptOut) -> None:
+    before = decide(ask, known, policy, NOW)
+    after = decide(ask, known._replace(opt_outs=(*known.opt_outs, opt_out)), policy, NOW)
+    assert not (before.decision == "do_not_send" and after.decision == "send")
+    assert after.channel != "sms" or before.channel == "sms"
+
+
+@given(asks, known, policies)
+def test_do_not_contact_never_opens_a_way(ask: Ask, known: Known, policy: Policy) -> None:
+    without = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
+    with_it = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
+    assert not (without.decision == "do_not_send" and with_it.decision == "send")
+
+
+@given(asks, known, policies)
+def test_every_channel_is_answered_for(ask: Ask, known: Known, policy: Policy) -> None:
+    decision = decide(ask, known, policy, NOW)
+    visited = [one.channel for one in decision.skipped]
+    assert len(visited) == len(set(visited))
+    assert decision.channel not in visited
+    if decision.decision == "do_not_send" and visited:
+        assert set(visited) == set(ORDER)

@@ -1,0 +1,237 @@
+"""How an automation obeys the preferred method and number, what an appointment changes, and every policy with each value."""
+
+from __future__ import annotations
+
+from store.consent import OptOut
+from store.decision import Appointment
+from store.enterprise import Policy
+from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, NEW, SECOND_CELL, SECOND_CELL_PHONE, Case, Table, ask, patient
+
+NEXT = Policy(when_preferred_impossible="next")
+REFUSE_STALE = Policy(when_stale="refuse")
+MAY_LIFT = Policy(appointment_may_lift_dnc=True)
+MAY_LIFT_NEXT = Policy(appointment_may_lift_dnc=True, when_preferred_impossible="next")
+ALL_NOT_PREFERRED = "no; sms: not_preferred; voice: not_preferred; email: not_preferred"
+
+METHOD = Table(
+    "Automations: preferred method and number",
+    "A known method is the only channel. Without one, the preferred number is texted if it can be, else called; then text, call, e-mail.",
+    (
+        Case("prefers texts", ask(), patient(preferred_method="sms"), "sms to cell"),
+        Case("prefers calls", ask(), patient(preferred_method="voice"), "voice to cell; sms: not_preferred"),
+        Case("prefers letters", ask(), patient(preferred_method="mail"), ALL_NOT_PREFERRED),
+        Case("prefers the portal", ask(), patient(preferred_method="portal"), ALL_NOT_PREFERRED),
+        Case("prefers no contact at all", ask(), patient(preferred_method="none"), ALL_NOT_PREFERRED),
+        Case("a method nobody here knows", ask(), patient(preferred_method="pigeon"), ALL_NOT_PREFERRED),
+        Case(
+            "prefers texts, and the preferred number is no mobile",
+            ask(),
+            patient(preferred_method="sms", preferred_phone=HOME),
+            "sms to cell",
+        ),
+        Case(
+            "prefers calls, to the home number",
+            ask(),
+            patient(preferred_method="voice", preferred_phone=HOME),
+            "voice to home; sms: not_preferred",
+        ),
+        Case(
+            "no method; prefers the second cell",
+            ask(),
+            patient(phones=(CELL_PHONE, SECOND_CELL_PHONE), preferred_phone=SECOND_CELL),
+            "sms to second cell",
+        ),
+        Case("no method; prefers the home number: it is called", ask(), patient(preferred_phone=HOME), "voice to home"),
+        Case(
+            "no method; prefers the home number; no copy for a call",
+            ask("automation", "sms"),
+            patient(preferred_phone=HOME),
+            "sms to cell; voice: no_copy",
+        ),
+        Case(
+            "no method; prefers the home number, which must not be called",
+            ask(),
+            patient(preferred_phone=HOME, consents={f"voice#{HOME}": "denied"}),
+            "sms to cell",
+        ),
+        Case("no method; the preferred number is not on file any more", ask(), patient(preferred_phone=NEW), "sms to cell"),
+        Case(
+            "no method; the preferred number's period is over",
+            ask(),
+            patient(phones=(CELL_PHONE, HOME_PHONE._replace(end="2026-01-31")), preferred_phone=HOME),
+            "sms to cell",
+        ),
+        Case(
+            "no method; prefers a cell that opted out: it is called",
+            ask(),
+            patient(OptOut(LINE, CELL), preferred_phone=CELL),
+            "voice to cell; sms: sms_opted_out",
+        ),
+    ),
+)
+
+APPOINTMENT = Table(
+    "Automations: what an appointment changes",
+    "The appointment's method or number replaces the patient's. Broadcasts and campaigns ignore both; a typed message obeys the number.",
+    (
+        Case(
+            "prefers texts; the appointment says e-mail",
+            ask(appointment=Appointment("email")),
+            patient(preferred_method="sms"),
+            "email to e-mail; sms: not_preferred; voice: not_preferred",
+        ),
+        Case(
+            "prefers no contact; the appointment says texts",
+            ask(appointment=Appointment("sms")),
+            patient(preferred_method="none"),
+            "sms to cell",
+        ),
+        Case(
+            "prefers texts; the appointment says none",
+            ask(appointment=Appointment("none")),
+            patient(preferred_method="sms"),
+            ALL_NOT_PREFERRED,
+        ),
+        Case(
+            "the appointment names the home number",
+            ask(appointment=Appointment(None, HOME)),
+            patient(preferred_phone=CELL),
+            "voice to home",
+        ),
+        Case(
+            "prefers calls; the appointment names the home number",
+            ask(appointment=Appointment(None, HOME)),
+            patient(preferred_method="voice", preferred_phone=CELL),
+            "voice to home; sms: not_preferred",
+        ),
+        Case(
+            "the appointment's number is not on file: it is called, not texted",
+            ask(appointment=Appointment(None, NEW)),
+            patient(),
+            "voice to a number not on file",
+        ),
+        Case(
+            "the appointment says text, to a number not on file",
+            ask("automation", "sms", appointment=Appointment("sms", NEW)),
+            patient(phones=(HOME_PHONE,)),
+            "no; sms: not_textable; voice: no_copy; email: no_copy",
+        ),
+        Case(
+            "the appointment's number is on file and its period is over",
+            ask(appointment=Appointment(None, HOME)),
+            patient(phones=(CELL_PHONE, HOME_PHONE._replace(end="2026-01-31"))),
+            "sms to cell",
+        ),
+        Case("broadcast with an appointment", ask("broadcast", appointment=Appointment("email", HOME)), patient(), "sms to cell"),
+        Case(
+            "typed message with an appointment",
+            ask("manual", "voice", appointment=Appointment("email", HOME)),
+            patient(),
+            "voice to home; sms: no_copy",
+        ),
+    ),
+)
+
+STOPPED = patient(OptOut(LINE, CELL), preferred_method="sms")
+DNC = patient(do_not_contact="yes")
+LIFTED = "do_not_contact_lifted"
+POLICIES = Table(
+    "Policies",
+    "Each with both values; the first of each pair is the default.",
+    (
+        Case("`when_stale: flag`, the source is stale", ask(), patient(stale=True), "sms to cell"),
+        Case("`when_stale: refuse`, the source is stale", ask(), patient(stale=True), "no; source_stale", REFUSE_STALE),
+        Case("`when_stale: refuse`, the source is fresh", ask(), patient(), "sms to cell", REFUSE_STALE),
+        Case(
+            "`when_preferred_impossible: refuse`, prefers texts and opted out",
+            ask(),
+            STOPPED,
+            "no; sms: sms_opted_out; voice: not_preferred; email: not_preferred",
+        ),
+        Case("`when_preferred_impossible: next`, prefers texts and opted out", ask(), STOPPED, "voice to cell; sms: sms_opted_out", NEXT),
+        Case(
+            "`when_preferred_impossible: refuse`, prefers e-mail, no copy for it",
+            ask("automation", "sms"),
+            patient(preferred_method="email"),
+            "no; sms: not_preferred; voice: no_copy; email: no_copy",
+        ),
+        Case(
+            "`when_preferred_impossible: next`, prefers e-mail, no copy for it",
+            ask("automation", "sms"),
+            patient(preferred_method="email"),
+            "sms to cell; email: no_copy",
+            NEXT,
+        ),
+        Case("`when_preferred_impossible: next`, prefers letters", ask(), patient(preferred_method="mail"), "sms to cell", NEXT),
+        Case(
+            "`when_preferred_impossible: next`, prefers no contact at all: still no",
+            ask(),
+            patient(preferred_method="none"),
+            ALL_NOT_PREFERRED,
+            NEXT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: false`, Do Not Contact, the appointment says texts",
+            ask(appointment=Appointment("sms")),
+            DNC,
+            "no; do_not_contact",
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, Do Not Contact, the appointment says texts",
+            ask(appointment=Appointment("sms")),
+            DNC,
+            f"sms to cell; {LIFTED}",
+            MAY_LIFT,
+        ),
+        Case("`appointment_may_lift_dnc: true`, Do Not Contact, no appointment", ask(), DNC, "no; do_not_contact", MAY_LIFT),
+        Case(
+            "`appointment_may_lift_dnc: true`, the appointment says none",
+            ask(appointment=Appointment("none", CELL)),
+            DNC,
+            "no; do_not_contact",
+            MAY_LIFT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, the appointment says letters",
+            ask(appointment=Appointment("mail")),
+            DNC,
+            "no; do_not_contact",
+            MAY_LIFT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, the appointment names a number: that number only",
+            ask(appointment=Appointment(None, HOME)),
+            DNC,
+            f"voice to home; {LIFTED}",
+            MAY_LIFT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, the number has no way, and e-mail was not lifted",
+            ask("automation", "sms", "email", appointment=Appointment(None, HOME)),
+            DNC,
+            "no; voice: no_copy; sms: not_textable; email: not_preferred",
+            MAY_LIFT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, texts lifted and opted out: no next channel, whatever the policy",
+            ask(appointment=Appointment("sms")),
+            patient(OptOut(LINE, CELL), do_not_contact="yes"),
+            "no; sms: sms_opted_out; voice: not_preferred; email: not_preferred",
+            MAY_LIFT_NEXT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, the patient prefers e-mail, the appointment names a number",
+            ask(appointment=Appointment(None, CELL)),
+            patient(do_not_contact="yes", preferred_method="email"),
+            ALL_NOT_PREFERRED,
+            MAY_LIFT,
+        ),
+        Case(
+            "`appointment_may_lift_dnc: true`, the appointment says e-mail and names a number",
+            ask(appointment=Appointment("email", HOME)),
+            DNC,
+            f"email to e-mail; sms: not_preferred; voice: not_preferred; {LIFTED}",
+            MAY_LIFT,
+        ),
+    ),
+)

@@ -1,0 +1,136 @@
+"""Writes the spec tables as docs/decision-rules.md: ``python -m tests.spec.render [--check]``. ``--check`` fails when it is stale."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from store import consent, reason
+from store.channel import GOVERNS
+from store.lock import TOGGLE_REASONS
+from tests.spec.replies import REPLIES
+from tests.spec.situation import Table
+from tests.spec.tables import TABLES
+from tests.spec.toggles import TOGGLES
+
+PAGE = Path(__file__).parents[2] / "docs" / "decision-rules.md"
+HEAD = """\
+# Decision rules
+
+Every row on this page is a test: it is written from the tables in `tests/spec` by `python -m tests.spec.render`, and `make check`
+fails when it is stale. The rules themselves are `store/decision.py`, `store/channel.py`, `store/lock.py` and `store/consent.py`.
+
+An answer reads: the channel and the address used, then each channel that was skipped with its reason, then notes; or *no* and why.
+Two failures matter most, in this order: contacting somebody who said no, and silently not contacting somebody who should be reminded.
+
+## Rules that the table of message types leaves open
+
+- A patient who opted out on a line with any number is not texted on that line at any other number.
+- An ask without `line` may come from any line, so any opt-out counts. An ask without `topic` may be about any topic, so an opt-out
+  from one topic counts too. The EMR's topic permissions are asked only for a topic that is named.
+- The EMR's denial for one number closes that number only; its denial for the patient closes the channel. A grant never outweighs a
+  denial.
+- Preferred method *none* is a no: `when_preferred_impossible: next` does not go around it.
+- A preferred number counts only while it is on file and in its period.
+- An appointment's number that is not on file may be called and, as nobody knows whether it is mobile, not texted.
+- Where an appointment lifts Do Not Contact (by policy only), it does so for the method or number it names, and for nothing else.
+- A patient of another enterprise is unknown: nothing tells that it exists.
+- Restricted (VIP) and inactive records are answered like any other.
+"""
+
+
+def page() -> str:
+    """The whole document."""
+    parts = [HEAD, _governance(), *map(_table, TABLES), _toggles(), _replies(), _codes()]
+    return "\n".join(parts)
+
+
+def _governance() -> str:
+    word = {True: "obeyed", False: "ignored"}
+    rows = (
+        (name, "blocks" if rule.do_not_contact else "ignored", word[rule.method], word[rule.number], word[rule.topic], "blocks", "blocks")
+        for name, rule in GOVERNS.items()
+    )
+    head = (
+        "message type",
+        "Do Not Contact",
+        "preferred method",
+        "preferred number",
+        "topic permission",
+        "SMS consent",
+        "voice, e-mail consent",
+    )
+    return _section("What governs a message", "", head, rows)
+
+
+def _table(table: Table) -> str:
+    return _section(table.title, table.about, ("situation", "answer"), ((case.situation, f"`{case.answer}`") for case in table.cases))
+
+
+def _toggles() -> str:
+    rows = (
+        (
+            "yes" if cell.syncs else "no",
+            "on" if cell.setting_on else "off",
+            str(cell.role),
+            "visible" if cell.visible else "not shown",
+            "flips it" if cell.enabled else TOGGLE_REASONS[cell.reason],
+            f"`{cell.refusal}`" if cell.refusal else "done",
+        )
+        for cell in TOGGLES
+    )
+    head = ("enterprise syncs", "default setting", "role", "toggle", "may flip", "an attempt to change it")
+    about = "The lock is on from the moment the enterprise syncs. Writing the value that already stands is no error."
+    return _section("The Do Not Contact toggle", about, head, rows)
+
+
+def _replies() -> str:
+    rows = ((f"`{body!r}`", kind or "not recognised", scope or "") for body, kind, scope in REPLIES)
+    about = (
+        "Only a reply that is nothing but the keyword counts. START undoes the patient's own STOP on that line, "
+        "never a denial by staff or the EMR."
+    )
+    words = _section("Replies to a text", about, ("reply", "means", "scope"), rows)
+    confirmations = _section(
+        "Confirmations", "", ("class", "what to say"), ((f"`{code}`", text) for code, text in consent.CONFIRMATIONS.items())
+    )
+    return f"{words}\n{confirmations}"
+
+
+def _codes() -> str:
+    families = (
+        ("Reasons: nothing is sent", reason.REFUSALS),
+        ("Reasons: a channel is skipped", reason.SKIPS),
+        ("Notes beside a message that may be sent", reason.NOTES),
+        ("Said by the sender's own client", reason.CLIENT),
+    )
+    return "\n".join(
+        _section(title, "", ("code", "meaning"), ((f"`{code}`", text) for code, text in codes.items())) for title, codes in families
+    )
+
+
+def _section(title: str, about: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"## {title}", "", *([about, ""] if about else []), _row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 1 when ``--check`` finds the page stale."""
+    text = page()
+    if "--check" not in arguments:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{PAGE.name} is stale: run 'python -m tests.spec.render'", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

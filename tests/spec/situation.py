@@ -1,0 +1,62 @@
+"""The invented patient and the words in which the spec tables speak; an answer is one line, the same in docs and in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from store.consent import OptOut
+from store.decision import Appointment, Ask, Decision, Known
+from store.enterprise import Policy
+from store.preference import ContactPreferences, Phone
+
+NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)
+LINE, OTHER_LINE = "+12175550100", "+12175550199"
+CELL, SECOND_CELL, HOME, WORK, NEW = "+12175550101", "+12175550102", "+12175550103", "+12175550104", "+12175550105"
+ADDRESS = "pat@example.test"
+NAMES = {CELL: "cell", SECOND_CELL: "second cell", HOME: "home", WORK: "work", NEW: "a number not on file", ADDRESS: "e-mail"}
+
+CELL_PHONE = Phone(CELL, "cell", rank=1, textable=True)
+SECOND_CELL_PHONE = Phone(SECOND_CELL, "cell", rank=2, textable=True)
+HOME_PHONE = Phone(HOME, "home")
+WORK_PHONE = Phone(WORK, "work")
+EVERY_COPY = ("sms", "voice", "email")
+
+
+class Case(NamedTuple):
+    """One row: the situation in words, the same as values, and the answer."""
+
+    situation: str
+    ask: Ask
+    known: Known | None
+    answer: str
+    policy: Policy = Policy()
+
+
+class Table(NamedTuple):
+    """A heading, what it is about, and its rows."""
+
+    title: str
+    about: str
+    cases: Sequence[Case]
+
+
+def ask(message_type: str = "automation", *channels: str, appointment: Appointment | None = None, **more: Any) -> Ask:
+    """An ask from LINE with copy for every channel, unless said otherwise."""
+    return Ask(message_type=message_type, channels=channels or EVERY_COPY, appointment=appointment, **({"line": LINE} | more))
+
+
+def patient(*opt_outs: OptOut, stale: bool = False, **preferences: Any) -> Known:
+    """Has a cell phone, a home phone and an e-mail address; nothing else is known, unless said otherwise."""
+    basis = {"phones": (CELL_PHONE, HOME_PHONE), "emails": (ADDRESS,), "language": "en"}
+    return Known("p1", 4, ContactPreferences(**(basis | preferences)), opt_outs, NOW, stale)
+
+
+def said(decision: Decision) -> str:
+    """A decision in one line: ``voice to cell; sms: sms_opted_out``."""
+    skipped = [f"{one.channel}: {one.reason}" for one in decision.skipped]
+    if decision.decision == "send":
+        notes = [reason for reason in decision.reasons if reason not in {one.reason for one in decision.skipped}]
+        return "; ".join([f"{decision.channel} to {NAMES[decision.address or '']}", *skipped, *notes])
+    return "; ".join(["no", *(skipped or decision.reasons)])

@@ -1,0 +1,9 @@
+"""All tables of decisions, in the order in which the document shows them."""
+
+from __future__ import annotations
+
+from tests.spec.automations import APPOINTMENT, METHOD, POLICIES
+from tests.spec.channels import CONSENT, GATES, NUMBERS, SKIPS
+from tests.spec.messages import MESSAGES, WORKED_EXAMPLE
+
+TABLES = (WORKED_EXAMPLE, MESSAGES, GATES, SKIPS, NUMBERS, METHOD, APPOINTMENT, CONSENT, POLICIES)

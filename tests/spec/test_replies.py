@@ -1,0 +1,120 @@
+"""What a reply means, and what it changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from store.consent import (
+    NO_CONFIRMATION,
+    OPT_IN_CONFIRMED,
+    OPT_OUT_CONFIRMED,
+    STILL_OPTED_OUT,
+    OptOut,
+    Word,
+    blocks,
+    by_staff,
+    display,
+    line_key,
+    recognise,
+    reply,
+    standing,
+)
+from store.preference import ContactPreferences
+from tests.spec.replies import REPLIES
+from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
+
+AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+LATER = AT + timedelta(hours=1)
+
+
+def word(line: str | None, said: str, at: datetime = AT, authority: str = "patient") -> Word:
+    return Word(CELL, line, authority, said == "stop", at, "line" if line else "all_lines")
+
+
+@pytest.mark.parametrize(("body", "kind", "scope"), REPLIES)
+def test_words_of_a_reply(body: str, kind: str | None, scope: str | None) -> None:
+    assert recognise(body) == (kind, scope)
+
+
+def test_a_site_chooses_its_opt_in_words() -> None:
+    assert recognise("subscribe", {"Subscribe"}).kind == "opt_in"
+    assert recognise("YES", {"Subscribe"}).kind is None
+
+
+def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
+    assert recognise("STOP", {"STOP"}).kind == "opt_out"
+
+
+def test_start_undoes_the_patients_own_stop() -> None:
+    assert standing([word(LINE, "start", LATER)]) == ()
+
+
+def test_start_does_not_undo_what_staff_recorded() -> None:
+    (kept,) = standing([word(LINE, "start", LATER), word(LINE, "stop", AT, "staff")])
+    assert kept.authority == "staff"
+    assert blocks(kept, LINE, None)
+
+
+def test_start_on_a_line_makes_an_exception_of_stop_all() -> None:
+    (kept,) = standing([word(None, "stop"), word(LINE, "start", LATER)])
+    assert not blocks(kept, LINE, None)
+    assert blocks(kept, OTHER_LINE, None)
+    assert blocks(kept, None, None)
+
+
+@pytest.mark.parametrize("at", [AT, AT - timedelta(hours=1)])
+def test_an_earlier_start_is_no_exception_of_a_stop_all(at: datetime) -> None:
+    (kept,) = standing([word(None, "stop"), word(LINE, "start", at)])
+    assert blocks(kept, LINE, None)
+
+
+def test_start_from_one_number_is_no_exception_for_another() -> None:
+    (kept,) = standing([word(None, "stop"), word(LINE, "start", LATER)._replace(number=HOME)])
+    assert blocks(kept, LINE, None)
+
+
+def test_one_confirmation_for_a_stop_and_none_for_its_repetition() -> None:
+    stop, stopped = recognise("STOP"), (OptOut(LINE, CELL),)
+    assert reply(stop, (), stopped, LINE, patients=2) == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
+    assert reply(stop, stopped, stopped, LINE).confirmation == NO_CONFIRMATION
+
+
+def test_start_is_confirmed_only_when_texts_will_come_again() -> None:
+    start, stopped = recognise("START"), (OptOut(LINE, CELL),)
+    by_clinic = OptOut(LINE, CELL, authority="staff")
+    assert reply(start, stopped, (), LINE).confirmation == OPT_IN_CONFIRMED
+    assert reply(start, (*stopped, by_clinic), (by_clinic,), LINE).confirmation == STILL_OPTED_OUT
+    assert reply(start, (), (), LINE).confirmation == NO_CONFIRMATION
+
+
+def test_an_unrecognised_reply_is_not_answered() -> None:
+    assert reply(recognise("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
+
+
+def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:
+    assert [(one.line, one.number, one.scope) for one in by_staff((CELL, HOME), LINE, AT)] == [(LINE, CELL, "line"), (LINE, HOME, "line")]
+    assert by_staff((CELL,), None, AT) == (OptOut(None, CELL, "all_lines", None, "staff", AT),)
+
+
+@pytest.mark.parametrize("written", ["+12175550100", "+1 (217) 555-0100", "+1.217.555.0100", " +1 217 555 0100 "])
+def test_a_line_has_one_spelling(written: str) -> None:
+    assert line_key(written) == LINE
+
+
+@pytest.mark.parametrize(
+    ("consents", "opt_outs", "words"),
+    [
+        ({}, (), "Opted In"),
+        ({"sms": "granted"}, (), "Opted In"),
+        ({}, (OptOut(LINE, CELL),), "Opted Out of 1 number"),
+        ({}, (OptOut(LINE, CELL), OptOut(OTHER_LINE, CELL)), "Opted Out of 1 number"),
+        ({}, (OptOut(LINE, CELL), OptOut(LINE, HOME)), "Opted Out of 2 numbers"),
+        ({}, (OptOut(LINE, CELL, "topic", "recall"),), "Opted In"),
+        ({"sms": "denied"}, (), "Opted Out of 2 numbers"),
+        ({f"sms#{CELL}": "denied"}, (), "Opted Out of 1 number"),
+    ],
+)
+def test_words_on_the_facesheet(consents: dict[str, str], opt_outs: tuple[OptOut, ...], words: str) -> None:
+    assert display(ContactPreferences(phones=(CELL_PHONE, HOME_PHONE), consents=consents), opt_outs) == words
