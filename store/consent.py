@@ -58,18 +58,6 @@ class OptOut(NamedTuple):
     except_lines: tuple[str, ...] = ()
 
 
-class Word(NamedTuple):
-    """The newest word of one authority about one number on one line (``None``: all lines), opt-out or opt-in."""
-
-    number: str
-    line: str | None
-    authority: str
-    opted_out: bool
-    at: datetime
-    scope: str = LINE
-    topic: str | None = None
-
-
 class Recognised(NamedTuple):
     """What a reply's words mean by themselves: ``kind`` is ``opt_out``, ``opt_in`` or ``None``."""
 
@@ -114,14 +102,15 @@ def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
     return line is None or opt_out.line == line
 
 
-def standing(words: Iterable[Word]) -> tuple[OptOut, ...]:
-    """The opt-outs in force, from the newest word of each (number, line, authority), in any order.
+def after(standing: Iterable[OptOut], said: Recognised, line: str, number: str, at: datetime) -> tuple[OptOut, ...]:
+    """The opt-outs of one number after its owner said something on a line. Equal to those before when nothing changed.
 
-    A later START on one line makes an exception of that line in the same authority's word for all lines. At the same
-    instant an opt-out wins.
+    START after an opt-out of all lines makes an exception of its line; the others stay closed.
     """
-    heard = tuple(words)
-    return tuple(_opt_out(word, heard) for word in heard if word.opted_out)
+    before = tuple(standing)
+    if said.kind == OPT_OUT:
+        return _after_stop(before, said, line, number, at)
+    return _after_start(before, line) if said.kind == OPT_IN else before
 
 
 def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> Reply:
@@ -156,15 +145,32 @@ def _words(body: str) -> str:
     return _NOT_A_LETTER.sub(" ", body).strip().upper()
 
 
-def _opt_out(word: Word, heard: tuple[Word, ...]) -> OptOut:
-    lifted = (one.line for one in heard if word.line is None and _excepts(one, word))
-    lines = tuple(sorted(line for line in lifted if line is not None))
-    return OptOut(word.line, word.number, word.scope, word.topic, word.authority, word.at, lines)
+def _after_stop(before: tuple[OptOut, ...], said: Recognised, line: str, number: str, at: datetime) -> tuple[OptOut, ...]:
+    everywhere = said.scope == ALL_LINES
+    if any(_own(one) and one.scope != TOPIC and _covers(one, None if everywhere else line) for one in before):
+        return before
+    kept = tuple(one for one in before if not (everywhere and _own(one) and one.line is None and one.scope != TOPIC))
+    return (*kept, OptOut(None if everywhere else line, number, said.scope or LINE, None, PATIENT, at))
 
 
-def _excepts(one: Word, everywhere: Word) -> bool:
-    same = one.number == everywhere.number and one.authority == everywhere.authority
-    return same and not one.opted_out and one.line is not None and one.at > everywhere.at
+def _after_start(before: tuple[OptOut, ...], line: str) -> tuple[OptOut, ...]:
+    kept = (one for one in before if not (_own(one) and one.line == line))
+    return tuple(_with_exception(one, line) if _own(one) and one.line is None and _covers(one, line) else one for one in kept)
+
+
+def _covers(one: OptOut, line: str | None) -> bool:
+    """Whether it already holds on the line; ``None`` asks for every line without exception."""
+    if one.line is None:
+        return not one.except_lines if line is None else line not in one.except_lines
+    return one.line == line
+
+
+def _with_exception(one: OptOut, line: str) -> OptOut:
+    return one._replace(except_lines=tuple(sorted((*one.except_lines, line))))
+
+
+def _own(one: OptOut) -> bool:
+    return one.authority == PATIENT
 
 
 def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
+from store import consent
 from store.consent import (
     NO_CONFIRMATION,
     OPT_IN_CONFIRMED,
     OPT_OUT_CONFIRMED,
     STILL_OPTED_OUT,
     OptOut,
-    Word,
     blocks,
     by_staff,
     display,
     line_key,
     recognise,
     reply,
-    standing,
 )
 from store.preference import ContactPreferences
 from tests.spec.replies import REPLIES
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-LATER = AT + timedelta(hours=1)
-
-
-def word(line: str | None, said: str, at: datetime = AT, authority: str = "patient") -> Word:
-    return Word(CELL, line, authority, said == "stop", at, "line" if line else "all_lines")
 
 
 @pytest.mark.parametrize(("body", "kind", "scope"), REPLIES)
@@ -47,32 +41,52 @@ def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
     assert recognise("STOP", {"STOP"}).kind == "opt_out"
 
 
+def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
+    """What stands after the patient said these words on these lines, in turn."""
+    standing: tuple[OptOut, ...] = ()
+    for body, line in said:
+        standing = consent.after(standing, recognise(body), line, number, AT)
+    return standing
+
+
 def test_start_undoes_the_patients_own_stop() -> None:
-    assert standing([word(LINE, "start", LATER)]) == ()
+    assert after(("STOP", LINE), ("START", LINE)) == ()
+
+
+@pytest.mark.parametrize("word", sorted(consent.OPT_OUT_WORDS))
+def test_start_opens_the_line_again_after_any_opt_out_word(word: str) -> None:
+    standing = after((word, LINE), ("START", LINE))
+    assert not any(blocks(one, LINE, None) for one in standing)
+
+
+def test_start_on_another_line_leaves_the_stop() -> None:
+    assert after(("STOP", LINE), ("START", OTHER_LINE)) == (OptOut(LINE, CELL, at=AT),)
 
 
 def test_start_does_not_undo_what_staff_recorded() -> None:
-    (kept,) = standing([word(LINE, "start", LATER), word(LINE, "stop", AT, "staff")])
-    assert kept.authority == "staff"
-    assert blocks(kept, LINE, None)
+    by_clinic = OptOut(LINE, CELL, authority="staff")
+    assert consent.after((by_clinic, OptOut(LINE, CELL)), recognise("START"), LINE, CELL, AT) == (by_clinic,)
 
 
 def test_start_on_a_line_makes_an_exception_of_stop_all() -> None:
-    (kept,) = standing([word(None, "stop"), word(LINE, "start", LATER)])
+    (kept,) = after(("STOP ALL", LINE), ("START", LINE))
     assert not blocks(kept, LINE, None)
     assert blocks(kept, OTHER_LINE, None)
     assert blocks(kept, None, None)
 
 
-@pytest.mark.parametrize("at", [AT, AT - timedelta(hours=1)])
-def test_an_earlier_start_is_no_exception_of_a_stop_all(at: datetime) -> None:
-    (kept,) = standing([word(None, "stop"), word(LINE, "start", at)])
-    assert blocks(kept, LINE, None)
+def test_stop_closes_the_exception_again() -> None:
+    standing = after(("STOP ALL", LINE), ("START", LINE), ("STOP", LINE))
+    assert any(blocks(one, LINE, None) for one in standing)
 
 
-def test_start_from_one_number_is_no_exception_for_another() -> None:
-    (kept,) = standing([word(None, "stop"), word(LINE, "start", LATER)._replace(number=HOME)])
-    assert blocks(kept, LINE, None)
+def test_stop_all_again_closes_every_exception() -> None:
+    assert after(("STOP ALL", LINE), ("START", LINE), ("STOP ALL", OTHER_LINE)) == (OptOut(None, CELL, "all_lines", at=AT),)
+
+
+def test_a_stop_repeated_changes_nothing() -> None:
+    assert after(("STOP", LINE), ("quit", LINE)) == after(("STOP", LINE))
+    assert after(("STOP ALL", LINE), ("STOP", OTHER_LINE)) == after(("STOP ALL", LINE))
 
 
 def test_one_confirmation_for_a_stop_and_none_for_its_repetition() -> None:
