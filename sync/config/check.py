@@ -13,6 +13,7 @@ from sync.config.document import Document
 from sync.config.mistake import Path, one_of
 
 Model = TypeVar("Model", bound=BaseModel)
+QUOTED = re.compile(r"'([^']*)'")
 
 PLAIN = {
     "missing": "is missing: add it",
@@ -42,7 +43,7 @@ def _mend(error: ErrorDetails, known: list[str]) -> str:
     if kind == "extra_forbidden":
         return f"is no setting here. {one_of(str(error['loc'][-1]), known)}"
     if kind == "literal_error":
-        return f"cannot be {error['input']!r}. {one_of(str(error['input']), re.findall(r"'([^']*)'", error['ctx']['expected']))}"
+        return f"cannot be {error['input']!r}. {one_of(str(error['input']), QUOTED.findall(error['ctx']['expected']))}"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind in ("greater_than_equal", "less_than_equal"):

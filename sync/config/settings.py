@@ -12,6 +12,8 @@ from sync.config.mistake import Mistake
 from sync.config.words import Address
 from sync.cron import Cron
 
+LOOPBACK = Address("127.0.0.1", 8080)
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -67,7 +69,7 @@ class Settings:
     database: str
     enterprises: Mapping[str, Enterprise]
     feeds: Mapping[str, Feed]
-    listen: Address = Address("127.0.0.1", 8080)
+    listen: Address = LOOPBACK
     logs: Logging = Logging()
     access_log: bool = False
     backoff: Backoff = Backoff()

@@ -1,0 +1,38 @@
+"""What Prometheus reads. Labels are sources, kinds and outcomes: never anything about a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._records = Counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], registry=self.registry)
+        self._runs = Counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], registry=self.registry)
+        self._heard = Gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], registry=self.registry)
+        self._frames = Counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], registry=self.registry)
+
+    def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
+        """Counts what became of a batch."""
+        for outcome, number in counts.items():
+            self._records.labels(source, outcome).inc(number)
+
+    def run(self, source: str, kind: str, status: str) -> None:
+        """Counts a run that ended."""
+        self._runs.labels(source, kind, status).inc()
+
+    def bad_frame(self, source: str) -> None:
+        """Counts a connection that was closed for its framing."""
+        self._frames.labels(source).inc()
+
+    def text(self, heard: Mapping[str, datetime]) -> bytes:
+        """Everything in Prometheus' text format; ``heard`` is read from the store when asked."""
+        for source, at in heard.items():
+            self._heard.labels(source).set(at.timestamp())
+        return generate_latest(self.registry)

@@ -1,0 +1,68 @@
+"""One record on its way: what was read, the bytes it came from, and what of it is kept when it cannot be used. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from adapters.base import Answer, Filtered, Item, Mapper, Payload, Unmappable
+from store.journal import Rejected
+from store.preference import PatientStatements
+
+OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
+WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
+NOTHING = Answer("filtered", "nothing_to_read")
+
+
+class Piece(NamedTuple):
+    """One item and the bytes it came from."""
+
+    item: Item
+    payload: bytes = b""
+
+
+def read(mapper: Mapper, payload: Payload) -> list[Piece]:
+    """What a payload says. A mapper does not raise; should it, that payload is set aside and the others go on."""
+    try:
+        items = mapper.read(payload)
+    except Exception as error:
+        items = [Unmappable("mapper_failed", f"reading it ended in {type(error).__name__}: please report this", payload.locator)]
+    return [Piece(item, payload.body) for item in items] or [Piece(Filtered(NOTHING.reason, payload.locator))]
+
+
+def decided_alone(item: Item) -> Answer | None:
+    if isinstance(item, Filtered):
+        return Answer("filtered", item.reason)
+    return Answer("rejected", item.reason, item.detail) if isinstance(item, Unmappable) else None
+
+
+def rejected(piece: Piece, answer: Answer) -> Iterator[Rejected]:
+    """The rows to keep of one piece: the record, when it was rejected, else the parts of it that could not be used."""
+    item = piece.item
+    payload = (item.payload if isinstance(item, Unmappable) else b"") or piece.payload
+    if answer.outcome == "rejected":
+        path = item.path if isinstance(item, Unmappable) else ""
+        yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record")
+    elif isinstance(item, PatientStatements):
+        for problem in item.problems:
+            yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field")
+
+
+def summary(answers: Sequence[Answer]) -> Answer:
+    """The answer to a payload that held several records: what the sender most needs to hear."""
+    return min(answers, key=lambda answer: WORST_FIRST.index(answer.outcome), default=NOTHING)
+
+
+def grouped(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
+    group: list[Piece] = []
+    for piece in pieces:
+        group.append(piece)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def not_storable(error: Exception) -> str:
+    return f"the database does not take it ({type(error).__name__}): look for control characters or numbers beyond all bounds"

@@ -1,0 +1,48 @@
+"""Who does the work: a few threads of this process. One job per source waits or runs; asking again while it waits adds nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+WORKERS = 4
+
+
+class Job(NamedTuple):
+    """A run to be done: ``kind`` is incremental, full or resync; ``by`` is who asked, for the run's record."""
+
+    source: str
+    kind: str = "incremental"
+
+
+class Queue:
+    """Takes jobs and hands them to ``work`` in threads of its own, started on first use."""
+
+    def __init__(self, work: Callable[[Job], None], workers: int = WORKERS) -> None:
+        self._work, self._pool = work, ThreadPoolExecutor(workers, thread_name_prefix="work")
+        self._waiting: set[Job] = set()
+        self._lock = threading.Lock()
+
+    def put(self, job: Job) -> bool:
+        """Queues a job. False when the same one waits already."""
+        with self._lock:
+            if job in self._waiting:
+                return False
+            self._waiting.add(job)
+        self._pool.submit(self._take, job)
+        return True
+
+    def call(self, work: Callable[[], None]) -> Future[None]:
+        """Queues work that was already begun."""
+        return self._pool.submit(work)
+
+    def close(self) -> None:
+        """Forgets what waits and returns when what runs has ended."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take(self, job: Job) -> None:
+        with self._lock:
+            self._waiting.discard(job)
+        self._work(job)
