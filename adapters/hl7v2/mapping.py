@@ -126,7 +126,7 @@ class Hl7Mapper:
         if pid[15]:
             _read_language(message, pid[15], statements, problems)
         if pid[29] or pid[30]:
-            _read_death(pid[29], pid[30], statements)
+            _read_death(pid[29], pid[30], statements, problems)
         if self._keep_names and pid[5]:
             _read_name(message, pid[5], statements)
         protection = message.field("PD1", 12)
@@ -241,14 +241,17 @@ def _read_language(message: Message, field: str, statements: dict[str, Statement
         problems.append(Problem("language_unusable", "PID-15", "this is no ISO 639 code, BCP-47 tag or English name of a language"))
 
 
-def _read_death(when: str, indicator: str, statements: dict[str, Statement]) -> None:
+def _read_death(when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
     """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one."""
-    if when and when != DELETE and when.strip("0 "):
+    dated = when != DELETE and when.strip("0 ")
+    if dated and when[:4].isdecimal():
         statements[DECEASED] = Statement(True, "PID-29")
     elif indicator:
         _read_flag(DECEASED, indicator, "PID-30", statements)
     elif when == DELETE:
         statements[DECEASED] = Statement(None, "PID-29")
+    elif dated:
+        problems.append(Problem("death_unusable", "PID-29", "this is no date of death"))
 
 
 def _read_flag(attribute: str, text: str, path: str, statements: dict[str, Statement]) -> None:

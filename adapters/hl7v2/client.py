@@ -1,0 +1,46 @@
+"""A small blocking MLLP sender, for tests and rehearsals: one message, one acknowledgement."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+
+from adapters.hl7v2.framing import Deframer, frame
+
+
+class MllpSender:
+    """A connection to an MLLP listener. ``timeout`` is in seconds and holds for connecting and for each wait."""
+
+    def __init__(self, host: str, port: int, timeout: float = 10.0) -> None:
+        self._socket = socket.create_connection((host, port), timeout)
+        self._deframer = Deframer()
+        self._waiting: list[bytes] = []
+
+    def send(self, message: bytes) -> bytes:
+        """Sends a message and waits for its acknowledgement. ``ConnectionError`` when the listener hangs up instead."""
+        self.write(frame(message))
+        return self.receive()
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes as they are: part of a frame, several frames, or something wrong."""
+        self._socket.sendall(data)
+
+    def receive(self) -> bytes:
+        """The next acknowledgement. ``TimeoutError`` when none comes, ``ConnectionError`` when the listener hangs up."""
+        while not self._waiting:
+            chunk = self._socket.recv(65536)
+            if not chunk:
+                raise ConnectionError("the listener closed the connection")
+            self._waiting += self._deframer.feed(chunk)
+            if self._deframer.error is not None:
+                raise self._deframer.error
+        return self._waiting.pop(0)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> MllpSender:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,130 @@
+"""One MLLP connection: bytes to messages, acknowledgements back in order, back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from adapters.hl7v2.framing import Deframer
+
+
+class Owner(Protocol):
+    """Who a connection works for."""
+
+    def opened(self, connection: Connection) -> bool: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+    def received(self, connection: Connection, messages: Sequence[bytes]) -> bool: ...
+
+    def broken(self, connection: Connection, reason: str, detail: str, fragment: bytes) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """``number`` tells connections apart in locators, which must not name the peer's patients. ``idle`` is in seconds."""
+
+    def __init__(self, owner: Owner, number: int, limit: int, idle: float) -> None:
+        self.number = number
+        self._owner, self._idle = owner, idle
+        self._deframer = Deframer(limit)
+        self._transport: asyncio.Transport | None = None
+        self._unanswered = 0
+        self._ending = False
+        self._paused: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._owner.opened(self):
+            self._transport.abort()
+            return
+        peer = self._transport.get_extra_info("socket")
+        if peer is not None:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # half-open connections are common behind firewalls
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._deframer.pending and not self._ending:
+            self._owner.broken(self, "frame_unfinished", "the connection ended inside of a frame", self._deframer.rest)
+        self._transport = None
+        self._owner.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        messages = self._deframer.feed(data)
+        if messages:
+            self._unanswered += len(messages)
+            if not self._owner.received(self, messages):
+                self.pause()
+        error = self._deframer.error
+        if error is not None:
+            self._owner.broken(self, error.reason, error.detail, error.fragment)
+            self.close()
+
+    def eof_received(self) -> bool:
+        """The peer has no more to say: it still gets its acknowledgements."""
+        self._end_when_answered()
+        return True
+
+    def pause_writing(self) -> None:
+        self._hold("peer")  # it does not read its acknowledgements, so it gets to send no more
+
+    def resume_writing(self) -> None:
+        self._release("peer")
+
+    def answer(self, data: bytes) -> None:
+        """Sends an acknowledgement; empty when the message gets none."""
+        self._unanswered -= 1
+        if self._transport is not None and data:
+            self._transport.write(data)
+        if self._ending:
+            self._end_when_answered()
+
+    def pause(self) -> None:
+        """Reads no more for now: the queue is full."""
+        self._hold("queue")
+
+    def resume(self) -> None:
+        self._release("queue")
+
+    def close(self) -> None:
+        """Takes no more, and hangs up when everything that arrived is answered."""
+        self._hold("ending")
+        self._end_when_answered()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end_when_answered(self) -> None:
+        self._ending = True
+        if self._unanswered <= 0 and self._transport is not None:
+            self._transport.close()
+
+    def _hold(self, why: str) -> None:
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._paused.add(why)
+
+    def _release(self, why: str) -> None:
+        if why in self._paused:
+            self._paused.discard(why)
+            if not self._paused and self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _watch(self) -> None:
+        """Hangs up on a peer that has been silent for too long."""
+        if self._idle <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        self._heard = self._heard or loop.time()
+        left = self._heard + self._idle - loop.time()
+        if left <= 0 and not self._unanswered and not self._paused:
+            self.close()
+        else:
+            self._timer = loop.call_later(max(left, self._idle / 10), self._watch)
