@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -19,7 +19,7 @@ from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
 from store.identity import Directory
 from store.ids import PatientIds
-from store.preference import EMR, Assertion, Identifier, PatientStatements
+from store.preference import EMR, PatientStatements
 from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
 
 FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content, a.effective, a.confirmed, a.seen
@@ -47,6 +47,8 @@ CHANGE_COLUMNS = (
     "changes",
 )
 PHONE_COLUMNS = ("enterprise", "number", "patient_id")
+
+Row = tuple[Any, ...]
 
 
 class Outcome(NamedTuple):
@@ -100,7 +102,7 @@ class Application:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.open: dict[int, Open] = {}
         self.new_identifiers: list[tuple[str, str, str, str, int, int]] = []
-        self.changes: list[tuple[object, ...]] = []
+        self.changes: list[Row] = []
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
@@ -131,7 +133,20 @@ class Application:
         standing = {row[3]: Standing(row[4], row[5], _time(row[7]), row[8]) for row in rows}
         return Directory(tuple(row[:4]) for row in rows), standing
 
-    def _resolve(self, directory: Directory, item: PatientStatements) -> int | None | IdentifierConflict:
+    def resume(self, numbers: Iterable[int]) -> dict[int, Open]:
+        """Opens patients to work on one by one; follow with :meth:`finish`."""
+        self._load(numbers)
+        return self.open
+
+    def create(self) -> Open:
+        """Opens a patient nobody has stated anything about yet."""
+        return self._patient(None)
+
+    def finish(self) -> None:
+        """Writes what was said about the patients opened one by one."""
+        self._write()
+
+    def _resolve(self, directory: Directory, item: PatientStatements) -> int | IdentifierConflict | None:
         try:
             return directory.resolve(item.identifiers)
         except IdentifierConflict as conflict:
@@ -147,7 +162,7 @@ class Application:
         for row in self.database.select(self.transaction, ASSERTIONS, [wanted]):
             self._hold(self.open[row[0]], row)
 
-    def _hold(self, patient: Open, row: tuple[object, ...]) -> None:
+    def _hold(self, patient: Open, row: Row) -> None:
         _, authority, text, effective, confirmed, content, seen, since, heard = row
         patient.held[str(authority)] = merge.Held(
             documents.read_assertions(str(text)), instant(effective), instant(confirmed), tuple(documents.read(str(seen))), instant(since)
@@ -185,10 +200,11 @@ class Application:
         patient.touched.add(authority)
         patient.visible = patient.visible or held is None or bool(merged.changed)
         if merged.changed:
-            self._record(patient, item, merged)
+            self.record(patient, item, merged)
         return merged.outcome
 
-    def _record(self, patient: Open, item: PatientStatements, merged: merge.Merged) -> None:
+    def record(self, patient: Open, item: PatientStatements, merged: merge.Merged) -> None:
+        """One line of the patient's history: what changed, by which evidence."""
         author = self.author
         changes = {name: (before, after, item.statements[name].path) for name, (before, after) in merged.changed.items()}
         self.changes.append(
@@ -209,15 +225,17 @@ class Application:
 
     def _write_repeats(self, repeats: dict[int, Standing]) -> None:
         rows = [(one.confirmed, one.seen, self.author.now, patient, self.author.authority) for patient, one in repeats.items()]
-        self.database.update(
-            self.transaction, AssertionRow, ("patient_id", "authority"), ("confirmed", "seen", "last_heard"), rows
-        )
+        self.database.update(self.transaction, AssertionRow, ("patient_id", "authority"), ("confirmed", "seen", "last_heard"), rows)
 
     def _write(self) -> None:
         """Writes every open patient that something was said about."""
-        new, old, assertions, phones, gone = [], [], [], [], []
+        new: list[Row] = []
+        old: list[Row] = []
+        assertions: list[Row] = []
+        phones: list[Row] = []
+        gone: list[Row] = []
         for patient in self.open.values():
-            if not patient.touched:
+            if not (patient.touched or patient.is_new):
                 continue
             assertions.extend(self._assertion_rows(patient))
             if not patient.visible:
@@ -228,7 +246,7 @@ class Application:
             gone.extend((self.enterprise.name, number, patient.id) for number in patient.numbers - numbers)
         write, transaction = self.database, self.transaction
         write.insert(transaction, PatientRow, PATIENT_COLUMNS, new)
-        write.update(transaction, PatientRow, ("id",), PATIENT_COLUMNS[2:7] + ("updated",), [(*row[2:7], row[8], row[0]) for row in old])
+        write.update(transaction, PatientRow, ("id",), (*PATIENT_COLUMNS[2:7], "updated"), [(*row[2:7], row[8], row[0]) for row in old])
         write.insert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, self.new_identifiers)
         fresh = {row[0] for row in new}
         write.insert(transaction, AssertionRow, ASSERTION_COLUMNS, [row for row in assertions if row[0] in fresh])
@@ -237,7 +255,7 @@ class Application:
         write.insert(transaction, PhoneRow, PHONE_COLUMNS, phones)
         write.insert(transaction, ChangeRow, CHANGE_COLUMNS, self.changes)
 
-    def _assertion_rows(self, patient: Open) -> Iterable[tuple[object, ...]]:
+    def _assertion_rows(self, patient: Open) -> Iterable[Row]:
         for authority in patient.touched:
             held = patient.held[authority]
             yield (
@@ -252,7 +270,7 @@ class Application:
                 patient.heard[authority],
             )
 
-    def _patient_row(self, patient: Open) -> tuple[tuple[object, ...], frozenset[str]]:
+    def _patient_row(self, patient: Open) -> tuple[Row, frozenset[str]]:
         in_force = merge.in_force({name: held.assertions for name, held in patient.held.items()}, self.enterprise)
         contact = merge.contact(in_force)
         numbers = frozenset(phone.number for phone in contact.phones)
@@ -297,6 +315,3 @@ def instant(value: object) -> datetime:
 
 def _time(value: object) -> datetime | None:
     return None if value is None else instant(value)
-
-
-__all__ = ["Application", "Assertion", "Author", "Identifier", "Open", "Outcome", "instant", "sources"]

@@ -102,17 +102,6 @@ def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
     return line is None or opt_out.line == line
 
 
-def after(standing: Iterable[OptOut], said: Recognised, line: str, number: str, at: datetime) -> tuple[OptOut, ...]:
-    """The opt-outs of one number after its owner said something on a line. Equal to those before when nothing changed.
-
-    START after an opt-out of all lines makes an exception of its line; the others stay closed.
-    """
-    before = tuple(standing)
-    if said.kind == OPT_OUT:
-        return _after_stop(before, said, line, number, at)
-    return _after_start(before, line) if said.kind == OPT_IN else before
-
-
 def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> Reply:
     """The answer to a reply. One confirmation for what changed; a repeated STOP gets none."""
     return Reply(said.kind, said.scope, _confirmation(said, before, now, line), patients)
@@ -145,39 +134,18 @@ def _words(body: str) -> str:
     return _NOT_A_LETTER.sub(" ", body).strip().upper()
 
 
-def _after_stop(before: tuple[OptOut, ...], said: Recognised, line: str, number: str, at: datetime) -> tuple[OptOut, ...]:
-    everywhere = said.scope == ALL_LINES
-    if any(_own(one) and one.scope != TOPIC and _covers(one, None if everywhere else line) for one in before):
-        return before
-    kept = tuple(one for one in before if not (everywhere and _own(one) and one.line is None and one.scope != TOPIC))
-    return (*kept, OptOut(None if everywhere else line, number, said.scope or LINE, None, PATIENT, at))
-
-
-def _after_start(before: tuple[OptOut, ...], line: str) -> tuple[OptOut, ...]:
-    kept = (one for one in before if not (_own(one) and one.line == line))
-    return tuple(_with_exception(one, line) if _own(one) and one.line is None and _covers(one, line) else one for one in kept)
-
-
-def _covers(one: OptOut, line: str | None) -> bool:
-    """Whether it already holds on the line; ``None`` asks for every line without exception."""
-    if one.line is None:
-        return not one.except_lines if line is None else line not in one.except_lines
-    return one.line == line
-
-
-def _with_exception(one: OptOut, line: str) -> OptOut:
-    return one._replace(except_lines=tuple(sorted((*one.except_lines, line))))
-
-
-def _own(one: OptOut) -> bool:
-    return one.authority == PATIENT
-
-
 def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:
     if said.kind == OPT_OUT:
-        return OPT_OUT_CONFIRMED if set(now) != set(before) else NO_CONFIRMATION
+        return OPT_OUT_CONFIRMED if _closed(now, line) != _closed(before, line) else NO_CONFIRMATION
     if said.kind != OPT_IN:
         return NO_CONFIRMATION
     if any(blocks(one, line, None) for one in now):
         return STILL_OPTED_OUT
-    return OPT_IN_CONFIRMED if set(now) != set(before) else NO_CONFIRMATION
+    return OPT_IN_CONFIRMED if _closed(now, line) != _closed(before, line) else NO_CONFIRMATION
+
+
+def _closed(opt_outs: Iterable[OptOut], line: str) -> set[tuple[object, ...]]:
+    """What the patient's own words close: this line, and all lines but the exceptions."""
+    own = [one for one in opt_outs if one.authority == PATIENT and one.scope != TOPIC]
+    everywhere = {one.except_lines for one in own if one.line is None}
+    return {("line",) for one in own if blocks(one, line, None)} | {("all", *excepted) for excepted in everywhere}

@@ -185,7 +185,7 @@ def _processor(connection: Connection, column: Column[Any]) -> Callable[[Any], A
 
 def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Rows) -> None:
     cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
     cursor.close()

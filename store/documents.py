@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
+from store.word import Word
 
 
 class Origin(NamedTuple):
@@ -30,6 +31,7 @@ _encode = msgspec.json.Encoder().encode
 _assertions = msgspec.json.Decoder(dict[str, Assertion]).decode
 _contact = msgspec.json.Decoder(ContactPreferences).decode
 _provenance = msgspec.json.Decoder(dict[str, Origin]).decode
+_words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _plain = msgspec.json.Decoder().decode
 _LISTS = (PHONES, EMAIL)
 
@@ -80,6 +82,11 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
 def read_provenance(text: str) -> dict[str, Origin]:
     """Attribute -> where its value in force comes from."""
     return _provenance(text)
+
+
+def read_words(text: str) -> tuple[Word, ...]:
+    """What was said about texting one number."""
+    return _words(text)
 
 
 def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement]) -> str:

@@ -69,7 +69,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """``changed`` maps attribute -> (before, after) values. ``settled``: the payload stands as a whole, nothing older or newer beside it."""
+    """``changed`` maps attribute -> (before, after) values. ``settled``: the payload stands as a whole, alone."""
 
     assertions: Mapping[str, Assertion]
     changed: Mapping[str, tuple[Any, Any]]
@@ -141,6 +141,27 @@ def _seen(held: Held | None, item: PatientStatements, newest: datetime) -> tuple
     if item.effective < newest or item.evidence_id in held.seen:
         return held.seen
     return (*held.seen, item.evidence_id)[-SEEN_AT_ONCE:]
+
+
+def join(first: Held, second: Held) -> Held:
+    """What one authority said of two records that are one person (rule 7): the newer statement, and any opt-out of either.
+
+    An opt-out that is kept over a newer permission takes the newer time, so that no repeated message undoes it.
+    """
+    mine, theirs = first.current(), second.current()
+    assertions = {name: _joined_assertion(name, mine.get(name), theirs.get(name)) for name in mine | theirs}
+    newest = max(first.confirmed, second.confirmed)
+    seen = [one for held in (first, second) if held.confirmed == newest for one in held.seen]
+    return Held(assertions, newest, newest, tuple(dict.fromkeys(seen))[-SEEN_AT_ONCE:], min(first.since, second.since))
+
+
+def _joined_assertion(attribute: str, mine: Assertion | None, theirs: Assertion | None) -> Assertion:
+    if mine is None or theirs is None:
+        return mine or theirs  # type: ignore[return-value]  # one of them is there: it named the attribute
+    newer, older = (mine, theirs) if mine.effective >= theirs.effective else (theirs, mine)
+    if more_restrictive(attribute, older.value, newer.value):
+        return older._replace(effective=newer.effective, version=newer.version)
+    return newer
 
 
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:

@@ -42,6 +42,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
+MERGED_AWAY = text("merged_into IS NOT NULL")
+RUNNING = text("status = 'running'")
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid alias must be spelt INTEGER
 
 
@@ -67,7 +69,12 @@ class PatientRow(Table):
     created: Mapped[datetime]
     updated: Mapped[datetime]
     __table_args__ = (
-        Index("ix_patients_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL"), sqlite_where=text("merged_into IS NOT NULL")),
+        Index(
+            "ix_patients_merged_into",
+            "merged_into",
+            postgresql_where=text("merged_into IS NOT NULL"),
+            sqlite_where=text("merged_into IS NOT NULL"),
+        ),
     )
 
 
@@ -133,21 +140,14 @@ class ChangeRow(Table):
     __table_args__ = (Index("ix_changes_enterprise_seq", "enterprise", "seq"),)
 
 
-class SmsOptOutRow(Table):
-    """Where text messages are refused: one number, one line (``*`` is all lines), by one authority. Lifted rows stay."""
+class SmsWordsRow(Table):
+    """What was said about texting one number: the newest word of each authority, line and topic (``store.consent.Word``)."""
 
-    __tablename__ = "sms_opt_outs"
+    __tablename__ = "sms_words"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(primary_key=True)
-    line: Mapped[str] = mapped_column(primary_key=True)
-    authority: Mapped[str] = mapped_column(primary_key=True)
-    opted_out: Mapped[bool]
-    scope: Mapped[str]
-    topic: Mapped[str]
-    at: Mapped[datetime]
-    recorded: Mapped[datetime]
-    actor: Mapped[str]
-    word: Mapped[str]
+    words: Mapped[str]
+    updated: Mapped[datetime]
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 
@@ -216,7 +216,13 @@ class RunRow(Table):
     counts: Mapped[str]
     error: Mapped[str | None]
     __table_args__ = (
-        Index("uq_runs_active_source", "source", unique=True, postgresql_where=text("status = 'running'"), sqlite_where=text("status = 'running'")),
+        Index(
+            "uq_runs_active_source",
+            "source",
+            unique=True,
+            postgresql_where=text("status = 'running'"),
+            sqlite_where=text("status = 'running'"),
+        ),
         Index("ix_runs_source_started", "source", "started"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -21,6 +21,7 @@ from store.consent import (
     reply,
 )
 from store.preference import ContactPreferences
+from store.word import Word, heard, replied, standing
 from tests.spec.replies import REPLIES
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
 
@@ -43,10 +44,10 @@ def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
 
 def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
     """What stands after the patient said these words on these lines, in turn."""
-    standing: tuple[OptOut, ...] = ()
-    for body, line in said:
-        standing = consent.after(standing, recognise(body), line, number, AT)
-    return standing
+    words: tuple[Word, ...] = ()
+    for minute, (body, line) in enumerate(said):
+        words = heard(words, replied(recognise(body), line, number, AT + timedelta(minutes=minute)))
+    return standing(words)
 
 
 def test_start_undoes_the_patients_own_stop() -> None:
@@ -55,8 +56,7 @@ def test_start_undoes_the_patients_own_stop() -> None:
 
 @pytest.mark.parametrize("word", sorted(consent.OPT_OUT_WORDS))
 def test_start_opens_the_line_again_after_any_opt_out_word(word: str) -> None:
-    standing = after((word, LINE), ("START", LINE))
-    assert not any(blocks(one, LINE, None) for one in standing)
+    assert not any(blocks(one, LINE, None) for one in after((word, LINE), ("START", LINE)))
 
 
 def test_start_on_another_line_leaves_the_stop() -> None:
@@ -64,8 +64,24 @@ def test_start_on_another_line_leaves_the_stop() -> None:
 
 
 def test_start_does_not_undo_what_staff_recorded() -> None:
-    by_clinic = OptOut(LINE, CELL, authority="staff")
-    assert consent.after((by_clinic, OptOut(LINE, CELL)), recognise("START"), LINE, CELL, AT) == (by_clinic,)
+    by_clinic = Word(CELL, LINE, "staff", True, AT)
+    words = heard((by_clinic,), replied(recognise("START"), LINE, CELL, AT + timedelta(minutes=1)))
+    assert standing(words) == (OptOut(LINE, CELL, authority="staff", at=AT),)
+
+
+def test_a_start_that_arrives_late_does_not_lift_a_newer_stop() -> None:
+    stop, start = replied(recognise("STOP"), LINE, CELL, AT), replied(recognise("START"), LINE, CELL, AT - timedelta(minutes=1))
+    assert standing(heard((stop,), start)) == (OptOut(LINE, CELL, at=AT),)
+
+
+def test_a_stop_that_arrives_late_does_not_undo_a_newer_start() -> None:
+    start, stop = replied(recognise("START"), LINE, CELL, AT), replied(recognise("STOP"), LINE, CELL, AT - timedelta(minutes=1))
+    assert standing(heard((start,), stop)) == ()
+
+
+def test_at_the_same_instant_an_opt_out_wins() -> None:
+    stop, start = replied(recognise("STOP"), LINE, CELL, AT), replied(recognise("START"), LINE, CELL, AT)
+    assert standing(heard((stop,), start)) == standing(heard((start,), stop)) == (OptOut(LINE, CELL, at=AT),)
 
 
 def test_start_on_a_line_makes_an_exception_of_stop_all() -> None:
@@ -81,12 +97,15 @@ def test_stop_closes_the_exception_again() -> None:
 
 
 def test_stop_all_again_closes_every_exception() -> None:
-    assert after(("STOP ALL", LINE), ("START", LINE), ("STOP ALL", OTHER_LINE)) == (OptOut(None, CELL, "all_lines", at=AT),)
+    (kept,) = after(("STOP ALL", LINE), ("START", LINE), ("STOP ALL", OTHER_LINE))
+    assert blocks(kept, LINE, None)
+    assert not kept.except_lines
 
 
-def test_a_stop_repeated_changes_nothing() -> None:
-    assert after(("STOP", LINE), ("quit", LINE)) == after(("STOP", LINE))
-    assert after(("STOP ALL", LINE), ("STOP", OTHER_LINE)) == after(("STOP ALL", LINE))
+def test_a_stop_repeated_only_becomes_newer() -> None:
+    (once,), (twice,) = after(("STOP", LINE)), after(("STOP", LINE), ("quit", LINE))
+    assert once._replace(at=None) == twice._replace(at=None)
+    assert reply(recognise("quit"), (once,), (twice,), LINE).confirmation == NO_CONFIRMATION
 
 
 def test_one_confirmation_for_a_stop_and_none_for_its_repetition() -> None:

@@ -126,19 +126,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_sms_consent_events_enterprise_number", "sms_consent_events", ["enterprise", "number"], unique=False)
     op.create_table(
-        "sms_opt_outs",
+        "sms_words",
         sa.Column("enterprise", sa.Text(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
-        sa.Column("line", sa.Text(), nullable=False),
-        sa.Column("authority", sa.Text(), nullable=False),
-        sa.Column("opted_out", sa.Boolean(), nullable=False),
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("recorded", UtcDateTime(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("word", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("enterprise", "number", "line", "authority", name=op.f("pk_sms_opt_outs")),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("updated", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("enterprise", "number", name=op.f("pk_sms_words")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -239,7 +232,7 @@ def downgrade() -> None:
     op.drop_table("changes")
     op.drop_table("assertions")
     op.drop_table("source_states")
-    op.drop_table("sms_opt_outs")
+    op.drop_table("sms_words")
     op.drop_index("ix_sms_consent_events_enterprise_number", table_name="sms_consent_events")
     op.drop_table("sms_consent_events")
     op.drop_index(op.f("ix_settings_enterprise"), table_name="settings")

@@ -1,0 +1,150 @@
+"""Two records of one person become one (product rule 5.7): what was said of both is joined, every opt-out survives.
+
+The merged patient's rows stay as they were, so that the merge can be undone; its identifiers and its id keep answering, with
+the survivor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from store import documents, merge
+from store.apply import ASSERTION_COLUMNS, Application, Open, Outcome
+from store.consent import TOPIC
+from store.errors import MergeRefused, StoreError
+from store.identity import Directory
+from store.preference import DENIED, PATIENT, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
+from store.reading import WORDS
+from store.tables import MergeRow, PatientRow, PhoneRow
+from store.word import standing
+
+OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
+BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
+MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
+MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
+
+
+class Joining:
+    """One merge inside one transaction. Use once: :meth:`run`."""
+
+    def __init__(self, application: Application, item: PatientMerge) -> None:
+        self.work, self.item = application, item
+        self.database, self.transaction = application.database, application.transaction
+
+    def run(self) -> Outcome:
+        """Joins the two records, or says why not (``merge_with_itself``, ``merge_circular``, ``identifier_conflict``)."""
+        if set(self.item.survivor) & set(self.item.merged):
+            return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
+        try:
+            survivor, merged = self._resolve()
+        except MergeRefused as error:
+            return Outcome("rejected", "merge_circular", str(error))
+        except StoreError as error:
+            return Outcome("rejected", "identifier_conflict", str(error))
+        if survivor is not None and survivor == merged:
+            return Outcome("unchanged", patient_id=survivor)
+        return Outcome("merged", patient_id=self._join(survivor, merged))
+
+    def _resolve(self) -> tuple[int | None, int | None]:
+        item = self.item
+        values = list({one.value for one in (*item.survivor, *item.merged)})
+        rows = self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values])
+        self.owners = Directory(tuple(row[:4]) for row in rows)
+        origins = Directory((*row[:3], row[4]) for row in rows)
+        survivor, merged = self.owners.resolve(item.survivor), self.owners.resolve(item.merged)
+        if survivor is not None and survivor == merged:
+            _refuse_inverse(survivor, origins, item)
+        return survivor, merged
+
+    def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
+        opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
+        survivor = opened[survivor_id] if survivor_id is not None else self.work.create()
+        self._keep_identifiers(survivor, self.item.survivor)
+        before = self._before(survivor)
+        if merged_id is None:
+            self._keep_identifiers(survivor, self.item.merged)
+            self.work.finish()
+            return survivor.id
+        self._take_over(survivor, opened[merged_id])
+        self.work.finish()
+        self._retire(survivor, opened[merged_id], before)
+        return survivor.id
+
+    def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier]) -> None:
+        for one in self.owners.missing(identifiers):
+            self.owners.add(one, patient.id)
+            self.work.new_identifiers.append((self.work.enterprise.name, one.value, one.authority, one.type, patient.id, patient.id))
+
+    def _take_over(self, survivor: Open, merged: Open) -> None:
+        """The survivor now stands for everything said of either."""
+        was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
+        opted_out = self._opted_out_numbers(merged)
+        for authority, held in merged.held.items():
+            mine = survivor.held.get(authority)
+            joined = merge.join(mine, held) if mine else held
+            survivor.held[authority] = joined
+            survivor.content[authority] = None  # the next payload is looked at whole
+            survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
+            survivor.touched.add(authority)
+            self._record(survivor, authority, was.get(authority, {}), joined)
+        survivor.visible = True
+        self._keep_opt_outs(survivor, opted_out)
+
+    def _record(self, survivor: Open, authority: str, was: dict[str, object], joined: merge.Held) -> None:
+        changed = {name: (was.get(name), one.value) for name, one in joined.assertions.items() if was.get(name) != one.value}
+        statements = {name: Statement(after, joined.assertions[name].path) for name, (_, after) in changed.items()}
+        item = PatientStatements((), statements, self.item.effective, self.item.evidence_id)
+        outcome = merge.Merged(joined.assertions, changed, "merged", settled=False, confirmed=joined.confirmed, seen=joined.seen)
+        work = Application(
+            self.database, self.transaction, self.work.enterprise, self.work.author._replace(authority=authority), self.work.ids
+        )
+        work.record(survivor, item, outcome)
+        self.work.changes += work.changes
+
+    def _opted_out_numbers(self, patient: Open) -> set[str]:
+        rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, sorted(patient.numbers)])
+        return {number for number, text in rows if any(one.scope != TOPIC for one in standing(documents.read_words(text)))}
+
+    def _keep_opt_outs(self, survivor: Open, opted_out: set[str]) -> None:
+        """A STOP from a number that the survivor does not have would be lost with it: it stays as the patient's own word."""
+        in_force = merge.in_force({name: held.assertions for name, held in survivor.held.items()}, self.work.enterprise)
+        if opted_out <= {phone.number for phone in merge.contact(in_force).phones}:
+            return
+        now, name = self.work.author.now, consent("sms")
+        held = survivor.held.get(PATIENT) or merge.Held({}, now, now, (), now)
+        said = Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")
+        survivor.held[PATIENT] = replace(held, assertions={**held.assertions, name: said}, effective=now, confirmed=now)
+        survivor.content[PATIENT] = None
+        survivor.heard[PATIENT] = now
+        survivor.touched.add(PATIENT)
+
+    def _before(self, survivor: Open) -> str:
+        rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])
+        return documents.write([tuple(row) for row in rows])
+
+    def _retire(self, survivor: Open, merged: Open, before: str) -> None:
+        work = self.work
+        self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
+        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "updated"), [(survivor.id, work.author.now, merged.id)])
+        gone = [(work.enterprise.name, number, merged.id) for number in merged.numbers]
+        self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
+        row = (
+            work.enterprise.name,
+            survivor.id,
+            merged.id,
+            work.author.authority,
+            self.item.evidence_id,
+            self.item.effective,
+            work.author.now,
+            work.author.run_id,
+            before,
+        )
+        self.database.insert(self.transaction, MergeRow, MERGE_COLUMNS, [row])
+
+
+def _refuse_inverse(patient: int, origins: Directory, item: PatientMerge) -> None:
+    """Already one record. Said again it changes nothing; said the other way round it would close a circle."""
+    survivor, merged = origins.find(item.survivor[0]), origins.find(item.merged[0])
+    if survivor not in (patient, None) and merged == patient:
+        raise MergeRefused("the survivor was merged into this very patient before: the two messages contradict each other")

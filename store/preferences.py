@@ -1,0 +1,171 @@
+"""The unified preference store: what sources state goes in, what is in force comes out. The way in for every caller.
+
+Times are aware UTC and always passed in. Every change is one transaction, in which its enterprise has one writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Connection
+
+from store import documents
+from store.apply import Application, Author, Outcome, instant
+from store.consent import Reply, line_key
+from store.database import Database
+from store.decision import Known
+from store.enterprise import Enterprise
+from store.errors import StoreError, ValueRefused
+from store.freshness import Freshness
+from store.ids import PatientIds, shown
+from store.joining import Joining
+from store.local import LocalChange
+from store.lock import Actor, Toggle, locked, toggle
+from store.patient import ChangedPatient, Entry, Patient, PatientRef
+from store.preference import DO_NOT_CONTACT, PatientMerge, PatientStatements, emr
+from store.reading import Reader
+from store.settings import Settings
+from store.sms import SmsConsent
+
+HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
+ WHERE enterprise = ? AND patient_id IN ?? ORDER BY seq DESC LIMIT ?"""
+CHANGES = "SELECT seq, patient_id, version, at, changes FROM changes WHERE enterprise = ? AND seq > ? ORDER BY seq LIMIT ?"
+HISTORY_LIMIT = 1_000
+
+
+class Preferences:
+    """The repository of patients' preferences. Thread-safe; one per process."""
+
+    def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:
+        self.database, self.enterprises = database, enterprises
+        self.settings = Settings(database, enterprises)
+        self.freshness = Freshness(database)
+        self.ids = PatientIds()
+
+    def apply_many(
+        self,
+        transaction: Connection,
+        enterprise: str,
+        source: str,
+        items: Sequence[PatientStatements | PatientMerge],
+        *,
+        now: datetime,
+        run_id: str | None = None,
+    ) -> list[Outcome]:
+        """Applies what a source stated, in order, inside the caller's transaction. The outcomes are in the order of the items."""
+        author = Author(emr(source), now, run_id)
+        outcomes: list[Outcome] = []
+        for is_merge, group in groupby(items, lambda item: isinstance(item, PatientMerge)):
+            if is_merge:
+                outcomes += [self._join(transaction, enterprise, author, item) for item in group if isinstance(item, PatientMerge)]
+            else:
+                statements = [item for item in group if isinstance(item, PatientStatements)]
+                outcomes += self._application(transaction, enterprise, author).run(statements)
+        return outcomes
+
+    def find(self, enterprise: str, ref: PatientRef) -> Patient:
+        """One patient with everything. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
+        with self.database.read() as connection:
+            return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref))
+
+    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[Known | StoreError]:
+        """What decisions look at: for each ref, in order, its patient or the error that says why there is none."""
+        canonical = [self._canonical(enterprise, ref) for ref in refs]
+        with self.database.read() as connection:
+            return self._reader(connection, enterprise).known(canonical, self.freshness, now)
+
+    def history(self, enterprise: str, patient_id: str) -> list[Entry]:
+        """Everything that was ever newly stated about a patient, the newest first; merged records' lines included."""
+        with self.database.read() as connection:
+            row = self._reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
+            if isinstance(row, StoreError):
+                raise row
+            numbers = [row[3], *self._merged_into(connection, row[3])]
+            rows = self.database.select(connection, HISTORY, [enterprise, numbers, HISTORY_LIMIT])
+        return [entry for row in rows for entry in _entries(row)]
+
+    def changes(self, enterprise: str, after: int, limit: int) -> list[ChangedPatient]:
+        """The feed of changed patients after ``seq``, oldest first."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, CHANGES, [enterprise, after, limit])
+        return [ChangedPatient(row[0], shown(row[1]), row[2], instant(row[3]), tuple(documents.read(row[4]))) for row in rows]
+
+    def toggle(self, enterprise: str, patient: Patient, role: str) -> Toggle:
+        """The Do Not Contact toggle as this role sees it."""
+        rules = self.enterprises[enterprise]
+        master = locked(DO_NOT_CONTACT, patient.marks, rules)
+        setting_on = self.settings.get(enterprise).do_not_contact_toggle
+        value = patient.contact.do_not_contact
+        return toggle(syncs=rules.syncs, setting_on=setting_on, role=role, value=value, source=master.source if master else None)
+
+    def set_do_not_contact(
+        self, enterprise: str, patient_id: str, value: str, *, actor: Actor, reason: str, now: datetime, if_version: int | None = None
+    ) -> Patient:
+        """Flips the toggle. Raises ``PreferenceLocked``, ``ToggleOff``, ``RoleRefused``, ``VersionConflict`` or ``ValueRefused``."""
+        with self.database.write(enterprise) as transaction:
+            change = self._local(transaction, enterprise)
+            patient = change.read(patient_id, if_version)
+            change.do_not_contact(patient, value, self.settings, actor=actor, reason=reason, now=now)
+            return change.read(patient_id, None)
+
+    def set_preferred_phone(
+        self, enterprise: str, patient_id: str, number: str, *, actor: Actor, now: datetime, if_version: int | None = None
+    ) -> Patient:
+        """Chooses one of the patient's phones. Raises ``PreferenceLocked``, ``RoleRefused``, ``VersionConflict`` or ``ValueRefused``."""
+        with self.database.write(enterprise) as transaction:
+            change = self._local(transaction, enterprise)
+            change.preferred_phone(change.read(patient_id, if_version), number, actor=actor, now=now)
+            return change.read(patient_id, None)
+
+    def record_sms_opt_out(
+        self, enterprise: str, patient_id: str, *, line: str | None, actor: Actor, now: datetime, reason: str = ""
+    ) -> Patient:
+        """Opts all of a patient's numbers out of a line, or of every line (``None``). Never locked (product section 6)."""
+        with self.database.write(enterprise) as transaction:
+            patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            where = line_key(line) if line else None
+            self._sms(transaction, enterprise).opt_out_by_hand(patient, where, actor=actor, reason=reason, now=now)
+            return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+
+    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime, now: datetime) -> Reply:
+        """What a patient texted to a line. ``number`` is E.164. Raises :class:`ValueRefused` for a number that is not."""
+        if not (number.startswith("+") and number[1:].isdigit()):
+            raise ValueRefused("from must be a phone number in E.164, like +12175550100")
+        with self.database.write(enterprise) as transaction:
+            return self._sms(transaction, enterprise).reply(line_key(line), number, body, received_at, now)
+
+    def _canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
+        if ref.authority is None:
+            return ref
+        return ref._replace(authority=self.enterprises[enterprise].authorities.get(ref.authority, ref.authority))
+
+    def _merged_into(self, connection: Connection, patient: int) -> Iterator[int]:
+        for (number,) in self.database.select(connection, "SELECT id FROM patients WHERE merged_into = ?", [patient]):
+            yield number
+            yield from self._merged_into(connection, number)
+
+    def _join(self, transaction: Connection, enterprise: str, author: Author, item: PatientMerge) -> Outcome:
+        return Joining(self._application(transaction, enterprise, author), item).run()
+
+    def _application(self, transaction: Connection, enterprise: str, author: Author) -> Application:
+        return Application(self.database, transaction, self.enterprises[enterprise], author, self.ids)
+
+    def _reader(self, connection: Connection, enterprise: str) -> Reader:
+        return Reader(self.database, connection, self.enterprises[enterprise])
+
+    def _local(self, transaction: Connection, enterprise: str) -> LocalChange:
+        return LocalChange(self.database, transaction, self.enterprises[enterprise], self.ids)
+
+    def _sms(self, transaction: Connection, enterprise: str) -> SmsConsent:
+        return SmsConsent(self.database, transaction, self.enterprises[enterprise], self.ids)
+
+
+def _entries(row: tuple[object, ...]) -> Iterator[Entry]:
+    seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id = row
+    for attribute, (before, after, path) in documents.read(str(changes)).items():
+        yield Entry(
+            int(str(seq)), instant(at), int(str(version)), attribute, before, after, str(authority), str(evidence_id), path,
+            instant(effective), str(actor), str(reason), run_id if run_id is None else str(run_id),
+        )  # fmt: skip

@@ -1,0 +1,161 @@
+"""Reads patients: one with everything for a facesheet, many with just what decisions look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store import documents, merge
+from store.apply import instant
+from store.consent import OptOut
+from store.database import Database
+from store.decision import Evidence, Known
+from store.enterprise import Enterprise
+from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
+from store.freshness import Freshness
+from store.ids import parsed, shown
+from store.lock import Mark
+from store.patient import Patient, PatientRef
+from store.preference import EMR, Assertion, ContactPreferences, Identifier, Preference
+from store.word import standing
+
+BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.updated
+ FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
+BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.updated, p.merged_into
+ FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
+WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
+ASSERTIONS = "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard FROM assertions WHERE patient_id IN ??"
+IDENTIFIERS = "SELECT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
+SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
+
+
+class Reader:
+    """Reads inside a connection that the caller opened."""
+
+    def __init__(self, database: Database, connection: Connection, enterprise: Enterprise) -> None:
+        self.database, self.connection, self.enterprise = database, connection, enterprise
+
+    def rows(self, refs: Sequence[PatientRef]) -> list[Any]:
+        """For each ref its patient's row, or the :class:`StoreError` that says why there is none."""
+        ids = [number for ref in refs if ref.id is not None and (number := parsed(ref.id)) is not None]
+        values = list({ref.value for ref in refs if ref.value is not None})
+        by_id = self._by_id(ids) if ids else {}
+        by_value: dict[str, list[Any]] = {}
+        for row in self._select(BY_VALUE, [self.enterprise.name, values]) if values else ():
+            by_value.setdefault(row[0], []).append(row)
+        return [_chosen(ref, by_id, by_value) for ref in refs]
+
+    def _by_id(self, ids: list[int]) -> dict[int, Any]:
+        """Rows by the id asked for. A merged patient's id keeps answering with its survivor."""
+        rows = {row[3]: row for row in self._select(BY_ID, [self.enterprise.name, ids])}
+        merged = {number: row[10] for number, row in rows.items() if row[10] is not None}
+        if merged:
+            survivors = self._by_id(list(set(merged.values())))
+            rows |= {number: survivors[survivor] for number, survivor in merged.items()}
+        return rows
+
+    def contacts(self, rows: Iterable[Any]) -> dict[int, ContactPreferences]:
+        """What is in force, by patient; computed anew where it was stored for another configuration."""
+        basis = self.enterprise.basis
+        found: dict[int, ContactPreferences] = {}
+        outdated = []
+        for row in rows:
+            if row[5] == basis:
+                found[row[3]] = documents.read_contact(row[7])
+            else:
+                outdated.append(row[3])
+        for patient in outdated:
+            found[patient] = merge.contact(self.in_force(patient))
+        return found
+
+    def opt_outs(self, contacts: Iterable[ContactPreferences]) -> dict[str, tuple[OptOut, ...]]:
+        """Number -> its standing opt-outs, for all numbers of these patients."""
+        numbers = list({phone.number for contact in contacts for phone in contact.phones})
+        if not numbers:
+            return {}
+        return {number: standing(documents.read_words(text)) for number, text in self._select(WORDS, [self.enterprise.name, numbers])}
+
+    def in_force(self, patient: int) -> dict[str, Preference]:
+        """The preferences in force of one patient, from its assertions, with where each comes from."""
+        return merge.in_force({authority: assertions for authority, assertions, _ in self.held(patient)}, self.enterprise)
+
+    def held(self, patient: int) -> list[tuple[str, Mapping[str, Assertion], Mark]]:
+        """Each authority's assertions about one patient, and the mark they make."""
+        found: list[tuple[str, Mapping[str, Assertion], Mark]] = []
+        for _, authority, text, effective, confirmed, since, heard in self._select(ASSERTIONS, [[patient]]):
+            held = merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), (), instant(since))
+            assertions = held.current()
+            mark = Mark(authority.removeprefix(EMR), instant(since), instant(heard), frozenset(assertions))
+            found.append((authority, assertions, mark))
+        return found
+
+    def patient(self, ref: PatientRef) -> Patient:
+        """One patient with everything. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
+        row = self.rows([ref])[0]
+        if isinstance(row, StoreError):
+            raise row
+        number = row[3]
+        held = self.held(number)
+        in_force = merge.in_force({authority: assertions for authority, assertions, _ in held}, self.enterprise)
+        contact = merge.contact(in_force)
+        numbers = [phone.number for phone in contact.phones]
+        return Patient(
+            shown(number),
+            row[4],
+            self.enterprise.name,
+            tuple(Identifier(*one) for one in self._select(IDENTIFIERS, [number])),
+            tuple(mark for authority, _, mark in held if authority.startswith(EMR)),
+            in_force,
+            contact,
+            tuple(one for group in self.opt_outs([contact]).values() for one in group),
+            instant(row[9]),
+            dict(self._select(SHARED, [self.enterprise.name, numbers])) if numbers else {},
+        )
+
+    def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[Known | StoreError]:
+        """What decisions look at, in the order of the refs."""
+        rows = self.rows(refs)
+        there = {row[3]: row for row in rows if not isinstance(row, StoreError)}
+        contacts = self.contacts(there.values())
+        opt_outs = self.opt_outs(contacts.values())
+        found: dict[int, Known] = {}
+        for number, row in there.items():
+            contact = contacts[number]
+            refused = tuple(one for phone in contact.phones for one in opt_outs.get(phone.number, ())) if opt_outs else ()
+            as_of, stale = freshness.age(self.enterprise, row[6], now)
+            evidence = partial(self._evidence, row)
+            found[number] = Known(shown(number), row[4], contact, refused, as_of or instant(row[9]), stale, evidence)
+        return [row if isinstance(row, StoreError) else found[row[3]] for row in rows]
+
+    def _evidence(self, row: Any, attribute: str) -> Evidence | None:
+        if row[5] != self.enterprise.basis:
+            return None  # the configuration changed since: what was stored beside the row explains another value
+        origin = documents.read_provenance(row[8]).get(attribute)
+        return Evidence(attribute, origin.authority, origin.evidence_id, origin.path, origin.effective) if origin else None
+
+    def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        return self.database.select(self.connection, sql, parameters)
+
+
+def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:
+    if ref.id is not None:
+        number = parsed(ref.id)
+        return by_id.get(number) or _unknown() if number is not None else _unknown()
+    rows = [row for row in by_value.get(ref.value or "", ()) if _fits(ref, row)]
+    if not rows:
+        return _unknown()
+    if any(row[3] != rows[0][3] for row in rows):
+        return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
+    return rows[0]
+
+
+def _fits(ref: PatientRef, row: Any) -> bool:
+    return (not ref.authority or row[1] == ref.authority) and (not ref.type or not row[2] or row[2] == ref.type)
+
+
+def _unknown() -> PatientUnknown:
+    return PatientUnknown("no such patient in this enterprise")

@@ -1,0 +1,83 @@
+"""Default settings of an enterprise that its people change here, on top of what the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store import documents
+from store.database import Database
+from store.enterprise import Enterprise, Policy
+from store.errors import SettingRefused, ValueRefused
+from store.lock import Actor, may_switch_toggle_on
+from store.tables import SettingRow
+
+NEWEST = "SELECT settings FROM settings WHERE enterprise = ? ORDER BY seq DESC LIMIT 1"
+CHOICES: dict[str, tuple[object, ...]] = {
+    "do_not_contact_toggle": (True, False),
+    "when_stale": ("flag", "refuse"),
+    "when_preferred_impossible": ("refuse", "next"),
+    "appointment_may_lift_dnc": (True, False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EnterpriseSettings:
+    """The settings in force. ``do_not_contact_toggle`` is false while the enterprise syncs: it is not offered then."""
+
+    do_not_contact_toggle: bool = False
+    when_stale: str = "flag"
+    when_preferred_impossible: str = "refuse"
+    appointment_may_lift_dnc: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """The part that decisions look at."""
+        return Policy(self.when_stale, self.when_preferred_impossible, self.appointment_may_lift_dnc)
+
+
+class Settings:
+    """Reads and changes the settings of enterprises. Every change is kept, with who made it."""
+
+    def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:
+        self.database, self.enterprises = database, enterprises
+
+    def get(self, enterprise: str) -> EnterpriseSettings:
+        """The settings in force now."""
+        with self.database.read() as connection:
+            return self.within(connection, enterprise)
+
+    def within(self, connection: Connection, enterprise: str) -> EnterpriseSettings:
+        """The same, inside a connection that the caller opened."""
+        configured = _configured(self.enterprises[enterprise])
+        rows = self.database.select(connection, NEWEST, [enterprise])
+        chosen = replace(configured, **documents.read(rows[0][0])) if rows else configured
+        return replace(chosen, do_not_contact_toggle=False) if self.enterprises[enterprise].syncs else chosen
+
+    def put(self, enterprise: str, changes: Mapping[str, Any], *, actor: Actor, now: datetime) -> EnterpriseSettings:
+        """Changes some settings. Raises :class:`SettingRefused` for the toggle while syncing, :class:`ValueRefused` otherwise."""
+        _check(changes)
+        if changes.get("do_not_contact_toggle"):
+            may_switch_toggle_on(syncs=self.enterprises[enterprise].syncs)
+        with self.database.write(enterprise) as transaction:
+            rows = self.database.select(transaction, NEWEST, [enterprise])
+            chosen = {**(documents.read(rows[0][0]) if rows else {}), **changes}
+            row = (enterprise, documents.write(chosen), f"{actor.role}:{actor.name}", now)
+            self.database.insert(transaction, SettingRow, ("enterprise", "settings", "actor", "at"), [row])
+            return self.within(transaction, enterprise)
+
+
+def _configured(enterprise: Enterprise) -> EnterpriseSettings:
+    return EnterpriseSettings(enterprise.do_not_contact_toggle, **asdict(enterprise.policy))
+
+
+def _check(changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        if name not in CHOICES:
+            raise SettingRefused(f"there is no setting {name!r}: use one of {', '.join(CHOICES)}")
+        if not any(value == choice and isinstance(value, type(choice)) for choice in CHOICES[name]):
+            raise ValueRefused(f"{name} is one of {', '.join(str(choice).lower() for choice in CHOICES[name])}")

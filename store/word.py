@@ -1,0 +1,58 @@
+"""What was last said about texting a number, and the opt-outs that stand for it. Pure.
+
+The newest word of each authority, line and topic counts, whatever the order they arrive in: a START cannot lift a STOP that
+was sent after it, and a STOP that arrives after a newer START of its line is history. At the same instant an opt-out wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from store.consent import ALL_LINES, LINE, OPT_OUT, OptOut, Recognised
+from store.preference import PATIENT
+
+
+class Word(NamedTuple):
+    """One authority's word about one number on one line (``None``: all lines), opt-out or opt-in."""
+
+    number: str
+    line: str | None
+    authority: str
+    opted_out: bool
+    at: datetime
+    scope: str = LINE
+    topic: str | None = None
+
+
+def replied(said: Recognised, line: str, number: str, at: datetime) -> Word:
+    """The word of a patient who replied with a keyword."""
+    where = None if said.scope == ALL_LINES else line
+    return Word(number, where, PATIENT, said.kind == OPT_OUT, at, said.scope or LINE)
+
+
+def heard(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
+    """The words with one more; the same tuple again when it is no news."""
+    for old in words:
+        if (old.number, old.line, old.authority, old.topic) == (word.number, word.line, word.authority, word.topic):
+            if (old.at, old.opted_out) >= (word.at, word.opted_out):
+                return words
+            return (*(one for one in words if one is not old), word)
+    return (*words, word)
+
+
+def standing(words: Iterable[Word]) -> tuple[OptOut, ...]:
+    """The opt-outs in force. A later START on one line makes an exception of it in the same authority's word for all lines."""
+    said = tuple(words)
+    return tuple(_opt_out(word, said) for word in said if word.opted_out)
+
+
+def _opt_out(word: Word, said: tuple[Word, ...]) -> OptOut:
+    excepted = sorted(one.line for one in said if one.line is not None and _lifts(one, word))
+    return OptOut(word.line, word.number, word.scope, word.topic, word.authority, word.at, tuple(excepted))
+
+
+def _lifts(one: Word, everywhere: Word) -> bool:
+    same = one.number == everywhere.number and one.authority == everywhere.authority
+    return same and everywhere.line is None and not one.opted_out and one.at > everywhere.at
