@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from adapters import language
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
-from adapters.hl7v2 import explain, merge, timestamp
+from adapters.hl7v2 import demographics, explain, merge, timestamp
 from adapters.hl7v2.batch import split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
@@ -24,10 +23,7 @@ from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
 from adapters.hl7v2.site import SiteRules
 from adapters.hl7v2.xtn import TelecomReader
 from store.preference import (
-    DECEASED,
-    DISPLAY_NAME,
     EMAIL,
-    LANGUAGE,
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
@@ -124,14 +120,14 @@ class Hl7Mapper:
             problems.append(late)
         self._read_telecoms(message, pid, today, statements, problems)
         if pid[15]:
-            _read_language(message, pid[15], statements, problems)
+            demographics.read_language(message, pid[15], statements, problems)
         if pid[29] or pid[30]:
-            _read_death(pid[29], pid[30], statements, problems)
+            demographics.read_death(pid[29], pid[30], statements, problems)
         if self._keep_names and pid[5]:
-            _read_name(message, pid[5], statements)
+            demographics.read_name(message, pid[5], statements)
         protection = message.field("PD1", 12)
         if protection:
-            _read_flag(RESTRICTED, protection, "PD1-12", statements)
+            demographics.read_flag(RESTRICTED, protection, "PD1-12", statements)
         self._site.apply(message, statements, problems)
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted:
@@ -224,57 +220,6 @@ def _read_preferred(preferred: Sequence[tuple[int, str, str]], statements: dict[
     first = [one for one in preferred if one[0] == top]
     if len({number for _, number, _ in first}) == 1:
         statements[PREFERRED_PHONE] = Statement(first[0][1], first[0][2])
-
-
-def _read_language(message: Message, field: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    if field == DELETE:
-        statements[LANGUAGE] = Statement(None, "PID-15")
-        return
-    first = field.split(message.delimiters.repetition, 1)[0]
-    parts = [message.unescape(part).strip() for part in first.split(message.delimiters.component)]
-    for part in (parts[0], *parts[1:2], *parts[3:5]):
-        tag = language.bcp47(part) if part and part != DELETE else None
-        if tag is not None:
-            statements[LANGUAGE] = Statement(tag, "PID-15")
-            return
-    if not language.is_declined(parts[0]):
-        problems.append(Problem("language_unusable", "PID-15", "this is no ISO 639 code, BCP-47 tag or English name of a language"))
-
-
-def _read_death(when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one."""
-    dated = when != DELETE and when.strip("0 ")
-    if dated and when[:4].isdecimal():
-        statements[DECEASED] = Statement(True, "PID-29")
-    elif indicator:
-        _read_flag(DECEASED, indicator, "PID-30", statements)
-    elif when == DELETE:
-        statements[DECEASED] = Statement(None, "PID-29")
-    elif dated:
-        problems.append(Problem("death_unusable", "PID-29", "this is no date of death"))
-
-
-def _read_flag(attribute: str, text: str, path: str, statements: dict[str, Statement]) -> None:
-    """A yes or no of table 0136."""
-    answer = text.strip().upper()
-    if text == DELETE:
-        statements[attribute] = Statement(None, path)
-    elif answer in ("Y", "N"):
-        statements[attribute] = Statement(answer == "Y", path)
-
-
-def _read_name(message: Message, field: str, statements: dict[str, Statement]) -> None:
-    """The legal name (XPN.7 = L), else the first."""
-    if field == DELETE:
-        statements[DISPLAY_NAME] = Statement(None, "PID-5")
-        return
-    component, subcomponent = message.delimiters.component, message.delimiters.subcomponent
-    names = [one.split(component) for one in field.split(message.delimiters.repetition)]
-    parts = next((one for one in names if len(one) > 6 and one[6] == "L"), names[0])
-    words = (*parts[1:3], parts[0].split(subcomponent, 1)[0], *parts[3:4])
-    text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
-    if text:
-        statements[DISPLAY_NAME] = Statement(text, "PID-5")
 
 
 def _part(payload: Payload, body: bytes, number: int) -> Payload:

@@ -8,7 +8,7 @@ a component reads the first one of an element that has several, as other engines
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from adapters.hl7v2.reader import DELETE, Message
@@ -45,11 +45,16 @@ def compile_path(text: str) -> Find:
     """A function from a message to everything the path finds there. ``ValueError`` says what is wrong with the path."""
     path = parse(text)
     starred = "*" in text
+    plain = not starred and path.occurrence is None and path.repetition is None and path.segment != "MSH"
+    at = _concrete(path, f"{path.segment}-{path.field}")
 
-    def find(message: Message) -> list[Found]:
+    def find(message: Message) -> Sequence[Found]:
         segments = message.segments(path.segment)
-        if not segments:
-            return []
+        if plain and len(segments) == 1:  # nearly always
+            text = segments[0][path.field] if path.field < len(segments[0]) else ""
+            if message.delimiters.repetition not in text:
+                found = _element(message, path, text)
+                return (Found(found, at),) if found != "" else ()
         return list(_found(message, path, segments, starred))
 
     return find

@@ -25,7 +25,8 @@ class SiteRules:
         self._rules = compile_mapping(mapping, compile_path)
         self._region = region
         # A number that is preferred may be one of the phones, so it is read last.
-        self._ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
+        ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
+        self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -34,19 +35,17 @@ class SiteRules:
 
     def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem]) -> None:
         """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal."""
-        for rule in self._ordered:
+        for rule, is_text in self._steps:
             outcome = rule.apply(message)
             if isinstance(outcome, Refusal):
                 raise Unusable(outcome.reason, f"{outcome.attribute}: {REFUSED[outcome.reason]}", outcome.path)
-            attribute = rule.attribute
-            if base(attribute) in _READ:
+            if is_text:
                 outcome = self._usable(rule, outcome, message, statements, problems)
-                for name in [one for one in statements if one == attribute or (base(one) == attribute)]:
+                for name in [one for one in statements if base(one) == rule.attribute]:
                     del statements[name]
-            else:
-                statements.pop(attribute, None)
+            statements.pop(rule.attribute, None)
             if outcome is not None:
-                statements[attribute] = outcome
+                statements[rule.attribute] = outcome
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, whatever ``on_unknown`` makes of it."""

@@ -26,6 +26,9 @@ USE = {
 }
 CELL = PhoneKind.CELL.value
 NOT_A_PHONE = frozenset({"FX", "BP", "BPN", "MD", "TDD", "TTY"})
+ADDRESSES = (0, 3, 5, 6, 11)  # the components, from 0, that hold a number or an address
+UNORDERED = 1_000_000  # behind everything that has a preference order
+_ABSENT = [""] * 18
 MAIL = frozenset({"NET", "INTERNET", "X.400"})
 
 
@@ -50,49 +53,28 @@ class TelecomReader:
 
     def read(self, message: Message, field: str, path: str, kind: str, today: date) -> Telecoms:
         """What a field says. ``kind`` is what its numbers are for when they do not say; ``today`` drops what has ended."""
-        stated = False
-        phones: list[Phone] = []
-        emails: list[tuple[int, str]] = []
-        preferred: list[tuple[int, str, str]] = []
-        problems: list[Problem] = []
-        component = message.delimiters.component
-        escaped = message.delimiters.escape in field
+        said = _Said()
         for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
-            if not repetition:
-                continue
-            parts = repetition.split(component)
-            parts += [""] * (18 - len(parts))
-            if DELETE in repetition:
-                stated = stated or repetition == DELETE or any(parts[at] == DELETE for at in (0, 3, 5, 6, 11))
-                parts = ["" if part == DELETE else part for part in parts]
-            if escaped:
-                parts = [message.unescape(part) for part in parts]
-            use, equipment = parts[1].strip().upper(), parts[2].strip().upper()
-            address = parts[3] or (parts[0] if "@" in parts[0] or use in MAIL or equipment in MAIL else "")
-            dialled = "" if address and address == parts[0] else parts[6] or parts[11] or parts[0]
-            if not address and not dialled:
-                continue
-            stated = True
-            if parts[13] and _ended(parts[13], today):
-                continue
-            order = int(parts[17]) if parts[17].isdecimal() else None
-            if address:
-                mail = telecom.email(address)
-                if mail is None:
-                    problems.append(Problem("email_unusable", f"{path}[{number}]", "this is not an e-mail address"))
-                else:
-                    emails.append((1_000_000 if order is None else order, mail))
-            if dialled and use not in NOT_A_PHONE and equipment not in NOT_A_PHONE and not (address and (use in MAIL or equipment in MAIL)):
-                phone = self._phone(parts, use, equipment, kind, order)
-                if phone is None:
-                    problems.append(Problem("phone_unusable", f"{path}[{number}]", "this cannot be made a number in E.164"))
-                else:
-                    phones.append(phone)
-                    if order is not None:
-                        preferred.append((order, phone.number, f"{path}[{number}].18"))
-        if len(emails) > 1:
-            emails.sort(key=lambda one: one[0])  # stable: without a preference order, as sent
-        return Telecoms(stated, tuple(phones), tuple([mail for _, mail in emails]), tuple(preferred), tuple(problems))
+            if repetition:
+                self._hear(said, _components(message, repetition), f"{path}[{number}]", kind, today)
+                said.stated = said.stated or (DELETE in repetition and _deletes(message, repetition))
+        return said.result()
+
+    def _hear(self, said: _Said, parts: list[str], path: str, kind: str, today: date) -> None:
+        use, equipment = parts[1].strip().upper(), parts[2].strip().upper()
+        mail = use in MAIL or equipment in MAIL
+        address = parts[3] or (parts[0] if mail or "@" in parts[0] else "")
+        dialled = "" if address and address == parts[0] else parts[6] or parts[11] or parts[0]
+        if not address and not dialled:
+            return
+        said.stated = True
+        if parts[13] and _ended(parts[13], today):
+            return
+        order = int(parts[17]) if parts[17].isdecimal() else None
+        if address:
+            said.email(address, order, path)
+        if dialled and not (mail and address) and use not in NOT_A_PHONE and equipment not in NOT_A_PHONE:
+            said.phone(self._phone(parts, use, equipment, kind, order), path)
 
     def _phone(self, parts: list[str], use: str, equipment: str, kind: str, order: int | None) -> Phone | None:
         raw, number = self._number(parts)
@@ -121,6 +103,56 @@ class TelecomReader:
                 if number is not None:
                     return raw, number
         return "", None
+
+
+class _Said:
+    """What the repetitions of a field have said so far."""
+
+    __slots__ = ("emails", "phones", "preferred", "problems", "stated")
+
+    def __init__(self) -> None:
+        self.stated = False
+        self.phones: list[Phone] = []
+        self.emails: list[tuple[int, str]] = []
+        self.preferred: list[tuple[int, str, str]] = []
+        self.problems: list[Problem] = []
+
+    def email(self, text: str, order: int | None, path: str) -> None:
+        address = telecom.email(text)
+        if address is None:
+            self.problems.append(Problem("email_unusable", path, "this is not an e-mail address"))
+        else:
+            self.emails.append((UNORDERED if order is None else order, address))
+
+    def phone(self, phone: Phone | None, path: str) -> None:
+        if phone is None:
+            self.problems.append(Problem("phone_unusable", path, "this cannot be made a number in E.164"))
+            return
+        self.phones.append(phone)
+        if phone.rank is not None:
+            self.preferred.append((phone.rank, phone.number, f"{path}.18"))
+
+    def result(self) -> Telecoms:
+        if len(self.emails) > 1:
+            self.emails.sort(key=lambda one: one[0])  # stable: without a preference order, as sent
+        emails = tuple([address for _, address in self.emails])
+        return Telecoms(self.stated, tuple(self.phones), emails, tuple(self.preferred), tuple(self.problems))
+
+
+def _components(message: Message, repetition: str) -> list[str]:
+    """The 18 components, unescaped; a deleted one is as empty as one that is not there."""
+    parts = repetition.split(message.delimiters.component)
+    if DELETE in repetition:
+        parts = ["" if part == DELETE else part for part in parts]
+    if message.delimiters.escape in repetition:
+        parts = [message.unescape(part) for part in parts]
+    return parts + _ABSENT[len(parts) :]
+
+
+def _deletes(message: Message, repetition: str) -> bool:
+    """Whether a number or an address is taken back, as ``^PRN^PH^""`` does, not merely a code beside it."""
+    parts = repetition.split(message.delimiters.component)
+    return any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
 
 
 def _ended(text: str, today: date) -> bool:

@@ -1,0 +1,62 @@
+"""Name, language, death and protection of a patient, read from PID and PD1 into statements. Pure.
+
+Source: HL7 v2.9 chapter 3 (PID-5, PID-15, PID-29, PID-30, PD1-12); v2-to-FHIR for death (PID-29, else PID-30).
+"""
+
+from __future__ import annotations
+
+from adapters import language
+from adapters.hl7v2.reader import DELETE, Message
+from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
+
+
+def read_language(message: Message, field: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
+    """PID-15: its code, else its text, else its alternate code."""
+    if field == DELETE:
+        statements[LANGUAGE] = Statement(None, "PID-15")
+        return
+    first = field.split(message.delimiters.repetition, 1)[0]
+    parts = [message.unescape(part).strip() for part in first.split(message.delimiters.component)]
+    for part in (parts[0], *parts[1:2], *parts[3:5]):
+        tag = language.bcp47(part) if part and part != DELETE else None
+        if tag is not None:
+            statements[LANGUAGE] = Statement(tag, "PID-15")
+            return
+    if not language.is_declined(parts[0]):
+        problems.append(Problem("language_unusable", "PID-15", "this is no ISO 639 code, BCP-47 tag or English name of a language"))
+
+
+def read_death(when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
+    """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one."""
+    dated = when != DELETE and when.strip("0 ")
+    if dated and when[:4].isdecimal():
+        statements[DECEASED] = Statement(True, "PID-29")
+    elif indicator:
+        read_flag(DECEASED, indicator, "PID-30", statements)
+    elif when == DELETE:
+        statements[DECEASED] = Statement(None, "PID-29")
+    elif dated:
+        problems.append(Problem("death_unusable", "PID-29", "this is no date of death"))
+
+
+def read_flag(attribute: str, text: str, path: str, statements: dict[str, Statement]) -> None:
+    """A yes or no of table 0136."""
+    answer = text.strip().upper()
+    if text == DELETE:
+        statements[attribute] = Statement(None, path)
+    elif answer in ("Y", "N"):
+        statements[attribute] = Statement(answer == "Y", path)
+
+
+def read_name(message: Message, field: str, statements: dict[str, Statement]) -> None:
+    """The legal name (XPN.7 = L), else the first."""
+    if field == DELETE:
+        statements[DISPLAY_NAME] = Statement(None, "PID-5")
+        return
+    component, subcomponent = message.delimiters.component, message.delimiters.subcomponent
+    names = [one.split(component) for one in field.split(message.delimiters.repetition)]
+    parts = next((one for one in names if len(one) > 6 and one[6] == "L"), names[0])
+    words = (*parts[1:3], parts[0].split(subcomponent, 1)[0], *parts[3:4])
+    text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
+    if text:
+        statements[DISPLAY_NAME] = Statement(text, "PID-5")
