@@ -1,0 +1,77 @@
+"""The command: runs the benches and prints a table for people, or one JSON value."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.databases import KINDS, Databases
+from bench.figure import Figure
+
+BENCHES = {
+    "mapping": "bench.mapping",
+    "intake": "bench.intake",
+    "applying": "bench.applying",
+}
+
+
+def main() -> int:
+    """Exit code 0 when every goal was reached, 1 when one was missed."""
+    wish = _wish()
+    errors = Console(stderr=True)
+    databases = Databases(tuple(wish.database or KINDS))
+    figures: list[Figure] = []
+    try:
+        for name in wish.only or BENCHES:
+            with errors.status(f"{name} …"):
+                for figure in import_module(BENCHES[name]).run(databases, quick=wish.quick):
+                    figures.append(figure)
+                    errors.print(f"{figure.bench} {figure.database}: {figure.what}: {_number(figure.value)} {figure.unit}", highlight=False)
+    finally:
+        databases.close()
+    if wish.json:
+        print(json.dumps({"machine": _machine(), "quick": wish.quick, "figures": [figure.as_json() for figure in figures]}))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(_table(figures))
+    return 0 if all(figure.reached for figure in figures) else 1
+
+
+def _wish() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures emr-sync beside its floors, on this machine.")
+    parser.add_argument("--json", action="store_true", help="one JSON value on stdout")
+    parser.add_argument("--quick", action="store_true", help="smaller runs: minutes become seconds, figures become rougher")
+    parser.add_argument("--only", action="append", choices=BENCHES, help="only this bench; may be given again")
+    parser.add_argument("--database", action="append", choices=KINDS, help="only this database; may be given again")
+    return parser.parse_args()
+
+
+def _machine() -> dict[str, Any]:
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system(), "architecture": platform.machine()}
+
+
+def _table(figures: list[Figure]) -> Table:
+    table = Table(title="emr-sync, measured beside its floors")
+    for heading in ("bench", "database", "what", "measured", "floor", "ratio", "goal", ""):
+        table.add_column(heading, justify="right" if heading in ("measured", "floor", "ratio") else "left")
+    for one in figures:
+        floor = f"{_number(one.floor)} ({one.floor_is})" if one.floor else ""
+        ratio = f"{one.ratio:.2f}" if one.ratio else ""
+        verdict = "" if not one.goal else "[green]reached[/]" if one.reached else "[red]missed[/]"
+        table.add_row(one.bench, one.database, one.what, f"{_number(one.value)} {one.unit}", floor, ratio, one.goal, verdict)
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""``apply_many`` in batches of 1,000 patients: all new, all unchanged, all changed, beside writing one row per patient.
+
+The floor writes one document of the same patient into a table without any index but its key: executemany on SQLite, COPY on
+PostgreSQL, one durable transaction per 1,000 as well.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from adapters.base import Payload
+from adapters.hl7v2.mapping import Hl7Mapper
+from adapters.rehearsal.chart import Entry
+from adapters.rehearsal.hl7 import message
+from adapters.rehearsal.population import Population
+from bench import site
+from bench.databases import Databases
+from bench.figure import Figure
+from store import documents
+from store.database import Database
+from store.enterprise import Enterprise
+from store.preference import PatientStatements
+from store.preferences import Preferences
+
+BATCH = 1_000
+Items = list[PatientStatements]
+
+
+def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
+    count = 10_000 if quick else 50_000
+    with tempfile.TemporaryDirectory() as folder:
+        settings = site.settings(Path(folder), "sqlite:///unused.db")
+    mapper = Hl7Mapper(settings.feeds[site.ADT].settings)
+    first, later = _items(mapper, count, 0), _items(mapper, count, 1)
+    again = [replace(item, effective=item.effective + timedelta(seconds=30), evidence_id=item.evidence_id + "R") for item in first]
+    gc.collect()
+    gc.freeze()  # a source streams: the collector must not walk over what this bench keeps ready
+    for kind in databases.kinds:
+        with databases.fresh(kind) as url:
+            database = Database.open(url)
+            floor = _floor(database, first)
+            apply = _Applying(database, settings.enterprises)
+            for what, items, outcome in (
+                ("all new", first, "applied"),
+                ("all unchanged", again, "unchanged"),
+                ("all changed", later, None),
+            ):
+                yield _figure(kind, what, apply.rate(items, outcome), floor, count)
+            database.close()
+    gc.unfreeze()
+
+
+def _figure(kind: str, what: str, rate: float, floor: float, count: int) -> Figure:
+    return Figure(
+        "applying",
+        f"apply_many, {what}",
+        rate,
+        "patients/s",
+        floor=floor,
+        floor_is="executemany" if kind == "sqlite" else "COPY",
+        least=None if what == "all changed" else 10_000,
+        database=kind,
+        details={"patients": count, "batch": BATCH},
+    )
+
+
+def _items(mapper: Hl7Mapper, count: int, revision: int) -> Items:
+    """What the feed says about everybody at a revision, an hour after the one before."""
+    population, updated = Population(11, count), datetime(2026, 11, 1, 8 + revision, tzinfo=UTC)
+    bodies = (message(Entry(population.person(index, revision), updated)) for index in range(count))
+    received = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    found = (mapper.read(Payload(body, "bench", received))[0] for body in bodies)
+    return [item for item in found if isinstance(item, PatientStatements)]
+
+
+class _Applying:
+    """The store as the engine drives it: one transaction per batch."""
+
+    def __init__(self, database: Database, enterprises: dict[str, Enterprise]) -> None:
+        self.database, self.preferences = database, Preferences(database, enterprises)
+
+    def rate(self, items: Items, expected: str | None) -> float:
+        return _timed(items, lambda batch: self._apply(batch, expected))
+
+    def _apply(self, batch: Sequence[PatientStatements], expected: str | None) -> None:
+        with self.database.write(site.ENTERPRISE) as transaction:
+            outcomes = self.preferences.apply_many(transaction, site.ENTERPRISE, site.ADT, batch, now=datetime.now(UTC), run_id=None)
+        wrong = {outcome.outcome for outcome in outcomes if expected is not None and outcome.outcome != expected}
+        if wrong:
+            raise RuntimeError(f"expected every outcome to be {expected}, found {', '.join(sorted(wrong))}")
+
+
+def _floor(database: Database, items: Items) -> float:
+    with database.write("floor") as transaction:
+        transaction.exec_driver_sql("CREATE TABLE bench_floor (id TEXT PRIMARY KEY, document TEXT NOT NULL)")
+    rows = [(item.identifiers[0].value, documents.write(dict(item.statements))) for item in items]
+
+    def write(batch: Sequence[tuple[str, str]]) -> None:
+        with database.write("floor") as transaction:
+            if database.is_sqlite:
+                transaction.exec_driver_sql("INSERT INTO bench_floor (id, document) VALUES (?, ?)", list(batch))
+                return
+            with transaction.connection.cursor().copy("COPY bench_floor (id, document) FROM STDIN") as copy:  # type: ignore[attr-defined]
+                for row in batch:
+                    copy.write_row(row)
+
+    return _timed(rows, write)
+
+
+def _timed(items: Sequence[Any], work: Callable[[Sequence[Any]], None]) -> float:
+    """Items a second, in batches."""
+    began, rest = time.perf_counter(), iter(items)
+    while batch := list(islice(rest, BATCH)):
+        work(batch)
+    return len(items) / (time.perf_counter() - began)

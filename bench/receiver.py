@@ -1,0 +1,88 @@
+"""A process that receives ADT messages: ``python -m bench.receiver CONFIG real|floor``, until its standard input ends.
+
+``real`` is the listener, the engine and the store as the service composes them. ``floor`` is the same listener with the same
+group commit, whose ingest does nothing but insert one row of raw bytes per message.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_connection
+
+from adapters.base import Answer, Ingest, Payload
+from adapters.hl7v2.mllp import MllpListener
+from bench import site
+from store.database import Database
+from sync.config.load import load
+from sync.parts import Parts, lane
+
+APPLIED = Answer("applied")
+
+
+@contextmanager
+def receiving(folder: Path, url: str, mode: str) -> Iterator[tuple[int, int]]:
+    """Runs a receiver in a process of its own; gives its port and process id."""
+    port = site.free_port()
+    config = site.write(folder, url, mllp=f"127.0.0.1:{port}")
+    with subprocess.Popen([sys.executable, "-m", "bench.receiver", str(config), mode], stdin=subprocess.PIPE) as process:
+        wait_for(port, process)
+        yield port, process.pid
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(60)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], patience: float = 30.0) -> None:
+    """Returns when somebody listens on the port. ``RuntimeError`` when the process ends before."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        try:
+            create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                raise RuntimeError(f"the process ended with exit code {process.returncode}") from None
+            time.sleep(0.02)
+    raise RuntimeError("nobody listens")
+
+
+def _real(parts: Parts, listener: MllpListener) -> Ingest:
+    of = lane(parts.feed(site.ADT))
+    return lambda payloads: parts.engine.ingest(of, listener.mapper, payloads)
+
+
+def _floor(database: Database) -> Ingest:
+    kind = "BLOB" if database.is_sqlite else "BYTEA"
+    mark = "?" if database.is_sqlite else "%s"
+    key = "INTEGER PRIMARY KEY" if database.is_sqlite else "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    with database.write("floor") as transaction:
+        transaction.exec_driver_sql(f"CREATE TABLE bench_messages (id {key}, body {kind} NOT NULL)")
+
+    def ingest(payloads: Sequence[Payload]) -> Sequence[Answer]:
+        with database.write("floor") as transaction:
+            transaction.exec_driver_sql(f"INSERT INTO bench_messages (body) VALUES ({mark})", [(payload.body,) for payload in payloads])
+        return [APPLIED] * len(payloads)
+
+    return ingest
+
+
+def main() -> None:
+    parts = Parts.open(load(Path(sys.argv[1]), {}))
+    listener = MllpListener(parts.feed(site.ADT).settings)
+    ingest = _real(parts, listener) if sys.argv[2] == "real" else _floor(parts.database)
+    serving = threading.Thread(target=listener.serve, args=(ingest,))
+    serving.start()
+    sys.stdin.read()
+    listener.stop()
+    serving.join()
+    parts.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The site that is measured: one enterprise that syncs, with an ADT feed and, where asked for, a FHIR source of the rehearsal EMR."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adapters.rehearsal.dialect import AUTHORITY, MRN_SYSTEM, fhir_mapping, hl7_mapping
+from sync.config.load import load
+from sync.config.settings import Settings
+
+ENTERPRISE, ADT, FHIR = "bench-hospital", "bench-adt", "bench-fhir"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody had a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write(folder: Path, url: str, *, sources: tuple[str, ...] = (ADT,), listen: str = "127.0.0.1:0", mllp: str = "127.0.0.1:2575") -> Path:
+    """The configuration file of the site."""
+    feeds = {ADT: _adt(mllp), FHIR: _fhir()}
+    document = {
+        "database": url,
+        "api": {"listen": listen},
+        "enterprises": {ENTERPRISE: {"sync_contact_preferences": True, "default_region": "US", "authorities": {AUTHORITY: [MRN_SYSTEM]}}},
+        "sources": {name: feeds[name] for name in sources},
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+def settings(folder: Path, url: str, *, sources: tuple[str, ...] = (ADT,)) -> Settings:
+    """The site's configuration, read as the program reads it."""
+    return load(write(folder, url, sources=sources), {})
+
+
+def _adt(mllp: str) -> dict[str, Any]:
+    common = {"enterprise": ENTERPRISE, "adapter": "hl7v2.mllp", "preset": "hl7v2-standard", "listen": mllp}
+    return common | {"patient_id": {"authority": AUTHORITY, "type": "MR"}, "mapping": hl7_mapping()}
+
+
+def _fhir() -> dict[str, Any]:
+    common = {"enterprise": ENTERPRISE, "adapter": "fhir.rest", "preset": "fhir-standard", "base_url": "http://127.0.0.1:9/fhir/r4"}
+    return common | {"patient_id": {"authority": AUTHORITY, "type": "MR"}, "mapping": fhir_mapping()}
