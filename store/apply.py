@@ -261,7 +261,7 @@ class Application:
             yield (
                 patient.id,
                 authority,
-                documents.write(held.assertions),
+                documents.write_assertions(held.assertions),
                 held.effective,
                 held.confirmed,
                 patient.content.get(authority),

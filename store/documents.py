@@ -27,10 +27,14 @@ class Origin(NamedTuple):
     recorded: datetime
 
 
+Payload = tuple[datetime, datetime, str, int]
+"""What the statements of one payload share: effective, recorded, evidence id, version. Written once per document."""
+
+
 _encode = msgspec.json.Encoder().encode
-_assertions = msgspec.json.Decoder(dict[str, Assertion]).decode
+_assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, tuple[Any, str, int]]]).decode
 _contact = msgspec.json.Decoder(ContactPreferences).decode
-_provenance = msgspec.json.Decoder(dict[str, Origin]).decode
+_provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _plain = msgspec.json.Decoder().decode
 _LISTS = (PHONES, EMAIL)
@@ -46,12 +50,24 @@ def read(text: str) -> Any:
     return _plain(text)
 
 
-def read_assertions(text: str) -> dict[str, Assertion]:
+def write_assertions(assertions: Mapping[str, Assertion]) -> str:
     """All that one authority asserts about a patient, by attribute."""
-    return {
-        attribute: assertion._replace(value=listed(attribute, assertion.value)) if attribute.startswith(_LISTS) else assertion
-        for attribute, assertion in _assertions(text).items()
-    }
+    payloads: dict[Payload, int] = {}
+    said = {}
+    for attribute, (value, effective, recorded, evidence_id, path, version) in assertions.items():
+        said[attribute] = (value, path, payloads.setdefault((effective, recorded, evidence_id, version), len(payloads)))
+    return write((list(payloads), said))
+
+
+def read_assertions(text: str) -> dict[str, Assertion]:
+    """The same back."""
+    payloads, said = _assertions(text)
+    read = {}
+    for attribute, (value, path, index) in said.items():
+        effective, recorded, evidence_id, version = payloads[index]
+        value = listed(attribute, value) if attribute.startswith(_LISTS) else value
+        read[attribute] = Assertion(value, effective, recorded, evidence_id, path, version)
+    return read
 
 
 def listed(attribute: str, value: Any) -> Any:
@@ -71,17 +87,22 @@ def read_contact(text: str) -> ContactPreferences:
 
 def write_provenance(in_force: Mapping[str, Preference]) -> str:
     """Where each value in force comes from."""
-    return write(
-        {
-            attribute: (authority, assertion.evidence_id, assertion.path, assertion.effective, assertion.recorded)
-            for attribute, (_, authority, assertion) in in_force.items()
-        }
-    )
+    payloads: dict[tuple[str, Payload], int] = {}
+    paths = {}
+    for attribute, (_, authority, assertion) in in_force.items():
+        _, effective, recorded, evidence_id, path, version = assertion
+        paths[attribute] = (path, payloads.setdefault((authority, (effective, recorded, evidence_id, version)), len(payloads)))
+    return write((list(payloads), paths))
 
 
 def read_provenance(text: str) -> dict[str, Origin]:
     """Attribute -> where its value in force comes from."""
-    return _provenance(text)
+    payloads, paths = _provenance(text)
+    read = {}
+    for attribute, (path, index) in paths.items():
+        authority, (effective, recorded, evidence_id, _) = payloads[index]
+        read[attribute] = Origin(authority, evidence_id, path, effective, recorded)
+    return read
 
 
 def read_words(text: str) -> tuple[Word, ...]:

@@ -282,8 +282,9 @@ def _run(row: Any) -> Run:
 
 
 def _rejection(row: Any) -> Rejection:
-    payload = bytes(row[13]) if len(row) > 13 else b""
-    return Rejection(*row[:11], *map(instant, row[11:13]), payload)
+    named = dict(zip((*SUMMARY.split(", "), "payload"), row, strict=False))
+    times = {name: instant(named[name]) for name in ("first_at", "last_at")}
+    return Rejection(**{**named, **times, "payload": bytes(named.get("payload", b""))})
 
 
 def _lives(process: int) -> bool:

@@ -81,8 +81,10 @@ class Merged:
 
 def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt."""
-    assertions = held.current() if held else {}
-    newest = max(held.confirmed, item.effective) if held else item.effective
+    if held is None:
+        return _first(item, recorded)
+    assertions = held.current()
+    newest = max(held.confirmed, item.effective)
     changed: dict[str, tuple[Any, Any]] = {}
     late = False
     for attribute, statement in stated(item).items():
@@ -96,9 +98,18 @@ def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Mer
             changed[attribute] = (before, statement.value)
         elif old is not None:  # said again: the value keeps the evidence that first gave it, at the newer time
             assertions[attribute] = old._replace(effective=item.effective, version=item.version)
-    outcome = "applied" if changed or held is None else "stale" if late else "unchanged"
+    outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
     return Merged(assertions, changed, outcome, settled, newest, _seen(held, item, newest))
+
+
+def _first(item: PatientStatements, recorded: datetime) -> Merged:
+    """The first that an authority says about a patient."""
+    effective, evidence_id, version = item.effective, item.evidence_id, item.version
+    said = stated(item)
+    assertions = {name: Assertion(one[0], effective, recorded, evidence_id, one[1], version) for name, one in said.items()}
+    changed = {name: (None, one[0]) for name, one in said.items() if one[0] is not None}
+    return Merged(assertions, changed, "applied", settled=True, confirmed=effective, seen=(evidence_id,))
 
 
 def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: datetime) -> bool:
@@ -114,14 +125,14 @@ def stated(item: PatientStatements) -> Mapping[str, Statement]:
     return {name: one for name, one in item.statements.items() if one.value or base(name) not in (PHONES, EMAIL)}
 
 
-def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held | None) -> bool:
+def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held) -> bool:
     if item.effective != old.effective:
         return item.effective > old.effective
     if item.version != old.version:
         return item.version > old.version
     if item.evidence_id == old.evidence_id:
         return True  # the same payload, mapped anew
-    if held is None or (item.effective >= held.confirmed and item.evidence_id not in held.seen):
+    if item.effective >= held.confirmed and item.evidence_id not in held.seen:
         return True  # the later receipt
     return more_restrictive(attribute, statement.value, old.value)
 
@@ -135,8 +146,8 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
     return False
 
 
-def _seen(held: Held | None, item: PatientStatements, newest: datetime) -> tuple[str, ...]:
-    if held is None or item.effective > held.confirmed:
+def _seen(held: Held, item: PatientStatements, newest: datetime) -> tuple[str, ...]:
+    if item.effective > held.confirmed:
         return (item.evidence_id,)
     if item.effective < newest or item.evidence_id in held.seen:
         return held.seen
