@@ -7,7 +7,8 @@ A wrong value is a ``ValueError`` that names the option and what it takes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
@@ -37,6 +38,22 @@ class MapperOptions:
     consent: ConsentOptions = ConsentOptions()
 
 
+@dataclass(frozen=True, slots=True)
+class RestOptions:
+    """How the server is reached and read. ``search`` are search parameters of the site's own, for servers that ask for some.
+
+    ``overlap`` is how far before the cursor a run looks back; ``timeout`` (seconds) is for each answer.
+    """
+
+    base_url: str
+    auth: Mapping[str, Any] = field(default_factory=dict)
+    read: str = "auto"  # auto | incremental | full
+    page_size: int = 200
+    overlap: timedelta = timedelta(minutes=5)
+    timeout: float = 60.0
+    search: Mapping[str, str] = field(default_factory=dict)
+
+
 def joined(settings: SourceSettings) -> dict[str, Any]:
     """The preset's options under the site's own."""
     return {**(settings.preset.get("options") or {}), **settings.options}
@@ -48,6 +65,22 @@ def mapper_options(settings: SourceSettings) -> MapperOptions:
         base_url=str(options.get("base_url") or "").rstrip("/"),
         trust_last_updated=switch(options, "trust_last_updated", default=True),
         consent=_consent(options.get("consent") or {}),
+    )
+
+
+def rest_options(settings: SourceSettings) -> RestOptions:
+    options = joined(settings)
+    base_url = str(options.get("base_url") or "").rstrip("/")
+    if not base_url.startswith(("https://", "http://")):
+        raise ValueError("base_url is missing or no http address: give the server's FHIR endpoint")
+    return RestOptions(
+        base_url=base_url,
+        auth=options.get("auth") or {},
+        read=one_of(options, "read", ("auto", "incremental", "full")),
+        page_size=int(number(options, "page_size", 200, least=1, most=10_000)),
+        overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
+        timeout=number(options, "timeout", 60, least=1, most=3600),
+        search={str(name): str(value) for name, value in (options.get("search") or {}).items()},
     )
 
 
@@ -84,7 +117,7 @@ def listed(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def number(options: Mapping[str, Any], name: str, default: float, *, least: float, most: float) -> float:
     """A number within bounds."""
-    value = options.get(name, default)
+    value = default if options.get(name) is None else options[name]
     try:
         made = float(value)
     except (TypeError, ValueError):

@@ -1,0 +1,206 @@
+"""A FHIR server over HTTP: read one resource, search page by page. The one file of ``adapters/fhir`` that opens a connection.
+
+The token goes to the server it is for and nowhere else: links and redirects to another origin are refused. Errors name status and
+issue codes, never an address or a body, since both may hold a patient.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote, urljoin
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from adapters.base import AdapterError
+from adapters.fhir import outcome, page, retry
+from adapters.fhir.auth import Auth, Headers, TokenReply, TokenRequest
+from adapters.fhir.moment import instant
+from adapters.fhir.page import Page
+
+ACCEPT = "application/fhir+json, application/json;q=0.9"
+REDIRECTS = 3
+REFUSED = (401, 403)
+CONNECT_TIMEOUT = 10.0  # seconds
+
+Clock = Callable[[], datetime]
+T = TypeVar("T")
+
+
+class Response(NamedTuple):
+    """``at`` is the server's time (its Date header), else ours."""
+
+    body: bytes
+    url: str
+    at: datetime
+
+
+class SearchPage(NamedTuple):
+    """A page with the server's time: when it answered, and when it says it searched (it may answer from a cache)."""
+
+    page: Page
+    at: datetime
+    searched_at: datetime
+    last: bool
+
+
+class _Again(Exception):
+    """The request may be made again. ``asked`` is the pause in seconds that the server asked for."""
+
+    def __init__(self, error: AdapterError, asked: float | None) -> None:
+        self.error, self.asked = error, asked
+        super().__init__(str(error))
+
+
+class FhirClient:
+    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer."""
+
+    def __init__(
+        self, base_url: str, auth: Auth, *, clock: Clock, timeout: float = 60.0, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
+        self.session = requests.Session()
+
+    def close(self) -> None:
+        self.session.close()
+
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Response | None:
+        """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
+        url = f"{self.base_url}/{path}"
+        return self._get(requests.Request("GET", url, params=parameters).prepare().url or url)
+
+    def read(self, kind: str, name: str) -> Response | None:
+        """One resource by its id; ``None`` when the server has none."""
+        return self.get(f"{kind}/{quote(name, safe='')}")
+
+    def search(self, kind: str, parameters: Mapping[str, str]) -> Iterator[SearchPage]:
+        """The pages of a search, one in memory at a time. A link that cannot be followed fails the search, never ends it."""
+        response = self.get(kind, parameters)
+        seen: set[int] = set()
+        while True:
+            if response is None:
+                where = "the next page of a search is not there" if seen else f"the server has no search of {kind}"
+                raise AdapterError(where, permanent=not seen)
+            found = page.read(response.body, response.url)
+            searched_at = instant(found.searched_at) or response.at
+            yield SearchPage(found, response.at, min(searched_at, response.at), found.next_url is None)
+            if found.next_url is None:
+                return
+            if hash(found.next_url) in seen:
+                raise AdapterError("the server's links to the next page go in a circle")
+            seen.add(hash(found.next_url))
+            response = self._get(self._ours(found.next_url))
+
+    def authorize(self) -> Headers:
+        """The headers that prove who we are, bought if need be. Raises :class:`~adapters.base.AdapterError`."""
+        return self._retrying(self._authorize)
+
+    def _authorize(self) -> Headers:
+        flow = self.auth.headers()
+        try:
+            wanted = next(flow)
+            while True:
+                wanted = flow.send(self._token_reply(wanted))
+        except StopIteration as end:
+            headers: Headers = end.value
+            return headers
+
+    def _ours(self, url: str) -> str:
+        if not page.same_origin(url, self.base_url):
+            message = "the server links or redirects to another origin than base_url, where the token must not go: mend base_url"
+            raise AdapterError(message, permanent=True)
+        return url
+
+    def _get(self, url: str) -> Response | None:
+        return self._retrying(lambda: self._once(url))
+
+    def _retrying(self, attempt: Callable[[], T]) -> T:
+        again = retry_if_exception_type(_Again)
+        retrying = Retrying(retry=again, stop=_gives_up, wait=_wait, sleep=lambda seconds: self.sleep(float(seconds)), reraise=True)
+        try:
+            return retrying(attempt)
+        except _Again as failed:
+            raise failed.error from None
+
+    def _once(self, url: str) -> Response | None:
+        """One request, authenticated once more if the server refuses the token."""
+        response = self._follow(url)
+        if response.status_code in REFUSED and self.auth.forget():
+            response = self._follow(url)
+        return self._judged(response, url)
+
+    def _follow(self, url: str) -> requests.Response:
+        for _ in range(REDIRECTS + 1):
+            response = self._send("GET", url, {"Accept": ACCEPT, **self._authorize()})
+            if not response.is_redirect:
+                return response
+            url = self._ours(urljoin(url, response.headers["Location"]))
+        raise AdapterError("the server redirects without end", permanent=True)
+
+    def _judged(self, response: requests.Response, url: str) -> Response | None:
+        status = response.status_code
+        if 200 <= status < 300:
+            return Response(response.content, url, self._time(response))
+        if status in (404, 410):
+            return None
+        issues = outcome.summary(response.content)
+        said = f"the server answered {status}" + (f" ({issues})" if issues else "")
+        if status in retry.TRANSIENT:
+            asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
+            raise _Again(AdapterError(said, retry_after=asked), asked)
+        if status in REFUSED:
+            said += ": it refuses us; look at auth and at what this client may read"
+        raise AdapterError(said, permanent=True)
+
+    def _token_reply(self, wanted: TokenRequest) -> TokenReply:
+        form = dict(wanted.form) if wanted.form is not None else None
+        response = self._send("GET" if form is None else "POST", wanted.url, {"Accept": "application/json"}, form)
+        if response.status_code in retry.TRANSIENT:
+            asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
+            raise _Again(AdapterError(f"the token endpoint answered {response.status_code}", retry_after=asked), asked)
+        return TokenReply(response.status_code, response.content)
+
+    def _send(self, method: str, url: str, headers: Headers, form: dict[str, str] | None = None) -> requests.Response:
+        try:
+            # The auth callable keeps requests from putting a password of ~/.netrc in the token's place.
+            return self.session.request(
+                method,
+                url,
+                headers=headers,
+                data=form,
+                auth=lambda request: request,
+                timeout=(min(CONNECT_TIMEOUT, self.timeout), self.timeout),
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError:
+            raise AdapterError("the server's TLS certificate is not trusted", permanent=True) from None
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
+            raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
+        except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
+            # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
+            raise _Again(AdapterError(f"the server could not be reached ({type(error).__name__})"), None) from None
+
+    def _time(self, response: requests.Response) -> datetime:
+        try:
+            told = parsedate_to_datetime(response.headers["Date"])
+            return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        except (KeyError, TypeError, ValueError):
+            return self.clock()
+
+
+def _asked(state: RetryCallState) -> float | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error.asked if isinstance(error, _Again) else None
+
+
+def _gives_up(state: RetryCallState) -> bool:
+    return retry.pause(state.attempt_number, _asked(state), 0.0) is None
+
+
+def _wait(state: RetryCallState) -> float:
+    return retry.pause(state.attempt_number, _asked(state), random.random()) or 0.0

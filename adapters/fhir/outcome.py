@@ -1,0 +1,32 @@
+"""OperationOutcome as a message that is safe to log: issue codes and severities only, since diagnostics may quote a patient. Pure.
+
+Source: FHIR R4 2.28.1 (OperationOutcome), value set issue-type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_CODE = re.compile(r"[a-z][a-z-]{0,30}")
+MOST = 5
+
+
+def summary(body: bytes) -> str:
+    """``error: not-found, warning: informational``; empty when the body is no OperationOutcome."""
+    try:
+        outcome = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    issues = outcome.get("issue") if isinstance(outcome, dict) and outcome.get("resourceType") == "OperationOutcome" else None
+    found = [_issue(issue) for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+    return ", ".join(list(dict.fromkeys(found))[:MOST])
+
+
+def _issue(issue: dict[str, Any]) -> str:
+    return f"{_word(issue.get('severity'))}: {_word(issue.get('code'))}"
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else "unknown"

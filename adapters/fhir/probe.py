@@ -1,0 +1,71 @@
+"""Trying a FHIR server before, and at the start of, a run: what it can do, and whether one resource can be read and mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from adapters.base import AdapterError, Finding, Payload, Unmappable
+from adapters.fhir import capability
+from adapters.fhir.auth import SmartBackend
+from adapters.fhir.capability import Plan
+from adapters.fhir.client import FhirClient
+from adapters.fhir.mapping import FhirMapper
+from adapters.fhir.options import RestOptions
+from store.preference import PatientStatements
+
+
+def plan(client: FhirClient, options: RestOptions) -> Plan:
+    """How the server will be read. A server that does not tell what it can do is read in full."""
+    try:
+        statement = client.get("metadata") if options.read == "auto" else None
+    except AdapterError as error:
+        if not error.permanent:
+            raise
+        statement = None
+    return capability.plan(statement.body if statement else None, options.read)
+
+
+def findings(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    """One finding a step; the first step that fails is the last."""
+    for what, step in (("token", _token), ("capability", _capability), ("sample read", _sample)):
+        try:
+            yield from step(client, mapper, options)
+        except AdapterError as error:
+            yield Finding(what, False, str(error))
+            return
+
+
+def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    client.authorize()
+    if not isinstance(client.auth, SmartBackend):
+        yield Finding("token", True, f"auth.kind {options.auth.get('kind') or 'none'} needs no token")
+        return
+    asked, granted = set(client.auth.asked_scope.split()), set(client.auth.scope.split())
+    missing = sorted(asked - granted) if granted else []
+    detail = f"the server granted less than was asked: without {', '.join(missing)}" if missing else "a token was granted"
+    yield Finding("token", not missing, detail)
+
+
+def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    found = plan(client, RestOptions(options.base_url, read="auto"))
+    yield Finding("capability", bool(found.release), f"FHIR {found.release}" if found.release else "the server does not say what it can do")
+    yield from (
+        Finding("capability", False, f"the mapping has rules for {kind}, and the server does not offer it")
+        for kind in mapper.rules
+        if found.types and kind not in found.types
+    )
+    chosen = found if options.read == "auto" else capability.plan(None, options.read)
+    yield Finding("plan", True, f"{'incremental' if chosen.incremental else 'full'} reads: {chosen.why}")
+
+
+def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    page = next(client.search("Patient", {**options.search, "_count": "1"}))
+    if not page.page.resources:
+        yield Finding("sample read", False, "the search found no Patient: look at what this client may read, and at the setting search")
+        return
+    items = mapper.read(Payload(page.page.resources[0], "sample", page.at))
+    yield from (Finding("sample read", False, f"{item.reason}: {item.detail}") for item in items if isinstance(item, Unmappable))
+    for item in items:
+        if isinstance(item, PatientStatements):
+            yield Finding("sample read", True, f"one Patient was read; it states {', '.join(item.statements) or 'nothing'}")
+            yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)

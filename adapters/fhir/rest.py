@@ -1,0 +1,148 @@
+"""A FHIR server that is polled: what changed since the cursor where it can tell, everything where it cannot.
+
+The cursor is the server's time at the start of a run. It goes with the last batch only, so that it moves when everything before it is
+committed; the next run looks back a little further (``overlap``), since servers index late and their clocks differ.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from adapters.base import Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings
+from adapters.fhir import auth, files, probe
+from adapters.fhir.capability import LAST_UPDATED, Plan
+from adapters.fhir.client import Clock, FhirClient, SearchPage
+from adapters.fhir.decode import NotReadable, decode
+from adapters.fhir.mapping import FhirMapper
+from adapters.fhir.options import RestOptions, rest_options
+
+RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1, id
+REMEMBERED = 20_000  # resources of a run, to know one that comes again when pages shift under the reader
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class RestAdapter:
+    """``fhir.rest``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+
+    def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.settings, self.clock, self.sleep = settings, clock, sleep
+        self.options: RestOptions = rest_options(settings)
+        self.mapper = FhirMapper(settings)
+        self.auth = auth.build(self.options.base_url, self.options.auth, clock)
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
+        with closing(self.client()) as client:
+            if request.patient is not None:
+                yield from self._one(client, request.patient)
+            else:
+                yield from self._all(client, request)
+
+    def check(self) -> Iterator[Finding]:
+        """What ``check SOURCE`` shows: token, capability, plan, one resource read and mapped."""
+        with closing(self.client()) as client:
+            yield from probe.findings(client, self.mapper, self.options)
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        return files.payloads(path)
+
+    def client(self) -> FhirClient:
+        return FhirClient(self.options.base_url, self.auth, clock=self.clock, timeout=self.options.timeout, sleep=self.sleep)
+
+    def _all(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
+        parameters = self._parameters(probe.plan(client, self.options), request)
+        kinds = self._kinds()
+        seen: dict[bytes, None] = {}
+        started: datetime | None = None
+        for kind in kinds:
+            own = {**self.options.search, **parameters} if kind == "Patient" else parameters
+            for number, page in enumerate(client.search(kind, own), 1):
+                started = started or page.searched_at
+                last = page.last and kind == kinds[-1]
+                yield self._batch(page, f"{kind}/page-{number}", seen, started.isoformat() if last else None)
+
+    def _kinds(self) -> list[str]:
+        """Patient first: what a Consent or Flag says is about somebody known by then."""
+        return ["Patient", *(kind for kind in ("Consent", "Flag") if self.mapper.rules.get(kind))]
+
+    def _parameters(self, plan: Plan, request: Fetch) -> dict[str, str]:
+        since = self._since(request) if plan.incremental and not request.full else None
+        count = {"_count": str(self.options.page_size)}
+        return count if since is None else {**count, LAST_UPDATED: f"ge{since:%Y-%m-%dT%H:%M:%S}.000Z"}
+
+    def _since(self, request: Fetch) -> datetime | None:
+        """From when on to read. A cursor that is not ours (the source was of another kind) means everything."""
+        if request.since is not None:
+            return request.since.astimezone(UTC)
+        try:
+            return datetime.fromisoformat(request.cursor).astimezone(UTC) - self.options.overlap if request.cursor else None
+        except ValueError:
+            return None
+
+    def _batch(self, page: SearchPage, where: str, seen: dict[bytes, None], cursor: str | None) -> Batch:
+        items: list[Item] = []
+        payloads: list[bytes] = []
+        for index, body in enumerate(page.page.resources):
+            locator = f"{where}#{index}"
+            found = [Filtered("came_again", locator)] if _came_again(body, seen) else self.mapper.read(Payload(body, locator, page.at))
+            items.extend(found)
+            payloads.extend([body] * len(found))
+        return Batch(items, cursor, payloads, page.page.total)
+
+    def _one(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+        """One patient, then the records about them. The cursor stays.
+
+        A source that knows its patients by an authority's identifiers is asked for that first: somebody else's resource id may be
+        the same text.
+        """
+        ways = [self._by_identifier, self._by_id]
+        for way in ways if self.settings.authority or "|" in patient else reversed(ways):
+            batches = list(way(client, patient))
+            if any(batch.items for batch in batches):
+                yield from batches
+                names = [name for batch in batches for body in dict.fromkeys(batch.payloads) if (name := _resource_id(body))]
+                yield from self._about(client, names)
+                return
+
+    def _by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+        response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
+        if response is not None:
+            items = self.mapper.read(Payload(response.body, "Patient", response.at))
+            yield Batch(items, None, [response.body] * len(items), 1)
+
+    def _by_identifier(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+        for number, page in enumerate(client.search("Patient", {"identifier": patient}), 1):
+            yield self._batch(page, f"Patient/page-{number}", {}, None)
+
+    def _about(self, client: FhirClient, names: list[str]) -> Iterator[Batch]:
+        for kind in self._kinds()[1:]:
+            for name in names:
+                for number, page in enumerate(client.search(kind, {"patient": name}), 1):
+                    yield self._batch(page, f"{kind}/page-{number}", {}, None)
+
+
+def _resource_id(body: bytes) -> str:
+    try:
+        return str(decode(body).get("id") or "")
+    except NotReadable:
+        return ""
+
+
+def _came_again(body: bytes, seen: dict[bytes, None]) -> bool:
+    """Whether the same resource, to the byte, came in this run before. Remembers the last few thousand."""
+    key = blake2b(body, digest_size=16).digest()
+    if key in seen:
+        return True
+    seen[key] = None
+    if len(seen) > REMEMBERED:
+        del seen[next(iter(seen))]
+    return False
