@@ -13,9 +13,11 @@ from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Delimiters, Message, Unusable
 from store.preference import Identifier
 
-# Types that name a person to an EMR. Accounts and visits (AN, VN) name something else; social security, licence and
-# insurance numbers are mistyped and shared within families, so joining patients by them would join strangers.
+# Types that name a person to an EMR.
 PATIENT_TYPES = frozenset({"", "MR", "MRN", "PI", "PT", "U", "EPI", "NI", "PN"})
+# Accounts and visits name something else; social security, licence and insurance numbers are mistyped and shared within
+# families, so joining patients by them would join strangers. Other types are read only where there is nothing better.
+NEVER = frozenset("AN ANC ANT VN SS SSN DL PPN MA MB MC NIIP HC SN GN BC CC TAX TN AC ACSN BR XX XV".split())  # noqa: SIM905
 
 
 class IdentifierReader:
@@ -31,6 +33,7 @@ class IdentifierReader:
     def read(self, message: Message, field: str, path: str, today: date) -> tuple[Identifier, ...]:
         """The patient's identifiers. Raises :class:`Unusable`: patient_id_missing, identifier_without_authority."""
         found: list[Identifier] = []
+        spare: list[Identifier] = []
         nameless = False
         component = message.delimiters.component
         for repetition in field.split(message.delimiters.repetition):
@@ -39,14 +42,17 @@ class IdentifierReader:
             if not value or value == DELETE:
                 continue
             kind = message.unescape(parts[4]).strip() if len(parts) > 4 and parts[4] != DELETE else ""
-            if kind not in self._types or (len(parts) > 7 and parts[7] and _ended(parts[7], today)):
+            usual = kind in self._types
+            if (not usual and kind in NEVER) or (len(parts) > 7 and parts[7] and _ended(parts[7], today)):
                 continue
             authority = self._issuer(parts[3], message) if len(parts) > 3 and parts[3] else self._authority
             if authority:
-                found.append(Identifier(authority, kind or (self._type if authority == self._authority else ""), value))
+                (found if usual else spare).append(
+                    Identifier(authority, kind or (self._type if authority == self._authority else ""), value)
+                )
             else:
                 nameless = True
-        return self._ordered(found, path, nameless)
+        return self._ordered(found or spare[:1], path, nameless)
 
     def plain(self, message: Message, field: str) -> tuple[Identifier, ...]:
         """An identifier of HL7 2.1 and 2.2 (PID-2), whose issuer is known by configuration only; else empty."""
@@ -59,7 +65,7 @@ class IdentifierReader:
             if not own:
                 detail = "none of the identifiers is the one that 'patient_id' of this source names"
                 raise Unusable("patient_id_missing", detail, path)
-            return (*own, *(one for one in found if one not in own)) if len(found) > 1 else tuple(own)
+            return tuple(dict.fromkeys((*own, *found)))
         if not found:
             if nameless:
                 detail = "the identifier does not say who issued it: set 'patient_id.authority' of this source"

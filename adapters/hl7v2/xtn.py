@@ -15,16 +15,17 @@ from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Message
 from store.preference import Phone, PhoneKind, Problem
 
+CELL = PhoneKind.CELL.value
 USE = {
     "PRN": PhoneKind.HOME.value,
     "WPN": PhoneKind.WORK.value,
-    "PRS": PhoneKind.CELL.value,
+    "PRS": CELL,
+    **{"HOME": "home", "WORK": "work", "CELL": CELL, "MOBILE": CELL, "CP": CELL},  # not in table 0201, but sent
     "ORN": PhoneKind.OTHER.value,
     "VHN": PhoneKind.OTHER.value,
     "ASN": PhoneKind.OTHER.value,
     "EMR": PhoneKind.OTHER.value,
 }
-CELL = PhoneKind.CELL.value
 NOT_A_PHONE = frozenset({"FX", "BP", "BPN", "MD", "TDD", "TTY"})
 ADDRESSES = (0, 3, 5, 6, 11)  # the components, from 0, that hold a number or an address
 UNORDERED = 1_000_000  # behind everything that has a preference order
