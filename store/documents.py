@@ -9,23 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from store.ask import Evidence
 from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
 from store.word import Word
-
-
-class Origin(NamedTuple):
-    """Where a value in force comes from."""
-
-    authority: str
-    evidence_id: str
-    path: str
-    effective: datetime
-    recorded: datetime
-
 
 Payload = tuple[datetime, datetime, str, int]
 """What the statements of one payload share: effective, recorded, evidence id, version. Written once per document."""
@@ -95,14 +85,25 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
     return write((list(payloads), paths))
 
 
-def read_provenance(text: str) -> dict[str, Origin]:
-    """Attribute -> where its value in force comes from."""
-    payloads, paths = _provenance(text)
-    read = {}
-    for attribute, (path, index) in paths.items():
-        authority, (effective, recorded, evidence_id, _) = payloads[index]
-        read[attribute] = Origin(authority, evidence_id, path, effective, recorded)
-    return read
+class Provenance:
+    """Where each value in force comes from, read when the first question is asked."""
+
+    __slots__ = ("_read", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._read: tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]] | None = None
+
+    def __call__(self, attribute: str) -> Evidence | None:
+        """The evidence for one attribute, ``None`` when nothing about it is in force."""
+        if self._read is None:
+            self._read = _provenance(self._text)
+        payloads, paths = self._read
+        found = paths.get(attribute)
+        if found is None:
+            return None
+        authority, (effective, _, evidence_id, _) = payloads[found[1]]
+        return Evidence(attribute, authority, evidence_id, found[0], effective)
 
 
 def read_words(text: str) -> tuple[Word, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -26,7 +27,6 @@ class Freshness:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._heard: dict[str, datetime] = {}
-        self._ages: dict[tuple[str, str], Age] = {}
         self._read_at: datetime | None = None
         self._lock = threading.Lock()
 
@@ -34,16 +34,21 @@ class Freshness:
         """Source -> when it was last heard; sources never heard are missing."""
         with self._lock:
             if self._read_at is None or not timedelta(0) <= now - self._read_at < KEPT_FOR:
-                self._heard, self._ages, self._read_at = self._read(), {}, now
+                self._heard, self._read_at = self._read(), now
             return self._heard
 
-    def age(self, enterprise: Enterprise, sources: str, now: datetime) -> Age:
+    def ages(self, enterprise: Enterprise, now: datetime) -> Callable[[str], Age]:
         """How old the knowledge about a patient is whom these sources (joined by commas) have stated something about."""
         heard = self.last_heard(now)
-        known = self._ages.get((enterprise.name, sources))
-        if known is None:
-            known = self._ages[enterprise.name, sources] = _age(enterprise, sources, heard, now)
-        return known
+        known: dict[str, Age] = {}
+
+        def age(sources: str) -> Age:
+            found = known.get(sources)
+            if found is None:
+                found = known[sources] = _age(enterprise, sources, heard, now)
+            return found
+
+        return age
 
     def _read(self) -> dict[str, datetime]:
         with self.database.read() as connection:

@@ -1,12 +1,12 @@
-"""Opaque ids. A patient's is a number that grows with time (good for indexes), shown as ``pt_`` and 13 letters."""
+"""Opaque ids. A patient's is a number that grows with time (good for indexes), shown as ``pt_`` and 16 hexadecimal digits."""
 
 from __future__ import annotations
 
 import secrets
+import string
 import threading
 import time
 
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 PREFIX = "pt_"
 EPOCH_MS = 1_700_000_000_000
 RANDOM_BITS = 22
@@ -29,21 +29,15 @@ class PatientIds:
 
 def shown(number: int) -> str:
     """The number as people and callers see it."""
-    letters = ""
-    for _ in range(13):
-        number, rest = divmod(number, 32)
-        letters = ALPHABET[rest] + letters
-    return PREFIX + letters
+    return f"{PREFIX}{number:016x}"
 
 
 def parsed(text: str) -> int | None:
     """The number of a shown id, or ``None`` when the text is none."""
-    letters = text.removeprefix(PREFIX).lower()
-    if not text.startswith(PREFIX) or len(letters) != 13 or any(letter not in ALPHABET for letter in letters):
+    digits = text.removeprefix(PREFIX)
+    if not text.startswith(PREFIX) or len(digits) != 16 or any(digit not in string.hexdigits for digit in digits):
         return None
-    number = 0
-    for letter in letters:
-        number = number * 32 + ALPHABET.index(letter)
+    number = int(digits, 16)
     return number if number < 2**63 else None
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from store import documents, merge
 from store.apply import instant
+from store.ask import Known, no_evidence
 from store.consent import OptOut
 from store.database import Database
-from store.decision import Evidence, Known
 from store.enterprise import Enterprise
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.freshness import Freshness
@@ -117,25 +116,23 @@ class Reader:
         )
 
     def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[Known | StoreError]:
-        """What decisions look at, in the order of the refs."""
+        """What decisions look at, in the order of the refs.
+
+        Evidence that was stored for another configuration explains another value: then there is none.
+        """
         rows = self.rows(refs)
         there = {row[3]: row for row in rows if not isinstance(row, StoreError)}
         contacts = self.contacts(there.values())
         opt_outs = self.opt_outs(contacts.values())
+        age, basis = freshness.ages(self.enterprise, now), self.enterprise.basis
         found: dict[int, Known] = {}
         for number, row in there.items():
             contact = contacts[number]
             refused = tuple(one for phone in contact.phones for one in opt_outs.get(phone.number, ())) if opt_outs else ()
-            as_of, stale = freshness.age(self.enterprise, row[6], now)
-            evidence = partial(self._evidence, row)
+            as_of, stale = age(row[6])
+            evidence = documents.Provenance(row[8]) if row[5] == basis else no_evidence
             found[number] = Known(shown(number), row[4], contact, refused, as_of or instant(row[9]), stale, evidence)
         return [row if isinstance(row, StoreError) else found[row[3]] for row in rows]
-
-    def _evidence(self, row: Any, attribute: str) -> Evidence | None:
-        if row[5] != self.enterprise.basis:
-            return None  # the configuration changed since: what was stored beside the row explains another value
-        origin = documents.read_provenance(row[8]).get(attribute)
-        return Evidence(attribute, origin.authority, origin.evidence_id, origin.path, origin.effective) if origin else None
 
     def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return self.database.select(self.connection, sql, parameters)
