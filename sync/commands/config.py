@@ -1,0 +1,137 @@
+"""``check-config``, ``check``, ``explain``, ``migrate``: what an engineer asks before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adapters.base import Explanation, Payload, Unmappable
+from store import schema
+from store.preference import PatientMerge, PatientStatements
+from sync.commands import given, output
+from sync.commands.output import AsJson
+from sync.config import Mistake, chosen, inspect
+from sync.parts import adapter, connected, feed
+
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
+
+
+def check_config(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every mistake of the configuration at once, each with its line and how to mend it."""
+    file = chosen(context.find_root().params.get("config"))
+    reading = inspect(file)
+    wrong = [one for one in reading.mistakes if not one.warning]
+    if as_json:
+        output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in reading.mistakes]})
+    else:
+        for one in reading.mistakes:
+            output.say(f"{'warning' if one.warning else 'mistake'}: {one}")
+        output.say(f"{file}: {f'{len(wrong)} to mend' if wrong else 'well'}")
+    if wrong:
+        raise typer.Exit(2)
+
+
+def _mistake(one: Mistake) -> dict[str, Any]:
+    return {"line": one.line, "where": one.where, "message": one.message, "severity": "warning" if one.warning else "error"}
+
+
+def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -> None:
+    """Reach the EMR: access, what it can do, a sample read and mapped; what it cannot do and what the sync does instead."""
+    found = []
+    for finding in adapter(feed(given.settings(context), source)).check():
+        found.append(finding)
+        if not as_json:
+            output.say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.detail}")
+    if as_json:
+        output.emit({"source": source, "ok": all(one.ok for one in found), "findings": [one._asdict() for one in found]})
+    if not all(one.ok for one in found):
+        raise typer.Exit(1)
+
+
+def migrate(context: typer.Context, as_json: AsJson = False) -> None:
+    """Create or upgrade the database's schema."""
+    database = connected(given.settings(context))
+    try:
+        schema.migrate(database)
+        schema.check(database)
+    finally:
+        database.close()
+    if as_json:
+        output.emit({"status": "done"})
+    else:
+        output.say("the schema is up to date")
+
+
+def explain(
+    context: typer.Context,
+    source: SourceName,
+    file: Annotated[Path, typer.Argument(help="One message, resource or bundle, or a file of them.", exists=True, dir_okay=False)],
+    limit: Annotated[int, typer.Option(help="At most so many messages or resources of the file.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """What a message or resource says by this source's mapping: each value with its path, what is unused, what has no translation."""
+    reader = adapter(feed(given.settings(context), source))
+    explained = [(payload, reader.mapper.explain(payload)) for payload in islice(reader.payloads(file), limit)]
+    unmapped = Counter(pair for _, one in explained for pair in one.unmapped)
+    if as_json:
+        ranked = [{"path": path, "code": code, "times": times} for (path, code), times in unmapped.most_common()]
+        output.emit({"source": source, "payloads": [_explanation(*one) for one in explained], "unmapped": ranked})
+        return
+    for payload, one in explained:
+        _print(payload, one)
+    if unmapped:
+        output.table(("unmapped at", "code", "times"), [(*pair, times) for pair, times in unmapped.most_common()])
+
+
+def _explanation(payload: Payload, one: Explanation) -> dict[str, Any]:
+    return {
+        "locator": payload.locator,
+        "items": [_item(item) for item in one.items],
+        "stated": [{"attribute": attribute, "value": value, "path": path} for attribute, value, path in one.stated],
+        "unused": [{"path": path, "shape": shape} for path, shape in one.unused],
+        "unmapped": [{"path": path, "code": code} for path, code in one.unmapped],
+    }
+
+
+def _item(item: Any) -> dict[str, Any]:
+    if isinstance(item, PatientStatements):
+        return {
+            "outcome": "stated",
+            "identifiers": [identifier._asdict() for identifier in item.identifiers],
+            "effective": item.effective,
+            "evidence": item.evidence_id,
+            "problems": [problem._asdict() for problem in item.problems],
+        }
+    if isinstance(item, PatientMerge):
+        return {"outcome": "merge", "survivor": item.survivor, "merged": item.merged, "effective": item.effective}
+    if isinstance(item, Unmappable):
+        return {"outcome": "rejected", "reason": item.reason, "detail": item.detail, "path": item.path}
+    return {"outcome": "filtered", "reason": item.reason}
+
+
+def _print(payload: Payload, one: Explanation) -> None:
+    output.say(payload.locator)
+    for item in map(_item, one.items):
+        told = ", ".join(
+            f"{name}: {output.word(item[name])}" for name in ("reason", "detail", "path", "evidence", "effective") if item.get(name)
+        )
+        output.say(f"  {item['outcome']}  {told}")
+        for problem in item.get("problems", ()):
+            output.say(f"  left out  {problem['path']}: {problem['reason']} {problem['detail']}")
+    output.table(("  attribute", "value", "path"), [(f"  {attribute}", shown(value), path) for attribute, value, path in one.stated])
+    if one.unused:
+        output.table(("  present and unused", ""), [(f"  {path}", shape) for path, shape in one.unused])
+    output.say()
+
+
+def shown(value: Any) -> str:
+    """A stated value; a clear is said as such."""
+    if value is None:
+        return "(cleared: unknown)"
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return "; ".join(shown(one) for one in value) or "(none)"
+    return f"{value.number} ({value.kind})" if hasattr(value, "number") else str(value)

@@ -1,0 +1,61 @@
+"""``keys``: who may call the API. A key is shown once and kept only as a digest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from store.keys import ApiKey
+from store.lock import Role
+from sync.commands import given, output
+from sync.commands.group import ListByDefault
+from sync.commands.output import AsJson
+
+keys = typer.Typer(help="API keys: `keys create NAME`, `keys list`, `keys revoke ID`.", cls=ListByDefault)
+OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose; may be left out when there is one.")]
+
+
+@keys.command("create")
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who will use it, for the history.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")],
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """A new key. It is shown now and never again."""
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        number, secret = parts.keys.create(name, owner, role.value, parts.clock())
+    if as_json:
+        output.emit({"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value})
+        return
+    output.say(secret)
+    output.note(f"key {number} of {owner}, role {role.value}. Keep it now: it is not shown again")
+
+
+@keys.command("list")
+def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
+    """All keys, without their secrets."""
+    with given.opened(context) as parts:
+        found = parts.keys.list(enterprise)
+    if as_json:
+        output.emit([_summary(key) for key in found])
+    else:
+        output.table(("key", "name", "enterprise", "role", "created", "revoked"), [list(_summary(key).values()) for key in found])
+
+
+@keys.command("revoke")
+def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """From now on nobody gets in with this key."""
+    with given.opened(context) as parts:
+        key = parts.keys.revoke(number, parts.clock())
+    if as_json:
+        output.emit(_summary(key))
+    else:
+        output.say(f"key {key.id} ({key.name}) is revoked")
+
+
+def _summary(key: ApiKey) -> dict[str, Any]:
+    return {name: getattr(key, name) for name in ("id", "name", "enterprise", "role", "created", "revoked")}

@@ -1,0 +1,165 @@
+"""``patient``: the facesheet in the terminal. ``decide``: what a sender would be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from store.ask import Appointment, Ask, Known
+from store.consent import line_key
+from store.decision import decide as decide_one
+from store.errors import PatientUnknown, StoreError
+from store.ids import parsed
+from store.lock import Role
+from store.patient import Patient, PatientRef
+from store.preference import UNKNOWN, Channel, MessageType, Method
+from store.web.facesheet import as_json as plain
+from store.web.facesheet import facesheet, history_line
+from sync.commands import given, output
+from sync.commands.output import AsJson
+from sync.commands.times import moment
+from sync.parts import Parts, Unusable
+
+PatientId = Annotated[str, typer.Argument(metavar="ID", help="VALUE, AUTHORITY|VALUE, or the store's own id.")]
+OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]
+AsRole = Annotated[Role, typer.Option("--role", help="As whom the toggle is shown.")]
+
+
+def reference(text: str) -> PatientRef:
+    """A patient as it is named on the command line."""
+    authority, bar, value = text.rpartition("|")
+    if bar:
+        return PatientRef(authority=authority, value=value)
+    return PatientRef(id=text) if parsed(text) is not None else PatientRef(value=text)
+
+
+def patient(
+    context: typer.Context, number: PatientId, enterprise: OfEnterprise = None, role: AsRole = Role.ENTERPRISE, as_json: AsJson = False
+) -> None:
+    """A patient's facesheet: values, lock, where each comes from, and the history."""
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        found = parts.preferences.find(owner, reference(number))
+        sheet = sheet_of(parts, found, role)
+        history = [plain(history_line(entry)) for entry in parts.preferences.history(owner, found.id)]
+    if as_json:
+        output.emit(sheet | {"history": history})
+    else:
+        show(sheet)
+        rows = [(line["at"], line["attribute"], in_words(line["before"]), in_words(line["after"]), _who(line)) for line in history]
+        output.table(("at", "attribute", "before", "after", "by"), rows, title="History")
+
+
+def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
+    """The facesheet as HTTP answers it."""
+    toggle = parts.preferences.toggle(found.enterprise, found, role)
+    sheet: dict[str, Any] = plain(facesheet(found, toggle, parts.settings.enterprises[found.enterprise]))
+    return sheet
+
+
+def show(sheet: dict[str, Any]) -> None:
+    """The facesheet for people."""
+    output.say(f"Patient {sheet['id']} of {sheet['enterprise']}, version {sheet['version']}")
+    output.say("Identifiers: " + "; ".join(f"{one['authority']}|{one['value']} {one['type']}".strip() for one in sheet["identifiers"]))
+    synced = "; ".join(f"{one['source']} since {one['since']}, last heard {one['last_heard']}" for one in sheet["synced"])
+    output.say(f"Synced: {synced or 'no'}")
+    output.say(f"SMS consent: {sheet['sms_consent']['display']}")
+    output.say(f"Do Not Contact toggle: {toggle_in_words(sheet['toggle'])}")
+    output.say()
+    rows = [
+        (name, in_words(one["value"]), one["locked_by"] or "", one["authority"] or "", _evidence(one["evidence"]), one["effective"])
+        for name, one in sheet["preferences"].items()
+        if one["value"] not in (UNKNOWN, None, [])
+    ]
+    output.table(("preference", "value", "locked by", "says", "evidence", "effective"), rows)
+    output.say()
+
+
+def toggle_in_words(toggle: dict[str, Any]) -> str:
+    """The toggle in one line."""
+    if not toggle["visible"]:
+        return "not shown"
+    state = "can be flipped" if toggle["enabled"] else f"cannot be flipped ({toggle['reason']})"
+    return f"{toggle['value']}, {state}{', mastered by ' + toggle['mastered_by'] if toggle['mastered_by'] else ''}"
+
+
+def in_words(value: Any) -> str:
+    """A value of a preference for people."""
+    if isinstance(value, list):
+        return "; ".join(in_words(one) for one in value)
+    if isinstance(value, dict) and "number" in value:
+        return f"{value['number']} ({value['kind']}{', textable' if value.get('textable') else ''})"
+    return {True: "yes", False: "no", None: "unknown"}.get(value, str(value)) if not isinstance(value, str) else value
+
+
+def _evidence(evidence: dict[str, Any] | None) -> str:
+    return f"{evidence['id']} {evidence['path']}" if evidence else ""
+
+
+def _who(line: dict[str, Any]) -> str:
+    return f"{line['authority']}{' ' + line['actor'] if line['actor'] else ''}, {_evidence(line['evidence'])}"
+
+
+def decide(
+    context: typer.Context,
+    number: PatientId,
+    message_type: Annotated[MessageType, typer.Option("--type", help="Why it is sent.")],
+    channels: Annotated[str, typer.Option(help="The channels the message has copy for, comma separated: sms,voice,email.")],
+    line: Annotated[str | None, typer.Option(help="The sender's own number, for texts.")] = None,
+    topic: Annotated[str | None, typer.Option(help="What it is about, where the EMR keeps topics.")] = None,
+    method: Annotated[Method | None, typer.Option("--appointment-method", help="Chosen for this appointment.")] = None,
+    phone: Annotated[str | None, typer.Option("--appointment-phone", help="Chosen for this appointment, in E.164.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="When it would be sent; now, if left out.")] = None,
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """May a message be sent to this patient, how, where to, and why?"""
+    appointment = Appointment(method.value if method else None, phone) if method or phone else None
+    ask = Ask(
+        message_type=message_type.value,
+        channels=_channels(channels),
+        line=line_key(line) if line else None,
+        topic=topic,
+        appointment=appointment,
+        at=moment(at, "--at"),
+    )
+    with given.opened(context) as parts:
+        decision = decision_of(parts, given.enterprise(parts.settings, enterprise), reference(number), ask)
+    if as_json:
+        output.emit(decision)
+    else:
+        show_decision(decision)
+
+
+def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask) -> dict[str, Any]:
+    """The decision as HTTP answers it. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
+    now = parts.clock()
+    found = parts.preferences.known(enterprise, [ref], now)[0]
+    if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
+        raise found
+    known = found if isinstance(found, Known) else None
+    decision: dict[str, Any] = plain(decide_one(ask, known, parts.preferences.settings.get(enterprise).policy, now))
+    return decision
+
+
+def show_decision(decision: dict[str, Any]) -> None:
+    """The decision for people."""
+    send = decision["decision"] == "send"
+    output.say(f"send: {decision['channel']} to {decision['address']}" if send else "do not send")
+    rows = [
+        ("language", decision["language"]),
+        ("reasons", ", ".join(decision["reasons"])),
+        ("skipped", ", ".join(f"{one['channel']}: {one['reason']}" for one in decision["skipped"])),
+        ("evidence", "; ".join(f"{one['attribute']} by {one['authority']} ({one['id']} {one['path']})" for one in decision["evidence"])),
+        ("as of", decision["as_of"]),
+        ("stale", "yes" if decision["stale"] else "no"),
+    ]
+    output.table(("", ""), [row for row in rows if row[1]])
+
+
+def _channels(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or set(names) - set(Channel):
+        raise Unusable(f"--channels takes some of {', '.join(Channel)}, comma separated")
+    return names

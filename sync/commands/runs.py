@@ -1,0 +1,135 @@
+"""``runs``: what was done, when, and what came of it. ``resync`` and ``ingest``: do it now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adapters.base import Adapter, Fetch, Listener, Payload
+from store.journal import Run
+from sync.commands import given, output
+from sync.commands.group import ListByDefault
+from sync.commands.output import AsJson
+from sync.commands.times import moment
+from sync.dry_run import dry_run
+from sync.parts import Unusable, adapter, lane, polled
+from sync.piece import OUTCOMES
+
+runs = typer.Typer(help="The history of runs: `runs [SOURCE]`, `runs show ID`.", cls=ListByDefault)
+Source = Annotated[str, typer.Argument(help="A source of the configuration.")]
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """A run as scripts read it."""
+    return {
+        "run": run.id,
+        "source": run.source,
+        "enterprise": run.enterprise,
+        "kind": run.kind,
+        "status": run.status,
+        "started": run.started,
+        "finished": run.finished,
+        "counts": {outcome: run.counts.get(outcome, 0) for outcome in OUTCOMES},
+        "error": run.error,
+    }
+
+
+def show(run: Run, *, as_json: bool) -> None:
+    """Shows how a run ended, and ends the command with 1 when it failed."""
+    if as_json:
+        output.emit(summary(run))
+    else:
+        output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
+        if run.counts.get("rejected"):
+            output.say(f"see them with: emr-sync rejections {run.source}")
+    if run.status == "failed":
+        if run.error:
+            output.note(f"{run.source}: {run.error}")
+        raise typer.Exit(1)
+
+
+@runs.command("list")
+def list_runs(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="Only this source.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Runs, the newest first."""
+    with given.opened(context) as parts:
+        found = parts.journal.runs(source=source, limit=limit)
+    if as_json:
+        output.emit([summary(run) for run in found])
+        return
+    rows = [(run.id, run.source, run.kind, run.status, run.started, output.counted(run.counts), run.error) for run in found]
+    output.table(("run", "source", "kind", "status", "started", "counts", "error"), rows)
+
+
+@runs.command("show")
+def show_run(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """One run in detail."""
+    with given.opened(context) as parts:
+        run = parts.journal.run(number)
+    if as_json:
+        output.emit(summary(run))
+    else:
+        output.table(("", ""), [(name, value if name != "counts" else output.counted(run.counts)) for name, value in summary(run).items()])
+
+
+def resync(
+    context: typer.Context,
+    source: Source,
+    patient: Annotated[str | None, typer.Option(help="Only this patient, by the source's own identifier.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Everything changed since; UTC, unless it names an offset.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Everything, whatever was read before.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a source now."""
+    if sum((patient is not None, since is not None, full)) > 1:
+        raise Unusable("--patient, --since and --full exclude each other: give one of them")
+    with given.opened(context) as parts:
+        feed = parts.feed(source)
+        request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
+        with output.progress(f"reading {source}") as on_progress:
+            if dry:
+                _show_difference(dry_run(parts.engine, lane(feed), polled(feed), request, on_progress), as_json)
+                return
+            run = parts.engine.run(lane(feed), polled(feed), request, "full" if full else "resync", on_progress)
+    show(run, as_json=as_json)
+
+
+def ingest(
+    context: typer.Context,
+    source: Source,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of files.", exists=True)],
+    as_json: AsJson = False,
+) -> None:
+    """Feed files through a source's mapping: HL7 messages or batches, NDJSON, bundles."""
+    with given.opened(context) as parts:
+        feed = parts.feed(source)
+        reader = adapter(feed)
+        with output.progress(f"reading into {source}") as on_progress:
+            run = parts.engine.feed(lane(feed), reader.mapper, payloads(reader, paths), on_progress)
+    show(run, as_json=as_json)
+
+
+def payloads(reader: Adapter | Listener, paths: Sequence[Path]) -> Iterator[Payload]:
+    """Every message or resource below the paths, in the order of names."""
+    for path in paths:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            yield from reader.payloads(file)
+
+
+def _show_difference(difference: Any, as_json: bool) -> None:
+    if as_json:
+        output.emit(difference.as_dict())
+        return
+    output.say(f"would be: {output.counted(difference.counts)}; nothing was changed")
+    rows = [(change.patient, change.attribute, change.before, change.after) for change in difference.changes]
+    if rows:
+        output.table(("patient", "attribute", "before", "after"), rows)

@@ -1,0 +1,36 @@
+"""``serve``: all roles, or some, until told to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sync import logs
+from sync.commands import given, output
+from sync.commands.output import AsJson
+from sync.parts import Unusable
+from sync.service import ROLES, ended_by_signals, serving
+
+
+def serve(
+    context: typer.Context,
+    only: Annotated[str | None, typer.Option(metavar="ROLES", help=f"Only some roles, comma separated: {','.join(ROLES)}.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve: answer senders, read sources at their times, listen to EMRs. SIGTERM or Ctrl-C stops cleanly."""
+    settings = given.settings(context)
+    logs.configure(settings.logs)
+    roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
+    if not roles:
+        raise Unusable(f"--only names no role: use {', '.join(ROLES)}")
+    with serving(settings, roles) as service, ended_by_signals(service):
+        where = f"http://{service.address}" if service.address else None
+        if as_json:
+            output.emit({"address": where, "roles": sorted(roles)})
+        elif where:
+            output.note(f"serving at {where}")
+        service.wait()
+    if service.failure:
+        output.note(f"emr-sync: {service.failure}")
+        raise typer.Exit(1)

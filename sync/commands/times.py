@@ -1,0 +1,18 @@
+"""Times as they are written on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sync.parts import Unusable
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A time, UTC unless it names an offset. Raises ``Unusable``, naming the option."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Unusable(f"{option} is no time: write it like 2026-11-01 or 2026-11-01T08:30:00Z") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,98 @@
+"""What a run would change: everything is done as in a run, in transactions that are rolled back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from adapters.base import Adapter, Answer, Fetch
+from store.errors import PatientUnknown
+from store.ids import shown
+from store.patient import Patient, PatientRef
+from store.preference import PatientMerge, PatientStatements
+from store.reading import Reader
+from sync.engine import Engine, Lane, Progress, no_progress
+from sync.piece import OUTCOMES, Piece, decided_alone
+
+SHOWN = 1000
+
+
+class Difference(NamedTuple):
+    """One attribute of one patient that would change. ``patient`` is the store's id, empty for one it does not have yet."""
+
+    patient: str
+    attribute: str
+    before: Any
+    after: Any
+
+
+@dataclass(slots=True)
+class DryRun:
+    """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out)."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    changes: list[Difference] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, changes: Sequence[Difference]) -> None:
+        """Keeps what there is room for."""
+        room = SHOWN - len(self.changes)
+        self.changes.extend(changes[:room])
+        self.more += max(0, len(changes) - room)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As scripts read it."""
+        changes = [change._asdict() for change in self.changes]
+        counts = {outcome: self.counts.get(outcome, 0) for outcome in OUTCOMES}
+        return {"run": None, "status": "dry-run", "counts": counts, "changes": changes, "more_changes": self.more}
+
+
+class _RolledBack(Exception):
+    """Ends a transaction that must leave nothing."""
+
+
+def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> DryRun:
+    """Reads the source and throws the result away, batch by batch. One record twice in a source counts twice."""
+    result, done = DryRun(), 0
+    for batch in adapter.fetch(request):
+        for start in range(0, len(batch.items), engine.batch_size):
+            _try(engine, lane, [Piece(item) for item in batch.items[start : start + engine.batch_size]], result)
+        done += len(batch.items)
+        progress(done, batch.total)
+    return result
+
+
+def _try(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
+    try:
+        with engine.database.write(lane.enterprise) as transaction:
+            answers, patients = _apply(engine, transaction, lane, pieces)
+            reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
+            changes = [change for number in patients for change in _difference(engine, lane, reader, shown(number))]
+            raise _RolledBack
+    except _RolledBack:
+        result.counts.update(answer.outcome for answer in answers)
+        result.add(changes)
+
+
+def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[Answer], list[int]]:
+    alone = [answer for piece in pieces if (answer := decided_alone(piece.item)) is not None]
+    items = [piece.item for piece in pieces if isinstance(piece.item, PatientStatements | PatientMerge)]
+    outcomes = engine.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=engine.clock()) if items else []
+    changed = {one.patient_id: None for one in outcomes if one.outcome in ("applied", "merged") and one.patient_id is not None}
+    return [*alone, *(Answer(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
+
+
+def _difference(engine: Engine, lane: Lane, reader: Reader, patient: str) -> Iterator[Difference]:
+    """What is in force inside the transaction against what is committed, by a connection that does not see it."""
+    after = reader.patient(PatientRef(id=patient))
+    try:
+        before: Patient | None = engine.preferences.find(lane.enterprise, PatientRef(id=patient))
+    except PatientUnknown:
+        before = None
+    had = {name: one.value for name, one in before.preferences.items()} if before else {}
+    has = {name: one.value for name, one in after.preferences.items()}
+    for attribute in sorted(had.keys() | has.keys()):
+        if had.get(attribute) != has.get(attribute):
+            yield Difference(patient if before else "", attribute, had.get(attribute), has.get(attribute))

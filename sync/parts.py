@@ -1,0 +1,119 @@
+"""Everything that is built from the settings, once per process: the store, the engine, an adapter per source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from adapters.base import Adapter, Listener
+from adapters.registry import build
+from store import schema
+from store.database import Database
+from store.journal import Journal
+from store.keys import ApiKeys
+from store.preferences import Preferences
+from sync import retry
+from sync.config import Feed, Settings
+from sync.engine import Engine, Lane
+from sync.metrics import Metrics
+
+
+class Unusable(Exception):
+    """What was asked for cannot be had as the configuration or the database stand. The message says what to do."""
+
+
+def utc_now() -> datetime:
+    """The clock of the program; tests hand in their own."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a running program. Close when done."""
+
+    settings: Settings
+    database: Database
+    clock: Callable[[], datetime] = utc_now
+    metrics: Metrics = field(default_factory=Metrics)
+    preferences: Preferences = field(init=False)
+    journal: Journal = field(init=False)
+    keys: ApiKeys = field(init=False)
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.preferences = Preferences(self.database, self.settings.enterprises)
+        self.journal = Journal(self.database)
+        self.keys = ApiKeys(self.database)
+        self.engine = Engine(
+            self.database,
+            self.preferences,
+            self.journal,
+            self.clock,
+            self.metrics,
+            self.settings.backoff,
+            self.settings.batch_size,
+        )
+
+    @classmethod
+    def open(cls, settings: Settings) -> Parts:
+        """Opens the database. An empty one gets its schema; one of another version raises ``SchemaOutdated``."""
+        database = connected(settings)
+        if schema.is_empty(database):
+            schema.migrate(database)
+        schema.check(database)
+        return cls(settings, database)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self.database.close()
+
+    def feed(self, source: str) -> Feed:
+        """One source. Raises ``Unusable`` when it is not configured."""
+        return feed(self.settings, source)
+
+
+def feed(settings: Settings, source: str) -> Feed:
+    """One source of the settings. Raises ``Unusable`` when there is none of that name."""
+    if source not in settings.feeds:
+        raise Unusable(f"there is no source {source!r} in {settings.file}: it has {', '.join(settings.feeds) or 'none'}")
+    return settings.feeds[source]
+
+
+def lane(feed: Feed) -> Lane:
+    """The source as the engine sees it."""
+    return Lane(feed.name, feed.enterprise)
+
+
+def adapter(feed: Feed) -> Adapter | Listener:
+    """The adapter of a source, of either kind."""
+    return build(feed.settings)
+
+
+def polled(feed: Feed) -> Adapter:
+    """The adapter of a source that is read. Raises ``Unusable`` for one that calls us."""
+    found = adapter(feed)
+    if is_listener(found):
+        raise Unusable(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
+    return found  # type: ignore[return-value]
+
+
+def is_listener(adapter: Adapter | Listener) -> bool:
+    """Whether the EMR calls us, rather than we it."""
+    return hasattr(adapter, "serve")
+
+
+def connected(settings: Settings) -> Database:
+    """The database, known to answer. Raises ``Unusable`` when it does not."""
+    try:
+        database = Database.open(settings.database)
+    except ValueError as error:
+        raise Unusable(f"database in {settings.file}: {error}") from error
+    try:
+        schema.is_empty(database)
+    except Exception as error:
+        database.close()
+        if retry.passes(error):
+            raise Unusable(f"the database cannot be reached: check 'database' in {settings.file}, and that it runs") from error
+        raise
+    return database

@@ -1,0 +1,143 @@
+"""The roles of a serving process, each a thing with a start and a stop: listeners, worker, clock, web server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import uvicorn
+
+from adapters.base import AdapterError, Fetch, Listener, Unmappable
+from store.errors import RunActive
+from store.journal import Rejected, Run
+from sync import logs
+from sync.config import Feed
+from sync.config.words import Address
+from sync.parts import Parts, Unusable, lane, polled
+from sync.queue import Job
+
+Fail = Callable[[str], None]
+"""Told when a role cannot go on, in a sentence for people. The process stops."""
+
+
+class Role(Protocol):
+    """Something that runs until it is stopped. ``stop`` returns when what was under way is done."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class ListenRole:
+    """One listener in a thread of its own."""
+
+    def __init__(self, parts: Parts, feed: Feed, listener: Listener, fail: Fail) -> None:
+        self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
+        self._lane = lane(feed)
+        self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
+        if hasattr(listener, "on_frame_error"):
+            listener.on_frame_error = self._bad_frame
+
+    def start(self) -> None:
+        """Starts listening."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes nothing new; returns when everything received is committed and acknowledged."""
+        self.listener.stop()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        parts = self.parts
+        try:
+            self.listener.serve(lambda payloads: parts.engine.ingest(self._lane, self.listener.mapper, payloads))
+        except AdapterError as error:
+            self.fail(f"{self.feed.name}: {error}")
+        except Exception as error:
+            self.fail(f"{self.feed.name}: the listener ended ({logs.place(error)}): please report this line")
+
+    def _bad_frame(self, found: Unmappable) -> None:
+        """Keeps what came on a connection that had to be closed."""
+        parts, lane = self.parts, self._lane
+        parts.metrics.bad_frame(lane.source)
+        row = Rejected(found.reason, found.detail, found.path, found.locator, found.payload)
+        with parts.database.write(lane.enterprise) as transaction:
+            parts.journal.reject(transaction, [row], source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
+
+
+class Worker:
+    """Does jobs: reads a source into the store. Never raises; what went wrong stands in the run and in the log."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.log = parts, logs.logger()
+
+    def do(self, job: Job) -> None:
+        """One run from beginning to end."""
+        try:
+            run = self.begin(job)
+        except (RunActive, Unusable) as reason:
+            self.log.info("run not started", source=job.source, kind=job.kind, reason=type(reason).__name__)
+        except Exception as error:
+            self.log.error("run not started", source=job.source, kind=job.kind, error=logs.place(error))
+        else:
+            self.work(run, job)
+
+    def begin(self, job: Job) -> Run:
+        """Opens the run. Raises ``RunActive`` or ``Unusable``."""
+        feed = self.parts.feed(job.source)
+        polled(feed)
+        return self.parts.engine.begin(lane(feed), job.kind, _request(job))
+
+    def work(self, run: Run, job: Job) -> None:
+        """Does the work of a run that was begun."""
+        feed = self.parts.feed(job.source)
+        try:
+            ended = self.parts.engine.work(run, lane(feed), polled(feed), _request(job))
+            report = self.log.info if ended.status == "done" else self.log.error
+            report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
+        except Exception as error:
+            self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status="failed", error=logs.place(error))
+
+
+class WebRole:
+    """The HTTP API in a thread of its own."""
+
+    def __init__(self, app: Any, address: Address, *, access_log: bool, fail: Fail) -> None:
+        self.fail = fail
+        self._socket = _bound(address)
+        self.address = Address(*self._socket.getsockname()[:2])
+        config = uvicorn.Config(
+            app, log_config=None, access_log=access_log, server_header=False, timeout_graceful_shutdown=10, lifespan="on"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="api")
+
+    def start(self) -> None:
+        """Starts answering."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes no new requests; returns when those under way are answered."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        except (Exception, SystemExit) as error:
+            self.fail(f"the API ended ({logs.place(error)}): please report this line")
+
+
+def _bound(address: Address) -> socket.socket:
+    try:
+        return socket.create_server((address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    except OSError as error:
+        raise Unusable(f"api.listen: {address} cannot be used ({error.strerror}): choose another port, or stop what has it") from error
+
+
+def _request(job: Job) -> Fetch:
+    return Fetch(full=job.kind == "full")

@@ -1,0 +1,119 @@
+"""The serving process: builds the roles that were asked for, starts them, and stops them cleanly.
+
+api answers senders; schedule asks for runs at their times; work does them; listen takes what EMRs send. The queue between
+schedule, api and work is inside this process, so they are started together when any of them is.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from sync import logs
+from sync.api import build_api
+from sync.config import Settings
+from sync.config.words import Address
+from sync.parts import Parts, Unusable, adapter, is_listener
+from sync.queue import Queue
+from sync.roles import ListenRole, Role, WebRole, Worker
+from sync.schedule import Clock
+
+ROLES = ("api", "schedule", "listen", "work")
+
+
+class Service:
+    """All roles of this process. ``start``, then ``wait``, then ``stop``."""
+
+    def __init__(self, parts: Parts, roles: Collection[str] = ROLES) -> None:
+        self.parts, self.wanted = parts, frozenset(roles)
+        if unknown := self.wanted.difference(ROLES):
+            raise Unusable(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
+        if self.wanted == {"work"}:
+            raise Unusable("work alone has nothing to take from: its queue is inside the process. Add schedule or api")
+        self.log = logs.logger()
+        self.ended = threading.Event()
+        self.failure: str | None = None
+        self.worker = Worker(parts)
+        self.queue = Queue(self.worker.do)
+        self.listeners: list[ListenRole] = []
+        self.web: WebRole | None = None
+        self._started: list[Role] = []
+
+    @property
+    def address(self) -> Address | None:
+        """Where the API answers, once started."""
+        return self.web.address if self.web else None
+
+    def start(self) -> None:
+        """Starts every role; what was started is stopped again when one of them cannot be."""
+        try:
+            for role in self._roles():
+                self._started.append(role)
+                role.start()
+        except BaseException:
+            self.stop()
+            raise
+        self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
+
+    def wait(self) -> None:
+        """Returns when told to end, or when a role cannot go on."""
+        self.ended.wait()
+
+    def stop(self) -> None:
+        """Drains and stops: no new requests, messages and runs; what is under way is committed and answered."""
+        self.ended.set()
+        self.parts.engine.stop.set()
+        for role in reversed(self._started):
+            role.stop()
+        self._started.clear()
+        self.queue.close()
+        self.log.info("stopped")
+
+    def fail(self, why: str) -> None:
+        """A role cannot go on: the process ends, so that whoever runs it notices."""
+        self.failure = self.failure or why
+        self.ended.set()
+
+    def _roles(self) -> Iterator[Role]:
+        feeds = self.parts.settings.feeds.values()
+        if "listen" in self.wanted:
+            for feed in feeds:
+                if is_listener(listener := adapter(feed)):
+                    self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))  # type: ignore[arg-type]
+                    yield self.listeners[-1]
+        if "api" in self.wanted:
+            settings = self.parts.settings
+            self.web = WebRole(
+                build_api(self.parts, self.queue, self.worker), settings.listen, access_log=settings.access_log, fail=self.fail
+            )
+            yield self.web
+        if "schedule" in self.wanted:
+            yield Clock(feeds, self.queue.put)
+
+
+@contextmanager
+def serving(settings: Settings, roles: Collection[str] = ROLES) -> Iterator[Service]:
+    """A started service over the configured database, stopped at the end of the block."""
+    parts = Parts.open(settings)
+    try:
+        service = Service(parts, roles)
+        service.start()
+        try:
+            yield service
+        finally:
+            service.stop()
+    finally:
+        parts.close()
+
+
+@contextmanager
+def ended_by_signals(service: Service) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the service cleanly while inside."""
+    before = {number: signal.signal(number, lambda *_: service.ended.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
