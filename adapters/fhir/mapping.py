@@ -92,7 +92,7 @@ class FhirMapper:
         today = _day(source.received)
         identifiers = identity.identifiers(resource, self.settings, today)
         if not identifiers:
-            detail = "the Patient has neither an id nor an identifier with system and value that is in use"
+            detail = "the Patient has neither an id (a text) nor an identifier in use with system and value"
             return [_unmappable("patient_id_missing", detail, source, resource)]
         ruled = apply_rules(self.rules.get("Patient", ()), resource)
         if isinstance(ruled, Refusal):

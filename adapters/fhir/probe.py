@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from adapters.base import AdapterError, Finding, Payload, Unmappable
-from adapters.fhir import capability
+from adapters.fhir import capability, strict
 from adapters.fhir.auth import SmartBackend
 from adapters.fhir.capability import Plan
 from adapters.fhir.client import FhirClient
+from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import RestOptions
 from store.preference import PatientStatements
@@ -47,7 +49,7 @@ def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iter
 
 
 def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
-    found = plan(client, RestOptions(options.base_url, read="auto"))
+    found = plan(client, replace(options, read="auto"))
     yield Finding("capability", bool(found.release), f"FHIR {found.release}" if found.release else "the server does not say what it can do")
     yield from (
         Finding("capability", False, f"the mapping has rules for {kind}, and the server does not offer it")
@@ -69,3 +71,14 @@ def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Ite
         if isinstance(item, PatientStatements):
             yield Finding("sample read", True, f"one Patient was read; it states {', '.join(item.statements) or 'nothing'}")
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
+    yield from _strictly(page.page.resources[0], client, options)
+
+
+def _strictly(body: bytes, client: FhirClient, options: RestOptions) -> Iterator[Finding]:
+    """Where the sample is not as the standard says: no fault of ours, and it often explains what is missing."""
+    try:
+        found = list(strict.deviations(decode(body), plan(client, replace(options, read="auto")).release))
+    except NotReadable:
+        return
+    places = ", ".join(sorted({one.path for one in found}))
+    yield Finding("sample shape", True, f"not as FHIR specifies: {places}" if found else "as FHIR specifies")
