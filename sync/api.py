@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sync.parts import Parts
-from sync.queue import Queue
+from store.errors import ValueRefused
+from store.journal import Run
+from store.web.app import create_app
+from store.web.operations import Work
+from sync import logs
+from sync.parts import Parts, Unusable, adapter, lane
+from sync.queue import Job, Queue
+from sync.replay import replay
 from sync.roles import Worker
+
+
+class OnRequest:
+    """Work that an operator asked for over HTTP."""
+
+    def __init__(self, parts: Parts, queue: Queue, worker: Worker) -> None:
+        self.parts, self.queue, self.worker, self.log = parts, queue, worker, logs.logger()
+
+    def resync(self, source: str, by: str) -> Run:
+        """Begins a run; it goes on in the queue. Raises ``RunActive``, or ``ValueRefused`` for a source that is not read."""
+        job = Job(source, "resync")
+        try:
+            run = self.worker.begin(job)
+        except Unusable as reason:
+            raise ValueRefused(str(reason)) from reason
+        self.log.info("resync asked for", source=source, run=run.id, by=by)
+        self.queue.begun(lambda: self.worker.work(run, job))
+        return run
+
+    def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
+        """Tries a rejection again, now."""
+        rejection = self.parts.journal.rejection(rejection_id)
+        try:
+            feed = self.parts.feed(rejection.source)
+        except Unusable as reason:
+            raise ValueRefused(str(reason)) from reason
+        answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection)
+        self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
+        return answer._asdict()
 
 
 def build_api(parts: Parts, queue: Queue, worker: Worker) -> Any:
     """The ASGI application over these parts."""
-    from store.web.app import create_app
-
-    return create_app(parts)  # type: ignore[call-arg]
+    on_request = OnRequest(parts, queue, worker)
+    return create_app(
+        parts.preferences,
+        parts.journal,
+        parts.keys,
+        work=Work(on_request.resync, on_request.replay),
+        metrics=lambda: parts.metrics.text(parts.journal.last_heard()),
+        clock=parts.clock,
+        closing=parts.engine.stop.is_set,
+    )

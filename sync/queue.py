@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 WORKERS = 4
 
 
 class Job(NamedTuple):
-    """A run to be done: ``kind`` is incremental, full or resync; ``by`` is who asked, for the run's record."""
+    """A run to be done: ``kind`` is incremental, full or resync."""
 
     source: str
     kind: str = "incremental"
@@ -23,26 +23,28 @@ class Queue:
     def __init__(self, work: Callable[[Job], None], workers: int = WORKERS) -> None:
         self._work, self._pool = work, ThreadPoolExecutor(workers, thread_name_prefix="work")
         self._waiting: set[Job] = set()
-        self._lock = threading.Lock()
+        self._lock, self._closing = threading.Lock(), threading.Event()
 
     def put(self, job: Job) -> bool:
-        """Queues a job. False when the same one waits already."""
+        """Queues a job. False when the same one waits already, or the queue is closed."""
         with self._lock:
-            if job in self._waiting:
+            if job in self._waiting or self._closing.is_set():
                 return False
             self._waiting.add(job)
         self._pool.submit(self._take, job)
         return True
 
-    def call(self, work: Callable[[], None]) -> Future[None]:
-        """Queues work that was already begun."""
-        return self._pool.submit(work)
+    def begun(self, work: Callable[[], None]) -> None:
+        """Queues work whose run is open already. It is always called, also while closing, so that its run gets closed."""
+        self._pool.submit(work)
 
     def close(self) -> None:
-        """Forgets what waits and returns when what runs has ended."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Forgets the jobs that wait and returns when what runs has ended."""
+        self._closing.set()
+        self._pool.shutdown(wait=True)
 
     def _take(self, job: Job) -> None:
         with self._lock:
             self._waiting.discard(job)
-        self._work(job)
+        if not self._closing.is_set():
+            self._work(job)

@@ -15,6 +15,7 @@ from store.journal import Rejected, Run
 from sync import logs
 from sync.config import Feed
 from sync.config.words import Address
+from sync.engine import Progress, no_progress
 from sync.parts import Parts, Unusable, lane, polled
 from sync.queue import Job
 
@@ -67,11 +68,29 @@ class ListenRole:
             parts.journal.reject(transaction, [row], source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
 
 
+class Watch(Protocol):
+    """Somebody who looks on while runs work."""
+
+    def progress(self, source: str) -> Progress: ...
+
+    def ended(self, run: Run) -> None: ...
+
+
+class NobodyWatches:
+    """The usual case: the journal and the log say enough."""
+
+    def progress(self, source: str) -> Progress:
+        return no_progress
+
+    def ended(self, run: Run) -> None:
+        """Nothing more to say."""
+
+
 class Worker:
     """Does jobs: reads a source into the store. Never raises; what went wrong stands in the run and in the log."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts, self.log = parts, logs.logger()
+    def __init__(self, parts: Parts, watch: Watch | None = None) -> None:
+        self.parts, self.log, self.watch = parts, logs.logger(), watch or NobodyWatches()
 
     def do(self, job: Job) -> None:
         """One run from beginning to end."""
@@ -94,9 +113,10 @@ class Worker:
         """Does the work of a run that was begun."""
         feed = self.parts.feed(job.source)
         try:
-            ended = self.parts.engine.work(run, lane(feed), polled(feed), _request(job))
+            ended = self.parts.engine.work(run, lane(feed), polled(feed), _request(job), self.watch.progress(job.source))
             report = self.log.info if ended.status == "done" else self.log.error
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
+            self.watch.ended(ended)
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status="failed", error=logs.place(error))
 

@@ -17,7 +17,7 @@ from sync.config import Settings
 from sync.config.words import Address
 from sync.parts import Parts, Unusable, adapter, is_listener
 from sync.queue import Queue
-from sync.roles import ListenRole, Role, WebRole, Worker
+from sync.roles import ListenRole, Role, Watch, WebRole, Worker
 from sync.schedule import Clock
 
 ROLES = ("api", "schedule", "listen", "work")
@@ -26,7 +26,7 @@ ROLES = ("api", "schedule", "listen", "work")
 class Service:
     """All roles of this process. ``start``, then ``wait``, then ``stop``."""
 
-    def __init__(self, parts: Parts, roles: Collection[str] = ROLES) -> None:
+    def __init__(self, parts: Parts, roles: Collection[str] = ROLES, watch: Watch | None = None) -> None:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
             raise Unusable(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
@@ -35,7 +35,7 @@ class Service:
         self.log = logs.logger()
         self.ended = threading.Event()
         self.failure: str | None = None
-        self.worker = Worker(parts)
+        self.worker = Worker(parts, watch)
         self.queue = Queue(self.worker.do)
         self.listeners: list[ListenRole] = []
         self.web: WebRole | None = None
@@ -94,11 +94,11 @@ class Service:
 
 
 @contextmanager
-def serving(settings: Settings, roles: Collection[str] = ROLES) -> Iterator[Service]:
+def serving(settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block."""
     parts = Parts.open(settings)
     try:
-        service = Service(parts, roles)
+        service = Service(parts, roles, watch)
         service.start()
         try:
             yield service

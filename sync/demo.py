@@ -1,0 +1,159 @@
+"""The main job on the embedded default, against the rehearsal EMR: real adapters, real scheduler, real store, real sockets.
+
+Nothing here knows how to sync: it writes a configuration, starts the service as ``serve`` does, and looks.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapters.rehearsal.emr import RehearsalEmr
+from store.ask import Ask
+from store.errors import PreferenceLocked
+from store.journal import Run
+from store.lock import Actor, Role
+from store.patient import Patient, PatientRef
+from store.preference import NO
+from sync.commands.patients import decision_of
+from sync.config import load
+from sync.engine import Progress
+from sync.parts import Unusable
+from sync.queue import Job
+from sync.service import Service, serving
+
+ENTERPRISE, FHIR, ADT = "rehearsal-clinic", "rehearsal-fhir", "rehearsal-adt"
+LINE = "+12175550100"
+PATIENCE = 300.0
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(slots=True)
+class Watched:
+    """Looks on while the source is read: hands progress on, keeps the runs that ended."""
+
+    on_progress: Progress
+    runs: list[Run] = field(default_factory=list)
+    _ended: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def progress(self, source: str) -> Progress:
+        """Where the worker reports to."""
+        return self.on_progress
+
+    def ended(self, run: Run) -> None:
+        """Told by the worker."""
+        self.runs.append(run)
+        self._ended.release()
+
+    def wait(self) -> Run:
+        """The next run that ends."""
+        if not self._ended.acquire(timeout=PATIENCE):
+            raise Unusable(f"the demo's run did not end within {PATIENCE:g} s: is this machine very busy?")
+        return self.runs[-1]
+
+
+def configuration(emr: RehearsalEmr, folder: Path) -> Path:
+    """The configuration that a site would write for this EMR; JSON is YAML too."""
+    (folder / "private-key.pem").write_text(emr.private_key)
+    fhir = emr.fhir_source(enterprise=ENTERPRISE, private_key="file:private-key.pem")
+    adt = emr.hl7_source(enterprise=ENTERPRISE, listen=f"{LOOPBACK}:0")
+    enterprise = {
+        "display_name": "Rehearsal Clinic",
+        "sync_contact_preferences": True,
+        "default_region": "US",
+        "authorities": emr.authorities,
+    }
+    settings = {
+        "database": "sqlite:///demo.db",
+        "api": {"listen": f"{LOOPBACK}:0"},
+        "logs": {"level": "warning"},
+        "enterprises": {ENTERPRISE: enterprise},
+        "sources": {FHIR: fhir | {"schedule": {"every": "1h"}, "freshness": "2h"}, ADT: adt | {"freshness": "26h"}},
+    }
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(settings, indent=2))
+    return file
+
+
+@contextmanager
+def staged(emr: RehearsalEmr, folder: Path, on_progress: Progress) -> Iterator[tuple[Service, Watched]]:
+    """The service over the rehearsal EMR, after the scheduler had it read everything once."""
+    watched = Watched(on_progress)
+    with serving(load(configuration(emr, folder)), watch=watched) as service:
+        watched.wait()
+        yield service, watched
+
+
+def read_changes(emr: RehearsalEmr, service: Service, watched: Watched) -> Run:
+    """Some patients change their minds; the next read brings only them."""
+    emr.tick()
+    service.queue.put(Job(FHIR))
+    return watched.wait()
+
+
+def send_messages(emr: RehearsalEmr, service: Service, on_progress: Callable[[int], None]) -> dict[str, int]:
+    """Others change their minds, and the EMR says so by ADT messages to our listener. Counts by acknowledgement code."""
+    listener: Any = service.listeners[0].listener
+    if not listener.bound.wait(PATIENCE):
+        raise Unusable("the demo's listener did not start")
+    acknowledged = iter(range(1, 1 << 62))
+    host, port = listener.address
+    changed = emr.tick()
+    report = emr.send(host, port, emr.messages(indexes=changed), on_ack=lambda *_: on_progress(next(acknowledged)))
+    return dict(report.codes)
+
+
+def somebody(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:
+    """The first patient of the population that fits."""
+    authority = next(iter(emr.authorities))
+    for index in range(emr.chart.population.size):
+        person = emr.entry(index).person
+        if person.deceased_on is None and wanted(person):
+            return PatientRef(authority=authority, value=person.mrn)
+    raise Unusable("the population is too small to show everything: give --patients 100 or more")
+
+
+def refused_flip(service: Service, patient: Patient) -> str:
+    """What the enterprise's own user hears who tries to lift what the EMR masters."""
+    parts = service.parts
+    try:
+        parts.preferences.set_do_not_contact(
+            ENTERPRISE, patient.id, NO, actor=Actor(Role.ENTERPRISE, "demo user"), reason="demo", now=parts.clock()
+        )
+    except PreferenceLocked as locked:
+        return str(locked)
+    raise AssertionError("the lock did not hold")
+
+
+def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, Any]]]:
+    """A few asks, each with its answer."""
+    parts = service.parts
+    refuses = somebody(emr, lambda person: person.do_not_contact is True and bool(person.numbers))
+    willing = somebody(
+        emr, lambda person: person.do_not_contact is not True and person.texting_ok is True and person.preferred_method == "T"
+    )
+    reachable = parts.preferences.find(ENTERPRISE, willing)
+    asked = [
+        ("reminder (automation) to a patient who is Do Not Contact", refuses, "automation", ("sms", "voice")),
+        ("broadcast to the same patient: Do Not Contact stops automations only", refuses, "broadcast", ("sms", "voice", "email")),
+        ("reminder to a patient who may be texted", willing, "automation", ("sms", "voice")),
+        ("broadcast to that patient, after they texted STOP", willing, "broadcast", ("sms", "voice")),
+    ]
+    answers = []
+    for what, ref, kind, channels in asked:
+        if "STOP" in what:
+            now = parts.clock()
+            for phone in reachable.contact.phones:
+                parts.preferences.record_reply(ENTERPRISE, LINE, phone.number, "Stop", now, now)
+        answers.append((what, decision_of(parts, ENTERPRISE, ref, Ask(message_type=kind, channels=channels, line=LINE))))
+    return answers
+
+
+def locked_patient(emr: RehearsalEmr, service: Service) -> Patient:
+    """A patient whom the EMR says not to contact."""
+    return service.parts.preferences.find(ENTERPRISE, somebody(emr, lambda person: person.do_not_contact is True))
