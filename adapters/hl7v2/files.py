@@ -31,12 +31,13 @@ UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".writing
 def payloads(path: Path) -> Iterator[Payload]:
     """The messages in one file, streamed in constant memory; every byte of the file ends in one of them."""
     with path.open("rb") as stream:
+        written = datetime.fromtimestamp(os.fstat(stream.fileno()).st_mtime, UTC)
         chunks = iter(lambda: stream.read(CHUNK), b"")
         codec = wide(stream.read(4))
         stream.seek(0)
         readable = _narrowed(chunks, codec) if codec else chunks
         for number, body in enumerate(pieces(readable), 1):
-            yield Payload(body, f"{path.name}#{number}", datetime.now(UTC))
+            yield Payload(body, f"{path.name}#{number}", datetime.now(UTC), written)
 
 
 class FilesAdapter:

@@ -97,7 +97,7 @@ class Hl7Mapper:
         if event in UPDATES:
             return [self._statements(message, payload)]
         if event in MERGES:
-            effective, _ = self._effective(message, "", payload.received)
+            effective, _ = self._effective(message, "", payload)
             return [*merge.merges(message, self._identifiers, effective, _evidence(message, payload), payload.locator)]
         return [self._filtered(message, event, payload)]
 
@@ -111,11 +111,10 @@ class Hl7Mapper:
 
     def _statements(self, message: Message, payload: Payload) -> PatientStatements:
         pid = _pid(message)
-        received = payload.received
-        today = received.date()
+        today = payload.received.date()
         statements: dict[str, Statement] = {}
         problems: list[Problem] = []
-        effective, late = self._effective(message, pid[33], received)
+        effective, late = self._effective(message, pid[33], payload)
         if late:
             problems.append(late)
         self._read_telecoms(message, pid, today, statements, problems)
@@ -170,19 +169,19 @@ class Hl7Mapper:
         if preferred:
             _read_preferred(preferred, statements)
 
-    def _effective(self, message: Message, updated: str, received: datetime) -> tuple[datetime, Problem | None]:
+    def _effective(self, message: Message, updated: str, payload: Payload) -> tuple[datetime, Problem | None]:
         """When the EMR says it became true: PID-33, else EVN-2, else MSH-7, else when it arrived. Never in the future."""
         component = message.delimiters.component
         for path, text in (("PID-33", updated), ("EVN-2", message.field("EVN", 2)), ("MSH-7", message.field("MSH", 7))):
             if text:
                 moment = timestamp.instant(text.split(component, 1)[0], self._zone)
-                if moment is not None and moment - received > AHEAD:
-                    return received, Problem(
+                if moment is not None and moment - payload.received > AHEAD:
+                    return payload.undated, Problem(
                         "time_in_future", path, "the sender's clock or time zone is wrong; the time of receipt is used"
                     )
                 if moment is not None:
                     return moment, None
-        return received, None
+        return payload.undated, None
 
 
 def _kind(message: Message) -> tuple[str, str]:
@@ -223,7 +222,7 @@ def _read_preferred(preferred: Sequence[tuple[int, str, str]], statements: dict[
 
 
 def _part(payload: Payload, body: bytes, number: int) -> Payload:
-    return Payload(body, f"{payload.locator}.{number}", payload.received)
+    return Payload(body, f"{payload.locator}.{number}", payload.received, payload.written)
 
 
 def _charset(settings: SourceSettings, option: str) -> str | None:

@@ -25,10 +25,13 @@ def merges(message: Message, identifiers: IdentifierReader, effective: datetime,
 
 def names_two_patients(message: Message, identifiers: IdentifierReader, today: date) -> bool:
     """Whether MRG-1 names another patient than PID-3 does, which an account merge (A35) must not."""
-    for pid, mrg in _groups(message):
-        if _field(mrg, 1) and set(_merged(message, mrg, identifiers, today)).isdisjoint(_survivor(message, pid, identifiers, today)):
-            return True
-    return False
+    try:
+        return any(
+            set(_merged(message, mrg, identifiers, today)).isdisjoint(_survivor(message, pid, identifiers, today))
+            for pid, mrg in _groups(message)
+        )
+    except Unusable:
+        return False  # it names nobody, so it concerns accounts only
 
 
 def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:

@@ -44,8 +44,8 @@ def parse(text: str) -> Path:
 def compile_path(text: str) -> Find:
     """A function from a message to everything the path finds there. ``ValueError`` says what is wrong with the path."""
     path = parse(text)
-    starred = "*" in text
-    plain = not starred and path.occurrence is None and path.repetition is None and path.segment != "MSH"
+    starred = "*" in text.partition("-")[2]
+    plain = "*" not in text and path.occurrence is None and path.repetition is None and path.segment != "MSH"
     at = _concrete(path, f"{path.segment}-{path.field}")
 
     def find(message: Message) -> Sequence[Found]:

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters.base import Filtered, Payload, Unmappable
+from adapters.hl7v2.mapping import Hl7Mapper
+from adapters.site_mapping import MappingError
+from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Statement
+from tests.adapters.hl7v2.messages import RECEIVED, adt, items, refused, segment, settings, stated, statements
+
+SITE = {
+    "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}},
+    "preferred_method": {"from": "ZCP-3", "values": {"T": "sms", "P": "voice", "E": "email", "L": "mail"}},
+    "consent.sms": {"from": "PD1-11.1", "values": {"02": "granted", "03": "granted", "01": "denied"}},
+}
+
+
+def test_it_works() -> None:
+    said = stated(
+        adt(
+            "A08",
+            segment("PD1", f11="02^Reminder^HL70215", f12="N"),
+            "ZCP|1|DNC|T",
+            f5="Example^Pat^Q^^^^L",
+            f13="(217)555-0123^PRN^PH~^PRS^CP^^1^217^5550124~^NET^Internet^pat@example.org",
+            f14="(217)555-0125",
+            f15="eng^English^ISO6392",
+            f30="N",
+            f33="20261101082900",
+        ),
+        mapping=SITE,
+    )
+    assert said.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"),)
+    assert said.evidence_id == "MSG00001"
+    assert said.locator == "test#1"
+    assert said.effective == datetime(2026, 11, 1, 14, 29, tzinfo=UTC)
+    assert said.problems == ()
+    assert said.statements == {
+        "phones#PID-13": Statement(
+            (
+                Phone("+12175550123", "home", "(217)555-0123"),
+                Phone("+12175550124", "cell", "+1 217 5550124", None, True),
+            ),
+            "PID-13",
+        ),
+        "email#PID-13": Statement(("pat@example.org",), "PID-13"),
+        "phones#PID-14": Statement((Phone("+12175550125", "work", "(217)555-0125"),), "PID-14"),
+        "email#PID-14": Statement(None, "PID-14"),
+        "language": Statement("en", "PID-15"),
+        "deceased": Statement(False, "PID-30"),
+        "display_name": Statement("Pat Q Example", "PID-5"),
+        "restricted": Statement(False, "PD1-12"),
+        "do_not_contact": Statement("yes", "ZCP-2"),
+        "preferred_method": Statement("sms", "ZCP-3"),
+        "consent.sms": Statement("granted", "PD1-11.1"),
+    }
+
+
+@pytest.mark.parametrize("event", ["A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"])
+def test_an_update_says_what_is_true_of_a_patient(event: str) -> None:
+    assert isinstance(items(adt(event))[0], PatientStatements)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("ADT^A06", "event_not_used"),
+        ("ADT^A11", "event_not_used"),
+        ("ADT^A24", "event_not_used"),
+        ("ADT^A45", "visit_move"),
+        ("ADT^A35", "account_merge"),
+        ("ADT^ZZZ", "event_not_used"),
+        ("ORU^R01", "message_type_not_used"),
+        ("VXU^V04^VXU_V04", "message_type_not_used"),
+        ("ACK^A08^ACK", "acknowledgement"),
+        ("ACK", "acknowledgement"),
+    ],
+)
+def test_what_is_none_of_our_concern_is_filtered_with_its_reason(kind: str, reason: str) -> None:
+    body = adt(header=f"MSH|^~\\&|A|B|C|D|20261101083000||{kind}|M1|P|2.5")
+    assert items(body) == [Filtered(reason, "test#1")]
+
+
+def test_the_event_of_an_old_message_is_taken_from_evn() -> None:
+    assert isinstance(items(adt("A04", header="MSH|^~\\&|A|B|C|D|20261101083000||ADT|M1|P|2.1"))[0], PatientStatements)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "path"),
+    [
+        (b"hello", "not_hl7", ""),
+        (b"", "not_hl7", ""),
+        (b"MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|2.5\r", "patient_segment_missing", "PID"),
+        (b"MSH|^~\\&|A|B|C|D|2026|||1|P|2.5\rPID|||1\r", "message_type_missing", "MSH-9"),
+        (b"MSH|^~\\&|A|B|C|D|2026||ADT|1|P|2.5\rPID|||1\r", "event_missing", "MSH-9.2"),
+        (adt("A08", "PID|||2"), "several_patients", "PID"),
+        (adt(f3=""), "patient_id_missing", "PID-3"),
+        (adt(f3='""'), "patient_id_missing", "PID-3"),
+        (adt(f3="1^^^OTHER^MR"), "patient_id_missing", "PID-3"),
+        (adt(f3="1^^^GENHOSP^PI"), "patient_id_missing", "PID-3"),
+        (adt(f3="1^^^GENHOSP^AN"), "patient_id_missing", "PID-3"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_reason_and_kept(body: bytes, reason: str, path: str) -> None:
+    item = refused(body)
+    assert (item.reason, item.path, item.payload, item.locator) == (reason, path, body, "test#1")
+    assert item.detail
+    assert "MRN10001" not in item.detail
+
+
+def test_a_message_without_a_control_id_is_told_from_others_by_its_content() -> None:
+    header = "MSH|^~\\&|A|B|C|D|20261101083000||ADT^A08||P|2.5"
+    first, second = (stated(adt(header=header, f13=phone)).evidence_id for phone in ("(217)555-0123", "(217)555-0124"))
+    assert first.startswith("sha256:")
+    assert first != second
+
+
+def test_a_batch_in_one_payload_is_read_message_by_message() -> None:
+    found = items(b"BHS|^~\\&|A\r" + adt() + adt("A11") + b"BTS|2\r")
+    assert [type(one) for one in found] == [PatientStatements, Filtered]
+    assert [one.locator for one in found] == ["test#1.1", "test#1.2"]
+
+
+def test_an_empty_batch_is_filtered() -> None:
+    assert items(b"FHS|^~\\&|A\rBHS|^~\\&|A\rBTS|0\rFTS|1\r") == [Filtered("batch_empty", "test#1")]
+
+
+# Phones and e-mail: absent, deleted, restricted
+
+
+def test_an_empty_field_says_nothing() -> None:
+    assert statements(adt()) == {}
+
+
+def test_a_deleted_field_clears_its_slots_only() -> None:
+    said = statements(adt(f13='""', f14="(217)555-0125"))
+    assert said["phones#PID-13"] == Statement(None, "PID-13")
+    assert said["email#PID-13"] == Statement(None, "PID-13")
+    assert said["phones#PID-14"].value
+
+
+def test_a_list_without_an_address_takes_the_addresses_back() -> None:
+    said = statements(adt(f13="(217)555-0123^PRN^PH"))
+    assert said["email#PID-13"] == Statement(None, "PID-13")
+
+
+@pytest.mark.parametrize("field", ["^PRN^PH", "~", "~^PRN^PH~", '^""^PH'])
+def test_codes_without_a_number_say_nothing(field: str) -> None:
+    assert statements(adt(f13=field)) == {}
+
+
+def test_a_number_deleted_inside_its_components_is_cleared() -> None:
+    assert statements(adt(f13='^PRN^PH^""'))["phones#PID-13"] == Statement(None, "PID-13")
+
+
+@pytest.mark.parametrize("field", ["", '""', '^PRN^PH^""'])
+def test_a_protected_record_without_phones_says_nothing_about_them(field: str) -> None:
+    said = stated(adt("A08", segment("PD1", f12="Y"), f13=field))
+    assert said.restricted
+    assert said.statements == {"restricted": Statement(True, "PD1-12")}
+
+
+def test_a_protected_record_still_says_no() -> None:
+    said = stated(adt("A08", segment("PD1", f12="Y"), "ZCP|1|DNC"), mapping=SITE)
+    assert said.restricted
+    assert said.statements["do_not_contact"].value == "yes"
+
+
+def test_an_unusable_phone_is_a_problem_and_the_rest_is_kept() -> None:
+    said = stated(adt(f13="1-800-Dentist^PRN^PH~(217)555-0123^PRN^PH~^NET^Internet^nowhere"))
+    assert [phone.number for phone in said.statements["phones#PID-13"].value] == ["+12175550123"]
+    assert [(one.reason, one.path) for one in said.problems] == [("phone_unusable", "PID-13[1]"), ("email_unusable", "PID-13[3]")]
+    assert "800" not in "".join(one.detail for one in said.problems)
+
+
+def test_the_lowest_preference_order_names_the_preferred_phone() -> None:
+    ranked = "^PRN^PH^^1^217^5550123^^^^^^^^^^^3~^PRS^CP^^1^217^5550124^^^^^^^^^^^1"
+    said = statements(adt(f40=ranked))
+    assert said["preferred_phone"] == Statement("+12175550124", "PID-40[2].18")
+
+
+def test_two_phones_at_the_top_leave_the_preference_open() -> None:
+    ranked = "^PRN^PH^^1^217^5550123^^^^^^^^^^^1~^PRS^CP^^1^217^5550124^^^^^^^^^^^1"
+    assert "preferred_phone" not in statements(adt(f40=ranked))
+
+
+def test_the_order_of_phones_alone_prefers_none() -> None:
+    assert "preferred_phone" not in statements(adt(f13="(217)555-0123^PRN^PH~(217)555-0124^PRS^CP"))
+
+
+# Language, death, name, protection
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("spa", "es"), ("^Spanish", "es"), ("99^Spanish^LOCAL", "es"), ("X1^^LOCAL^vie^^ISO639", "vi"), ('""', None)],
+)
+def test_language_is_read_from_its_code_or_its_text(field: str, value: str | None) -> None:
+    assert statements(adt(f15=field))["language"] == Statement(value, "PID-15")
+
+
+def test_a_declined_language_says_nothing_and_an_unknown_code_is_a_problem() -> None:
+    assert stated(adt(f15="UNK^Declined")).problems == ()
+    assert [one.reason for one in stated(adt(f15="17")).problems] == ["language_unusable"]
+
+
+@pytest.mark.parametrize(
+    ("when", "indicator", "said"),
+    [
+        ("20260401", "", Statement(True, "PID-29")),
+        ("20260401", "N", Statement(True, "PID-29")),
+        ("", "Y", Statement(True, "PID-30")),
+        ("", "N", Statement(False, "PID-30")),
+        ("00000000", "N", Statement(False, "PID-30")),
+        ("00000000", "", None),
+        ('""', "N", Statement(False, "PID-30")),
+        ('""', "", Statement(None, "PID-29")),
+        ("", '""', Statement(None, "PID-30")),
+        ("", "U", None),
+        ("", "", None),
+    ],
+)
+def test_death_is_a_date_or_an_indicator(when: str, indicator: str, said: Statement | None) -> None:
+    assert statements(adt(f29=when, f30=indicator)).get("deceased") == said
+
+
+def test_a_date_of_death_that_is_none_is_a_problem() -> None:
+    assert [one.reason for one in stated(adt(f29="soon")).problems] == ["death_unusable"]
+
+
+def test_the_legal_name_is_shown_and_can_be_kept_out() -> None:
+    body = adt(f5="Nick^Pat^^^^^N~O\\T\\Example&van^Pat^Q^Jr^^^L")
+    assert statements(body)["display_name"] == Statement("Pat Q O&Example Jr", "PID-5")
+    assert statements(body, keep_names=False) == {}
+    assert statements(adt(f5='""'))["display_name"] == Statement(None, "PID-5")
+
+
+# When
+
+
+@pytest.mark.parametrize(
+    ("pid_33", "evn_2", "msh_7", "expected"),
+    [
+        ("20261101082900", "20261101082800", "20261101082700", datetime(2026, 11, 1, 14, 29, tzinfo=UTC)),
+        ("", "20261101082800", "20261101082700", datetime(2026, 11, 1, 14, 28, tzinfo=UTC)),
+        ("", "", "20261101082700", datetime(2026, 11, 1, 14, 27, tzinfo=UTC)),
+        ("", "", "202607010827", datetime(2026, 7, 1, 13, 27, tzinfo=UTC)),
+        ("", "", "2026110108", datetime(2026, 11, 1, 14, 0, tzinfo=UTC)),
+        ("", "", "20261101082700.125-0500", datetime(2026, 11, 1, 13, 27, 0, 125000, tzinfo=UTC)),
+        ("", "", "20261101082700+0000^S", datetime(2026, 11, 1, 8, 27, tzinfo=UTC)),
+        ("", "", "2026-11-01T08:27:00Z", datetime(2026, 11, 1, 8, 27, tzinfo=UTC)),
+        ("20261101", "20261101082800", "", datetime(2026, 11, 1, 14, 28, tzinfo=UTC)),
+        ("", "", "20261101", RECEIVED),
+        ("", "", "yesterday", RECEIVED),
+        ("20261399999999", "", "", RECEIVED),
+        ('""', "", "", RECEIVED),
+        ("", "", "", RECEIVED),
+    ],
+)
+def test_the_time_is_of_the_change_else_the_event_else_the_message_else_of_receipt(
+    pid_33: str, evn_2: str, msh_7: str, expected: datetime
+) -> None:
+    header = f"MSH|^~\\&|A|B|C|D|{msh_7}||ADT^A08|M1|P|2.5"
+    said = stated("\r".join([header, f"EVN|A08|{evn_2}", segment("PID", f3="1^^^GENHOSP^MR", f33=pid_33)]).encode())
+    assert said.effective == expected
+    assert said.problems == ()
+
+
+def test_a_time_in_the_future_is_not_believed() -> None:
+    said = stated(adt(f33="20261101093000"))
+    assert said.effective == RECEIVED
+    assert [(one.reason, one.path) for one in said.problems] == [("time_in_future", "PID-33")]
+
+
+def test_a_clock_that_is_minutes_ahead_is_believed() -> None:
+    assert stated(adt(f33="20261101091000")).effective == datetime(2026, 11, 1, 15, 10, tzinfo=UTC)
+
+
+# The site's own rules
+
+
+def test_absent_codes_say_nothing_and_deleted_ones_clear() -> None:
+    assert statements(adt("A08", "ZCP|1||"), mapping=SITE) == {}
+    assert statements(adt("A08", 'ZCP|1|""'), mapping=SITE) == {"do_not_contact": Statement(None, "ZCP-2")}
+
+
+def test_an_unmapped_code_rejects_the_message_and_is_not_quoted() -> None:
+    item = refused(adt("A08", "ZCP|1|MAYBE"), mapping=SITE)
+    assert (item.reason, item.path) == ("code_unmapped", "ZCP-2")
+    assert "MAYBE" not in item.detail
+    assert "do_not_contact" in item.detail
+
+
+def test_a_no_in_a_second_repetition_counts() -> None:
+    said = statements(adt("A08", "ZCP|1|OK~DNC"), mapping=SITE)
+    assert said["do_not_contact"] == Statement("yes", "ZCP-2[2]")
+
+
+def test_a_rule_of_the_site_replaces_the_standard_reading_and_the_preset() -> None:
+    rules = {"language": {"from": "ZCP-4"}, "deceased": {"from": "ZCP-5", "values": {"D": "yes", "L": "no"}}}
+    preset = {"mapping": {"language": {"from": "ZCP-9"}, **SITE}}
+    said = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=rules, preset=preset)
+    assert said == {
+        "do_not_contact": Statement("yes", "ZCP-2"),
+        "language": Statement("es", "ZCP-4"),
+        "deceased": Statement(False, "ZCP-5"),
+    }
+
+
+def test_phones_and_addresses_from_the_site_replace_all_standard_slots() -> None:
+    rules = {"phones": {"from": "ZCP-6[*]"}, "email": {"from": "ZCP-7"}}
+    said = stated(adt("A08", "ZCP|1|||||217-555-0101~x~217-555-0102|pat@example.org", f13="(217)555-0199"), mapping=rules)
+    assert [phone.number for phone in said.statements["phones"].value] == ["+12175550101", "+12175550102"]
+    assert said.statements["email"] == Statement(("pat@example.org",), "ZCP-7")
+    assert set(said.statements) == {"phones", "email"}
+    assert [(one.reason, one.path) for one in said.problems] == [("phone_unusable", "ZCP-6[2]")]
+
+
+def test_a_slot_of_the_site_stands_beside_the_standard_ones() -> None:
+    said = statements(adt("A08", "ZCP|1|||||217-555-0101", f13="(217)555-0199"), mapping={"phones#cell": {"from": "ZCP-6"}})
+    assert said["phones#cell"].value == (Phone("+12175550101", "cell", "217-555-0101", None, True),)
+    assert said["phones#PID-13"].value
+
+
+def test_a_preferred_phone_may_be_a_kind() -> None:
+    rules = {"preferred_phone": {"from": "ZCP-8", "values": {"C": "cell", "H": "home"}}}
+    phones = "(217)555-0123^PRN^PH~(217)555-0124^PRS^CP"
+    body = adt("A08", segment("ZCP", f8="C"), f13=phones)
+    assert statements(body, mapping=rules)["preferred_phone"] == Statement("+12175550124", "ZCP-8")
+    said = stated(adt("A08", segment("ZCP", f8="C"), f13="(217)555-0123^PRN^PH"), mapping=rules)
+    assert [one.reason for one in said.problems] == ["preferred_phone_unusable"]
+
+
+def test_absence_may_be_made_to_reject() -> None:
+    rules = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes"}, "on_absent": "reject"}}
+    assert refused(adt(), mapping=rules).reason == "value_absent"
+
+
+def test_a_rule_that_cannot_be_compiled_is_named_at_once() -> None:
+    with pytest.raises(MappingError, match="ZCP2"):
+        Hl7Mapper(settings(mapping={"do_not_contact": {"from": "ZCP2"}}))
+    with pytest.raises(ValueError, match="charset"):
+        Hl7Mapper(settings(options={"charset": "klingon"}))
+
+
+# Explain
+
+
+def test_explain_shows_what_is_said_what_is_unused_and_what_is_unmapped() -> None:
+    rules = {**SITE, "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes"}, "on_unknown": "no_statement"}}
+    body = adt("A08", "ZCP|1|HM|T|extra", f7="19700101", f15="eng", f13="(217)555-0123")
+    explained = Hl7Mapper(settings(mapping=rules)).explain(Payload(body, "x", RECEIVED))
+    assert ("identifier", "GENHOSP|MR|MRN10001", "PID-3") in explained.stated
+    assert ("preferred_method", "sms", "ZCP-3") in explained.stated
+    assert explained.unused == [("PID-7", "19700101"), ("ZCP-1", "1"), ("ZCP-4", "extra")]
+    assert explained.unmapped == [("ZCP-2", "HM")]
+
+
+def test_explain_of_what_cannot_be_read_is_the_refusal() -> None:
+    explained = Hl7Mapper(settings()).explain(Payload(b"hello", "x", RECEIVED))
+    assert [type(one) for one in explained.items] == [Unmappable]
+    assert not explained.stated
+
+
+def test_explain_of_a_merge_names_both_sides() -> None:
+    body = adt("A40", "MRG|MRN2^^^GENHOSP^MR")
+    explained = Hl7Mapper(settings()).explain(Payload(body, "x", RECEIVED))
+    assert [type(one) for one in explained.items] == [PatientMerge]
+    assert ("merged", "GENHOSP|MR|MRN2", "MRG-1") in explained.stated

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from adapters.base import Filtered
+from store.preference import Identifier, PatientMerge
+from tests.adapters.hl7v2.messages import adt, items, refused
+
+ONE, TWO, THREE, FOUR = (Identifier("GENHOSP", "MR", f"MRN{n}") for n in (1, 2, 3, 4))
+
+
+def merges(body: bytes) -> list[PatientMerge]:
+    found = items(body)
+    assert all(isinstance(one, PatientMerge) for one in found), found
+    return [one for one in found if isinstance(one, PatientMerge)]
+
+
+@pytest.mark.parametrize("event", ["A18", "A34", "A40"])
+def test_mrg_names_what_is_merged_and_pid_what_survives(event: str) -> None:
+    (merge,) = merges(adt(event, "MRG|MRN2^^^GENHOSP^MR", f3="MRN1^^^GENHOSP^MR"))
+    assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
+    assert merge.evidence_id == "MSG00001"
+    assert merge.effective.isoformat() == "2026-11-01T14:30:00+00:00"
+
+
+def test_a_merge_may_hold_several_pairs() -> None:
+    body = adt("A40", "PD1|x", "MRG|MRN2", "PID|||MRN3^^^GENHOSP^MR", "MRG|MRN4^^^&1.2.36.146.595&ISO", f3="MRN1^^^GENHOSP^MR")
+    assert [(one.survivor, one.merged) for one in merges(body)] == [((ONE,), (TWO,)), ((THREE,), (FOUR,))]
+
+
+def test_two_records_may_go_into_one() -> None:
+    body = adt("A40", "MRG|MRN2", "MRG|MRN3", f3="MRN1^^^GENHOSP^MR")
+    assert [(one.survivor, one.merged) for one in merges(body)] == [((ONE,), (TWO,)), ((ONE,), (THREE,))]
+
+
+def test_an_identifier_that_both_sides_share_stays_with_the_survivor() -> None:
+    body = adt("A40", "MRG|MRN2^^^GENHOSP^MR~9^^^STATE^NI", f3="MRN1^^^GENHOSP^MR~9^^^STATE^NI")
+    assert merges(body)[0].merged == (TWO,)
+
+
+@pytest.mark.parametrize(
+    ("segments", "reason"),
+    [
+        ((), "merge_incomplete"),
+        (("MRG|",), "patient_id_missing"),
+        (('MRG|""',), "patient_id_missing"),
+        (("MRG|MRN10001",), "merge_with_itself"),
+        (("MRG|MRN2", "PID|||MRN3^^^GENHOSP^MR"), "merge_incomplete"),
+        (("MRG|MRN2", "PID|||", "MRG|MRN4"), "patient_id_missing"),
+        (("PID|||MRN3^^^GENHOSP^MR", "MRG|MRN4"), "merge_incomplete"),
+    ],
+)
+def test_a_merge_that_is_not_whole_is_refused_whole(segments: tuple[str, ...], reason: str) -> None:
+    assert refused(adt("A40", *segments)).reason == reason
+
+
+def test_an_account_merge_is_filtered_while_both_sides_are_one_patient() -> None:
+    assert items(adt("A35", "MRG|MRN10001^^^GENHOSP^MR||ACC1")) == [Filtered("account_merge", "test#1")]
+    assert items(adt("A35", "MRG|||ACC1")) == [Filtered("account_merge", "test#1")]
+
+
+def test_an_account_merge_of_two_patients_is_for_a_person_to_settle() -> None:
+    assert refused(adt("A35", "MRG|MRN2^^^GENHOSP^MR||ACC1")).reason == "merge_ambiguous"
+
+
+def test_moving_a_visit_to_another_patient_joins_nobody() -> None:
+    assert items(adt("A45", "MRG|MRN2^^^GENHOSP^MR||||V1")) == [Filtered("visit_move", "test#1")]
