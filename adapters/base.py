@@ -38,11 +38,20 @@ Item = PatientStatements | PatientMerge | Filtered | Unmappable
 
 
 class Payload(NamedTuple):
-    """One message or resource as it came. ``locator`` finds it again and names no patient."""
+    """One message or resource as it came. ``locator`` finds it again and names no patient.
+
+    ``written`` is when its file was last written, for payloads that come in files.
+    """
 
     body: bytes
     locator: str
     received: datetime
+    written: datetime | None = None
+
+    @property
+    def undated(self) -> datetime:
+        """When it is taken to be true if it carries no time of its own. A file read twice states the same time twice."""
+        return self.received if self.written is None else min(self.written, self.received)
 
 
 class AdapterError(Exception):

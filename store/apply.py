@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge
+from store import documents, merge, seen
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -66,7 +66,7 @@ class Standing(NamedTuple):
     basis: str
     content: str | None
     confirmed: datetime | None
-    seen: str | None
+    seen: str
 
 
 class Author(NamedTuple):
@@ -119,7 +119,7 @@ class Application:
         outcomes = []
         for patient, item, digest in zip(patients, items, digests, strict=True):
             if isinstance(patient, int) and patient not in news:
-                repeats[patient] = _heard_again(repeats.get(patient, standing[patient]), item)
+                repeats[patient] = _heard_again(repeats.get(patient, standing[patient]), item, digest)
                 outcomes.append(Outcome("unchanged", patient_id=patient))
             else:
                 outcomes.append(self._apply(directory, item, digest))
@@ -130,7 +130,7 @@ class Application:
     def _find(self, items: Sequence[PatientStatements]) -> tuple[Directory, dict[int, Standing]]:
         values = list({identifier.value for item in items for identifier in item.identifiers})
         rows = self.database.select(self.transaction, FIND, [self.author.authority, self.enterprise.name, values])
-        standing = {row[3]: Standing(row[4], row[5], _time(row[7]), row[8]) for row in rows}
+        standing = {row[3]: Standing(row[4], row[5], _time(row[7]), row[8] or "") for row in rows}
         return Directory(tuple(row[:4]) for row in rows), standing
 
     def resume(self, numbers: Iterable[int]) -> dict[int, Open]:
@@ -163,9 +163,9 @@ class Application:
             self._hold(self.open[row[0]], row)
 
     def _hold(self, patient: Open, row: Row) -> None:
-        _, authority, text, effective, confirmed, content, seen, since, heard = row
+        _, authority, text, effective, confirmed, content, line, since, heard = row
         patient.held[str(authority)] = merge.Held(
-            documents.read_assertions(str(text)), instant(effective), instant(confirmed), tuple(documents.read(str(seen))), instant(since)
+            documents.read_assertions(str(text)), instant(effective), instant(confirmed), str(line), instant(since)
         )
         patient.content[str(authority)] = content if content is None else str(content)
         patient.heard[str(authority)] = instant(heard)
@@ -188,16 +188,19 @@ class Application:
             self.open[number] = Open(number, self.author.now, is_new=True, visible=True)
         return self.open[number]
 
-    def state(self, patient: Open, item: PatientStatements, digest: str | None) -> str:
+    def state(self, patient: Open, item: PatientStatements, digest: str) -> str:
         """Merges one payload into an open patient; says what became of it."""
         authority, now = self.author.authority, self.author.now
-        held = patient.held.get(authority)
-        merged = merge.merge(held, item, now)
-        effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
-        patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, merged.seen, held.since if held else now)
-        patient.content[authority] = digest if merged.settled else None
+        held, key = patient.held.get(authority), seen.key(digest, item.effective, item.version)
         patient.heard[authority] = now
         patient.touched.add(authority)
+        if held is not None and seen.knows(held.seen, key):
+            return "unchanged"
+        merged = merge.merge(held, item, now)
+        effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
+        line, since = (seen.remember(held.seen, key), held.since) if held else (key, now)
+        patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since)
+        patient.content[authority] = digest if merged.settled else None
         patient.visible = patient.visible or held is None or bool(merged.changed)
         if merged.changed:
             self.record(patient, item, merged)
@@ -265,7 +268,7 @@ class Application:
                 held.effective,
                 held.confirmed,
                 patient.content.get(authority),
-                documents.write(held.seen),
+                held.seen,
                 held.since,
                 patient.heard[authority],
             )
@@ -297,15 +300,11 @@ def _stands(standing: Standing, digest: str, basis: str) -> bool:
     return standing.content == digest and standing.basis == basis
 
 
-def _heard_again(standing: Standing, item: PatientStatements) -> Standing:
-    confirmed = standing.confirmed
-    if confirmed is None or item.effective > confirmed:
-        return standing._replace(confirmed=item.effective, seen=documents.write((item.evidence_id,)))
-    if item.effective == confirmed:
-        seen = documents.read(standing.seen or "[]")
-        if item.evidence_id not in seen:
-            return standing._replace(seen=documents.write([*seen, item.evidence_id][-merge.SEEN_AT_ONCE :]))
-    return standing
+def _heard_again(standing: Standing, item: PatientStatements, digest: str) -> Standing:
+    line = seen.remember(standing.seen, seen.key(digest, item.effective, item.version))
+    if standing.confirmed is None or item.effective > standing.confirmed:
+        return standing._replace(confirmed=item.effective, seen=line)
+    return standing._replace(seen=line)
 
 
 def instant(value: object) -> datetime:

@@ -95,7 +95,7 @@ class Joining:
         changed = {name: (was.get(name), one.value) for name, one in joined.assertions.items() if was.get(name) != one.value}
         statements = {name: Statement(after, joined.assertions[name].path) for name, (_, after) in changed.items()}
         item = PatientStatements((), statements, self.item.effective, self.item.evidence_id)
-        outcome = merge.Merged(joined.assertions, changed, "merged", settled=False, confirmed=joined.confirmed, seen=joined.seen)
+        outcome = merge.Merged(joined.assertions, changed, "merged", settled=False, confirmed=joined.confirmed)
         work = Application(
             self.database, self.transaction, self.work.enterprise, self.work.author._replace(authority=authority), self.work.ids
         )
@@ -112,7 +112,7 @@ class Joining:
         if opted_out <= {phone.number for phone in merge.contact(in_force).phones}:
             return
         now, name = self.work.author.now, consent("sms")
-        held = survivor.held.get(PATIENT) or merge.Held({}, now, now, (), now)
+        held = survivor.held.get(PATIENT) or merge.Held({}, now, now, "", now)
         said = Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")
         survivor.held[PATIENT] = replace(held, assertions={**held.assertions, name: said}, effective=now, confirmed=now)
         survivor.content[PATIENT] = None

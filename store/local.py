@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from store import documents
 from store.apply import Application, Author
 from store.database import Database
 from store.enterprise import Enterprise
@@ -56,5 +57,5 @@ class LocalChange:
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0
         item = PatientStatements((), {attribute: Statement(value, "")}, now, person)
-        work.state(work.resume([number])[number], item, None)
+        work.state(work.resume([number])[number], item, documents.digest((), item.statements))
         work.finish()

@@ -1,7 +1,7 @@
 """Which assertion wins (product section 5). Pure: what stands + what came in -> what stands now, and what is in force.
 
 Within one authority the newer effective time wins, attribute by attribute. Equal times fall to the higher version, then to
-the later receipt; a payload that was seen before, or one that ties with a time that has passed, can only restrict.
+the later receipt; one that ties with a time that has passed can only restrict.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from store import seen
 from store.enterprise import Enterprise
 from store.preference import (
     ACTIVE,
@@ -44,17 +45,16 @@ NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 """What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
 
 SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
-SEEN_AT_ONCE = 32  # evidence ids of one instant that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one authority has said about one patient so far."""
+    """What one authority has said about one patient so far. ``seen`` is the line of ``store.seen``."""
 
     assertions: Mapping[str, Assertion]
     effective: datetime
     confirmed: datetime
-    seen: tuple[str, ...]
+    seen: str
     since: datetime
 
     def current(self) -> dict[str, Assertion]:
@@ -76,11 +76,13 @@ class Merged:
     outcome: str
     settled: bool
     confirmed: datetime
-    seen: tuple[str, ...]
 
 
 def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Merged:
-    """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt."""
+    """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
+
+    A payload that was seen before is not handed in: it changes nothing (``store.seen``).
+    """
     if held is None:
         return _first(item, recorded)
     assertions = held.current()
@@ -100,7 +102,7 @@ def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Mer
             assertions[attribute] = old._replace(effective=item.effective, version=item.version)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
-    return Merged(assertions, changed, outcome, settled, newest, _seen(held, item, newest))
+    return Merged(assertions, changed, outcome, settled, newest)
 
 
 def _first(item: PatientStatements, recorded: datetime) -> Merged:
@@ -109,7 +111,7 @@ def _first(item: PatientStatements, recorded: datetime) -> Merged:
     said = stated(item)
     assertions = {name: Assertion(one[0], effective, recorded, evidence_id, one[1], version) for name, one in said.items()}
     changed = {name: (None, one[0]) for name, one in said.items() if one[0] is not None}
-    return Merged(assertions, changed, "applied", settled=True, confirmed=effective, seen=(evidence_id,))
+    return Merged(assertions, changed, "applied", settled=True, confirmed=effective)
 
 
 def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: datetime) -> bool:
@@ -132,7 +134,7 @@ def _supersedes(attribute: str, statement: Statement, item: PatientStatements, o
         return item.version > old.version
     if item.evidence_id == old.evidence_id:
         return True  # the same payload, mapped anew
-    if item.effective >= held.confirmed and item.evidence_id not in held.seen:
+    if item.effective >= held.confirmed:
         return True  # the later receipt
     return more_restrictive(attribute, statement.value, old.value)
 
@@ -146,14 +148,6 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
     return False
 
 
-def _seen(held: Held, item: PatientStatements, newest: datetime) -> tuple[str, ...]:
-    if item.effective > held.confirmed:
-        return (item.evidence_id,)
-    if item.effective < newest or item.evidence_id in held.seen:
-        return held.seen
-    return (*held.seen, item.evidence_id)[-SEEN_AT_ONCE:]
-
-
 def join(first: Held, second: Held) -> Held:
     """What one authority said of two records that are one person (rule 7): the newer statement, and any opt-out of either.
 
@@ -162,8 +156,7 @@ def join(first: Held, second: Held) -> Held:
     mine, theirs = first.current(), second.current()
     assertions = {name: _joined_assertion(name, mine.get(name), theirs.get(name)) for name in mine | theirs}
     newest = max(first.confirmed, second.confirmed)
-    seen = [one for held in (first, second) if held.confirmed == newest for one in held.seen]
-    return Held(assertions, newest, newest, tuple(dict.fromkeys(seen))[-SEEN_AT_ONCE:], min(first.since, second.since))
+    return Held(assertions, newest, newest, seen.joined(first.seen, second.seen), min(first.since, second.since))
 
 
 def _joined_assertion(attribute: str, mine: Assertion | None, theirs: Assertion | None) -> Assertion:

@@ -86,7 +86,7 @@ class Reader:
         """Each authority's assertions about one patient, and the mark they make."""
         found: list[tuple[str, Mapping[str, Assertion], Mark]] = []
         for _, authority, text, effective, confirmed, since, heard in self._select(ASSERTIONS, [[patient]]):
-            held = merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), (), instant(since))
+            held = merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), "", instant(since))
             assertions = held.current()
             mark = Mark(authority.removeprefix(EMR), instant(since), instant(heard), frozenset(assertions))
             found.append((authority, assertions, mark))

@@ -106,7 +106,8 @@ class SmsConsent:
         for patient in work.resume(self._owners([number])).values():
             held = patient.held.get(PATIENT)
             if held is not None and (said := held.current().get(name)) is not None and said.value == DENIED:
-                work.state(patient, PatientStatements((), {name: Statement(None, "sms_reply")}, at, "sms_reply"), None)
+                item = PatientStatements((), {name: Statement(None, "sms_reply")}, at, "sms_reply")
+                work.state(patient, item, documents.digest((), item.statements))
         work.finish()
 
     def _touch(self, numbers: list[str], author: Author, at: datetime, what: str) -> None:

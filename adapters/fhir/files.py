@@ -22,15 +22,15 @@ Line = tuple[int, bytes]
 
 
 def payloads(path: Path) -> Iterator[Payload]:
-    """The resources of one file; received when it was last written. The locator is ``name:line``.
+    """The resources of one file. The locator is ``name:line``.
 
     Raises :class:`~adapters.base.AdapterError` when the file cannot be read or its compression is broken.
     """
     try:
-        received = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        written, now = datetime.fromtimestamp(path.stat().st_mtime, UTC), datetime.now(UTC)
         with _opened(path) as file:
             for number, body in _documents(_lines(file)):
-                yield Payload(body, f"{path.name}:{number}", received)
+                yield Payload(body, f"{path.name}:{number}", now, written)
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise AdapterError(f"{path.name} is gzipped and broken", permanent=True) from None
     except OSError as error:

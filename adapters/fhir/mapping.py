@@ -30,6 +30,7 @@ class _Source(NamedTuple):
     locator: str
     received: datetime
     body: bytes
+    undated: datetime
 
 
 class FhirMapper:
@@ -46,7 +47,7 @@ class FhirMapper:
             resource = decode(payload.body)
         except NotReadable as error:
             return [Unmappable(error.reason, str(error), payload.locator, payload.body)]
-        return self.resource(resource, _Source(payload.locator, payload.received, payload.body))
+        return self.resource(resource, _Source(payload.locator, payload.received, payload.body, payload.undated))
 
     def explain(self, payload: Payload) -> Explanation:
         """What one resource or Bundle says, and what in it nothing reads."""
@@ -83,7 +84,7 @@ class FhirMapper:
             return [Filtered("search_outcome", locator)]
         if type(resource) is not dict:
             return [Filtered("entry_without_resource", locator)]
-        within = _Source(locator, source.received, b"")
+        within = _Source(locator, source.received, b"", source.undated)
         if not isinstance(resource.get("resourceType"), str):
             return [_unmappable("not_fhir", "the entry's resource has no resourceType", within, resource)]
         return self.resource(resource, within)
@@ -182,11 +183,11 @@ class FhirMapper:
         effective, path = asserted or (updated, f"{kind}.meta.lastUpdated")
         if effective is not None and effective > source.received + FUTURE:
             problems.append(Problem("time_in_future", path, "the time of receipt is used instead"))
-            effective = None
+            effective = source.undated
         return PatientStatements(
             identifiers,
             stated,
-            effective or source.received,
+            effective or source.undated,
             _evidence(kind, resource.get("id"), version),
             int(version) if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 16 else 0,
             restricted,
