@@ -1,0 +1,88 @@
+"""The HTTP API as an ASGI application. Everything it needs is passed in; it reads no configuration and starts no work of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from litestar import Litestar, Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.journal import Journal
+from store.keys import ApiKeys
+from store.preferences import Preferences
+from store.web import problem
+from store.web.administration import Administration
+from store.web.auth import Callers
+from store.web.decisions import Decisions
+from store.web.endpoint import JSON, Endpoint
+from store.web.feed import Feed
+from store.web.health import Health
+from store.web.openapi import document
+from store.web.operations import Operations, Work
+from store.web.patients import Patients
+
+MOST_BYTES = 1024 * 1024  # of any body but a batch
+
+
+def utc_now() -> datetime:
+    """The clock of the service."""
+    return datetime.now(UTC)
+
+
+def never() -> bool:
+    """For a service that is stopped by its process."""
+    return False
+
+
+def create_app(
+    store: Preferences,
+    journal: Journal,
+    keys: ApiKeys,
+    *,
+    work: Work | None = None,
+    metrics: Callable[[], bytes] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    closing: Callable[[], bool] = never,
+) -> Litestar:
+    """The application. ``work`` is what ``sync`` does on request; without it those addresses are not there.
+
+    ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up.
+    """
+    callers = Callers(keys, store.enterprises)
+    decisions = Decisions(store, callers, clock)
+    rows = [*Patients(store).endpoints(), *Administration(store).endpoints(), *Operations(store, journal, work).endpoints()]
+    handlers = [
+        *decisions.handlers(),
+        *(row.handler(callers, clock) for row in rows),
+        Feed(store, callers, closing).handler(),
+        *Health(store, metrics, clock).handlers(),
+        _schema(rows),
+    ]
+    return Litestar(
+        handlers,
+        exception_handlers={Exception: problem.answer},
+        on_shutdown=[decisions.gathering.close],
+        openapi_config=None,  # written from the rows, see openapi.py
+        logging_config=None,
+        request_max_body_size=MOST_BYTES,
+    )
+
+
+def _schema(rows: list[Endpoint]) -> HTTPRouteHandler:
+    body = document(rows, _version())
+
+    async def schema(request: Request[Any, Any, Any]) -> ASGIResponse:
+        return ASGIResponse(body=body, media_type=JSON)
+
+    return HTTPRouteHandler(["/schema", "/schema/openapi.json"], http_method="GET", status_code=200)(schema)
+
+
+def _version() -> str:
+    try:
+        return version("emr-sync")
+    except PackageNotFoundError:
+        return "0"

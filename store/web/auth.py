@@ -1,0 +1,69 @@
+"""Who calls: Bearer API keys (RFC 6750), each of one enterprise and one role."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from store.keys import ApiKey, ApiKeys
+from store.web.problem import Problem
+
+KEPT_SECONDS = 2.0
+MOST_KEPT = 10_000
+
+
+class Callers:
+    """Checks keys. A good one is remembered for two seconds, so a revoked key gets in for that long at most."""
+
+    def __init__(self, keys: ApiKeys, enterprises: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self.keys, self.enterprises, self.clock = keys, enterprises, clock
+        self._kept: dict[bytes, tuple[ApiKey, float]] = {}
+        self._lock = threading.Lock()
+
+    def remembered(self, headers: Mapping[str, str]) -> ApiKey | None:
+        """The caller, if the key was checked a moment ago. Touches no database."""
+        kept = self._kept.get(_digest(bearer(headers)))
+        return kept[0] if kept is not None and kept[1] > self.clock() else None
+
+    def verify(self, headers: Mapping[str, str]) -> ApiKey:
+        """The caller, looked up. Raises :class:`Problem` 401 for a key that is unknown or revoked."""
+        token = bearer(headers)
+        key = self.keys.verify(token)
+        if key is None:
+            raise _unauthorized("invalid_token", "the API key is unknown or revoked")
+        if key.enterprise not in self.enterprises:
+            raise Problem(403, "enterprise_unknown", "the enterprise of this API key is not configured any more")
+        self._remember(_digest(token), key)
+        return key
+
+    def _remember(self, digest: bytes, key: ApiKey) -> None:
+        with self._lock:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[digest] = (key, self.clock() + KEPT_SECONDS)
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The key of the request. Raises :class:`Problem` 401 when there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _unauthorized("", "send your API key: Authorization: Bearer …")
+    return token.strip()
+
+
+def require(key: ApiKey, roles: Collection[str]) -> None:
+    """Raises :class:`Problem` 403 for a role that is not among ``roles``."""
+    if key.role not in roles:
+        raise Problem(403, "role_refused", f"the role {key.role} may not do that; it takes {' or '.join(sorted(roles))}")
+
+
+def _digest(token: str) -> bytes:
+    """So that no secret lies in memory longer than its request."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _unauthorized(error: str, detail: str) -> Problem:
+    challenge = f'Bearer realm="emr-sync", error="{error}"' if error else 'Bearer realm="emr-sync"'
+    return Problem(401, "unauthorized", detail, {"www-authenticate": challenge})

@@ -1,0 +1,172 @@
+"""``POST /v1/decisions`` and ``/v1/decisions/batch``: asks in, decisions out, in the order asked.
+
+The one hot path of the API, so it does without what :mod:`store.web.endpoint` offers: bodies are read straight into the
+values that :func:`store.decision.decide` takes, and decisions are written straight from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+from litestar.response.base import ASGIResponse
+
+from store import reason as why
+from store.ask import DO_NOT_SEND, Decision
+from store.decision import decide, refused
+from store.errors import IdentifierAmbiguous, StoreError
+from store.lock import Role
+from store.preferences import Preferences
+from store.web.auth import Callers
+from store.web.endpoint import JSON, caller, encode
+from store.web.gathering import Gathering
+from store.web.ndjson import TOO_LONG, lines
+from store.web.problem import Problem
+from store.web.wire import AskIn, InvalidAsk, read, said
+
+SENDERS = frozenset({Role.SENDER})
+NDJSON = "application/x-ndjson"
+MOST_IN_ARRAY = 10_000
+MOST_BYTES = 32 * 1024 * 1024
+AT_ONCE = 1_000
+decode_ask = msgspec.json.Decoder(AskIn).decode
+decode_asks = msgspec.json.Decoder(list[AskIn]).decode
+decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Question(NamedTuple):
+    """One ask, of one enterprise."""
+
+    enterprise: str
+    ask: AskIn
+
+
+class Decisions:
+    """Answers asks from the store."""
+
+    def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime]) -> None:
+        self.store, self.callers, self.clock = store, callers, clock
+        self.gathering: Gathering[Question, bytes] = Gathering(self.answer_questions)
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """Both addresses for Litestar."""
+
+        async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
+            key = await caller(request, self.callers, SENDERS)
+            ask = read_ask(await request.body())
+            return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask)), media_type=JSON)
+
+        async def many(request: Request[Any, Any, Any]) -> Stream | ASGIResponse:
+            key = await caller(request, self.callers, SENDERS)
+            if request.content_type[0] == NDJSON:
+                return Stream(self.stream(key.enterprise, request.stream()), media_type=NDJSON, status_code=200)
+            body = await whole_body(request.stream())
+            return ASGIResponse(body=await asyncio.to_thread(self.answer_array, key.enterprise, body), media_type=JSON)
+
+        return [
+            HTTPRouteHandler("/v1/decisions", http_method="POST", status_code=200)(one),
+            HTTPRouteHandler("/v1/decisions/batch", http_method="POST", status_code=200, request_max_body_size=None)(many),
+        ]
+
+    def answer_questions(self, questions: Sequence[Question]) -> list[bytes]:
+        """The answers as bytes, in order, whatever enterprises they are of."""
+        answers: list[bytes] = [b""] * len(questions)
+        for enterprise in {question.enterprise for question in questions}:
+            places = [place for place, question in enumerate(questions) if question.enterprise == enterprise]
+            decisions = self.decide_all(enterprise, [questions[place].ask for place in places])
+            for place, decision in zip(places, decisions, strict=True):
+                answers[place] = encode(decision)
+        return answers
+
+    def decide_all(self, enterprise: str, asks: Sequence[AskIn]) -> list[Decision]:
+        """The decisions on well-formed asks, in order, from one reading of the store."""
+        now = self.clock()
+        policy = self.store.settings.get(enterprise).policy
+        known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
+        return [
+            _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
+            for ask, one in zip(asks, known, strict=True)
+        ]
+
+    def answer_array(self, enterprise: str, body: bytes) -> bytes:
+        """A JSON array of asks -> a JSON array of decisions."""
+        asks = read_array(body)
+        if len(asks) > MOST_IN_ARRAY:
+            raise Problem(413, "batch_too_large", f"an array takes up to {MOST_IN_ARRAY} asks: send {NDJSON} for more")
+        return encode(self.decide_mixed(enterprise, asks))
+
+    def answer_lines(self, enterprise: str, group: Sequence[bytes]) -> bytes:
+        """Lines of NDJSON -> as many lines."""
+        decisions = self.decide_mixed(enterprise, [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group])
+        return b"".join(encode(decision) + b"\n" for decision in decisions)
+
+    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk]) -> list[Decision]:
+        """The decisions on items of which some could not be read, in order."""
+        decisions: list[Decision] = []
+        for start in range(0, len(items), AT_ONCE):
+            group = items[start : start + AT_ONCE]
+            asks = iter(self.decide_all(enterprise, [item for item in group if isinstance(item, AskIn)]))
+            decisions += [item if isinstance(item, InvalidAsk) else next(asks) for item in group]
+        return decisions
+
+    async def stream(self, enterprise: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
+        async for group in lines(body, AT_ONCE):
+            yield await asyncio.to_thread(self.answer_lines, enterprise, group)
+
+
+def read_ask(body: bytes) -> AskIn:
+    """The body of a single ask. Raises :class:`Problem` 400 or 422."""
+    try:
+        return decode_ask(body)
+    except msgspec.DecodeError:
+        return read(body, AskIn)
+
+
+def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
+    """The items of an array. A bad item is answered in its place; only a body that is no array is a :class:`Problem`."""
+    try:
+        return decode_asks(body)
+    except msgspec.ValidationError:
+        return [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+
+
+def read_item(line: bytes) -> AskIn | InvalidAsk:
+    """One item of a batch, or the answer that it is none."""
+    try:
+        return decode_ask(line)
+    except msgspec.ValidationError as error:
+        return invalid(said(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return invalid("the item is not JSON in UTF-8")
+
+
+def invalid(detail: str) -> InvalidAsk:
+    """The answer to an item that is no well-formed ask: not to send."""
+    return InvalidAsk(DO_NOT_SEND, reasons=(why.ASK_INVALID,), detail=detail)
+
+
+TOO_LONG_ANSWER = invalid("the line is longer than an ask can be")
+
+
+async def whole_body(body: AsyncIterator[bytes]) -> bytes:
+    """The body of an array, which must fit into memory. Raises :class:`Problem` 413."""
+    chunks, size = [], 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise Problem(413, "batch_too_large", f"an array takes up to {MOST_BYTES} bytes: send {NDJSON} for more")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _unanswerable(error: StoreError) -> Decision:
+    return refused(why.PATIENT_AMBIGUOUS if isinstance(error, IdentifierAmbiguous) else why.PATIENT_UNKNOWN)

@@ -1,0 +1,113 @@
+"""An endpoint as data: method, path, roles, what it takes and gives, and a plain function that answers.
+
+One place for what all of them share: the key, the role, the body, the worker thread and the bytes. The function itself is
+synchronous and runs off the event loop, for it asks the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.keys import ApiKey
+from store.lock import Actor, Role
+from store.web.auth import Callers, require
+from store.web.problem import Problem
+from store.web.wire import read
+
+JSON = "application/json"
+EVERYBODY = frozenset(Role)
+encode = msgspec.json.Encoder().encode
+
+
+class Call(NamedTuple):
+    """One request, checked: who calls, what was sent, and when."""
+
+    key: ApiKey
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    headers: Mapping[str, str]
+    body: Any
+    now: datetime
+
+    @property
+    def enterprise(self) -> str:
+        """The one enterprise this caller can see."""
+        return self.key.enterprise
+
+    @property
+    def actor(self) -> Actor:
+        """The caller, for the history."""
+        return Actor(self.key.role, self.key.name)
+
+
+class Answer(NamedTuple):
+    """What goes back, with a status other than 200 or headers where there are any. ``body`` ``None`` sends none."""
+
+    body: Any
+    headers: Mapping[str, str] = {}
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document."""
+
+    method: str
+    path: str
+    roles: frozenset[Role]
+    summary: str
+    answer: Callable[[Call], Answer]
+    takes: Any = None
+    gives: Any = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def handler(self, callers: Callers, clock: Callable[[], datetime]) -> HTTPRouteHandler:
+        """The endpoint for Litestar."""
+
+        async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
+            key = await caller(request, callers, self.roles)
+            body = read(await request.body(), self.takes) if self.takes is not None else None
+            call = Call(key, request.path_params, request.query_params, request.headers, body, clock())
+            return respond(await asyncio.to_thread(self.answer, call))
+
+        return HTTPRouteHandler(self.path, http_method=self.method, status_code=200)(handle)  # type: ignore[arg-type]
+
+
+async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role]) -> ApiKey:
+    """Who calls. Raises :class:`Problem` 401 or 403. Only a key not seen for a while costs a look at the database."""
+    key = callers.remembered(request.headers)
+    if key is None:
+        key = await asyncio.to_thread(callers.verify, request.headers)
+    require(key, roles)
+    return key
+
+
+def respond(answer: Answer) -> ASGIResponse:
+    """The answer as bytes."""
+    body = b"" if answer.body is None else encode(answer.body)
+    return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=JSON)
+
+
+def etag(version: int) -> dict[str, str]:
+    """The patient's version as an entity tag."""
+    return {"etag": f'"{version}"'}
+
+
+def if_match(headers: Mapping[str, str]) -> int | None:
+    """The version that the caller's change is based on (RFC 9110 13.1.1); ``None`` when any will do."""
+    text = headers.get("if-match", "").strip()
+    if text in ("", "*"):
+        return None
+    version = text.removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 19):
+        raise Problem(412, "version_conflict", "If-Match is no entity tag of this patient: read it again before changing it")
+    return int(version)

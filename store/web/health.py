@@ -1,0 +1,97 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for load balancers and monitors, without a key and without anything about patients.
+
+Ready means that decisions can be answered: the database is there and its schema is ours. A source that has not been heard is
+reported and does not take the service away from the senders of all the others: each decision says ``stale`` for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from store import schema
+from store.enterprise import Enterprise
+from store.errors import SchemaOutdated
+from store.preferences import Preferences
+from store.web.endpoint import Answer, respond
+from store.web.problem import Problem
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class SourceState(Struct, frozen=True):
+    """``state``: fresh, stale, or orphan for one that left the configuration and is not released."""
+
+    enterprise: str
+    source: str
+    state: str
+    last_heard: datetime | None
+
+
+class Readiness(Struct, frozen=True):
+    """``ready`` is what the status code says; ``degraded``: some source is stale or orphaned."""
+
+    ready: bool
+    degraded: bool
+    database: str
+    schema: str
+    sources: tuple[SourceState, ...]
+
+
+class Health:
+    """The answers. ``metrics`` gives the text of all metrics, where there are any."""
+
+    def __init__(self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime]) -> None:
+        self.store, self.metrics, self.clock = store, metrics, clock
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """The addresses for Litestar."""
+
+        async def alive(request: Request[Any, Any, Any]) -> ASGIResponse:
+            return respond(Answer({"alive": True}))
+
+        async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
+            found = await asyncio.to_thread(self.readiness)
+            return respond(Answer(found, {}, 200 if found.ready else 503))
+
+        async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
+            if self.metrics is None:
+                raise Problem(404, "not_found", "this process has no metrics")
+            return ASGIResponse(body=await asyncio.to_thread(self.metrics), media_type=PROMETHEUS)
+
+        named = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
+        return [HTTPRouteHandler(path, http_method="GET", status_code=200)(function) for path, function in named.items()]
+
+    def readiness(self) -> Readiness:
+        """Looks at the database, its schema and the sources."""
+        try:
+            schema.check(self.store.database)
+            sources = self._sources()
+        except SchemaOutdated:
+            return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
+        except Exception:  # whatever the driver raises: its text may name hosts and users
+            return Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
+        degraded = any(source.state != "fresh" for source in sources)
+        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources)
+
+    def _sources(self) -> tuple[SourceState, ...]:
+        now = self.clock()
+        heard = self.store.freshness.last_heard(now)
+        states = [state for enterprise in self.store.enterprises.values() for state in self._of(enterprise, heard, now)]
+        configured = {state.source for state in states}
+        orphans = (SourceState("", source, "orphan", at) for source, at in heard.items() if source not in configured)
+        return (*states, *orphans)
+
+    def _of(self, enterprise: Enterprise, heard: dict[str, datetime], now: datetime) -> list[SourceState]:
+        age = self.store.freshness.ages(enterprise, now)
+        return [
+            SourceState(enterprise.name, source.name, "stale" if age(source.name).stale else "fresh", heard.get(source.name))
+            for source in enterprise.sources
+        ]

@@ -1,0 +1,88 @@
+"""Patients over HTTP: look up, history, the toggle, the preferred phone and SMS consent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from store.consent import line_key
+from store.lock import Role
+from store.patient import Patient, PatientRef
+from store.preferences import Preferences
+from store.web.endpoint import Answer, Call, Endpoint, etag, if_match
+from store.web.facesheet import EntryOut, PatientOut, facesheet, history_line
+from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsOptOutIn, SmsReplyIn, SmsReplyOut
+
+READERS = frozenset({Role.SENDER, Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
+PATIENT = "/v1/patients/{patient_id:str}"
+
+
+class Patients:
+    """The answers about patients, from the store."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store = store
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
+        recorders = frozenset({Role.ENTERPRISE, Role.STAFF})
+        sender = frozenset({Role.SENDER})
+        return (
+            Endpoint("POST", "/v1/patients/lookup", READERS, "A patient by identifier", self.lookup, PatientIn, PatientOut),
+            Endpoint("GET", PATIENT, READERS, "A patient by the store's id", self.read, None, PatientOut),
+            Endpoint("GET", f"{PATIENT}/history", READERS, "Every change of every attribute", self.history, None, list[EntryOut]),
+            Endpoint("PUT", f"{PATIENT}/do-not-contact", PEOPLE, "Flip the toggle", self.do_not_contact, DoNotContactIn, PatientOut),
+            Endpoint("PUT", f"{PATIENT}/preferred-phone", recorders, "Choose a phone", self.phone, PreferredPhoneIn, PatientOut),
+            Endpoint("POST", f"{PATIENT}/sms-consent", recorders, "Record an SMS opt-out", self.opt_out, SmsOptOutIn, PatientOut),
+            Endpoint("POST", "/v1/sms-replies", sender, "A reply to a text: STOP, START", self.reply, SmsReplyIn, SmsReplyOut),
+        )
+
+    def lookup(self, call: Call) -> Answer:
+        """The patient that the identifier in the body names."""
+        return self._shown(call, self.store.find(call.enterprise, call.body.ref()))
+
+    def read(self, call: Call) -> Answer:
+        """The patient by id; nothing but 304 when the caller has this version."""
+        patient = self.store.find(call.enterprise, PatientRef(id=call.path["patient_id"]))
+        if call.headers.get("if-none-match", "").strip() == etag(patient.version)["etag"]:
+            return Answer(None, etag(patient.version), 304)
+        return self._shown(call, patient)
+
+    def history(self, call: Call) -> Answer:
+        """The history, the newest line first."""
+        entries = self.store.history(call.enterprise, call.path["patient_id"])
+        return Answer([history_line(entry) for entry in entries])
+
+    def do_not_contact(self, call: Call) -> Answer:
+        """The toggle. The store decides who may flip it, and says why not."""
+        patient = self.store.set_do_not_contact(
+            call.enterprise, call.path["patient_id"], call.body.value,
+            actor=call.actor, reason=call.body.reason, now=call.now, if_version=if_match(call.headers),
+        )  # fmt: skip
+        return self._shown(call, patient)
+
+    def phone(self, call: Call) -> Answer:
+        """The preferred phone."""
+        patient = self.store.set_preferred_phone(
+            call.enterprise, call.path["patient_id"], call.body.value, actor=call.actor, now=call.now, if_version=if_match(call.headers)
+        )
+        return self._shown(call, patient)
+
+    def opt_out(self, call: Call) -> Answer:
+        """An opt-out that a patient asked for in person or by phone."""
+        patient = self.store.record_sms_opt_out(
+            call.enterprise, call.path["patient_id"], line=call.body.line, actor=call.actor, now=call.now, reason=call.body.reason
+        )
+        return self._shown(call, patient)
+
+    def reply(self, call: Call) -> Answer:
+        """A reply to a text. One without a time was received now."""
+        said: SmsReplyIn = call.body
+        reply = self.store.record_reply(
+            call.enterprise, said.line, line_key(said.sender), said.body, said.received_at or call.now, call.now
+        )
+        return Answer(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
+
+    def _shown(self, call: Call, patient: Patient) -> Answer:
+        toggle = self.store.toggle(call.enterprise, patient, call.key.role)
+        return Answer(facesheet(patient, toggle, self.store.enterprises[call.enterprise]), etag(patient.version))

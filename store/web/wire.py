@@ -1,0 +1,151 @@
+"""The JSON contract of requests and of decisions: structs that bytes are read into, strictly, and written from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from store.ask import Appointment, Ask, Decision
+from store.consent import line_key
+from store.patient import PatientRef
+from store.web.problem import Problem
+
+T = TypeVar("T")
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Reason = Annotated[str, Meta(max_length=500)]
+Line = Annotated[str, Meta(min_length=1, max_length=40)]
+Number = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$")]
+Moment = Annotated[datetime, Meta(tz=True)]
+MessageKind = Literal["automation", "broadcast", "campaign", "manual"]
+ChannelName = Literal["sms", "voice", "email"]
+MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
+QUOTED = re.compile(r"'[^']*'")
+
+
+class PatientIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who: the store's own ``id``, or an identifier's ``value`` with its ``authority`` and ``type`` where they are known."""
+
+    id: Text | None = None
+    authority: Text | None = None
+    type: Text | None = None
+    value: Text | None = None
+
+    def __post_init__(self) -> None:
+        if self.id is None and self.value is None:
+            raise ValueError("names no patient: give id, or authority and value")
+
+    def ref(self) -> PatientRef:
+        """The same for the store."""
+        return PatientRef(self.id, self.authority, self.type, self.value)
+
+
+class AppointmentIn(Appointment, frozen=True, forbid_unknown_fields=True):
+    """What the patient chose for one appointment."""
+
+    preferred_method: MethodName | None = None
+    preferred_phone: Number | None = None
+
+
+class AskIn(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sender's question. ``channels`` are those the message has copy for; ``at`` carries an offset."""
+
+    patient: PatientIn
+    message_type: MessageKind
+    channels: Annotated[tuple[ChannelName, ...], Meta(max_length=10)]
+    line: Line | None = None
+    topic: Text | None = None
+    appointment: AppointmentIn | None = None
+    at: Moment | None = None
+
+    def __post_init__(self) -> None:
+        line = self.line
+        if line is not None and not line[1:].isalnum():  # written with spaces or punctuation
+            msgspec.structs.force_setattr(self, "line", line_key(line))
+
+
+class InvalidAsk(Decision, frozen=True):
+    """The answer to an item of a batch that is no well-formed ask."""
+
+    detail: str = ""
+
+
+class DoNotContactIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The toggle's new value, and why."""
+
+    value: Literal["yes", "no"]
+    reason: Reason = ""
+
+
+class PreferredPhoneIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the patient's phones, in E.164."""
+
+    value: Number
+
+
+class SmsOptOutIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``."""
+
+    line: Line | None = None
+    all_lines: bool = False
+    reason: Reason = ""
+
+    def __post_init__(self) -> None:
+        if (self.line is not None) == self.all_lines:
+            raise ValueError("give either line, or all_lines: true")
+
+
+class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """A text that a patient sent to a line."""
+
+    line: Line
+    sender: Line
+    body: Annotated[str, Meta(max_length=10_000)]
+    received_at: Moment | None = None
+
+
+class SmsReplyOut(Struct, frozen=True):
+    """What was recognised, and which confirmation to send."""
+
+    recognised: str | None
+    scope: str | None
+    confirmation: str
+    patients: int
+
+
+class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Settings to change; those left out stay."""
+
+    do_not_contact_toggle: bool | msgspec.UnsetType = msgspec.UNSET
+    when_stale: Literal["flag", "refuse"] | msgspec.UnsetType = msgspec.UNSET
+    when_preferred_impossible: Literal["refuse", "next"] | msgspec.UnsetType = msgspec.UNSET
+    appointment_may_lift_dnc: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+def read(body: bytes, kind: type[T]) -> T:
+    """The body as a value. Raises :class:`Problem`: 400 for what is no JSON, 422 for JSON of another shape."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise Problem(422, "invalid_request", said(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+
+
+def said(error: msgspec.ValidationError) -> str:
+    """What is wrong with a value and where, without the value."""
+    return QUOTED.sub("…", str(error))
+
+
+def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    """A query parameter. Raises :class:`Problem` when it is no number from 0 to ``most``."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise Problem(422, "invalid_request", f"{name} must be a whole number from 0 to {most}")
+    return int(text)

@@ -1,0 +1,198 @@
+"""The real application on a real socket, over a migrated database with a few invented patients."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+import uvicorn
+
+from store.database import Database
+from store.enterprise import Enterprise, Source
+from store.errors import RunActive
+from store.journal import Journal, Rejected, Run
+from store.keys import ApiKeys
+from store.preference import Identifier, PatientStatements, Phone, Statement
+from store.preferences import Preferences
+from store.web.app import create_app
+from store.web.operations import Work
+
+NOW = datetime.now(UTC)
+EARLIER = NOW - timedelta(hours=1)
+CELL, HOME, LINE = "+12175550101", "+12175550102", "+12175550190"
+ENTERPRISES = {
+    one.name: one
+    for one in (
+        Enterprise("general", syncs=True, sources=(Source("genhosp-adt", "General Hospital EMR", timedelta(hours=26)),)),
+        Enterprise("local", do_not_contact_toggle=True, sources=(Source("clinic", "Clinic EMR"),)),
+        Enterprise("quiet", sources=(Source("practice", "Practice EMR"),)),
+    )
+}
+ROLES = ("sender", "operator", "enterprise", "manager", "staff", "auditor")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response, read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """Its JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Service:
+    """The running service, and what its tests need of the inside."""
+
+    port: int
+    store: Preferences
+    journal: Journal
+    keys: ApiKeys
+    tokens: dict[tuple[str, str], str]
+    asked: list[tuple[str, str, str]]
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, role: str | None = "sender", enterprise: str = "general", **headers: str
+    ) -> Reply:
+        """One request on a connection of its own. ``body``: bytes as they are, anything else as JSON."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if role is not None:
+            named["authorization"] = f"Bearer {self.token(enterprise, role)}"
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, data, named)
+            response = connection.getresponse()
+            return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def token(self, enterprise: str, role: str) -> str:
+        """A key of that role, made once."""
+        if (enterprise, role) not in self.tokens:
+            self.tokens[enterprise, role] = self.keys.create(f"{role} of {enterprise}", enterprise, role, NOW)[1]
+        return self.tokens[enterprise, role]
+
+    def patient(self, value: str = "MRN1", enterprise: str = "general") -> Any:
+        """The facesheet of a patient, as staff see it."""
+        return self.call("POST", "/v1/patients/lookup", {"value": value}, role="staff", enterprise=enterprise).json
+
+
+def statements(value: str, evidence: str, /, **stated: Any) -> PatientStatements:
+    """What one payload says about the patient with that record number."""
+    said = {name.replace("__", "."): Statement(one, "PID") for name, one in stated.items()}
+    return PatientStatements((Identifier("GENHOSP", "MR", value),), said, EARLIER, evidence)
+
+
+def seed(store: Preferences, journal: Journal) -> None:
+    """Two patients in each enterprise; the second shares the first one's cell phone."""
+    for enterprise in ENTERPRISES.values():
+        source = enterprise.sources[0].name
+        phones = (Phone(CELL, "cell", "(217) 555-0101", 1, textable=True), Phone(HOME, "home"))
+        first = statements("MRN1", "M1", do_not_contact="no", phones=phones, email=("pat@example.test",), language="en")
+        second = statements("MRN2", "M2", do_not_contact="yes", phones=phones[:1])
+        with store.database.write(enterprise.name) as transaction:
+            store.apply_many(transaction, enterprise.name, source, [first, second], now=NOW)
+            journal.heard(transaction, source, enterprise.name, now=NOW)
+
+
+class FakeWork:
+    """Stands for ``sync``: begins a run, or says that one is under way."""
+
+    def __init__(self, journal: Journal, asked: list[tuple[str, str, str]]) -> None:
+        self.journal, self.asked = journal, asked
+
+    def resync(self, source: str, by: str) -> Run:
+        self.asked.append(("resync", source, by))
+        if source == "clinic":
+            raise RunActive("clinic has a run under way")
+        return self.journal.start(source, "general", "resync", now=NOW)
+
+    def replay(self, rejection: str, by: str) -> Mapping[str, Any]:
+        self.asked.append(("replay", rejection, by))
+        return {"outcome": "applied"}
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def service(request: pytest.FixtureRequest, sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that the tests of one module share; those that change a patient take ``fresh``."""
+    path = tmp_path_factory.mktemp("web") / "store.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    yield from serve(f"sqlite:///{path}")
+
+
+@pytest.fixture
+def fresh(database_url: str) -> Iterator[Service]:
+    """A service of the test's own, on SQLite and on PostgreSQL."""
+    yield from serve(database_url)
+
+
+def serve(url: str) -> Iterator[Service]:
+    """Serves the database until the test is over."""
+    database = Database.open(url)
+    store, journal, keys = Preferences(database, ENTERPRISES), Journal(database), ApiKeys(database)
+    seed(store, journal)
+    asked: list[tuple[str, str, str]] = []
+    fake = FakeWork(journal, asked)
+    app = create_app(store, journal, keys, work=Work(fake.resync, fake.replay), metrics=lambda: b"emr_sync_up 1\n")
+    with running(app) as port:
+        yield Service(port, store, journal, keys, {}, asked)
+    database.close()
+
+
+class running:  # noqa: N801 - used as a function
+    """Runs an ASGI application under uvicorn in a thread; gives its port."""
+
+    def __init__(self, app: Any) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.ready = threading.Event()
+        self.server = Announcing(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"), self.ready.set)
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+
+    def __enter__(self) -> int:
+        self.thread.start()
+        assert self.ready.wait(20)
+        return int(self.socket.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(20)
+        self.socket.close()
+
+
+class Announcing(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.announce()
+
+
+def reject(service: Service, enterprise: str, payload: bytes) -> str:
+    """A rejection in the journal; its id."""
+    row = Rejected("code_unmapped", "the code of PV1-18 is in no values table", "PV1-18", "feed.hl7:3", payload)
+    source = ENTERPRISES[enterprise].sources[0].name
+    with service.store.database.write(enterprise) as transaction:
+        service.journal.reject(transaction, [row], source=source, enterprise=enterprise, run_id=None, now=NOW)
+    return service.journal.rejections(enterprise, source)[0].id
+
+
+def codes(decisions: Sequence[Any]) -> list[list[str]]:
+    """The reasons of each decision."""
+    return [decision["reasons"] for decision in decisions]
