@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-KEPT = 32
+KEPT = 64
 DIGEST_LETTERS = 10
 
 
