@@ -20,6 +20,9 @@ BENCHES = {
     "mapping": "bench.mapping",
     "intake": "bench.intake",
     "applying": "bench.applying",
+    "single": "bench.single",
+    "batch": "bench.batch",
+    "ingest": "bench.ingest",
 }
 
 

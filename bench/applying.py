@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -18,12 +18,10 @@ from typing import Any
 
 from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.rehearsal.chart import Entry
-from adapters.rehearsal.hl7 import message
-from adapters.rehearsal.population import Population
 from bench import site
 from bench.databases import Databases
 from bench.figure import Figure
+from bench.load_mllp import START, feed
 from store import documents
 from store.database import Database
 from store.enterprise import Enterprise
@@ -73,18 +71,16 @@ def _figure(kind: str, what: str, rate: float, floor: float, count: int) -> Figu
 
 
 def _items(mapper: Hl7Mapper, count: int, revision: int) -> Items:
-    """What the feed says about everybody at a revision, an hour after the one before."""
-    population, updated = Population(11, count), datetime(2026, 11, 1, 8 + revision, tzinfo=UTC)
-    bodies = (message(Entry(population.person(index, revision), updated)) for index in range(count))
-    received = datetime(2026, 11, 1, 12, tzinfo=UTC)
-    found = (mapper.read(Payload(body, "bench", received))[0] for body in bodies)
+    """What the feed says about everybody at a revision."""
+    received = START + timedelta(hours=4)
+    found = (mapper.read(Payload(body, "bench", received))[0] for body in feed(count, revision=revision))
     return [item for item in found if isinstance(item, PatientStatements)]
 
 
 class _Applying:
     """The store as the engine drives it: one transaction per batch."""
 
-    def __init__(self, database: Database, enterprises: dict[str, Enterprise]) -> None:
+    def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:
         self.database, self.preferences = database, Preferences(database, enterprises)
 
     def rate(self, items: Items, expected: str | None) -> float:
@@ -108,7 +104,7 @@ def _floor(database: Database, items: Items) -> float:
             if database.is_sqlite:
                 transaction.exec_driver_sql("INSERT INTO bench_floor (id, document) VALUES (?, ?)", list(batch))
                 return
-            with transaction.connection.cursor().copy("COPY bench_floor (id, document) FROM STDIN") as copy:  # type: ignore[attr-defined]
+            with transaction.connection.cursor().copy("COPY bench_floor (id, document) FROM STDIN") as copy:
                 for row in batch:
                     copy.write_row(row)
 

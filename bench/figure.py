@@ -47,7 +47,7 @@ class Figure:
         if self.least is not None:
             parts.append(f"≥ {self.least:,.0f}")
         if self.most is not None:
-            parts.append(f"≤ {self.most:,.0f}")
+            parts.append(f"≤ {self.most:,g}")
         if self.least_ratio is not None:
             parts.append(f"≥ {self.least_ratio:g} of floor")
         return ", ".join(parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,15 +28,15 @@ def drive(port: int, *, connections: int, messages: int, revision: int) -> dict[
     return result
 
 
-def _messages(count: int, revision: int) -> list[bytes]:
+def feed(count: int, *, revision: int) -> Iterator[bytes]:
     """An A08 of everybody at a revision, an hour after the one before."""
     population, updated = Population(11, count), START + timedelta(hours=revision)
-    return [message(Entry(population.person(index, revision), updated)) for index in range(count)]
+    return (message(Entry(population.person(index, revision), updated)) for index in range(count))
 
 
 if __name__ == "__main__":
     port, connections, count, revision = (int(argument) for argument in sys.argv[1:5])
-    report = MllpSender("127.0.0.1", port, connections=connections, attempts=2).send(_messages(count, revision))
+    report = MllpSender("127.0.0.1", port, connections=connections, attempts=2).send(list(feed(count, revision=revision)))
     print(
         json.dumps({"rate": report.rate, "accepted": report.accepted, "sent": report.sent, "codes": report.codes, "resent": report.resent})
     )

@@ -20,7 +20,8 @@ from adapters.hl7v2.mllp import MllpListener
 from bench import site
 from store.database import Database
 from sync.config.load import load
-from sync.parts import Parts, lane
+from sync.parts import Parts
+from sync.roles import ListenRole
 
 APPLIED = Answer("applied")
 
@@ -52,11 +53,6 @@ def wait_for(port: int, process: subprocess.Popen[bytes], patience: float = 30.0
     raise RuntimeError("nobody listens")
 
 
-def _real(parts: Parts, listener: MllpListener) -> Ingest:
-    of = lane(parts.feed(site.ADT))
-    return lambda payloads: parts.engine.ingest(of, listener.mapper, payloads)
-
-
 def _floor(database: Database) -> Ingest:
     kind = "BLOB" if database.is_sqlite else "BYTEA"
     mark = "?" if database.is_sqlite else "%s"
@@ -72,15 +68,25 @@ def _floor(database: Database) -> Ingest:
     return ingest
 
 
+def _fail(why: str) -> None:
+    print(why, file=sys.stderr)
+
+
 def main() -> None:
     parts = Parts.open(load(Path(sys.argv[1]), {}))
-    listener = MllpListener(parts.feed(site.ADT).settings)
-    ingest = _real(parts, listener) if sys.argv[2] == "real" else _floor(parts.database)
-    serving = threading.Thread(target=listener.serve, args=(ingest,))
-    serving.start()
-    sys.stdin.read()
-    listener.stop()
-    serving.join()
+    feed = parts.feed(site.ADT)
+    listener = MllpListener(feed.settings)
+    if sys.argv[2] == "real":
+        role = ListenRole(parts, feed, listener, _fail)
+        role.start()
+        sys.stdin.read()
+        role.stop()
+    else:
+        serving = threading.Thread(target=listener.serve, args=(_floor(parts.database),))
+        serving.start()
+        sys.stdin.read()
+        listener.stop()
+        serving.join()
     parts.close()
 
 

@@ -1,0 +1,68 @@
+"""A process that answers senders: ``python -m bench.api CONFIG PORT``, until its standard input ends.
+
+The real API with the real store, served as the service serves it, and beside it one empty route: the same server, the same
+framework, a body read and a few bytes answered.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from bench import asks, site
+from bench.databases import Databases
+from bench.receiver import wait_for
+from store.web.app import create_app
+from sync.config.load import load
+from sync.config.words import Address
+from sync.parts import Parts
+from sync.roles import WebRole
+
+EMPTY = "/bench/empty"
+
+
+@contextmanager
+def answering(databases: Databases, kind: str, patients: int) -> Iterator[tuple[int, str]]:
+    """Runs the API over a store of that many patients; gives its port and a sender's key."""
+    with databases.fresh(kind) as url, asks.folder() as folder:
+        config = site.write(folder, url)
+        key = asks.fill(config, patients)
+        port = site.free_port()
+        with subprocess.Popen([sys.executable, "-m", "bench.api", str(config), str(port)], stdin=subprocess.PIPE) as process:
+            wait_for(port, process)
+            yield port, key
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(60)
+
+
+async def _empty(request: Request[Any, Any, Any]) -> ASGIResponse:
+    await request.body()
+    return ASGIResponse(body=b"{}", media_type="application/json")
+
+
+def _fail(why: str) -> None:
+    sys.exit(why)
+
+
+def main() -> None:
+    parts = Parts.open(load(Path(sys.argv[1]), {}))
+    app = create_app(parts.preferences, parts.journal, parts.keys)
+    app.register(HTTPRouteHandler(EMPTY, http_method="POST", status_code=200)(_empty))
+    web = WebRole(app, Address("127.0.0.1", int(sys.argv[2])), access_log=False, fail=_fail)
+    web.start()
+    sys.stdin.read()
+    web.stop()
+    parts.close()
+
+
+if __name__ == "__main__":
+    main()

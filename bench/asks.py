@@ -1,0 +1,58 @@
+"""A store full of patients, and the questions that senders ask about them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapters.base import Payload
+from adapters.hl7v2.mapping import Hl7Mapper
+from adapters.rehearsal.dialect import AUTHORITY
+from adapters.rehearsal.population import mrn
+from bench import site
+from bench.load_mllp import START, feed
+from sync.config.load import load
+from sync.parts import Parts, lane
+
+LINE = "+12175550100"
+KINDS: tuple[dict[str, Any], ...] = (
+    {"message_type": "automation", "channels": ["sms", "voice"], "line": LINE, "topic": "appointments"},
+    {"message_type": "automation", "channels": ["sms", "voice", "email"], "line": LINE},
+    {"message_type": "broadcast", "channels": ["sms", "voice"], "line": LINE},
+    {"message_type": "campaign", "channels": ["sms", "email"], "line": LINE},
+)
+"""What is asked, in turn: mostly automations, as a sender's day goes."""
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def fill(config: Path, patients: int) -> str:
+    """Ingests an A08 of everybody. Returns a sender's key."""
+    parts = Parts.open(load(config, {}))
+    source = parts.feed(site.ADT)
+    payloads = (Payload(body, "bench", START) for body in feed(patients, revision=0))
+    run = parts.engine.feed(lane(source), Hl7Mapper(source.settings), payloads)
+    if run.counts.get("applied") != patients:
+        raise RuntimeError(f"not every patient was applied: {dict(run.counts)}")
+    _, key = parts.keys.create("bench", site.ENTERPRISE, "sender", START)
+    parts.close()
+    return key
+
+
+def one(index: int) -> dict[str, Any]:
+    """The ask about a patient."""
+    return {"patient": {"authority": AUTHORITY, "value": mrn(index)}, **KINDS[index % len(KINDS)]}
+
+
+def bodies(patients: int) -> list[bytes]:
+    """One ask about everybody, as JSON, in an order that is not that of the table."""
+    order = sorted(range(patients), key=lambda index: (index * 7919) % patients)
+    return [json.dumps(one(index), separators=(",", ":")).encode() for index in order]

@@ -1,0 +1,100 @@
+"""Ingesting a large NDJSON file through the command line: patients a second, and memory over time.
+
+The command runs in a process of its own, as an engineer would run it; its resident memory is sampled until it ends. Flat
+means that the last quarter of the run needs no more than the second quarter, give or take a tenth. The floor decodes each
+line and inserts one row.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import psutil
+
+from adapters.rehearsal.emr import RehearsalEmr
+from bench import site
+from bench.databases import Databases
+from bench.figure import Figure
+from store.database import Database
+
+BATCH = 1_000
+SAMPLE = 0.25
+COMMAND = [sys.executable, "-c", "import sys; from sync.cli import main; sys.exit(main())"]
+
+
+def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
+    count = 50_000 if quick else 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "patients.ndjson"
+        RehearsalEmr(patients=count, seed=11).export(file)
+        for kind in databases.kinds:
+            yield from _figures(databases, kind, Path(folder), file, count)
+
+
+def _figures(databases: Databases, kind: str, folder: Path, file: Path, count: int) -> Iterator[Figure]:
+    with databases.fresh(kind) as url:
+        seconds, memory = _ingest(folder, url, file, count)
+        floor = _floor(url, file, count)
+    floor_is = "decode, executemany" if kind == "sqlite" else "decode, COPY"
+    yield Figure("ingest", f"{count:,} NDJSON patients", count / seconds, "patients/s", floor=floor, floor_is=floor_is, database=kind)
+    yield Figure("ingest", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": _thinned(memory)})
+    quarter = len(memory) // 4
+    growth = max(memory[-quarter:]) / max(memory[quarter : 2 * quarter]) if quarter else 1.0
+    yield Figure("ingest", "memory, last quarter / second quarter", growth, "", most=1.1, database=kind)
+
+
+def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list[float]]:
+    """Seconds, and resident memory over time in MB."""
+    config = site.write(folder, url, sources=(site.FHIR,))
+    began, memory = time.perf_counter(), []
+    command = [*COMMAND, "-c", str(config), "ingest", site.FHIR, str(file), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            memory.append(_resident(watched))
+            time.sleep(SAMPLE)
+        assert process.stdout is not None
+        answer = json.loads(process.stdout.read())
+    seconds = time.perf_counter() - began
+    if answer["counts"].get("applied") != count:
+        raise RuntimeError(f"not every patient was applied: {answer['counts']}")
+    return seconds, [one for one in memory if one]
+
+
+def _resident(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0  # it has just ended
+
+
+def _thinned(memory: list[float]) -> list[int]:
+    """About twenty samples, evenly over the run."""
+    step = max(1, len(memory) // 20)
+    return [round(one) for one in memory[::step]]
+
+
+def _floor(url: str, file: Path, count: int) -> float:
+    database = Database.open(url)
+    with database.write("floor") as transaction:
+        transaction.exec_driver_sql("CREATE TABLE bench_lines (id TEXT PRIMARY KEY, document TEXT NOT NULL)")
+    began = time.perf_counter()
+    with file.open() as lines:
+        while batch := [(json.loads(line)["id"], line) for line in islice(lines, BATCH)]:
+            with database.write("floor") as transaction:
+                if database.is_sqlite:
+                    transaction.exec_driver_sql("INSERT INTO bench_lines (id, document) VALUES (?, ?)", batch)
+                else:
+                    with transaction.connection.cursor().copy("COPY bench_lines (id, document) FROM STDIN") as copy:
+                        for row in batch:
+                            copy.write_row(row)
+    seconds = time.perf_counter() - began
+    database.close()
+    return count / seconds

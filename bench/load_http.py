@@ -1,0 +1,138 @@
+"""A load generator of its own process: n clients that each keep one connection busy with POST requests, or one long stream.
+
+``python -m bench.load_http PORT CLIENTS SECONDS`` reads the requests (JSON list of base64) from stdin and prints one JSON
+value: requests, seconds, rate, failures (any status but 2xx, and lost connections) and latencies in milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Any
+
+WARM_UP = 0.2  # share of the time that is not counted
+HOST = "127.0.0.1"
+
+
+def request(path: str, body: bytes, key: str, kind: str = "application/json") -> bytes:
+    """One HTTP/1.1 request."""
+    return head(path, len(body), key, kind) + body
+
+
+def head(path: str, length: int, key: str, kind: str) -> bytes:
+    """The head of a request with a body of that length."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def drive(port: int, requests: Sequence[bytes], *, clients: int, seconds: float) -> dict[str, Any]:
+    """Runs the load in a process of its own."""
+    given = json.dumps([base64.b64encode(one).decode() for one in requests])
+    command = [sys.executable, "-m", "bench.load_http", str(port), str(clients), str(seconds)]
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+class _Tally:
+    """Counts what was answered between the warm-up and the end."""
+
+    def __init__(self, seconds: float) -> None:
+        self.start = time.perf_counter() + seconds * WARM_UP
+        self.end = time.perf_counter() + seconds
+        self.latencies: list[float] = []
+        self.failures, self.last = 0, self.start
+
+    @property
+    def over(self) -> bool:
+        return time.perf_counter() >= self.end
+
+    def count(self, began: float, *, ok: bool) -> None:
+        now = time.perf_counter()
+        if not ok:
+            self.failures += 1
+        elif began >= self.start:
+            self.latencies.append(now - began)
+            self.last = now
+
+    def result(self) -> dict[str, Any]:
+        ordered = sorted(self.latencies)
+        shares = {name: 1000 * ordered[int(len(ordered) * share)] for name, share in (("p50", 0.5), ("p99", 0.99)) if ordered}
+        seconds = self.last - self.start
+        rate = len(ordered) / seconds if ordered else 0.0
+        return {"requests": len(ordered), "seconds": seconds, "rate": rate, "failures": self.failures, **shares}
+
+
+class _Client(asyncio.Protocol):
+    """Sends the next request when the answer to the last is whole; hangs up when the time is over."""
+
+    def __init__(self, requests: Iterator[bytes], tally: _Tally) -> None:
+        self._requests, self._tally = requests, tally
+        self._transport: Any = None
+        self._began = 0.0
+        self._answer, self._missing = bytearray(), -1
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        if self._missing < 0:
+            self._answer += data
+            end = self._answer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self._missing = _length(bytes(self._answer[:end])) - (len(self._answer) - end - 4)
+        else:
+            self._missing -= len(data)
+        if self._missing == 0:
+            self._tally.count(self._began, ok=self._answer[9:10] == b"2")
+            self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._tally.over:
+            self._tally.failures += 1
+        self.done.set_result(None)
+
+    def _send(self) -> None:
+        self._answer.clear()
+        self._missing = -1
+        if self._tally.over:
+            self._transport.close()
+            return
+        self._began = time.perf_counter()
+        self._transport.write(next(self._requests))
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+async def _load(port: int, clients: int, seconds: float, requests: list[bytes]) -> dict[str, Any]:
+    tally = _Tally(seconds)
+    loop = asyncio.get_running_loop()
+    running = []
+    for client in range(clients):
+        begin = client * len(requests) // clients  # elsewhere for every client, so that they do not all ask for one patient at a time
+        mine = cycle(requests[begin:] + requests[:begin])
+        _, protocol = await loop.create_connection(lambda mine=mine: _Client(mine, tally), HOST, port)  # type: ignore[misc]
+        running.append(protocol.done)
+    await asyncio.gather(*running)
+    return tally.result()
+
+
+if __name__ == "__main__":
+    wanted = [base64.b64decode(one) for one in json.load(sys.stdin)]
+    print(json.dumps(asyncio.run(_load(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), wanted))))
