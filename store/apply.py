@@ -107,7 +107,7 @@ class Application:
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
         directory, standing = self._find(items)
-        digests = [documents.digest(item.identifiers, merge.stated(item)) for item in items]
+        digests = [documents.digest(item.identifiers, merge.stated(item), item.version) for item in items]
         patients = [self._resolve(directory, item) for item in items]
         news = {
             patient
@@ -191,12 +191,12 @@ class Application:
     def state(self, patient: Open, item: PatientStatements, digest: str) -> str:
         """Merges one payload into an open patient; says what became of it."""
         authority, now = self.author.authority, self.author.now
-        held, key = patient.held.get(authority), seen.key(digest, item.effective, item.version)
+        held, key = patient.held.get(authority), seen.key(digest, item.effective, item.version, item.evidence_id)
         patient.heard[authority] = now
         patient.touched.add(authority)
         if held is not None and seen.knows(held.seen, key):
             return "unchanged"
-        merged = merge.merge(held, item, now)
+        merged = merge.merge(held, item, now, doubtful=held is not None and seen.resembles(held.seen, key))
         effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
         line, since = (seen.remember(held.seen, key), held.since) if held else (key, now)
         patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since)
@@ -301,7 +301,7 @@ def _stands(standing: Standing, digest: str, basis: str) -> bool:
 
 
 def _heard_again(standing: Standing, item: PatientStatements, digest: str) -> Standing:
-    line = seen.remember(standing.seen, seen.key(digest, item.effective, item.version))
+    line = seen.remember(standing.seen, seen.key(digest, item.effective, item.version, item.evidence_id))
     if standing.confirmed is None or item.effective > standing.confirmed:
         return standing._replace(confirmed=item.effective, seen=line)
     return standing._replace(seen=line)

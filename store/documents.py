@@ -111,6 +111,10 @@ def read_words(text: str) -> tuple[Word, ...]:
     return _words(text)
 
 
-def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement]) -> str:
-    """Equal for two payloads that state the same about the same identifiers. Says nothing about the patient by itself."""
-    return hashlib.blake2b(_encode((identifiers, statements)), digest_size=12).hexdigest()
+def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement], version: int = 0) -> str:
+    """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
+
+    Another version of the same content is looked at whole, so that the version it reached is kept: a lower one that arrives later
+    with the same time is late. Says nothing about the patient by itself.
+    """
+    return hashlib.blake2b(_encode((identifiers, statements, version)), digest_size=12).hexdigest()

@@ -1,7 +1,7 @@
 """Which assertion wins (product section 5). Pure: what stands + what came in -> what stands now, and what is in force.
 
 Within one authority the newer effective time wins, attribute by attribute. Equal times fall to the higher version, then to
-the later receipt; one that ties with a time that has passed can only restrict.
+the later receipt; one that ties with a time that has passed, or may be a repeat, can only restrict.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ class Merged:
     confirmed: datetime
 
 
-def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Merged:
+def merge(held: Held | None, item: PatientStatements, recorded: datetime, *, doubtful: bool = False) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
 
-    A payload that was seen before is not handed in: it changes nothing (``store.seen``).
+    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.seen``).
     """
     if held is None:
         return _first(item, recorded)
@@ -91,7 +91,7 @@ def merge(held: Held | None, item: PatientStatements, recorded: datetime) -> Mer
     late = False
     for attribute, statement in stated(item).items():
         old = assertions.get(attribute)
-        if old is not None and not _supersedes(attribute, statement, item, old, held):
+        if old is not None and not _supersedes(attribute, statement, item, old, held, doubtful=doubtful):
             late = late or old.value != statement.value or old.effective > item.effective
             continue
         before = old.value if old is not None else None
@@ -127,14 +127,14 @@ def stated(item: PatientStatements) -> Mapping[str, Statement]:
     return {name: one for name, one in item.statements.items() if one.value or base(name) not in (PHONES, EMAIL)}
 
 
-def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held) -> bool:
+def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held, *, doubtful: bool) -> bool:
     if item.effective != old.effective:
         return item.effective > old.effective
     if item.version != old.version:
         return item.version > old.version
     if item.evidence_id == old.evidence_id:
         return True  # the same payload, mapped anew
-    if item.effective >= held.confirmed:
+    if item.effective >= held.confirmed and not doubtful:
         return True  # the later receipt
     return more_restrictive(attribute, statement.value, old.value)
 
@@ -174,7 +174,7 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
     result: dict[str, Preference] = {}
     for authority, assertions in speakers:
         emr_has_effect = enterprise.syncs or not authority.startswith(EMR)
-        for attribute, assertion in assertions.items():
+        for attribute, assertion in sorted(assertions.items()):  # so that slots join in the same order whichever was heard first
             if assertion.value is None or not (emr_has_effect or not attribute.startswith(NEEDS_SYNC)):
                 continue
             _join(result, attribute, Preference(assertion.value, authority, assertion))

@@ -1,34 +1,46 @@
 """The payloads of one authority about one patient that were seen lately, as one line of text. Pure.
 
-A payload that comes again changes nothing, however late: not even where its time is that of what stands now. Its key is made of
-what it states and the time it states it for, so a message sent again under another control id counts as the same.
+A payload that comes again changes nothing, however late: not even where its time is that of what stands now. The same content for
+the same time under another control id may be a repeat or news (with a time that names only the day, yes - no - yes is three
+messages), and so may another content under a control id that was seen: such a payload can only restrict.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from zlib import crc32
 
 KEPT = 64
 DIGEST_LETTERS = 10
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
-def key(digest: str, effective: datetime, version: int) -> str:
-    """The key of a payload, some 25 letters."""
-    return f"{digest[:DIGEST_LETTERS]}{int(effective.timestamp() * 1_000_000):x}{f'v{version}' if version else ''}"
+def key(digest: str, effective: datetime, version: int, evidence_id: str) -> str:
+    """The key of a payload, some 35 letters: what it states, for which time, under which evidence id, in which version."""
+    time = (effective - EPOCH) // MICROSECOND  # whole numbers: two instants never get one key
+    return f"{digest[:DIGEST_LETTERS]}.{time:x}.{crc32(evidence_id.encode()):x}.{version}"
 
 
 def knows(seen: str, payload: str) -> bool:
-    """Whether the payload was seen."""
+    """Whether this very payload was seen."""
     return f" {payload} " in f" {seen} "
 
 
+def resembles(seen: str, payload: str) -> bool:
+    """Whether it may be a repeat: a payload of its time with its content or its evidence id was seen, or too many to remember."""
+    content, time, evidence, _ = payload.split(".")
+    same_time = [parts for parts in (one.split(".") for one in seen.split()) if parts[1] == time]
+    return len(same_time) >= KEPT or any(parts[0] == content or parts[2] == evidence for parts in same_time)
+
+
 def remember(seen: str, payload: str) -> str:
-    """The line with one more payload, the oldest dropped past :data:`KEPT`."""
-    if knows(seen, payload):
-        return seen
+    """The line with one more payload. Past :data:`KEPT` the oldest is dropped, those of the newest time last."""
+    if not seen or knows(seen, payload):
+        return seen or payload
     if seen.count(" ") + 1 >= KEPT:
-        seen = seen.partition(" ")[2]
-    return f"{seen} {payload}" if seen else payload
+        seen = _without_one(seen.split())
+    return f"{seen} {payload}"
 
 
 def joined(first: str, second: str) -> str:
@@ -36,3 +48,10 @@ def joined(first: str, second: str) -> str:
     for payload in second.split():
         first = remember(first, payload)
     return first
+
+
+def _without_one(payloads: list[str]) -> str:
+    times = [int(payload.split(".")[1], 16) for payload in payloads]
+    newest = max(times)
+    payloads.pop(next((place for place, time in enumerate(times) if time != newest), 0))
+    return " ".join(payloads)

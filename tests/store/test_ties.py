@@ -1,0 +1,123 @@
+"""Payloads of the same instant: the higher version, else the later receipt; what may be a repeat can only restrict."""
+
+from __future__ import annotations
+
+from store.seen import KEPT
+from tests.store.site import Site, says
+
+YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
+
+
+def test_at_the_same_second_the_later_receipt_counts(site: Site) -> None:
+    site.apply(says("1", 1, YES, evidence="A"))
+    assert site.apply(says("1", 1, NO, evidence="B")) == ["applied"]
+    assert site.dnc("1") == "no"
+
+
+def test_at_the_same_second_the_higher_version_counts(site: Site) -> None:
+    site.apply(says("1", 1, YES, evidence="p/3", version=3))
+    assert site.apply(says("1", 1, NO, evidence="p/2", version=2)) == ["stale"]
+    assert site.dnc("1") == "yes"
+    assert site.apply(says("1", 1, NO, evidence="p/10", version=10)) == ["applied"]
+    assert site.dnc("1") == "no"
+
+
+def test_a_version_that_says_the_same_still_counts_as_the_newest(site: Site) -> None:
+    site.apply(says("1", 1, YES, evidence="p/1", version=1))
+    site.apply(says("1", 1, YES, evidence="p/3", version=3))
+    assert site.apply(says("1", 1, NO, evidence="p/2", version=2)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_later_version_that_says_the_same_again_counts_at_its_own_time(site: Site) -> None:
+    site.apply(says("1", 1, YES, evidence="p/1", version=1))
+    site.apply(says("1", 5, YES, evidence="p/7", version=7))
+    assert site.apply(says("1", 5, NO, evidence="p/6", version=6)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_repeat_of_an_earlier_message_of_the_same_second_never_loosens(site: Site) -> None:
+    loose, strict = says("1", 1, NO, evidence="A"), says("1", 1, YES, evidence="B")
+    site.apply(loose, strict)
+    assert site.apply(loose) == ["unchanged"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_repeat_never_loosens_when_both_came_in_one_batch_again(site: Site) -> None:
+    loose, strict = says("1", 1, NO, evidence="A"), says("1", 1, YES, evidence="B")
+    site.apply(loose, strict, loose, strict, loose)
+    assert site.dnc("1") == "yes"
+
+
+def test_a_message_that_was_heard_again_unchanged_is_a_repeat_the_next_time(site: Site) -> None:
+    site.apply(says("1", 1, NO, evidence="A"))
+    site.apply(says("1", 1, NO, evidence="B"))
+    site.apply(says("1", 1, YES, evidence="C"))
+    for evidence in "AB":
+        assert site.apply(says("1", 1, NO, evidence=evidence)) == ["unchanged"]
+    assert site.dnc("1") == "yes"
+
+
+def test_more_messages_of_one_instant_than_are_remembered_can_only_restrict(site: Site) -> None:
+    first = says("1", 1, NO, evidence="first")
+    site.apply(first, *(says("1", 1, {"consent.sms": "denied"}, evidence=f"E{count}") for count in range(KEPT + 5)))
+    site.apply(says("1", 1, YES, evidence="no more"))
+    assert site.apply(first) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_more_messages_of_one_instant_than_are_remembered_still_restrict(site: Site) -> None:
+    site.apply(*(says("1", 1, NO, evidence=f"E{count}") for count in range(KEPT + 5)))
+    site.apply(says("1", 1, YES, evidence="no more"))
+    assert site.dnc("1") == "yes"
+
+
+def test_a_tie_with_a_time_that_has_passed_only_restricts(site: Site) -> None:
+    site.apply(says("1", 1, YES, evidence="A"))
+    site.apply(says("1", 2, {"language": "es"}, evidence="B"))
+    assert site.apply(says("1", 1, NO, evidence="C")) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_late_restriction_of_the_same_old_second_counts(site: Site) -> None:
+    site.apply(says("1", 1, NO, evidence="A"))
+    site.apply(says("1", 2, {"language": "es"}, evidence="B"))
+    assert site.apply(says("1", 1, YES, evidence="C")) == ["applied"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_late_denial_of_the_same_old_second_counts(site: Site) -> None:
+    site.apply(says("1", 1, {"consent.sms": "granted"}, evidence="A"))
+    site.apply(says("1", 2, {"language": "es"}, evidence="B"))
+    site.apply(says("1", 1, {"consent.sms": "denied"}, evidence="C"))
+    assert site.value("1", "consent.sms") == "denied"
+
+
+def test_three_messages_of_one_day_end_in_the_restriction_that_was_said_last(site: Site) -> None:
+    """A time that names only the day: yes in the morning, no at noon, yes in the evening are three messages, not a repeat."""
+    site.apply(says("1", 1, YES, evidence="morning"))
+    site.apply(says("1", 1, NO, evidence="noon"))
+    assert site.apply(says("1", 1, YES, evidence="evening")) == ["applied"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_message_sent_again_under_another_control_id_does_not_loosen(site: Site) -> None:
+    site.apply(says("1", 1, NO, evidence="A"))
+    site.apply(says("1", 1, YES, evidence="B"))
+    assert site.apply(says("1", 1, NO, evidence="A resent")) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_an_earlier_message_of_the_same_second_does_not_loosen_when_it_is_mapped_anew(site: Site) -> None:
+    site.apply(says("1", 1, NO, evidence="A"))
+    site.apply(says("1", 1, YES, evidence="B"))
+    site.apply(says("1", 1, {**NO, "language": "es"}, evidence="A"))
+    assert (site.dnc("1"), site.value("1", "language")) == ("yes", "es")
+
+
+def test_many_older_messages_do_not_make_the_store_forget_those_of_the_newest_second(site: Site) -> None:
+    loose = says("1", 5_000, NO, evidence="A")
+    site.apply(loose, says("1", 5_000, YES, evidence="B"))
+    site.apply(*(says("1", second, NO) for second in range(2 * KEPT)))
+    assert site.apply(loose) == ["unchanged"]
+    assert site.dnc("1") == "yes"
