@@ -22,15 +22,14 @@ class Directory:
             self._by_value.setdefault(value, []).append((authority, kind, patient))
 
     def find(self, identifier: Identifier) -> int | None:
-        """The patient an identifier belongs to. The exact type wins over an unsaid one."""
-        loose = None
-        for authority, kind, patient in self._by_value.get(identifier.value, ()):
-            if authority == identifier.authority:
-                if kind == identifier.type:
-                    return patient
-                if not kind or not identifier.type:
-                    loose = patient
-        return loose
+        """The patient an identifier belongs to. The exact type wins over an unsaid one.
+
+        Raises :class:`IdentifierConflict` where an unsaid type fits several patients: a guess would change somebody else's record.
+        """
+        fitting = self._fitting(identifier)
+        if len(fitting) > 1:
+            raise IdentifierConflict("an identifier without a type fits several patients here: map its type")
+        return next(iter(fitting), None)
 
     def resolve(self, identifiers: Sequence[Identifier]) -> int | None:
         """The patient of a payload: by its first identifier, else by the others if they agree."""
@@ -42,9 +41,19 @@ class Directory:
             raise IdentifierConflict("its identifiers belong to different patients here: a merge may be missing")
         return others.pop() if others else None
 
+    def _fitting(self, identifier: Identifier) -> set[int]:
+        loose = set()
+        for authority, kind, patient in self._by_value.get(identifier.value, ()):
+            if authority == identifier.authority:
+                if kind == identifier.type:
+                    return {patient}
+                if not kind or not identifier.type:
+                    loose.add(patient)
+        return loose
+
     def missing(self, identifiers: Sequence[Identifier]) -> list[Identifier]:
         """Those that nobody has yet, each once."""
-        return [one for one in dict.fromkeys(identifiers) if self.find(one) is None]
+        return [one for one in dict.fromkeys(identifiers) if not self._fitting(one)]
 
     def add(self, identifier: Identifier, patient: int) -> None:
         """From now on the identifier belongs to the patient."""

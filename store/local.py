@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from store.enterprise import Enterprise
 from store.errors import ValueRefused, VersionConflict
 from store.ids import PatientIds, parsed
 from store.lock import Actor, may_set, may_set_do_not_contact
+from store.merge import Held
 from store.patient import Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, PREFERRED_PHONE, STAFF, PatientStatements, Statement
 from store.reading import Reader
@@ -56,6 +57,12 @@ class LocalChange:
         author = Author(STAFF, now, actor=person, reason=reason)
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0
-        item = PatientStatements((), {attribute: Statement(value, "")}, now, person)
-        work.state(work.resume([number])[number], item, documents.digest((), item.statements))
+        opened = work.resume([number])[number]
+        item = PatientStatements((), {attribute: Statement(value, "")}, _after(opened.held.get(STAFF), now), person)
+        work.state(opened, item, documents.digest((), item.statements))
         work.finish()
+
+
+def _after(held: Held | None, now: datetime) -> datetime:
+    """People here take turns, so the later change is the newer one, whatever the clocks of two machines say."""
+    return now if held is None else max(now, held.confirmed + timedelta(microseconds=1))

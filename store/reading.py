@@ -41,7 +41,7 @@ class Reader:
     def rows(self, refs: Sequence[PatientRef]) -> list[Any]:
         """For each ref its patient's row, or the :class:`StoreError` that says why there is none."""
         ids = [number for ref in refs if ref.id is not None and (number := parsed(ref.id)) is not None]
-        values = list({ref.value for ref in refs if ref.value is not None})
+        values = list({ref.value for ref in refs if ref.value is not None and "\0" not in ref.value})  # PostgreSQL's text has no NUL
         by_id = self._by_id(ids) if ids else {}
         by_value: dict[str, list[Any]] = {}
         for row in self._select(BY_VALUE, [self.enterprise.name, values]) if values else ():
