@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from adapters.base import Unmappable
+from store.preference import Identifier, Phone, Statement
+from tests.adapters.fhir.made import CONFIDENTIALITY, MRN, RECEIVED, identifier, patient, read, reasons, said, stated, telecom
+
+RI = Identifier("clinic", "RI", "p1")
+RESTRICTED = {"versionId": "1", "security": [{"system": CONFIDENTIALITY, "code": "R"}]}
+ABSENT = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
+
+
+def phones(**changes: Any) -> tuple[Phone, ...]:
+    value = telecom(**changes)["phones"].value
+    assert isinstance(value, tuple)
+    return value
+
+
+# Who
+
+
+def test_configured_identifier_comes_first_then_the_resource_id() -> None:
+    other = identifier("X9", system="https://other.example")
+    assert said(patient(identifier=[other, identifier()])).identifiers == (
+        Identifier("GENHOSP", "MR", "M1"),
+        RI,
+        Identifier("https://other.example", "MR", "X9"),
+    )
+
+
+def test_resource_id_comes_first_where_the_configured_identifier_is_missing() -> None:
+    assert said(patient(identifier=[])).identifiers == (RI,)
+
+
+def test_identifier_of_the_configured_authority_but_another_type_is_not_the_configured_one() -> None:
+    assert said(patient(identifier=[identifier(kind="PI")])).identifiers[0] == RI
+
+
+def test_identifier_without_system_counts_only_with_the_configured_type() -> None:
+    entries = [identifier("A", system=None), identifier("B", system=None, kind="PI")]
+    assert said(patient(identifier=entries)).identifiers == (Identifier("GENHOSP", "MR", "A"), RI)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        identifier(use="old"),
+        identifier(period={"end": "2020"}),
+        identifier(kind="SS"),
+        identifier(kind="AN"),
+        identifier(system="http://hl7.org/fhir/sid/us-ssn", kind=""),
+        identifier(value=" "),
+        {"system": MRN, "_value": ABSENT},
+        "M1",
+        None,
+    ],
+)
+def test_identifier_that_is_old_shared_or_unreadable_is_left_out(entry: Any) -> None:
+    assert said(patient(identifier=[entry])).identifiers == (RI,)
+
+
+def test_alias_of_an_oid_is_known_with_and_without_urn() -> None:
+    aliases = {"1.2.36.146": "GENHOSP"}
+    entry = identifier(system="urn:oid:1.2.36.146")
+    assert said(patient(identifier=[entry]), authorities=aliases).identifiers[0] == Identifier("GENHOSP", "MR", "M1")
+
+
+def test_standard_type_code_wins_over_the_vendors_own() -> None:
+    own = {"system": "https://fhir.cerner.example/codeSet/4", "code": "10"}
+    entry = identifier()
+    entry["type"]["coding"].insert(0, own)
+    assert said(patient(identifier=[entry])).identifiers[0].type == "MR"
+
+
+def test_patient_that_nothing_names_is_rejected() -> None:
+    (item,) = read({"resourceType": "Patient", "identifier": [{"value": "1"}], "telecom": []})
+    assert isinstance(item, Unmappable)
+    assert (item.reason, item.locator) == ("patient_id_missing", "file:1")
+    assert b"Patient" in item.payload
+
+
+# Phones and e-mail
+
+
+def test_mobile_is_a_cell_phone_and_textable() -> None:
+    assert phones(use="mobile", rank=1) == (Phone("+12175550123", "cell", "217-555-0123", 1, True),)
+
+
+@pytest.mark.parametrize(
+    ("use", "kind"), [("home", "home"), ("work", "work"), ("temp", "other"), (None, "other"), ("mobile", "cell"), (7, "other")]
+)
+def test_use_says_what_a_phone_is_for(use: Any, kind: str) -> None:
+    (phone,) = phones(use=use)
+    assert phone.kind == kind
+
+
+def test_home_phone_is_not_textable_for_all_we_know() -> None:
+    assert not phones(use="home")[0].textable
+
+
+def test_number_for_sms_is_textable() -> None:
+    assert phones(system="sms", use="home")[0].textable
+
+
+def test_number_of_a_mobile_range_is_textable() -> None:
+    assert phones(value="+447911123456", use="home")[0].textable
+
+
+def test_one_number_listed_twice_is_one_phone_with_what_both_say() -> None:
+    entries = [{"system": "phone", "value": "217-555-0123", "rank": 2}, {"system": "sms", "value": "(217) 555-0123", "use": "mobile"}]
+    assert stated(patient(telecom=entries))["phones"].value == (Phone("+12175550123", "cell", "217-555-0123", 2, True),)
+
+
+@pytest.mark.parametrize(
+    ("rank", "kept"), [(1, 1), ("2", 2), (0, None), (-1, None), (True, None), ("first", None), (1.5, None), (None, None)]
+)
+def test_rank_is_a_positive_number_or_none_stated(rank: Any, kept: int | None) -> None:
+    assert phones(rank=rank)[0].rank == kept
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use": "old"},
+        {"period": {"end": "2026-10-31"}},
+        {"period": {"end": "2026-09"}},
+        {"period": {"end": "2025"}},
+        {"system": "fax"},
+        {"system": "pager"},
+    ],
+)
+def test_phone_not_in_use_is_left_out(changes: dict[str, Any]) -> None:
+    assert telecom(**changes)["phones"] == Statement(None, "Patient.telecom")
+
+
+@pytest.mark.parametrize("end", ["2026-11-01", "2026-11", "2026", "2027-01-01T00:00:00Z"])
+def test_period_includes_its_end(end: str) -> None:
+    assert len(phones(period={"end": end})) == 1
+
+
+def test_period_is_kept_as_dates() -> None:
+    (phone,) = phones(period={"start": "2026", "end": "2028-02"})
+    assert (phone.start, phone.end) == ("2026-01-01", "2028-02-29")
+
+
+def test_emails_are_listed_most_preferred_first() -> None:
+    entries = [{"system": "email", "value": f"{name}@example.org"} for name in "abc"]
+    entries[1]["rank"] = 2  # type: ignore[assignment]
+    entries[2]["rank"] = 1  # type: ignore[assignment]
+    assert stated(patient(telecom=entries))["email"].value == ("c@example.org", "b@example.org", "a@example.org")
+
+
+def test_telecom_that_is_there_states_both_lists() -> None:
+    assert stated(patient(telecom=[]))["phones"] == stated(patient(telecom=[]))["email"] == Statement(None, "Patient.telecom")
+
+
+def test_telecom_that_is_absent_states_nothing() -> None:
+    assert not stated(patient())
+
+
+@pytest.mark.parametrize(
+    ("point", "untouched"),
+    [
+        ({"system": "phone", "_value": ABSENT}, {"phones"}),
+        ({"system": "email", "_value": ABSENT}, {"email"}),
+        ({"_system": ABSENT, "_value": ABSENT}, {"phones", "email"}),
+        ({"system": "sms"}, {"phones"}),
+    ],
+)
+def test_withheld_value_takes_nothing_back(point: dict[str, Any], untouched: set[str]) -> None:
+    assert {"phones", "email"} - stated(patient(telecom=[point])).keys() == untouched
+
+
+def test_restricted_record_without_telecom_takes_nothing_back() -> None:
+    found = said(patient(meta=RESTRICTED, telecom=[]))
+    assert found.restricted
+    assert found.statements == {"restricted": Statement(True, "Patient.meta.security[0]")}
+
+
+def test_restricted_record_still_states_the_phones_it_has() -> None:
+    point = {"system": "phone", "value": "217-555-0123"}
+    assert "phones" in stated(patient(meta=RESTRICTED, telecom=[point]))
+
+
+def test_record_opened_again_says_so() -> None:
+    meta = {"security": [{"system": "http://hl7.org/fhir/v3/Confidentiality", "code": "N"}]}
+    found = said(patient(meta=meta))
+    assert not found.restricted
+    assert found.statements["restricted"].value is False
+
+
+def test_label_of_another_system_is_not_a_restriction() -> None:
+    meta = {"security": [{"system": "https://other.example", "code": "R"}, "R", None]}
+    assert "restricted" not in stated(patient(meta=meta))
+
+
+def test_unusable_contact_points_are_problems_and_the_rest_counts() -> None:
+    entries = [
+        {"system": "phone", "value": "call the neighbour"},
+        {"system": "email", "value": "nobody"},
+        {"value": "217-555-0100"},
+        "217-555-0101",
+        {"system": "phone", "value": "217-555-0102"},
+    ]
+    resource = patient(telecom=entries)
+    assert reasons(resource) == [
+        ("phone_unusable", "Patient.telecom[0].value"),
+        ("email_unusable", "Patient.telecom[1].value"),
+        ("contact_system_missing", "Patient.telecom[2].system"),
+        ("contact_point_unreadable", "Patient.telecom[3]"),
+    ]
+    assert [phone.number for phone in stated(resource)["phones"].value] == ["+12175550102"]
+
+
+def test_problems_never_quote_the_value() -> None:
+    problems = said(patient(telecom=[{"system": "phone", "value": "call 5-5-5"}])).problems
+    assert "5-5-5" not in repr(problems)
+
+
+def test_telecom_that_is_no_list_is_a_problem_and_states_nothing() -> None:
+    resource = patient(telecom={"system": "phone", "value": "217-555-0123"})
+    assert reasons(resource) == [("telecom_unreadable", "Patient.telecom")]
+    assert not stated(resource)
+
+
+# Preferred phone
+
+
+def test_lowest_rank_is_the_preferred_phone() -> None:
+    entries = [
+        {"system": "phone", "value": "217-555-0101"},
+        {"system": "phone", "value": "217-555-0102", "rank": 3},
+        {"system": "phone", "value": "217-555-0103", "rank": 2},
+        {"system": "email", "value": "a@example.org", "rank": 1},
+    ]
+    assert stated(patient(telecom=entries))["preferred_phone"] == Statement("+12175550103", "Patient.telecom[2].rank")
+
+
+@pytest.mark.parametrize("ranks", [(None, None), (1, 1)])
+def test_no_rank_or_a_shared_one_prefers_no_phone(ranks: tuple[int | None, int | None]) -> None:
+    entries = [{"system": "phone", "value": f"217-555-010{index}", "rank": rank} for index, rank in enumerate(ranks)]
+    assert "preferred_phone" not in stated(patient(telecom=entries))
+
+
+# Language, life, name
+
+
+def language(*entries: tuple[str, bool | None]) -> list[dict[str, Any]]:
+    made = [{"language": {"coding": [{"code": code}]}, "preferred": preferred} for code, preferred in entries]
+    return [{key: value for key, value in one.items() if value is not None} for one in made]
+
+
+@pytest.mark.parametrize(
+    ("entries", "tag"),
+    [
+        (language(("en", None), ("es", True)), "es"),
+        (language(("spa", None)), "es"),
+        (language(("en", None), ("es", None)), None),
+        (language(("en", False)), None),
+        ([{"language": {"coding": [{"system": "https://own.example", "code": "151"}, {"system": "urn:ietf:bcp:47", "code": "vi"}]}}], "vi"),
+        ([{"language": {"text": "Spanish"}}], "es"),
+        ([None, {"preferred": True}], None),
+        ("en", None),
+    ],
+)
+def test_language_is_the_preferred_or_the_only_one(entries: Any, tag: str | None) -> None:
+    found = stated(patient(communication=entries)).get("language")
+    assert (found.value if found else None) == tag
+
+
+def test_code_that_names_no_language_is_a_problem() -> None:
+    assert reasons(patient(communication=language(("qqq9", None)))) == [("language_unusable", "Patient.communication[0].language")]
+
+
+@pytest.mark.parametrize(
+    ("elements", "statement"),
+    [
+        ({"deceasedBoolean": False}, Statement(False, "Patient.deceasedBoolean")),
+        ({"deceasedBoolean": True}, Statement(True, "Patient.deceasedBoolean")),
+        ({"deceasedDateTime": "2020"}, Statement(True, "Patient.deceasedDateTime")),
+        ({"deceasedBoolean": "true"}, None),
+        ({}, None),
+    ],
+)
+def test_deceased_is_stated_only_when_said(elements: dict[str, Any], statement: Statement | None) -> None:
+    assert stated(patient(**elements)).get("deceased") == statement
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ([{"family": "Testcase", "given": ["Ann", "B"]}], "Ann B Testcase"),
+        ([{"use": "usual", "text": "Annie"}, {"use": "official", "family": "Testcase", "given": ["Ann"]}], "Ann Testcase"),
+        ([{"use": "old", "family": "Before"}, {"family": "Now"}], "Now"),
+        ([{"family": ["van", "Testcase"], "given": ["Ann"]}], "Ann van Testcase"),
+        ([{"period": {"end": "2001"}, "family": "Before"}], None),
+        ([{}, None, "Ann"], None),
+    ],
+)
+def test_name_is_the_official_one_in_use(names: Any, shown: str | None) -> None:
+    found = stated(patient(name=names)).get("display_name")
+    assert (found.value if found else None) == shown
+
+
+def test_names_are_not_kept_where_that_is_switched_off() -> None:
+    assert "display_name" not in stated(patient(name=[{"family": "Testcase"}]), keep_names=False)
+
+
+# When, and which version
+
+
+def test_time_and_version_are_the_resources_own() -> None:
+    found = said(patient())
+    assert (found.effective, found.version, found.evidence_id) == (datetime(2026, 10, 31, 8, tzinfo=UTC), 3, "Patient/p1/_history/3")
+
+
+def test_time_of_receipt_counts_where_the_servers_is_not_trusted() -> None:
+    assert said(patient(), options={"trust_last_updated": "false"}).effective == RECEIVED
+
+
+def test_time_from_the_future_is_a_problem_and_receipt_counts() -> None:
+    resource = patient(meta={"lastUpdated": (RECEIVED + timedelta(minutes=16)).isoformat()})
+    assert said(resource).effective == RECEIVED
+    assert reasons(resource) == [("time_in_future", "Patient.meta.lastUpdated")]
+
+
+def test_clock_that_runs_a_little_ahead_is_believed() -> None:
+    ahead = RECEIVED + timedelta(minutes=14)
+    assert said(patient(meta={"lastUpdated": ahead.isoformat()})).effective == ahead
+
+
+@pytest.mark.parametrize("meta", [{}, {"versionId": "W/abc", "lastUpdated": "yesterday"}, None, "x"])
+def test_patient_without_usable_meta_is_dated_by_receipt(meta: Any) -> None:
+    found = said(patient(meta=meta))
+    assert (found.effective, found.version) == (RECEIVED, 0)

@@ -1,0 +1,211 @@
+"""Consent and Flag."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from adapters.base import Filtered, Unmappable
+from store.preference import Identifier, Statement
+from tests.adapters.fhir.made import read, said, stated
+
+SMS = {"consent": {"attribute": "consent.sms", "category": ["https://codes.example|sms"]}}
+CATEGORY = [{"coding": [{"system": "https://codes.example", "code": "sms"}]}]
+DNC = {"do_not_contact": {"from": "Flag.code.coding.code", "values": {"DNC": "yes"}, "on_unknown": "no_statement"}}
+UPDATED = datetime(2026, 10, 31, 8, tzinfo=UTC)
+
+
+def consent(**elements: Any) -> dict[str, Any]:
+    meta = {"versionId": "2", "lastUpdated": "2026-10-31T08:00:00Z"}
+    made = {
+        "resourceType": "Consent",
+        "id": "c1",
+        "meta": meta,
+        "status": "active",
+        "category": CATEGORY,
+        "patient": {"reference": "Patient/p1"},
+    }
+    return made | elements
+
+
+def flag(**elements: Any) -> dict[str, Any]:
+    meta = {"lastUpdated": "2026-10-31T08:00:00Z"}
+    code = {"coding": [{"code": "DNC"}]}
+    return {
+        "resourceType": "Flag",
+        "id": "f1",
+        "meta": meta,
+        "status": "active",
+        "code": code,
+        "subject": {"reference": "Patient/p1"},
+    } | elements
+
+
+def provision(*kinds: str) -> dict[str, Any]:
+    """Provisions, each the exception to the one before."""
+    first, *rest = kinds
+    return {"type": first} | ({"provision": [provision(*rest)]} if rest else {})
+
+
+def sms(**elements: Any) -> str | None:
+    statement = stated(consent(**elements), options=SMS)["consent.sms"]
+    assert set(stated(consent(**elements), options=SMS)) == {"consent.sms"}
+    return statement.value
+
+
+# Consent
+
+
+def test_consent_is_about_the_patient_it_refers_to() -> None:
+    found = said(consent(provision=provision("deny")), options=SMS)
+    assert found.identifiers == (Identifier("clinic", "RI", "p1"),)
+    assert found.statements == {"consent.sms": Statement("denied", "Consent.provision.type")}
+    assert (found.evidence_id, found.version, found.effective) == ("Consent/c1/_history/2", 2, UPDATED)
+
+
+def test_consent_of_r5_names_its_subject_and_decision() -> None:
+    resource = consent(subject={"reference": "Patient/p1"}, decision="permit")
+    del resource["patient"]
+    assert stated(resource, options=SMS) == {"consent.sms": Statement("granted", "Consent.decision")}
+
+
+@pytest.mark.parametrize(
+    ("elements", "value"),
+    [
+        ({"provision": provision("permit")}, "granted"),
+        ({"provision": provision("deny")}, "denied"),
+        ({"provision": provision("permit", "deny")}, "denied"),
+        ({"provision": provision("permit", "permit", "deny")}, "denied"),
+        ({"provision": provision("deny", "permit")}, "denied"),
+        ({"decision": "deny", "provision": [{}]}, "denied"),
+        ({"extension": [{"url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision", "valueCode": "deny"}]}, "denied"),
+    ],
+)
+def test_most_restrictive_part_of_a_consent_decides(elements: dict[str, Any], value: str) -> None:
+    assert sms(**elements) == value
+
+
+@pytest.mark.parametrize(
+    ("elements", "value"),
+    [
+        ({"status": "rejected"}, "denied"),
+        ({"status": "rejected", "provision": provision("permit")}, "denied"),
+        ({"status": "inactive", "provision": provision("permit")}, None),
+        ({"status": "entered-in-error", "provision": provision("permit")}, None),
+        ({"provision": provision("permit") | {"period": {"end": "2026-10"}}}, None),
+    ],
+)
+def test_consent_no_longer_in_force_takes_back_and_a_rejected_one_denies(elements: dict[str, Any], value: str | None) -> None:
+    assert sms(**elements) == value
+
+
+@pytest.mark.parametrize(
+    "elements", [{"status": "draft"}, {"status": "proposed"}, {"provision": provision("permit") | {"period": {"start": "2027"}}}]
+)
+def test_consent_not_yet_in_force_states_nothing(elements: dict[str, Any]) -> None:
+    assert read(consent(**elements), options=SMS) == [Filtered("consent_not_in_force", "file:1")]
+
+
+@pytest.mark.parametrize("elements", [{}, {"decision": "permit", "provision": [{"purpose": []}]}])
+def test_active_consent_without_a_clear_decision_is_rejected(elements: dict[str, Any]) -> None:
+    (item,) = read(consent(**elements), options=SMS)
+    assert isinstance(item, Unmappable)
+    assert item.reason == "value_absent"
+
+
+def test_unknown_decision_is_rejected() -> None:
+    (item,) = read(consent(decision="maybe"), options=SMS)
+    assert isinstance(item, Unmappable)
+    assert (item.reason, item.path) == ("code_unmapped", "Consent.decision")
+    assert "maybe" not in item.detail
+
+
+@pytest.mark.parametrize("options", [{}, SMS])
+def test_consent_that_is_not_about_messages_is_filtered(options: dict[str, Any]) -> None:
+    other = [{"coding": [{"system": "https://codes.example", "code": "research"}]}]
+    assert read(consent(category=other, provision=provision("permit")), options=options) == [Filtered("consent_not_configured", "file:1")]
+
+
+def test_site_can_count_other_statuses() -> None:
+    options = {"consent": {**SMS["consent"], "statuses": ["active", "inactive"]}}
+    found = stated(consent(status="inactive", provision=provision("deny")), options=options)
+    assert found["consent.sms"].value == "denied"
+
+
+def test_scope_is_matched_like_category() -> None:
+    options = {"consent": {"attribute": "consent.sms", "scope": "messages"}}
+    resource = consent(scope={"coding": [{"code": "messages"}]}, provision=provision("permit"))
+    assert stated(resource, options=options)["consent.sms"].value == "granted"
+
+
+def test_consent_counts_from_when_it_was_given() -> None:
+    assert said(consent(dateTime="2026-03", decision="deny"), options=SMS).effective == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_rejection_counts_from_the_records_last_change() -> None:
+    assert said(consent(dateTime="2020-01-01", status="rejected"), options=SMS).effective == UPDATED
+
+
+def test_rule_of_the_site_reads_consents() -> None:
+    mapping = {
+        "consent.email": {
+            "from": "Consent.where(category.coding.code = 'sms').provision.type",
+            "values": {"permit": "granted", "deny": "denied"},
+        }
+    }
+    assert stated(consent(provision=provision("permit")), mapping=mapping)["consent.email"].value == "granted"
+
+
+@pytest.mark.parametrize(
+    "reference", [None, {}, {"reference": "https://other.example/Patient/p1"}, {"reference": "urn:uuid:1"}, "Patient/p1"]
+)
+def test_consent_of_nobody_we_know_is_rejected(reference: Any) -> None:
+    (item,) = read(consent(patient=reference, decision="deny"), options=SMS)
+    assert isinstance(item, Unmappable)
+    assert item.reason == "patient_reference_missing"
+
+
+def test_logical_reference_names_the_patient_too() -> None:
+    reference = {"identifier": {"system": "https://hospital.example/mrn", "value": "M1"}}
+    assert said(consent(patient=reference, decision="deny"), options=SMS).identifiers == (Identifier("GENHOSP", "", "M1"),)
+
+
+# Flag
+
+
+def test_flag_of_a_configured_code_states_its_value() -> None:
+    found = said(flag(), mapping=DNC)
+    assert found.identifiers == (Identifier("clinic", "RI", "p1"),)
+    assert found.statements == {"do_not_contact": Statement("yes", "Flag.code.coding[0].code")}
+
+
+def test_flag_of_another_code_is_none_of_our_concern() -> None:
+    other = {"coding": [{"code": "allergy"}]}
+    assert read(flag(code=other), mapping=DNC) == [Filtered("flag_not_configured", "file:1")]
+    assert read(flag(code=other, status="inactive"), mapping=DNC) == [Filtered("flag_not_configured", "file:1")]
+    assert read(flag()) == [Filtered("flag_not_configured", "file:1")]
+
+
+def test_flag_rule_that_does_not_say_leaves_other_codes_alone() -> None:
+    rule = {"do_not_contact": {"from": "Flag.code.coding.code", "values": {"DNC": "yes"}}}
+    assert read(flag(code={"coding": [{"code": "allergy"}]}), mapping=rule) == [Filtered("flag_not_configured", "file:1")]
+
+
+@pytest.mark.parametrize("elements", [{"status": "inactive"}, {"status": "entered-in-error"}, {"period": {"end": "2026-10-30"}}])
+def test_flag_that_ended_takes_its_statement_back(elements: dict[str, Any]) -> None:
+    assert stated(flag(**elements), mapping=DNC) == {"do_not_contact": Statement(None, "Flag.status")}
+
+
+def test_end_of_a_flag_counts_from_its_period() -> None:
+    assert said(flag(period={"end": "2026-10-30"}), mapping=DNC).effective == datetime(2026, 10, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("elements", [{"status": "unheard-of"}, {"period": {"start": "2027"}}])
+def test_flag_not_in_force_states_nothing(elements: dict[str, Any]) -> None:
+    assert read(flag(**elements), mapping=DNC) == [Filtered("flag_not_in_force", "file:1")]
+
+
+def test_flag_about_a_group_is_none_of_our_concern() -> None:
+    assert read(flag(subject={"reference": "Group/g1"}), mapping=DNC) == [Filtered("subject_not_patient", "file:1")]
