@@ -20,7 +20,7 @@ from store.database import Database
 from store.journal import Journal, Run
 from store.preference import PatientMerge, PatientStatements
 from store.preferences import Preferences
-from sync import retry
+from sync import logs, retry
 from sync.config.settings import Backoff
 from sync.metrics import Metrics
 from sync.piece import Piece, decided_alone, grouped, not_storable, read, rejected, summary
@@ -64,6 +64,7 @@ class Engine:
     backoff: Backoff = field(default_factory=Backoff)
     batch_size: int = 1000
     stop: threading.Event = field(default_factory=threading.Event)
+    log: Any = field(default_factory=logs.logger)
 
     def run(self, lane: Lane, adapter: Adapter, request: Fetch, kind: str, progress: Progress = no_progress) -> Run:
         """Reads a source from its cursor, or as the request says, until it has no more. Raises ``RunActive``."""
@@ -181,6 +182,7 @@ class Engine:
             if retry.passes(error) or not pieces:
                 raise
             if len(pieces) == 1:
+                self.log.error("record set aside", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
                 return self._transact(lane, pieces, tally, cursor, {0: Answer("rejected", "not_storable", not_storable(error))})
         middle = len(pieces) // 2
         return self._commit(lane, pieces[:middle], tally, None) + self._commit(lane, pieces[middle:], tally, cursor)

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from sync.config.model import OneOrMore, Part
-from sync.config.words import Duration, ListenText
+from sync.config.words import Duration, DurationOrNever, ListenText
 
 Seconds = Annotated[Duration, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
+SecondsOrNever = Annotated[DurationOrNever, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
 
 
 def _base_url(value: str) -> str:
@@ -39,14 +40,13 @@ class FhirOptions(Part):
 
     base_url: Annotated[str, AfterValidator(_base_url)]
     auth: FhirAuth = FhirAuth()
-    read: Literal["incremental", "full"] | None = None
+    read: Literal["auto", "incremental", "full"] = "auto"
     trust_last_updated: bool = True
     page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     overlap: Seconds | None = None
     timeout: Seconds | None = None
     search: dict[str, str] = Field(default_factory=dict)
     consent: dict[str, Any] = Field(default_factory=dict)
-    flag: dict[str, Any] = Field(default_factory=dict)
 
 
 class Hl7Options(Part):
@@ -62,7 +62,7 @@ class MllpOptions(Hl7Options):
     listen: ListenText
     max_message_bytes: OneOrMore | None = None
     max_connections: OneOrMore | None = None
-    idle_timeout: Seconds | None = None
+    idle_timeout: SecondsOrNever | None = None
     group_size: OneOrMore | None = None
 
 

@@ -16,7 +16,7 @@ from sync.config import presets
 from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.enterprises import aliases
-from sync.config.mistake import Path, one_of
+from sync.config.mistake import Path, dotted, one_of
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
 from sync.config.options import OPTIONS
 from sync.config.settings import Feed, Schedule
@@ -139,6 +139,8 @@ def _compiled(document: Document, path: Path, settings: SourceSettings) -> Sourc
                 return None
             settings = replace(settings, mapping={key: rule for key, rule in settings.mapping.items() if key != error.attribute}, preset={})
         except (ValueError, KeyError, AdapterError, OSError) as error:
+            if any(one.where.startswith(dotted(path)) and not one.warning for one in document.mistakes):
+                return None  # what it misses is what those mistakes left out
             document.mistake(path, f"{error}" if not isinstance(error, KeyError) else f"needs the setting {error}")
             return None
 

@@ -37,6 +37,11 @@ def duration(value: object) -> timedelta:
     return timedelta(**{UNITS[match[2]]: float(match[1])})
 
 
+def duration_or_never(value: object) -> timedelta:
+    """A duration, or ``0`` for never."""
+    return timedelta(0) if value == "0" else duration(value)
+
+
 def address(value: object) -> Address:
     """``127.0.0.1:8080`` or ``[::1]:8080``."""
     host, colon, port = str(value).rpartition(":")
@@ -74,6 +79,7 @@ def is_attribute(name: str) -> bool:
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]
+DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
 ListenText = Annotated[str, BeforeValidator(listen)]
 TimeZone = Annotated[str, BeforeValidator(time_zone)]

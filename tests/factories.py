@@ -1,0 +1,53 @@
+"""Values for tests: as little as each needs, everything invented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from adapters.base import Payload
+from store.enterprise import Enterprise, Source
+from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Problem, Statement
+
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+CLINIC, FEED = "clinic", "clinic-emr"
+AUTHORITY = "CLINIC"
+
+
+def identifier(value: str = "MRN1", authority: str = AUTHORITY, type: str = "MR") -> Identifier:
+    return Identifier(authority, type, value)
+
+
+def phone(number: str = "+12175550101", kind: str = "cell", *, textable: bool = True, rank: int | None = None) -> Phone:
+    return Phone(number, kind, number, rank, textable)
+
+
+def statements(
+    value: str = "MRN1",
+    stated: Mapping[str, Any] | None = None,
+    *,
+    minutes: int = 0,
+    evidence: str = "",
+    problems: tuple[Problem, ...] = (),
+) -> PatientStatements:
+    """What one payload says about patient ``value``; ``minutes`` after ``NOW`` is when it became true."""
+    said = {name: Statement(one, f"X-{name}") for name, one in (stated or {"do_not_contact": "yes"}).items()}
+    effective = NOW + timedelta(minutes=minutes)
+    return PatientStatements(
+        (identifier(value),), said, effective, evidence or f"{value}/{minutes}", problems=problems, locator=f"test:{value}"
+    )
+
+
+def merge(survivor: str, merged: str, *, minutes: int = 0) -> PatientMerge:
+    return PatientMerge(
+        (identifier(survivor),), (identifier(merged),), NOW + timedelta(minutes=minutes), f"merge {survivor} {merged}", "test:merge"
+    )
+
+
+def payload(text: str, locator: str = "test:1") -> Payload:
+    return Payload(text.encode(), locator, NOW)
+
+
+def clinic(*, syncs: bool = True, toggle: bool = False, sources: tuple[str, ...] = (FEED,)) -> Enterprise:
+    return Enterprise(CLINIC, "Clinic", syncs, toggle, tuple(Source(name, f"{name} EMR") for name in sources))

@@ -1,0 +1,83 @@
+"""Stand-ins that are handed in where the real thing would need an EMR or patience. Nothing of ours is patched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from adapters.base import AdapterError, Batch, Explanation, Fetch, Filtered, Finding, Item, Payload, Unmappable
+from tests.factories import NOW, statements
+
+
+class FakeClock:
+    """A clock that goes on a second at every look."""
+
+    def __init__(self, start: datetime = NOW) -> None:
+        self.now = start
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+class FakeMapper:
+    """Reads ``MRN=value`` as do_not_contact, ``#`` as filtered, ``!`` as a bug, and everything else as unmappable."""
+
+    def read(self, payload: Payload) -> list[Item]:
+        text = payload.body.decode()
+        if text.startswith("!"):
+            raise RuntimeError("a mapper that breaks its promise")
+        if text.startswith("#"):
+            return [Filtered("not_for_us", payload.locator)]
+        if "=" not in text:
+            return [Unmappable("not_readable", "this is not a record: look at its beginning", payload.locator)]
+        return [statements(*_split(one)) for one in text.split(";")]
+
+    def explain(self, payload: Payload) -> Explanation:
+        return Explanation(self.read(payload))
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    value, _, said = text.partition("=")
+    return value, {"do_not_contact": said}
+
+
+class FakeAdapter:
+    """An EMR as a list of batches. An exception in the list is raised in its place, once; the next read goes on behind it."""
+
+    def __init__(self, *script: Batch | BaseException | Callable[[], None]) -> None:
+        self.mapper = FakeMapper()
+        self.script = list(script)
+        self.requests: list[Fetch] = []
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        self.requests.append(request)
+        while self.script:
+            step = self.script.pop(0)
+            if isinstance(step, BaseException):
+                raise step
+            if isinstance(step, Batch):
+                yield step
+            else:
+                step()
+
+    def check(self) -> Iterator[Finding]:
+        yield Finding("reach", True, "always")
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        for number, line in enumerate(path.read_text().splitlines()):
+            yield Payload(line.encode(), f"{path.name}:{number + 1}", NOW)
+
+
+def batch(*items: Item, cursor: str | None = None) -> Batch:
+    return Batch(items, cursor, [json.dumps(index).encode() for index in range(len(items))])
+
+
+def passing(message: str = "the EMR is away") -> AdapterError:
+    return AdapterError(message)
+
+
+def permanent(message: str = "the key is refused") -> AdapterError:
+    return AdapterError(message, permanent=True)

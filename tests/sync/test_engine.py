@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.base import Batch, Fetch, Filtered, Unmappable
+from store.database import Database
+from store.errors import PatientUnknown, RunActive
+from store.journal import Journal
+from store.patient import PatientRef
+from store.preference import Problem
+from store.preferences import Preferences
+from sync.config import Backoff
+from sync.engine import Engine, Lane
+from sync.metrics import Metrics
+from tests.factories import CLINIC, FEED, clinic, merge, payload, statements
+from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent
+
+LANE = Lane(FEED, CLINIC)
+AT_ONCE = Backoff(attempts=3, first_wait=timedelta(0), longest_wait=timedelta(seconds=1))
+
+
+@pytest.fixture
+def engine(database: Database) -> Engine:
+    return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock(), Metrics(), AT_ONCE, batch_size=4)
+
+
+def do_not_contact(engine: Engine, value: str) -> str:
+    return engine.preferences.find(CLINIC, PatientRef(value=value)).contact.do_not_contact
+
+
+def knows(engine: Engine, value: str) -> bool:
+    try:
+        engine.preferences.find(CLINIC, PatientRef(value=value))
+    except PatientUnknown:
+        return False
+    return True
+
+
+def test_a_run_applies_what_the_emr_says_and_counts_it(engine: Engine) -> None:
+    adapter = FakeAdapter(
+        batch(statements("A"), statements("B"), Filtered("not_for_us", "x"), Unmappable("odd", "mend it", "x"), cursor="1")
+    )
+    run = engine.run(LANE, adapter, Fetch(), "incremental")
+    assert (run.status, run.error) == ("done", None)
+    assert run.counts == {"applied": 2, "filtered": 1, "rejected": 1}
+    assert do_not_contact(engine, "A") == "yes"
+    assert engine.journal.cursor(FEED) == "1"
+
+
+def test_the_same_again_is_unchanged(engine: Engine) -> None:
+    for _ in range(2):
+        run = engine.run(LANE, FakeAdapter(batch(statements("A"))), Fetch(), "incremental")
+    assert run.counts == {"unchanged": 1}
+
+
+def test_counts_add_up_over_batches(engine: Engine) -> None:
+    adapter = FakeAdapter(*(batch(statements(f"P{number}")) for number in range(5)))
+    assert engine.run(LANE, adapter, Fetch(), "incremental").counts == {"applied": 5}
+
+
+def test_an_incremental_run_starts_at_the_cursor_of_the_last(engine: Engine) -> None:
+    engine.run(LANE, FakeAdapter(batch(statements("A"), cursor="here")), Fetch(), "incremental")
+    second = FakeAdapter(batch(statements("B")))
+    engine.run(LANE, second, Fetch(), "incremental")
+    assert second.requests == [Fetch(cursor="here")]
+    assert engine.journal.cursor(FEED) == "here"
+
+
+def test_a_batch_larger_than_a_transaction_moves_the_cursor_with_its_last_part(engine: Engine) -> None:
+    seen: list[str | None] = []
+    items = [statements(f"P{number}") for number in range(9)]
+    engine.run(
+        LANE, FakeAdapter(batch(*items, cursor="end")), Fetch(), "full", lambda done, total: seen.append(engine.journal.cursor(FEED))
+    )
+    assert seen == ["end"]
+    assert all(knows(engine, f"P{number}") for number in range(9))
+
+
+def test_a_failure_that_passes_is_tried_again_from_what_is_committed(engine: Engine) -> None:
+    adapter = FakeAdapter(batch(statements("A"), cursor="1"), passing(), batch(statements("B"), cursor="2"))
+    run = engine.run(LANE, adapter, Fetch(), "incremental")
+    assert (run.status, run.counts) == ("done", {"applied": 2})
+    assert [request.cursor for request in adapter.requests] == [None, "1"]
+
+
+def test_a_failure_that_stays_ends_the_run_and_keeps_the_cursor(engine: Engine) -> None:
+    adapter = FakeAdapter(batch(statements("A"), cursor="1"), passing(), passing(), passing(), batch(statements("B"), cursor="2"))
+    run = engine.run(LANE, adapter, Fetch(), "incremental")
+    assert (run.status, run.error) == ("failed", "the EMR is away")
+    assert engine.journal.cursor(FEED) == "1"
+    assert not knows(engine, "B")
+
+
+def test_a_permanent_failure_is_not_tried_again(engine: Engine) -> None:
+    adapter = FakeAdapter(permanent(), batch(statements("A")))
+    run = engine.run(LANE, adapter, Fetch(), "incremental")
+    assert (run.status, run.error) == ("failed", "needs a person: the key is refused")
+    assert len(adapter.requests) == 1
+
+
+def test_a_source_has_one_run_at_a_time(engine: Engine) -> None:
+    engine.begin(LANE, "incremental", Fetch())
+    with pytest.raises(RunActive):
+        engine.run(LANE, FakeAdapter(), Fetch(), "incremental")
+
+
+def test_a_broken_program_closes_its_run_and_says_so(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError):
+        engine.run(LANE, FakeAdapter(ZeroDivisionError("about a patient")), Fetch(), "incremental")
+    (run,) = engine.journal.runs(source=FEED)
+    assert (run.status, run.error) == ("failed", "ZeroDivisionError while working on a batch")
+
+
+def test_stopping_ends_a_run_between_batches(engine: Engine) -> None:
+    adapter = FakeAdapter(batch(statements("A"), cursor="1"), engine.stop.set, batch(statements("B"), cursor="2"), batch(statements("C")))
+    run = engine.run(LANE, adapter, Fetch(), "incremental")
+    assert run.status == "failed"
+    assert "stopped" in (run.error or "")
+    assert engine.journal.cursor(FEED) == "2"
+    assert not knows(engine, "C")
+
+
+def test_one_poison_record_does_not_block_the_others(engine: Engine) -> None:
+    poison = statements("BAD", {"display_name": "\ud800"})  # no database takes half a character
+    run = engine.run(LANE, FakeAdapter(batch(statements("A"), poison, statements("B"), statements("C"), cursor="1")), Fetch(), "full")
+    assert (run.status, run.counts) == ("done", {"applied": 3, "rejected": 1})
+    assert engine.journal.cursor(FEED) == "1"
+    (rejection,) = engine.journal.rejections(source=FEED)
+    assert (rejection.reason, rejection.locator) == ("not_storable", "test:BAD")
+    assert [knows(engine, value) for value in ("A", "B", "C", "BAD")] == [True, True, True, False]
+
+
+def test_order_within_a_batch_is_kept(engine: Engine) -> None:
+    first, second = statements("A", {"do_not_contact": "yes"}), statements("A", {"do_not_contact": "no"}, minutes=1)
+    engine.run(LANE, FakeAdapter(batch(first, second)), Fetch(), "incremental")
+    assert do_not_contact(engine, "A") == "no"
+
+
+def test_a_merge_between_statements_comes_in_its_place(engine: Engine) -> None:
+    items = (statements("A"), statements("B", {"do_not_contact": "no"}), merge("B", "A", minutes=1), statements("C"))
+    run = engine.run(LANE, FakeAdapter(batch(*items)), Fetch(), "incremental")
+    assert run.counts == {"applied": 3, "merged": 1}
+    assert do_not_contact(engine, "A") == do_not_contact(engine, "B")
+
+
+def test_a_rejected_record_keeps_its_payload_and_reason(engine: Engine) -> None:
+    odd = Unmappable("odd", "mend the mapping", "page:3", path="PID-3")
+    engine.run(LANE, FakeAdapter(Batch([odd], None, [b"raw bytes"])), Fetch(), "incremental")
+    (summary,) = engine.journal.rejections(source=FEED)
+    kept = engine.journal.rejection(summary.id)
+    assert (kept.reason, kept.detail, kept.path, kept.locator, kept.scope) == ("odd", "mend the mapping", "PID-3", "page:3", "record")
+    assert kept.payload == b"raw bytes"
+
+
+def test_a_part_that_cannot_be_used_is_kept_and_the_rest_applied(engine: Engine) -> None:
+    item = statements("A", problems=(Problem("phone_unusable", "PID-13"),))
+    run = engine.run(LANE, FakeAdapter(batch(item)), Fetch(), "incremental")
+    assert run.counts == {"applied": 1}
+    (kept,) = engine.journal.rejections(source=FEED)
+    assert (kept.reason, kept.scope, kept.path) == ("phone_unusable", "field", "PID-13")
+
+
+def test_received_payloads_are_answered_in_their_order(engine: Engine) -> None:
+    payloads = [payload("A=yes"), payload("#"), payload("junk"), payload("A=yes"), payload("B=no")]
+    found = engine.ingest(LANE, FakeMapper(), payloads)
+    assert [answer.outcome for answer in found] == ["applied", "filtered", "rejected", "unchanged", "applied"]
+    assert found[2].reason == "not_readable"
+    assert engine.journal.last_heard().keys() == {FEED}
+
+
+def test_a_payload_of_several_records_is_answered_by_its_worst(engine: Engine) -> None:
+    poison = payload("A=yes;B=\udc80".encode("utf-8", "surrogateescape").decode("latin-1"))
+    assert [answer.outcome for answer in engine.ingest(LANE, FakeMapper(), [poison, payload("C=no")])][1] == "applied"
+
+
+def test_a_mapper_that_breaks_loses_only_its_payload(engine: Engine) -> None:
+    found = engine.ingest(LANE, FakeMapper(), [payload("!"), payload("A=no")])
+    assert [(answer.outcome, answer.reason) for answer in found] == [("rejected", "mapper_failed"), ("applied", "")]
+    assert "RuntimeError" in found[0].detail
+    assert "breaks its promise" not in found[0].detail
+
+
+def test_files_are_one_run_and_leave_the_cursor_alone(engine: Engine) -> None:
+    engine.run(LANE, FakeAdapter(batch(statements("A"), cursor="1")), Fetch(), "incremental")
+    run = engine.feed(LANE, FakeMapper(), (payload(f"P{number}=yes") for number in range(10)))
+    assert (run.kind, run.status, run.counts) == ("ingest", "done", {"applied": 10})
+    assert engine.journal.cursor(FEED) == "1"
+
+
+def test_progress_is_told_after_each_commit(engine: Engine) -> None:
+    seen: list[int] = []
+    engine.feed(LANE, FakeMapper(), (payload(f"P{number}=yes") for number in range(10)), lambda done, total: seen.append(done))
+    assert seen == [4, 8, 10]
