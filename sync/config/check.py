@@ -28,13 +28,23 @@ PLAIN = {
 
 
 def checked(document: Document, path: Path, model: type[Model], data: Any, also_known: Iterable[str] = ()) -> Model | None:
-    """The data as the model, or ``None`` after each mistake was noted. ``also_known`` are keys of another model at this level."""
+    """The data as the model. ``also_known`` are keys of another model at this level.
+
+    Each mistake is noted; what is well without them is given back, so that checks that build on it still find theirs.
+    ``None`` where nothing can be built. Nothing is run with settings that hold a mistake (``load``).
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for one in error.errors():
-            where: Path = (*path, *one["loc"])
-            document.mistake(where, _mend(one, _fields(model, one["loc"][:-1]) + list(also_known if len(one["loc"]) == 1 else ())))
+        wrong = error.errors()
+    for one in wrong:
+        document.mistake(
+            (*path, *one["loc"]), _mend(one, _fields(model, one["loc"][:-1]) + list(also_known if len(one["loc"]) == 1 else ()))
+        )
+    bad = {one["loc"][0] for one in wrong if one["loc"]}
+    try:
+        return model.model_validate({key: value for key, value in data.items() if key not in bad}) if bad else None
+    except ValidationError:
         return None
 
 

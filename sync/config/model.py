@@ -110,7 +110,7 @@ class SourcePart(Part):
     time_zone: TimeZone | None = None
     schedule: SchedulePart | None = None
     full_resync: SchedulePart | None = None
-    mapping: dict[str, RulePart] = Field(default_factory=dict)
+    mapping: dict[str, Any] = Field(default_factory=dict)
 
 
 class PresetPart(Part):

@@ -78,3 +78,5 @@ OPTIONS: dict[str, type[Part]] = {
     "hl7v2.mllp": MllpOptions,
     "hl7v2.files": FilesOptions,
 }
+LISTENERS = frozenset({"hl7v2.mllp"})
+"""Adapters whose EMR calls us: they are not read on a schedule."""

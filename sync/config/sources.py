@@ -18,7 +18,7 @@ from sync.config.document import Document
 from sync.config.enterprises import aliases
 from sync.config.mistake import Path, dotted, one_of
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
-from sync.config.options import OPTIONS
+from sync.config.options import LISTENERS, OPTIONS
 from sync.config.settings import Feed, Schedule
 from sync.config.words import is_attribute
 
@@ -29,6 +29,7 @@ class Written(NamedTuple):
     """One source as it was read: the common settings and its adapter's own."""
 
     part: SourcePart
+    rules: Mapping[str, RulePart]
     options: Mapping[str, Any]
     preset: PresetPart | None
 
@@ -51,9 +52,15 @@ def _read(document: Document, path: Path, data: Any) -> Written | None:
     adapter = str(data.get("adapter"))
     if "adapter" in data and adapter not in ADAPTERS:
         document.mistake((*path, "adapter"), f"there is no adapter {adapter!r}. {one_of(adapter, ADAPTERS)}")
+    known = document.data.get("enterprises")
+    if isinstance(known, dict) and (owner := data.get("enterprise")) is not None and owner not in known:
+        document.mistake((*path, "enterprise"), f"there is no enterprise {owner!r}. {one_of(str(owner), known)}")
     preset = _preset(document, path, data)
     options = _options(document, path, adapter, data, preset)
-    return Written(part, options, preset) if part is not None and options is not None else None
+    if part is None or options is None:
+        return None
+    rules = {name: checked(document, (*path, "mapping", name), RulePart, rule) for name, rule in part.mapping.items()}
+    return Written(part, {name: rule for name, rule in rules.items() if rule is not None}, options, preset)
 
 
 def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPart | None:
@@ -65,6 +72,7 @@ def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPa
     preset = presets.preset(name)
     if not str(data.get("adapter")).startswith(preset.protocol):
         document.mistake((*path, "preset"), f"preset {name} is for {preset.protocol} adapters: choose another, or another adapter")
+        return None
     return preset
 
 
@@ -82,14 +90,13 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
     path: Path = ("sources", name)
     part = written.part
     enterprise = enterprises.get(part.enterprise)
-    if part.enterprise not in document.data["enterprises"]:
-        document.mistake((*path, "enterprise"), f"there is no enterprise {part.enterprise!r}. {one_of(part.enterprise, enterprises)}")
     if enterprise is None:
         return None
     zone = part.time_zone or enterprise.time_zone
     schedule = _schedule(document, (*path, "schedule"), part.schedule, zone)
     full = _schedule(document, (*path, "full_resync"), part.full_resync, zone)
     _attributes(document, path, part)
+    _only_polled(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise))
     return None if settings is None else Feed(name, part.enterprise, settings, schedule, full)
 
@@ -102,7 +109,7 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
         adapter=part.adapter,
         authority=part.patient_id.authority,
         identifier_type=part.patient_id.type,
-        mapping=preset_rules | _rules(part.mapping),
+        mapping=preset_rules | _rules(written.rules),
         preset={"name": preset.name, "mapping": preset_rules, "options": preset.options} if preset else {},
         options=written.options,
         authorities=aliases(enterprise),
@@ -114,6 +121,12 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
 
 def _rules(mapping: Mapping[str, RulePart]) -> dict[str, dict[str, Any]]:
     return {attribute: rule.model_dump(by_alias=True, exclude_none=True, exclude={"source"}) for attribute, rule in mapping.items()}
+
+
+def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
+    for name in ("schedule", "full_resync"):
+        if part.adapter in LISTENERS and getattr(part, name) is not None:
+            document.mistake((*path, name), f"is not for {part.adapter}: its EMR calls us when it has something. Remove it")
 
 
 def _attributes(document: Document, path: Path, part: SourcePart) -> None:
@@ -128,11 +141,10 @@ def _attributes(document: Document, path: Path, part: SourcePart) -> None:
 
 def _compiled(document: Document, path: Path, settings: SourceSettings) -> SourceSettings | None:
     """Builds the adapter, so that its mapping is compiled; a wrong rule is noted and left out to find the next one."""
-    before = len(document.mistakes)
     while True:
         try:
             build(settings)
-            return settings if len(document.mistakes) == before else None
+            return settings
         except MappingError as error:
             document.mistake((*path, "mapping", error.attribute), str(error))
             if error.attribute not in settings.mapping:

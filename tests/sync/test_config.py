@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.rehearsal.token import ClientKey
+from sync.config import ConfigError, Settings, chosen, inspect, load
+
+ENTERPRISE = "enterprises: {e: {sync_contact_preferences: true, default_region: US}}\n"
+TOP = f"database: sqlite:///x.db\n{ENTERPRISE}"
+MLLP = "sources:\n  adt:\n    enterprise: e\n    adapter: hl7v2.mllp\n    listen: 127.0.0.1:0\n"
+FHIR = "sources:\n  fhir:\n    enterprise: e\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n"
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        file = tmp_path / "config.yaml"
+        file.write_text(textwrap.dedent(text))
+        return file
+
+    return write
+
+
+def mistakes(file: Path, **environ: str) -> list[tuple[int, str, str]]:
+    return [(one.line, one.where, one.message) for one in inspect(file, environ).mistakes if not one.warning]
+
+
+def only_mistake(file: Path, **environ: str) -> tuple[int, str, str]:
+    (found,) = mistakes(file, **environ)
+    return found
+
+
+def rules(settings: Settings, source: str = "adt") -> dict[str, dict[str, object]]:
+    return {name: dict(rule) for name, rule in settings.feeds[source].settings.mapping.items()}
+
+
+def test_the_example_shows_a_configuration_that_loads(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "config.example.yaml"
+    reading = inspect(example, {"GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem})
+    assert reading.mistakes == ()
+    assert reading.settings is not None
+    assert list(reading.settings.feeds) == ["genhosp-adt", "genhosp-drop", "genhosp-fhir"]
+
+
+def test_defaults_are_those_that_the_example_shows(written) -> None:
+    settings = load(written(TOP))
+    assert (str(settings.listen), settings.batch_size, settings.logs.level) == ("127.0.0.1:8080", 1000, "info")
+    assert (settings.backoff.attempts, settings.backoff.first_wait, settings.backoff.longest_wait) == (
+        5,
+        timedelta(seconds=2),
+        timedelta(minutes=5),
+    )
+    enterprise = settings.enterprises["e"]
+    assert (enterprise.policy.when_stale, enterprise.policy.when_preferred_impossible) == ("flag", "refuse")
+    assert (settings.brakes["e"].floor, settings.brakes["e"].percent) == (50, 5)
+
+
+def test_every_mistake_is_told_at_once_in_the_order_of_lines(written) -> None:
+    file = written("""\
+        database: sqlite:///x.db
+        apy: {listen: 127.0.0.1:0}
+        enterprises:
+          e:
+            sync_contact_preferences: true
+            do_not_contact_toggle: true
+            policy: {when_stale: flap}
+          f:
+            sync_contact_preferences: true
+            do_not_contact_toggle: true
+        sources:
+          adt:
+            enterprise: g
+            adapter: hl7v2.mlp
+            listen: 127.0.0.1:0
+          fhir:
+            enterprise: f
+            adapter: fhir.rest
+            freshness: 26
+        """)
+    found = mistakes(file)
+    assert [(line, where) for line, where, _ in found] == [
+        (2, "apy"),
+        (6, "enterprises.e.do_not_contact_toggle"),
+        (7, "enterprises.e.policy.when_stale"),
+        (10, "enterprises.f.do_not_contact_toggle"),
+        (13, "sources.adt.enterprise"),
+        (14, "sources.adt.adapter"),
+        (16, "sources.fhir.base_url"),
+        (19, "sources.fhir.freshness"),
+    ]
+    assert "did you mean 'api'" in found[0][2]
+    assert "did you mean 'flag'" in found[2][2]
+    assert "did you mean 'hl7v2.mllp'" in found[5][2]
+
+
+def test_the_toggle_cannot_be_on_while_preferences_are_synced(written) -> None:
+    file = written("database: sqlite:///x.db\nenterprises:\n  e:\n    sync_contact_preferences: true\n    do_not_contact_toggle: true\n")
+    line, where, message = only_mistake(file)
+    assert (line, where) == (5, "enterprises.e.do_not_contact_toggle")
+    assert "Set one of the two to false" in message
+
+
+def test_a_misspelt_setting_of_an_adapter_is_a_mistake_with_the_right_name(written) -> None:
+    line, where, message = only_mistake(written(TOP + MLLP + "    max_conections: 7\n"))
+    assert (line, where) == (8, "sources.adt.max_conections")
+    assert "did you mean 'max_connections'" in message
+
+
+def test_an_unknown_enterprise_is_a_mistake(written) -> None:
+    line, where, message = only_mistake(written((TOP + MLLP).replace("enterprise: e", "enterprise: ee")))
+    assert (line, where) == (5, "sources.adt.enterprise")
+    assert "did you mean 'e'" in message
+
+
+def test_an_unknown_preset_is_a_mistake(written) -> None:
+    _, where, message = only_mistake(written(TOP + MLLP + "    preset: hl7v2-standart\n"))
+    assert where == "sources.adt.preset"
+    assert "did you mean 'hl7v2-standard'" in message
+
+
+def test_a_preset_of_another_protocol_is_a_mistake(written) -> None:
+    _, where, message = only_mistake(written(TOP + MLLP + "    preset: fhir-standard\n"))
+    assert where == "sources.adt.preset"
+    assert "is for fhir adapters" in message
+
+
+def test_every_rule_that_does_not_compile_is_told_with_its_line(written) -> None:
+    found = mistakes(
+        written(
+            TOP
+            + MLLP
+            + """\
+    mapping:
+      do_not_contact: {from: ZCP, values: {A: yes}}
+      preferred_method: {from: ZCP-3, values: {T: smoke}}
+      consent.sms: {from: ZCP-4, values: {Y: granted}, on_absent: granted}
+      favourite_colour: {from: ZCP-5}
+"""
+        )
+    )
+    assert [(line, where.removeprefix("sources.adt.mapping.")) for line, where, _ in found] == [
+        (9, "do_not_contact"),
+        (10, "preferred_method"),
+        (11, "consent.sms.on_absent"),
+        (12, "favourite_colour"),
+    ]
+
+
+def test_words_of_a_mapping_mean_what_they_look_like(written) -> None:
+    settings = load(
+        written(
+            TOP
+            + MLLP
+            + """\
+    mapping:
+      do_not_contact: {from: ZCP-2, values: {Y: yes, N: no, true: yes, off: no, 02: yes}}
+      preferred_method: {from: ZCP-3, values: {no: none, on: sms}}
+"""
+        )
+    )
+    assert rules(settings)["do_not_contact"]["values"] == {"Y": "yes", "N": "no", "true": "yes", "off": "no", "02": "yes"}
+    assert rules(settings)["preferred_method"]["values"] == {"no": "none", "on": "sms"}
+
+
+def test_the_sites_rule_stands_over_the_presets(written) -> None:
+    preset = FHIR + "    preset: oracle-health\n"
+    of_preset = rules(load(written(TOP + preset)), "fhir")
+    assert of_preset, "this preset is expected to have rules"
+    attribute = next(iter(of_preset))
+    path = "Patient.extension('http://site.example/own').valueCode"
+    own = rules(load(written(TOP + preset + f'    mapping:\n      {attribute}: {{from: "{path}"}}\n')), "fhir")
+    assert own[attribute]["from"] == path
+    assert own.keys() == of_preset.keys()
+
+
+def test_secrets_come_from_the_environment_and_from_files(written, tmp_path: Path) -> None:
+    (tmp_path / "token.txt").write_text("from-a-file\n")
+    file = written(TOP + FHIR + "    auth: {kind: bearer, token: file:token.txt}\n")
+    assert load(file, {}).feeds["fhir"].settings.options["auth"]["token"] == "from-a-file"
+    file = written(TOP + FHIR + "    auth: {kind: bearer, token: '${EMR_TOKEN}'}\n")
+    assert load(file, {"EMR_TOKEN": "from-env"}).feeds["fhir"].settings.options["auth"]["token"] == "from-env"
+
+
+def test_a_secret_that_is_not_there_is_a_mistake_that_names_it(written) -> None:
+    line, where, message = only_mistake(written(TOP + FHIR + "    auth:\n      kind: bearer\n      token: ${EMR_TOKEN}\n"))
+    assert (line, where) == (10, "sources.fhir.auth.token")
+    assert "EMR_TOKEN is not set" in message
+    assert "cannot be read" in only_mistake(written(TOP + FHIR + "    auth: {kind: bearer, token: file:nowhere.txt}\n"))[2]
+
+
+def test_a_secret_in_clear_is_a_warning_that_does_not_repeat_it(written) -> None:
+    reading = inspect(written(TOP.replace("sqlite:///x.db", "postgresql+psycopg://me:hunter2@db/x")), {})
+    assert reading.settings is not None
+    (warning,) = reading.mistakes
+    assert warning.warning
+    assert "hunter2" not in str(warning)
+
+
+def test_a_setting_written_twice_is_a_mistake(written) -> None:
+    line, where, message = only_mistake(written(TOP + "batch_size: 5\nbatch_size: 6\n"))
+    assert (line, where) == (4, "batch_size")
+    assert "first on line 3" in message
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("{every: 15m, cron: '* * * * *'}", "write one of them"),
+        ("{}", "write one of them"),
+        ("{every: soon}", "is not a duration"),
+        ("{cron: '0 25 * * *'}", "hour: '25'"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_a_mistake(written, schedule: str, expected: str) -> None:
+    assert expected in only_mistake(written(TOP + FHIR + f"    schedule: {schedule}\n"))[2]
+
+
+def test_a_listener_takes_no_schedule(written) -> None:
+    assert "calls" in only_mistake(written(TOP + MLLP + "    schedule: {every: 15m}\n"))[2]
+
+
+def test_one_name_of_two_issuers_is_a_mistake(written) -> None:
+    file = written("database: sqlite:///x.db\nenterprises: {e: {authorities: {A: [x, y], B: [x]}}}\n")
+    assert "already is another name of A" in only_mistake(file)[2]
+
+
+def test_aliases_lead_to_the_canonical_issuer(written) -> None:
+    settings = load(written((TOP + MLLP).replace("default_region: US", "authorities: {GENHOSP: ['urn:oid:1.2.3']}")))
+    assert settings.enterprises["e"].authorities == {"urn:oid:1.2.3": "GENHOSP"}
+    assert settings.feeds["adt"].settings.authorities == {"urn:oid:1.2.3": "GENHOSP"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", "is missing"), ("- a\n- b\n", "holds no settings"), ("a: [1\n", "this is not YAML"), ("a: b: c\n", "this is not YAML")],
+)
+def test_a_file_that_is_no_configuration_says_so(written, text: str, expected: str) -> None:
+    assert expected in mistakes(written(text))[0][2]
+
+
+def test_a_missing_file_says_how_to_name_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name the file with -c, or in EMR_SYNC_CONFIG"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_the_file_given_counts_before_the_environments_before_the_one_here() -> None:
+    environ = {"EMR_SYNC_CONFIG": "/etc/emr.yaml"}
+    assert chosen("mine.yaml", environ) == Path("mine.yaml")
+    assert chosen(None, environ) == Path("/etc/emr.yaml")
+    assert chosen(None, {}) == Path("config.yaml")
+
+
+def test_a_relative_database_lies_beside_its_configuration(written, tmp_path: Path) -> None:
+    assert load(written(TOP)).database == f"sqlite:///{tmp_path / 'x.db'}"
+
+
+def test_sources_keep_the_order_in_which_they_are_written(written) -> None:
+    sources = MLLP + MLLP.replace("sources:\n", "").replace("adt:", "abc:")
+    assert [source.name for source in load(written(TOP + sources)).enterprises["e"].sources] == ["adt", "abc"]
