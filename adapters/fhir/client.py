@@ -49,6 +49,10 @@ class SearchPage(NamedTuple):
     last: bool
 
 
+class _NotUnderstood(AdapterError):
+    """The server does not understand the request: wrong settings, or a link to a page that it no longer knows."""
+
+
 class _Again(Exception):
     """The request may be made again. ``asked`` is the pause in seconds that the server asked for."""
 
@@ -94,7 +98,7 @@ class FhirClient:
             if hash(found.next_url) in seen:
                 raise AdapterError("the server's links to the next page go in a circle")
             seen.add(hash(found.next_url))
-            response = self._get(self._ours(found.next_url))
+            response = self._next(self._ours(found.next_url))
 
     def authorize(self) -> Headers:
         """The headers that prove who we are, bought if need be. Raises :class:`~adapters.base.AdapterError`."""
@@ -118,6 +122,13 @@ class FhirClient:
 
     def _get(self, url: str) -> Response | None:
         return self._retrying(lambda: self._once(url))
+
+    def _next(self, url: str) -> Response | None:
+        """The next page. Servers forget searches that took long: that is no wrong setting, the run can begin again."""
+        try:
+            return self._get(url)
+        except _NotUnderstood as error:
+            raise AdapterError(f"the next page of a search cannot be read: {error}") from None
 
     def _retrying(self, attempt: Callable[[], T]) -> T:
         again = retry_if_exception_type(_Again)
@@ -154,8 +165,8 @@ class FhirClient:
             asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
             raise _Again(AdapterError(said, retry_after=asked), asked)
         if status in REFUSED:
-            said += ": it refuses us; look at auth and at what this client may read"
-        raise AdapterError(said, permanent=True)
+            raise AdapterError(f"{said}: it refuses us; look at auth and at what this client may read", permanent=True)
+        raise _NotUnderstood(said, permanent=True)
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         form = dict(wanted.form) if wanted.form is not None else None
