@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
-from litestar.response import Stream
 from litestar.response.base import ASGIResponse
 
 from store import reason as why
@@ -24,6 +24,7 @@ from store.errors import IdentifierAmbiguous, StoreError
 from store.lock import Role
 from store.preferences import Preferences
 from store.web.auth import Callers
+from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode
 from store.web.gathering import Gathering
 from store.web.ndjson import TOO_LONG, lines
@@ -62,10 +63,10 @@ class Decisions:
             ask = read_ask(await request.body())
             return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask)), media_type=JSON)
 
-        async def many(request: Request[Any, Any, Any]) -> Stream | ASGIResponse:
+        async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
-                return Stream(self.stream(key.enterprise, request.stream()), media_type=NDJSON, status_code=200)
+                return Duplex(partial(self.stream, key.enterprise), NDJSON)
             body = await whole_body(request.stream())
             return ASGIResponse(body=await asyncio.to_thread(self.answer_array, key.enterprise, body), media_type=JSON)
 

@@ -1,0 +1,51 @@
+"""A response that is written while its request is still being read. The framework's own stream listens for the end of the
+connection in the meantime, which eats the request's body."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+log = logging.getLogger("emr_sync.web")
+Answers = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+
+
+class Gone(Exception):
+    """The caller closed the connection."""
+
+
+class Duplex(ASGIResponse):
+    """``answers`` turns the chunks of the request into those of the response.
+
+    When it fails midway the response is cut off, so that no caller takes a part for the whole.
+    """
+
+    def __init__(self, answers: Answers, media_type: str) -> None:
+        super().__init__(media_type=media_type)
+        self.answers, self.kind = answers, media_type
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reads and writes until either side is done."""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.kind.encode())]})
+        try:
+            async for chunk in self.answers(_chunks(receive)):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except Gone:
+            return
+        except Exception as error:
+            log.error("a streamed answer was cut off: %s", type(error).__name__)
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Gone
+        yield message["body"]
+        if not message["more_body"]:
+            return
