@@ -49,8 +49,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._deframer.pending and not self._ending:
-            self._owner.broken(self, "frame_unfinished", "the connection ended inside of a frame", self._deframer.rest)
+        if not self._ending:
+            self._report_unfinished()
         self._transport = None
         self._owner.closed(self)
 
@@ -68,6 +68,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The peer has no more to say: it still gets its acknowledgements."""
+        if not self._ending:
+            self._report_unfinished()
         self._end_when_answered()
         return True
 
@@ -105,6 +107,10 @@ class Connection(asyncio.Protocol):
         self._ending = True
         if self._unanswered <= 0 and self._transport is not None:
             self._transport.close()
+
+    def _report_unfinished(self) -> None:
+        if self._deframer.pending:
+            self._owner.broken(self, "frame_unfinished", "the connection ended inside of a frame", self._deframer.rest)
 
     def _hold(self, why: str) -> None:
         if not self._paused and self._transport is not None and not self._transport.is_closing():

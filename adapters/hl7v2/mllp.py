@@ -191,9 +191,9 @@ def _tell(listener: Callable[[Unmappable], None], error: Unmappable) -> None:
 
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError("listen must be 'host:port', for example 127.0.0.1:2575")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    return host.strip("[]"), int(port)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -21,9 +21,7 @@ def answered(message: bytes, answer: Answer = APPLIED) -> bytes:
 
 
 def test_it_works() -> None:
-    assert answered(adt()) == (
-        b"MSH|^~\\&|SYNC|HUB|ADT|GENHOSP|20261101150000+0000||ACK^A08|ACK1|P|2.5.1\rMSA|AA|MSG00001\r"
-    )
+    assert answered(adt()) == (b"MSH|^~\\&|SYNC|HUB|ADT|GENHOSP|20261101150000+0000||ACK^A08|ACK1|P|2.5.1\rMSA|AA|MSG00001\r")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,14 @@ def test_the_structure_of_the_acknowledgement_is_named_where_the_sender_names_st
 
 def test_a_refusal_says_why_in_the_shape_of_the_version() -> None:
     new = read(answered(adt(), REJECTED))
-    assert new.segments("ERR")[0][3:] == ["103^Table value not found^HL70357", "E", "code_unmapped", "", "", "the code \\F\\ here is in no table"]
+    assert new.segments("ERR")[0][3:] == [
+        "103^Table value not found^HL70357",
+        "E",
+        "code_unmapped",
+        "",
+        "",
+        "the code \\F\\ here is in no table",
+    ]
     old = read(answered(adt(header="MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|2.3.1"), REJECTED))
     assert old.segments("ERR")[0][1:] == ["^^^103&Table value not found&HL70357&code_unmapped"]
 

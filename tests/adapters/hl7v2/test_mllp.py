@@ -1,0 +1,364 @@
+"""The listener over real sockets."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hl7
+import pytest
+from hl7.client import MLLPClient
+
+from adapters.base import AdapterError, Answer, Payload, SourceSettings, Unmappable
+from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.framing import frame
+from adapters.hl7v2.mllp import MllpListener
+from adapters.hl7v2.reader import read
+from tests.adapters.hl7v2.messages import adt, settings
+
+WAIT = 10.0
+
+
+class Keeper:
+    """Stands for the engine: keeps what it is given; may be told to wait or to fail."""
+
+    def __init__(self, answer: Answer = Answer("applied")) -> None:  # noqa: B008 (a frozen value)
+        self.answer = answer
+        self.groups: list[Sequence[Payload]] = []
+        self.failing = False
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+
+    def __call__(self, payloads: Sequence[Payload]) -> Sequence[Answer]:
+        self.entered.set()
+        assert self.go_on.wait(WAIT)
+        if self.failing:
+            raise RuntimeError("the database is down")
+        self.groups.append(payloads)
+        return [self.answer] * len(payloads)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [payload.body for group in self.groups for payload in group]
+
+
+def listening(**options: Any) -> SourceSettings:
+    return settings(options={"listen": "127.0.0.1:0", **options})
+
+
+@contextmanager
+def served(ingest: Callable[[Sequence[Payload]], Sequence[Answer]], **options: Any) -> Iterator[MllpListener]:
+    listener = MllpListener(listening(**options))
+    thread = threading.Thread(target=listener.serve, args=(ingest,))
+    thread.start()
+    try:
+        assert listener.bound.wait(WAIT)
+        yield listener
+    finally:
+        listener.stop()
+        thread.join(WAIT)
+        assert not thread.is_alive()
+
+
+def sender(listener: MllpListener) -> MllpSender:
+    assert listener.address is not None
+    return MllpSender(*listener.address, timeout=WAIT)
+
+
+def message(number: int) -> bytes:
+    return adt(header=f"MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|20261101083000||ADT^A08|MSG{number:05d}|P|2.5.1")
+
+
+def outcome(reply: bytes) -> tuple[str, str]:
+    """The code, and which message it is about."""
+    acknowledgement = read(reply)
+    return acknowledgement.field("MSA", 1), acknowledgement.field("MSA", 2)
+
+
+def test_it_works() -> None:
+    keeper = Keeper()
+    with served(keeper) as listener, sender(listener) as connection:
+        assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
+        assert outcome(connection.send(message(2))) == ("AA", "MSG00002")
+    assert keeper.bodies == [message(1), message(2)]
+    assert keeper.groups[0][0].locator == "genhosp-adt:1#1"
+
+
+def test_nothing_is_answered_before_it_is_committed() -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    with served(keeper) as listener, sender(listener) as connection:
+        connection.write(frame(message(1)))
+        assert keeper.entered.wait(WAIT)
+        connection._socket.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            connection.receive()
+        connection._socket.settimeout(WAIT)
+        keeper.go_on.set()
+        assert outcome(connection.receive()) == ("AA", "MSG00001")
+
+
+def test_what_arrives_while_a_group_is_committed_becomes_the_next_group() -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    with served(keeper) as listener, sender(listener) as connection:
+        connection.write(frame(message(0)))
+        assert keeper.entered.wait(WAIT)
+        connection.write(b"".join(frame(message(number)) for number in range(1, 50)))
+        with sender(listener) as other:
+            other.write(frame(message(50)))
+            keeper.go_on.set()
+            assert [outcome(connection.receive()) for _ in range(50)] == [("AA", f"MSG{number:05d}") for number in range(50)]
+            assert outcome(other.receive()) == ("AA", "MSG00050")
+    assert len(keeper.groups[0]) == 1
+    assert len(keeper.groups) < 10
+
+
+def test_a_group_has_a_limit() -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    with served(keeper, group_size=10) as listener, sender(listener) as connection:
+        connection.write(b"".join(frame(message(number)) for number in range(45)))
+        keeper.go_on.set()
+        for _ in range(45):
+            connection.receive()
+    assert max(len(group) for group in keeper.groups) <= 10
+
+
+def test_many_connections_each_get_their_own_acknowledgements_in_order() -> None:
+    keeper = Keeper()
+    failures: list[BaseException] = []
+
+    def send(listener: MllpListener, number: int) -> None:
+        try:
+            with sender(listener) as connection:
+                for start in range(0, 100, 20):
+                    ids = [f"MSG{number * 1000 + start + at:05d}" for at in range(20)]
+                    connection.write(b"".join(frame(message(number * 1000 + start + at)) for at in range(20)))
+                    assert [outcome(connection.receive()) for _ in ids] == [("AA", one) for one in ids]
+        except BaseException as error:
+            failures.append(error)
+
+    with served(keeper) as listener:
+        threads = [threading.Thread(target=send, args=(listener, number)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+    assert failures == []
+    assert len(set(keeper.bodies)) == 2000
+
+
+def test_more_than_the_queue_holds_is_taken_in_turn() -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    with served(keeper) as listener, sender(listener) as connection:
+        count = 5000
+
+        def write() -> None:
+            connection.write(b"".join(frame(message(number)) for number in range(count)))
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert keeper.entered.wait(WAIT)
+        keeper.go_on.set()
+        assert [outcome(connection.receive())[1] for _ in range(count)] == [f"MSG{number:05d}" for number in range(count)]
+        thread.join(WAIT)
+
+
+@pytest.mark.parametrize(("answer", "code"), [(Answer("rejected", "not_hl7", "why"), "AE"), (Answer("unavailable"), "AR")])
+def test_a_refusal_is_answered_with_its_code(answer: Answer, code: str) -> None:
+    with served(Keeper(answer)) as listener, sender(listener) as connection:
+        assert outcome(connection.send(message(1))) == (code, "MSG00001")
+
+
+def test_a_failing_ingest_is_answered_ar_and_the_connection_lives_on() -> None:
+    keeper = Keeper()
+    keeper.failing = True
+    with served(keeper) as listener, sender(listener) as connection:
+        reply = connection.send(message(1))
+        assert outcome(reply) == ("AR", "MSG00001")
+        assert b"database" not in reply
+        keeper.failing = False
+        assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
+
+
+def test_answers_that_do_not_match_their_messages_are_no_answers() -> None:
+    with served(lambda payloads: []) as listener, sender(listener) as connection:
+        assert outcome(connection.send(message(1))) == ("AR", "MSG00001")
+
+
+def test_an_acknowledgement_is_taken_and_not_answered() -> None:
+    keeper = Keeper()
+    with served(keeper) as listener, sender(listener) as connection:
+        connection.write(frame(adt(header="MSH|^~\\&|A|B|C|D|2026||ACK^A08|ACK7|P|2.5") + b"MSA|AA|7\r"))
+        assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
+    assert len(keeper.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    ("wire", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "frame_garbage"),
+        (b"\x0b" + b"x" * 5000, "frame_too_large"),
+        (b"\x0bMSH|cut\x0bMSH|whole\x1c\r", "frame_unfinished"),
+    ],
+)
+def test_a_wrong_frame_closes_its_connection_only_and_is_reported(wire: bytes, reason: str) -> None:
+    keeper, reported, told = Keeper(), list[Unmappable](), threading.Event()
+
+    def report(error: Unmappable) -> None:
+        reported.append(error)
+        told.set()
+
+    listener = MllpListener(listening(max_message_bytes=4096))
+    listener.on_frame_error = report
+    thread = threading.Thread(target=listener.serve, args=(keeper,))
+    thread.start()
+    assert listener.bound.wait(WAIT)
+    with sender(listener) as good, sender(listener) as bad:
+        assert outcome(good.send(message(1))) == ("AA", "MSG00001")
+        bad.write(frame(message(2)) + wire)
+        assert outcome(bad.receive()) == ("AA", "MSG00002")
+        with pytest.raises(ConnectionError):
+            bad.receive()
+        assert told.wait(WAIT)
+        assert outcome(good.send(message(3))) == ("AA", "MSG00003")
+    listener.stop()
+    thread.join(WAIT)
+    assert [(one.reason, one.locator) for one in reported] == [(reason, "genhosp-adt:2")]
+    assert reported[0].payload
+
+
+def test_a_connection_lost_inside_a_frame_is_reported() -> None:
+    told = threading.Event()
+    reported: list[Unmappable] = []
+    listener = MllpListener(listening())
+    listener.on_frame_error = lambda error: (reported.append(error), told.set())[1]
+    thread = threading.Thread(target=listener.serve, args=(Keeper(),))
+    thread.start()
+    assert listener.bound.wait(WAIT)
+    with sender(listener) as connection:
+        connection.write(b"\x0bMSH|half")
+        connection._socket.shutdown(socket.SHUT_WR)
+        assert told.wait(WAIT)
+    listener.stop()
+    thread.join(WAIT)
+    assert [(one.reason, one.payload) for one in reported] == [("frame_unfinished", b"MSH|half")]
+
+
+def test_a_peer_that_closes_its_side_still_gets_its_acknowledgements() -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    with served(keeper) as listener, sender(listener) as connection:
+        connection.write(frame(message(1)))
+        assert keeper.entered.wait(WAIT)
+        connection._socket.shutdown(socket.SHUT_WR)
+        keeper.go_on.set()
+        assert outcome(connection.receive()) == ("AA", "MSG00001")
+        with pytest.raises(ConnectionError):
+            connection.receive()
+
+
+def test_stop_while_busy_answers_what_has_arrived_and_returns() -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    listener = MllpListener(listening())
+    thread = threading.Thread(target=listener.serve, args=(keeper,))
+    thread.start()
+    assert listener.bound.wait(WAIT)
+    with sender(listener) as connection:
+        connection.write(frame(message(1)))
+        assert keeper.entered.wait(WAIT)
+        listener.stop()
+        keeper.go_on.set()
+        assert outcome(connection.receive()) == ("AA", "MSG00001")
+        with pytest.raises(ConnectionError):
+            connection.receive()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+    assert listener.address is not None
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.address, WAIT)
+
+
+def test_a_listener_that_was_stopped_before_it_began_returns_at_once() -> None:
+    listener = MllpListener(listening())
+    listener.stop()
+    listener.serve(Keeper())
+    assert listener.address is not None
+
+
+def test_a_silent_connection_is_closed() -> None:
+    with served(Keeper(), idle_timeout=0.1) as listener, sender(listener) as connection:
+        assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
+        with pytest.raises(ConnectionError):
+            connection.receive()
+
+
+def test_a_connection_too_many_is_turned_away() -> None:
+    with served(Keeper(), max_connections=1) as listener, sender(listener) as first:
+        assert outcome(first.send(message(1))) == ("AA", "MSG00001")
+        with sender(listener) as second, pytest.raises(ConnectionError):
+            second.receive()
+        assert outcome(first.send(message(2))) == ("AA", "MSG00002")
+
+
+def test_an_address_in_use_stops_the_source_and_check_says_so() -> None:
+    with served(Keeper()) as listener:
+        assert listener.address is not None
+        host, port = listener.address
+        other = MllpListener(listening(listen=f"{host}:{port}"))
+        with pytest.raises(AdapterError) as error:
+            other.serve(Keeper())
+        assert error.value.permanent
+        assert [finding.ok for finding in other.check()] == [False]
+    assert [finding.ok for finding in MllpListener(listening()).check()] == [True]
+
+
+@pytest.mark.parametrize("listen", ["", "2575", "host", "host:port", "host:99999"])
+def test_an_address_that_is_none_is_refused(listen: str) -> None:
+    with pytest.raises(ValueError, match="host:port"):
+        MllpListener(listening(listen=listen))
+
+
+# python-hl7, the sender that everybody has
+
+
+def test_the_client_of_python_hl7_reads_our_acknowledgements() -> None:
+    keeper = Keeper()
+    with served(keeper) as listener:
+        assert listener.address is not None
+        with MLLPClient(*listener.address) as client:
+            reply = hl7.parse(client.send_message(message(1)).strip(b"\x0b\x1c\r"))
+            assert (str(reply.segment("MSA")[1]), str(reply.segment("MSA")[2])) == ("AA", "MSG00001")
+            refused = client.send_message(hl7.parse(message(2)))
+            assert b"MSA|AA|MSG00002" in refused
+    assert keeper.bodies[0] == message(1)
+
+
+def test_mllp_send_of_python_hl7_sends_a_file(tmp_path: Path) -> None:
+    keeper = Keeper()
+    source = tmp_path / "messages.mllp"
+    source.write_bytes(frame(message(1)) + frame(message(2)))
+    with served(keeper) as listener:
+        assert listener.address is not None
+        tool = Path(sys.executable).with_name("mllp_send")
+        command = [os.fspath(tool), "--file", os.fspath(source), "--port", str(listener.address[1]), listener.address[0]]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+    assert done.stdout.count(b"MSA|AA|") == 2
+    assert [body.strip() for body in keeper.bodies] == [message(1).strip(), message(2).strip()]
+
+
+def test_payloads_of_a_file_are_those_of_the_files_adapter(tmp_path: Path) -> None:
+    path = tmp_path / "one.hl7"
+    path.write_bytes(io.BytesIO(message(1) + message(2)).getvalue())
+    assert [payload.locator for payload in MllpListener(listening()).payloads(path)] == ["one.hl7#1", "one.hl7#2"]

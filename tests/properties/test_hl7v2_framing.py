@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.hl7v2.framing import Deframer, frame
+
+contents = st.binary(min_size=1, max_size=60).map(lambda raw: raw.replace(b"\x1c", b"?").replace(b"\x0b", b"?"))
+between = st.sampled_from([b"", b"\r", b"\r\n", b"\n", b"\x00", b"\r\x00\r\n", b" "])
+
+
+def cut(wire: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted({place % (len(wire) + 1) for place in places}), len(wire)]
+    return [wire[start:end] for start, end in pairwise(edges)]
+
+
+@given(st.lists(st.tuples(contents, between), max_size=8), st.lists(st.integers(0, 2000), max_size=12))
+def test_however_the_network_cuts_the_stream_the_messages_are_the_same(frames: list[tuple[bytes, bytes]], places: list[int]) -> None:
+    wire = b"".join(frame(message)[:-1] + gap for message, gap in frames)
+    deframer = Deframer()
+    found = [message for chunk in cut(wire, places) for message in deframer.feed(chunk)]
+    assert found == [message for message, _ in frames]
+    assert deframer.error is None
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 400), max_size=6))
+def test_any_bytes_give_the_same_messages_and_error_however_they_are_cut(wire: bytes, places: list[int]) -> None:
+    whole, pieces = Deframer(limit=50), Deframer(limit=50)
+    at_once = whole.feed(wire)
+    assert [message for chunk in cut(wire, places) for message in pieces.feed(chunk)] == at_once
+    assert (whole.error and whole.error.reason) == (pieces.error and pieces.error.reason)
