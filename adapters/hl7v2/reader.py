@@ -165,7 +165,7 @@ def _delimiters(field: str, encoding: str) -> Delimiters:
     encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end behind MSH-2
     if not encoding or encoding.isspace():
         raise Unusable("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
-    named = encoding.strip()[:5]
+    named = encoding.strip().replace("\\\\", "\\")[:5]  # some engines write the backslash twice, as programs quote it
     if any(char.isalnum() or char.isspace() for char in named) or len({field, *named}) <= len(named):
         raise Unusable("delimiters_invalid", "MSH-2 must name different characters that are neither letters, digits nor blanks", "MSH-2")
     return Delimiters(field, *named, *(NOWHERE for _ in range(5 - len(named))))

@@ -41,6 +41,11 @@ def test_delimiters_come_from_the_message() -> None:
     assert message.unescape(message.field("PID", 4)) == "a#b*c@d!e/f"
 
 
+def test_a_backslash_quoted_twice_is_one_escape_character() -> None:
+    message = read(b"MSH|^~\\\\&|APP\rPID|1||7^^^GEN&1.2&ISO\r")
+    assert message.delimiters[:5] == ("|", "^", "~", "\\", "&")
+
+
 def test_a_short_msh_2_leaves_the_other_delimiters_undefined() -> None:
     message = read(b"MSH|^~|APP\rPID|1||a\\F\\b&c\r")
     assert message.unescape(message.field("PID", 3)) == "a\\F\\b&c"
