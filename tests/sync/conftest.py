@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+
+from sync import cli
+
+
+class Ended(NamedTuple):
+    """How a command ended: exit code, what it printed, what it noted."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def value(self) -> Any:
+        """The one JSON value on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands configure logging for their process; here it is put back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def emr_sync(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs one command in this process."""
+
+    def run(*arguments: str | Path) -> Ended:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return run

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sync.conftest import Ended
+
+EmrSync = Callable[..., Ended]
+
+CONFIG = """\
+enterprises:
+  clinic:
+    display_name: Clinic
+    sync_contact_preferences: true
+    default_region: US
+sources:
+  adt:
+    enterprise: clinic
+    display_name: Clinic ADT
+    adapter: hl7v2.mllp
+    listen: 127.0.0.1:0
+    patient_id: {authority: CLINIC, type: MR}
+    mapping:
+      do_not_contact: {from: ZCP-2, values: {DNC: yes, OK: no}}
+      consent.sms: {from: PD1-11.1, values: {"02": granted, "01": denied}}
+"""
+ADT = (
+    "MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|{control}|P|2.5\r"
+    "EVN|A08|20261101083000-0500\r"
+    "PID|1||{mrn}^^^CLINIC^MR||Invented^Person||19800101|F|||||^PRN^CP^^1^217^5550123||en\r"
+    "PD1|||||||||||{publicity}\r"
+    "ZCP|1|{dnc}\r"
+)
+
+
+def adt(mrn: str = "MRN1", *, dnc: str = "DNC", publicity: str = "02", control: str = "C1") -> str:
+    return ADT.format(mrn=mrn, dnc=dnc, publicity=publicity, control=control)
+
+
+@pytest.fixture
+def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration over an empty database, chosen by the environment as scripts do."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: {bare_database_url}\n{CONFIG}")
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file
+
+
+@pytest.fixture
+def message(tmp_path: Path) -> Path:
+    file = tmp_path / "a08.hl7"
+    file.write_bytes(adt().encode())
+    return file
+
+
+@pytest.fixture
+def sqlite_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: sqlite:///cli.db\n{CONFIG}")
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file
+
+
+def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    first = emr_sync("ingest", "adt", message, "--json")
+    assert first.code == 0
+    assert first.value["status"] == "done"
+    assert first.value["counts"] == {"applied": 1, "unchanged": 0, "stale": 0, "filtered": 0, "rejected": 0, "held": 0, "merged": 0}
+    assert emr_sync("ingest", "adt", message, "--json").value["counts"]["unchanged"] == 1
+
+    sheet = emr_sync("patient", "CLINIC|MRN1", "--json").value
+    assert sheet["preferences"]["do_not_contact"]["value"] == "yes"
+    assert sheet["preferences"]["do_not_contact"]["evidence"] == {"id": "C1", "path": "ZCP-2"}
+    assert sheet["toggle"] == {"visible": True, "enabled": False, "value": "yes", "reason": "mastered_by_emr", "mastered_by": "adt"}
+    assert [line["attribute"] for line in sheet["history"] if line["after"] == "yes"] == ["do_not_contact"]
+
+    refused = emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms,voice", "--json").value
+    assert (refused["decision"], refused["reasons"]) == ("do_not_send", ["do_not_contact"])
+    sent = emr_sync("decide", sheet["id"], "--type", "broadcast", "--channels", "sms,voice", "--json").value
+    assert (sent["decision"], sent["channel"], sent["address"]) == ("send", "sms", "+12175550123")
+
+
+def test_runs_are_listed_by_source_and_shown_by_id(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    run = emr_sync("ingest", "adt", message, "--json").value["run"]
+    assert [one["run"] for one in emr_sync("runs", "--json").value] == [run]
+    assert [one["run"] for one in emr_sync("runs", "adt", "--json").value] == [run]
+    assert emr_sync("runs", "other", "--json").value == []
+    assert emr_sync("runs", "show", run, "--json").value["counts"]["applied"] == 1
+
+
+def test_a_rejection_is_shown_and_replayed_once_the_mapping_is_mended(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.hl7").write_bytes(adt(dnc="MAYBE").encode())
+    assert emr_sync("ingest", "adt", tmp_path / "odd.hl7", "--json").value["counts"]["rejected"] == 1
+    (rejection,) = emr_sync("rejections", "adt", "--json").value
+    assert (rejection["reason"], rejection["path"]) == ("code_unmapped", "ZCP-2")
+    assert "payload" not in rejection
+    assert "MAYBE" in emr_sync("rejections", "show", rejection["id"], "--json").value["payload"]
+
+    assert emr_sync("rejections", "replay", rejection["id"], "--json").value["resolved"] == 0
+    config.write_text(config.read_text().replace("DNC: yes", "DNC: yes, MAYBE: yes"))
+    assert emr_sync("rejections", "replay", "--source", "adt", "--json").value["resolved"] == 1
+    assert emr_sync("rejections", "--json").value == []
+    assert emr_sync("rejections", "--status", "resolved", "--json").value[0]["id"] == rejection["id"]
+    assert emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
+
+
+def test_a_key_is_shown_once_and_can_be_revoked(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "sender one", "--role", "sender", "--json").value
+    assert made["key"].startswith("esk.")
+    listed = emr_sync("keys", "list", "--json")
+    assert made["key"] not in listed.out
+    assert [(key["id"], key["role"], key["revoked"]) for key in listed.value] == [(made["id"], "sender", None)]
+    assert emr_sync("keys", "revoke", made["id"], "--json").value["revoked"]
+
+
+def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, config: Path) -> None:
+    for _ in range(2):
+        assert emr_sync("migrate", "--json").value == {"status": "done"}
+
+
+def test_people_get_tables_and_notes_stay_off_stdout(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
+    ended = emr_sync("ingest", "adt", message)
+    assert (ended.out, ended.err) == ("adt: done: 1 applied\n", "")
+    sheet = emr_sync("patient", "MRN1").out
+    assert "cannot be flipped (mastered_by_emr), mastered by adt" in sheet
+    assert "+12175550123 (cell, textable)" in sheet
+    assert "do not send" in emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms").out
+    assert "ingest" in emr_sync("runs").out
+    made = emr_sync("keys", "create", "k", "--role", "auditor")
+    assert made.out.startswith("esk.")
+    assert "not shown again" in made.err
+
+
+def test_explain_needs_no_database(emr_sync: EmrSync, tmp_path: Path, message: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/none\n{CONFIG}")
+    (one,) = emr_sync("-c", file, "explain", "adt", message, "--json").value["payloads"]
+    stated = {row["attribute"]: (row["value"], row["path"]) for row in one["stated"]}
+    assert stated["do_not_contact"] == ["yes", "ZCP-2"] or stated["do_not_contact"] == ("yes", "ZCP-2")
+    assert "ZCP-2" in emr_sync("-c", file, "explain", "adt", message).out
+
+
+def test_explain_ranks_codes_without_a_translation(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.hl7").write_bytes((adt(dnc="MAYBE") + adt("MRN2", dnc="MAYBE", control="C2")).encode())
+    assert emr_sync("explain", "adt", tmp_path / "two.hl7", "--json").value["unmapped"] == [{"path": "ZCP-2", "code": "MAYBE", "times": 2}]
+
+
+def test_check_config_tells_every_mistake_and_ends_with_2(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"database: sqlite:///x.db\n{CONFIG}".replace("display_name: Clinic\n", "displayname: Clinic\n").replace("DNC: yes", "DNC: si")
+    )
+    ended = emr_sync("-c", file, "check-config", "--json")
+    assert ended.code == 2
+    assert [one["line"] for one in ended.value["mistakes"]] == [4, 15]
+    people = emr_sync("-c", file, "check-config")
+    assert people.code == 2
+    assert "did you mean 'display_name'" in people.out
+
+
+def test_check_config_is_content_with_a_good_one(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    ended = emr_sync("check-config")
+    assert (ended.code, ended.out) == (0, f"{sqlite_config}: well\n")
+
+
+def test_check_says_whether_a_listener_can_listen(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    assert emr_sync("check", "adt", "--json").value["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["ingest", "adx", "."], 2, "there is no source 'adx'"),
+        (["resync", "adt"], 2, "adt is a listener"),
+        (["resync", "adt", "--full", "--patient", "X"], 2, "exclude each other"),
+        (["resync", "adt", "--since", "yesterday"], 2, "--since is no time"),
+        (["runs", "show", "nope"], 1, "no such run"),
+        (["rejections", "show", "nope"], 1, "no such rejection"),
+        (["rejections", "replay"], 2, "say which"),
+        (["keys", "revoke", "nope"], 1, "no such key"),
+        (["keys", "create", "x", "--role", "king"], 2, "Invalid value for '--role'"),
+        (["patient", "NOBODY"], 1, "no such patient"),
+        (["patient", "NOBODY", "--enterprise", "other"], 2, "there is no enterprise 'other'"),
+        (["decide", "NOBODY", "--type", "automation", "--channels", "pigeon"], 2, "--channels takes some of"),
+        (["decide", "NOBODY", "--channels", "sms"], 2, "Missing option '--type'"),
+        (["serve", "--only", "cook"], 2, "there is no role 'cook'"),
+        (["serve", "--only", "work"], 2, "work alone has nothing to take from"),
+        (["explain", "adt", "nowhere.hl7"], 2, "does not exist"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_code(emr_sync: EmrSync, sqlite_config: Path, arguments: list[str], code: int, line: str) -> None:
+    ended = emr_sync(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert ended.err.startswith("emr-sync: ")
+    assert line in ended.err
+    assert ended.err.count("\n") == 1
+    for_machines = emr_sync(*arguments, "--json")
+    assert (for_machines.code, for_machines.value["exit"]) == (code, code)
+
+
+def test_a_database_that_does_not_answer_is_one_line(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/none\n{CONFIG}")
+    ended = emr_sync("-c", file, "runs")
+    assert ended.code == 2
+    assert ended.err == f"emr-sync: the database cannot be reached: check 'database' in {file}, and that it runs\n"
+
+
+def test_a_configuration_with_mistakes_runs_nothing(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("database: sqlite:///x.db\nbatch: 1\nlogz: 2\nenterprises: {e: {}}\n")
+    ended = emr_sync("-c", file, "runs")
+    assert ended.code == 2
+    assert "line 2: batch: is no setting here" in ended.err
+    assert "run emr-sync check-config" in ended.err
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_without_a_command_the_help_is_shown(emr_sync: EmrSync) -> None:
+    ended = emr_sync()
+    assert ended.code == 2
+    assert "ingest" in ended.err
+
+
+def test_a_folder_is_read_file_by_file(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drop" / "deeper"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.hl7").write_bytes(adt(f"MRN{number}", control=f"C{number}").encode())
+    assert emr_sync("ingest", "adt", tmp_path / "drop", "--json").value["counts"]["applied"] == 3
+
+
+def test_an_unknown_patient_is_a_refusal_and_not_an_error(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    ended = emr_sync("decide", "NOBODY", "--type", "automation", "--channels", "sms", "--json")
+    assert ended.code == 0
+    assert (ended.value["decision"], ended.value["reasons"]) == ("do_not_send", ["patient_unknown"])
+
+
+def test_json_is_one_value(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
+    assert json.loads(emr_sync("ingest", "adt", message, "--json").out)["run"]

@@ -1,0 +1,71 @@
+"""The program as people start it: a process of its own, signals and exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+PROGRAM = (sys.executable, "-c", "from sync.cli import main; main()")
+
+
+@contextmanager
+def started(arguments: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"PYTHONPATH": str(Path.cwd())}
+    )
+    watchdog = threading.Timer(100, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def config(tmp_path: Path, sqlite_url: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: {sqlite_url}\napi: {{listen: 127.0.0.1:0}}\nenterprises: {{clinic: {{}}}}\n")
+    return file
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_answers_until_it_is_told_to_stop_and_ends_with_0(config: Path, number: signal.Signals) -> None:
+    with started(["serve", "--json"], config.parent) as process:
+        assert process.stdout is not None
+        address = urlsplit(json.loads(process.stdout.readline())["address"])
+        assert address.hostname is not None
+        connection = HTTPConnection(address.hostname, address.port or 0, timeout=30)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(number)
+        assert process.wait(60) == 0
+
+
+def test_the_demo_shows_the_main_job_and_ends(tmp_path: Path) -> None:
+    with started(["demo", "--once", "--json", "--patients", "300"], tmp_path) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    shown = json.loads(out)
+    assert [run["status"] for run in shown["runs"]] == ["done", "done"]
+    assert [run["counts"]["applied"] for run in shown["runs"]] == [300, 12]
+    assert shown["acknowledged"] == {"AA": 12}
+    assert shown["patient"]["toggle"]["reason"] == "mastered_by_emr"
+    assert "update this patient in Rehearsal EMR" in shown["refused"]
+    answers = [(one["answer"]["decision"], one["answer"]["channel"]) for one in shown["decisions"]]
+    assert answers == [("do_not_send", None), answers[1], ("send", "sms"), ("send", "voice")]
+    assert shown["decisions"][0]["answer"]["reasons"] == ["do_not_contact"]
+    assert shown["decisions"][3]["answer"]["skipped"] == [{"channel": "sms", "reason": "sms_opted_out"}]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+from adapters.base import SourceSettings
+from sync.config import Feed, Schedule
+from sync.queue import Job, Queue
+from sync.schedule import Clock
+
+FEED = Feed("emr", "clinic", SourceSettings("emr", "fhir.rest"), Schedule(every=timedelta(hours=1)), Schedule(every=timedelta(days=7)))
+
+
+class Held:
+    """Work that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.began, self.go, self.done = threading.Semaphore(0), threading.Event(), []
+
+    def __call__(self, job: Job) -> None:
+        self.began.release()
+        assert self.go.wait(10)
+        self.done.append(job)
+
+
+def test_a_job_that_waits_is_not_queued_twice() -> None:
+    work = Held()
+    queue = Queue(work, workers=1)
+    assert queue.put(Job("a"))
+    assert work.began.acquire(timeout=10)
+    assert [queue.put(Job("b")), queue.put(Job("b")), queue.put(Job("a"))] == [True, False, True]
+    work.go.set()
+    for _ in range(2):
+        assert work.began.acquire(timeout=10)
+    queue.close()
+    assert work.done == [Job("a"), Job("b"), Job("a")]
+
+
+def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
+    work = Held()
+    queue = Queue(work, workers=1)
+    queue.put(Job("a"))
+    assert work.began.acquire(timeout=10)
+    queue.put(Job("b"))
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    while queue.put(Job("c")):  # until the queue is closed
+        pass
+    work.go.set()
+    closing.join(10)
+    assert work.done == [Job("a")]
+
+
+def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
+    work, closed = Held(), threading.Event()
+    queue = Queue(work, workers=1)
+    queue.put(Job("a"))
+    assert work.began.acquire(timeout=10)
+    queue.begun(closed.set)
+    work.go.set()
+    queue.close()
+    assert closed.is_set()
+
+
+def test_a_source_read_every_so_often_is_read_at_once_and_its_full_resync_is_not() -> None:
+    asked: list[Job] = []
+    first = threading.Event()
+
+    def ask(job: Job) -> None:
+        asked.append(job)
+        first.set()
+
+    clock = Clock([FEED], ask)
+    clock.start()
+    assert first.wait(10)
+    assert clock.next_times().keys() == {Job("emr", "incremental"), Job("emr", "full")}
+    clock.stop()
+    assert asked == [Job("emr", "incremental")]

@@ -1,0 +1,168 @@
+"""The serving process over real sockets, on both databases."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.rehearsal.emr import RehearsalEmr
+from store.database import Database
+from store.journal import Run
+from store.patient import PatientRef
+from sync.config import Settings, load
+from sync.config.words import Address
+from sync.demo import ADT, ENTERPRISE, FHIR, configuration
+from sync.engine import Progress, no_progress
+from sync.parts import Parts, Unusable
+from sync.queue import Job
+from sync.service import Service, serving
+
+
+class Waiting:
+    """Looks on, so that a test can wait for a run to end."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.ended_one = threading.Semaphore(0)
+
+    def progress(self, source: str) -> Progress:
+        return no_progress
+
+    def ended(self, run: Run) -> None:
+        self.runs.append(run)
+        self.ended_one.release()
+
+    def wait(self) -> Run:
+        assert self.ended_one.acquire(timeout=60), "no run ended"
+        return self.runs[-1]
+
+
+@pytest.fixture
+def emr() -> Iterator[RehearsalEmr]:
+    with RehearsalEmr(patients=60, seed=3) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Settings:
+    file = configuration(emr, tmp_path)
+    file.write_text(file.read_text().replace("sqlite:///demo.db", database_url))
+    return load(file, {})
+
+
+def call(service: Service, method: str, path: str, key: str, body: Any = None) -> tuple[int, Any]:
+    assert service.address is not None
+    connection = HTTPConnection(*service.address, timeout=30)
+    connection.request(method, path, None if body is None else json.dumps(body), {"Authorization": f"Bearer {key}"})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text else None
+
+
+def key(service: Service, role: str) -> str:
+    return service.parts.keys.create(role, ENTERPRISE, role, service.parts.clock())[1]
+
+
+def test_the_scheduler_has_the_source_read_and_a_sender_is_answered(settings: Settings, emr: RehearsalEmr) -> None:
+    watch = Waiting()
+    with serving(settings, watch=watch) as service:
+        assert watch.wait().counts == {"applied": 60}
+        patient = {"authority": "GENHOSP", "value": emr.entry(0).person.mrn}
+        ask = {"patient": patient, "message_type": "automation", "channels": ["sms", "voice"]}
+        status, decision = call(service, "POST", "/v1/decisions", key(service, "sender"), ask)
+    assert status == 200
+    assert decision["decision"] in ("send", "do_not_send")
+    assert decision["patient_version"] == 1
+
+
+def test_an_operator_starts_a_resync_and_follows_it(settings: Settings) -> None:
+    watch = Waiting()
+    with serving(settings, ["api"], watch) as service:
+        operator = key(service, "operator")
+        status, begun = call(service, "POST", f"/v1/sources/{FHIR}/resync", operator)
+        assert (status, begun["status"]) == (202, "running")
+        watch.wait()
+        status, run = call(service, "GET", f"/v1/runs/{begun['run']}", operator)
+        assert (run["status"], run["counts"]) == ("done", {"applied": 60})
+        assert call(service, "POST", f"/v1/sources/{ADT}/resync", operator)[0] == 422
+
+
+def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr: RehearsalEmr) -> None:
+    with serving(settings, ["listen"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        report = emr.send(*listener.address)
+        assert report.codes == {"AA": 60}
+        mrn = emr.entry(7).person.mrn
+        assert service.parts.preferences.find(ENTERPRISE, PatientRef(value=mrn)).marks[0].source == ADT
+
+
+def test_bytes_that_are_no_message_become_a_rejection(settings: Settings) -> None:
+    import socket
+
+    with serving(settings, ["listen"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        with socket.create_connection(listener.address, timeout=30) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert connection.recv(100) == b""  # that connection is closed
+    parts = Parts.open(settings)
+    (rejection,) = parts.journal.rejections(source=ADT)
+    assert parts.journal.rejection(rejection.id).payload.startswith(b"GET / HTTP")
+    parts.close()
+
+
+def test_a_rejection_is_replayed_over_http(settings: Settings, tmp_path: Path) -> None:
+    with serving(settings, ["api"]) as service:
+        parts = service.parts
+        from adapters.base import Payload
+        from sync.parts import adapter, lane
+
+        feed = parts.feed(ADT)
+        parts.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(b"not hl7 at all", "test:1", parts.clock())])
+        (rejection,) = parts.journal.rejections(source=ADT)
+        status, answer = call(service, "POST", f"/v1/rejections/{rejection.id}/replay", key(service, "operator"))
+    assert (status, answer["outcome"]) == (200, "rejected")
+
+
+def test_metrics_count_what_was_done(settings: Settings) -> None:
+    watch = Waiting()
+    with serving(settings, ["api", "work"], watch) as service:
+        service.queue.put(Job(FHIR))
+        watch.wait()
+        text = service.parts.metrics.text(service.parts.journal.last_heard()).decode()
+    assert f'emr_sync_records_total{{outcome="applied",source="{FHIR}"}} 60.0' in text
+    assert f'emr_sync_runs_total{{kind="incremental",source="{FHIR}",status="done"}} 1.0' in text
+    assert f'emr_sync_last_heard_timestamp_seconds{{source="{FHIR}"}}' in text
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings) -> None:
+    with serving(settings, ["api"]) as service:
+        assert service.address is not None
+        taken = Address(*service.address)
+        from dataclasses import replace
+
+        with pytest.raises(Unusable, match="cannot be used"), serving(replace(settings, listen=taken), ["api"]):
+            pass
+
+
+def test_a_listener_that_cannot_listen_ends_the_process_with_the_reason(settings: Settings, database: Database) -> None:
+    from dataclasses import replace
+
+    with serving(settings, ["listen"]) as first:
+        listener: Any = first.listeners[0].listener
+        assert listener.bound.wait(30)
+        feed = settings.feeds[ADT]
+        options = dict(feed.settings.options) | {"listen": f"127.0.0.1:{listener.address[1]}"}
+        feeds = {ADT: replace(feed, settings=replace(feed.settings, options=options))}
+        with serving(replace(settings, feeds=feeds), ["listen"]) as second:
+            second.wait()
+            assert second.failure is not None
+            assert "cannot listen" in second.failure
