@@ -25,7 +25,10 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Source(NamedTuple):
-    """Where a resource came from; ``body`` is empty for an entry of a Bundle, which is written again when it is rejected."""
+    """Where a resource came from; ``body`` is empty for an entry of a Bundle, which is written again when it is rejected.
+
+    ``undated`` is when it is taken to be true if it carries no time of its own.
+    """
 
     locator: str
     received: datetime
@@ -182,7 +185,7 @@ class FhirMapper:
         updated = instant(meta.get("lastUpdated")) if self.options.trust_last_updated else None
         effective, path = asserted or (updated, f"{kind}.meta.lastUpdated")
         if effective is not None and effective > source.received + FUTURE:
-            problems.append(Problem("time_in_future", path, "the time of receipt is used instead"))
+            problems.append(Problem("time_in_future", path, "the time of receipt, or of its file, is used instead"))
             effective = source.undated
         return PatientStatements(
             identifiers,

@@ -6,8 +6,21 @@ from typing import Any
 import pytest
 
 from adapters.base import Unmappable
-from store.preference import Identifier, Phone, Statement
-from tests.adapters.fhir.made import CONFIDENTIALITY, MRN, RECEIVED, identifier, patient, read, reasons, said, stated, telecom
+from store.preference import Identifier, PatientStatements, Phone, Statement
+from tests.adapters.fhir.made import (
+    CONFIDENTIALITY,
+    MRN,
+    RECEIVED,
+    identifier,
+    mapper,
+    patient,
+    payload,
+    read,
+    reasons,
+    said,
+    stated,
+    telecom,
+)
 
 RI = Identifier("clinic", "RI", "p1")
 RESTRICTED = {"versionId": "1", "security": [{"system": CONFIDENTIALITY, "code": "R"}]}
@@ -337,3 +350,10 @@ def test_clock_that_runs_a_little_ahead_is_believed() -> None:
 def test_patient_without_usable_meta_is_dated_by_receipt(meta: Any) -> None:
     found = said(patient(meta=meta))
     assert (found.effective, found.version) == (RECEIVED, 0)
+
+
+def test_file_without_a_time_of_its_own_is_dated_by_the_file() -> None:
+    written = RECEIVED - timedelta(days=3)
+    (item,) = mapper().read(payload(patient(meta={}))._replace(written=written))
+    assert isinstance(item, PatientStatements)
+    assert item.effective == written
