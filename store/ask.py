@@ -18,14 +18,14 @@ SEND = "send"
 DO_NOT_SEND = "do_not_send"
 
 
-class Appointment(Struct, frozen=True):
+class Appointment(Struct, frozen=True, gc=False):
     """What the patient chose for one appointment: a method and a number in E.164, each replacing the patient-level one."""
 
     preferred_method: str | None = None
     preferred_phone: str | None = None
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class Ask(Struct, frozen=True, kw_only=True, gc=False):
     """A sender's question. ``channels`` are those the message has copy for; ``at`` is when it would be sent (aware)."""
 
     message_type: str
@@ -36,7 +36,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     at: datetime | None = None
 
 
-class Evidence(Struct, frozen=True):
+class Evidence(Struct, frozen=True, gc=False):
     """Where a value that mattered comes from: message or resource id, and the path inside it."""
 
     attribute: str
@@ -63,14 +63,14 @@ class Known(NamedTuple):
     evidence: Callable[[str], Evidence | None] = no_evidence
 
 
-class Skipped(Struct, frozen=True):
+class Skipped(Struct, frozen=True, gc=False):
     """A channel that was not used, and why."""
 
     channel: str
     reason: str
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """The answer. ``address`` is E.164 or an e-mail address; ``reasons`` are codes of :mod:`store.reason`."""
 
     decision: str

@@ -34,6 +34,7 @@ from store.enterprise import Policy
 from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, PREFERRED_PHONE, YES, topic
 
 LIST_OF = {SMS: PHONES, VOICE: PHONES, EMAIL: "email"}
+ADDRESS_ONLY = {channel: (attribute,) for channel, attribute in LIST_OF.items()}
 
 
 def decide(ask: Ask, known: Known | None, policy: Policy, now: datetime) -> Decision:
@@ -114,8 +115,9 @@ def _conclude(
         return _answer(known, channel, found, reasons, skipped, ())
     attributes = _mattered(ask, known, wanted, skipped, channel, found)
     evidence = _looked_up(known, (DO_NOT_CONTACT, *attributes) if lifted else attributes)
-    opted_out = _opt_out_evidence(ask, known) if why.SMS_OPTED_OUT in reasons else ()
-    return _answer(known, channel, found, reasons, skipped, evidence + opted_out)
+    if why.SMS_OPTED_OUT in reasons:
+        evidence += _opt_out_evidence(ask, known)
+    return _answer(known, channel, found, reasons, skipped, evidence)
 
 
 def _answer(
@@ -134,6 +136,9 @@ def _mattered(
     ask: Ask, known: Known, wanted: Wish, skipped: tuple[Skipped, ...], channel: str | None, found: str | None
 ) -> tuple[str, ...]:
     """The attributes behind the answer, each once: what steered it, what closed a channel, where the address is from."""
+    preferred = known.contact.preferred_phone
+    if not skipped and channel is not None and wanted.method is None and (preferred is None or found != preferred):
+        return ADDRESS_ONLY[channel]  # nothing but the address mattered, as for most asks
     names: list[str] = []
     appointment = ask.appointment
     if wanted.method is not None and not (appointment and appointment.preferred_method):
@@ -142,7 +147,7 @@ def _mattered(
         names += _behind(one, ask, known)
     if channel is not None:
         names.append(LIST_OF[channel])
-        if found == wanted.number and found == known.contact.preferred_phone:
+        if found == wanted.number and found == preferred:
             names.append(PREFERRED_PHONE)
     return tuple(dict.fromkeys(names))
 
@@ -166,5 +171,5 @@ def _opt_out_evidence(ask: Ask, known: Known) -> tuple[Evidence, ...]:
 
 
 def _looked_up(known: Known, attributes: tuple[str, ...]) -> tuple[Evidence, ...]:
-    found = (known.evidence(attribute) for attribute in attributes)
-    return tuple(one for one in found if one is not None)
+    evidence = known.evidence
+    return tuple([one for attribute in attributes if (one := evidence(attribute)) is not None])

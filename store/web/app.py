@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -65,11 +66,22 @@ def create_app(
     return Litestar(
         handlers,
         exception_handlers={Exception: problem.answer},
+        on_startup=[settle],
         on_shutdown=[decisions.gathering.close],
         openapi_config=None,  # written from the rows, see openapi.py
         logging_config=None,
         request_max_body_size=MOST_BYTES,
     )
+
+
+def settle() -> None:
+    """Tells the collector that what was loaded until now stays.
+
+    Decisions make many short-lived values and no cycles; without this each ten thousand of them pay for another walk through every
+    module of the process, which costs a third of the speed of a batch.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _schema(rows: list[Endpoint]) -> HTTPRouteHandler:

@@ -27,7 +27,7 @@ MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 QUOTED = re.compile(r"'[^']*'")
 
 
-class PatientIn(Struct, frozen=True, forbid_unknown_fields=True):
+class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Who: the store's own ``id``, or an identifier's ``value`` with its ``authority`` and ``type`` where they are known."""
 
     id: Text | None = None
@@ -44,14 +44,14 @@ class PatientIn(Struct, frozen=True, forbid_unknown_fields=True):
         return PatientRef(self.id, self.authority, self.type, self.value)
 
 
-class AppointmentIn(Appointment, frozen=True, forbid_unknown_fields=True):
+class AppointmentIn(Appointment, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the patient chose for one appointment."""
 
     preferred_method: MethodName | None = None
     preferred_phone: Number | None = None
 
 
-class AskIn(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A sender's question. ``channels`` are those the message has copy for; ``at`` carries an offset."""
 
     patient: PatientIn
@@ -68,7 +68,7 @@ class AskIn(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
             msgspec.structs.force_setattr(self, "line", line_key(line))
 
 
-class InvalidAsk(Decision, frozen=True):
+class InvalidAsk(Decision, frozen=True, gc=False):
     """The answer to an item of a batch that is no well-formed ask."""
 
     detail: str = ""
