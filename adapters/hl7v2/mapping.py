@@ -9,7 +9,7 @@ phones or e-mail are missing says nothing about them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -171,17 +171,22 @@ class Hl7Mapper:
 
     def _effective(self, message: Message, updated: str, payload: Payload) -> tuple[datetime, Problem | None]:
         """When the EMR says it became true: PID-33, else EVN-2, else MSH-7, else when it arrived. Never in the future."""
-        component = message.delimiters.component
-        for path, text in (("PID-33", updated), ("EVN-2", message.field("EVN", 2)), ("MSH-7", message.field("MSH", 7))):
-            if text:
-                moment = timestamp.instant(text.split(component, 1)[0], self._zone)
-                if moment is not None and moment - payload.received > AHEAD:
-                    return payload.undated, Problem(
-                        "time_in_future", path, "the sender's clock or time zone is wrong; the time of receipt is used"
-                    )
-                if moment is not None:
-                    return moment, None
+        for path, text in _times(message, updated):
+            moment = timestamp.instant(text, self._zone)
+            if moment is None:
+                continue
+            if moment - payload.received > AHEAD:
+                detail = "the sender's clock or time zone is wrong; the time of receipt is used"
+                return payload.undated, Problem("time_in_future", path, detail)
+            return moment, None
         return payload.undated, None
+
+
+def _times(message: Message, updated: str) -> Iterator[tuple[str, str]]:
+    component = message.delimiters.component
+    yield "PID-33", updated.partition(component)[0]
+    yield "EVN-2", message.field("EVN", 2).partition(component)[0]
+    yield "MSH-7", message.field("MSH", 7).partition(component)[0]
 
 
 def _kind(message: Message) -> tuple[str, str]:

@@ -8,6 +8,7 @@ else 12, else 1.
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from adapters import telecom
@@ -33,6 +34,22 @@ _ABSENT = [""] * 18
 MAIL = frozenset({"NET", "INTERNET", "X.400"})
 
 
+class Codes(NamedTuple):
+    """What use and equipment say. ``kind`` is empty when they do not say what the number is for."""
+
+    kind: str
+    is_phone: bool
+    is_mail: bool
+
+
+@lru_cache(maxsize=1024)
+def codes(use: str, equipment: str) -> Codes:
+    """XTN.2 and XTN.3 in our words, without regard to case."""
+    use, equipment = use.strip().upper(), equipment.strip().upper()
+    kind = CELL if equipment == "CP" else USE.get(use, PhoneKind.OTHER.value) if use else ""
+    return Codes(kind, use not in NOT_A_PHONE and equipment not in NOT_A_PHONE, use in MAIL or equipment in MAIL)
+
+
 class Telecoms(NamedTuple):
     """What a field says. ``stated`` is false when it holds separators and codes but neither number nor address.
 
@@ -54,18 +71,19 @@ class TelecomReader:
 
     def read(self, message: Message, field: str, path: str, kind: str, today: date) -> Telecoms:
         """What a field says. ``kind`` is what its numbers are for when they do not say; ``today`` drops what has ended."""
-        said = _Said()
+        said = _Said(path)
+        plain = DELETE not in field and message.delimiters.escape not in field
         for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
             if repetition:
-                self._hear(said, _components(message, repetition), f"{path}[{number}]", kind, today)
-                said.stated = said.stated or (DELETE in repetition and _deletes(message, repetition))
+                parts = repetition.split(message.delimiters.component)
+                self._hear(said, number, parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, said), kind, today)
         return said.result()
 
-    def _hear(self, said: _Said, parts: list[str], path: str, kind: str, today: date) -> None:
-        use, equipment = parts[1].strip().upper(), parts[2].strip().upper()
-        mail = use in MAIL or equipment in MAIL
-        address = parts[3] or (parts[0] if mail or "@" in parts[0] else "")
-        dialled = "" if address and address == parts[0] else parts[6] or parts[11] or parts[0]
+    def _hear(self, said: _Said, number: int, parts: list[str], kind: str, today: date) -> None:
+        coded = codes(parts[1], parts[2])
+        text = parts[0]
+        address = parts[3] or (text if coded.is_mail or "@" in text else "")
+        dialled = parts[6] or parts[11] or (text if text != address else "")
         if not address and not dialled:
             return
         said.stated = True
@@ -73,16 +91,15 @@ class TelecomReader:
             return
         order = int(parts[17]) if parts[17].isdecimal() else None
         if address:
-            said.email(address, order, path)
-        if dialled and not (mail and address) and use not in NOT_A_PHONE and equipment not in NOT_A_PHONE:
-            said.phone(self._phone(parts, use, equipment, kind, order), path)
+            said.email(number, address, order)
+        if dialled and coded.is_phone and not (coded.is_mail and address):
+            said.phone(number, self._phone(parts, coded.kind or kind, order))
 
-    def _phone(self, parts: list[str], use: str, equipment: str, kind: str, order: int | None) -> Phone | None:
+    def _phone(self, parts: list[str], kind: str, order: int | None) -> Phone | None:
         raw, number = self._number(parts)
         if number is None:
             return None
-        kind = CELL if equipment == "CP" else USE.get(use, kind if not use else PhoneKind.OTHER.value)
-        textable = kind == CELL or (not number.startswith("+1") and telecom.is_mobile(number))
+        textable = kind == CELL or (number[:2] != "+1" and telecom.is_mobile(number))
         return Phone(number, kind, raw, order, textable, _iso(parts[12]), _iso(parts[13]))
 
     def _number(self, parts: list[str]) -> tuple[str, str | None]:
@@ -107,31 +124,31 @@ class TelecomReader:
 
 
 class _Said:
-    """What the repetitions of a field have said so far."""
+    """What the repetitions of the field at ``path`` have said so far."""
 
-    __slots__ = ("emails", "phones", "preferred", "problems", "stated")
+    __slots__ = ("emails", "path", "phones", "preferred", "problems", "stated")
 
-    def __init__(self) -> None:
-        self.stated = False
+    def __init__(self, path: str) -> None:
+        self.path, self.stated = path, False
         self.phones: list[Phone] = []
         self.emails: list[tuple[int, str]] = []
         self.preferred: list[tuple[int, str, str]] = []
         self.problems: list[Problem] = []
 
-    def email(self, text: str, order: int | None, path: str) -> None:
+    def email(self, number: int, text: str, order: int | None) -> None:
         address = telecom.email(text)
         if address is None:
-            self.problems.append(Problem("email_unusable", path, "this is not an e-mail address"))
+            self.problems.append(Problem("email_unusable", f"{self.path}[{number}]", "this is not an e-mail address"))
         else:
             self.emails.append((UNORDERED if order is None else order, address))
 
-    def phone(self, phone: Phone | None, path: str) -> None:
+    def phone(self, number: int, phone: Phone | None) -> None:
         if phone is None:
-            self.problems.append(Problem("phone_unusable", path, "this cannot be made a number in E.164"))
+            self.problems.append(Problem("phone_unusable", f"{self.path}[{number}]", "this cannot be made a number in E.164"))
             return
         self.phones.append(phone)
         if phone.rank is not None:
-            self.preferred.append((phone.rank, phone.number, f"{path}.18"))
+            self.preferred.append((phone.rank, phone.number, f"{self.path}[{number}].18"))
 
     def result(self) -> Telecoms:
         if len(self.emails) > 1:
@@ -140,20 +157,13 @@ class _Said:
         return Telecoms(self.stated, tuple(self.phones), emails, tuple(self.preferred), tuple(self.problems))
 
 
-def _components(message: Message, repetition: str) -> list[str]:
-    """The 18 components, unescaped; a deleted one is as empty as one that is not there."""
-    parts = repetition.split(message.delimiters.component)
-    if DELETE in repetition:
-        parts = ["" if part == DELETE else part for part in parts]
-    if message.delimiters.escape in repetition:
-        parts = [message.unescape(part) for part in parts]
-    return parts + _ABSENT[len(parts) :]
+def _cleaned(message: Message, parts: list[str], said: _Said) -> list[str]:
+    """The 18 components, unescaped; a deleted one is as empty as one that is not there.
 
-
-def _deletes(message: Message, repetition: str) -> bool:
-    """Whether a number or an address is taken back, as ``^PRN^PH^""`` does, not merely a code beside it."""
-    parts = repetition.split(message.delimiters.component)
-    return any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
+    Deleting a number or an address (``^PRN^PH^""``) states the list, deleting a code beside it does not.
+    """
+    said.stated = said.stated or any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
+    return ["" if part == DELETE else message.unescape(part) for part in parts] + _ABSENT[len(parts) :]
 
 
 def _ended(text: str, today: date) -> bool:

@@ -268,6 +268,13 @@ def test_the_time_is_of_the_change_else_the_event_else_the_message_else_of_recei
     assert said.problems == ()
 
 
+def test_the_date_of_its_file_stands_in_for_a_missing_time() -> None:
+    written = datetime(2026, 10, 1, tzinfo=UTC)
+    body = adt(header="MSH|^~\\&|A|B|C|D|||ADT^A08|M1|P|2.5")
+    found = Hl7Mapper(settings()).read(Payload(b"BHS|^~\\&|A\r" + body + body, "x", RECEIVED, written))
+    assert [item.effective for item in found if isinstance(item, PatientStatements)] == [written, written]
+
+
 def test_a_time_in_the_future_is_not_believed() -> None:
     said = stated(adt(f33="20261101093000"))
     assert said.effective == RECEIVED
