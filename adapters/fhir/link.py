@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.fhir.identity import reference
+from adapters.fhir.identity import RESOURCE_ID, reference
 from store.preference import (
     CONSENT,
     DENIED,
@@ -26,6 +26,8 @@ from store.preference import (
     Statement,
 )
 
+REPLACED_BY = ("replaced-by", "replace")  # the second is DSTU2's word for the first
+
 
 def merges(
     resource: dict[str, Any], patient: PatientStatements, settings: SourceSettings, base_url: str, problems: list[Problem]
@@ -34,7 +36,7 @@ def merges(
     entries = resource.get("link")
     for index, entry in enumerate(entries if type(entries) is list else ()):
         kind = entry.get("type") if type(entry) is dict else None
-        if kind not in ("replaced-by", "replaces"):
+        if kind not in REPLACED_BY and kind != "replaces":
             continue
         other = reference(entry.get("other"), settings, base_url)
         if other is None:
@@ -42,11 +44,16 @@ def merges(
         elif other in patient.identifiers:
             problems.append(Problem("link_to_itself", f"Patient.link[{index}].other", "a record cannot replace itself"))
         elif kind == "replaces":
-            yield _merge(patient, survivor=patient.identifiers, merged=(other,))
+            yield _merge(patient, survivor=_by_record(patient), merged=(other,))
         elif resource.get("active") is False:
-            yield _merge(patient, survivor=(other,), merged=patient.identifiers)
+            yield _merge(patient, survivor=(other,), merged=_by_record(patient))
         else:
             problems.append(Problem("replaced_but_active", f"Patient.link[{index}]", "only an inactive record can be merged away"))
+
+
+def _by_record(patient: PatientStatements) -> tuple[Identifier, ...]:
+    """The resource id first: a link joins records, and both of them may carry the same medical record number by now."""
+    return tuple(sorted(patient.identifiers, key=lambda one: one.type != RESOURCE_ID))
 
 
 def _merge(patient: PatientStatements, *, survivor: tuple[Identifier, ...], merged: tuple[Identifier, ...]) -> PatientMerge:

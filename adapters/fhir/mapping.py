@@ -120,7 +120,7 @@ class FhirMapper:
         problems = list(said.problems)
         merges = list(link.merges(resource, said, self.settings, self.options.base_url, problems))
         stated, effective = dict(said.statements), said.effective
-        if any(merge.merged == said.identifiers for merge in merges):
+        if any(set(merge.merged) == set(said.identifiers) for merge in merges):
             stated = link.opt_outs(stated)
             effective = effective if self.options.trust_last_updated else LONG_AGO
             if not stated and not problems:

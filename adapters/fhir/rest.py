@@ -96,7 +96,8 @@ class RestAdapter:
             found = [Filtered("came_again", locator)] if _came_again(body, seen) else self.mapper.read(Payload(body, locator, page.at))
             items.extend(found)
             payloads.extend([body] * len(found))
-        return Batch(items, cursor, payloads, page.page.total)
+        # With several kinds to read, the total of one is not that of the run.
+        return Batch(items, cursor, payloads, page.page.total if self._kinds() == ["Patient"] else None)
 
     def _one(self, client: FhirClient, patient: str) -> Iterator[Batch]:
         """One patient, then the records about them. The cursor stays.

@@ -9,7 +9,7 @@ from adapters.base import Filtered
 from store.preference import Identifier, PatientMerge, PatientStatements, Statement
 from tests.adapters.fhir.made import patient, read, reasons, said
 
-OWN = (Identifier("GENHOSP", "MR", "M1"), Identifier("clinic", "RI", "p1"))
+OWN = (Identifier("clinic", "RI", "p1"), Identifier("GENHOSP", "MR", "M1"))
 OTHER = (Identifier("clinic", "RI", "p2"),)
 DNC = {"do_not_contact": {"from": "Patient.extension('https://e.example/dnc').valueBoolean", "values": {"true": "yes", "false": "no"}}}
 
@@ -22,8 +22,9 @@ def to(reference: str) -> dict[str, str]:
     return {"reference": reference}
 
 
-def test_inactive_record_that_was_replaced_is_merged_into_its_survivor() -> None:
-    (merge,) = read(linked("replaced-by", to("Patient/p2"), active=False))
+@pytest.mark.parametrize("kind", ["replaced-by", "replace"])
+def test_inactive_record_that_was_replaced_is_merged_into_its_survivor(kind: str) -> None:
+    (merge,) = read(linked(kind, to("Patient/p2"), active=False))
     assert isinstance(merge, PatientMerge)
     assert (merge.survivor, merge.merged) == (OTHER, OWN)
 
