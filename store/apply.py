@@ -93,6 +93,7 @@ class Open:
     is_new: bool = False
     touched: set[str] = field(default_factory=set)
     visible: bool = False
+    recorded: bool = False
 
 
 class Application:
@@ -208,23 +209,15 @@ class Application:
 
     def record(self, patient: Open, item: PatientStatements, merged: merge.Merged) -> None:
         """One line of the patient's history: what changed, by which evidence."""
-        author = self.author
         changes = {name: (before, after, item.statements[name].path) for name, (before, after) in merged.changed.items()}
-        self.changes.append(
-            (
-                self.enterprise.name,
-                patient.id,
-                patient.version + 1,
-                author.now,
-                author.authority,
-                author.actor,
-                author.reason,
-                item.evidence_id,
-                item.effective,
-                author.run_id,
-                documents.write(changes),
-            )
-        )
+        self.changes.append(self.line(patient, changes, item.evidence_id, item.effective))
+        patient.recorded = True
+
+    def line(self, patient: Open, changes: dict[str, tuple[Any, Any, str]], evidence_id: str, effective: datetime) -> Row:
+        """A line of the history and of the feed: attribute -> (before, after, path)."""
+        by, version, text = self.author, patient.version + 1, documents.write(changes)
+        said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
+        return (self.enterprise.name, patient.id, version, by.now, *said, text)
 
     def _write_repeats(self, repeats: dict[int, Standing]) -> None:
         rows = [(one.confirmed, one.seen, self.author.now, patient, self.author.authority) for patient, one in repeats.items()]
@@ -243,6 +236,8 @@ class Application:
             assertions.extend(self._assertion_rows(patient))
             if not patient.visible:
                 continue
+            if not patient.recorded:  # a new configuration, or nothing but identifiers: every version is in the feed
+                self.changes.append(self.line(patient, {}, "", self.author.now))
             row, numbers = self._patient_row(patient)
             (new if patient.is_new else old).append(row)
             phones.extend((self.enterprise.name, number, patient.id) for number in numbers - patient.numbers)

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from store import documents, merge
-from store.apply import ASSERTION_COLUMNS, Application, Open, Outcome
+from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome
 from store.consent import TOPIC
 from store.errors import MergeRefused, StoreError
 from store.identity import Directory
+from store.ids import shown
 from store.preference import DENIED, PATIENT, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
 from store.reading import WORDS
-from store.tables import MergeRow, PatientRow, PhoneRow
+from store.tables import ChangeRow, MergeRow, PatientRow, PhoneRow
 from store.word import standing
 
 OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
@@ -34,7 +35,7 @@ class Joining:
 
     def run(self) -> Outcome:
         """Joins the two records, or says why not (``merge_with_itself``, ``merge_circular``, ``identifier_conflict``)."""
-        if set(self.item.survivor) & set(self.item.merged):
+        if _alike(self.item.survivor[0], self.item.merged[0]):
             return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
         try:
             survivor, merged = self._resolve()
@@ -43,7 +44,7 @@ class Joining:
         except StoreError as error:
             return Outcome("rejected", "identifier_conflict", str(error))
         if survivor is not None and survivor == merged:
-            return Outcome("unchanged", patient_id=survivor)
+            return Outcome(self._complete(survivor), patient_id=survivor)
         return Outcome("merged", patient_id=self._join(survivor, merged))
 
     def _resolve(self) -> tuple[int | None, int | None]:
@@ -57,6 +58,14 @@ class Joining:
             _refuse_inverse(survivor, origins, item)
         return survivor, merged
 
+    def _complete(self, patient_id: int) -> str:
+        """They are one record already, perhaps met by a further identifier: all that are named here answer to it from now on."""
+        patient = self.work.resume([patient_id])[patient_id]
+        self._keep_identifiers(patient, (*self.item.survivor, *self.item.merged))
+        new = bool(self.work.new_identifiers)
+        self.work.finish()
+        return "merged" if new else "unchanged"
+
     def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
         opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
         survivor = opened[survivor_id] if survivor_id is not None else self.work.create()
@@ -64,10 +73,12 @@ class Joining:
         before = self._before(survivor)
         if merged_id is None:
             self._keep_identifiers(survivor, self.item.merged)
-            self.work.finish()
-            return survivor.id
-        self._take_over(survivor, opened[merged_id])
+        else:
+            self._take_over(survivor, opened[merged_id])
+        self._anchor(survivor)
         self.work.finish()
+        if merged_id is None:
+            return survivor.id
         self._retire(survivor, opened[merged_id], before)
         return survivor.id
 
@@ -79,7 +90,7 @@ class Joining:
     def _take_over(self, survivor: Open, merged: Open) -> None:
         """The survivor now stands for everything said of either."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
-        opted_out = self._opted_out_numbers(merged)
+        opted_out = self._opted_out_numbers(survivor) | self._opted_out_numbers(merged)
         for authority, held in merged.held.items():
             mine = survivor.held.get(authority)
             joined = merge.join(mine, held) if mine else held
@@ -90,6 +101,12 @@ class Joining:
             self._record(survivor, authority, was.get(authority, {}), joined)
         survivor.visible = True
         self._keep_opt_outs(survivor, opted_out)
+
+    def _anchor(self, survivor: Open) -> None:
+        for authority, held in survivor.held.items():
+            survivor.held[authority] = merge.anchored(held, self.item.effective)
+            survivor.content[authority] = None
+            survivor.touched.add(authority)
 
     def _record(self, survivor: Open, authority: str, was: dict[str, object], joined: merge.Held) -> None:
         changed = {name: (was.get(name), one.value) for name, one in joined.assertions.items() if was.get(name) != one.value}
@@ -107,26 +124,31 @@ class Joining:
         return {number for number, text in rows if any(one.scope != TOPIC for one in standing(documents.read_words(text)))}
 
     def _keep_opt_outs(self, survivor: Open, opted_out: set[str]) -> None:
-        """A STOP from a number that the survivor does not have would be lost with it: it stays as the patient's own word."""
+        """A STOP from a number that the survivor has no more would be lost with it: it stays as the patient's own word."""
         in_force = merge.in_force({name: held.assertions for name, held in survivor.held.items()}, self.work.enterprise)
         if opted_out <= {phone.number for phone in merge.contact(in_force).phones}:
             return
         now, name = self.work.author.now, consent("sms")
         held = survivor.held.get(PATIENT) or merge.Held({}, now, now, "", now)
         said = Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")
+        was = {attribute: one.value for attribute, one in held.assertions.items()}
         survivor.held[PATIENT] = replace(held, assertions={**held.assertions, name: said}, effective=now, confirmed=now)
         survivor.content[PATIENT] = None
         survivor.heard[PATIENT] = now
         survivor.touched.add(PATIENT)
+        self._record(survivor, PATIENT, was, survivor.held[PATIENT])
 
     def _before(self, survivor: Open) -> str:
         rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])
         return documents.write([tuple(row) for row in rows])
 
     def _retire(self, survivor: Open, merged: Open, before: str) -> None:
-        work = self.work
+        work, now = self.work, self.work.author.now
         self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
-        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "updated"), [(survivor.id, work.author.now, merged.id)])
+        retired = (survivor.id, merged.version + 1, now, merged.id)
+        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
+        line = work.line(merged, {"merged_into": (None, shown(survivor.id), "")}, self.item.evidence_id, self.item.effective)
+        self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, [line])  # whoever keeps a copy of it reads it again
         gone = [(work.enterprise.name, number, merged.id) for number in merged.numbers]
         self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
         row = (
@@ -136,11 +158,16 @@ class Joining:
             work.author.authority,
             self.item.evidence_id,
             self.item.effective,
-            work.author.now,
+            now,
             work.author.run_id,
             before,
         )
         self.database.insert(self.transaction, MergeRow, MERGE_COLUMNS, [row])
+
+
+def _alike(one: Identifier, other: Identifier) -> bool:
+    """Records of one person may share further identifiers; the one that a source knows them by is never the same."""
+    return one._replace(type="") == other._replace(type="") and (one.type == other.type or not (one.type and other.type))
 
 
 def _refuse_inverse(patient: int, origins: Directory, item: PatientMerge) -> None:

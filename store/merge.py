@@ -7,7 +7,7 @@ the later receipt; one that ties with a time that has passed, or may be a repeat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -157,6 +157,15 @@ def join(first: Held, second: Held) -> Held:
     assertions = {name: _joined_assertion(name, mine.get(name), theirs.get(name)) for name in mine | theirs}
     newest = max(first.confirmed, second.confirmed)
     return Held(assertions, newest, newest, seen.joined(first.seen, second.seen), min(first.since, second.since))
+
+
+def anchored(held: Held, merged_at: datetime) -> Held:
+    """Opt-outs of a record that was just merged hold against all that either record said before that moment and that arrives late."""
+    assertions = {
+        name: one._replace(effective=merged_at) if one.effective < merged_at and more_restrictive(name, one.value, None) else one
+        for name, one in held.current().items()
+    }
+    return replace(held, assertions=assertions, effective=held.confirmed)
 
 
 def _joined_assertion(attribute: str, mine: Assertion | None, theirs: Assertion | None) -> Assertion:
