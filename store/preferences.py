@@ -131,7 +131,7 @@ class Preferences:
 
     def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime, now: datetime) -> Reply:
         """What a patient texted to a line. ``number`` is E.164. Raises :class:`ValueRefused` for a number that is not."""
-        if not (number.startswith("+") and number[1:].isdigit()):
+        if not (number.startswith("+") and number[1:].isascii() and number[1:].isdigit()):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
         with self.database.write(enterprise) as transaction:
             return self._sms(transaction, enterprise).reply(line_key(line), number, body, received_at, now)

@@ -91,7 +91,7 @@ class SmsConsent:
             kind,
             word.scope,
             word.topic or "",
-            body.strip()[:40],
+            body.replace("\0", "").strip()[:40],  # PostgreSQL's text has no NUL, and a STOP with one is a STOP
             actor,
             reason,
             word.at,

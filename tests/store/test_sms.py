@@ -1,0 +1,194 @@
+"""SMS consent: held per line and number, whoever has the number; a STOP is undone by the same person's START only."""
+
+from __future__ import annotations
+
+import pytest
+
+from store.consent import NO_CONFIRMATION, OPT_IN_CONFIRMED, OPT_OUT_CONFIRMED, STILL_OPTED_OUT, display
+from store.errors import RoleRefused, ValueRefused
+from store.lock import Actor, Role
+from store.patient import Patient
+from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, says
+
+PHONES = {"phones": (cell(CELL),)}
+
+
+@pytest.fixture
+def one(site: Site) -> Site:
+    site.apply(says("1", 0, PHONES))
+    return site
+
+
+def by_hand(site: Site, line: str | None, role: str = Role.STAFF) -> Patient:
+    patient = site.find("1").id
+    return site.store.record_sms_opt_out(site.enterprise, patient, line=line, actor=Actor(role, "sam"), now=site.tick(), reason="phoned us")
+
+
+SPELLINGS = ["STOP", "stop", " Stop! ", "STOP\n", "STOP\x00", "end.", "opt out", "Opt-Out", "Unsubscribe"]
+WORDS = [*SPELLINGS, "STOPALL", "stop all", "CANCEL", "QUIT", "REVOKE", "OPTOUT"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_each_opt_out_word_stops_texts(one: Site, word: str) -> None:
+    assert one.may_text("1")
+    reply = one.text(word)
+    assert (reply.kind, reply.confirmation, reply.patients) == ("opt_out", OPT_OUT_CONFIRMED, 1)
+    assert not one.may_text("1")
+
+
+@pytest.mark.parametrize("word", ["START", "unstop", "Yes"])
+def test_each_opt_in_word_lifts_the_patients_own_stop(one: Site, word: str) -> None:
+    one.text("STOP")
+    assert one.text(word).confirmation == OPT_IN_CONFIRMED
+    assert one.may_text("1")
+
+
+@pytest.mark.parametrize("body", ["", "hello", "please stop calling", "STOPPED", "I QUIT smoking", "👍", "\x00"])
+def test_anything_else_changes_nothing_and_leaves_no_trace(one: Site, body: str) -> None:
+    before = one.find("1")
+    reply = one.text(body)
+    assert (reply.kind, reply.confirmation) == (None, NO_CONFIRMATION)
+    assert one.find("1") == before
+    assert one.may_text("1")
+
+
+def test_a_stop_holds_for_its_line_and_stop_all_for_every_line(one: Site) -> None:
+    one.text("STOP")
+    assert (one.may_text("1"), one.may_text("1", OTHER_LINE)) == (False, True)
+    one.text("STOPALL")
+    assert (one.may_text("1"), one.may_text("1", OTHER_LINE), one.may_text("1", "55555")) == (False, False, False)
+
+
+def test_a_sender_that_names_no_line_is_held_by_any_stop(one: Site) -> None:
+    one.text("STOP", line=OTHER_LINE)
+    assert not one.may_text("1", None)
+
+
+def test_a_start_on_one_line_makes_an_exception_of_it_only(one: Site) -> None:
+    one.text("STOPALL")
+    one.text("START")
+    assert (one.may_text("1"), one.may_text("1", OTHER_LINE)) == (True, False)
+    one.text("STOPALL")
+    assert not one.may_text("1")
+
+
+def test_a_line_is_known_in_every_spelling(one: Site) -> None:
+    one.text("STOP", line="+1 (217) 555-0190")
+    assert not one.may_text("1", LINE)
+
+
+def test_a_stop_touches_everybody_who_has_the_number(one: Site) -> None:
+    one.apply(says("2", 0, PHONES), says("3", 0, {"phones": (cell(HOME),)}))
+    versions = {value: one.find(value).version for value in "123"}
+    seq = one.store.changes(one.enterprise, 0, 100)[-1].seq
+    assert one.text("STOP").patients == 2
+    assert [one.may_text(value) for value in "123"] == [False, False, True]
+    assert [one.find(value).version - versions[value] for value in "123"] == [1, 1, 0]
+    fed = one.store.changes(one.enterprise, seq, 100)
+    assert {(change.patient_id, change.attributes) for change in fed} == {(one.find(value).id, ("sms_consent",)) for value in "12"}
+    assert one.store.history(one.enterprise, one.find("2").id)[0].authority == "patient"
+
+
+def test_a_repeated_stop_gets_no_second_confirmation(one: Site) -> None:
+    one.text("STOP")
+    assert one.text("STOP").confirmation == NO_CONFIRMATION
+    assert not one.may_text("1")
+
+
+def test_a_start_sent_before_the_stop_does_not_lift_it(one: Site) -> None:
+    one.text("STOP", 100)
+    one.text("START", 99)
+    assert not one.may_text("1")
+
+
+def test_a_stop_sent_before_the_start_is_history(one: Site) -> None:
+    one.text("START", 100)
+    one.text("STOP", 99)
+    assert one.may_text("1")
+
+
+def test_of_words_of_one_instant_the_stop_counts(one: Site) -> None:
+    for word in ("STOP", "START", "STOP", "START"):
+        one.text(word, 100)
+    assert not one.may_text("1")
+
+
+def test_a_stop_dated_in_the_future_can_still_be_lifted(one: Site) -> None:
+    one.text("STOP", 90_000)
+    one.text("START")
+    assert one.may_text("1")
+
+
+def test_a_start_dated_in_the_future_does_not_outlast_a_stop(one: Site) -> None:
+    one.text("START", 90_000)
+    one.text("STOP")
+    assert not one.may_text("1")
+
+
+@pytest.mark.parametrize("line", [LINE, None])
+def test_an_opt_out_by_staff_is_not_undone_by_a_start(one: Site, line: str | None) -> None:
+    assert display(one.find("1").contact, by_hand(one, line).opt_outs) == "Opted Out of 1 number"
+    assert one.text("START").confirmation == STILL_OPTED_OUT
+    assert not one.may_text("1")
+    assert one.may_text("1", OTHER_LINE) is (line is not None)
+
+
+def test_an_opt_out_by_staff_covers_all_numbers_and_names_the_person(one: Site) -> None:
+    one.apply(says("1", 1, {"phones": (cell(CELL), cell(HOME))}))
+    patient = by_hand(one, None)
+    assert {(opt_out.number, opt_out.authority) for opt_out in patient.opt_outs} == {(CELL, "staff"), (HOME, "staff")}
+    entry = one.store.history(one.enterprise, patient.id)[0]
+    assert (entry.actor, entry.reason) == ("staff:sam", "phoned us")
+
+
+@pytest.mark.parametrize("role", [Role.SENDER, Role.MANAGER, Role.OPERATOR, Role.AUDITOR])
+def test_other_roles_record_no_opt_out(one: Site, role: str) -> None:
+    with pytest.raises(RoleRefused):
+        by_hand(one, None, role)
+    assert one.may_text("1")
+
+
+def test_a_patient_without_numbers_cannot_be_opted_out_silently(site: Site) -> None:
+    site.apply(says("1", 0))
+    with pytest.raises(ValueRefused):
+        by_hand(site, None)
+
+
+def test_an_opt_out_stays_with_a_number_that_moves_to_another_patient(one: Site) -> None:
+    one.text("STOP")
+    one.apply(says("1", 1, {"phones": (cell(HOME),)}), says("2", 1, PHONES))
+    assert (one.may_text("1"), one.may_text("2")) == (True, False)
+    assert one.text("START").patients == 1
+    assert one.may_text("2")
+
+
+def test_a_stop_from_a_number_nobody_has_counts_when_somebody_gets_it(site: Site) -> None:
+    assert site.text("STOP", number=WORK).patients == 0
+    site.apply(says("1", 0, {"phones": (cell(WORK),)}))
+    assert not site.may_text("1")
+
+
+def test_an_emr_that_grants_texting_does_not_undo_a_stop(one: Site) -> None:
+    one.text("STOP")
+    one.apply(says("1", 20_000, {**PHONES, "consent.sms": "granted", f"consent.sms#{CELL}": "granted"}))
+    assert not one.may_text("1")
+
+
+def test_a_stop_counts_whether_or_not_preferences_are_synced(local: Site) -> None:
+    local.apply(says("1", 0, PHONES))
+    local.text("STOP")
+    assert not local.may_text("1")
+
+
+@pytest.mark.parametrize("number", ["", "+", "12175550101", "+1 217 555 0101", "tel:+12175550101", "+\uff11\uff12175550101", "+1²"])
+def test_a_reply_from_what_is_no_number_is_refused_not_lost(site: Site, number: str) -> None:
+    with pytest.raises(ValueRefused, match=r"E\.164") as caught:
+        site.store.record_reply(site.enterprise, LINE, number, "STOP", at(0), at(0))
+    assert not number or number not in str(caught.value).replace("+12175550100", "")
+
+
+def test_a_stop_does_not_cross_enterprises(one: Site) -> None:
+    other = Site(one.database, type(one.enterprises[one.enterprise])("other", syncs=True))
+    other.apply(says("1", 0, PHONES))
+    one.text("STOP")
+    assert other.may_text("1")
