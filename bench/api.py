@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -29,16 +29,24 @@ from sync.roles import WebRole
 EMPTY = "/bench/empty"
 
 
+class Server(NamedTuple):
+    """Where it answers, its process, and a sender's key."""
+
+    port: int
+    pid: int
+    key: str
+
+
 @contextmanager
-def answering(databases: Databases, kind: str, patients: int) -> Iterator[tuple[int, str]]:
-    """Runs the API over a store of that many patients; gives its port and a sender's key."""
+def answering(databases: Databases, kind: str, patients: int) -> Iterator[Server]:
+    """Runs the API over a store of that many patients."""
     with databases.fresh(kind) as url, asks.folder() as folder:
         config = site.write(folder, url)
         key = asks.fill(config, patients)
         port = site.free_port()
         with subprocess.Popen([sys.executable, "-m", "bench.api", str(config), str(port)], stdin=subprocess.PIPE) as process:
             wait_for(port, process)
-            yield port, key
+            yield Server(port, process.pid, key)
             assert process.stdin is not None
             process.stdin.close()
             process.wait(60)

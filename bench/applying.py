@@ -22,6 +22,7 @@ from bench import site
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.load_mllp import START, feed
+from bench.turns import Rate
 from store import documents
 from store.database import Database
 from store.enterprise import Enterprise
@@ -51,22 +52,22 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
                 ("all unchanged", again, "unchanged"),
                 ("all changed", later, None),
             ):
-                yield _figure(kind, what, apply.rate(items, outcome), floor, count)
+                yield _figure(kind, what, apply.rate(items, outcome), floor.rate, count)
             database.close()
     gc.unfreeze()
 
 
-def _figure(kind: str, what: str, rate: float, floor: float, count: int) -> Figure:
+def _figure(kind: str, what: str, real: Rate, floor: float, count: int) -> Figure:
     return Figure(
         "applying",
         f"apply_many, {what}",
-        rate,
+        real.rate,
         "patients/s",
         floor=floor,
         floor_is="executemany" if kind == "sqlite" else "COPY",
         least=None if what == "all changed" else 10_000,
         database=kind,
-        details={"patients": count, "batch": BATCH},
+        details={"patients": count, "batch": BATCH, "cpu_us": real.cpu_us},
     )
 
 
@@ -83,7 +84,7 @@ class _Applying:
     def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:
         self.database, self.preferences = database, Preferences(database, enterprises)
 
-    def rate(self, items: Items, expected: str | None) -> float:
+    def rate(self, items: Items, expected: str | None) -> Rate:
         return _timed(items, lambda batch: self._apply(batch, expected))
 
     def _apply(self, batch: Sequence[PatientStatements], expected: str | None) -> None:
@@ -94,7 +95,7 @@ class _Applying:
             raise RuntimeError(f"expected every outcome to be {expected}, found {', '.join(sorted(wrong))}")
 
 
-def _floor(database: Database, items: Items) -> float:
+def _floor(database: Database, items: Items) -> Rate:
     with database.write("floor") as transaction:
         transaction.exec_driver_sql("CREATE TABLE bench_floor (id TEXT PRIMARY KEY, document TEXT NOT NULL)")
     rows = [(item.identifiers[0].value, documents.write(dict(item.statements))) for item in items]
@@ -111,9 +112,9 @@ def _floor(database: Database, items: Items) -> float:
     return _timed(rows, write)
 
 
-def _timed(items: Sequence[Any], work: Callable[[Sequence[Any]], None]) -> float:
+def _timed(items: Sequence[Any], work: Callable[[Sequence[Any]], None]) -> Rate:
     """Items a second, in batches."""
-    began, rest = time.perf_counter(), iter(items)
+    began, used, rest = time.perf_counter(), time.process_time(), iter(items)
     while batch := list(islice(rest, BATCH)):
         work(batch)
-    return len(items) / (time.perf_counter() - began)
+    return Rate(len(items) / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / len(items))

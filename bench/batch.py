@@ -7,6 +7,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 from bench import api, asks, load_http, load_ndjson, site
 from bench.databases import Databases
 from bench.figure import Figure
+from bench.turns import Rate, in_turns
 from store.database import Database
 from store.web.auth import Callers
 from store.web.decisions import Decisions
@@ -30,10 +32,10 @@ ROW = "SELECT i.value, p.contact FROM identifiers i JOIN patients p ON p.id = i.
 def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     patients, seconds = (BATCH, 4.0) if quick else (5 * BATCH, 12.0)
     for kind in databases.kinds:
-        floor, rate = _in_process(databases, kind, patients, seconds)
-        yield _figure(kind, "in process", rate, floor, patients)
+        floor, real = _in_process(databases, kind, patients, seconds)
+        yield replace(_figure(kind, "in process", real.rate, floor.rate, patients), details={"patients": patients, "cpu_us": real.cpu_us})
         for what, rate in _over_http(databases, kind, patients, seconds):
-            yield _figure(kind, what, rate, floor, patients)
+            yield _figure(kind, what, rate, floor.rate, patients)
 
 
 def _figure(kind: str, what: str, rate: float, floor: float, patients: int) -> Figure:
@@ -42,7 +44,7 @@ def _figure(kind: str, what: str, rate: float, floor: float, patients: int) -> F
     )
 
 
-def _in_process(databases: Databases, kind: str, patients: int, seconds: float) -> tuple[float, float]:
+def _in_process(databases: Databases, kind: str, patients: int, seconds: float) -> list[Rate]:
     with databases.fresh(kind) as url, asks.folder() as folder:
         config = site.write(folder, url)
         asks.fill(config, patients)
@@ -53,11 +55,14 @@ def _in_process(databases: Databases, kind: str, patients: int, seconds: float) 
             raise RuntimeError("nobody may be sent anything: this would measure refusals")
         gc.collect()
         gc.freeze()  # what the bench keeps ready is no work of the server's collector
-        floor = _rate(lambda batch: _rows(parts.database, batch), batches, seconds / 4)
-        rate = _rate(lambda batch: decisions.decide_mixed(site.ENTERPRISE, batch), batches, seconds / 2)
+        found = in_turns(
+            4,
+            lambda: _rate(lambda batch: _rows(parts.database, batch), batches, seconds / 12),
+            lambda: _rate(lambda batch: decisions.decide_mixed(site.ENTERPRISE, batch), batches, seconds / 6),
+        )
         gc.unfreeze()
         parts.close()
-    return floor, rate
+    return found
 
 
 def _rows(database: Database, batch: list[AskIn]) -> None:
@@ -66,7 +71,7 @@ def _rows(database: Database, batch: list[AskIn]) -> None:
 
 
 def _over_http(databases: Databases, kind: str, patients: int, seconds: float) -> Iterator[tuple[str, float]]:
-    with api.answering(databases, kind, patients) as (port, key):
+    with api.answering(databases, kind, patients) as (port, _, key):
         arrays = [b"[" + b",".join(batch) + b"]" for batch in _batches(asks.bodies(patients))]
         requests = [load_http.request("/v1/decisions/batch", body, key) for body in arrays]
         _look(port, key, arrays[0])
@@ -100,11 +105,11 @@ def _batches(everything: list[Any]) -> list[list[Any]]:
     return [everything[start : start + BATCH] for start in range(0, len(everything), BATCH)]
 
 
-def _rate(work: Callable[[list[Any]], object], batches: list[list[Any]], seconds: float) -> float:
+def _rate(work: Callable[[list[Any]], object], batches: list[list[Any]], seconds: float) -> Rate:
     """Asks a second, over whole batches, for about that long."""
-    began, done = time.perf_counter(), 0
+    began, used, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() < began + seconds:
         batch = batches[done // BATCH % len(batches)]
         work(batch)
         done += len(batch)
-    return done / (time.perf_counter() - began)
+    return Rate(done / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / done)

@@ -9,42 +9,52 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from bench import load_mllp
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.receiver import receiving
+from bench.turns import Rate, processor_seconds
 
 CONNECTIONS = 32
 
 
 def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
-    count = 4_000 if quick else 20_000
+    count, rounds = (4_000, 1) if quick else (20_000, 3)
     for kind in databases.kinds:
-        floor = _rates(databases, kind, "floor", count, revisions=1)[0]
-        for what, real in zip(("new patients", "changed patients"), _rates(databases, kind, "real", count, revisions=2), strict=True):
+        found = [_round(databases, kind, count) for _ in range(rounds)]
+        floor, new, changed = (
+            Rate(median(one.rate for one in each), median(one.cpu_us for one in each)) for each in zip(*found, strict=True)
+        )
+        for what, real in (("new patients", new), ("changed patients", changed)):
             yield Figure(
                 "intake",
                 f"MLLP, {CONNECTIONS} connections, {what}",
-                real,
+                real.rate,
                 "messages/s",
-                floor=floor,
+                floor=floor.rate,
                 floor_is="frame, insert, ACK",
                 least=1_000,
                 least_ratio=0.25,
                 database=kind,
-                details={"messages": count},
+                details={"messages": count, "cpu_us": real.cpu_us, "floor_cpu_us": floor.cpu_us},
             )
 
 
-def _rates(databases: Databases, kind: str, mode: str, count: int, *, revisions: int) -> list[float]:
-    with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder, receiving(Path(folder), url, mode) as (port, _):
-        found = [load_mllp.drive(port, connections=CONNECTIONS, messages=count, revision=revision) for revision in range(revisions)]
-    return [_checked(result, count) for result in found]
+def _round(databases: Databases, kind: str, count: int) -> list[Rate]:
+    """The floor, everybody new, everybody changed; one after the other."""
+    return [*_rates(databases, kind, "floor", count, revisions=1), *_rates(databases, kind, "real", count, revisions=2)]
 
 
-def _checked(result: dict[str, Any], count: int) -> float:
+def _rates(databases: Databases, kind: str, mode: str, count: int, *, revisions: int) -> list[Rate]:
+    with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder, receiving(Path(folder), url, mode) as (port, pid):
+        return [_rate(port, pid, count, revision) for revision in range(revisions)]
+
+
+def _rate(port: int, pid: int, count: int, revision: int) -> Rate:
+    used = processor_seconds(pid)
+    result = load_mllp.drive(port, connections=CONNECTIONS, messages=count, revision=revision)
     if result["accepted"] != count:
         raise RuntimeError(f"{count} messages were sent, {result['accepted']} accepted: {result['codes']}")
-    return float(result["rate"])
+    return Rate(result["rate"], 1e6 * (processor_seconds(pid) - used) / count)

@@ -1,7 +1,7 @@
 """A load generator of its own process: n clients that each keep one connection busy with POST requests, or one long stream.
 
 ``python -m bench.load_http PORT CLIENTS SECONDS`` reads the requests (JSON list of base64) from stdin and prints one JSON
-value: requests, seconds, rate, failures (any status but 2xx, and lost connections) and latencies in milliseconds.
+value: requests counted, seconds, rate, all answered, failures (any status but 2xx, and lost connections) and latencies in milliseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Tally:
         self.start = time.perf_counter() + seconds * WARM_UP
         self.end = time.perf_counter() + seconds
         self.latencies: list[float] = []
-        self.failures, self.last = 0, self.start
+        self.answered, self.failures, self.last = 0, 0, self.start
 
     @property
     def over(self) -> bool:
@@ -56,6 +56,7 @@ class _Tally:
 
     def count(self, began: float, *, ok: bool) -> None:
         now = time.perf_counter()
+        self.answered += 1
         if not ok:
             self.failures += 1
         elif began >= self.start:
@@ -67,7 +68,7 @@ class _Tally:
         shares = {name: 1000 * ordered[int(len(ordered) * share)] for name, share in (("p50", 0.5), ("p99", 0.99)) if ordered}
         seconds = self.last - self.start
         rate = len(ordered) / seconds if ordered else 0.0
-        return {"requests": len(ordered), "seconds": seconds, "rate": rate, "failures": self.failures, **shares}
+        return {"requests": len(ordered), "seconds": seconds, "rate": rate, "answered": self.answered, "failures": self.failures, **shares}
 
 
 class _Client(asyncio.Protocol):

@@ -21,6 +21,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases
 from bench.figure import Figure
+from bench.turns import Rate, in_turns
 from store.preference import PatientStatements
 
 
@@ -32,32 +33,26 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     payloads = [Payload(body, f"bench:{number}", received) for number, body in enumerate(bodies)]
     if not all(isinstance(mapper.read(payload)[0], PatientStatements) for payload in payloads[:200]):
         raise RuntimeError("the messages do not map: this would measure rejections")
-    ours, theirs = _both(mapper, payloads, 2 if quick else 5)
+    sample = [payload.body.decode() for payload in payloads[:60]]
+    ours, theirs = in_turns(2 if quick else 5, lambda: _rate(mapper.read, payloads), lambda: _rate(_parse, sample))
     yield Figure(
         "mapping",
         "read and map one ADT^A08",
-        ours,
+        ours.rate,
         "messages/s",
-        floor=theirs,
+        floor=theirs.rate,
         floor_is="hl7apy parse_message",
         least_ratio=200,
-        details={"bytes": sum(map(len, bodies)) / len(bodies), "microseconds": 1e6 / ours},
+        details={"bytes": sum(map(len, bodies)) / len(bodies), "cpu_us": ours.cpu_us},
     )
-
-
-def _both(mapper: Hl7Mapper, payloads: list[Payload], rounds: int) -> tuple[float, float]:
-    """Messages a second of both, in turns, so that a busy machine slows both; the median of the rounds."""
-    sample = [payload.body.decode() for payload in payloads[:60]]
-    pairs = [(_rate(mapper.read, payloads), _rate(_parse, sample)) for _ in range(rounds)]
-    return sorted(ours for ours, _ in pairs)[rounds // 2], sorted(theirs for _, theirs in pairs)[rounds // 2]
 
 
 def _parse(text: str) -> Any:
     return parse_message(text, find_groups=False)
 
 
-def _rate(read: Callable[[Any], Any], given: list[Any]) -> float:
-    began = time.perf_counter()
+def _rate(read: Callable[[Any], Any], given: list[Any]) -> Rate:
+    began, used = time.perf_counter(), time.process_time()
     for one in given:
         read(one)
-    return len(given) / (time.perf_counter() - began)
+    return Rate(len(given) / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / len(given))

@@ -1,0 +1,32 @@
+"""Measuring in turns, so that whatever else the machine does slows the figure and its floor alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import psutil
+
+
+class Rate(NamedTuple):
+    """Things a second, and the processor time that the measured process took for each, in microseconds."""
+
+    rate: float
+    cpu_us: float
+
+
+def in_turns(rounds: int, *measures: Callable[[], Rate]) -> list[Rate]:
+    """The median of each measure, over rounds in which each has its turn."""
+    found = [[measure() for measure in measures] for _ in range(rounds)]
+    return [_median([one[place] for one in found]) for place in range(len(measures))]
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor so far."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def _median(rates: Sequence[Rate]) -> Rate:
+    return Rate(median(one.rate for one in rates), median(one.cpu_us for one in rates))
