@@ -1,0 +1,99 @@
+"""Runs the program itself, as its own process, the way a service manager would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
+STARTED_WITHIN = 30.0
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def hospital(database: str, port: int, **changes: Any) -> dict[str, Any]:
+    """A configuration of one enterprise that syncs from one ADT feed."""
+    return {
+        "database": database,
+        "api": {"listen": f"127.0.0.1:{free_port()}"},
+        "enterprises": {
+            "general-hospital": {
+                "display_name": "General Hospital",
+                "sync_contact_preferences": "true",
+                "default_region": "US",
+                "time_zone": "America/Chicago",
+            }
+        },
+        "sources": {
+            "genhosp-adt": {
+                "enterprise": "general-hospital",
+                "display_name": "General Hospital EMR (ADT feed)",
+                "adapter": "hl7v2.mllp",
+                "preset": "hl7v2-standard",
+                "listen": f"127.0.0.1:{port}",
+                "patient_id": {"authority": "GENHOSP", "type": "MR"},
+                "mapping": {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}}},
+            }
+            | changes
+        },
+    }
+
+
+def written(folder: Path, configuration: Mapping[str, Any]) -> Path:
+    """The configuration as a file."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
+    return path
+
+
+def emr_sync(config: Path, *arguments: str) -> Any:
+    """Runs a command to its end and gives its JSON."""
+    command = [EMR_SYNC, "-c", str(config), *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def serving(config: Path, port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``emr-sync serve`` while the block runs; stopped with SIGTERM unless the test ended it."""
+    command = [EMR_SYNC, "-c", str(config), "serve", *arguments]
+    log = (config.parent / "serve.log").open("ab")
+    process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        _wait_for(port, process, config.parent / "serve.log")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+        log.close()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTED_WITHIN
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()[-2000:]
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"nobody listens after {STARTED_WITHIN:.0f} s: {log.read_text()[-2000:]}")
