@@ -42,7 +42,8 @@ class FhirMapper:
     def __init__(self, settings: SourceSettings) -> None:
         self.settings = settings
         self.options = mapper_options(settings)
-        self.rules = compile_rules(settings, standing.consent_rules(self.options.consent))
+        by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
+        self.rules = compile_rules(settings, by_options)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one resource or Bundle says. Bad input becomes :class:`~adapters.base.Unmappable`."""
@@ -166,7 +167,17 @@ class FhirMapper:
             return _unmappable("patient_reference_missing", f"{kind} refers to no patient of this server", source, resource)
         problems: list[Problem] = []
         stated = in_our_words(ruled, (), self.settings.default_region, problems)
-        return self._said(resource, (identifier,), stated, source, problems, asserted=_asserted(kind, resource, found))
+        return self._said(resource, (identifier,), stated, source, problems, asserted=self._asserted(kind, resource, found))
+
+    def _asserted(self, kind: str, resource: dict[str, Any], found: Standing) -> tuple[datetime, str] | None:
+        """When a Consent was given; a refusal counts from the record's last change, and an end from when it came, if that is later."""
+        if kind == "Consent":
+            given = instant(resource.get("dateTime") or resource.get("date"))
+            return (given, "Consent.dateTime") if given and found is not Standing.REFUSED else None
+        period, meta = resource.get("period"), resource.get("meta")
+        end = instant(period.get("end")) if found is Standing.ENDED and type(period) is dict else None
+        updated = instant(meta.get("lastUpdated")) if type(meta) is dict and self.options.trust_last_updated else None
+        return (end, "Flag.period.end") if end and updated and end > updated else None
 
     def _said(
         self,
@@ -197,16 +208,6 @@ class FhirMapper:
             tuple(problems),
             source.locator,
         )
-
-
-def _asserted(kind: str, resource: dict[str, Any], found: Standing) -> tuple[datetime, str] | None:
-    """When a Consent was given, or a Flag that ended did; a refusal counts from the record's last change."""
-    if kind == "Flag":
-        period = resource.get("period")
-        end = instant(period.get("end")) if found is Standing.ENDED and type(period) is dict else None
-        return (end, "Flag.period.end") if end else None
-    given = instant(resource.get("dateTime") or resource.get("date"))
-    return (given, "Consent.dateTime") if given and found is not Standing.REFUSED else None
 
 
 def _evidence(kind: str, name: Any, version: Any) -> str:

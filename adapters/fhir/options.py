@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
+from store.preference import DO_NOT_CONTACT
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -30,12 +31,21 @@ class ConsentOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class FlagOptions:
+    """Which Flags refuse what: ``codes`` hold ``code`` or ``system|code``, ``attribute`` is what such a Flag says no to."""
+
+    codes: tuple[str, ...] = ()
+    attribute: str = DO_NOT_CONTACT
+
+
+@dataclass(frozen=True, slots=True)
 class MapperOptions:
     """What the mapping needs to know besides the rules."""
 
     base_url: str = ""
     trust_last_updated: bool = True
     consent: ConsentOptions = ConsentOptions()
+    flag: FlagOptions = FlagOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ def mapper_options(settings: SourceSettings) -> MapperOptions:
         base_url=str(options.get("base_url") or "").rstrip("/"),
         trust_last_updated=switch(options, "trust_last_updated", default=True),
         consent=_consent(options.get("consent") or {}),
+        flag=_flag(options.get("flag") or {}),
     )
 
 
@@ -85,17 +96,28 @@ def rest_options(settings: SourceSettings) -> RestOptions:
 
 
 def _consent(options: Any) -> ConsentOptions:
-    if not isinstance(options, Mapping):
-        raise ValueError("consent takes settings of its own: attribute, statuses, category, scope")
-    unknown = set(options) - {"attribute", "statuses", "category", "scope"}
-    if unknown:
-        raise ValueError(f"consent.{sorted(unknown)[0]} is not known: use attribute, statuses, category, scope")
+    own = _own("consent", options, ("attribute", "statuses", "category", "scope"))
     return ConsentOptions(
-        attribute=str(options.get("attribute") or ""),
-        statuses=listed(options, "statuses") or ("active",),
-        category=listed(options, "category"),
-        scope=listed(options, "scope"),
+        attribute=str(own.get("attribute") or ""),
+        statuses=listed(own, "statuses") or ("active",),
+        category=listed(own, "category"),
+        scope=listed(own, "scope"),
     )
+
+
+def _flag(options: Any) -> FlagOptions:
+    own = _own("flag", options, ("codes", "attribute"))
+    return FlagOptions(listed(own, "codes"), str(own.get("attribute") or DO_NOT_CONTACT))
+
+
+def _own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+    """The settings that stand under one name."""
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{name} takes settings of its own: {', '.join(known)}")
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"{name}.{unknown[0]} is not known: use {', '.join(known)}")
+    return options
 
 
 def switch(options: Mapping[str, Any], name: str, *, default: bool) -> bool:

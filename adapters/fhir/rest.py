@@ -15,12 +15,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 from adapters.base import Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings
-from adapters.fhir import auth, files, probe
+from adapters.fhir import auth, files, identity, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
 from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import RestOptions, rest_options
+from adapters.fhir.standing import unless_refused
+from store.preference import PatientStatements
 
 RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1, id
 REMEMBERED = 20_000  # resources of a run, to know one that comes again when pages shift under the reader
@@ -68,7 +70,8 @@ class RestAdapter:
             for number, page in enumerate(client.search(kind, own), 1):
                 started = started or page.searched_at
                 last = page.last and kind == kinds[-1]
-                yield self._batch(page, f"{kind}/page-{number}", seen, started.isoformat() if last else None)
+                batch = self._batch(page, f"{kind}/page-{number}", seen, started.isoformat() if last else None)
+                yield batch if kind == "Patient" else self._confirmed(client, kind, batch)
 
     def _kinds(self) -> list[str]:
         """Patient first: what a Consent or Flag says is about somebody known by then."""
@@ -128,7 +131,21 @@ class RestAdapter:
         for kind in self._kinds()[1:]:
             for name in names:
                 for number, page in enumerate(client.search(kind, {"patient": name}), 1):
-                    yield self._batch(page, f"{kind}/page-{number}", {}, None)
+                    yield self._confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None))
+
+    def _confirmed(self, client: FhirClient, kind: str, batch: Batch) -> Batch:
+        """The batch, in which a record that ended takes back only what no other record of its patient still refuses."""
+        return batch._replace(items=[self._still(client, kind, item) for item in batch.items])
+
+    def _still(self, client: FhirClient, kind: str, item: Item) -> Item:
+        if not isinstance(item, PatientStatements) or all(one.value is not None for one in item.statements.values()):
+            return item
+        patient = item.identifiers[0]
+        if patient.type != identity.RESOURCE_ID:
+            return item  # known by a logical reference, which few servers can search by
+        pages = client.search(kind, {"patient": patient.value})
+        others = (other for page in pages for body in page.page.resources for other in self.mapper.read(Payload(body, kind, page.at)))
+        return unless_refused(item, others)
 
 
 def _resource_id(body: bytes) -> str:

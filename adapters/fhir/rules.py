@@ -23,13 +23,13 @@ FROM_TELECOM = (PHONES, EMAIL)
 RuleSet = dict[str, tuple[Rule, ...]]
 
 
-def compile_rules(settings: SourceSettings, consent: Mapping[str, Mapping[str, Any]]) -> RuleSet:
-    """Rules by resource type. ``consent`` are those that the consent options stand for; a written rule of the same attribute wins.
+def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str, Any]]) -> RuleSet:
+    """Rules by resource type. ``by_options`` are those that options stand for; a written rule of the same attribute wins.
 
     Raises :class:`~adapters.site_mapping.MappingError` for the first rule that is wrong.
     """
     sorted_rules: dict[str, list[Rule]] = {}
-    mapping = {**consent, **(settings.preset.get("mapping") or {}), **settings.mapping}
+    mapping = {**by_options, **(settings.preset.get("mapping") or {}), **settings.mapping}
     for attribute, written in mapping.items():
         types = _types(attribute, str(written.get("from") or ""))
         # A Flag of another code is none of our concern, so an unknown code rejects nothing unless the site says so.

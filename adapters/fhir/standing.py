@@ -6,12 +6,16 @@ a site names its own. Sources: FHIR R4 6.2 (Consent: status, provision.type), R5
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
+from adapters.base import Filtered, Item
+from adapters.fhir.link import is_opt_out
 from adapters.fhir.moment import first_day, last_day
-from adapters.fhir.options import ConsentOptions
-from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, Statement
+from adapters.fhir.options import ConsentOptions, FlagOptions
+from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
 # The decision of R4 (provision.type, nested provisions are exceptions), of R5 (decision) and of R5 carried in R4. Of several the most
@@ -37,6 +41,28 @@ def consent_rules(options: ConsentOptions) -> dict[str, dict[str, Any]]:
         return {}
     values = {"permit": GRANTED, "deny": DENIED}
     return {options.attribute: {"from": DECISION, "values": values, "on_absent": "reject", "on_unknown": "reject"}}
+
+
+def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
+    """The rule that ``flag.codes`` stand for: a Flag of one of them is a no. Raises ``ValueError`` for what cannot be refused."""
+    if not options.codes:
+        return {}
+    refusal = _refused(options.attribute)
+    if refusal is None:
+        raise ValueError("flag.attribute cannot be refused by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
+    path = " | ".join(f"Flag.code.coding.where({_is(code)}).code" for code in options.codes)
+    values = {code.rpartition("|")[2]: refusal for code in options.codes}
+    return {options.attribute: {"from": path, "values": values, "on_unknown": "no_statement"}}
+
+
+def _is(token: str) -> str:
+    system, bar, code = token.rpartition("|")
+    return (f"system = {_quoted(system)} and " if bar else "") + f"code = {_quoted(code)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
@@ -88,6 +114,19 @@ def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[s
     if standing is Standing.REFUSED:
         return {attribute: Statement(_refused(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
+
+
+def unless_refused(ended: PatientStatements, others: Iterable[Item]) -> Item:
+    """What a record takes back, less what another record of the same patient still refuses."""
+    refused = {
+        attribute
+        for other in others
+        if isinstance(other, PatientStatements) and other.identifiers == ended.identifiers
+        for attribute, statement in other.statements.items()
+        if is_opt_out(attribute, statement.value)
+    }
+    kept = {name: one for name, one in ended.statements.items() if one.value is not None or name not in refused}
+    return replace(ended, statements=kept) if kept else Filtered("still_refused", ended.locator)
 
 
 def _refused(attribute: str) -> str | None:

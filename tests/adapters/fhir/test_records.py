@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.base import Filtered, Unmappable
-from store.preference import Identifier, Statement
-from tests.adapters.fhir.made import read, said, stated
+from store.preference import Identifier, PatientStatements, Statement
+from tests.adapters.fhir.made import RECEIVED, mapper, read, said, stated
 
 SMS = {"consent": {"attribute": "consent.sms", "category": ["https://codes.example|sms"]}}
 CATEGORY = [{"coding": [{"system": "https://codes.example", "code": "sms"}]}]
@@ -198,8 +198,44 @@ def test_flag_that_ended_takes_its_statement_back(elements: dict[str, Any]) -> N
     assert stated(flag(**elements), mapping=DNC) == {"do_not_contact": Statement(None, "Flag.status")}
 
 
-def test_end_of_a_flag_counts_from_its_period() -> None:
-    assert said(flag(period={"end": "2026-10-30"}), mapping=DNC).effective == datetime(2026, 10, 30, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("end", "effective"), [("2026-10-30", UPDATED), ("2026-10-31T09:00:00Z", datetime(2026, 10, 31, 9, tzinfo=UTC)), (None, UPDATED)]
+)
+def test_end_of_a_flag_counts_from_its_last_change_or_when_it_came_if_later(end: str | None, effective: datetime) -> None:
+    resource = flag(status="inactive", period={"end": end} if end else {})
+    assert said(resource, mapping=DNC).effective == effective
+
+
+def test_end_of_a_flag_is_news_where_the_servers_time_is_not_trusted() -> None:
+    assert said(flag(period={"end": "2026-10-30"}), mapping=DNC, options={"trust_last_updated": False}).effective == RECEIVED
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "says_no"),
+    [
+        ("DNC", {"code": "DNC"}, True),
+        (["X", "DNC"], {"code": "DNC", "system": "https://codes.example"}, True),
+        ("https://codes.example|DNC", {"code": "DNC", "system": "https://codes.example"}, True),
+        ("https://codes.example|DNC", {"code": "DNC"}, False),
+        ("it's", {"code": "it's"}, True),
+        ("DNC", {"code": "allergy"}, False),
+    ],
+)
+def test_flag_codes_of_the_options_are_a_no(codes: Any, code: dict[str, str], says_no: bool) -> None:
+    (item,) = read(flag(code={"coding": [code]}), options={"flag": {"codes": codes}})
+    assert isinstance(item, PatientStatements if says_no else Filtered)
+    if isinstance(item, PatientStatements):
+        assert item.statements["do_not_contact"].value == "yes"
+
+
+def test_flag_of_the_options_can_refuse_a_channel() -> None:
+    options = {"flag": {"codes": "DNC", "attribute": "consent.sms"}}
+    assert stated(flag(), options=options)["consent.sms"].value == "denied"
+
+
+def test_flag_cannot_refuse_what_is_no_permission() -> None:
+    with pytest.raises(ValueError, match=r"flag\.attribute"):
+        mapper(options={"flag": {"codes": "X", "attribute": "language"}})
 
 
 @pytest.mark.parametrize("elements", [{"status": "unheard-of"}, {"period": {"start": "2027"}}])
