@@ -23,7 +23,7 @@ from store.preferences import Preferences
 from store.web.endpoint import Answer, respond
 from store.web.problem import Problem
 
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
 
 
 class SourceState(Struct, frozen=True):

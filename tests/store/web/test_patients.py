@@ -1,0 +1,191 @@
+"""Facesheets, history, the toggle, the preferred phone and SMS consent over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.store.web.conftest import CELL, HOME, LINE, Service
+
+OTHER_LINE = "+12175550191"
+
+
+def path(service: Service, enterprise: str, rest: str = "", value: str = "MRN1") -> str:
+    return f"/v1/patients/{service.patient(value, enterprise)['id']}{rest}"
+
+
+def test_it_works(service: Service) -> None:
+    reply = service.call("POST", "/v1/patients/lookup", {"authority": "GENHOSP", "type": "MR", "value": "MRN1"})
+    patient = reply.json
+    assert (reply.status, reply.headers["etag"], patient["version"], patient["enterprise"]) == (200, '"1"', 1, "general")
+    assert patient["identifiers"] == [{"authority": "GENHOSP", "type": "MR", "value": "MRN1"}]
+    assert [one["source"] for one in patient["synced"]] == ["genhosp-adt"]
+    assert patient["sms_consent"] == {"display": "Opted In", "opted_out": [], "shared": {CELL: 2}}
+    assert patient["toggle"] == {
+        "visible": True, "enabled": False, "value": "no", "reason": "mastered_by_emr", "mastered_by": "genhosp-adt",
+    }  # fmt: skip
+
+
+def test_each_value_carries_where_it_comes_from_and_who_masters_it(service: Service) -> None:
+    preferences = service.patient()["preferences"]
+    phones, email = preferences["phones"], preferences["email"]
+    assert phones["value"][0] == {
+        "kind": "cell", "number": CELL, "raw": "(217) 555-0101", "rank": 1, "textable": True, "start": None, "end": None,
+    }  # fmt: skip
+    assert (phones["authority"], phones["evidence"], phones["locked_by"]) == ("emr:genhosp-adt", {"id": "M1", "path": "PID"}, "genhosp-adt")
+    assert (email["value"], email["all"]) == ("pat@example.test", ["pat@example.test"])
+    assert (preferences["language"]["value"], preferences["do_not_contact"]["value"]) == ("en", "no")
+    assert preferences["consent.sms"] == {
+        "value": "unknown", "authority": None, "evidence": None, "effective": None, "recorded": None, "locked_by": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["sender", "enterprise", "manager", "staff", "auditor"])
+def test_readers_see_a_patient_by_id_and_its_history(service: Service, role: str) -> None:
+    assert service.call("GET", path(service, "general"), role=role).json["id"] == service.patient()["id"]
+    lines = service.call("GET", path(service, "general", "/history"), role=role).json
+    assert {"do_not_contact", "phones", "email", "language"} <= {line["attribute"] for line in lines}
+    assert lines[0]["evidence"]["id"] == "M1"
+
+
+def test_an_operator_sees_no_patient(service: Service) -> None:
+    for method, where in (("GET", path(service, "general")), ("POST", "/v1/patients/lookup")):
+        assert service.call(method, where, {"value": "MRN1"} if method == "POST" else None, role="operator").status == 403
+
+
+def test_a_known_version_is_not_sent_again(service: Service) -> None:
+    reply = service.call("GET", path(service, "general"), if_none_match='"1"')
+    assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", '"1"')
+
+
+@pytest.mark.parametrize("where", ["", "/history", "/do-not-contact", "/preferred-phone", "/sms-consent"])
+def test_a_patient_of_another_enterprise_is_not_found(service: Service, where: str) -> None:
+    method = {"": "GET", "/history": "GET", "/sms-consent": "POST"}.get(where, "PUT")
+    body = {"/do-not-contact": {"value": "yes"}, "/preferred-phone": {"value": HOME}, "/sms-consent": {"line": LINE}}.get(where)
+    reply = service.call(method, path(service, "local", where), body, role="enterprise" if body else "sender", enterprise="general")
+    assert (reply.status, reply.json["code"]) == (404, "patient_unknown")
+
+
+@pytest.mark.parametrize("role", ["enterprise", "manager", "staff"])
+def test_the_toggle_is_locked_for_everybody_while_the_enterprise_syncs(fresh: Service, role: str) -> None:
+    reply = fresh.call("PUT", path(fresh, "general", "/do-not-contact"), {"value": "yes", "reason": "asked"}, role=role)
+    problem = reply.json
+    assert (reply.status, problem["code"], problem["source"], problem["where"]) == (
+        423, "preference_locked", "genhosp-adt", "General Hospital EMR",
+    )  # fmt: skip
+    assert problem["since"]
+    assert "update this patient in General Hospital EMR" in problem["detail"]
+    assert fresh.patient()["version"] == 1
+
+
+def test_writing_the_locked_value_that_stands_is_no_error(fresh: Service) -> None:
+    reply = fresh.call("PUT", path(fresh, "general", "/do-not-contact"), {"value": "no"}, role="staff")
+    assert (reply.status, reply.json["version"]) == (200, 1)
+
+
+def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh: Service) -> None:
+    where = path(fresh, "local", "/do-not-contact")
+    reply = fresh.call("PUT", where, {"value": "yes", "reason": "asked by phone"}, role="enterprise", enterprise="local")
+    assert (reply.status, reply.json["preferences"]["do_not_contact"]["value"]) == (200, "yes")
+    assert reply.headers["etag"] == f'"{reply.json["version"]}"'
+    line = fresh.call("GET", path(fresh, "local", "/history"), role="auditor", enterprise="local").json[0]
+    assert (line["attribute"], line["after"], line["actor"]) == ("do_not_contact", "yes", "enterprise:enterprise of local")
+    assert line["reason"] == "asked by phone"
+
+
+@pytest.mark.parametrize("role", ["manager", "staff"])
+def test_others_see_the_toggle_and_may_not_flip_it(fresh: Service, role: str) -> None:
+    reply = fresh.call("PUT", path(fresh, "local", "/do-not-contact"), {"value": "yes"}, role=role, enterprise="local")
+    assert (reply.status, reply.json["code"]) == (403, "role_refused")
+    toggle = fresh.call("GET", path(fresh, "local"), role=role, enterprise="local").json["toggle"]
+    assert (toggle["visible"], toggle["enabled"], toggle["reason"]) == (True, False, "role_may_not")
+
+
+@pytest.mark.parametrize("role", ["enterprise", "manager", "staff"])
+def test_nobody_flips_a_toggle_whose_setting_is_off(fresh: Service, role: str) -> None:
+    reply = fresh.call("PUT", path(fresh, "quiet", "/do-not-contact"), {"value": "yes"}, role=role, enterprise="quiet")
+    assert (reply.status, reply.json["code"]) == (409, "toggle_off")
+
+
+@pytest.mark.parametrize("body", [{}, {"value": "maybe"}, {"value": True}, {"value": "unknown"}, {"value": "yes", "who": "me"}, []])
+def test_a_bad_toggle_value_is_refused(service: Service, body: Any) -> None:
+    reply = service.call("PUT", path(service, "local", "/do-not-contact"), body, role="enterprise", enterprise="local")
+    assert (reply.status, reply.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize("tag", ['"7"', "7", "garbage", 'W/"9"'])
+def test_a_change_based_on_another_version_is_refused(fresh: Service, tag: str) -> None:
+    where = path(fresh, "local", "/do-not-contact")
+    reply = fresh.call("PUT", where, {"value": "yes"}, role="enterprise", enterprise="local", if_match=tag)
+    assert (reply.status, reply.json["code"]) == (412, "version_conflict")
+
+
+@pytest.mark.parametrize("tag", ['"1"', "*", 'W/"1"'])
+def test_a_change_based_on_this_version_is_made(fresh: Service, tag: str) -> None:
+    where = path(fresh, "local", "/do-not-contact")
+    assert fresh.call("PUT", where, {"value": "yes"}, role="enterprise", enterprise="local", if_match=tag).status == 200
+
+
+def test_staff_choose_the_preferred_phone_where_nothing_is_synced(fresh: Service) -> None:
+    where = path(fresh, "local", "/preferred-phone")
+    reply = fresh.call("PUT", where, {"value": HOME}, role="staff", enterprise="local")
+    assert (reply.status, reply.json["preferences"]["preferred_phone"]["value"]) == (200, HOME)
+    stranger = fresh.call("PUT", where, {"value": "+12175550177"}, role="staff", enterprise="local")
+    assert (stranger.status, stranger.json["code"]) == (422, "value_refused")
+
+
+def test_an_opt_out_recorded_by_hand_holds_for_every_number(fresh: Service) -> None:
+    where = path(fresh, "general", "/sms-consent")
+    consent = fresh.call("POST", where, {"line": LINE, "reason": "asked at the desk"}, role="staff").json["sms_consent"]
+    assert consent["display"] == "Opted Out of 2 numbers"
+    assert {(one["line"], one["number"], one["authority"]) for one in consent["opted_out"]} == {
+        (LINE, CELL, "staff"),
+        (LINE, HOME, "staff"),
+    }
+    everywhere = fresh.call("POST", where, {"all_lines": True}, role="enterprise").json["sms_consent"]["opted_out"]
+    assert None in {one["line"] for one in everywhere}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"line": LINE, "all_lines": True}, {"line": ""}, {"value": "granted"}, {"line": LINE, "opted_in": True}]
+)
+def test_an_opt_out_names_its_lines_and_nothing_opts_a_patient_in(service: Service, body: Any) -> None:
+    assert service.call("POST", path(service, "general", "/sms-consent"), body, role="staff").status == 422
+
+
+def test_a_stop_opts_out_everybody_who_has_the_number(fresh: Service) -> None:
+    reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "stop!"}).json
+    assert reply == {"recognised": "opt_out", "scope": "line", "confirmation": "opt_out_confirmed", "patients": 2}
+    for value in ("MRN1", "MRN2"):
+        assert fresh.patient(value)["sms_consent"]["display"] == "Opted Out of 1 number"
+    again = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"}).json
+    assert again["confirmation"] == "none"
+
+
+def test_start_undoes_the_stop(fresh: Service) -> None:
+    fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
+    reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "start"}).json
+    assert (reply["recognised"], reply["confirmation"]) == ("opt_in", "opt_in_confirmed")
+    assert fresh.patient()["sms_consent"]["display"] == "Opted In"
+
+
+def test_start_does_not_undo_what_staff_recorded(fresh: Service) -> None:
+    fresh.call("POST", path(fresh, "general", "/sms-consent"), {"line": LINE}, role="staff")
+    reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "START"}).json
+    assert reply["confirmation"] == "still_opted_out"
+    assert fresh.patient()["sms_consent"]["display"] == "Opted Out of 2 numbers"
+
+
+def test_a_reply_without_a_keyword_changes_nothing(fresh: Service) -> None:
+    reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "see you at noon"}).json
+    assert (reply["recognised"], reply["confirmation"]) == (None, "none")
+    assert fresh.patient()["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"line": LINE, "body": "STOP"}, {"line": LINE, "from": "five five five", "body": "STOP"}, {"line": LINE, "from": CELL, "body": 1}],
+)
+def test_a_bad_reply_is_refused(service: Service, body: Any) -> None:
+    assert service.call("POST", "/v1/sms-replies", body).status == 422

@@ -1,0 +1,257 @@
+"""Keys, roles, problem details, settings, the feed, operations, health and the document of the API."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from http.client import IncompleteRead
+from typing import Any
+
+import pytest
+
+from store.web.client import SenderClient, Who
+from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service, reject
+
+ALLOWED = {
+    ("POST", "/v1/decisions"): {"sender"},
+    ("POST", "/v1/decisions/batch"): {"sender"},
+    ("POST", "/v1/patients/lookup"): {"sender", "enterprise", "manager", "staff", "auditor"},
+    ("GET", "/v1/patients/pt_0000000000000"): {"sender", "enterprise", "manager", "staff", "auditor"},
+    ("GET", "/v1/patients/pt_0000000000000/history"): {"sender", "enterprise", "manager", "staff", "auditor"},
+    ("PUT", "/v1/patients/pt_0000000000000/do-not-contact"): {"enterprise", "manager", "staff"},
+    ("PUT", "/v1/patients/pt_0000000000000/preferred-phone"): {"enterprise", "staff"},
+    ("POST", "/v1/patients/pt_0000000000000/sms-consent"): {"enterprise", "staff"},
+    ("POST", "/v1/sms-replies"): {"sender"},
+    ("GET", "/v1/changes"): {"sender"},
+    ("GET", "/v1/settings"): {"enterprise"},
+    ("PUT", "/v1/settings"): {"enterprise"},
+    ("GET", "/v1/sources"): {"operator"},
+    ("POST", "/v1/sources/nowhere/resync"): {"operator"},
+    ("GET", "/v1/runs"): {"operator"},
+    ("GET", "/v1/runs/run_0"): {"operator"},
+    ("GET", "/v1/rejections"): {"operator"},
+    ("POST", "/v1/rejections/rej_0/replay"): {"operator"},
+}
+
+
+@pytest.mark.parametrize(("method", "path"), ALLOWED, ids=" ".join)
+def test_each_address_is_for_its_roles_only(service: Service, method: str, path: str) -> None:
+    body = None if method == "GET" else b"?"
+    refused = {role for role in ROLES if service.call(method, path, body, role=role).status == 403}
+    assert refused == set(ROLES) - ALLOWED[method, path]
+
+
+@pytest.mark.parametrize(("method", "path"), ALLOWED, ids=" ".join)
+def test_no_address_answers_without_a_key(service: Service, method: str, path: str) -> None:
+    reply = service.call(method, path, None if method == "GET" else b"?", role=None)
+    assert (reply.status, reply.headers["content-type"]) == (401, "application/problem+json")
+    assert reply.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic eDp5", "Bearer esk.key_1.wrong", "esk.key_1.wrong", "Bearer \xe9"])
+def test_a_bad_key_is_refused(service: Service, header: str) -> None:
+    assert service.call("GET", "/v1/settings", role=None, authorization=header).status == 401
+
+
+def test_a_revoked_key_is_refused_after_two_seconds_at_most(fresh: Service) -> None:
+    number, token = fresh.keys.create("short", "general", "sender", NOW)
+    fresh.keys.revoke(number, NOW)
+    assert fresh.call("GET", "/v1/changes", role=None, authorization=f"Bearer {token}").status == 401
+
+
+def test_a_key_of_an_enterprise_that_left_the_configuration_is_refused(fresh: Service) -> None:
+    token = fresh.keys.create("old", "gone", "sender", NOW)[1]
+    reply = fresh.call("GET", "/v1/changes", role=None, authorization=f"Bearer {token}")
+    assert (reply.status, reply.json["code"]) == (403, "enterprise_unknown")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/", 404),
+        ("GET", "/v1/decisions", 405),
+        ("DELETE", "/v1/settings", 405),
+        ("GET", "/v1//runs/a/b", 404),
+    ],
+)
+def test_an_unknown_address_or_method_gets_problem_details(service: Service, method: str, path: str, status: int) -> None:
+    reply = service.call(method, path)
+    assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
+    assert set(reply.json) >= {"type", "title", "status", "code", "detail"}
+
+
+def test_a_body_that_is_too_large_gets_problem_details(service: Service) -> None:
+    reply = service.call("POST", "/v1/decisions", b'"' + b"x" * 2_000_000 + b'"')
+    assert (reply.status, reply.headers["content-type"]) == (413, "application/problem+json")
+
+
+def test_an_unexpected_error_tells_nothing_and_logs_no_data(
+    fresh: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("MRN1 Pat Example +12175550101")
+
+    monkeypatch.setattr(fresh.store, "known", fail)
+    monkeypatch.setattr(fresh.store, "find", fail)
+    ask = {"patient": {"value": "MRN1"}, "message_type": "manual", "channels": ["sms"]}
+    replies = [fresh.call("POST", "/v1/decisions", ask), fresh.call("POST", "/v1/patients/lookup", {"value": "MRN1"})]
+    assert [reply.status for reply in replies] == [500, 500]
+    assert "RuntimeError" in caplog.text
+    for said in (caplog.text, *(reply.body.decode() for reply in replies)):
+        assert "MRN1" not in said
+        assert "0101" not in said
+
+
+def test_a_stream_that_fails_midway_is_cut_off(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("gone")
+
+    monkeypatch.setattr(fresh.store, "known", fail)
+    with pytest.raises(IncompleteRead):
+        fresh.call("POST", "/v1/decisions/batch", b"{}\n", content_type="application/x-ndjson")
+
+
+def test_settings_are_read_and_changed(fresh: Service) -> None:
+    before = fresh.call("GET", "/v1/settings", role="enterprise", enterprise="local").json
+    assert (before["do_not_contact_toggle"], before["when_stale"], before["do_not_contact_toggle_offered"]) == (True, "flag", True)
+    after = fresh.call("PUT", "/v1/settings", {"when_stale": "refuse"}, role="enterprise", enterprise="local").json
+    assert (after["do_not_contact_toggle"], after["when_stale"]) == (True, "refuse")
+
+
+def test_a_changed_policy_changes_the_next_decision(fresh: Service) -> None:
+    appointment = {"preferred_method": "sms"}
+    ask = {"patient": {"value": "MRN2"}, "message_type": "automation", "channels": ["sms"], "line": LINE, "appointment": appointment}
+    assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["do_not_contact"]
+    fresh.call("PUT", "/v1/settings", {"appointment_may_lift_dnc": True}, role="enterprise")
+    assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["do_not_contact_lifted"]
+
+
+def test_the_toggle_cannot_be_switched_on_while_the_enterprise_syncs(fresh: Service) -> None:
+    reply = fresh.call("PUT", "/v1/settings", {"do_not_contact_toggle": True}, role="enterprise")
+    assert (reply.status, reply.json["code"]) == (409, "setting_refused")
+    settings = fresh.call("GET", "/v1/settings", role="enterprise").json
+    assert (settings["do_not_contact_toggle"], settings["do_not_contact_toggle_offered"]) == (False, False)
+
+
+@pytest.mark.parametrize("body", [{"when_stale": "never"}, {"do_not_contact_toggle": "yes"}, {"sync_contact_preferences": False}, 5])
+def test_a_bad_setting_is_refused(service: Service, body: Any) -> None:
+    assert service.call("PUT", "/v1/settings", body, role="enterprise", enterprise="local").status == 422
+
+
+def test_the_feed_is_resumed_where_it_was_left(fresh: Service) -> None:
+    first = fresh.call("GET", "/v1/changes?limit=1").json
+    rest = fresh.call("GET", f"/v1/changes?after={first['next']}").json
+    assert len(first["changes"]) == 1
+    assert [one["seq"] for one in rest["changes"]] == sorted(one["seq"] for one in rest["changes"])
+    assert {one["patient"] for one in first["changes"] + rest["changes"]} == {fresh.patient(value)["id"] for value in ("MRN1", "MRN2")}
+    assert fresh.call("GET", f"/v1/changes?after={rest['next']}").json == {"changes": [], "next": rest["next"]}
+
+
+def test_the_feed_waits_for_the_next_change(fresh: Service) -> None:
+    last = fresh.call("GET", "/v1/changes").json["next"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(fresh.call, "GET", f"/v1/changes?after={last}&wait=20")
+        fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
+        assert {one["patient"] for one in waiting.result(20).json["changes"]} <= {fresh.patient(one)["id"] for one in ("MRN1", "MRN2")}
+        assert waiting.result().json["changes"]
+
+
+def test_the_feed_shows_nothing_of_another_enterprise(fresh: Service) -> None:
+    local = {one["patient"] for one in fresh.call("GET", "/v1/changes", enterprise="local").json["changes"]}
+    assert not local & {one["patient"] for one in fresh.call("GET", "/v1/changes").json["changes"]}
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=10001", "wait=31", "wait=1.5", "after=99999999999999999999"])
+def test_a_bad_query_is_refused(service: Service, query: str) -> None:
+    reply = service.call("GET", f"/v1/changes?{query}")
+    assert (reply.status, reply.json["code"]) == (422, "invalid_request")
+
+
+def test_sources_say_when_they_were_heard(service: Service) -> None:
+    (source,) = service.call("GET", "/v1/sources", role="operator").json
+    assert (source["name"], source["display_name"], source["stale"]) == ("genhosp-adt", "General Hospital EMR", False)
+    assert source["last_heard"]
+
+
+def test_a_resync_begins_a_run_that_can_be_watched(fresh: Service) -> None:
+    reply = fresh.call("POST", "/v1/sources/genhosp-adt/resync", role="operator")
+    assert (reply.status, reply.json["status"]) == (202, "running")
+    assert fresh.asked == [("resync", "genhosp-adt", "operator of general")]
+    run = reply.json["run"]
+    assert fresh.call("GET", f"/v1/runs/{run}", role="operator").json["source"] == "genhosp-adt"
+    assert [one["run"] for one in fresh.call("GET", "/v1/runs?source=genhosp-adt", role="operator").json] == [run]
+    assert fresh.call("GET", f"/v1/runs/{run}", role="operator", enterprise="local").status == 404
+    assert fresh.call("GET", "/v1/runs", role="operator", enterprise="local").json == []
+
+
+def test_a_second_run_of_a_source_is_refused(fresh: Service) -> None:
+    reply = fresh.call("POST", "/v1/sources/clinic/resync", role="operator", enterprise="local")
+    assert (reply.status, reply.json["code"]) == (409, "run_active")
+
+
+def test_a_source_of_another_enterprise_is_not_found(fresh: Service) -> None:
+    reply = fresh.call("POST", "/v1/sources/clinic/resync", role="operator")
+    assert (reply.status, reply.json["code"], fresh.asked) == (404, "source_unknown", [])
+
+
+def test_rejections_are_listed_without_their_payload_and_replayed(fresh: Service) -> None:
+    number = reject(fresh, "general", b"MSH|^~\\&|SECRET")
+    reply = fresh.call("GET", "/v1/rejections", role="operator")
+    assert [(one["id"], one["reason"]) for one in reply.json] == [(number, "code_unmapped")]
+    assert b"SECRET" not in reply.body
+    assert fresh.call("GET", "/v1/rejections?status=resolved", role="operator").json == []
+    assert fresh.call("POST", f"/v1/rejections/{number}/replay", role="operator").json["outcome"] == "applied"
+    assert fresh.call("POST", f"/v1/rejections/{number}/replay", role="operator", enterprise="local").status == 404
+    assert fresh.call("GET", "/v1/rejections", role="operator", enterprise="local").json == []
+
+
+def test_the_service_is_alive_and_ready_and_has_metrics(service: Service) -> None:
+    assert service.call("GET", "/healthz", role=None).status == 200
+    ready = service.call("GET", "/readyz", role=None)
+    assert (ready.status, ready.json["ready"], ready.json["degraded"]) == (200, True, False)
+    metrics = service.call("GET", "/metrics", role=None)
+    assert (metrics.body, metrics.headers["content-type"]) == (b"emr_sync_up 1\n", "text/plain; version=0.0.4; charset=utf-8")
+
+
+def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> None:
+    with fresh.store.database.write("general") as transaction:
+        fresh.journal.heard(transaction, "retired", "general", now=NOW)
+    fresh.store.freshness._read_at = None
+    ready = fresh.call("GET", "/readyz", role=None).json
+    assert (ready["ready"], ready["degraded"]) == (True, True)
+    assert [one["source"] for one in ready["sources"] if one["state"] == "orphan"] == ["retired"]
+
+
+def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OSError("connection to db.internal as admin failed")
+
+    monkeypatch.setattr("store.web.health.schema.check", fail)
+    ready = fresh.call("GET", "/readyz", role=None)
+    assert (ready.status, ready.json["ready"], ready.json["database"]) == (503, False, "unreachable")
+    assert b"db.internal" not in ready.body
+
+
+def test_the_document_of_the_api_has_every_address(service: Service) -> None:
+    document = service.call("GET", "/schema", role=None).json
+    operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    asked = {(method, path.replace("pt_0000000000000", "{patient_id}").replace("nowhere", "{source}")) for method, path in ALLOWED}
+    assert operations == {(method, path.replace("run_0", "{run_id}").replace("rej_0", "{rejection_id}")) for method, path in asked}
+    assert document["openapi"] == "3.1.0"
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text or name in ("InvalidAsk", "Readiness")
+
+
+def test_many_senders_at_once_each_get_their_own_answer(service: Service) -> None:
+    def answers(value: str) -> set[tuple[str, ...]]:
+        client = SenderClient(f"http://127.0.0.1:{service.port}", service.token("general", "sender"))
+        found = {client.decide(Who(value), "automation", ["sms"], line=LINE).reasons for _ in range(40)}
+        client.close()
+        return found
+
+    service.token("general", "sender")
+    with ThreadPoolExecutor(8) as pool:
+        values = ["MRN1", "MRN2", "nobody"] * 4
+        assert list(pool.map(answers, values)) == [{()}, {("do_not_contact",)}, {("patient_unknown",)}] * 4
