@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -186,11 +187,12 @@ class Journal:
         now: datetime,
     ) -> None:
         """Keeps what could not be used. The same payload for the same reason is one rejection, however often it comes."""
-        by_digest = {_digest(row): row for row in rows}
-        if not by_digest:
+        if not rows:
             return
+        digests = [_digest(row) for row in rows]
+        by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
         known = self._known(transaction, source, list(by_digest))
-        again = [(times + 1, now, OPEN, number) for number, times in known.values()]
+        again = [(times + times_now[digest], now, OPEN, number) for digest, (number, times) in known.items()]
         self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
         fresh = [(digest, row) for digest, row in by_digest.items() if digest not in known]
         new = [
@@ -206,7 +208,7 @@ class Journal:
                 row.path,
                 row.locator,
                 row.payload,
-                1,
+                times_now[digest],
                 run_id,
                 now,
                 now,

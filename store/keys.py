@@ -51,7 +51,7 @@ class ApiKeys:
         """Whose key it is, or ``None`` when it is malformed, unknown or revoked."""
         prefix, _, rest = key.partition(".")
         number, _, secret = rest.partition(".")
-        if prefix != PREFIX or not secret:
+        if prefix != PREFIX or not secret or not (number.isascii() and number.isidentifier()):
             return None
         with self.database.read() as connection:
             sql = "SELECT id, name, enterprise, role, created, revoked, digest FROM api_keys WHERE id = ?"

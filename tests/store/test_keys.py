@@ -1,0 +1,85 @@
+"""API keys: shown once, checked by digest, refused when malformed, unknown or revoked."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from store.database import Database
+from store.errors import StoreError, ValueRefused
+from store.keys import ApiKeys
+from store.lock import Role
+from tests.store.site import HOSPITAL, at
+
+
+@pytest.fixture
+def keys(database: Database) -> ApiKeys:
+    return ApiKeys(database)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_key_opens_its_enterprise_in_its_role(keys: ApiKeys, role: str) -> None:
+    number, key = keys.create("reminders", HOSPITAL, role, at(0))
+    found = keys.verify(key)
+    assert found is not None
+    assert (found.id, found.name, found.enterprise, found.role, found.created, found.revoked) == (
+        number, "reminders", HOSPITAL, role, at(0), None,
+    )  # fmt: skip
+
+
+def test_the_key_itself_is_not_kept(keys: ApiKeys, database: Database) -> None:
+    _, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
+    secret = key.rsplit(".", 1)[1]
+    with database.read() as connection:
+        kept = [str(value) for row in connection.execute(text("SELECT * FROM api_keys")) for value in row]
+    assert len(secret) >= 40
+    assert not any(secret in value for value in kept)
+
+
+def test_a_revoked_key_opens_nothing_and_stays_in_the_list(keys: ApiKeys) -> None:
+    number, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
+    assert keys.revoke(number, at(1)).revoked == at(1)
+    assert keys.revoke(number, at(2)).revoked == at(1)
+    assert keys.verify(key) is None
+    assert [(one.id, one.revoked) for one in keys.list()] == [(number, at(1))]
+
+
+def test_one_revoked_key_does_not_close_another(keys: ApiKeys) -> None:
+    number, _ = keys.create("old", HOSPITAL, Role.SENDER, at(0))
+    _, key = keys.create("new", HOSPITAL, Role.SENDER, at(1))
+    keys.revoke(number, at(2))
+    assert keys.verify(key) is not None
+
+
+CUT_SHORT = ["", ".", "..", "esk", "esk.", "{head}", "{head}.", "esk..{secret}"]
+SPOILT = [*CUT_SHORT, "{key}x", "x{key}", "{head}.x", "esk.key_0.{secret}", "{head}.{secret}.", "ESK{tail}"]
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_key_that_is_not_exactly_one_of_ours_opens_nothing(keys: ApiKeys, spoilt: str) -> None:
+    _, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
+    head, secret = key.rsplit(".", 1)
+    assert keys.verify(spoilt.format(key=key, head=head, secret=secret, tail=key[3:])) is None
+
+
+@pytest.mark.parametrize("odd", ["esk.\x00.x", "esk.a\x00b.x", "esk.é.ü", "esk.%.%", "esk." + "a" * 10_000 + ".x"])
+def test_odd_text_is_a_key_of_nobody_and_breaks_nothing(keys: ApiKeys, odd: str) -> None:
+    assert keys.verify(odd) is None
+
+
+def test_a_role_that_does_not_exist_is_refused(keys: ApiKeys) -> None:
+    with pytest.raises(ValueRefused):
+        keys.create("reminders", HOSPITAL, "root", at(0))
+    assert keys.list() == []
+
+
+def test_keys_are_listed_by_enterprise_the_newest_first(keys: ApiKeys) -> None:
+    made = [("a", "x"), ("b", "y"), ("c", "x")]
+    names = [keys.create(name, enterprise, Role.SENDER, at(place))[0] for place, (name, enterprise) in enumerate(made)]
+    assert [one.id for one in keys.list()] == names[::-1]
+    assert [one.id for one in keys.list("x")] == [names[2], names[0]]
+
+
+def test_a_key_that_does_not_exist_cannot_be_revoked(keys: ApiKeys) -> None:
+    with pytest.raises(StoreError, match="no such key"):
+        keys.revoke("key_0", at(0))
