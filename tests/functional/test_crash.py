@@ -1,0 +1,160 @@
+"""The process is killed in the middle of its work and started again: nothing acknowledged is lost, nothing is applied twice."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from adapters.rehearsal.emr import RehearsalEmr
+from store.database import Database
+from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, serving, written
+
+PATIENTS = 400
+START, END = b"\x0b", b"\x1c\r"
+
+
+def message(number: int, revision: int) -> bytes:
+    """Revision 0 says OK, revision 1 a minute later Do Not Contact."""
+    code = "DNC" if revision else "OK"
+    return (
+        f"MSH|^~\\&|EHR|GH|SYNC|GH|2026110108300{revision}||ADT^A08|K{number}R{revision}|P|2.5.1\r"
+        f"EVN|A08|20261101083{revision}00\r"
+        f"PID|1||K{number}^^^GENHOSP^MR||Invented^Person||19700101|F|||||(217)555-0123^PRN^CP\r"
+        f"ZCP|1|{code}\r"
+    ).encode()
+
+
+class Feed(threading.Thread):
+    """Sends messages one by one over one connection, again from the first unacknowledged one after each failure."""
+
+    def __init__(self, port: int, messages: list[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.port, self.messages, self.acknowledged, self.stop = port, messages, 0, threading.Event()
+
+    def run(self) -> None:
+        while self.acknowledged < len(self.messages) and not self.stop.is_set():
+            try:
+                with closing(socket.create_connection(("127.0.0.1", self.port), timeout=10)) as connection:
+                    self._send_all(connection)
+            except (OSError, AssertionError):
+                time.sleep(0.05)
+
+    def _send_all(self, connection: socket.socket) -> None:
+        for body in self.messages[self.acknowledged :]:
+            connection.sendall(START + body + END)
+            answer = b""
+            while not answer.endswith(END):
+                chunk = connection.recv(4096)
+                assert chunk, "the connection broke before the acknowledgement"
+                answer += chunk
+            assert b"MSA|AA|" in answer
+            self.acknowledged += 1
+
+
+def changes_by_patient(url: str) -> dict[int, list[str]]:
+    database = Database.open(url)
+    with database.read() as connection:
+        rows = database.select(connection, "SELECT patient_id, evidence_id FROM changes ORDER BY seq", [])
+    database.close()
+    found: dict[int, list[str]] = {}
+    for patient, evidence in rows:
+        found.setdefault(patient, []).append(evidence)
+    return found
+
+
+def test_killed_while_it_takes_in_messages(database_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    config = written(tmp_path, hospital(database_url, port))
+    messages = [message(number, revision) for number in range(PATIENTS) for revision in (0, 1)]
+    feeds = [Feed(port, messages[part * 200 : part * 200 + 200]) for part in range(4)]
+    acknowledged_at_kill = []
+    for _ in range(3):
+        with serving(config, port, "--only", "listen") as process:
+            for feed in feeds:
+                if not feed.is_alive() and feed.ident is None:
+                    feed.start()
+            _wait_until_more(feeds, 60)
+            process.send_signal(signal.SIGKILL)
+            process.wait(timeout=10)
+            acknowledged_at_kill.append(sum(feed.acknowledged for feed in feeds))
+    with serving(config, port, "--only", "listen"):
+        for feed in feeds:
+            feed.join(timeout=60)
+    assert [feed.acknowledged for feed in feeds] == [200] * 4
+    assert len(set(acknowledged_at_kill)) == 3, "each kill came in the middle of the work"
+    history = changes_by_patient(database_url)
+    assert len(history) == PATIENTS
+    assert all(len(evidence) == len(set(evidence)) for evidence in history.values()), "something was applied twice"
+    assert emr_sync(config, "patient", f"GENHOSP|K{PATIENTS - 1}")["preferences"]["do_not_contact"]["value"] == "yes"
+
+
+def _wait_until_more(feeds: list[Feed], count: int) -> None:
+    goal = min(sum(feed.acknowledged for feed in feeds) + count, sum(len(feed.messages) for feed in feeds) - 1)
+    deadline = time.monotonic() + 30
+    while sum(feed.acknowledged for feed in feeds) < goal:
+        assert time.monotonic() < deadline, "the feed stands still"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def slow_emr() -> Iterator[RehearsalEmr]:
+    """An EMR that answers each page late, so that a run can be met in the middle."""
+    with RehearsalEmr(patients=PATIENTS, seed=11) as emr:
+        emr.faults.delay = 0.05
+        yield emr
+
+
+def test_killed_in_the_middle_of_a_run(database_url: str, tmp_path: Path, slow_emr: RehearsalEmr) -> None:
+    (tmp_path / "key.pem").write_text(slow_emr.private_key)
+    source = slow_emr.fhir_source(enterprise="general-hospital", private_key=f"file:{tmp_path / 'key.pem'}")
+    configuration = hospital(database_url, free_port())
+    configuration["sources"] = {"genhosp-fhir": {**source, "page_size": "20"}}
+    config = written(tmp_path, configuration)
+    emr_sync(config, "runs")  # creates the schema
+    command = [EMR_SYNC, "-c", str(config), "resync", "genhosp-fhir", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stored = _wait_for_patients(database_url, 40)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=10)
+    assert stored < PATIENTS, "the kill came in the middle of the run"
+    assert _cursor(database_url) is None, "the cursor stays until everything is committed"
+
+    slow_emr.faults.delay = 0
+    report = emr_sync(config, "resync", "genhosp-fhir")
+    assert report["status"] == "done"
+    assert report["counts"]["rejected"] == 0
+    assert report["counts"]["applied"] + report["counts"]["unchanged"] >= PATIENTS
+    history = changes_by_patient(database_url)
+    assert len(history) == PATIENTS
+    assert all(len(evidence) == 1 for evidence in history.values()), "something was applied twice"
+    assert _cursor(database_url) is not None
+    statuses = {run["status"] for run in emr_sync(config, "runs", "genhosp-fhir")}
+    assert statuses == {"done", "failed"}
+
+
+def _wait_for_patients(url: str, count: int) -> int:
+    database, deadline = Database.open(url), time.monotonic() + 30
+    while True:
+        with database.read() as connection:
+            stored = int(database.select(connection, "SELECT count(*) FROM patients", [])[0][0])
+        if stored >= count:
+            database.close()
+            return stored
+        assert time.monotonic() < deadline, "the run stands still"
+        time.sleep(0.01)
+
+
+def _cursor(url: str) -> str | None:
+    database = Database.open(url)
+    with database.read() as connection:
+        rows = database.select(connection, "SELECT cursor FROM source_states", [])
+    database.close()
+    return rows[0][0] if rows else None
