@@ -88,7 +88,10 @@ class Rule:
     on_unknown: str = "reject"
 
     def apply(self, payload: Any) -> Statement | Refusal | None:
-        """What the payload states by this rule. Of several values the most restrictive, else the first, counts."""
+        """What the payload states by this rule. Of several values the most restrictive counts, else the first.
+
+        Where one of several permits and another takes back, nothing is permitted.
+        """
         found = self.find(payload)
         if not found:
             return self._fallback(self.on_absent, "value_absent", self.path, "")
@@ -98,7 +101,9 @@ class Rule:
             return refusal
         statements = [one for one in outcomes if isinstance(one, Statement)]
         worst = _most_restrictive(self.attribute)
-        return next((one for one in statements if worst is not None and one.value == worst), statements[0] if statements else None)
+        if worst is not None:
+            statements.sort(key=lambda one: (one.value != worst, one.value is not None))
+        return statements[0] if statements else None
 
     def _translate(self, found: Found) -> Statement | Refusal | None:
         if found.text is None:
