@@ -27,7 +27,8 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
     """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others."""
     entries = resource.get("identifier")
     stated = [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
-    known_by = sorted((one for one in stated if _is_configured(one, settings)), key=lambda one: one.type != settings.identifier_type)
+    known_by = [one for one in stated if _is_configured(one, settings)]
+    known_by.sort(key=lambda one: one.type != settings.identifier_type)
     own = [resource_id(settings, resource["id"])] if _is_text(resource.get("id")) else []
     return tuple(dict.fromkeys((*known_by, *own, *stated)))
 
@@ -79,12 +80,10 @@ def _type(concept: Any) -> str:
 
 
 def _is_configured(identifier: Identifier, settings: SourceSettings) -> bool:
-    wanted = settings.identifier_type
-    return bool(
-        settings.authority
-        and identifier.authority == canonical(settings.authority, settings)
-        and (not wanted or identifier.type in (wanted, ""))
-    )
+    wanted, authority = settings.identifier_type, settings.authority
+    if not authority or (wanted and identifier.type not in (wanted, "")):
+        return False
+    return identifier.authority == authority or identifier.authority == canonical(authority, settings)
 
 
 def _is_text(value: Any) -> bool:

@@ -107,6 +107,8 @@ class FhirMapper:
         is_restricted = restricted is not None and restricted.value is True
         stated = patient.statements(resource, self.settings, today, problems, restricted=is_restricted)
         phones = stated[PHONES].value or () if PHONES in stated else ()
+        if restricted is not None:
+            stated[RESTRICTED] = restricted
         stated.update(in_our_words(ruled, phones, self.settings.default_region, problems))
         said = self._said(resource, identifiers, stated, source, problems, restricted=is_restricted)
         if "link" not in resource:

@@ -20,7 +20,6 @@ from store.preference import (
     LANGUAGE,
     PHONES,
     PREFERRED_PHONE,
-    RESTRICTED,
     Problem,
     Statement,
 )
@@ -49,7 +48,7 @@ def restriction(resource: dict[str, Any]) -> Statement | None:
 
 
 def statements(resource: dict[str, Any], settings: SourceSettings, today: str, problems: list[Problem], *, restricted: bool) -> Stated:
-    """The standard elements' statements; what cannot be used is added to ``problems``."""
+    """The standard elements' statements but for :func:`restriction`; what cannot be used is added to ``problems``."""
     stated: Stated = {}
     _telecom(stated, resource, settings.default_region, today, problems, restricted)
     _language(stated, resource, problems)
@@ -111,7 +110,7 @@ def _tag(concept: Any) -> str | None:
         return None
     codings = concept.get("coding")
     listed = [one for one in codings if type(one) is dict] if type(codings) is list else []
-    by_standard = sorted(listed, key=lambda one: one.get("system") != "urn:ietf:bcp:47")
+    by_standard = listed if len(listed) < 2 else sorted(listed, key=lambda one: one.get("system") != "urn:ietf:bcp:47")
     texts = [one.get("code") for one in by_standard] + [concept.get("text")] + [one.get("display") for one in by_standard]
     return next((tag for text in texts if isinstance(text, str) and (tag := bcp47(text))), None)
 
@@ -124,15 +123,13 @@ def _life(stated: Stated, resource: dict[str, Any]) -> None:
         stated[DECEASED] = Statement(deceased, "Patient.deceasedBoolean")
     if isinstance(resource.get("active"), bool):
         stated[ACTIVE] = Statement(resource["active"], "Patient.active")
-    restricted = restriction(resource)
-    if restricted:
-        stated[RESTRICTED] = restricted
 
 
 def _name(names: Any, today: str) -> Statement | None:
     """The official name, else the usual one, else the first in use."""
     listed = [(i, one) for i, one in enumerate(names) if type(one) is dict and not ended(one, today)] if type(names) is list else []
-    listed.sort(key=lambda one: NAME_USES.index(one[1]["use"]) if one[1].get("use") in NAME_USES else len(NAME_USES))
+    if len(listed) > 1:
+        listed.sort(key=lambda one: NAME_USES.index(one[1]["use"]) if one[1].get("use") in NAME_USES else len(NAME_USES))
     return next((Statement(text, f"Patient.name[{index}]") for index, one in listed if (text := _written(one))), None)
 
 

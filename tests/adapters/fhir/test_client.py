@@ -12,8 +12,12 @@ import requests
 import responses
 
 from adapters.base import AdapterError
-from adapters.fhir.auth import Headers, Static
+from adapters.fhir.auth import Headers, SmartBackend, Static
 from adapters.fhir.client import FhirClient
+from adapters.fhir.options import RestOptions
+from adapters.fhir.probe import findings
+from tests.adapters.fhir.made import mapper
+from tests.adapters.fhir.test_auth import pem
 
 BASE = "https://ehr.example/r4"
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -269,3 +273,29 @@ def test_odd_issue_codes_are_not_repeated(web: responses.RequestsMock, client: F
     web.get(f"{BASE}/metadata", json=outcome, status=400)
     with pytest.raises(AdapterError, match=r"\(error: unknown\)"):
         client.get("metadata")
+
+
+def test_token_endpoint_in_trouble_is_waited_out_and_gets_no_token(web: responses.RequestsMock, slept: list[float]) -> None:
+    auth = SmartBackend(BASE, {"client_id": "us", "private_key": pem(), "alg": "ES384"}, lambda: NOW)
+    client = FhirClient(BASE, auth, clock=lambda: NOW, sleep=slept.append)
+    web.get(f"{BASE}/.well-known/smart-configuration", json={"token_endpoint": "https://login.example/token"})
+    web.post("https://login.example/token", status=503, headers={"Retry-After": "3"})
+    web.post("https://login.example/token", json={"access_token": "t1", "expires_in": 300})
+    web.get(f"{BASE}/metadata", "{}")
+    assert client.get("metadata") is not None
+    assert slept == [3.0]
+    assert [call.request.headers.get("Authorization") for call in web.calls] == [None, None, None, "Bearer t1"]
+    client.close()
+
+
+def test_scope_that_was_not_granted_is_found_by_check(web: responses.RequestsMock) -> None:
+    auth = SmartBackend(
+        BASE, {"client_id": "us", "private_key": pem(), "alg": "ES384", "token_url": "https://login.example/token"}, lambda: NOW
+    )
+    client = FhirClient(BASE, auth, clock=lambda: NOW, sleep=lambda _: None)
+    web.post("https://login.example/token", json={"access_token": "t1", "scope": "system/Consent.read"})
+    web.get(f"{BASE}/metadata", "{}")
+    web.get(f"{BASE}/Patient", page())
+    first, *_ = list(findings(client, mapper(), RestOptions(BASE)))
+    assert (first.ok, first.detail) == (False, "the server granted less than was asked: without system/Patient.read")
+    client.close()
