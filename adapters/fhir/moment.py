@@ -36,10 +36,13 @@ def last_day(value: Any) -> str | None:
 
 
 def _day(value: Any, month: str, day: str) -> str | None:
-    if instant(value) is None:
+    time = instant(value)
+    if time is None:
         return None
-    text = str(value)[:10]
-    return text if len(text) == 10 else f"{text[:7]}-{day}" if len(text) == 7 else f"{text[:4]}-{month}-{day}"
+    if len(value) in (4, 7):
+        return f"{value}-{day}" if len(value) == 7 else f"{value}-{month}-{day}"
+    # The day as written, not as it is in UTC.
+    return str(value)[:10] if value[4:5] == "-" else time.date().isoformat()
 
 
 def ended(holder: dict[str, Any], today: str) -> bool:
