@@ -20,7 +20,7 @@ from store.journal import Run
 from store.lock import Actor, Role
 from store.patient import Patient, PatientRef
 from store.preference import NO
-from sync.commands.patients import decision_of
+from sync.answers import decision_of
 from sync.config import load
 from sync.engine import Progress
 from sync.parts import Unusable

@@ -135,7 +135,7 @@ class Engine:
             before = done
             try:
                 for batch in adapter.fetch(self._from_cursor(lane, request)):
-                    done += self._commit_batch(tally, lane, batch)
+                    done += self._commit_batch(tally, lane, batch if _moves_cursor(request) else batch._replace(cursor=None))
                     progress(done, batch.total)
                     if self.stop.is_set():
                         return False
@@ -215,3 +215,8 @@ class Engine:
         for position, outcome in zip(open_ones, outcomes, strict=True):
             answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail)
         return [answer for answer in answers if answer is not None]
+
+
+def _moves_cursor(request: Fetch) -> bool:
+    """A read of one patient, or of what changed since a time that somebody named, may leave a gap behind the cursor."""
+    return request.patient is None and request.since is None

@@ -18,6 +18,9 @@ from sync.config import Feed, Settings
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 
+ROLES = ("api", "schedule", "listen", "work")
+"""What a serving process can do (``sync.service``)."""
+
 
 class Unusable(Exception):
     """What was asked for cannot be had as the configuration or the database stand. The message says what to do."""

@@ -15,12 +15,10 @@ from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
-from sync.parts import Parts, Unusable, adapter, is_listener
+from sync.parts import ROLES, Parts, Unusable, adapter, is_listener
 from sync.queue import Queue
 from sync.roles import ListenRole, Role, Watch, WebRole, Worker
 from sync.schedule import Clock
-
-ROLES = ("api", "schedule", "listen", "work")
 
 
 class Service:

@@ -67,7 +67,7 @@ def word(value: object) -> str:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Counts by outcome in one line."""
-    return ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number) or "nothing to do"
+    return ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number) or "no records"
 
 
 @contextmanager

@@ -6,32 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from store.ask import Appointment, Ask, Known
+from store.ask import Appointment, Ask
 from store.consent import line_key
-from store.decision import decide as decide_one
-from store.errors import PatientUnknown, StoreError
-from store.ids import parsed
 from store.lock import Role
-from store.patient import Patient, PatientRef
 from store.preference import UNKNOWN, Channel, MessageType, Method
 from store.web.facesheet import as_json as plain
-from store.web.facesheet import facesheet, history_line
+from store.web.facesheet import history_line
+from sync.answers import decision_of, reference, sheet_of
 from sync.commands import given, output
 from sync.commands.output import AsJson
 from sync.commands.times import moment
-from sync.parts import Parts, Unusable
+from sync.parts import Unusable
 
 PatientId = Annotated[str, typer.Argument(metavar="ID", help="VALUE, AUTHORITY|VALUE, or the store's own id.")]
 OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]
 AsRole = Annotated[Role, typer.Option("--role", help="As whom the toggle is shown.")]
-
-
-def reference(text: str) -> PatientRef:
-    """A patient as it is named on the command line."""
-    authority, bar, value = text.rpartition("|")
-    if bar:
-        return PatientRef(authority=authority, value=value)
-    return PatientRef(id=text) if parsed(text) is not None else PatientRef(value=text)
 
 
 def patient(
@@ -49,13 +38,6 @@ def patient(
         show(sheet)
         rows = [(line["at"], line["attribute"], in_words(line["before"]), in_words(line["after"]), _who(line)) for line in history]
         output.table(("at", "attribute", "before", "after", "by"), rows, title="History")
-
-
-def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
-    """The facesheet as HTTP answers it."""
-    toggle = parts.preferences.toggle(found.enterprise, found, role)
-    sheet: dict[str, Any] = plain(facesheet(found, toggle, parts.settings.enterprises[found.enterprise]))
-    return sheet
 
 
 def show(sheet: dict[str, Any]) -> None:
@@ -130,17 +112,6 @@ def decide(
         output.emit(decision)
     else:
         show_decision(decision)
-
-
-def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask) -> dict[str, Any]:
-    """The decision as HTTP answers it. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
-    now = parts.clock()
-    found = parts.preferences.known(enterprise, [ref], now)[0]
-    if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
-        raise found
-    known = found if isinstance(found, Known) else None
-    decision: dict[str, Any] = plain(decide_one(ask, known, parts.preferences.settings.get(enterprise).policy, now))
-    return decision
 
 
 def show_decision(decision: dict[str, Any]) -> None:

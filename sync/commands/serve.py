@@ -9,8 +9,7 @@ import typer
 from sync import logs
 from sync.commands import given, output
 from sync.commands.output import AsJson
-from sync.parts import Unusable
-from sync.service import ROLES, ended_by_signals, serving
+from sync.parts import ROLES, Unusable
 
 
 def serve(
@@ -19,6 +18,8 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve: answer senders, read sources at their times, listen to EMRs. SIGTERM or Ctrl-C stops cleanly."""
+    from sync.service import ended_by_signals, serving  # a web server: no other command should wait for it
+
     settings = given.settings(context)
     logs.configure(settings.logs)
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES

@@ -14,7 +14,7 @@ from store.preferences import Preferences
 from sync.config import Backoff
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
-from tests.factories import CLINIC, FEED, clinic, merge, payload, statements
+from tests.factories import CLINIC, FEED, NOW, clinic, merge, payload, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent
 
 LANE = Lane(FEED, CLINIC)
@@ -66,6 +66,13 @@ def test_an_incremental_run_starts_at_the_cursor_of_the_last(engine: Engine) -> 
     engine.run(LANE, second, Fetch(), "incremental")
     assert second.requests == [Fetch(cursor="here")]
     assert engine.journal.cursor(FEED) == "here"
+
+
+@pytest.mark.parametrize("request_", [Fetch(since=NOW), Fetch(patient="A")], ids=["since a time", "one patient"])
+def test_a_partial_read_leaves_the_cursor_where_it_was(engine: Engine, request_: Fetch) -> None:
+    engine.run(LANE, FakeAdapter(batch(statements("A"), cursor="monday")), Fetch(), "incremental")
+    engine.run(LANE, FakeAdapter(batch(statements("B"), cursor="friday")), request_, "resync")
+    assert engine.journal.cursor(FEED) == "monday"
 
 
 def test_a_batch_larger_than_a_transaction_moves_the_cursor_with_its_last_part(engine: Engine) -> None:

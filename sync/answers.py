@@ -1,0 +1,39 @@
+"""What HTTP would answer, for callers inside the process: a facesheet, a decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from store.ask import Ask, Known
+from store.decision import decide
+from store.errors import PatientUnknown, StoreError
+from store.ids import parsed
+from store.patient import Patient, PatientRef
+from store.web.facesheet import as_json, facesheet
+from sync.parts import Parts
+
+
+def reference(text: str) -> PatientRef:
+    """A patient as it is named on the command line."""
+    authority, bar, value = text.rpartition("|")
+    if bar:
+        return PatientRef(authority=authority, value=value)
+    return PatientRef(id=text) if parsed(text) is not None else PatientRef(value=text)
+
+
+def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
+    """The facesheet as HTTP answers it."""
+    toggle = parts.preferences.toggle(found.enterprise, found, role)
+    sheet: dict[str, Any] = as_json(facesheet(found, toggle, parts.settings.enterprises[found.enterprise]))
+    return sheet
+
+
+def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask) -> dict[str, Any]:
+    """The decision as HTTP answers it. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
+    now = parts.clock()
+    found = parts.preferences.known(enterprise, [ref], now)[0]
+    if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
+        raise found
+    known = found if isinstance(found, Known) else None
+    decision: dict[str, Any] = as_json(decide(ask, known, parts.preferences.settings.get(enterprise).policy, now))
+    return decision

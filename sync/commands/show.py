@@ -1,0 +1,79 @@
+"""What the demo shows, on the terminal or as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from adapters.rehearsal.emr import RehearsalEmr
+from store.lock import Role
+from sync import demo as stage
+from sync.answers import sheet_of
+from sync.commands import output
+from sync.commands.patients import toggle_in_words
+from sync.commands.runs import summary
+from sync.parts import Unusable
+from sync.service import Service, ended_by_signals
+
+
+def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
+    """The whole show; serves afterwards unless ``once``."""
+    output.note(f"Rehearsal EMR with {emr.chart.population.size} invented patients at {emr.base_url}")
+    with output.progress("reading the EMR by FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watched):
+        stage.read_changes(emr, service, watched)
+        acknowledged = stage.send_messages(emr, service, lambda done: on_progress(done, None))
+        shown = _findings(emr, service, watched, acknowledged)
+        if as_json:
+            output.emit(shown)
+        else:
+            _show(shown)
+        if any(run["status"] != "done" for run in shown["runs"]):
+            raise typer.Exit(1)
+        if not once:
+            _serve(service)
+
+
+def _findings(emr: RehearsalEmr, service: Service, watched: stage.Watched, acknowledged: dict[str, int]) -> dict[str, Any]:
+    patient = stage.locked_patient(emr, service)
+    return {
+        "address": f"http://{service.address}",
+        "runs": [summary(run) for run in watched.runs],
+        "acknowledged": acknowledged,
+        "patient": sheet_of(service.parts, patient, Role.ENTERPRISE),
+        "refused": stage.refused_flip(service, patient),
+        "decisions": [{"ask": what, "answer": answer} for what, answer in stage.decisions(emr, service)],
+    }
+
+
+def _show(shown: dict[str, Any]) -> None:
+    rows = [(run["source"], run["kind"], run["status"], output.counted(run["counts"]), run["started"]) for run in shown["runs"]]
+    output.table(("source", "run", "status", "counts", "started"), rows, title="Runs")
+    told = ", ".join(f"{number} {code}" for code, number in shown["acknowledged"].items())
+    output.say(f"ADT messages received by MLLP and acknowledged after commit: {told}\n")
+    patient = shown["patient"]
+    output.say(f"Patient {patient['id']}, synced by {', '.join(one['source'] for one in patient['synced'])}")
+    output.say(f"  Do Not Contact toggle: {toggle_in_words(patient['toggle'])}")
+    output.say(f"  an enterprise user tries to flip it: refused: {shown['refused']}\n")
+    output.table(
+        ("May we send?", "answer", "because"), [(one["ask"], _answer(one["answer"]), _because(one["answer"])) for one in shown["decisions"]]
+    )
+
+
+def _answer(decision: dict[str, Any]) -> str:
+    return f"send by {decision['channel']} to {decision['address']}" if decision["decision"] == "send" else "do not send"
+
+
+def _because(decision: dict[str, Any]) -> str:
+    skipped = [f"{one['channel']}: {one['reason']}" for one in decision["skipped"]]
+    return ", ".join(skipped or decision["reasons"] or ["nothing is against it"])
+
+
+def _serve(service: Service) -> None:
+    _, key = service.parts.keys.create("demo", stage.ENTERPRISE, Role.SENDER, service.parts.clock())
+    output.note(f"\nServing at http://{service.address} until Ctrl-C. Ask it as a sender, with this key: {key}")
+    with ended_by_signals(service):
+        service.wait()
+    if service.failure:
+        raise Unusable(service.failure)
