@@ -27,7 +27,7 @@ from store.web.auth import Callers
 from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode
 from store.web.gathering import Gathering
-from store.web.ndjson import TOO_LONG, lines
+from store.web.ndjson import TOO_LONG, Ahead, lines
 from store.web.problem import Problem
 from store.web.wire import AskIn, InvalidAsk, read, said
 
@@ -118,7 +118,7 @@ class Decisions:
 
     async def stream(self, enterprise: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
-        async for group in lines(body, AT_ONCE):
+        async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
             yield await asyncio.to_thread(self.answer_lines, enterprise, group)
 
 
