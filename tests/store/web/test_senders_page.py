@@ -1,0 +1,35 @@
+"""What docs/senders.md shows is what the service does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tests.store.web.conftest import CELL, Service
+
+PAGE = (Path(__file__).parents[3] / "docs" / "senders.md").read_text(encoding="utf-8")
+ASK, ANSWER, REPLY = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+
+
+def test_the_ask_of_the_page_gets_the_answer_of_the_page(fresh: Service) -> None:
+    assert fresh.call("POST", "/v1/sms-replies", REPLY).json["recognised"] == "opt_out"
+    decision = fresh.call("POST", "/v1/decisions", {**ASK, "patient": {**ASK["patient"], "value": "MRN1"}}).json
+    assert set(decision) == set(ANSWER)
+    for name in ("decision", "channel", "language", "reasons", "skipped", "stale"):
+        assert decision[name] == ANSWER[name]
+    assert (decision["address"], set(decision["evidence"][0])) == (CELL, set(ANSWER["evidence"][0]))
+
+
+def test_the_codes_of_the_page_are_those_of_the_service(service: Service) -> None:
+    replies = [
+        service.call("POST", "/v1/decisions", b"{"),
+        service.call("POST", "/v1/decisions", ASK, role=None),
+        service.call("POST", "/v1/decisions", ASK, role="staff"),
+        service.call("GET", "/nowhere"),
+        service.call("POST", "/v1/decisions", b"x" * 2_000_000),
+        service.call("POST", "/v1/decisions", {**ASK, "tpoic": "recall"}),
+    ]
+    for reply in replies:
+        assert f"| {reply.status} |" in PAGE
+        assert f"`{reply.json['code']}`" in PAGE
