@@ -11,7 +11,6 @@ from store.decision import Appointment, Ask, Evidence, Known, decide
 from store.enterprise import Policy
 from tests.spec.situation import CELL, HOME, LINE, NOW, ask, patient
 
-
 DEFAULT = Policy()
 
 
