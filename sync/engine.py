@@ -29,7 +29,9 @@ Progress = Callable[[int, int | None], None]
 """Called after each commit with the items done so far, and how many there will be where the EMR says so."""
 
 DONE, FAILED = "done", "failed"
+STORED = frozenset({"applied", "unchanged", "stale", "merged"})
 HEARTBEAT = 30.0
+MOST_SET_ASIDE = 20
 STOPPED = "stopped before the end: the next run goes on from what is committed"
 
 
@@ -42,9 +44,14 @@ class Lane(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """A run under way and what it has committed so far."""
+    """A run under way and what it has committed so far.
+
+    ``partial``: it reads one patient, or what changed since a time that somebody named. That may leave a gap behind the
+    cursor, which so stays, and the source does not count as heard.
+    """
 
     run: Run
+    partial: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -65,6 +72,7 @@ class Engine:
     batch_size: int = 1000
     stop: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=logs.logger)
+    set_aside: Counter[str] = field(default_factory=Counter)
 
     def run(self, lane: Lane, adapter: Adapter, request: Fetch, kind: str, progress: Progress = no_progress) -> Run:
         """Reads a source from its cursor, or as the request says, until it has no more. Raises ``RunActive``."""
@@ -76,7 +84,7 @@ class Engine:
 
     def work(self, run: Run, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> Run:
         """Does the work of a run that was begun, and closes it."""
-        tally = Tally(run)
+        tally = Tally(run, partial=request.patient is not None or request.since is not None)
         return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress))
 
     def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
@@ -135,7 +143,7 @@ class Engine:
             before = done
             try:
                 for batch in adapter.fetch(self._from_cursor(lane, request)):
-                    done += self._commit_batch(tally, lane, batch if _moves_cursor(request) else batch._replace(cursor=None))
+                    done += self._commit_batch(tally, lane, batch)
                     progress(done, batch.total)
                     if self.stop.is_set():
                         return False
@@ -182,6 +190,7 @@ class Engine:
             if retry.passes(error) or not pieces:
                 raise
             if len(pieces) == 1:
+                self._count_set_aside(lane, error)
                 self.log.error("record set aside", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
                 return self._transact(lane, pieces, tally, cursor, {0: Answer("rejected", "not_storable", not_storable(error))})
         middle = len(pieces) // 2
@@ -197,12 +206,24 @@ class Engine:
             self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
             counts = Counter(answer.outcome for answer in answers)
             if tally is not None:
-                self.journal.progress(transaction, tally.run, tally.counts + counts, cursor, now=now)
-            self.journal.heard(transaction, lane.source, lane.enterprise, now=now)
+                self.journal.progress(transaction, tally.run, tally.counts + counts, None if tally.partial else cursor, now=now)
+            if tally is None or not tally.partial:
+                self.journal.heard(transaction, lane.source, lane.enterprise, now=now)
         if tally is not None:
             tally.counts += counts
+        if not STORED.isdisjoint(counts):
+            self.set_aside.pop(lane.source, None)
         self.metrics.outcomes(lane.source, counts)
         return answers
+
+    def _count_set_aside(self, lane: Lane, error: Exception) -> None:
+        """Some records are bad; when one after the other is, the program or the database is, and nothing more is set aside."""
+        self.set_aside[lane.source] += 1
+        if self.set_aside[lane.source] > MOST_SET_ASIDE:
+            raise AdapterError(
+                f"more than {MOST_SET_ASIDE} records in a row could not be stored ({logs.place(error)}): please report this line",
+                permanent=True,
+            ) from error
 
     def applied(
         self, transaction: Any, lane: Lane, pieces: Sequence[Piece], now: datetime, run_id: str | None, decided: Mapping[int, Answer]
@@ -215,8 +236,3 @@ class Engine:
         for position, outcome in zip(open_ones, outcomes, strict=True):
             answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail)
         return [answer for answer in answers if answer is not None]
-
-
-def _moves_cursor(request: Fetch) -> bool:
-    """A read of one patient, or of what changed since a time that somebody named, may leave a gap behind the cursor."""
-    return request.patient is None and request.since is None

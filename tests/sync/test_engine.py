@@ -75,6 +75,13 @@ def test_a_partial_read_leaves_the_cursor_where_it_was(engine: Engine, request_:
     assert engine.journal.cursor(FEED) == "monday"
 
 
+def test_a_partial_read_is_not_hearing_the_source(engine: Engine) -> None:
+    engine.run(LANE, FakeAdapter(batch(statements("A"))), Fetch(patient="A"), "resync")
+    assert engine.journal.last_heard() == {}
+    engine.run(LANE, FakeAdapter(batch()), Fetch(), "incremental")
+    assert engine.journal.last_heard().keys() == {FEED}
+
+
 def test_a_batch_larger_than_a_transaction_moves_the_cursor_with_its_last_part(engine: Engine) -> None:
     seen: list[str | None] = []
     items = [statements(f"P{number}") for number in range(9)]
@@ -137,6 +144,15 @@ def test_one_poison_record_does_not_block_the_others(engine: Engine) -> None:
     (rejection,) = engine.journal.rejections(source=FEED)
     assert (rejection.reason, rejection.locator) == ("not_storable", "test:BAD")
     assert [knows(engine, value) for value in ("A", "B", "C", "BAD")] == [True, True, True, False]
+
+
+def test_when_record_after_record_is_refused_the_run_fails_and_keeps_its_cursor(engine: Engine) -> None:
+    poison = [statements(f"BAD{number}", {"display_name": "\ud800"}) for number in range(30)]
+    run = engine.run(LANE, FakeAdapter(batch(statements("A"), cursor="1"), batch(*poison, cursor="2")), Fetch(), "incremental")
+    assert run.status == "failed"
+    assert "records in a row could not be stored" in (run.error or "")
+    assert engine.journal.cursor(FEED) == "1"
+    assert len(engine.journal.rejections(source=FEED)) == 20
 
 
 def test_order_within_a_batch_is_kept(engine: Engine) -> None:
