@@ -22,6 +22,7 @@ LINE = "line"
 ALL_LINES = "all_lines"
 TOPIC = "topic"
 SCOPES = (LINE, ALL_LINES, TOPIC)
+LONGEST_SHORT_CODE = 7
 
 OPT_OUT_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT", "STOP ALL"})
 OPT_IN_WORDS = frozenset({"START", "UNSTOP", "YES"})
@@ -89,8 +90,15 @@ def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS) -> Recogn
 
 
 def line_key(line: str) -> str:
-    """One spelling of a line, so that ``+1 (217) 555-0100`` and ``+12175550100`` are the same; short codes pass as they are."""
-    return _LINE_PUNCTUATION.sub("", line)
+    """One spelling of a line, so that an opt-out is found again: ``+12175550100`` for ``+1 (217) 555-0100`` and ``12175550100``.
+
+    Carriers leave out the plus or write ``00``. Short codes pass as they are, names in capitals.
+    """
+    key = _LINE_PUNCTUATION.sub("", line).upper()
+    digits = key.removeprefix("+")
+    if not digits.isdigit() or len(digits) <= LONGEST_SHORT_CODE:
+        return key
+    return f"+{digits[2:] if key.startswith('00') else digits}"
 
 
 def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:

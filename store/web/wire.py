@@ -27,6 +27,14 @@ MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 QUOTED = re.compile(r"'[^']*'")
 
 
+def known_line(line: str) -> str:
+    """The line in its one spelling. ``ValueError`` for a text without a digit or letter."""
+    key = line_key(line)
+    if not any(map(str.isalnum, key)):
+        raise ValueError("line is a phone number, a short code or a sender's name")
+    return key
+
+
 class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Who: the store's own ``id``, or an identifier's ``value`` with its ``authority`` and ``type`` where they are known."""
 
@@ -64,8 +72,8 @@ class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         line = self.line
-        if line is not None and not line[1:].isalnum():  # written with spaces or punctuation
-            msgspec.structs.force_setattr(self, "line", line_key(line))
+        if line is not None and not (line[0] == "+" and line[1:].isdigit()):  # not in E.164 as it is
+            msgspec.structs.force_setattr(self, "line", known_line(line))
 
 
 class InvalidAsk(Decision, frozen=True, gc=False):
@@ -97,6 +105,8 @@ class SmsOptOutIn(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if (self.line is not None) == self.all_lines:
             raise ValueError("give either line, or all_lines: true")
+        if self.line is not None:
+            known_line(self.line)
 
 
 class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
@@ -106,6 +116,9 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
     sender: Line
     body: Annotated[str, Meta(max_length=10_000)]
     received_at: Moment | None = None
+
+    def __post_init__(self) -> None:
+        known_line(self.line)
 
 
 class SmsReplyOut(Struct, frozen=True):

@@ -131,9 +131,18 @@ def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:
     assert by_staff((CELL,), None, AT) == (OptOut(None, CELL, "all_lines", None, "staff", AT),)
 
 
-@pytest.mark.parametrize("written", ["+12175550100", "+1 (217) 555-0100", "+1.217.555.0100", " +1 217 555 0100 "])
+@pytest.mark.parametrize(
+    "written", ["+12175550100", "+1 (217) 555-0100", "+1.217.555.0100", " +1 217 555 0100 ", "12175550100", "0012175550100"]
+)
 def test_a_line_has_one_spelling(written: str) -> None:
     assert line_key(written) == LINE
+
+
+@pytest.mark.parametrize(
+    ("written", "key"), [("12345", "12345"), ("123-456", "123456"), ("MyClinic", "MYCLINIC"), ("my clinic", "MYCLINIC")]
+)
+def test_short_codes_and_names_of_lines(written: str, key: str) -> None:
+    assert line_key(written) == key
 
 
 @pytest.mark.parametrize(

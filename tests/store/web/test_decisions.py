@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.store.web.conftest import CELL, LINE, Service, codes
+from store.preference import Identifier, PatientStatements, Statement
+from tests.store.web.conftest import CELL, EARLIER, LINE, NOW, Service, codes
 
 ASK = {"patient": {"authority": "GENHOSP", "value": "MRN1"}, "message_type": "broadcast", "channels": ["sms", "voice"], "line": LINE}
 
@@ -38,14 +39,23 @@ def test_the_worked_example_goes_out_by_call(fresh: Service) -> None:
 
 
 def test_a_line_is_the_same_however_it_is_written(fresh: Service) -> None:
-    fresh.call("POST", "/v1/sms-replies", {"line": "+1 (217) 555-0190", "from": "+1 217-555-0101", "body": "STOP"})
-    for line in (LINE, "+1 217 555 0190", "+1.217.555.0190"):
+    fresh.call("POST", "/v1/sms-replies", {"line": "1 (217) 555-0190", "from": "1 217-555-0101", "body": "STOP"})
+    for line in (LINE, "+1 217 555 0190", "+1.217.555.0190", "12175550190"):
         assert fresh.call("POST", "/v1/decisions", ask(line=line)).json["reasons"] == ["sms_opted_out"]
 
 
 def test_an_automation_obeys_do_not_contact(service: Service) -> None:
     decision = service.call("POST", "/v1/decisions", ask(patient={"value": "MRN2"}, message_type="automation")).json
     assert (decision["decision"], decision["channel"], decision["reasons"]) == ("do_not_send", None, ["do_not_contact"])
+
+
+def test_an_identifier_of_several_patients_is_no_answer_until_its_authority_is_named(fresh: Service) -> None:
+    twin = PatientStatements((Identifier("CLINIC", "MR", "MRN1"),), {"language": Statement("es", "PID-15")}, EARLIER, "M9")
+    with fresh.store.database.write("general") as transaction:
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [twin], now=NOW)
+    assert fresh.call("POST", "/v1/decisions", ask(patient={"value": "MRN1"})).json["reasons"] == ["patient_ambiguous"]
+    assert fresh.call("POST", "/v1/patients/lookup", {"value": "MRN1"}).json["code"] == "patient_ambiguous"
+    assert fresh.call("POST", "/v1/decisions", ASK).json["decision"] == "send"
 
 
 @pytest.mark.parametrize("enterprise", ["general", "local"])
@@ -74,6 +84,8 @@ def test_a_patient_of_another_enterprise_is_unknown(service: Service) -> None:
         (ask(patient={"value": "x" * 300}), 422, "$.patient.value"),
         (ask(patient={"value": "MRN1", "name": "Pat"}), 422, "$.patient"),
         (ask(enterprise="local"), 422, "enterprise"),
+        (ask(line=""), 422, "$.line"),
+        (ask(line="--"), 422, "line"),
         (ask(appointment={"preferred_method": "fax"}), 422, "$.appointment"),
         (ask(appointment={"preferred_phone": "555-0101"}), 422, "$.appointment.preferred_phone"),
         (ask(at="2026-11-02T10:00:00"), 422, "$.at"),
