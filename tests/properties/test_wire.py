@@ -1,0 +1,59 @@
+"""Whatever is sent, it is read as an ask or answered with a problem; nothing else comes out, and nothing of it is quoted."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.web.decisions import read_array, read_item
+from store.web.problem import Problem
+from store.web.wire import AskIn, InvalidAsk, SmsOptOutIn, SmsReplyIn, read
+
+GOOD: dict[str, Any] = {
+    "patient": {"authority": "GENHOSP", "value": "MRN1"},
+    "message_type": "automation",
+    "channels": ["sms"],
+    "line": "+12175550190",
+    "topic": "recall",
+    "appointment": {"preferred_method": "sms", "preferred_phone": "+12175550101"},
+    "at": "2026-11-02T10:00:00Z",
+}
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_answer_of_their_own(body: bytes) -> None:
+    assert isinstance(read_item(body), InvalidAsk)
+
+
+@given(st.sampled_from(sorted(GOOD)), plain)
+def test_any_value_of_any_field_is_an_ask_or_an_answer(name: str, value: Any) -> None:
+    item = read_item(json.dumps({**GOOD, name: value}).encode())
+    assert isinstance(item, AskIn) or item.reasons == ("ask_invalid",)
+
+
+@given(st.sampled_from(sorted(GOOD)), st.text("QXZJ", min_size=5, max_size=12))
+def test_what_was_sent_is_not_quoted(name: str, value: str) -> None:
+    for wrong in (value, [value], {"value": value}):
+        item = read_item(json.dumps({**GOOD, name: wrong}).encode())
+        assert isinstance(item, AskIn) or value not in item.detail
+
+
+@given(plain, st.sampled_from([AskIn, SmsReplyIn, SmsOptOutIn, list[AskIn]]))
+def test_any_json_is_a_value_or_a_problem(value: Any, kind: Any) -> None:
+    with suppress(Problem):
+        read(json.dumps(value).encode(), kind)
+
+
+@given(st.lists(plain | st.just(GOOD), max_size=5))
+def test_an_array_keeps_its_length_and_order(items: list[Any]) -> None:
+    found = read_array(json.dumps(items).encode())
+    assert [isinstance(one, AskIn) for one in found] == [item == GOOD for item in items]
