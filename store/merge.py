@@ -148,6 +148,11 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
     return False
 
 
+def _forbids(attribute: str, value: Any) -> bool:
+    """Whether it is an opt-out. A clear allows less than a permission, and forbids nothing."""
+    return more_restrictive(attribute, value, None)
+
+
 def join(first: Held, second: Held) -> Held:
     """What one authority said of two records that are one person (rule 7): the newer statement, and any opt-out of either.
 
@@ -162,7 +167,7 @@ def join(first: Held, second: Held) -> Held:
 def anchored(held: Held, merged_at: datetime) -> Held:
     """Opt-outs of a record that was just merged hold against all that either record said before that moment and that arrives late."""
     assertions = {
-        name: one._replace(effective=merged_at) if one.effective < merged_at and more_restrictive(name, one.value, None) else one
+        name: one._replace(effective=merged_at) if one.effective < merged_at and _forbids(name, one.value) else one
         for name, one in held.current().items()
     }
     return replace(held, assertions=assertions, effective=held.confirmed)
@@ -172,7 +177,7 @@ def _joined_assertion(attribute: str, mine: Assertion | None, theirs: Assertion 
     if mine is None or theirs is None:
         return mine or theirs  # type: ignore[return-value]  # one of them is there: it named the attribute
     newer, older = (mine, theirs) if mine.effective >= theirs.effective else (theirs, mine)
-    if more_restrictive(attribute, older.value, newer.value):
+    if _forbids(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
         return older._replace(effective=newer.effective, version=newer.version)
     return newer
 

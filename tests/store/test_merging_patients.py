@@ -37,6 +37,12 @@ def test_of_other_attributes_the_newer_statement_stands(site: Site) -> None:
     assert (contact.language, [phone.number for phone in contact.phones]) == ("en", [HOME])
 
 
+def test_an_older_clear_does_not_take_back_what_the_other_record_stated_since(site: Site) -> None:
+    site.apply(says("1", 2, {**NO, "consent.sms": "granted"}), says("2", 1, {"do_not_contact": None, "consent.sms": None}))
+    site.apply(merges("1", "2"))
+    assert (site.dnc("1"), site.value("1", "consent.sms")) == ("no", "granted")
+
+
 def test_what_different_sources_say_of_the_two_is_joined(site: Site) -> None:
     site.apply(says("1", 1, NO))
     site.apply(says("2", 1, YES), source=FHIR)
