@@ -9,13 +9,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 from bench import load_mllp
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.receiver import receiving
-from bench.turns import Rate, processor_seconds
+from bench.turns import Rate, middle, processor_seconds
 
 CONNECTIONS = 32
 
@@ -24,9 +23,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     count, rounds = (4_000, 1) if quick else (20_000, 3)
     for kind in databases.kinds:
         found = [_round(databases, kind, count) for _ in range(rounds)]
-        floor, new, changed = (
-            Rate(median(one.rate for one in each), median(one.cpu_us for one in each)) for each in zip(*found, strict=True)
-        )
+        floor, new, changed = (middle(each) for each in zip(*found, strict=True))
         for what, real in (("new patients", new), ("changed patients", changed)):
             yield Figure(
                 "intake",

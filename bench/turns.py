@@ -16,17 +16,18 @@ class Rate(NamedTuple):
     cpu_us: float
 
 
+def middle(rates: Sequence[Rate]) -> Rate:
+    """The median of several rounds."""
+    return Rate(median(one.rate for one in rates), median(one.cpu_us for one in rates))
+
+
 def in_turns(rounds: int, *measures: Callable[[], Rate]) -> list[Rate]:
     """The median of each measure, over rounds in which each has its turn."""
     found = [[measure() for measure in measures] for _ in range(rounds)]
-    return [_median([one[place] for one in found]) for place in range(len(measures))]
+    return [middle(each) for each in zip(*found, strict=True)]
 
 
 def processor_seconds(pid: int) -> float:
     """What a process has used of the processor so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
-
-
-def _median(rates: Sequence[Rate]) -> Rate:
-    return Rate(median(one.rate for one in rates), median(one.cpu_us for one in rates))
