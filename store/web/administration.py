@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -27,10 +27,10 @@ class SettingsOut(msgspec.Struct, frozen=True):
 
 
 class Administration:
-    """The answers about settings."""
+    """The answers about settings. ``changed`` is called after each change."""
 
-    def __init__(self, store: Preferences) -> None:
-        self.store = store
+    def __init__(self, store: Preferences, changed: Callable[[], None]) -> None:
+        self.store, self.changed = store, changed
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract."""
@@ -46,7 +46,9 @@ class Administration:
     def change(self, call: Call) -> Answer:
         """Some settings anew. The toggle is refused while the enterprise syncs."""
         changes = msgspec.to_builtins(call.body)
-        return self._shown(call, self.store.settings.put(call.enterprise, changes, actor=call.actor, now=call.now))
+        settings = self.store.settings.put(call.enterprise, changes, actor=call.actor, now=call.now)
+        self.changed()
+        return self._shown(call, settings)
 
     def _shown(self, call: Call, settings: EnterpriseSettings) -> Answer:
         syncs = self.store.enterprises[call.enterprise].syncs

@@ -55,7 +55,8 @@ def create_app(
     """
     callers = Callers(keys, store.enterprises)
     decisions = Decisions(store, callers, clock)
-    rows = [*Patients(store).endpoints(), *Administration(store).endpoints(), *Operations(store, journal, work).endpoints()]
+    administration = Administration(store, decisions.policies.changed)
+    rows = [*Patients(store).endpoints(), *administration.endpoints(), *Operations(store, journal, work).endpoints()]
     handlers = [
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),

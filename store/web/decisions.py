@@ -28,6 +28,7 @@ from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode
 from store.web.gathering import Gathering
 from store.web.ndjson import TOO_LONG, Ahead, lines
+from store.web.policies import Policies
 from store.web.problem import Problem
 from store.web.wire import AskIn, InvalidAsk, read, said
 
@@ -53,6 +54,7 @@ class Decisions:
 
     def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime]) -> None:
         self.store, self.callers, self.clock = store, callers, clock
+        self.policies = Policies(store.settings.get)
         self.gathering: Gathering[Question, bytes] = Gathering(self.answer_questions)
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -88,7 +90,7 @@ class Decisions:
     def decide_all(self, enterprise: str, asks: Sequence[AskIn]) -> list[Decision]:
         """The decisions on well-formed asks, in order, from one reading of the store."""
         now = self.clock()
-        policy = self.store.settings.get(enterprise).policy
+        policy = self.policies.get(enterprise)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
         return [
             _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
