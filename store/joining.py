@@ -15,7 +15,7 @@ from store.consent import TOPIC
 from store.errors import MergeRefused, StoreError
 from store.identity import Directory
 from store.ids import shown
-from store.preference import DENIED, PATIENT, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
+from store.preference import DENIED, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
 from store.reading import WORDS
 from store.tables import ChangeRow, MergeRow, PatientRow, PhoneRow
 from store.word import standing
@@ -90,7 +90,7 @@ class Joining:
     def _take_over(self, survivor: Open, merged: Open) -> None:
         """The survivor now stands for everything said of either."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
-        opted_out = self._opted_out_numbers(survivor) | self._opted_out_numbers(merged)
+        opt_outs = self._opt_outs(survivor) | self._opt_outs(merged)
         for authority, held in merged.held.items():
             mine = survivor.held.get(authority)
             joined = merge.join(mine, held) if mine else held
@@ -100,7 +100,7 @@ class Joining:
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
         survivor.visible = True
-        self._keep_opt_outs(survivor, opted_out)
+        self._keep_opt_outs(survivor, opt_outs)
 
     def _anchor(self, survivor: Open) -> None:
         for authority, held in survivor.held.items():
@@ -119,24 +119,29 @@ class Joining:
         work.record(survivor, item, outcome)
         self.work.changes += work.changes
 
-    def _opted_out_numbers(self, patient: Open) -> set[str]:
+    def _opt_outs(self, patient: Open) -> set[tuple[str, str]]:
+        """(authority, number) of the opt-outs that stand for a patient's numbers."""
         rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, sorted(patient.numbers)])
-        return {number for number, text in rows if any(one.scope != TOPIC for one in standing(documents.read_words(text)))}
+        return {(one.authority, number) for number, text in rows for one in standing(documents.read_words(text)) if one.scope != TOPIC}
 
-    def _keep_opt_outs(self, survivor: Open, opted_out: set[str]) -> None:
-        """A STOP from a number that the survivor has no more would be lost with it: it stays as the patient's own word."""
+    def _keep_opt_outs(self, survivor: Open, opt_outs: set[tuple[str, str]]) -> None:
+        """An opt-out of a number that the survivor has no more would be lost with it: it stays, as the word of who said it."""
         in_force = merge.in_force({name: held.assertions for name, held in survivor.held.items()}, self.work.enterprise)
-        if opted_out <= {phone.number for phone in merge.contact(in_force).phones}:
-            return
+        on_file = {phone.number for phone in merge.contact(in_force).phones}
+        for authority in sorted({authority for authority, number in opt_outs if number not in on_file}):
+            self._deny_texts(survivor, authority)
+
+    def _deny_texts(self, survivor: Open, authority: str) -> None:
         now, name = self.work.author.now, consent("sms")
-        held = survivor.held.get(PATIENT) or merge.Held({}, now, now, "", now)
-        said = Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")
+        held = survivor.held.get(authority) or merge.Held({}, now, now, "", now)
         was = {attribute: one.value for attribute, one in held.assertions.items()}
-        survivor.held[PATIENT] = replace(held, assertions={**held.assertions, name: said}, effective=now, confirmed=now)
-        survivor.content[PATIENT] = None
-        survivor.heard[PATIENT] = now
-        survivor.touched.add(PATIENT)
-        self._record(survivor, PATIENT, was, survivor.held[PATIENT])
+        said = {**held.current(), name: Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")}
+        newest = max(now, held.confirmed)
+        survivor.held[authority] = replace(held, assertions=said, effective=newest, confirmed=newest)
+        survivor.content[authority] = None
+        survivor.heard[authority] = now
+        survivor.touched.add(authority)
+        self._record(survivor, authority, was, survivor.held[authority])
 
     def _before(self, survivor: Open) -> str:
         rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])

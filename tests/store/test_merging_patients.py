@@ -7,7 +7,7 @@ import pytest
 from store.errors import PatientUnknown
 from store.patient import PatientRef
 from store.preference import PatientMerge
-from tests.store.site import CELL, FHIR, HOME, LOCAL, SYNCED, Site, at, cell, merges, mr, says
+from tests.store.site import CELL, ENTERPRISE_USER, FHIR, HOME, LOCAL, SYNCED, Site, at, cell, merges, mr, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
@@ -196,6 +196,18 @@ def test_start_from_a_number_on_file_lifts_a_stop_that_a_merge_kept(site: Site) 
     assert not site.may_text("1")
     site.text("START", number=CELL)
     assert site.may_text("1")
+
+
+@pytest.mark.parametrize("opted_out", ["1", "2"])
+def test_start_does_not_lift_what_staff_recorded_for_a_number_that_a_merge_displaced(site: Site, opted_out: str) -> None:
+    for patient, number in (("1", CELL), ("2", HOME)):
+        site.apply(says(patient, 1 if patient == opted_out else 2, {"phones": (cell(number),)}))
+    number = site.find(opted_out).id
+    site.store.record_sms_opt_out(site.enterprise, number, line=None, actor=ENTERPRISE_USER, now=site.tick())
+    site.apply(merges("1", "2"))
+    for on_file in (CELL, HOME):
+        site.text("START", number=on_file)
+    assert not site.may_text("1")
 
 
 def test_a_start_does_not_lift_what_the_emr_denied(site: Site) -> None:
