@@ -75,17 +75,27 @@ class Fetch:
     patient: str | None = None
 
 
+class Wait(NamedTuple):
+    """The EMR is not ready. ``seconds`` until it is worth asking on; ``what`` is waited for, in words that name no patient."""
+
+    seconds: float
+    what: str
+
+
 class Batch(NamedTuple):
     """Items that belong together. ``cursor`` is safe to keep once they are committed; ``None`` keeps the old one.
 
     ``payloads`` are the raw bytes beside each item (same length), kept only for those that get rejected.
     ``total`` is how many items the whole read will bring, where the EMR says so.
+    A batch with ``wait`` brings nothing but its cursor: the EMR has not spoken yet. The next batch is asked for after the wait,
+    or by a later run that goes on from the cursor.
     """
 
     items: Sequence[Item]
     cursor: str | None = None
     payloads: Sequence[bytes] = ()
     total: int | None = None
+    wait: Wait | None = None
 
 
 class Finding(NamedTuple):

@@ -237,6 +237,16 @@ class SourceStateRow(Table):
     last_heard: Mapped[datetime | None]
 
 
+class SourceNoteRow(Table):
+    """What a source's adapter keeps between runs (``store.notes``)."""
+
+    __tablename__ = "source_notes"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    text: Mapped[str]
+
+
 class RejectionRow(Table):
     """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``."""
 

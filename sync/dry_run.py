@@ -57,6 +57,9 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
     """Reads the source and throws the result away, batch by batch. One record twice in a source counts twice."""
     result, done = DryRun(), 0
     for batch in adapter.fetch(request):
+        if batch.wait is not None:
+            progress(done, batch.total, batch.wait.what)
+            engine.stop.wait(batch.wait.seconds)
         for start in range(0, len(batch.items), engine.batch_size):
             _try(engine, lane, [Piece(item) for item in batch.items[start : start + engine.batch_size]], result)
         done += len(batch.items)

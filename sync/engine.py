@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, Fetch, Mapper, Payload
 from store.database import Database
@@ -25,10 +25,7 @@ from sync.config.settings import Backoff
 from sync.metrics import Metrics
 from sync.piece import Piece, decided_alone, grouped, not_storable, read, rejected, summary
 
-Progress = Callable[[int, int | None], None]
-"""Called after each commit with the items done so far, and how many there will be where the EMR says so."""
-
-DONE, FAILED = "done", "failed"
+DONE, FAILED, WAITING = "done", "failed", "waiting"
 STORED = frozenset({"applied", "unchanged", "stale", "merged"})
 HEARTBEAT = 30.0
 MOST_SET_ASIDE = 20
@@ -55,7 +52,17 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def no_progress(done: int, total: int | None) -> None:
+class Progress(Protocol):
+    """Called after each commit with the items done so far, how many there will be where the EMR says so, and what is waited for."""
+
+    def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
+
+
+class NotYet(Exception):
+    """The EMR needs longer than this run may wait. Its text says for what; the cursor knows where to go on."""
+
+
+def no_progress(done: int, total: int | None, what: str = "") -> None:
     """Nobody watches."""
 
 
@@ -74,18 +81,39 @@ class Engine:
     log: Any = field(default_factory=logs.logger)
     set_aside: Counter[str] = field(default_factory=Counter)
 
-    def run(self, lane: Lane, adapter: Adapter, request: Fetch, kind: str, progress: Progress = no_progress) -> Run:
+    def run(
+        self,
+        lane: Lane,
+        adapter: Adapter,
+        request: Fetch,
+        kind: str,
+        progress: Progress = no_progress,
+        patience: float | None = None,
+    ) -> Run:
         """Reads a source from its cursor, or as the request says, until it has no more. Raises ``RunActive``."""
-        return self.work(self.begin(lane, kind, request), lane, adapter, request, progress)
+        return self.work(self.begin(lane, kind, request), lane, adapter, request, progress, patience)
 
     def begin(self, lane: Lane, kind: str, request: Fetch) -> Run:
         """Opens a run, to be worked on at once. Raises ``RunActive``."""
         return self.journal.start(lane.source, lane.enterprise, kind, now=self.clock(), since=request.since)
 
-    def work(self, run: Run, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> Run:
-        """Does the work of a run that was begun, and closes it."""
+    def work(
+        self,
+        run: Run,
+        lane: Lane,
+        adapter: Adapter,
+        request: Fetch,
+        progress: Progress = no_progress,
+        patience: float | None = None,
+    ) -> Run:
+        """Does the work of a run that was begun, and closes it.
+
+        An EMR that prepares its answer is waited for, ``patience`` seconds in all (the longest wait between attempts, unless given):
+        a worker must not be held for hours. The run is then closed as ``waiting``, and the next one goes on from its cursor.
+        """
         tally = Tally(run, partial=request.patient is not None or request.since is not None)
-        return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress))
+        seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
+        return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
 
     def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
         """Takes in messages or resources from files, as one run. The cursor of the source does not move."""
@@ -107,6 +135,8 @@ class Engine:
         try:
             with self._alive(tally.run):
                 status, error = (DONE, "") if work() else (FAILED, STOPPED)
+        except NotYet as reason:
+            status, error = WAITING, str(reason)
         except AdapterError as failure:
             error = f"needs a person: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
@@ -136,20 +166,22 @@ class Engine:
             ended.set()
             thread.join()
 
-    def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress) -> bool:
+    def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, patience: float) -> bool:
         """Reads to the end, through failures that pass. False when it was told to stop before."""
         attempt, done = 1, 0
         while not self.stop.is_set():
-            before = done
+            started = self._from_cursor(lane, request)
             try:
-                for batch in adapter.fetch(self._from_cursor(lane, request)):
+                for batch in adapter.fetch(started):
                     done += self._commit_batch(tally, lane, batch)
                     progress(done, batch.total)
                     if self.stop.is_set():
                         return False
                 return True
             except Exception as error:
-                attempt = 1 if done > before else attempt
+                # Only a cursor that moved is progress: pages that were read again are not, or a page that always fails
+                # would be tried for ever.
+                attempt = 1 if self._from_cursor(lane, request) != started else attempt
                 pause = retry.wait(error, attempt, self.backoff, random.random())
                 if pause is None:
                     raise
@@ -158,8 +190,8 @@ class Engine:
         return False
 
     def _from_cursor(self, lane: Lane, request: Fetch) -> Fetch:
-        """A retry goes on from what is committed. A read of everything, or of one patient, has no use for a cursor."""
-        if request.full or request.patient is not None:
+        """A retry goes on from what is committed. To a read of everything the cursor says only what is under way already."""
+        if request.patient is not None:
             return request
         return replace(request, cursor=self.journal.cursor(lane.source))
 

@@ -114,7 +114,7 @@ class Worker:
         feed = self.parts.feed(job.source)
         try:
             ended = self.parts.engine.work(run, lane(feed), polled(feed), _request(job), self.watch.progress(job.source))
-            report = self.log.info if ended.status == "done" else self.log.error
+            report = self.log.error if ended.status == "failed" else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
         except Exception as error:

@@ -76,7 +76,7 @@ def progress(what: str) -> Iterator[OnProgress]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, waiting="": bar.update(task, completed=done, total=total, description=waiting or what)
 
 
 def _plain(value: Any) -> Any:

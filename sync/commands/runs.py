@@ -18,6 +18,9 @@ from sync.dry_run import dry_run
 from sync.parts import Unusable, adapter, lane, polled
 from sync.piece import OUTCOMES
 
+PATIENCE = 3600.0
+"""Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
+
 runs = typer.Typer(help="The history of runs: `runs [SOURCE]`, `runs show ID`.", cls=ListByDefault)
 Source = Annotated[str, typer.Argument(help="A source of the configuration.")]
 
@@ -45,6 +48,8 @@ def show(run: Run, *, as_json: bool) -> None:
         output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
         if run.counts.get("rejected"):
             output.say(f"see them with: emr-sync rejections {run.source}")
+    if run.status == "waiting":
+        output.note(f"{run.source}: {run.error}")
     if run.status == "failed":
         if run.error:
             output.note(f"{run.source}: {run.error}")
@@ -98,7 +103,7 @@ def resync(
             if dry:
                 _show_difference(dry_run(parts.engine, lane(feed), polled(feed), request, on_progress), as_json)
                 return
-            run = parts.engine.run(lane(feed), polled(feed), request, "full" if full else "resync", on_progress)
+            run = parts.engine.run(lane(feed), polled(feed), request, "full" if full else "resync", on_progress, PATIENCE)
     show(run, as_json=as_json)
 
 

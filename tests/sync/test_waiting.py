@@ -1,0 +1,65 @@
+"""An EMR that prepares its answer: waited for, but not for ever, and without counting as heard."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.base import Batch, Fetch, Wait
+from store.database import Database
+from store.journal import Journal
+from store.preferences import Preferences
+from sync.config import Backoff
+from sync.engine import Engine, Lane
+from sync.metrics import Metrics
+from tests.factories import CLINIC, FEED, clinic, statements
+from tests.fakes import FakeAdapter, FakeClock, batch
+
+LANE = Lane(FEED, CLINIC)
+
+
+@pytest.fixture
+def engine(database: Database) -> Engine:
+    backoff = Backoff(attempts=3, first_wait=timedelta(0), longest_wait=timedelta(seconds=1))
+    return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock(), Metrics(), backoff)
+
+
+def waiting(seconds: float, cursor: str | None = None) -> Batch:
+    return Batch((), cursor, wait=Wait(seconds, "the export is prepared"))
+
+
+def test_a_short_wait_is_waited_and_the_run_goes_on(engine: Engine) -> None:
+    seen: list[tuple[int, int | None, str]] = []
+    adapter = FakeAdapter(waiting(0.01, "asked"), batch(statements("A"), cursor="read"))
+    run = engine.run(LANE, adapter, Fetch(), "incremental", lambda done, total, what="": seen.append((done, total, what)))
+    assert (run.status, run.counts) == ("done", {"applied": 1})
+    assert seen == [(0, None, "the export is prepared"), (1, None, "")]
+
+
+def test_a_long_wait_ends_the_run_and_the_next_goes_on_from_its_cursor(engine: Engine) -> None:
+    run = engine.run(LANE, FakeAdapter(waiting(7200, "asked")), Fetch(), "incremental")
+    assert run.status == "waiting"
+    assert "worth asking again in 7200 s" in (run.error or "")
+    later = FakeAdapter(batch(statements("A"), cursor="read"))
+    assert engine.run(LANE, later, Fetch(), "incremental").status == "done"
+    assert later.requests == [Fetch(cursor="asked")]
+
+
+def test_many_short_waits_use_up_the_patience(engine: Engine) -> None:
+    adapter = FakeAdapter(*(waiting(0.02) for _ in range(10)))
+    assert engine.run(LANE, adapter, Fetch(), "incremental", patience=0.05).status == "waiting"
+    assert len(adapter.script) == 7
+
+
+def test_an_emr_that_is_waited_for_was_not_heard(engine: Engine) -> None:
+    engine.run(LANE, FakeAdapter(waiting(0, "asked"), waiting(7200)), Fetch(), "incremental")
+    assert engine.journal.cursor(FEED) == "asked"
+    assert engine.journal.last_heard() == {}
+
+
+def test_a_full_read_is_told_what_is_under_way(engine: Engine) -> None:
+    engine.run(LANE, FakeAdapter(waiting(7200, "asked")), Fetch(full=True), "full")
+    again = FakeAdapter()
+    engine.run(LANE, again, Fetch(full=True), "full")
+    assert again.requests == [Fetch(cursor="asked", full=True)]
