@@ -173,11 +173,16 @@ class Engine:
             started = self._from_cursor(lane, request)
             try:
                 for batch in adapter.fetch(started):
-                    done += self._commit_batch(tally, lane, batch)
-                    progress(done, batch.total)
+                    if batch.wait is not None:
+                        patience = self._wait(tally, batch, batch.wait, progress, patience)
+                    else:
+                        done += self._commit_batch(tally, lane, batch)
+                        progress(done, batch.total)
                     if self.stop.is_set():
                         return False
                 return True
+            except NotYet:
+                raise
             except Exception as error:
                 # Only a cursor that moved is progress: pages that were read again are not, or a page that always fails
                 # would be tried for ever.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING, Annotated
@@ -20,9 +21,21 @@ from sync.parts import Unusable
 
 if TYPE_CHECKING:
     from adapters.rehearsal.emr import RehearsalEmr
+    from adapters.rehearsal.faults import Faults
 
 Patients = Annotated[int, typer.Option(help="How many invented patients the rehearsal EMR has.", min=1)]
 Seed = Annotated[int, typer.Option(help="The same seed is the same population.")]
+FAULTS: dict[str, Callable[[Faults], object]] = {
+    "401": lambda faults: faults.unauthorized(),
+    "429": lambda faults: faults.throttle(),
+    "500": lambda faults: faults.fail(),
+    "503": lambda faults: faults.fail(status=503),
+    "cut": lambda faults: faults.cut(),
+    "late": lambda faults: faults.stall(seconds=5),
+    "well": lambda faults: faults.answer_well(),
+    "broken-next": lambda faults: setattr(faults, "break_next_links", True),
+}
+"""What ``--faults`` can plan, one request each; ``well`` lets one request through in between."""
 
 
 def demo(
@@ -48,15 +61,19 @@ def rehearse(
     seed: Seed = 1,
     port: Annotated[int, typer.Option(help="Where its FHIR endpoint listens on loopback; 0 takes any free port.")] = 0,
     send: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Send everybody's ADT messages there first.")] = None,
+    faults: Annotated[
+        str, typer.Option(metavar="FAULTS", help=f"What the first requests meet, comma separated: {', '.join(FAULTS)}.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
     from adapters.rehearsal.emr import RehearsalEmr
 
+    planned = planned_faults(faults)
     ended = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: ended.set())
-    with RehearsalEmr(patients=patients, seed=seed, port=port) as emr:
+    with RehearsalEmr(patients=patients, seed=seed, port=port, faults=planned) as emr:
         source = emr.fhir_source(enterprise="ENTERPRISE")
         if as_json:
             output.emit({"base_url": emr.base_url, "source": source, "authorities": emr.authorities})
@@ -68,6 +85,18 @@ def rehearse(
             _send(emr, send)
         output.note("Until Ctrl-C")
         ended.wait()
+
+
+def planned_faults(text: str) -> Faults:
+    """The faults in the order named. ``broken-next`` holds for every page."""
+    from adapters.rehearsal.faults import Faults
+
+    faults = Faults()
+    for name in (word.strip() for word in text.split(",") if word.strip()):
+        if name not in FAULTS:
+            raise Unusable(f"there is no fault {name!r}: use {', '.join(FAULTS)}")
+        FAULTS[name](faults)
+    return faults
 
 
 def _send(emr: RehearsalEmr, where: str) -> None:

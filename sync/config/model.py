@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sync.config.words import Address, Duration, Listen, Region, TimeZone
 
@@ -87,13 +87,25 @@ class SchedulePart(Part):
 
 
 class RulePart(Part):
-    """How one attribute is read (adapters/site_mapping.py)."""
+    """How one attribute is read (adapters/site_mapping.py). What is not written is left to the mapping's own default."""
 
-    from_: str = Field(alias="from")
+    from_: str | list[str] | None = Field(default=None, alias="from")
     values: dict[str, str] | None = None
-    on_absent: Fallback = "no_statement"
-    on_unknown: Fallback = "reject"
+    on_absent: Fallback | None = None
+    on_unknown: Fallback | None = None
+    aggregate: Literal["most_restrictive", "any_denied", "all_denied", "first"] | None = None
+    others: Literal["no_statement", "clear", "denied"] | None = None
+    by: Literal["field", "rank", "first"] | None = None
     source: str | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> RulePart:
+        if self.by in ("rank", "first"):
+            if self.model_fields_set - {"by", "source"}:
+                raise ValueError(f"with 'by: {self.by}' nothing else is read: remove the other settings of this rule")
+        elif not self.from_:
+            raise ValueError("has no 'from': name the field or path to read")
+        return self
 
 
 class SourcePart(Part):

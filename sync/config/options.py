@@ -47,6 +47,7 @@ class FhirOptions(Part):
     timeout: Seconds | None = None
     search: dict[str, str] = Field(default_factory=dict)
     consent: dict[str, Any] = Field(default_factory=dict)
+    flag: dict[str, Any] = Field(default_factory=dict)
 
 
 class Hl7Options(Part):

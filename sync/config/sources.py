@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from adapters import allow_list
 from adapters.base import AdapterError, SourceSettings
 from adapters.registry import ADAPTERS, build
 from adapters.site_mapping import MappingError
@@ -20,7 +21,7 @@ from sync.config.mistake import Path, dotted, one_of
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
 from sync.config.options import LISTENERS, OPTIONS
 from sync.config.settings import Feed, Schedule
-from sync.config.words import is_attribute
+from sync.config.words import is_attribute, is_mapped
 
 OWN = frozenset(SourcePart.model_fields)
 
@@ -103,13 +104,14 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:
     part, preset = written.part, written.preset
-    preset_rules = _rules(preset.mapping) if preset else {}
+    site_rules = _rules(written.rules)
+    preset_rules = allow_list.under(_rules(preset.mapping), site_rules) if preset else {}
     return SourceSettings(
         name=name,
         adapter=part.adapter,
         authority=part.patient_id.authority,
         identifier_type=part.patient_id.type,
-        mapping=preset_rules | _rules(written.rules),
+        mapping=preset_rules | site_rules,
         preset={"name": preset.name, "mapping": preset_rules, "options": preset.options} if preset else {},
         options=written.options,
         authorities=aliases(enterprise),
@@ -119,7 +121,7 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
     )
 
 
-def _rules(mapping: Mapping[str, RulePart]) -> dict[str, dict[str, Any]]:
+def _rules(mapping: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:
     return {attribute: rule.model_dump(by_alias=True, exclude_none=True, exclude={"source"}) for attribute, rule in mapping.items()}
 
 
@@ -131,12 +133,11 @@ def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
 
 def _attributes(document: Document, path: Path, part: SourcePart) -> None:
     """Names of attributes that nothing would ever look at are mistakes."""
-    places = [(attribute, (*path, "mapping", attribute)) for attribute in part.mapping]
-    places += [(attribute, (*path, "masters", index)) for index, attribute in enumerate(part.masters)]
-    for attribute, where in places:
-        if not is_attribute(attribute):
-            known = [*ATTRIBUTES, "topic.<name>.<channel>", "consent.<channel>#<number>"]
-            document.mistake(where, f"there is no attribute {attribute!r}. {one_of(attribute, known)}")
+    wrong = [(name, (*path, "mapping", name)) for name in part.mapping if not is_mapped(name)]
+    wrong += [(name, (*path, "masters", index)) for index, name in enumerate(part.masters) if not is_attribute(name)]
+    for attribute, where in wrong:
+        known = [*ATTRIBUTES, "topic.<name>.<channel>", "consent.<channel>#<number>", "consent.*", "topic.<name>.*", "consent.sms#*"]
+        document.mistake(where, f"there is no attribute {attribute!r}. {one_of(attribute, known)}")
 
 
 def _compiled(document: Document, path: Path, settings: SourceSettings) -> SourceSettings | None:

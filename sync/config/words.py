@@ -15,6 +15,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
 CHANNELS = "|".join(Channel)
 OPEN_ATTRIBUTE = re.compile(rf"topic\.[^.\s]+\.({CHANNELS})|consent\.({CHANNELS})#\+\d{{6,15}}")
+OPEN_RULE = re.compile(r"topic\.[^.\s]+\.\*|consent\.\*|consent\.(sms|voice)#\*")
 
 
 class Address(NamedTuple):
@@ -74,8 +75,13 @@ def region(value: object) -> str:
 
 
 def is_attribute(name: str) -> bool:
-    """Whether a mapping may state this attribute."""
+    """Whether this attribute can be stated."""
     return name in ATTRIBUTES or OPEN_ATTRIBUTE.fullmatch(name) is not None
+
+
+def is_mapped(name: str) -> bool:
+    """Whether a mapping may have a rule of this name: an attribute, a list of channels, a consent at each number."""
+    return is_attribute(name) or OPEN_RULE.fullmatch(name) is not None
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]

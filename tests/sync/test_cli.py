@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sync.commands.practice import planned_faults
+from sync.parts import Unusable
 from tests.sync.conftest import Ended
 
 EmrSync = Callable[..., Ended]
@@ -238,6 +240,14 @@ def test_an_unknown_patient_is_a_refusal_and_not_an_error(emr_sync: EmrSync, sql
     ended = emr_sync("decide", "NOBODY", "--type", "automation", "--channels", "sms", "--json")
     assert ended.code == 0
     assert (ended.value["decision"], ended.value["reasons"]) == ("do_not_send", ["patient_unknown"])
+
+
+def test_planned_faults_are_met_in_their_order() -> None:
+    faults = planned_faults("401, well,cut")
+    met = [faults.next() for _ in range(4)]
+    assert [fault.status if fault else None for fault in met] == [401, 200, 0, None]
+    with pytest.raises(Unusable, match="there is no fault 'fire'"):
+        planned_faults("fire")
 
 
 def test_json_is_one_value(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:

@@ -107,6 +107,19 @@ def test_a_failure_that_stays_ends_the_run_and_keeps_the_cursor(engine: Engine) 
     assert not knows(engine, "B")
 
 
+def test_a_page_that_always_fails_is_not_tried_for_ever(engine: Engine) -> None:
+    script = [step for _ in range(9) for step in (batch(statements("A")), passing())]
+    adapter = FakeAdapter(*script)
+    run = engine.run(LANE, adapter, Fetch(), "incremental")
+    assert (run.status, len(adapter.requests)) == ("failed", AT_ONCE.attempts)
+
+
+def test_each_step_of_the_cursor_starts_the_attempts_anew(engine: Engine) -> None:
+    script = [step for number in range(9) for step in (batch(statements(f"P{number}"), cursor=str(number)), passing())]
+    run = engine.run(LANE, FakeAdapter(*script), Fetch(), "incremental")
+    assert (run.status, run.counts) == ("done", {"applied": 9})
+
+
 def test_a_permanent_failure_is_not_tried_again(engine: Engine) -> None:
     adapter = FakeAdapter(permanent(), batch(statements("A")))
     run = engine.run(LANE, adapter, Fetch(), "incremental")

@@ -1,0 +1,86 @@
+"""``resync`` against the rehearsal EMR, over real sockets: the whole way of a run, with what goes wrong on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.rehearsal.emr import RehearsalEmr
+from sync.demo import FHIR, configuration
+from tests.sync.conftest import Ended
+
+EmrSync = Callable[..., Ended]
+PATIENTS = 30
+
+
+@pytest.fixture
+def emr() -> Iterator[RehearsalEmr]:
+    with RehearsalEmr(patients=PATIENTS, seed=5) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def config(emr: RehearsalEmr, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pages of ten, so that a run has several."""
+    file = configuration(emr, tmp_path)
+    text = file.read_text().replace("sqlite:///demo.db", database_url)
+    text = text.replace('"adapter": "fhir.rest",', '"adapter": "fhir.rest", "page_size": 10,')
+    file.write_text(text.replace('"logs":', '"retry": {"first_wait": "0.01s", "attempts": 2}, "logs":'))
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file
+
+
+def applied(ended: Ended) -> int:
+    return ended.value["counts"]["applied"]
+
+
+def test_a_second_read_brings_only_what_changed(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    assert applied(emr_sync("resync", FHIR, "--json")) == PATIENTS
+    changed = len(emr.tick())
+    again = emr_sync("resync", FHIR, "--json").value["counts"]
+    assert again["applied"] == changed
+    assert emr_sync("resync", FHIR, "--full", "--json").value["counts"]["unchanged"] == PATIENTS
+
+
+def test_one_patient_is_read_by_the_sources_own_identifier(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    mrn = emr.entry(4).person.mrn
+    assert applied(emr_sync("resync", FHIR, "--patient", mrn, "--json")) == 1
+    assert emr_sync("patient", mrn, "--json").value["identifiers"][0]["authority"] == "GENHOSP"
+    assert applied(emr_sync("resync", FHIR, "--json")) == PATIENTS - 1  # the cursor had not moved
+
+
+def test_a_dry_run_shows_the_difference_and_leaves_everything(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    shown = emr_sync("resync", FHIR, "--dry-run", "--json").value
+    assert shown["counts"]["applied"] == PATIENTS
+    assert {change["attribute"] for change in shown["changes"]} >= {"do_not_contact", "phones"}
+    assert emr_sync("runs", "--json").value == []
+    assert emr_sync("patient", emr.entry(0).person.mrn).code == 1
+
+
+def test_what_passes_is_survived(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    emr.faults.unauthorized()
+    emr.faults.throttle(retry_after="0")
+    emr.faults.answer_well()
+    emr.faults.cut()
+    ended = emr_sync("resync", FHIR, "--json")
+    assert (ended.code, ended.value["status"]) == (0, "done")
+    assert sum(ended.value["counts"].values()) >= PATIENTS
+    assert emr_sync("resync", FHIR, "--full", "--json").value["counts"]["unchanged"] == PATIENTS
+
+
+def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    emr.faults.break_next_links = True
+    ended = emr_sync("resync", FHIR, "--json")
+    assert (ended.code, ended.value["status"]) == (1, "failed")
+    assert ended.err.startswith(f"{FHIR}: ")
+    emr.faults.break_next_links = False
+    counts = emr_sync("resync", FHIR, "--json").value["counts"]
+    assert counts["applied"] + counts["unchanged"] == PATIENTS  # everything is read: the cursor had not moved
+
+
+def test_check_says_what_the_server_can_do(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    ended = emr_sync("check", FHIR, "--json")
+    assert ended.value["ok"] is True
+    assert {"token", "capability", "plan"} <= {finding["what"] for finding in ended.value["findings"]}
