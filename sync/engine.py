@@ -194,6 +194,22 @@ class Engine:
                 self.stop.wait(pause)
         return False
 
+    def _wait(self, tally: Tally, batch: Batch, wait: Wait, progress: Progress, patience: float) -> float:
+        """Keeps where to go on, and waits; the source was not heard by that. What is left of the patience. Raises :class:`NotYet`.
+
+        What a partial read has under way is known to nobody else, so it is waited for.
+        """
+        if batch.cursor is not None and not tally.partial:
+            with self.database.write(tally.run.enterprise) as transaction:
+                self.journal.progress(transaction, tally.run, tally.counts, batch.cursor, now=self.clock())
+        if not wait.seconds:
+            return patience
+        progress(sum(tally.counts.values()), batch.total, wait.what)
+        if wait.seconds > patience and not tally.partial:
+            raise NotYet(f"{wait.what}: worth asking again in {wait.seconds:.0f} s; the next run goes on from here")
+        self.stop.wait(wait.seconds)
+        return patience - wait.seconds
+
     def _from_cursor(self, lane: Lane, request: Fetch) -> Fetch:
         """A retry goes on from what is committed. To a read of everything the cursor says only what is under way already."""
         if request.patient is not None:
