@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from adapters.base import Adapter, AdapterError, Answer, Batch, Fetch, Mapper, Payload
+from adapters.base import Adapter, AdapterError, Answer, Batch, Fetch, Mapper, Payload, Wait
 from store.database import Database
 from store.journal import Journal, Run
 from store.preference import PatientMerge, PatientStatements
