@@ -29,6 +29,7 @@ FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content,
 PATIENTS = "SELECT id, version, basis, contact, created FROM patients WHERE id IN ??"
 ASSERTIONS = """SELECT patient_id, authority, assertions, effective, confirmed, content, seen, since, last_heard
  FROM assertions WHERE patient_id IN ??"""
+JOINED = "SELECT survivor, effective FROM merges WHERE survivor IN ??"
 
 PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
 IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin")
@@ -94,6 +95,7 @@ class Open:
     touched: set[str] = field(default_factory=set)
     visible: bool = False
     recorded: bool = False
+    joined: datetime | None = None
 
 
 class Application:
@@ -162,6 +164,9 @@ class Application:
             self.open[row[0]] = Open(row[0], instant(row[4]), row[1], numbers, visible=row[2] != self.enterprise.basis)
         for row in self.database.select(self.transaction, ASSERTIONS, [wanted]):
             self._hold(self.open[row[0]], row)
+        for number, effective in self.database.select(self.transaction, JOINED, [wanted]):
+            patient = self.open[number]
+            patient.joined = max(patient.joined or instant(effective), instant(effective))
 
     def _hold(self, patient: Open, row: Row) -> None:
         _, authority, text, effective, confirmed, content, line, since, heard = row
@@ -197,7 +202,8 @@ class Application:
         patient.touched.add(authority)
         if held is not None and seen.knows(held.seen, key):
             return "unchanged"
-        merged = merge.merge(held, item, now, doubtful=held is not None and seen.resembles(held.seen, key))
+        doubtful = held is not None and seen.resembles(held.seen, key)
+        merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
         line, since = (seen.remember(held.seen, key), held.since) if held else (key, now)
         patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since)

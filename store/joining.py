@@ -70,16 +70,13 @@ class Joining:
         opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
         survivor = opened[survivor_id] if survivor_id is not None else self.work.create()
         self._keep_identifiers(survivor, self.item.survivor)
+        merged = opened[merged_id] if merged_id is not None else self.work.create()
+        self._keep_identifiers(merged, self.item.merged)
         before = self._before(survivor)
-        if merged_id is None:
-            self._keep_identifiers(survivor, self.item.merged)
-        else:
-            self._take_over(survivor, opened[merged_id])
+        self._take_over(survivor, merged)
         self._anchor(survivor)
         self.work.finish()
-        if merged_id is None:
-            return survivor.id
-        self._retire(survivor, opened[merged_id], before)
+        self._retire(survivor, merged, before)
         return survivor.id
 
     def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier]) -> None:

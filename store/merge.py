@@ -78,10 +78,13 @@ class Merged:
     confirmed: datetime
 
 
-def merge(held: Held | None, item: PatientStatements, recorded: datetime, *, doubtful: bool = False) -> Merged:
+def merge(
+    held: Held | None, item: PatientStatements, recorded: datetime, *, doubtful: bool = False, joined: datetime | None = None
+) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
 
     A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.seen``).
+    ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`.
     """
     if held is None:
         return _first(item, recorded)
@@ -93,13 +96,15 @@ def merge(held: Held | None, item: PatientStatements, recorded: datetime, *, dou
         old = assertions.get(attribute)
         if old is not None and not _supersedes(attribute, statement, item, old, held, doubtful=doubtful):
             late = late or old.value != statement.value or old.effective > item.effective
-            continue
+            if joined is None or not _of_the_other_record(attribute, statement, item, old, joined):
+                continue
+        when = _anchor(attribute, statement, item, joined)
         before = old.value if old is not None else None
-        assertions[attribute] = Assertion(statement.value, item.effective, recorded, item.evidence_id, statement.path, item.version)
+        assertions[attribute] = Assertion(statement.value, when, recorded, item.evidence_id, statement.path, item.version)
         if before != statement.value:
             changed[attribute] = (before, statement.value)
         elif old is not None:  # said again: the value keeps the evidence that first gave it, at the newer time
-            assertions[attribute] = old._replace(effective=item.effective, version=item.version)
+            assertions[attribute] = old._replace(effective=when, version=item.version)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
     return Merged(assertions, changed, outcome, settled, newest)
@@ -116,8 +121,8 @@ def _first(item: PatientStatements, recorded: datetime) -> Merged:
 
 def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: datetime) -> bool:
     """Whether the payload is the whole of what its authority said last, so that the same content may confirm it later."""
-    said = stated(item)
-    return item.effective == newest and all(name in said for name, one in assertions.items() if one.effective == newest)
+    said, now = stated(item), {name for name, one in assertions.items() if one.effective == newest}
+    return item.effective == newest and now == set(said)
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:
@@ -137,6 +142,20 @@ def _supersedes(attribute: str, statement: Statement, item: PatientStatements, o
     if item.effective >= held.confirmed and not doubtful:
         return True  # the later receipt
     return more_restrictive(attribute, statement.value, old.value)
+
+
+def _of_the_other_record(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
+    """Whether it is an opt-out from before a merge that arrives after it, late only beside what the other record said.
+
+    Had it come in time, it would have survived the merge (rule 7). What was stated since the merge is about both, and stands.
+    """
+    from_before = item.effective < joined and old.effective < joined
+    return from_before and _forbids(attribute, statement.value) and more_restrictive(attribute, statement.value, old.value)
+
+
+def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime | None) -> datetime:
+    """An opt-out from before a merge holds until something is said after it."""
+    return max(item.effective, joined) if joined is not None and _forbids(attribute, statement.value) else item.effective
 
 
 def more_restrictive(attribute: str, value: Any, than: Any) -> bool:

@@ -45,6 +45,7 @@ class Model:
     prefix: str
     standing: dict[str, dict[str, Standing]] = field(default_factory=dict)
     into: dict[str, str] = field(default_factory=dict)
+    joined: dict[str, float] = field(default_factory=dict)
 
     def record(self, name: str) -> str:
         """The record that answers to a name."""
@@ -54,9 +55,12 @@ class Model:
 
     def hear(self, source: str, name: str, seconds: float, said: dict[str, Any]) -> None:
         stands = self.standing.setdefault(self.record(name), {}).setdefault(source, {})
+        joined = self.joined.get(self.record(name), -1)
         for attribute, value in said.items():
-            if attribute not in stands or seconds > stands[attribute][0]:
-                stands[attribute] = seconds, value
+            opts_out = value == OPT_OUTS.get(attribute, "never")
+            was = stands.get(attribute, (-1, None))[0]
+            if attribute not in stands or seconds > was or (opts_out and max(seconds, was) < joined):  # it would have survived
+                stands[attribute] = max(seconds, joined) if opts_out else seconds, value
 
     def merge(self, survivor: str, merged: str, seconds: float) -> None:
         survivor, merged = self.record(survivor), self.record(merged)
@@ -67,6 +71,7 @@ class Model:
             joined = {name: self._joined(name, mine.get(name), theirs.get(name), seconds) for name in mine | theirs}
             self.standing.setdefault(survivor, {})[source] = joined
         self.into[merged] = survivor
+        self.joined[survivor] = max(self.joined.get(survivor, -1), seconds)
 
     def _joined(
         self, attribute: str, mine: tuple[float, Any] | None, theirs: tuple[float, Any] | None, seconds: float

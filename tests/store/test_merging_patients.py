@@ -138,6 +138,34 @@ def test_a_late_message_from_before_the_merge_does_not_loosen(site: Site, late: 
     assert (site.dnc("1"), site.value("1", "consent.voice"), site.value("1", "language")) == ("yes", "denied", "es")
 
 
+@pytest.mark.parametrize("late", ["1", "2"])
+@pytest.mark.parametrize("known", [True, False], ids=["both known", "merged record unknown"])
+def test_a_late_opt_out_from_before_the_merge_counts_as_if_it_had_come_in_time(site: Site, late: str, known: bool) -> None:
+    site.apply(*(says(name, 60, {**NO, "consent.voice": "granted"}) for name in ("12" if known else "1")), merges("1", "2", 100))
+    site.apply(says(late, 50, {**YES, "consent.voice": "denied"}))
+    assert (site.dnc("1"), site.value("2", "consent.voice")) == ("yes", "denied")
+
+
+def test_a_late_opt_out_holds_against_what_is_later_still_from_before_the_merge(site: Site) -> None:
+    site.apply(says("1", 10), says("2", 10), merges("1", "2", 100))
+    site.apply(says("2", 50, YES))
+    assert site.apply(says("1", 60, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_late_opt_out_that_is_said_again_after_the_merge_holds_from_then_on(site: Site) -> None:
+    site.apply(says("1", 10), says("2", 10), merges("1", "2", 100))
+    site.apply(says("2", 50, YES), says("2", 150, YES), says("2", 200, YES))
+    assert site.apply(says("1", 180, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_late_opt_out_from_before_the_merge_does_not_undo_what_was_said_since(site: Site) -> None:
+    site.apply(says("1", 10, NO), says("2", 10, NO), merges("1", "2", 100), says("1", 110, NO))
+    assert site.apply(says("2", 50, YES)) == ["stale"]
+    assert site.dnc("1") == "no"
+
+
 def test_a_late_message_of_a_merged_record_that_came_after_its_merge_does_not_loosen(site: Site) -> None:
     site.apply(says("1", 10, YES), merges("1", "2", 100))
     assert site.apply(says("2", 50, NO)) == ["stale"]
