@@ -3,6 +3,10 @@
 Pure. A rule is compiled once (:func:`compile_mapping`) and applied to any payload of its protocol; the protocol hands in
 how a path is compiled. A rule's outcome is a :class:`Statement`, ``None`` (no statement) or a :class:`Refusal` of the payload.
 Nothing may default to granted: ``on_absent`` and ``on_unknown`` know only no_statement, clear, reject and most_restrictive.
+
+Several values of one rule come to one by its ``aggregate`` (``adapters/aggregation.py``). A rule of an attribute that ends in
+``.*`` reads a list of allowed channels and is one rule for each channel (``adapters/allow_list.py``); one that ends in ``#*``
+reads a consent at each contact point, and its protocol says which number that is.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from adapters import allow_list
+from adapters.aggregation import AGGREGATES, MOST_RESTRICTIVE, Aggregate
 from store.preference import (
     ACTIVE,
     CONSENT,
@@ -20,6 +26,7 @@ from store.preference import (
     GRANTED,
     NO,
     PREFERRED_METHOD,
+    PREFERRED_PHONE,
     RESTRICTED,
     TOPIC,
     YES,
@@ -40,12 +47,16 @@ TARGETS: dict[str, dict[str, Any]] = {
     RESTRICTED: TRUE_WORDS,
     ACTIVE: TRUE_WORDS,
 }
-MOST_RESTRICTIVE: dict[str, Any] = {
+RESTRICTIVE: dict[str, Any] = {
     DO_NOT_CONTACT: YES,
     PREFERRED_METHOD: Method.NONE.value,
     CONSENT: DENIED,
     TOPIC: DENIED,
 }
+EACH = "#*"
+"""Ends an attribute that is read at each contact point and stated for its number: ``consent.sms#*``."""
+BY = ("field", "rank", "first")
+"""How a source says which phone is preferred: a field names it, a preference order, or its place in the list."""
 
 
 class MappingError(ValueError):
@@ -78,32 +89,44 @@ CompilePath = Callable[[str], Find]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One attribute's rule. ``values`` is ``None`` when the text found is itself the value."""
+    """One attribute's rule. ``values`` is ``None`` when the text found is itself the value.
+
+    ``finds`` are its ``paths`` compiled: several are several places that speak about the one attribute.
+    """
 
     attribute: str
-    path: str
-    find: Find
+    paths: tuple[str, ...]
+    finds: tuple[Find, ...]
     values: Mapping[str, Any] | None
-    on_absent: str = "no_statement"
+    on_absent: str = NO_STATEMENT
     on_unknown: str = "reject"
+    aggregate: str = MOST_RESTRICTIVE
+    reduce: Aggregate = AGGREGATES[MOST_RESTRICTIVE]
+
+    @property
+    def path(self) -> str:
+        """The paths as they are shown to people."""
+        return " | ".join(self.paths)
+
+    def find(self, payload: Any) -> Sequence[Found]:
+        """Everything that the rule reads."""
+        return self.finds[0](payload) if len(self.finds) == 1 else [one for find in self.finds for one in find(payload)]
 
     def apply(self, payload: Any) -> Statement | Refusal | None:
-        """What the payload states by this rule. Of several values the most restrictive counts, else the first.
-
-        Where one of several permits and another takes back, nothing is permitted.
-        """
+        """What the payload states by this rule."""
         found = self.find(payload)
-        if not found:
+        if not found or (self.aggregate == "all_denied" and not all(find(payload) for find in self.finds)):
             return self._fallback(self.on_absent, "value_absent", self.path, "")
+        return self.judge(found)
+
+    def judge(self, found: Sequence[Found]) -> Statement | Refusal | None:
+        """What the values found come to. One that must be rejected rejects the payload."""
         outcomes = [self._translate(one) for one in found]
         refusal = next((one for one in outcomes if isinstance(one, Refusal)), None)
         if refusal is not None:
             return refusal
         statements = [one for one in outcomes if isinstance(one, Statement)]
-        worst = _most_restrictive(self.attribute)
-        if worst is not None:
-            statements.sort(key=lambda one: (one.value != worst, one.value is not None))
-        return statements[0] if statements else None
+        return self.reduce(statements, _most_restrictive(self.attribute)) if statements else None
 
     def _translate(self, found: Found) -> Statement | Refusal | None:
         if found.text is None:
@@ -125,24 +148,62 @@ class Rule:
 
 
 def compile_mapping(mapping: Mapping[str, Mapping[str, Any]], compile_path: CompilePath) -> tuple[Rule, ...]:
-    """Rules in the order written. Raises :class:`MappingError` for the first that is wrong."""
-    return tuple(_compile(attribute, rule, compile_path) for attribute, rule in mapping.items())
+    """Rules in the order written; :func:`standard` rules are the protocol's own and are left out.
+
+    Raises :class:`MappingError` for the first that is wrong.
+    """
+    rules = {attribute: rule for attribute, rule in expanded(mapping).items() if not standard(attribute, rule)}
+    for attribute in rules:
+        if attribute.endswith(EACH):
+            raise MappingError(attribute, "cannot be read number by number from this kind of source")
+    return tuple(compile_rule(attribute, rule, compile_path) for attribute, rule in rules.items())
 
 
-def _compile(attribute: str, rule: Mapping[str, Any], compile_path: CompilePath) -> Rule:
-    path = str(rule.get("from") or "")
-    if not path:
-        raise MappingError(attribute, "has no 'from': name the field or FHIRPath to read")
-    for key in ("on_absent", "on_unknown"):
-        if rule.get(key, "reject") not in FALLBACKS:
-            raise MappingError(attribute, f"{key} is {rule[key]!r}: use one of {', '.join(FALLBACKS)}")
+def expanded(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The mapping with a rule for each channel in the place of a list of channels. What is written for one channel stands over it."""
     try:
-        find = compile_path(path)
+        return allow_list.expanded(mapping)
+    except allow_list.Wrong as error:
+        raise MappingError(error.attribute, str(error)) from error
+
+
+def standard(attribute: str, rule: Mapping[str, Any]) -> bool:
+    """Whether the rule only chooses how the standard fields are read (``preferred_phone: {by: rank}``)."""
+    return attribute == PREFERRED_PHONE and rule.get("by") in ("rank", "first")
+
+
+def paths(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    """The paths of a rule as written: ``from`` is one, or a list."""
+    written = rule.get("from") or ()
+    return tuple(str(one) for one in written) if isinstance(written, (list, tuple)) else (str(written),)
+
+
+def compile_rule(attribute: str, rule: Mapping[str, Any], compile_path: CompilePath) -> Rule:
+    """One rule of an :func:`expanded` mapping. Raises :class:`MappingError` when it is wrong."""
+    named = str(rule.get("written_as") or attribute)
+    if not paths(rule):
+        raise MappingError(named, "has no 'from': name the field or FHIRPath to read")
+    for key in ("on_absent", "on_unknown"):
+        if (rule.get(key) or NO_STATEMENT) not in FALLBACKS:
+            raise MappingError(named, f"{key} is {rule[key]!r}: use one of {', '.join(FALLBACKS)}")
+    if (rule.get("by") or "field") != "field":
+        raise MappingError(named, f"by is {rule['by']!r}: use one of {', '.join(BY)}, for preferred_phone only")
+    aggregate = rule.get("aggregate") or (allow_list.AGGREGATE if "allows" in rule else MOST_RESTRICTIVE)
+    reduce = allow_list.reduce_to(str(rule["allows"]), rule.get("others")) if "allows" in rule else AGGREGATES.get(aggregate)
+    if reduce is None:
+        raise MappingError(named, f"aggregate is {aggregate!r}: use one of {', '.join(AGGREGATES)}")
+    values = rule.get("values")
+    table = None if values is None else allow_list.table(values) if "allows" in rule else _table(attribute, values)
+    absent, unknown = rule.get("on_absent") or NO_STATEMENT, rule.get("on_unknown") or "reject"
+    finds = tuple(_found_by(named, path, compile_path) for path in paths(rule))
+    return Rule(attribute, paths(rule), finds, table, absent, unknown, aggregate, reduce)
+
+
+def _found_by(attribute: str, path: str, compile_path: CompilePath) -> Find:
+    try:
+        return compile_path(path)
     except ValueError as error:
         raise MappingError(attribute, f"path {path!r}: {error}") from error
-    values = rule.get("values")
-    table = None if values is None else _table(attribute, values)
-    return Rule(attribute, path, find, table, rule.get("on_absent", NO_STATEMENT), rule.get("on_unknown", "reject"))
 
 
 def _table(attribute: str, values: Mapping[Any, Any]) -> dict[str, Any]:
@@ -171,7 +232,7 @@ def _targets(attribute: str) -> dict[str, Any] | None:
 
 
 def _most_restrictive(attribute: str) -> Any:
-    return MOST_RESTRICTIVE.get(_family(attribute))
+    return RESTRICTIVE.get(_family(attribute))
 
 
 def _family(attribute: str) -> str:

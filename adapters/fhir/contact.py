@@ -26,6 +26,7 @@ class Contacts:
     emails: list[tuple[int, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
+    leading: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
 
     def ordered_emails(self) -> tuple[str, ...]:
         """The most preferred first; the order sent among equals."""
@@ -38,6 +39,10 @@ class Contacts:
         found = [phone.number for phone in ranked if phone.rank == lowest]
         return found[0] if len(found) == 1 else None
 
+    def led_by(self, index: int, number: str | None) -> None:
+        """Notes a phone in the order listed."""
+        self.leading = self.leading or (index, number)
+
 
 def read(entries: list[Any], region: str | None, today: str) -> Contacts:
     """The list's phones and addresses in use on ``today`` (ISO date)."""
@@ -46,27 +51,36 @@ def read(entries: list[Any], region: str | None, today: str) -> Contacts:
         if type(entry) is not dict:
             contacts.problems.append(Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint"))
         elif not ended(entry, today):
-            _point(contacts, entry, f"Patient.telecom[{index}]", region)
+            _point(contacts, entry, index, region)
     return contacts
 
 
-def _point(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> None:
-    system, value = entry.get("system"), entry.get("value")
+def number_at(entries: Any, index: int, region: str | None) -> str | None:
+    """The number in E.164 of the contact point at an index, in use or not; ``None`` when it is no usable phone."""
+    entry = entries[index] if type(entries) is list and index < len(entries) else None
+    value = entry.get("value") if type(entry) is dict and entry.get("system") in PHONE_SYSTEMS else None
+    return telecom.e164(value, region) if isinstance(value, str) else None
+
+
+def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None) -> None:
+    system, value, path = entry.get("system"), entry.get("value"), f"Patient.telecom[{index}]"
     if not isinstance(value, str) or not value.strip():
         contacts.withheld.add(system if isinstance(system, str) else "")
+        if system in PHONE_SYSTEMS:
+            contacts.led_by(index, None)
     elif system in PHONE_SYSTEMS:
-        _phone(contacts, entry, path, region)
+        contacts.led_by(index, _phone(contacts, entry, path, region))
     elif system == "email":
         _email(contacts, entry, path)
     elif system is None:
         contacts.problems.append(Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)"))
 
 
-def _phone(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> None:
+def _phone(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> str | None:
     number = telecom.e164(entry["value"], region)
     if number is None:
         contacts.problems.append(Problem("phone_unusable", f"{path}.value", "it cannot be read as a telephone number"))
-        return
+        return None
     use = entry.get("use")
     textable = use == "mobile" or entry["system"] == "sms" or telecom.is_mobile(number)
     period = entry.get("period")
@@ -75,6 +89,7 @@ def _phone(contacts: Contacts, entry: dict[str, Any], path: str, region: str | N
     phone = Phone(number, kind, entry["value"], _rank(entry.get("rank")), textable, start, end)
     known = contacts.phones.get(number)
     contacts.phones[number] = _joined(known, phone) if known else phone
+    return number
 
 
 def _joined(first: Phone, second: Phone) -> Phone:

@@ -15,7 +15,7 @@ from adapters.fhir import explain, identity, link, patient, standing
 from adapters.fhir.decode import NotReadable, decode, encode
 from adapters.fhir.moment import instant
 from adapters.fhir.options import mapper_options
-from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, refusal_detail
+from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, preferred_by, refusal_detail
 from adapters.fhir.standing import Standing
 from adapters.site_mapping import Refusal
 from store.preference import PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement
@@ -44,6 +44,7 @@ class FhirMapper:
         self.options = mapper_options(settings)
         by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
+        self.preferred_by = preferred_by(settings)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one resource or Bundle says. Bad input becomes :class:`~adapters.base.Unmappable`."""
@@ -99,13 +100,15 @@ class FhirMapper:
         if not identifiers:
             detail = "the Patient has neither an id (a text) nor an identifier in use with system and value"
             return [_unmappable("patient_id_missing", detail, source, resource)]
-        ruled = apply_rules(self.rules.get("Patient", ()), resource)
+        ruled = apply_rules(self.rules.get("Patient", ()), resource, self.settings.default_region)
         if isinstance(ruled, Refusal):
             return [_refused(ruled, source, resource)]
         problems: list[Problem] = []
         restricted = ruled.get(RESTRICTED) or patient.restriction(resource)
         is_restricted = restricted is not None and restricted.value is True
-        stated = patient.statements(resource, self.settings, today, problems, restricted=is_restricted)
+        if is_restricted:  # what is missing of a restricted record was withheld: it takes nothing back
+            ruled = {attribute: one for attribute, one in ruled.items() if one.value is not None}
+        stated = patient.statements(resource, self.settings, today, problems, restricted=is_restricted, preferred_by=self.preferred_by)
         phones = stated[PHONES].value or () if PHONES in stated else ()
         if restricted is not None:
             stated[RESTRICTED] = restricted
@@ -143,7 +146,7 @@ class FhirMapper:
         if found is Standing.NOT_YET:
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
         if found is Standing.IN_FORCE:
-            ruled = apply_rules(rules, resource)
+            ruled = apply_rules(rules, resource, self.settings.default_region)
             if isinstance(ruled, Refusal):
                 return _refused(ruled, source, resource)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.base import SourceSettings
 from adapters.fhir import contact
 from adapters.fhir.moment import ended
-from adapters.language import bcp47
+from adapters.language import bcp47, is_declined
 from store.preference import (
     ACTIVE,
     DECEASED,
@@ -47,10 +47,17 @@ def restriction(resource: dict[str, Any]) -> Statement | None:
     return found
 
 
-def statements(resource: dict[str, Any], settings: SourceSettings, today: str, problems: list[Problem], *, restricted: bool) -> Stated:
-    """The standard elements' statements but for :func:`restriction`; what cannot be used is added to ``problems``."""
+def statements(
+    resource: dict[str, Any], settings: SourceSettings, today: str, problems: list[Problem], *, restricted: bool, preferred_by: str = "rank"
+) -> Stated:
+    """The standard elements' statements but for :func:`restriction`; what cannot be used is added to ``problems``.
+
+    ``preferred_by`` is how the preferred phone is told: by ``rank``, or by being listed ``first``.
+    """
     stated: Stated = {}
-    _telecom(stated, resource, settings.default_region, today, problems, restricted)
+    found = _telecom(stated, resource, settings.default_region, today, problems, restricted)
+    if found is not None:
+        _preferred(stated, found, resource["telecom"], preferred_by)
     _language(stated, resource, problems)
     _life(stated, resource)
     name = _name(resource.get("name"), today) if settings.keep_names else None
@@ -59,20 +66,30 @@ def statements(resource: dict[str, Any], settings: SourceSettings, today: str, p
     return stated
 
 
-def _telecom(stated: Stated, resource: dict[str, Any], region: str | None, today: str, problems: list[Problem], restricted: bool) -> None:
+def _telecom(
+    stated: Stated, resource: dict[str, Any], region: str | None, today: str, problems: list[Problem], restricted: bool
+) -> contact.Contacts | None:
     entries = resource.get("telecom")
     if entries is None:
-        return
+        return None
     if type(entries) is not list:
         problems.append(Problem("telecom_unreadable", "Patient.telecom", "it is not a list of ContactPoints"))
-        return
+        return None
     found = contact.read(entries, region, today)
     problems.extend(found.problems)
     withheld = found.withheld if not restricted else {""}
     _list(stated, PHONES, tuple(found.phones.values()), withheld, contact.PHONE_SYSTEMS)
     _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",))
-    preferred = found.preferred()
-    if preferred:
+    return found
+
+
+def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:
+    """A phone that is listed first and cannot be used says nothing about the second."""
+    if by == "first":
+        index, number = found.leading or (0, None)
+        if number:
+            stated[PREFERRED_PHONE] = Statement(number, f"Patient.telecom[{index}]")
+    elif preferred := found.preferred():
         path = f"Patient.telecom[{_rank_index(entries, found.phones[preferred].raw)}].rank"
         stated[PREFERRED_PHONE] = Statement(preferred, path)
 
@@ -100,7 +117,7 @@ def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem])
     tag = _tag(entry.get("language"))
     if tag:
         stated[LANGUAGE] = Statement(tag, path)
-    elif entry.get("language") is not None:
+    elif entry.get("language") is not None and not _declined(entry["language"]):
         problems.append(Problem("language_unusable", path, "no coding or text of it names a language"))
 
 
@@ -113,6 +130,14 @@ def _tag(concept: Any) -> str | None:
     by_standard = listed if len(listed) < 2 else sorted(listed, key=lambda one: one.get("system") != "urn:ietf:bcp:47")
     texts = [one.get("code") for one in by_standard] + [concept.get("text")] + [one.get("display") for one in by_standard]
     return next((tag for text in texts if isinstance(text, str) and (tag := bcp47(text))), None)
+
+
+def _declined(concept: Any) -> bool:
+    """Whether the patient did not say: that is no statement, and nothing to mend."""
+    codings = concept.get("coding") if type(concept) is dict else None
+    listed = [one for one in codings if type(one) is dict] if type(codings) is list else []
+    texts = [one.get(name) for one in listed for name in ("code", "display")] + ([concept.get("text")] if type(concept) is dict else [])
+    return any(isinstance(text, str) and is_declined(text) for text in texts)
 
 
 def _life(stated: Stated, resource: dict[str, Any]) -> None:

@@ -63,7 +63,9 @@ class Hl7Mapper:
         self._keep_names = settings.keep_names
         self._identifiers = IdentifierReader(settings)
         self._telecoms = TelecomReader(settings.default_region)
-        self._site = SiteRules({**settings.preset.get("mapping", {}), **settings.mapping}, compile_path, settings.default_region)
+        mapping = {**settings.preset.get("mapping", {}), **settings.mapping}
+        self._site = SiteRules(mapping, compile_path, settings.default_region)
+        self._first_is_preferred = mapping.get(PREFERRED_PHONE, {}).get("by") == "first"
 
     def read(self, payload: Payload) -> list[Item]:
         """What the payload says: one item, or one for each pair of a merge and for each message of a batch."""
@@ -166,8 +168,17 @@ class Hl7Mapper:
                 statements[emails] = Statement(found.emails or None, path)
                 preferred += found.preferred
             problems += found.problems
-        if preferred:
+        if self._first_is_preferred:
+            self._read_first(message, pid[13], today, statements)
+        elif preferred:
             _read_preferred(preferred, statements)
+
+    def _read_first(self, message: Message, field: str, today: date, statements: dict[str, Statement]) -> None:
+        """The primary number is the first repetition of PID-13; an empty one before others is a primary number that was not sent."""
+        first = field.split(message.delimiters.repetition, 1)[0]
+        phones = self._telecoms.read(message, first, "PID-13", "home", today).phones if first and first != DELETE else ()
+        if phones:
+            statements[PREFERRED_PHONE] = Statement(phones[0].number, "PID-13[1]")
 
     def _effective(self, message: Message, updated: str, payload: Payload) -> tuple[datetime, Problem | None]:
         """When the EMR says it became true: PID-33, else EVN-2, else MSH-7, else when it arrived. Never in the future."""

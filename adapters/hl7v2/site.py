@@ -31,7 +31,7 @@ class SiteRules:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Everything that the rules read."""
-        return tuple(parse(rule.path) for rule in self._rules)
+        return tuple(parse(path) for rule in self._rules for path in rule.paths)
 
     def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem]) -> None:
         """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal."""

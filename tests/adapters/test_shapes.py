@@ -1,0 +1,142 @@
+"""Preferences in the shapes that EMRs keep them in: by topic, as lists of allowed channels, with the polarity turned round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from adapters.allow_list import under
+from adapters.site_mapping import Found, MappingError, Refusal, Rule, compile_mapping
+from store.preference import Statement
+
+MEDIA = {"Email": "email", "Text": "sms", "Phone": "voice", "Mail": "other", "Do not contact": "none"}
+
+
+def compile_path(path: str) -> Any:
+    return lambda payload: [Found(text, f"{path}[{index}]") for index, text in enumerate(payload.get(path, ()))]
+
+
+def compiled(attribute: str, **rule: Any) -> list[Rule]:
+    return list(compile_mapping({attribute: rule}, compile_path))
+
+
+def one(payload: Mapping[str, Any], attribute: str = "consent.sms", **rule: Any) -> Statement | Refusal | None:
+    (made,) = compiled(attribute, **rule)
+    return made.apply(payload)
+
+
+def listed(codes: list[str | None] | None, **rule: Any) -> dict[str, Any]:
+    """What a list of approved media states, by channel; a channel of which it says nothing is missing."""
+    rules = compiled("topic.appointments.*", **({"from": "media", "values": MEDIA} | rule))
+    outcomes = {made.attribute.rpartition(".")[2]: made.apply({} if codes is None else {"media": codes}) for made in rules}
+    return {channel: outcome.value if isinstance(outcome, Statement) else outcome for channel, outcome in outcomes.items() if outcome}
+
+
+ANSWERS = {"Y": "granted", "N": "denied", "?": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "announcements", "billing", "value"),
+    [
+        (None, ["Y"], ["N"], "denied"),
+        ("any_denied", ["Y"], ["N"], "denied"),
+        ("any_denied", ["Y"], ["Y"], "granted"),
+        ("all_denied", ["Y"], ["N"], None),
+        ("all_denied", ["N"], ["N"], "denied"),
+        ("all_denied", ["Y"], ["Y"], "granted"),
+        ("first", ["Y"], ["N"], "granted"),
+    ],
+)
+def test_topics_come_to_one_consent_as_the_mapping_declares(
+    aggregate: str | None, announcements: list[str], billing: list[str], value: str | None
+) -> None:
+    payload = {"announcements": announcements, "billing": billing}
+    outcome = one(payload, **{"from": ["announcements", "billing"], "values": ANSWERS, "aggregate": aggregate})
+    assert isinstance(outcome, Statement)
+    assert outcome.value == value
+
+
+def test_all_denied_needs_a_word_on_each_topic() -> None:
+    rule = {"from": ["announcements", "billing"], "values": ANSWERS, "aggregate": "all_denied"}
+    assert one({"announcements": ["N"]}, **rule) is None
+    assert one({"announcements": ["N"]}, **rule, on_absent="most_restrictive") == Statement("denied", "announcements | billing")
+
+
+def test_any_denied_is_content_with_the_topics_that_are_there() -> None:
+    assert one({"billing": ["N"]}, **{"from": ["announcements", "billing"], "values": ANSWERS}) == Statement("denied", "billing[0]")
+
+
+def test_turned_polarity_denies_and_its_opposite_grants_nothing() -> None:
+    rule = {"from": "disable_sms", "values": {True: "denied", False: "no_statement"}}
+    assert one({"disable_sms": ["true"]}, **rule) == Statement("denied", "disable_sms[0]")
+    assert one({"disable_sms": ["false"]}, **rule) is None
+
+
+def test_a_list_grants_what_it_names_and_says_nothing_of_the_others() -> None:
+    assert listed(["Email", "Mail"]) == {"email": "granted"}
+
+
+def test_a_list_denies_the_others_only_where_the_mapping_declares_it() -> None:
+    assert listed(["Email", "Mail"], others="denied") == {"email": "granted", "sms": "denied", "voice": "denied"}
+    assert listed(["Mail"], others="denied") == {"email": "denied", "sms": "denied", "voice": "denied"}
+
+
+def test_a_list_may_take_the_others_back() -> None:
+    assert listed(["Email"], others="clear") == {"email": "granted", "sms": None, "voice": None}
+
+
+def test_do_not_contact_in_a_list_denies_every_channel_whatever_else_it_names() -> None:
+    assert listed(["Email", "Do not contact"]) == {"email": "denied", "sms": "denied", "voice": "denied"}
+
+
+@pytest.mark.parametrize("others", ["no_statement", "clear", "denied"])
+def test_an_absent_list_denies_nobody(others: str) -> None:
+    assert listed(None, others=others) == {}
+
+
+def test_a_deleted_list_takes_back_every_channel() -> None:
+    assert listed([None], others="denied") == {"email": None, "sms": None, "voice": None}
+
+
+@pytest.mark.parametrize(("on_unknown", "email"), [("no_statement", "granted"), ("clear", None), ("most_restrictive", "denied")])
+def test_an_unknown_medium_beside_a_known_one_never_grants_more(on_unknown: str, email: str | None) -> None:
+    assert listed(["Email", "Pigeon"], on_unknown=on_unknown)["email"] == email
+
+
+def test_an_unknown_medium_rejects_unless_the_mapping_says_else() -> None:
+    assert isinstance(listed(["Email", "Pigeon"])["email"], Refusal)
+
+
+def test_what_is_written_for_one_channel_stands_over_its_list() -> None:
+    mapping = {"consent.sms": {"from": "texting", "values": ANSWERS}, "consent.*": {"from": "media", "values": MEDIA}}
+    rules = {made.attribute: made for made in compile_mapping(mapping, compile_path)}
+    assert set(rules) == {"consent.sms", "consent.voice", "consent.email"}
+    assert rules["consent.sms"].apply({"media": ["Text"], "texting": ["N"]}) == Statement("denied", "texting[0]")
+
+
+def test_a_list_of_the_sites_stands_over_each_channel_of_the_presets() -> None:
+    preset = {"consent.sms": {"from": "a"}, "consent.sms#*": {"from": "b"}, "topic.billing.sms": {"from": "c"}}
+    assert set(under(preset, {"consent.*": {}})) == {"consent.sms#*", "topic.billing.sms"}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "rule", "words"),
+    [
+        ("preferred_method.*", {}, "cannot be a list of channels"),
+        ("topic.*", {}, "cannot be a list of channels"),
+        ("consent.*", {"values": None}, "needs 'values'"),
+        ("consent.*", {"values": {"X": "granted"}}, "cannot mean 'granted'"),
+        ("consent.*", {"others": "granted"}, "others is 'granted'"),
+        ("consent.*", {"aggregate": "first"}, "has no aggregate"),
+        ("consent.*", {"from": ""}, "has no 'from'"),
+        ("consent.sms", {"aggregate": "some", "values": ANSWERS}, "aggregate is 'some'"),
+        ("consent.sms", {"by": "first", "values": ANSWERS}, "by is 'first'"),
+        ("consent.sms#*", {"values": ANSWERS}, "number by number"),
+    ],
+)
+def test_a_wrong_shape_says_what_to_mend(attribute: str, rule: dict[str, Any], words: str) -> None:
+    with pytest.raises(MappingError, match=words) as error:
+        compiled(attribute, **({"from": "media", "values": MEDIA} | rule))
+    assert error.value.attribute == attribute

@@ -1,0 +1,57 @@
+"""Rules of every shape as they are written in the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sync.config import inspect, load
+
+TOP = "database: sqlite:///x.db\nenterprises: {e: {sync_contact_preferences: true, default_region: US}}\n"
+FHIR = "sources:\n  fhir:\n    enterprise: e\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n"
+
+
+def config(tmp_path: Path, mapping: str, more: str = "") -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{TOP}{FHIR}{more}    mapping:\n{mapping}")
+    return file
+
+
+SHAPES = """\
+      consent.*: {from: "Patient.extension('http://x.example/media').valueCode", values: {E: email, X: no}, others: denied}
+      consent.sms#*: {from: "Patient.telecom.extension('http://x.example/may').valueBoolean", values: {true: granted, false: denied}}
+      do_not_contact: {from: [Patient.active, Patient.deceased], values: {true: no, false: yes}, aggregate: all_denied}
+      preferred_phone: {by: first}
+"""
+
+
+def test_every_shape_of_rule_loads(tmp_path: Path) -> None:
+    mapping = load(config(tmp_path, SHAPES)).feeds["fhir"].settings.mapping
+    assert mapping["consent.*"]["others"] == "denied"
+    assert mapping["do_not_contact"]["from"] == ["Patient.active", "Patient.deceased"]
+    assert mapping["preferred_phone"] == {"by": "first"}
+    assert "on_unknown" not in mapping["do_not_contact"], "what is not written is left to the mapping"
+
+
+def test_flags_of_the_sites_own_codes_are_configured(tmp_path: Path) -> None:
+    flags = "    flag: {codes: ['urn:oid:1.2.3.4|DNC']}\n"
+    settings = load(config(tmp_path, "      consent.email: {from: Patient.active, values: {true: unknown, false: denied}}\n", flags))
+    assert settings.feeds["fhir"].settings.options["flag"] == {"codes": ["urn:oid:1.2.3.4|DNC"]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "where", "words"),
+    [
+        ("preferred_phone: {by: first, from: Patient.active}", "mapping.preferred_phone", "nothing else is read"),
+        ("consent.sms: {values: {Y: granted}}", "mapping.consent.sms", "has no 'from'"),
+        ("consent.sms: {from: Patient.active, by: first}", "mapping.consent.sms", "nothing else is read"),
+        ("consent.fax#*: {from: Patient.telecom.value}", "mapping.consent.fax#*", "there is no attribute"),
+        ("consent.*: {from: Patient.active, values: {true: granted}}", "mapping.consent.*", "cannot mean 'granted'"),
+        ("consent.sms: {from: Patient.active, aggregate: mean}", "mapping.consent.sms.aggregate", "any_denied"),
+    ],
+)
+def test_a_wrong_shape_is_a_mistake_with_its_place(tmp_path: Path, rule: str, where: str, words: str) -> None:
+    found = inspect(config(tmp_path, f"      {rule}\n")).mistakes
+    assert [one.where for one in found] == [f"sources.fhir.{where}"]
+    assert words in found[0].message
