@@ -65,4 +65,7 @@ class LocalChange:
 
 def _after(held: Held | None, now: datetime) -> datetime:
     """People here take turns, so the later change is the newer one, whatever the clocks of two machines say."""
-    return now if held is None else max(now, held.confirmed + timedelta(microseconds=1))
+    if held is None:
+        return now
+    newest = max([held.confirmed, *(one.effective for one in held.assertions.values())])
+    return max(now, newest + timedelta(microseconds=1))

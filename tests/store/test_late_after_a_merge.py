@@ -1,0 +1,73 @@
+"""What arrives after a merge of two records and is from before it: no opt-out of either is lost or lifted, whatever the order."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.site import Site, merges, says
+
+YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
+
+
+@pytest.mark.parametrize("late", ["1", "2"])
+@pytest.mark.parametrize("opted_out", ["1", "2"])
+def test_a_late_message_from_before_the_merge_does_not_loosen(site: Site, late: str, opted_out: str) -> None:
+    site.apply(says("1", 1), says("2", 1))
+    site.apply(says(opted_out, 10, {**YES, "consent.voice": "denied"}))
+    site.apply(merges("1", "2", 100))
+    site.apply(says(late, 50, {**NO, "consent.voice": "granted", "language": "es"}))
+    assert (site.dnc("1"), site.value("1", "consent.voice"), site.value("1", "language")) == ("yes", "denied", "es")
+
+
+@pytest.mark.parametrize("late", ["1", "2"])
+@pytest.mark.parametrize("known", [True, False], ids=["both known", "merged record unknown"])
+def test_a_late_opt_out_from_before_the_merge_counts_as_if_it_had_come_in_time(site: Site, late: str, known: bool) -> None:
+    site.apply(*(says(name, 60, {**NO, "consent.voice": "granted"}) for name in ("12" if known else "1")), merges("1", "2", 100))
+    site.apply(says(late, 50, {**YES, "consent.voice": "denied"}))
+    assert (site.dnc("1"), site.value("2", "consent.voice")) == ("yes", "denied")
+
+
+def test_a_late_opt_out_holds_against_what_is_later_still_from_before_the_merge(site: Site) -> None:
+    site.apply(says("1", 10), says("2", 10), merges("1", "2", 100))
+    site.apply(says("2", 50, YES))
+    assert site.apply(says("1", 60, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_late_opt_out_that_is_said_again_after_the_merge_holds_from_then_on(site: Site) -> None:
+    site.apply(says("1", 10), says("2", 10), merges("1", "2", 100))
+    site.apply(says("2", 50, YES), says("2", 150, YES), says("2", 200, YES))
+    assert site.apply(says("1", 180, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_late_opt_out_from_before_the_merge_does_not_undo_what_was_said_since(site: Site) -> None:
+    site.apply(says("1", 10, NO), says("2", 10, NO), merges("1", "2", 100), says("1", 110, NO))
+    assert site.apply(says("2", 50, YES)) == ["stale"]
+    assert site.dnc("1") == "no"
+
+
+def test_a_late_message_of_a_merged_record_that_came_after_its_merge_does_not_loosen(site: Site) -> None:
+    site.apply(says("1", 10, YES), merges("1", "2", 100))
+    assert site.apply(says("2", 50, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+def test_a_repeat_of_what_either_said_before_the_merge_changes_nothing(site: Site) -> None:
+    said = [says("1", 1, YES), says("2", 2, NO), says("1", 3, NO)]
+    site.apply(*said, merges("1", "2"))
+    before = site.dnc("1")
+    site.apply(*said)
+    assert site.dnc("1") == before
+
+
+@pytest.mark.parametrize("name", ["1", "2"])
+def test_what_is_said_after_the_merge_counts_under_either_name(site: Site, name: str) -> None:
+    site.apply(says("1", 1, YES), says("2", 1, NO), merges("1", "2", 100))
+    assert site.apply(says(name, 101, NO)) == ["applied"]
+    assert site.dnc("1") == site.dnc("2") == "no"
+
+
+def test_an_opt_out_said_after_the_merge_counts_under_the_merged_name(site: Site) -> None:
+    site.apply(says("1", 1, NO), says("2", 1, NO), merges("1", "2", 100), says("2", 101, YES))
+    assert site.dnc("1") == "yes"
