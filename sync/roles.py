@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import uvicorn
 
 from adapters.base import AdapterError, Fetch, Listener, Unmappable
+from adapters.notes import KeepsNotes
 from store.errors import RunActive
 from store.journal import Rejected, Run
+from store.notes import SourceNotes
 from sync import logs
 from sync.config import Feed
 from sync.config.words import Address
@@ -40,6 +42,8 @@ class ListenRole:
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
         if hasattr(listener, "on_frame_error"):
             listener.on_frame_error = self._bad_frame
+        if isinstance(listener, KeepsNotes):
+            listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
 
     def start(self) -> None:
         """Starts listening."""

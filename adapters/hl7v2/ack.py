@@ -1,13 +1,21 @@
-"""Acknowledgements in the original mode: AA, AE, AR. Pure.
+"""Acknowledgements in original and enhanced mode. Pure.
 
-Source: HL7 v2.9 chapter 2, "Message acknowledgement using MSA"; ERR in the shape of the sender's version (2.5 and later name
-the error in ERR-3 to ERR-8, table 0357; before that it is ERR-1). AE means that the content is wrong and sending it again
-will not help; AR that it cannot be handled now.
+Source: HL7 v2.9 chapter 2, "Message acknowledgement using MSA" and "Enhanced acknowledgement"; tables 0008 (codes) and 0155
+(when to answer); ERR in the shape of the sender's version (2.5 and later name the error in ERR-3 to ERR-8, table 0357; before
+that it is ERR-1). AE means that the content is wrong and sending it again will not help; AR that it cannot be handled now.
+
+Enhanced mode is what MSH-15 or MSH-16 ask for. MSH-15 rules the accept acknowledgement (CA, CE, CR), MSH-16 the application
+acknowledgement (AA, AE, AR). What we answer is known when it is committed, so both go out at once, on the same connection; a
+message that is not accepted gets no second answer. Some senders fill both fields and then read one answer: ``mode`` says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
 
 from adapters.base import Answer
 from adapters.hl7v2.reader import NOWHERE, Delimiters, header
@@ -16,7 +24,9 @@ ACCEPT, ERROR, REJECT = "AA", "AE", "AR"
 CODES = {
     **dict.fromkeys(("applied", "unchanged", "stale", "merged", "filtered", "held"), ACCEPT),
     "rejected": ERROR,
+    "unavailable": REJECT,
 }
+MODES = ("auto", "original", "enhanced")
 # Our reasons in the words of table 0357; every other one is an application error.
 TABLE_0357 = {
     "patient_segment_missing": ("100", "Segment sequence error"),
@@ -33,38 +43,100 @@ _PLAIN = Delimiters("|", "^", "~", "\\", "&", NOWHERE)
 _BARE = ["MSH", "|", "^~\\&"]
 
 
-def code(answer: Answer) -> str:
-    """The acknowledgement code of an outcome. One that is not known is AR: the sender keeps the message."""
-    return CODES.get(answer.outcome, REJECT)
+def is_acknowledgement(kind: str, message: bytes, separator: str) -> bool:
+    """Whether the message answers one of ours: by its type, or because it has an MSA segment, as responses to queries do."""
+    mark = b"MSA" + separator.encode("latin-1", "replace")
+    return kind in ("ACK", "MCF") or b"\r" + mark in message or b"\n" + mark in message
 
 
-def acknowledge(message: bytes, answer: Answer, control_id: str, now: datetime) -> bytes | None:
-    """The acknowledgement of a message, also of one whose MSH can hardly be read.
+@dataclass(frozen=True, slots=True)
+class Acknowledger:
+    """How the messages of one source are acknowledged.
 
-    ``control_id`` is that of the acknowledgement itself; MSA-2 echoes the sender's. ``None`` when the message is itself an
-    acknowledgement, which is never acknowledged.
+    ``codes`` (outcome -> AA, AE or AR) goes over :data:`CODES`. ``mode`` is ``auto`` (what each message asks for), ``original``
+    (one answer, whatever MSH-15 and MSH-16 say) or ``enhanced`` (one accept acknowledgement, whatever they say).
     """
-    found = header(message)
-    delimiters, fields = found if found else (_PLAIN, _BARE)
-    fields = fields + [""] * (19 - len(fields))
-    kind = fields[9].split(delimiters.component)
-    if kind[0] in ("ACK", "MCF"):
-        return None
-    text = "\r".join(_segments(fields, kind, delimiters, answer, control_id, now)) + "\r"
+
+    codes: Mapping[str, str] = field(default_factory=dict)
+    mode: str = "auto"
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Acknowledger:
+        """From the ``ack`` option of a source. Raises ``ValueError`` for a word that is none."""
+        codes = {str(outcome): str(code) for outcome, code in options.items() if outcome != "mode"}
+        mode = str(options.get("mode", "auto"))
+        if mode not in MODES:
+            raise ValueError(f"ack.mode must be one of {', '.join(MODES)}")
+        for outcome, code in codes.items():
+            if outcome not in CODES or code not in (ACCEPT, ERROR, REJECT):
+                raise ValueError(f"ack takes AA, AE or AR for each of {', '.join(CODES)}")
+        return cls(codes, mode)
+
+    def replies(self, message: bytes, answer: Answer, now: datetime, expected: int | None = None) -> list[bytes]:
+        """The acknowledgements of a message, in order; also of one whose MSH can hardly be read. Empty when it gets none.
+
+        MSA-2 echoes the sender's control id; MSH-10 is our own, made from the message and the code, so that a message that comes
+        twice is answered with the very acknowledgement that it got first. ``expected`` is MSA-4, the sequence number to go on with.
+        """
+        found = header(message)
+        delimiters, fields = found if found else (_PLAIN, _BARE)
+        fields = fields + [""] * (19 - len(fields))
+        kind = fields[9].split(delimiters.component)
+        if is_acknowledgement(kind[0], message, delimiters.field):
+            return []
+        asked = _Asked(delimiters, fields, kind, answer, now, expected)
+        return [_reply(asked, code, message) for code in self._sent(fields[15].strip(), fields[16].strip(), answer.outcome)]
+
+    def _sent(self, accept: str, application: str, outcome: str) -> list[str]:
+        code = self.codes.get(outcome) or CODES.get(outcome, REJECT)  # an outcome that is not known is AR: the sender keeps the message
+        accepted = "C" + code[1]
+        if self.mode == "original" or (self.mode == "auto" and not (accept or application)):
+            return [code]
+        if self.mode == "enhanced":
+            return [accepted]
+        answers = [accepted] if _wanted(accept, code) else []
+        if _wanted(application, code) and (code == ACCEPT or not answers):
+            answers.append(code)
+        if not answers and code == REJECT:  # nothing of it is kept: whoever asked not to be answered is told all the same
+            answers.append(accepted if accept else code)
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A message as its acknowledgement needs it."""
+
+    delimiters: Delimiters
+    fields: list[str]
+    kind: list[str]
+    answer: Answer
+    now: datetime
+    expected: int | None
+
+
+def _wanted(condition: str, code: str) -> bool:
+    """Table 0155: always, never, on error only, on success only. A word that is not in it asks for an answer."""
+    return {"": False, "NE": False, "ER": code != ACCEPT, "SU": code == ACCEPT}.get(condition, True)
+
+
+def _reply(asked: _Asked, code: str, message: bytes) -> bytes:
+    control_id = blake2b(message, digest_size=8, person=code.encode()).hexdigest()
     # The header was read byte by byte, so what it echoes goes back as the same bytes.
-    return text.encode("latin-1", "replace")
+    return ("\r".join(_segments(asked, code, control_id)) + "\r").encode("latin-1", "replace")
 
 
-def _segments(fields: list[str], kind: list[str], delimiters: Delimiters, answer: Answer, control_id: str, now: datetime) -> list[str]:
-    bar, outcome = delimiters.field, code(answer)
+def _segments(asked: _Asked, code: str, control_id: str) -> list[str]:
+    delimiters, fields, kind = asked.delimiters, asked.fields, asked.kind
+    bar = delimiters.field
     answered = ["ACK", *kind[1:2], *(["ACK"] if len(kind) > 2 else [])]
-    reply = ["MSH", fields[2], fields[5], fields[6], fields[3], fields[4], f"{now.astimezone(UTC):%Y%m%d%H%M%S}+0000", ""]
+    reply = ["MSH", fields[2], fields[5], fields[6], fields[3], fields[4], f"{asked.now.astimezone(UTC):%Y%m%d%H%M%S}+0000", ""]
     reply += [delimiters.component.join(answered), control_id, fields[11] or "P", fields[12] or "2.5"]
     if fields[18]:
         reply += ["", "", "", "", "", fields[18]]
-    lines = [bar.join(reply), bar.join(["MSA", outcome, fields[10]])]
-    if outcome != ACCEPT:
-        lines.append(_error(fields[12], delimiters, answer))
+    msa = ["MSA", code, fields[10], *(["", str(asked.expected)] if asked.expected is not None else [])]
+    lines = [bar.join(reply), bar.join(msa)]
+    if code[1] != "A":
+        lines.append(_error(fields[12], delimiters, asked.answer))
     return lines
 
 

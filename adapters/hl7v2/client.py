@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from types import TracebackType
 
 from adapters.hl7v2.framing import Deframer, frame
@@ -11,8 +12,13 @@ from adapters.hl7v2.framing import Deframer, frame
 class MllpSender:
     """A connection to an MLLP listener. ``timeout`` is in seconds and holds for connecting and for each wait."""
 
-    def __init__(self, host: str, port: int, timeout: float = 10.0) -> None:
-        self._socket = socket.create_connection((host, port), timeout)
+    def __init__(self, host: str, port: int, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
+        plain = socket.create_connection((host, port), timeout)
+        try:
+            self._socket = tls.wrap_socket(plain, server_hostname=host) if tls else plain
+        except OSError:
+            plain.close()
+            raise
         self._deframer = Deframer()
         self._waiting: list[bytes] = []
 

@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, number: int, limit: int, idle: float) -> None:
         self.number = number
+        self.ended = asyncio.Event()
         self._owner, self._idle = owner, idle
         self._deframer = Deframer(limit)
         self._transport: asyncio.Transport | None = None
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
             self._report_unfinished()
         self._transport = None
         self._owner.closed(self)
+        self.ended.set()
 
     def data_received(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
@@ -67,11 +69,11 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def eof_received(self) -> bool:
-        """The peer has no more to say: it still gets its acknowledgements."""
+        """The peer has no more to say: it still gets its acknowledgements, except under TLS, which ends both ways at once."""
         if not self._ending:
             self._report_unfinished()
         self._end_when_answered()
-        return True
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
         self._hold("peer")  # it does not read its acknowledgements, so it gets to send no more
@@ -80,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._release("peer")
 
     def answer(self, data: bytes) -> None:
-        """Sends an acknowledgement; empty when the message gets none."""
+        """Sends the acknowledgements of one message; empty when it gets none."""
         self._unanswered -= 1
         if self._transport is not None and data:
             self._transport.write(data)

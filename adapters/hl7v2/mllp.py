@@ -1,33 +1,39 @@
-"""The MLLP listener: many connections, one queue, one group commit at a time.
+"""MLLP: many connections, one queue, one group commit at a time.
 
 Frames of all connections go into one queue in the order of arrival. A single drain takes whatever is there, hands it to
 ``ingest`` in one thread and answers each message when ``ingest`` has returned, so an acknowledgement means that the message
 is committed. The busier it gets, the larger the groups. When the queue is full, connections are not read any more.
 
-Options: ``listen`` (``host:port``), ``max_message_bytes``, ``idle_timeout`` (seconds, 0 for never), ``max_connections``,
-``group_size``, and those of the mapper.
+Messages that come twice (a lost acknowledgement, a nervous sender) need no ledger here: the store knows the payloads of each
+patient (``store.seen``), written with what they changed, so the second one changes nothing; and its acknowledgement is made of the
+message alone, so it is the first one again. A message that was refused is looked at anew, since the mapping may have been mended.
+
+Options: ``listen`` (``host:port``) or ``connect`` (the same, for an EMR that waits to be called), ``tls`` (``adapters.hl7v2.tls``),
+``ack`` (``adapters.hl7v2.ack``), ``sequence`` (MSH-13 is obeyed), ``max_message_bytes``, ``idle_timeout`` (seconds, 0 for never),
+``max_connections``, ``group_size``, and those of the mapper.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
-import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.base import AdapterError, Answer, Finding, Ingest, Payload, SourceSettings, Unmappable
-from adapters.hl7v2 import files
-from adapters.hl7v2.ack import acknowledge
+from adapters.base import Finding, Ingest, Payload, SourceSettings, Unmappable
+from adapters.hl7v2 import files, tls
+from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.connection import Connection
+from adapters.hl7v2.door import Address, Dial, Door, Port
 from adapters.hl7v2.framing import DEFAULT_LIMIT, frame
+from adapters.hl7v2.intake import Handled, Intake
 from adapters.hl7v2.mapping import Hl7Mapper
+from adapters.notes import Notes, Remembered
 
 GROUP = 500
 QUEUE = 4 * GROUP
@@ -35,22 +41,25 @@ QUEUE_BYTES = 64 * 1024 * 1024
 CONNECTIONS = 256
 IDLE = 3600.0
 DRAIN = 10.0  # seconds that a stop waits for acknowledgements to be taken
-NOT_HANDLED = Answer("unavailable", "not_handled", "the message cannot be handled now; nothing of it was kept: send it again")
 
 
 class MllpListener:
     """Listens for one source. ``on_frame_error`` may be set before ``serve``; it is told of each connection that had to be
-    closed, as an :class:`Unmappable` that holds the bytes, in the same thread as ``ingest``.
+    closed, and of each message out of sequence, as an :class:`Unmappable` that holds the bytes, in the same thread as ``ingest``.
+    ``notes`` keep the last sequence number; to outlive the process they are set before ``serve``, too.
     """
 
     def __init__(self, settings: SourceSettings) -> None:
         options = settings.options
         self.mapper = Hl7Mapper(settings)
         self.on_frame_error: Callable[[Unmappable], None] | None = None
+        self.notes: Notes = Remembered()
         self.bound = threading.Event()
-        self.address: tuple[str, int] | None = None
+        self.address: Address | None = None
         self._name = settings.name
-        self._listen = _address(str(options.get("listen") or ""))
+        self._door = _door(options)
+        self._acknowledger = Acknowledger.of(options.get("ack") or {})
+        self._in_sequence = bool(options.get("sequence", False))
         self._limit = int(options.get("max_message_bytes", DEFAULT_LIMIT))
         self._idle = float(options.get("idle_timeout", IDLE))
         self._max_connections = int(options.get("max_connections", CONNECTIONS))
@@ -81,13 +90,7 @@ class MllpListener:
         return files.payloads(path)
 
     def check(self) -> Iterator[Finding]:
-        host, port = self._listen
-        try:
-            socket.create_server((host, port)).close()
-        except OSError as error:
-            yield Finding("listen", False, f"{host}:{port} cannot be used ({error.strerror}): another listener has it, or mend 'listen'")
-        else:
-            yield Finding("listen", True, f"{host}:{port} is free to listen on")
+        return self._door.check()
 
     # What connections tell us, in the thread of the loop.
 
@@ -118,33 +121,31 @@ class MllpListener:
         self._work.set()
 
     async def _serve(self, ingest: Ingest) -> None:
-        loop = self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         numbers = itertools.count(1)
-        try:
-            server = await loop.create_server(lambda: Connection(self, next(numbers), self._limit, self._idle), *self._listen)
-        except OSError as error:
-            host, port = self._listen
-            raise AdapterError(f"cannot listen on {host}:{port}: {error.strerror}", permanent=True) from error
-        self.address = server.sockets[0].getsockname()[:2]
+        self.address = await self._door.open(lambda: Connection(self, next(numbers), self._limit, self._idle))
         self.bound.set()
+        intake = Intake(ingest, self.notes if self._in_sequence else None, self._out_of_sequence)
         with ThreadPoolExecutor(1, thread_name_prefix=f"ingest-{self._name}") as executor:
-            await self._drain(ingest, executor, server)
+            await self._drain(intake, executor)
         await self._hang_up()
 
-    async def _drain(self, ingest: Ingest, executor: ThreadPoolExecutor, server: asyncio.Server) -> None:
+    async def _drain(self, intake: Intake, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
+        closed = False
         while True:
-            if self._stopping.is_set() and server.is_serving():
-                server.close()
+            if self._stopping.is_set() and not closed:
+                closed = True
+                self._door.close()
                 for connection in self._connections:
                     connection.pause()
             if self._errors and self.on_frame_error is not None:
                 await loop.run_in_executor(executor, _tell, self.on_frame_error, self._errors.popleft())
             elif self._queue:
                 group = [self._queue.popleft() for _ in range(min(self._group, len(self._queue)))]
-                answers = await loop.run_in_executor(executor, _answers, ingest, [payload for _, payload in group])
-                self._answer(group, answers)
+                handled = await loop.run_in_executor(executor, intake.take, [payload for _, payload in group])
+                self._answer(group, handled)
             elif self._stopping.is_set():
                 return
             else:
@@ -152,12 +153,16 @@ class MllpListener:
                 if not self._stopping.is_set():
                     await self._work.wait()
 
-    def _answer(self, group: Sequence[tuple[Connection, Payload]], answers: Sequence[Answer]) -> None:
+    def _out_of_sequence(self, found: Unmappable) -> None:
+        if self.on_frame_error is not None:
+            _tell(self.on_frame_error, found)
+
+    def _answer(self, group: Sequence[tuple[Connection, Payload]], handled: Sequence[Handled]) -> None:
         now = datetime.now(UTC)
-        for (connection, payload), answer in zip(group, answers, strict=True):
+        for (connection, payload), (answer, expected) in zip(group, handled, strict=True):
             self._queued_bytes -= len(payload.body)
-            reply = acknowledge(payload.body, answer, secrets.token_hex(8), now)
-            connection.answer(b"" if reply is None else frame(reply))
+            replies = self._acknowledger.replies(payload.body, answer, now, expected)
+            connection.answer(b"".join([frame(reply) for reply in replies]))
         if len(self._queue) < QUEUE // 2 and self._queued_bytes < QUEUE_BYTES // 2 and not self._stopping.is_set():
             for connection in self._connections:
                 connection.resume()
@@ -173,15 +178,6 @@ class MllpListener:
             connection.abort()
 
 
-def _answers(ingest: Ingest, payloads: Sequence[Payload]) -> Sequence[Answer]:
-    """The answers of ``ingest``; when it fails, nothing is committed, so the senders shall try again."""
-    try:
-        answers = ingest(payloads)
-    except Exception:
-        return [NOT_HANDLED] * len(payloads)
-    return answers if len(answers) == len(payloads) else [NOT_HANDLED] * len(payloads)
-
-
 def _tell(listener: Callable[[Unmappable], None], error: Unmappable) -> None:
     try:
         listener(error)
@@ -189,10 +185,19 @@ def _tell(listener: Callable[[Unmappable], None], error: Unmappable) -> None:
         return  # the connection is closed all the same; whoever listens keeps its own log
 
 
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
+def _door(options: Mapping[str, Any]) -> Door:
+    secured = options.get("tls") or {}
+    if bool(options.get("listen")) == bool(options.get("connect")):
+        raise ValueError("write either 'listen' or 'connect', as 'host:port', for example listen: 127.0.0.1:2575")
+    if options.get("listen"):
+        return Port(_address("listen", str(options["listen"])), tls.listening(secured))
+    return Dial(_address("connect", str(options["connect"])), tls.connecting(secured), secured.get("server_name"))
+
+
+def _address(option: str, text: str) -> Address:
+    host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("listen must be 'host:port', for example 127.0.0.1:2575")
+        raise ValueError(f"{option} must be 'host:port', for example 127.0.0.1:2575")
     return host.strip("[]"), int(port)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer
@@ -15,7 +16,7 @@ SecondsOrNever = Annotated[DurationOrNever, PlainSerializer(lambda value: value.
 
 def _base_url(value: str) -> str:
     if not value.startswith(("https://", "http://")):
-        raise ValueError("is no address of a FHIR server: write https://host/path")
+        raise ValueError("is no address of a server: write https://host/path")
     return value.rstrip("/")
 
 
@@ -35,6 +36,26 @@ class FhirAuth(Part):
     token: str | None = None
 
 
+class BudgetPart(Part):
+    """How much of the EMR's time a source may take; kept over restarts. ``quiet_hours`` are ``07:00-19:00``, in the source's time zone."""
+
+    requests_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
+    parallel: Annotated[int, Field(ge=1, le=32)] | None = None
+    quiet_hours: list[str] = Field(default_factory=list)
+    bulk_every: Seconds | None = None
+
+
+class ExportPart(Part):
+    """What a bulk export brings, and how its files are fetched."""
+
+    level: Literal["patient", "group", "system"] | None = None
+    group: str | None = None
+    since: bool = True
+    parameters: dict[str, str] = Field(default_factory=dict)
+    file_origins: list[str] = Field(default_factory=list)
+    give_up_after: Seconds | None = None
+
+
 class FhirOptions(Part):
     """``fhir.rest``."""
 
@@ -47,6 +68,14 @@ class FhirOptions(Part):
     timeout: Seconds | None = None
     search: dict[str, str] = Field(default_factory=dict)
     consent: dict[str, Any] = Field(default_factory=dict)
+    ca: str | None = None
+    budget: BudgetPart = BudgetPart()
+
+
+class BulkOptions(FhirOptions):
+    """``fhir.bulk``: what it reads one by one, it reads as ``fhir.rest`` does."""
+
+    export: ExportPart = ExportPart()
     flag: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -57,10 +86,42 @@ class Hl7Options(Part):
     charset_fallback: str | None = None
 
 
+AckCode = Literal["AA", "AE", "AR"]
+
+
+class AckPart(Part):
+    """How messages are acknowledged: the code of each outcome, and the mode whatever MSH-15 and MSH-16 ask for."""
+
+    mode: Literal["auto", "original", "enhanced"] | None = None
+    applied: AckCode | None = None
+    unchanged: AckCode | None = None
+    stale: AckCode | None = None
+    merged: AckCode | None = None
+    filtered: AckCode | None = None
+    held: AckCode | None = None
+    rejected: AckCode | None = None
+    unavailable: AckCode | None = None
+
+
+class TlsPart(Part):
+    """TLS of an MLLP connection: PEM, as ``file:PATH``. Listeners have ``client_ca``; those that connect ``ca`` and ``server_name``."""
+
+    certificate: str | None = None
+    key: str | None = None
+    password: str | None = None
+    client_ca: str | None = None
+    ca: str | None = None
+    server_name: str | None = None
+
+
 class MllpOptions(Hl7Options):
     """``hl7v2.mllp``."""
 
-    listen: ListenText
+    listen: ListenText | None = None
+    connect: ListenText | None = None
+    tls: TlsPart | None = None
+    ack: AckPart | None = None
+    sequence: bool | None = None
     max_message_bytes: OneOrMore | None = None
     max_connections: OneOrMore | None = None
     idle_timeout: SecondsOrNever | None = None
@@ -74,10 +135,49 @@ class FilesOptions(Hl7Options):
     settle: Seconds | None = None
 
 
+class RestAuth(Part):
+    """How we prove who we are to a JSON API. ``oauth2`` is RFC 6749 with a client secret, with or without a refresh token."""
+
+    kind: Literal["none", "bearer", "basic", "oauth2"] = "none"
+    token: str | None = None
+    username: str | None = None
+    password: str | None = None
+    token_url: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_in: Literal["header", "form"] | None = None
+    scope: str | None = None
+    refresh_token: str | None = None
+
+
+class RestJsonOptions(Part):
+    """``rest.json``. ``record`` and ``list`` are usually a preset's."""
+
+    base_url: Annotated[str, AfterValidator(_base_url)]
+    auth: RestAuth = RestAuth()
+    page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    overlap: Seconds | None = None
+    timeout: Seconds | None = None
+    patient_id_from: str | None = None
+    record: dict[str, Any] = Field(default_factory=dict)
+    list: dict[str, Any] = Field(default_factory=dict)
+
+
+class AthenaOptions(RestJsonOptions):
+    """``rest.athena``."""
+
+    practice_id: str
+    departments: Sequence[str] = ()
+    replay: Seconds | None = None
+
+
 OPTIONS: dict[str, type[Part]] = {
+    "fhir.bulk": BulkOptions,
     "fhir.rest": FhirOptions,
     "hl7v2.mllp": MllpOptions,
     "hl7v2.files": FilesOptions,
+    "rest.athena": AthenaOptions,
+    "rest.json": RestJsonOptions,
 }
 LISTENERS = frozenset({"hl7v2.mllp"})
 """Adapters whose EMR calls us: they are not read on a schedule."""

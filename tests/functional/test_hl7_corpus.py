@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Answer, Filtered, Item, Unmappable
-from adapters.hl7v2.ack import acknowledge
+from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.files import payloads
 from adapters.hl7v2.mapping import Hl7Mapper
 from store.preference import PatientStatements
@@ -42,7 +42,7 @@ def outcomes(mapper: Hl7Mapper) -> list[Item]:
             explained = mapper.explain(payload)
             assert explained.items, path.name
             found += explained.items
-            acknowledge(payload.body, Answer("rejected", "not_hl7", "no"), "1", RECEIVED)
+            Acknowledger().replies(payload.body, Answer("rejected", "not_hl7", "no"), RECEIVED)
     return found
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base import Answer, Payload, SourceSettings
-from adapters.hl7v2.ack import acknowledge
+from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.batch import pieces, split
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.hl7v2.reader import read
@@ -33,13 +33,13 @@ def test_no_message_whatever_makes_the_mapper_fail(body: str, head: str) -> None
     payload = Payload((head + body).encode("utf-8", "surrogatepass"), "x", NOW)
     assert MAPPER.read(payload)
     assert MAPPER.explain(payload).items == MAPPER.read(payload)
-    acknowledge(payload.body, Answer("rejected", "not_hl7", "é"), "1", NOW)
+    Acknowledger().replies(payload.body, Answer("rejected", "not_hl7", "é"), NOW)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_whatever_make_the_mapper_fail(body: bytes) -> None:
     assert MAPPER.read(Payload(body, "x", NOW))
-    acknowledge(body, Answer("applied"), "1", NOW)
+    Acknowledger().replies(body, Answer("applied"), NOW)
 
 
 def escaped(value: str) -> str:

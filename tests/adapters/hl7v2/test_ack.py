@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.base import Answer
-from adapters.hl7v2.ack import acknowledge
+from adapters.hl7v2.ack import CODES, Acknowledger
 from adapters.hl7v2.reader import read
 from tests.adapters.hl7v2.messages import adt
 
@@ -14,14 +14,107 @@ APPLIED = Answer("applied")
 REJECTED = Answer("rejected", "code_unmapped", "the code | here is in no table")
 
 
-def answered(message: bytes, answer: Answer = APPLIED) -> bytes:
-    reply = acknowledge(message, answer, "ACK1", NOW)
-    assert reply is not None
+def replies(message: bytes, answer: Answer = APPLIED, **ack: str) -> list[bytes]:
+    return Acknowledger.of(ack).replies(message, answer, NOW)
+
+
+def answered(message: bytes, answer: Answer = APPLIED, **ack: str) -> bytes:
+    (reply,) = replies(message, answer, **ack)
     return reply
 
 
+def asking(accept: str, application: str) -> bytes:
+    return adt(header=f"MSH|^~\\&|A|B|C|D|2026||ADT^A08|7|P|2.5|||{accept}|{application}")
+
+
+def codes(message: bytes, answer: Answer = APPLIED, **ack: str) -> list[str]:
+    return [read(reply).field("MSA", 1) for reply in replies(message, answer, **ack)]
+
+
 def test_it_works() -> None:
-    assert answered(adt()) == (b"MSH|^~\\&|SYNC|HUB|ADT|GENHOSP|20261101150000+0000||ACK^A08|ACK1|P|2.5.1\rMSA|AA|MSG00001\r")
+    reply = answered(adt())
+    own = read(reply).field("MSH", 10)
+    assert reply == f"MSH|^~\\&|SYNC|HUB|ADT|GENHOSP|20261101150000+0000||ACK^A08|{own}|P|2.5.1\rMSA|AA|MSG00001\r".encode()
+
+
+def test_a_message_that_comes_twice_gets_the_acknowledgement_that_it_got_first() -> None:
+    assert answered(adt()) == answered(adt())
+    assert answered(adt()) != answered(adt("A31"))
+
+
+def test_a_message_that_was_refused_and_is_now_taken_gets_another_acknowledgement() -> None:
+    assert read(answered(adt(), Answer("unavailable"))).field("MSH", 10) != read(answered(adt())).field("MSH", 10)
+
+
+def test_own_control_ids_fit_into_msh_10() -> None:
+    assert 0 < len(read(answered(adt())).field("MSH", 10)) <= 20
+
+
+@pytest.mark.parametrize(
+    ("accept", "application", "sent"),
+    [
+        ("", "", ["AA"]),
+        ("AL", "NE", ["CA"]),
+        ("AL", "", ["CA"]),
+        ("AL", "AL", ["CA", "AA"]),
+        ("NE", "AL", ["AA"]),
+        ("", "AL", ["AA"]),
+        ("NE", "NE", []),
+        ("ER", "SU", ["AA"]),
+        ("SU", "ER", ["CA"]),
+        ("Y", "NE", ["CA"]),  # not in table 0155
+    ],
+)
+def test_what_was_committed_is_acknowledged_as_msh_15_and_16_ask(accept: str, application: str, sent: list[str]) -> None:
+    assert codes(asking(accept, application)) == sent
+
+
+@pytest.mark.parametrize(
+    ("accept", "application", "sent"),
+    [
+        ("AL", "NE", ["CE"]),
+        ("AL", "AL", ["CE"]),  # what is not accepted has no application acknowledgement
+        ("NE", "ER", ["AE"]),
+        ("SU", "AL", ["AE"]),
+        ("ER", "SU", ["CE"]),
+        ("NE", "NE", []),
+    ],
+)
+def test_what_is_refused_is_said_once(accept: str, application: str, sent: list[str]) -> None:
+    assert codes(asking(accept, application), REJECTED) == sent
+
+
+@pytest.mark.parametrize(("accept", "application", "code"), [("AL", "NE", "CR"), ("NE", "NE", "CR"), ("", "NE", "AR"), ("SU", "SU", "CR")])
+def test_whoever_wants_no_answer_is_told_all_the_same_when_nothing_was_kept(accept: str, application: str, code: str) -> None:
+    assert codes(asking(accept, application), Answer("unavailable")) == [code]
+
+
+def test_a_source_may_have_a_mode_of_its_own() -> None:
+    assert codes(asking("AL", "AL"), mode="original") == ["AA"]
+    assert codes(asking("", ""), mode="enhanced") == ["CA"]
+    assert codes(asking("NE", "NE"), REJECTED, mode="enhanced") == ["CE"]
+
+
+def test_a_source_may_have_codes_of_its_own() -> None:
+    assert codes(adt(), REJECTED, rejected="AA") == ["AA"]
+    assert b"ERR" not in answered(adt(), REJECTED, rejected="AA")
+    assert codes(asking("AL", "NE"), REJECTED, rejected="AR") == ["CR"]
+    assert codes(adt(), rejected="AA") == ["AA"]
+
+
+@pytest.mark.parametrize("ack", [{"rejected": "CA"}, {"refused": "AE"}, {"mode": "both"}])
+def test_a_word_that_is_none_is_refused(ack: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"ack"):
+        Acknowledger.of(ack)
+
+
+def test_the_sequence_number_to_go_on_with_is_msa_4() -> None:
+    (reply,) = Acknowledger().replies(adt(), APPLIED, NOW, expected=8)
+    assert read(reply).segments("MSA")[0] == ["MSA", "AA", "MSG00001", "", "8"]
+
+
+def test_every_outcome_has_a_code() -> None:
+    assert {"applied", "unchanged", "stale", "merged", "filtered", "held", "rejected", "unavailable"} == set(CODES)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +165,13 @@ def test_delimiters_and_character_set_are_those_of_the_message() -> None:
 def test_a_message_that_can_hardly_be_read_is_answered(message: bytes) -> None:
     reply = read(answered(message, Answer("rejected", "not_hl7", "no MSH")))
     assert reply.field("MSA", 1) == "AE"
-    assert reply.field("MSH", 10) == "ACK1"
+    assert reply.field("MSH", 10)
 
 
 @pytest.mark.parametrize("kind", ["ACK", "ACK^A08", "ACK^A08^ACK", "MCF"])
 def test_an_acknowledgement_is_never_acknowledged(kind: str) -> None:
-    assert acknowledge(f"MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5\rMSA|AA|7\r".encode(), APPLIED, "ACK1", NOW) is None
+    assert replies(f"MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5|||AL|AL\rMSA|AA|7\r".encode(), APPLIED) == []
+
+
+def test_a_response_to_a_query_is_an_acknowledgement_too() -> None:
+    assert replies(b"MSH|^~\\&|A|B|C|D|2026||RSP^K22|1|P|2.5|||AL|AL\rMSA|AA|7\rQAK|Q1|OK\r", REJECTED) == []

@@ -1,0 +1,129 @@
+"""An EMR that waits to be called: we connect, it sends."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from adapters.hl7v2 import door, tls
+from adapters.hl7v2.framing import Deframer, frame
+from adapters.hl7v2.mllp import MllpListener
+from tests.adapters.hl7v2.certificates import Authority
+from tests.adapters.hl7v2.messages import settings
+from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome
+
+
+class Waiting:
+    """An EMR's interface engine that is a server and hands messages to whoever connects."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(WAIT)
+        self.address = "{}:{}".format(*self._server.getsockname())
+
+    @contextmanager
+    def called(self) -> Iterator[socket.socket]:
+        plain, _ = self._server.accept()
+        plain.settimeout(WAIT)
+        with self._context.wrap_socket(plain, server_side=True) if self._context else plain as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@contextmanager
+def calling(waiting: Waiting, keeper: Keeper, **options: object) -> Iterator[MllpListener]:
+    listener = MllpListener(settings(options={"connect": waiting.address, **options}))
+    thread = threading.Thread(target=listener.serve, args=(keeper,))
+    thread.start()
+    try:
+        yield listener
+    finally:
+        listener.stop()
+        thread.join(WAIT)
+        waiting.close()
+        assert not thread.is_alive()
+
+
+def deliver(connection: socket.socket, number: int) -> tuple[str, str]:
+    connection.sendall(frame(message(number)))
+    deframer, replies = Deframer(), list[bytes]()
+    while not replies:
+        replies = deframer.feed(connection.recv(4096))
+    return outcome(replies[0])
+
+
+def test_it_works() -> None:
+    waiting, keeper = Waiting(), Keeper()
+    with calling(waiting, keeper), waiting.called() as connection:
+        assert deliver(connection, 1) == ("AA", "MSG00001")
+        assert deliver(connection, 2) == ("AA", "MSG00002")
+    assert keeper.bodies == [message(1), message(2)]
+
+
+def test_the_connection_is_made_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "FIRST_WAIT", 0.01)
+    waiting, keeper = Waiting(), Keeper()
+    with calling(waiting, keeper):
+        for number in range(3):
+            with waiting.called() as connection:
+                assert deliver(connection, number) == ("AA", f"MSG{number:05d}")
+    assert keeper.bodies == [message(number) for number in range(3)]
+
+
+def test_an_emr_that_is_not_there_yet_is_called_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "FIRST_WAIT", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    listener = MllpListener(settings(options={"connect": f"127.0.0.1:{port}"}))
+    assert [finding.ok for finding in listener.check()] == [False]
+    thread = threading.Thread(target=listener.serve, args=(Keeper(),))
+    thread.start()
+    assert listener.bound.wait(WAIT)
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(WAIT)
+        connection, _ = server.accept()
+        with connection:
+            assert deliver(connection, 1) == ("AA", "MSG00001")
+    listener.stop()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+def test_stop_hangs_up_and_calls_no_more() -> None:
+    waiting = Waiting()
+    with calling(waiting, Keeper()) as listener, waiting.called() as connection:
+        assert deliver(connection, 1) == ("AA", "MSG00001")
+        listener.stop()
+        assert connection.recv(1) == b""
+
+
+def test_a_call_may_be_secured_both_ways() -> None:
+    authority = Authority()
+    certificate, key = authority.issue("emr.example")
+    context = tls.listening({"certificate": certificate, "key": key, "client_ca": authority.pem})
+    ours = dict(zip(("certificate", "key"), authority.issue("sync.example"), strict=True))
+    waiting, keeper = Waiting(context), Keeper()
+    with calling(waiting, keeper, tls={"ca": authority.pem, "server_name": "emr.example", **ours}), waiting.called() as connection:
+        assert deliver(connection, 1) == ("AA", "MSG00001")
+    assert keeper.bodies == [message(1)]
+
+
+def test_check_says_whether_the_emr_answers() -> None:
+    waiting = Waiting()
+    (finding,) = MllpListener(settings(options={"connect": waiting.address})).check()
+    assert finding.ok
+    waiting.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"listen": "127.0.0.1:0", "connect": "127.0.0.1:1"}, {"connect": "nowhere"}])
+def test_a_source_either_listens_or_calls(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"listen|connect"):
+        MllpListener(settings(options=options))

@@ -1,0 +1,116 @@
+"""Sequence numbers (MSH-13, MSA-4): as a decision, and over a socket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from adapters.base import Unmappable
+from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.intake import LAST
+from adapters.hl7v2.mllp import MllpListener
+from adapters.hl7v2.reader import read
+from adapters.hl7v2.sequence import NONE_YET, Turn, number, turn
+from adapters.notes import Remembered
+from tests.adapters.hl7v2.messages import adt
+from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, sender
+
+
+@pytest.mark.parametrize(
+    ("sent", "last", "answer"),
+    [
+        (1, None, Turn(True, 1, 2)),
+        (7, None, Turn(True, 7, 8)),  # nothing is known of this link yet: any number begins it
+        (8, 7, Turn(True, 8, 9)),
+        (7, 7, Turn(True, 7, 8)),  # the acknowledgement was lost
+        (9, 7, Turn(False, 7, 8)),
+        (6, 7, Turn(False, 7, 8)),
+        (0, 7, Turn(True, 7, 8)),
+        (0, None, Turn(True, None, NONE_YET)),
+        (-1, 7, Turn(True, None, NONE_YET)),
+        (None, 7, Turn(True, 7, None)),
+    ],
+)
+def test_a_number_is_taken_in_its_turn_only(sent: int | None, last: int | None, answer: Turn) -> None:
+    assert turn(sent, last) == answer
+
+
+@pytest.mark.parametrize(("text", "found"), [("", None), ("12", 12), (" 0 ", 0), ("-1", -1), ("x", None)])
+def test_msh_13_is_read_as_a_number(text: str, found: int | None) -> None:
+    assert number(text) == found
+
+
+def numbered(sequence: int | str) -> bytes:
+    return adt(header=f"MSH|^~\\&|A|B|C|D|2026||ADT^A08|S{sequence}|P|2.5|{sequence}")
+
+
+@contextmanager
+def agreed(keeper: Keeper, notes: Remembered, alerts: list[Unmappable]) -> Iterator[MllpListener]:
+    listener = MllpListener(listening(sequence=True))
+    listener.notes, listener.on_frame_error = notes, alerts.append
+    thread = threading.Thread(target=listener.serve, args=(keeper,))
+    thread.start()
+    try:
+        assert listener.bound.wait(WAIT)
+        yield listener
+    finally:
+        listener.stop()
+        thread.join(WAIT)
+
+
+def said(connection: MllpSender, sequence: int | str) -> tuple[str, str]:
+    """MSA-1 and MSA-4."""
+    reply = read(connection.send(numbered(sequence)))
+    return reply.field("MSA", 1), reply.field("MSA", 4)
+
+
+def test_numbers_are_kept_over_a_restart_and_answered_with_the_next() -> None:
+    keeper, notes, alerts = Keeper(), Remembered(), list[Unmappable]()
+    with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
+        assert [said(connection, one) for one in (0, 1, 2)] == [("AA", "-1"), ("AA", "2"), ("AA", "3")]
+    with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
+        assert said(connection, 0) == ("AA", "3")
+        assert said(connection, 2) == ("AA", "3")
+        assert said(connection, 3) == ("AA", "4")
+    assert alerts == []
+
+
+def test_a_number_out_of_turn_is_refused_kept_for_a_person_and_not_applied() -> None:
+    keeper, notes, alerts = Keeper(), Remembered(), list[Unmappable]()
+    with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
+        assert said(connection, 1) == ("AA", "2")
+        assert said(connection, 5) == ("AR", "2")
+        assert said(connection, 6) == ("AR", "2")
+        assert said(connection, -1) == ("AA", "-1")
+        assert said(connection, 7) == ("AA", "8")
+    assert keeper.bodies == [numbered(1), numbered(-1), numbered(7)]
+    assert [(one.reason, one.path, one.payload) for one in alerts] == [
+        ("sequence_mismatch", "MSH-13", numbered(5)),
+        ("sequence_mismatch", "MSH-13", numbered(6)),
+    ]
+
+
+def test_a_number_counts_only_with_what_is_committed() -> None:
+    keeper, notes, alerts = Keeper(), Remembered(), list[Unmappable]()
+    keeper.failing = True
+    with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
+        assert said(connection, 1) == ("AR", "")
+        assert notes.read(LAST) is None
+        keeper.failing = False
+        assert said(connection, 1) == ("AA", "2")
+    assert notes.read(LAST) == "1"
+
+
+def test_without_the_setting_the_numbers_mean_nothing() -> None:
+    keeper = Keeper()
+    listener = MllpListener(listening())
+    thread = threading.Thread(target=listener.serve, args=(keeper,))
+    thread.start()
+    assert listener.bound.wait(WAIT)
+    with sender(listener) as connection:
+        assert [said(connection, one) for one in (4, 2)] == [("AA", ""), ("AA", "")]
+    listener.stop()
+    thread.join(WAIT)
