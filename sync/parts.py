@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from adapters.base import Adapter, Listener
+from adapters.notes import KeepsNotes
 from adapters.registry import build
 from store import schema
 from store.database import Database
 from store.journal import Journal
 from store.keys import ApiKeys
+from store.notes import SourceNotes
 from store.preferences import Preferences
 from sync import retry
 from sync.config import Feed, Settings
@@ -74,6 +76,13 @@ class Parts:
     def feed(self, source: str) -> Feed:
         """One source. Raises ``Unusable`` when it is not configured."""
         return feed(self.settings, source)
+
+    def polled(self, feed: Feed) -> Adapter:
+        """The adapter of a source that is read, with what it noted in earlier runs. Raises ``Unusable`` for one that calls us."""
+        found = polled(feed)
+        if isinstance(found, KeepsNotes):
+            found.notes = SourceNotes(self.database, feed.name, feed.enterprise)
+        return found
 
 
 def feed(settings: Settings, source: str) -> Feed:

@@ -117,7 +117,7 @@ class Worker:
         """Does the work of a run that was begun."""
         feed = self.parts.feed(job.source)
         try:
-            ended = self.parts.engine.work(run, lane(feed), polled(feed), _request(job), self.watch.progress(job.source))
+            ended = self.parts.engine.work(run, lane(feed), self.parts.polled(feed), _request(job), self.watch.progress(job.source))
             report = self.log.error if ended.status == "failed" else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)

@@ -24,6 +24,8 @@ class Plan:
     release: str = ""
     searches: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
+    exports: frozenset[str] = frozenset()  # patient, group, system: where the server says that it exports
+    searchable: bool = True
 
 
 def plan(statement: bytes | None, read: str = "auto") -> Plan:
@@ -33,7 +35,15 @@ def plan(statement: bytes | None, read: str = "auto") -> Plan:
     searches = _searches(resources.get("Patient", {}))
     release = str(capability.get("fhirVersion", ""))
     incremental, why = _choice(read, searches, told=bool(capability))
-    return Plan(incremental, why, RELEASES.get(release[:3], release), searches, frozenset(resources))
+    return Plan(
+        incremental,
+        why,
+        RELEASES.get(release[:3], release),
+        searches,
+        frozenset(resources),
+        _exports(capability, resources),
+        not capability or _searchable(resources.get("Patient", {})),
+    )
 
 
 def _choice(read: str, searches: frozenset[str], *, told: bool) -> tuple[bool, str]:
@@ -66,6 +76,38 @@ def _resources(capability: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _searches(resource: dict[str, Any]) -> frozenset[str]:
     return frozenset(one["name"] for one in _objects(resource.get("searchParam")) if isinstance(one.get("name"), str))
+
+
+def _exports(capability: dict[str, Any], resources: dict[str, dict[str, Any]]) -> frozenset[str]:
+    """Where an ``export`` operation is declared, by its name or by its definition. Source: Bulk Data Access IG, OperationDefinitions."""
+    servers = [rest for rest in _objects(capability.get("rest")) if rest.get("mode") in ("server", None)]
+    declared = {"system": servers, "patient": [resources.get("Patient", {})], "group": [resources.get("Group", {})]}
+    named = {level for level, ones in declared.items() if any(_is_export(one, level) for holder in ones for one in _operations(holder))}
+    # Some servers list every operation of theirs at the level of the system, told apart by the definition only.
+    everywhere = [one for rest in servers for one in _operations(rest)]
+    return frozenset(named | {level for level in ("patient", "group") if any(_defines(one, level) for one in everywhere)})
+
+
+def _is_export(operation: dict[str, Any], level: str) -> bool:
+    if level == "system" and (_defines(operation, "patient") or _defines(operation, "group")):
+        return False
+    return str(operation.get("name", "")).lstrip("$").endswith("export")
+
+
+def _defines(operation: dict[str, Any], level: str) -> bool:
+    definition = operation.get("definition")  # STU3 wrote a reference here
+    definition = definition.get("reference") if isinstance(definition, dict) else definition
+    return str(definition or "").endswith(f"{level}-export")
+
+
+def _operations(holder: dict[str, Any]) -> list[dict[str, Any]]:
+    return _objects(holder.get("operation"))
+
+
+def _searchable(resource: dict[str, Any]) -> bool:
+    """Whether the server says that Patients can be searched at all; a server that lists no interactions says nothing."""
+    codes = [one.get("code") for one in _objects(resource.get("interaction"))]
+    return not codes or "search-type" in codes
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

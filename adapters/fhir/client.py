@@ -7,17 +7,20 @@ issue codes, never an address or a body, since both may hold a patient.
 from __future__ import annotations
 
 import random
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from adapters.base import AdapterError
+from adapters.budget import Budget, Limits
 from adapters.fhir import outcome, page, retry
 from adapters.fhir.auth import Auth, Headers, TokenReply, TokenRequest
 from adapters.fhir.moment import instant
@@ -40,6 +43,16 @@ class Response(NamedTuple):
     at: datetime
 
 
+class Answer(NamedTuple):
+    """An answer of any status, not judged yet."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    at: datetime
+
+
 class SearchPage(NamedTuple):
     """A page with the server's time: when it answered, and when it says it searched (it may answer from a cache)."""
 
@@ -49,11 +62,11 @@ class SearchPage(NamedTuple):
     last: bool
 
 
-class _NotUnderstood(AdapterError):
+class NotUnderstood(AdapterError):
     """The server does not understand the request: wrong settings, or a link to a page that it no longer knows."""
 
 
-class _Again(Exception):
+class Again(Exception):
     """The request may be made again. ``asked`` is the pause in seconds that the server asked for."""
 
     def __init__(self, error: AdapterError, asked: float | None) -> None:
@@ -61,14 +74,41 @@ class _Again(Exception):
         super().__init__(str(error))
 
 
+class _Trusting(requests.adapters.HTTPAdapter):
+    """Connections that also trust an authority of the site's own."""
+
+    def __init__(self, ca: str) -> None:
+        self.context = ssl.create_default_context(cadata=ca)
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, ssl_context=self.context, **options)
+
+
 class FhirClient:
-    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer."""
+    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer.
+
+    ``ca`` are certificates (PEM) to trust beside the public ones; every request is paid for from ``budget``.
+    Threads may share a client.
+    """
 
     def __init__(
-        self, base_url: str, auth: Auth, *, clock: Clock, timeout: float = 60.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        base_url: str,
+        auth: Auth,
+        *,
+        clock: Clock,
+        timeout: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+        budget: Budget | None = None,
+        ca: str = "",
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
+        self.budget = budget or Budget(Limits(), clock, sleep)
         self.session = requests.Session()
+        if ca:
+            self.session.mount("https://", _Trusting(ca))
+        self._buying = threading.Lock()
 
     def close(self) -> None:
         self.session.close()
@@ -100,19 +140,30 @@ class FhirClient:
             seen.add(hash(found.next_url))
             response = self._next(self._ours(found.next_url))
 
+    def ask(self, method: str, url: str, headers: Headers) -> Answer:
+        """One request with our token, to our server only; its answer is the caller's to judge. Asked again when the network fails."""
+        return self.retrying(lambda: self._asked(method, self._ours(url), headers))
+
+    def _asked(self, method: str, url: str, headers: Headers) -> Answer:
+        response = self.send(method, url, {**headers, **self._authorize()})
+        if response.status_code in REFUSED and self.auth.forget():
+            response = self.send(method, url, {**headers, **self._authorize()})
+        return Answer(response.status_code, response.headers, response.content, url, self._time(response))
+
     def authorize(self) -> Headers:
         """The headers that prove who we are, bought if need be. Raises :class:`~adapters.base.AdapterError`."""
-        return self._retrying(self._authorize)
+        return self.retrying(self._authorize)
 
     def _authorize(self) -> Headers:
-        flow = self.auth.headers()
-        try:
-            wanted = next(flow)
-            while True:
-                wanted = flow.send(self._token_reply(wanted))
-        except StopIteration as end:
-            headers: Headers = end.value
-            return headers
+        with self._buying:
+            flow = self.auth.headers()
+            try:
+                wanted = next(flow)
+                while True:
+                    wanted = flow.send(self._token_reply(wanted))
+            except StopIteration as end:
+                headers: Headers = end.value
+                return headers
 
     def _ours(self, url: str) -> str:
         if not page.same_origin(url, self.base_url):
@@ -121,21 +172,22 @@ class FhirClient:
         return url
 
     def _get(self, url: str) -> Response | None:
-        return self._retrying(lambda: self._once(url))
+        return self.retrying(lambda: self._once(url))
 
     def _next(self, url: str) -> Response | None:
         """The next page. Servers forget searches that took long: that is no wrong setting, the run can begin again."""
         try:
             return self._get(url)
-        except _NotUnderstood as error:
+        except NotUnderstood as error:
             raise AdapterError(f"the next page of a search cannot be read: {error}") from None
 
-    def _retrying(self, attempt: Callable[[], T]) -> T:
-        again = retry_if_exception_type(_Again)
+    def retrying(self, attempt: Callable[[], T]) -> T:
+        """The attempt, repeated while it says so (:class:`Again`) and it is worth it."""
+        again = retry_if_exception_type(Again)
         retrying = Retrying(retry=again, stop=_gives_up, wait=_wait, sleep=lambda seconds: self.sleep(float(seconds)), reraise=True)
         try:
             return retrying(attempt)
-        except _Again as failed:
+        except Again as failed:
             raise failed.error from None
 
     def _once(self, url: str) -> Response | None:
@@ -147,7 +199,7 @@ class FhirClient:
 
     def _follow(self, url: str) -> requests.Response:
         for _ in range(REDIRECTS + 1):
-            response = self._send("GET", url, {"Accept": ACCEPT, **self._authorize()})
+            response = self.send("GET", url, {"Accept": ACCEPT, **self._authorize()})
             if not response.is_redirect:
                 return response
             url = self._ours(urljoin(url, response.headers["Location"]))
@@ -163,20 +215,24 @@ class FhirClient:
         said = f"the server answered {status}" + (f" ({issues})" if issues else "")
         if status in retry.TRANSIENT:
             asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
-            raise _Again(AdapterError(said, retry_after=asked), asked)
+            raise Again(AdapterError(said, retry_after=asked), asked)
         if status in REFUSED:
             raise AdapterError(f"{said}: it refuses us; look at auth and at what this client may read", permanent=True)
-        raise _NotUnderstood(said, permanent=True)
+        raise NotUnderstood(said, permanent=True)
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         form = dict(wanted.form) if wanted.form is not None else None
-        response = self._send("GET" if form is None else "POST", wanted.url, {"Accept": "application/json"}, form)
+        response = self.send("GET" if form is None else "POST", wanted.url, {"Accept": "application/json"}, form)
         if response.status_code in retry.TRANSIENT:
             asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
-            raise _Again(AdapterError(f"the token endpoint answered {response.status_code}", retry_after=asked), asked)
+            raise Again(AdapterError(f"the token endpoint answered {response.status_code}", retry_after=asked), asked)
         return TokenReply(response.status_code, response.content)
 
-    def _send(self, method: str, url: str, headers: Headers, form: dict[str, str] | None = None) -> requests.Response:
+    def send(
+        self, method: str, url: str, headers: Headers, form: dict[str, str] | None = None, *, stream: bool = False
+    ) -> requests.Response:
+        """One request exactly as given: who calls sees to it that a token goes only where it may."""
+        self.budget.spend()
         try:
             # The auth callable keeps requests from putting a password of ~/.netrc in the token's place.
             return self.session.request(
@@ -187,6 +243,7 @@ class FhirClient:
                 auth=lambda request: request,
                 timeout=(min(CONNECT_TIMEOUT, self.timeout), self.timeout),
                 allow_redirects=False,
+                stream=stream,
             )
         except requests.exceptions.SSLError:
             raise AdapterError("the server's TLS certificate is not trusted", permanent=True) from None
@@ -194,7 +251,7 @@ class FhirClient:
             raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
         except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
             # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
-            raise _Again(AdapterError(f"the server could not be reached ({type(error).__name__})"), None) from None
+            raise Again(AdapterError(f"the server could not be reached ({type(error).__name__})"), None) from None
 
     def _time(self, response: requests.Response) -> datetime:
         try:
@@ -206,7 +263,7 @@ class FhirClient:
 
 def _asked(state: RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
-    return error.asked if isinstance(error, _Again) else None
+    return error.asked if isinstance(error, Again) else None
 
 
 def _gives_up(state: RetryCallState) -> bool:

@@ -6,12 +6,14 @@ A wrong value is a ``ValueError`` that names the option and what it takes.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
+from adapters.budget import Limits, quiet_hours
 from store.preference import DO_NOT_CONTACT
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -62,6 +64,8 @@ class RestOptions:
     overlap: timedelta = timedelta(minutes=5)
     timeout: float = 60.0
     search: Mapping[str, str] = field(default_factory=dict)
+    ca: str = ""  # certificates (PEM) to trust beside the public ones
+    limits: Limits = field(default_factory=Limits)
 
 
 def joined(settings: SourceSettings) -> dict[str, Any]:
@@ -92,25 +96,46 @@ def rest_options(settings: SourceSettings) -> RestOptions:
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
         search={str(name): str(value) for name, value in (options.get("search") or {}).items()},
+        ca=_certificates(str(options.get("ca") or "")),
+        limits=_limits(options.get("budget") or {}, settings.time_zone),
     )
 
 
 def _consent(options: Any) -> ConsentOptions:
-    own = _own("consent", options, ("attribute", "statuses", "category", "scope"))
+    part = own("consent", options, ("attribute", "statuses", "category", "scope"))
     return ConsentOptions(
-        attribute=str(own.get("attribute") or ""),
-        statuses=listed(own, "statuses") or ("active",),
-        category=listed(own, "category"),
-        scope=listed(own, "scope"),
+        attribute=str(part.get("attribute") or ""),
+        statuses=listed(part, "statuses") or ("active",),
+        category=listed(part, "category"),
+        scope=listed(part, "scope"),
     )
 
 
 def _flag(options: Any) -> FlagOptions:
-    own = _own("flag", options, ("codes", "attribute"))
-    return FlagOptions(listed(own, "codes"), str(own.get("attribute") or DO_NOT_CONTACT))
+    part = own("flag", options, ("codes", "attribute"))
+    return FlagOptions(listed(part, "codes"), str(part.get("attribute") or DO_NOT_CONTACT))
 
 
-def _own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+def _certificates(pem: str) -> str:
+    try:
+        ssl.create_default_context(cadata=pem or None)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("ca is no certificate: give a PEM file of the authority, as file:PATH") from None
+    return pem
+
+
+def _limits(options: Any, time_zone: str) -> Limits:
+    part = own("budget", options, ("requests_per_minute", "parallel", "quiet_hours", "bulk_every"))
+    return Limits(
+        requests_per_minute=number(part, "requests_per_minute", 0, least=0, most=60_000),
+        parallel=int(number(part, "parallel", 4, least=1, most=32)),
+        quiet=tuple(quiet_hours(text) for text in listed(part, "quiet_hours")),
+        bulk_every=timedelta(seconds=number(part, "bulk_every", 0, least=0, most=90 * 86400)),
+        time_zone=time_zone,
+    )
+
+
+def own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
     """The settings that stand under one name."""
     if not isinstance(options, Mapping):
         raise ValueError(f"{name} takes settings of its own: {', '.join(known)}")

@@ -11,17 +11,31 @@ from typing import Any
 
 _CODE = re.compile(r"[a-z][a-z-]{0,30}")
 MOST = 5
+ERRORS = ("error", "fatal")
 
 
 def summary(body: bytes) -> str:
     """``error: not-found, warning: informational``; empty when the body is no OperationOutcome."""
+    return ", ".join(list(dict.fromkeys(_issue(issue) for issue in _issues(body)))[:MOST])
+
+
+def codes(body: bytes) -> tuple[str, ...]:
+    """The codes of the issues that are errors."""
+    return tuple(_word(issue.get("code")) for issue in _issues(body) if issue.get("severity") in ERRORS)
+
+
+def severities(body: bytes) -> tuple[str, ...]:
+    """The severity of each issue; empty when the body is no OperationOutcome."""
+    return tuple(_word(issue.get("severity")) for issue in _issues(body))
+
+
+def _issues(body: bytes) -> list[dict[str, Any]]:
     try:
         outcome = json.loads(body)
     except (ValueError, RecursionError):
-        return ""
+        return []
     issues = outcome.get("issue") if isinstance(outcome, dict) and outcome.get("resourceType") == "OperationOutcome" else None
-    found = [_issue(issue) for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
-    return ", ".join(list(dict.fromkeys(found))[:MOST])
+    return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
 
 
 def _issue(issue: dict[str, Any]) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from adapters.base import AdapterError, Finding, Payload, Unmappable
-from adapters.fhir import capability, strict
+from adapters.fhir import capability, group, strict
 from adapters.fhir.auth import SmartBackend
 from adapters.fhir.capability import Plan
 from adapters.fhir.client import FhirClient
 from adapters.fhir.decode import NotReadable, decode
+from adapters.fhir.export_options import ExportOptions
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import RestOptions
 from store.preference import PatientStatements
+
+Step = Callable[[FhirClient, FhirMapper, RestOptions], Iterator[Finding]]
 
 
 def plan(client: FhirClient, options: RestOptions) -> Plan:
@@ -29,12 +32,59 @@ def plan(client: FhirClient, options: RestOptions) -> Plan:
 
 def findings(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     """One finding a step; the first step that fails is the last."""
-    for what, step in (("token", _token), ("capability", _capability), ("sample read", _sample)):
+    steps = (("token", _token), ("capability", _capability), ("budget", _budget), ("sample read", _sample))
+    yield from _steps(steps, client, mapper, options)
+
+
+def export_findings(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
+    """The same for a source that is read by exports. None is asked for: servers allow few."""
+
+    def planned(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+        yield from _export(client, mapper, options, export)
+
+    yield from _steps((("token", _token), ("export", planned), ("budget", _budget)), client, mapper, options)
+
+
+def _steps(steps: Iterable[tuple[str, Step]], client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    for what, step in steps:
         try:
             yield from step(client, mapper, options)
         except AdapterError as error:
             yield Finding(what, False, str(error))
             return
+
+
+def _export(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
+    found = plan(client, replace(options, read="auto"))
+    yield Finding("capability", bool(found.release), f"FHIR {found.release}" if found.release else "the server does not say what it can do")
+    offered = export.level in found.exports
+    others = f"; it names {', '.join(sorted(found.exports))}" if found.exports else "; many servers export without saying so"
+    yield Finding(
+        "export", offered, f"the server exports at the level {export.level}" if offered else f"not offered: {export.path}{others}"
+    )
+    yield from _members(client, export)
+    later = "later ones what changed since the last transactionTime" if export.since else "later ones everything, told apart by content"
+    yield Finding("plan", True, f"bulk exports: {export.path}; the first brings everybody, {later}")
+
+
+def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
+    """Changes only, of a group: those who join it with old data would be missed."""
+    if not export.group or not export.since:
+        return
+    names = group.members(client, export.group)
+    seen = "the group's members are not shown: new ones with old data are found by a full_resync only; give it a schedule"
+    yield Finding("group", names is not None, f"{len(names)} members; new ones are read one by one" if names is not None else seen)
+
+
+def _budget(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    limits = options.limits
+    told = [
+        f"{limits.requests_per_minute:g} requests a minute" if limits.requests_per_minute else "no limit of requests",
+        f"{limits.parallel} parallel downloads",
+        *(f"quiet from {one.start:%H:%M} to {one.end:%H:%M} ({limits.time_zone})" for one in limits.quiet),
+        *([f"one export in {limits.bulk_every}"] if limits.bulk_every else []),
+    ]
+    yield Finding("budget", True, ", ".join(told))
 
 
 def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
@@ -58,6 +108,9 @@ def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) ->
     )
     chosen = found if options.read == "auto" else capability.plan(None, options.read)
     yield Finding("plan", True, f"{'incremental' if chosen.incremental else 'full'} reads: {chosen.why}")
+    if found.exports and not chosen.incremental:
+        offers = ", ".join(sorted(found.exports))
+        yield Finding("plan", True, f"the server also exports in bulk ({offers}): adapter fhir.bulk asks for less")
 
 
 def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from adapters.base import Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings
+from adapters.budget import Budget
 from adapters.fhir import auth, files, identity, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
@@ -22,6 +23,7 @@ from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import RestOptions, rest_options
 from adapters.fhir.standing import unless_refused
+from adapters.notes import Notes
 from store.preference import PatientStatements
 
 RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1, id
@@ -40,14 +42,26 @@ class RestAdapter:
         self.options: RestOptions = rest_options(settings)
         self.mapper = FhirMapper(settings)
         self.auth = auth.build(self.options.base_url, self.options.auth, clock)
+        self.budget = Budget(self.options.limits, clock, sleep)
+
+    @property
+    def notes(self) -> Notes:
+        """Where the budget is kept between runs."""
+        return self.budget.notes
+
+    @notes.setter
+    def notes(self, lasting: Notes) -> None:
+        self.budget.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
         with closing(self.client()) as client:
             if request.patient is not None:
-                yield from self._one(client, request.patient)
-            else:
-                yield from self._all(client, request)
+                yield from self.one(client, request.patient)
+                return
+            while (wait := self.budget.quiet()) is not None:
+                yield Batch((), wait=wait)
+            yield from self._all(client, request)
 
     def check(self) -> Iterator[Finding]:
         """What ``check SOURCE`` shows: token, capability, plan, one resource read and mapped."""
@@ -58,11 +72,19 @@ class RestAdapter:
         return files.payloads(path)
 
     def client(self) -> FhirClient:
-        return FhirClient(self.options.base_url, self.auth, clock=self.clock, timeout=self.options.timeout, sleep=self.sleep)
+        return FhirClient(
+            self.options.base_url,
+            self.auth,
+            clock=self.clock,
+            timeout=self.options.timeout,
+            sleep=self.sleep,
+            budget=self.budget,
+            ca=self.options.ca,
+        )
 
     def _all(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
         parameters = self._parameters(probe.plan(client, self.options), request)
-        kinds = self._kinds()
+        kinds = self.kinds()
         seen: dict[bytes, None] = {}
         started: datetime | None = None
         for kind in kinds:
@@ -71,9 +93,9 @@ class RestAdapter:
                 started = started or page.searched_at
                 last = page.last and kind == kinds[-1]
                 batch = self._batch(page, f"{kind}/page-{number}", seen, started.isoformat() if last else None)
-                yield batch if kind == "Patient" else self._confirmed(client, kind, batch)
+                yield batch if kind == "Patient" else self.confirmed(client, kind, batch)
 
-    def _kinds(self) -> list[str]:
+    def kinds(self) -> list[str]:
         """Patient first: what a Consent or Flag says is about somebody known by then."""
         return ["Patient", *(kind for kind in ("Consent", "Flag") if self.mapper.rules.get(kind))]
 
@@ -96,28 +118,28 @@ class RestAdapter:
         payloads: list[bytes] = []
         for index, body in enumerate(page.page.resources):
             locator = f"{where}#{index}"
-            found = [Filtered("came_again", locator)] if _came_again(body, seen) else self.mapper.read(Payload(body, locator, page.at))
+            found = [Filtered("came_again", locator)] if came_again(body, seen) else self.mapper.read(Payload(body, locator, page.at))
             items.extend(found)
             payloads.extend([body] * len(found))
         # With several kinds to read, the total of one is not that of the run.
-        return Batch(items, cursor, payloads, page.page.total if self._kinds() == ["Patient"] else None)
+        return Batch(items, cursor, payloads, page.page.total if self.kinds() == ["Patient"] else None)
 
-    def _one(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+    def one(self, client: FhirClient, patient: str) -> Iterator[Batch]:
         """One patient, then the records about them. The cursor stays.
 
         A source that knows its patients by an authority's identifiers is asked for that first: somebody else's resource id may be
         the same text.
         """
-        ways = [self._by_identifier, self._by_id]
+        ways = [self._by_identifier, self.by_id]
         for way in ways if self.settings.authority or "|" in patient else reversed(ways):
             batches = list(way(client, patient))
             if any(batch.items for batch in batches):
                 yield from batches
                 names = [name for batch in batches for body in dict.fromkeys(batch.payloads) if (name := _resource_id(body))]
-                yield from self._about(client, names)
+                yield from self.about(client, names)
                 return
 
-    def _by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+    def by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
         response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
         if response is not None:
             items = self.mapper.read(Payload(response.body, "Patient", response.at))
@@ -127,17 +149,17 @@ class RestAdapter:
         for number, page in enumerate(client.search("Patient", {"identifier": patient}), 1):
             yield self._batch(page, f"Patient/page-{number}", {}, None)
 
-    def _about(self, client: FhirClient, names: list[str]) -> Iterator[Batch]:
-        for kind in self._kinds()[1:]:
+    def about(self, client: FhirClient, names: list[str]) -> Iterator[Batch]:
+        for kind in self.kinds()[1:]:
             for name in names:
                 for number, page in enumerate(client.search(kind, {"patient": name}), 1):
-                    yield self._confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None))
+                    yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None))
 
-    def _confirmed(self, client: FhirClient, kind: str, batch: Batch) -> Batch:
+    def confirmed(self, client: FhirClient, kind: str, batch: Batch) -> Batch:
         """The batch, in which a record that ended takes back only what no other record of its patient still refuses."""
-        return batch._replace(items=[self._still(client, kind, item) for item in batch.items])
+        return batch._replace(items=[self.still(client, kind, item) for item in batch.items])
 
-    def _still(self, client: FhirClient, kind: str, item: Item) -> Item:
+    def still(self, client: FhirClient, kind: str, item: Item) -> Item:
         if not isinstance(item, PatientStatements) or all(one.value is not None for one in item.statements.values()):
             return item
         patient = item.identifiers[0]
@@ -155,7 +177,7 @@ def _resource_id(body: bytes) -> str:
         return ""
 
 
-def _came_again(body: bytes, seen: dict[bytes, None]) -> bool:
+def came_again(body: bytes, seen: dict[bytes, None]) -> bool:
     """Whether the same resource, to the byte, came in this run before. Remembers the last few thousand."""
     key = blake2b(body, digest_size=16).digest()
     if key in seen:

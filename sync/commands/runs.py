@@ -15,7 +15,7 @@ from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 from sync.commands.times import moment
 from sync.dry_run import dry_run
-from sync.parts import Unusable, adapter, lane, polled
+from sync.parts import Unusable, adapter, lane
 from sync.piece import OUTCOMES
 
 PATIENCE = 3600.0
@@ -101,9 +101,9 @@ def resync(
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
             if dry:
-                _show_difference(dry_run(parts.engine, lane(feed), polled(feed), request, on_progress), as_json)
+                _show_difference(dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress), as_json)
                 return
-            run = parts.engine.run(lane(feed), polled(feed), request, "full" if full else "resync", on_progress, PATIENCE)
+            run = parts.engine.run(lane(feed), parts.polled(feed), request, "full" if full else "resync", on_progress, PATIENCE)
     show(run, as_json=as_json)
 
 

@@ -139,6 +139,7 @@ def test_check_says_what_was_tried(algorithm: str) -> None:
         ("token", True),
         ("capability", True),
         ("plan", True),
+        ("budget", True),
         ("sample read", True),
         ("sample shape", True),
     ]
@@ -293,7 +294,8 @@ def test_check_names_what_does_not_work() -> None:
 def test_check_says_when_no_patient_can_be_seen() -> None:
     with serving(answering(Patient=found())) as server:
         findings = list(plain(server).check())
-    assert [(finding.what, finding.ok) for finding in findings[1:]] == [("capability", False), ("plan", True), ("sample read", False)]
+    found_out = [(finding.what, finding.ok) for finding in findings[1:]]
+    assert found_out == [("capability", False), ("plan", True), ("budget", True), ("sample read", False)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,240 @@
+"""A FHIR server that is read by bulk exports: all of it the first time, then what changed since the last transactionTime.
+
+Every step is kept in the cursor (``job``): the status address as soon as the server has named it, then the files that are stored.
+Whoever goes on, after a wait or after a crash, goes on from there. Records may come twice by that, and change nothing twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
+from adapters.fhir import group, job, lines, manifest, probe
+from adapters.fhir.client import Clock, FhirClient
+from adapters.fhir.export import Export, Lost, Ready, Running, poll_pause
+from adapters.fhir.export_options import ExportOptions, export_options
+from adapters.fhir.job import Job, State
+from adapters.fhir.manifest import ExportFile
+from adapters.fhir.moment import instant
+from adapters.fhir.rest import RestAdapter, came_again, utc_now
+from adapters.fhir.transfer import Fetched, Transfer
+from adapters.notes import Notes
+from store.preference import PatientStatements
+
+BATCH = 1_000
+PREPARED = "the server prepares the export"
+FAILURES = 5  # polls in a row that fail in passing, before the run does
+NEWCOMERS = 500  # more of them than this come with an export of everybody
+LOST_IN_A_ROW = 2
+LATER = 3_600.0  # seconds: an export that is lost again and again is left to the schedule
+
+
+class BulkAdapter:
+    """``fhir.bulk``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+
+    def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for what is read one by one
+        self.options: ExportOptions = export_options(settings)
+        self.mapper, self.clock, self.budget = self.rest.mapper, clock, self.rest.budget
+
+    @property
+    def notes(self) -> Notes:
+        """Where the budget and the members of the group are kept between runs."""
+        return self.rest.notes
+
+    @notes.setter
+    def notes(self, lasting: Notes) -> None:
+        self.rest.notes = lasting
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        """Waits, then batches of at most a thousand resources. Raises :class:`~adapters.base.AdapterError`."""
+        with closing(self.rest.client()) as client:
+            if request.patient is not None:
+                yield from self.rest.one(client, request.patient)
+            else:
+                yield from self._exported(client, request)
+
+    def check(self) -> Iterator[Finding]:
+        """What ``check SOURCE`` shows: token, capability, the export that will be asked for. Asks for none."""
+        with closing(self.rest.client()) as client:
+            yield from probe.export_findings(client, self.mapper, self.rest.options, self.options)
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        return self.rest.payloads(path)
+
+    def _exported(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
+        export, state = Export(client), job.read(request.cursor)
+        if request.since is not None:
+            state = State()  # a read of its own; what is under way for the cursor stays under way
+        elif request.full and state.job and not state.job.full:
+            state = replace(state.without_job(), lost=state.lost)
+        yield from self._tidied(export, state)
+        state = replace(state, ended="")
+        if state.job is None:
+            state = yield from self._asked_for(client, export, state, request)
+        try:
+            state, ready = yield from self._awaited(export, state)
+            state = yield from self._read(client, state, ready)
+        except Lost as lost:
+            state = state.without_job()
+            yield _kept(state)
+            raise AdapterError(str(lost), retry_after=LATER if state.lost > LOST_IN_A_ROW else None) from None
+        self._members_stored()
+        yield from self._tidied(export, state)
+
+    def _tidied(self, export: Export, state: State) -> Iterator[Batch]:
+        """Deletes at the server what is stored here. What cannot be deleted now is tried once more by the next run."""
+        if state.ended and export.forget(state.ended):
+            yield _kept(replace(state, ended=""))
+
+    def _asked_for(self, client: FhirClient, export: Export, state: State, request: Fetch) -> Generator[Batch, None, State]:
+        """Asks for an export, and keeps its address before anything else is done. Returns the state with the job."""
+        while (wait := self.budget.quiet() or self.budget.export()) is not None:
+            yield Batch((), wait=wait)
+        since = "" if request.full or not self.options.since else state.since
+        if request.since is not None:
+            since = request.since.isoformat()
+        if since and self.options.group:
+            everybody = yield from self._joined(client)
+            since = "" if everybody else since
+        elif self.options.group:
+            self._members_noted(group.members(client, self.options.group))
+        self.budget.exported()
+        status, asked = export.ask(self.options.path, self._parameters(since))
+        now = self.clock()
+        poll_at = (now + timedelta(seconds=asked)).isoformat() if asked else ""
+        state = replace(state, job=Job(status, now.isoformat(), since, request.full, poll_at=poll_at))
+        yield _kept(state)
+        return state
+
+    def _parameters(self, since: str) -> dict[str, str]:
+        kinds = {"_type": ",".join(self.rest.kinds())}
+        return {**kinds, **({"_since": since} if since else {}), **self.options.parameters}
+
+    def _awaited(self, export: Export, state: State) -> Generator[Batch, None, tuple[State, Ready]]:
+        """Polls until the manifest is there. Returns the state and the manifest; keeps when the server wants to be asked again."""
+        failed = times = 0
+        while True:
+            assert state.job is not None
+            yield from self._until(state, "" if times else PREPARED)
+            found = export.poll(state.job.status)
+            if isinstance(found, Ready):
+                return state, found
+            self._not_for_ever(state.job)
+            failed = failed + 1 if found.failing else 0
+            if failed >= FAILURES:
+                raise AdapterError("the server fails to say how far the export is")
+            seconds = poll_pause(times) if found.asked is None else found.asked
+            times += 1
+            state = state.on(poll_at=(self.clock() + timedelta(seconds=seconds)).isoformat())
+            # A failing server gets no new cursor: to the engine that would be progress, and it would never give up.
+            yield Batch((), None if found.failing else state.text(), wait=Wait(seconds, _progress(found)))
+
+    def _until(self, state: State, what: str) -> Iterator[Batch]:
+        """The rest of a wait that an earlier run did not want to wait for, and of quiet hours."""
+        again = state.job.poll_again_at if state.job else None
+        rest = (again - self.clock()).total_seconds() if again else 0.0
+        if what and rest > 0:
+            yield Batch((), wait=Wait(rest, what))
+        while (wait := self.budget.quiet()) is not None:
+            yield Batch((), wait=wait)
+
+    def _not_for_ever(self, under_way: Job) -> None:
+        asked = under_way.asked_at
+        if asked is None or self.clock() - asked > self.options.give_up_after:
+            raise Lost("the export takes longer than export.give_up_after: it will be asked for anew")
+
+    def _read(self, client: FhirClient, state: State, ready: Ready) -> Generator[Batch, None, State]:
+        """The files, from the first that is not stored. Returns the state without the job."""
+        files = manifest.ordered(ready.files, self.rest.kinds())
+        digest, total = manifest.digest(files), _total(files)
+        if state.job and state.job.files != digest:
+            state = state.on(files=digest, done=0)
+        assert state.job is not None
+        transfer = Transfer(client, self.options.file_origins, self.rest.options.limits.parallel)
+        stated, seen = instant(ready.transaction_time), dict[bytes, None]()
+        pending: list[tuple[Item, bytes]] = []
+        safe: str | None = None
+        with closing(transfer.files(files[state.job.done :])) as fetched:
+            for one in fetched:
+                for item, body in self._said(client, one, stated, seen):
+                    if lines.left_something_out(item):
+                        state = state.on(left_out=True)
+                    pending.append((item, body))
+                    if len(pending) >= BATCH:
+                        yield _batch(pending, safe, total)
+                        pending, safe = [], None
+                state = state.on(done=state.job.done + 1) if state.job else state
+                safe = state.text()
+                yield from self._until(state, "")
+        state = state.finished(ready.transaction_time)
+        yield _batch(pending, state.text(), total)
+        return state
+
+    def _said(self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None]) -> Iterator[tuple[Item, bytes]]:
+        """What the lines of one file say, with their bytes."""
+        file, received = one.file, self.clock()
+        for number, body in one.lines():
+            locator = f"{file.locator}:{number}"
+            if came_again(body, seen):
+                yield Filtered("came_again", locator), body
+                continue
+            for item in lines.items(self.mapper, file, body, locator, received, stated):
+                yield self._confirmed(client, item), body
+        if one.short:
+            detail = f"{one.short} lines fewer than the server's manifest says: they are asked for again with the next export"
+            yield Unmappable("export_file_short", detail, file.locator), b""
+
+    def _confirmed(self, client: FhirClient, item: Item) -> Item:
+        """A Consent or Flag that ended takes back only what no other of its patient refuses; where nobody can say, nothing."""
+        if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
+            return item
+        try:
+            return self.rest.still(client, kind, item)
+        except AdapterError as error:
+            if not error.permanent:
+                raise
+            return Filtered("end_not_confirmed", item.locator)
+
+    def _joined(self, client: FhirClient) -> Generator[Batch, None, bool]:
+        """Reads those who joined the group since the last export. Returns whether everybody should rather be exported."""
+        names = group.members(client, self.options.group)
+        new = group.newcomers(names, self.notes.read(group.EACH)) if names is not None else []
+        self._members_noted(names)
+        if new is None or len(new) > NEWCOMERS:
+            return True
+        for name in new:
+            yield from (batch._replace(total=None) for batch in self.rest.by_id(client, name))
+        yield from self.rest.about(client, new)
+        return False
+
+    def _members_noted(self, names: Sequence[str] | None) -> None:
+        """Who was in the group when the export was asked for. It counts only when the export is stored."""
+        self.notes.change(group.PENDING, lambda _: "" if names is None else group.packed(names))
+
+    def _members_stored(self) -> None:
+        if self.options.group and (pending := self.notes.read(group.PENDING)):
+            self.notes.change(group.EACH, lambda _: pending)
+
+
+def _kept(state: State) -> Batch:
+    """Only where to go on."""
+    return Batch((), state.text(), wait=Wait(0.0, PREPARED))
+
+
+def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | None) -> Batch:
+    return Batch([item for item, _ in pending], cursor, [body for _, body in pending], total)
+
+
+def _total(files: Sequence[ExportFile]) -> int | None:
+    counts = [one.lines for one in files if one.part == manifest.OUTPUT]
+    return None if any(count is None for count in counts) else sum(count or 0 for count in counts)
+
+
+def _progress(found: Running) -> str:
+    return PREPARED if found.percent is None else f"{PREPARED} ({found.percent} %)"

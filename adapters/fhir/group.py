@@ -1,0 +1,85 @@
+"""Who is in a group, and who is new there.
+
+``_since`` has a hole: somebody who joins a group with data that is old is no change, so an incremental export does not bring them
+(LinuxForHealth FHIR issue 3151). The ids of the members at the last export are kept, as numbers, and whoever was not among them is
+read one by one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from base64 import b64decode, b64encode
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+import msgspec
+
+from adapters.base import AdapterError
+from adapters.fhir.client import FhirClient
+
+EACH, PENDING = "group.members", "group.members.pending"
+NUMBER = "Q"  # 64 bits: of a million members, two share a number once in 37 million groups
+
+
+class _Reference(msgspec.Struct):
+    reference: str | None = None
+
+
+class _Member(msgspec.Struct):
+    entity: _Reference | None = None
+    inactive: bool | None = None
+
+
+class _Group(msgspec.Struct):
+    member: list[_Member] | None = None
+
+
+_decode = msgspec.json.Decoder(_Group).decode
+
+
+def members(client: FhirClient, name: str) -> list[str] | None:
+    """The resource ids of the Patients in a group; ``None`` when the server does not show them."""
+    try:
+        response = client.read("Group", name)
+        found = _decode(response.body).member if response else None
+    except AdapterError as error:
+        if not error.permanent:
+            raise
+        return None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return None if found is None else list(_patients(found))
+
+
+def _patients(found: Iterable[_Member]) -> Iterator[str]:
+    for member in found:
+        kind, _, name = (member.entity.reference or "" if member.entity else "").removesuffix("/").rpartition("/")
+        if name and kind.rpartition("/")[2] == "Patient" and not member.inactive:
+            yield name
+
+
+def packed(names: Iterable[str]) -> str:
+    """The members as they are kept: sorted numbers, eight bytes each."""
+    return b64encode(zlib.compress(array(NUMBER, sorted(map(_number, names))).tobytes(), 1)).decode()
+
+
+def newcomers(names: Iterable[str], kept: str | None) -> list[str] | None:
+    """Those who were not members before; ``None`` when it is not known who was."""
+    try:
+        known = array(NUMBER, zlib.decompress(b64decode(kept, validate=True))) if kept else None
+    except (ValueError, zlib.error):
+        known = None
+    if known is None:
+        return None
+    return [name for name in names if not _holds(known, _number(name))]
+
+
+def _holds(known: array[int], number: int) -> bool:
+    place = bisect_left(known, number)
+    return place < len(known) and known[place] == number
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")

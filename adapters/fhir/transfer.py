@@ -1,0 +1,152 @@
+"""Fetching the files of an export: several at a time into files without a name, handed over in order, each line as it came.
+
+A file is whole before its first line is read, so that a connection that breaks, or a count that is not met, costs a second fetch
+and no half-applied file. Temporary files have no name: nothing of a patient is left on the disk, whatever happens.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from adapters.base import AdapterError
+from adapters.fhir import page, retry
+from adapters.fhir.client import REDIRECTS, REFUSED, Again, FhirClient
+from adapters.fhir.export import NDJSON, Lost
+from adapters.fhir.files import GZIP
+from adapters.fhir.manifest import ExportFile
+
+CHUNK = 256 * 1024
+GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
+
+
+class Fetched(NamedTuple):
+    """One file, on the disk. ``short`` is how many lines are missing by the server's own count, after a second fetch."""
+
+    file: ExportFile
+    content: IO[bytes]
+    short: int
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Lines that hold something, with their numbers from 1. Raises :class:`~adapters.base.AdapterError` for broken compression."""
+        return _lines(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """The files of one export. The token goes to our server, and to ``origins`` where files need it there; nowhere else."""
+
+    client: FhirClient
+    origins: tuple[str, ...] = ()
+    parallel: int = 4
+
+    def files(self, wanted: Sequence[ExportFile]) -> Generator[Fetched, None, None]:
+        """In the order wanted; at most ``parallel`` are on their way or waiting to be read."""
+        ahead: deque[Future[Fetched]] = deque()
+        rest = iter(wanted)
+        with ThreadPoolExecutor(self.parallel, thread_name_prefix="export") as pool:
+            try:
+                while True:
+                    while len(ahead) < self.parallel and (one := next(rest, None)) is not None:
+                        ahead.append(pool.submit(self.fetch, one))
+                    if not ahead:
+                        return
+                    fetched = ahead.popleft().result()
+                    with fetched.content:
+                        yield fetched
+            finally:
+                _drop(ahead)
+
+    def fetch(self, file: ExportFile) -> Fetched:
+        """One file, fetched again when lines are missing. Raises :class:`Lost` when it is gone."""
+        content = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+        try:
+            short = 0
+            for _ in range(2):
+                self.client.retrying(lambda: self._into(content, file))
+                short = max(0, (file.lines or 0) - sum(1 for _ in _lines(content)))
+                if not short:
+                    break
+        except BaseException:
+            content.close()
+            raise
+        return Fetched(file, content, short)
+
+    def _into(self, content: IO[bytes], file: ExportFile) -> None:
+        content.seek(0)
+        content.truncate()
+        response = self._open(file)
+        with closing(response):
+            try:
+                for chunk in response.iter_content(CHUNK):
+                    content.write(chunk)
+            except requests.exceptions.RequestException as error:
+                raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})"), None) from None
+
+    def _open(self, file: ExportFile) -> requests.Response:
+        response = self._follow(file)
+        if response.status_code in REFUSED and self._may_have_token(file, file.url) and self.client.auth.forget():
+            response.close()
+            response = self._follow(file)
+        status = response.status_code
+        if status == 200:
+            return response
+        response.close()
+        if status in retry.TRANSIENT:
+            asked = retry.seconds_asked(response.headers.get("Retry-After"), self.client.clock())
+            raise Again(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked), asked)
+        if status in GONE:
+            raise Lost(f"a file of the export is gone (the server answered {status}): the export will be asked for anew")
+        raise AdapterError(f"the server answered {status} for a file of the export", permanent=status in REFUSED)
+
+    def _follow(self, file: ExportFile) -> requests.Response:
+        """The answer at the end of redirects. Oracle Health sends to signed storage, which refuses a token beside its signature."""
+        url = file.url
+        for hop in range(REDIRECTS + 1):
+            headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
+            if self._may_have_token(file, url) and (hop == 0 or page.same_origin(url, self.client.base_url)):
+                headers |= self.client.authorize()
+            response = self.client.send("GET", self._safe(url), headers, stream=True)
+            if not response.is_redirect:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+        raise AdapterError("the server redirects without end", permanent=True)
+
+    def _may_have_token(self, file: ExportFile, url: str) -> bool:
+        return file.token and any(page.same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
+
+    def _safe(self, url: str) -> str:
+        if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":
+            raise AdapterError("a file of the export is offered without TLS, by a server that has it", permanent=True)
+        return url
+
+
+def _lines(content: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    content.seek(0)
+    zipped = content.read(len(GZIP)) == GZIP
+    content.seek(0)
+    opened = gzip.GzipFile(fileobj=content) if zipped else content
+    try:
+        for number, line in enumerate(opened, 1):
+            if line.strip():
+                yield number, line.strip()
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise AdapterError("a file of the export is gzipped and broken") from None
+
+
+def _drop(ahead: deque[Future[Fetched]]) -> None:
+    """Closes what nobody will read."""
+    for one in ahead:
+        if not one.cancel():
+            one.add_done_callback(lambda done: None if done.exception() else done.result().content.close())
