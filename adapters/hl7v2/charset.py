@@ -8,14 +8,16 @@ Bytes that fit nowhere are refused: replacing them would quietly change what a p
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from functools import cache
 
+JAPANESE = "iso2022_jp_ext"  # ISO 2022 with every Japanese set that the table names
 TABLE_0211 = {
     "ASCII": "ascii",
     "ISO IR6": "ascii",
-    "ISO IR14": "iso2022_jp",
-    "ISO IR87": "iso2022_jp",
-    "ISO IR159": "iso2022_jp_1",
+    "ISO IR14": JAPANESE,
+    "ISO IR87": JAPANESE,
+    "ISO IR159": JAPANESE,
     "GB 18030-2000": "gb18030",
     "KS X 1001": "euc_kr",
     "BIG-5": "big5",
@@ -23,7 +25,8 @@ TABLE_0211 = {
     "UNICODE UTF-8": "utf-8",
     "UNICODE UTF-16": "utf-16",
     "UNICODE UTF-32": "utf-32",
-} | {f"8859/{part}": f"iso8859-{part}" for part in (*range(1, 10), 15)}
+} | {f"8859/{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))}
+# CNS 11643-1992 has no codec in Python: such messages are read where they are UTF-8 or the source's fallback, else refused.
 
 # Beginnings of UTF-16 and UTF-32 text, with a byte order mark or as the first letter of MSH, FHS, BHS.
 WIDE = (
@@ -58,13 +61,15 @@ def wide(raw: bytes) -> str | None:
     return next((name for start, name in WIDE if raw.startswith(start)), None)
 
 
-def decode(raw: bytes, declared: str, charset: str | None, fallback: str | None) -> tuple[str, str]:
-    """The text and the codec that fitted. ``declared`` is MSH-18; raises :class:`Undecodable`.
+def decode(raw: bytes, declared: Sequence[str], charset: str | None, fallback: str | None) -> tuple[str, str]:
+    """The text and the codec that fitted. ``declared`` are the repetitions of MSH-18; raises :class:`Undecodable`.
 
     Tried in this order, strictly: ``charset``; what MSH-18 names; UTF-8, where MSH-18 is empty, unknown or says ASCII
-    (its rules make a false match next to impossible); ``fallback``.
+    (its rules make a false match next to impossible); ``fallback``. Sets that MSH-18 names second are shifted to inside of the
+    text; the Japanese ones, by ISO 2022 escapes, so that their codec reads the whole.
     """
-    named = codec(declared)
+    shifted_to = JAPANESE if b"\x1b" in raw and any(codec(name) == JAPANESE for name in declared) else None
+    named = shifted_to or codec(declared[0] if declared else "")
     if named is None or named == "ascii" or named.startswith(_WIDE_NAMES):
         named = "utf-8"  # MSH could be read byte by byte, so it is not a wide character set whatever it says
     for name in (codec(charset), None) if charset else (named, codec(fallback or "")):

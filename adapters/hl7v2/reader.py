@@ -101,6 +101,8 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
         raise Unusable("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
     text = text.rstrip(_BLANK_TEXT)
     delimiters = _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
+    if codec == "ascii" and delimiters.escape + "X" in text:
+        codec = _declared(raw, charset) or codec  # all its letters are ASCII, but those written in hexadecimal need not be
     return Message(_lines(text, delimiters.field), delimiters, codec)
 
 
@@ -128,6 +130,12 @@ def _trimmed(body: bytes) -> bytes:
     return raw
 
 
+def _declared(raw: bytes, charset: str | None) -> str | None:
+    found = header(raw)
+    declared = found[1][18].split(found[0].repetition)[0] if found and len(found[1]) > 18 else ""
+    return charsets.codec(charset or declared)
+
+
 def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str, str]:
     try:
         wide = charsets.wide(raw)
@@ -135,8 +143,7 @@ def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str
             return raw.decode(wide).lstrip("\ufeff" + _BLANK_TEXT), wide
         found = header(raw)
         declared = found[1][18] if found and len(found[1]) > 18 else ""
-        first = declared.split(found[0].repetition)[0] if found else ""
-        return charsets.decode(raw, first, charset, fallback)
+        return charsets.decode(raw, declared.split(found[0].repetition) if found else (), charset, fallback)
     except ValueError:
         detail = "the bytes fit neither MSH-18 nor UTF-8: set 'charset' or 'charset_fallback' of the source"
         raise Unusable("undecodable", detail, "MSH-18") from None
@@ -173,7 +180,7 @@ def _delimiters(field: str, encoding: str) -> Delimiters:
 
 def _unescape(text: str, delimiters: Delimiters, codec: str) -> str:
     escape = delimiters.escape
-    pieces = text.split(escape)
+    pieces = _shifted(text, escape).split(escape)
     out, at = [pieces[0]], 1
     while at < len(pieces):
         meaning = _meaning(pieces[at], delimiters, codec) if at + 1 < len(pieces) else None
@@ -184,6 +191,22 @@ def _unescape(text: str, delimiters: Delimiters, codec: str) -> str:
             out += (meaning, pieces[at + 1])
             at += 2
     return "".join(out)
+
+
+def _shifted(text: str, escape: str) -> str:
+    """``\\Cxxyy\\`` and ``\\Mxxyyzz\\`` name the bytes of an ISO 2022 escape: a shift to another character set, and back again."""
+    found = _shift(escape).sub(lambda match: "\x1b" + bytes.fromhex(match[1]).decode("latin-1"), text)
+    if found == text:
+        return text
+    try:
+        return found.encode("ascii").decode(charsets.JAPANESE)
+    except UnicodeError:
+        raise Unusable("undecodable", "an escape sequence shifts to a character set that cannot be read") from None
+
+
+@cache
+def _shift(escape: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(escape)}[CM]((?:[0-9A-Fa-f]{{2}}){{2,3}}){re.escape(escape)}")
 
 
 @lru_cache(maxsize=1024)
@@ -199,11 +222,15 @@ def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
         "H": "",
         "N": "",
         ".br": "\n",
-        ".sp": "\n",
+        ".ce": "\n",
+        ".fi": "",
+        ".nf": "",
     }
     if sequence in plain:
         return plain[sequence]
-    if sequence[:1] != "X" or len(sequence) % 2 == 0:
+    if sequence.startswith((".sp", ".in", ".ti")):  # lines to skip, indents
+        return _laid_out(sequence[:3], sequence[3:].lstrip("+-"))
+    if sequence[:1] != "X" or len(sequence) % 2 == 0:  # Z is the sender's own
         return None
     try:
         return bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
@@ -211,3 +238,10 @@ def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
         raise Unusable("undecodable", "a hexadecimal escape sequence does not fit the character set of the message") from None
     except ValueError:
         return None
+
+
+def _laid_out(command: str, count: str) -> str | None:
+    """Formatting that plain text can show: new lines. Indents are dropped."""
+    if count and not count.isdecimal():
+        return None
+    return "\n" * min(int(count or 1), 99) if command == ".sp" else ""

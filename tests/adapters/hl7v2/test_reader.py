@@ -164,3 +164,49 @@ def test_a_hexadecimal_escape_is_in_the_character_set_of_the_message() -> None:
     with pytest.raises(Unusable) as refusal:
         read(f"{MSH}\r".encode()).unescape("\\XFF\\")
     assert refusal.value.reason == "undecodable"
+
+
+def test_a_hexadecimal_escape_among_ascii_is_in_the_character_set_that_msh_18_names() -> None:
+    message = read(f"{MSH}||||||8859/1\rPID|1||\\XEB\\\r".encode())
+    assert message.unescape(message.field("PID", 3)) == "ë"
+    message = read(f"{MSH}||||||\rPID|1||\\XC3AB\\\r".encode())
+    assert message.unescape(message.field("PID", 3)) == "ë"
+
+
+@pytest.mark.parametrize(
+    ("msh_18", "codec", "text"),
+    [
+        ("GB 18030-2000", "gb18030", "王小明"),
+        ("BIG-5", "big5", "王小明"),
+        ("KS X 1001", "euc_kr", "홍길동"),
+        ("~ISO IR87", "iso2022_jp", "山田太郎"),
+        ("ISO IR87", "iso2022_jp", "山田太郎"),
+        ("~ISO IR159", "iso2022_jp_1", "山田丂"),
+        ("Shift_JIS", "shift_jis", "山田太郎"),
+        ("EUC-JP", "euc_jp", "山田太郎"),
+        ("8859/5", "iso8859-5", "Иван"),
+        ("8859/13", "iso8859-13", "Žemaitė"),
+    ],
+)
+def test_the_multibyte_sets_of_table_0211_are_read(msh_18: str, codec: str, text: str) -> None:
+    assert decoded(msh_18, text.encode(codec)) == text
+
+
+def test_escapes_that_shift_to_another_character_set_are_followed() -> None:
+    message = read(f"{MSH}||||||~ISO IR87\rPID|1||Yamada \\M2442\\;3ED\\C2842\\ Taro\r".encode())
+    assert message.unescape(message.field("PID", 3)) == "Yamada 山田 Taro"
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        ("a\\.sp2\\b", "a\n\nb"),
+        ("a\\.in+4\\b", "ab"),
+        ("a\\.ce\\b", "a\nb"),
+        ("\\.nf\\a\\.fi\\", "a"),
+        ("\\Zx1\\", "\\Zx1\\"),
+        ("a\\.spx\\", "a\\.spx\\"),
+    ],
+)
+def test_formatting_becomes_what_plain_text_can_show(escaped: str, text: str) -> None:
+    assert read(f"{MSH}\r".encode()).unescape(escaped) == text
