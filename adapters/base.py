@@ -66,13 +66,15 @@ class AdapterError(Exception):
 class Fetch:
     """What to read: everything after ``cursor`` (opaque, the adapter's own), or everything when it is ``None``.
 
-    ``since`` overrides the cursor's time; ``patient`` reads one patient by the source's own identifier value.
+    ``since`` overrides the cursor's time; ``patient`` reads one patient by the source's own identifier value. ``dry`` is a read whose
+    result is thrown away: nothing may be acknowledged to an EMR that counts what it delivered (athenahealth).
     """
 
     cursor: str | None = None
     since: datetime | None = None
     full: bool = False
     patient: str | None = None
+    dry: bool = False
 
 
 class Wait(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from adapters.base import Adapter, Answer, Fetch
@@ -56,7 +56,7 @@ class _RolledBack(Exception):
 def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> DryRun:
     """Reads the source and throws the result away, batch by batch. One record twice in a source counts twice."""
     result, done = DryRun(), 0
-    for batch in adapter.fetch(request):
+    for batch in adapter.fetch(replace(request, dry=True)):
         if batch.wait is not None:
             progress(done, batch.total, batch.wait.what)
             engine.stop.wait(batch.wait.seconds)

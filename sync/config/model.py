@@ -126,12 +126,13 @@ class SourcePart(Part):
 
 
 class PresetPart(Part):
-    """What is known of one EMR, as data."""
+    """What is known of one EMR, as data. ``promises`` are the attributes that its records state, one test fixture each."""
 
     name: str
     title: str
-    protocol: Literal["hl7v2", "fhir"]
+    protocol: Literal["hl7v2", "fhir", "rest"]
     sources: list[str]
+    promises: list[str]
     options: dict[str, Any] = Field(default_factory=dict)
     mapping: dict[str, RulePart] = Field(default_factory=dict)
 

@@ -68,6 +68,7 @@ class FhirOptions(Part):
     timeout: Seconds | None = None
     search: dict[str, str] = Field(default_factory=dict)
     consent: dict[str, Any] = Field(default_factory=dict)
+    flag: dict[str, Any] = Field(default_factory=dict)
     ca: str | None = None
     budget: BudgetPart = BudgetPart()
 
@@ -76,7 +77,6 @@ class BulkOptions(FhirOptions):
     """``fhir.bulk``: what it reads one by one, it reads as ``fhir.rest`` does."""
 
     export: ExportPart = ExportPart()
-    flag: dict[str, Any] = Field(default_factory=dict)
 
 
 class Hl7Options(Part):

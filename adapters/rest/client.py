@@ -1,0 +1,165 @@
+"""A JSON API over HTTP. The one file of ``adapters/rest`` that opens a connection.
+
+The token goes to the server it is for and nowhere else: links and redirects to another origin are refused. Errors name a status, never
+an address or a body, since both may hold a patient.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from adapters.base import AdapterError
+from adapters.rest.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest
+
+ATTEMPTS = 4
+FIRST_WAIT = 1.0  # seconds; doubled with each attempt
+REDIRECTS = 3
+LONGEST_WAIT = 60.0  # a longer Retry-After ends the run and is left to the schedule
+CONNECT_TIMEOUT = 10.0  # seconds
+REFUSED = (401, 403)
+
+
+class Answer(NamedTuple):
+    """``data`` is the decoded JSON; ``at`` the server's time (its Date header), else ours."""
+
+    data: Any
+    url: str
+    at: datetime
+
+
+class _Again(Exception):
+    """The request may be made again; ``asked`` is the pause in seconds that the server asked for."""
+
+    def __init__(self, error: AdapterError, asked: float | None = None) -> None:
+        self.error, self.asked = error, asked
+        super().__init__(str(error))
+
+
+class JsonClient:
+    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer."""
+
+    def __init__(
+        self, base_url: str, auth: Auth, *, clock: Clock, timeout: float = 60.0, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
+        self.session = requests.Session()
+
+    def close(self) -> None:
+        self.session.close()
+
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer | None:
+        """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
+        url = f"{self.base_url}/{path.lstrip('/')}"
+        return self._retrying(requests.Request("GET", url, params=parameters).prepare().url or url)
+
+    def follow(self, link: str, origin: Answer) -> Answer:
+        """The page that an answer links to, verbatim. One that is not there fails the read, never ends it."""
+        answer = self._retrying(self._ours(urljoin(origin.url, link)))
+        if answer is None:
+            raise AdapterError("the next page of a list is not there")
+        return answer
+
+    def authorize(self) -> Headers:
+        """The headers that prove who we are, bought if need be."""
+        flow = self.auth.headers()
+        try:
+            wanted = next(flow)
+            while True:
+                wanted = flow.send(self._token_reply(wanted))
+        except StopIteration as end:
+            headers: Headers = end.value
+            return headers
+
+    def _ours(self, url: str) -> str:
+        if urlsplit(url)[:2] != urlsplit(self.base_url)[:2]:
+            message = "the server links or redirects to another origin than base_url, where the token must not go: mend base_url"
+            raise AdapterError(message, permanent=True)
+        return url
+
+    def _retrying(self, url: str) -> Answer | None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._once(url)
+            except _Again as failed:
+                if attempt == ATTEMPTS or (failed.asked or 0.0) > LONGEST_WAIT:
+                    failed.error.retry_after = failed.asked
+                    raise failed.error from None
+                self.sleep(max(failed.asked or 0.0, FIRST_WAIT * 2.0 ** (attempt - 1) * (0.75 + 0.5 * random.random())))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _once(self, url: str) -> Answer | None:
+        """One request, authenticated once more if the server refuses the token."""
+        response = self._redirected(url)
+        if response.status_code in REFUSED and self.auth.forget():
+            response = self._redirected(url)
+        return self._judged(response, url)
+
+    def _redirected(self, url: str) -> requests.Response:
+        for _ in range(REDIRECTS + 1):
+            response = self._send("GET", url, self.authorize())
+            if not response.is_redirect:
+                return response
+            url = self._ours(urljoin(url, response.headers["Location"]))
+        raise AdapterError("the server redirects without end", permanent=True)
+
+    def _judged(self, response: requests.Response, url: str) -> Answer | None:
+        status = response.status_code
+        if status in (404, 410):
+            return None
+        if status in TRANSIENT:
+            raise _Again(AdapterError(f"the server answers {status}"), self._seconds_asked(response))
+        if status in REFUSED:
+            raise AdapterError(f"the server refuses us ({status}): look at auth and at what this client may read", permanent=True)
+        if not 200 <= status < 300:
+            raise AdapterError(f"the server does not understand the request ({status}): look at the source's settings", permanent=True)
+        try:
+            return Answer(json.loads(response.content), url, self._time(response))
+        except ValueError:
+            raise _Again(AdapterError("the server's answer is not JSON")) from None
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
+        try:
+            return self.session.request(
+                method,
+                url,
+                data=form,
+                headers={"Accept": "application/json", **headers},
+                timeout=(CONNECT_TIMEOUT, self.timeout),
+                allow_redirects=False,
+            )
+        except requests.exceptions.RequestException as error:
+            # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
+            raise _Again(AdapterError(f"the server could not be reached ({type(error).__name__})")) from None
+
+    def _token_reply(self, wanted: TokenRequest) -> TokenReply:
+        response = self._send("POST", wanted.url, wanted.headers, wanted.form)
+        return TokenReply(response.status_code, response.content, self._seconds_asked(response))
+
+    def _seconds_asked(self, response: requests.Response) -> float | None:
+        """Retry-After in seconds or as a date (RFC 9110 10.2.3); Elation sends none."""
+        asked = response.headers.get("Retry-After", "").strip()
+        if asked.isascii() and asked.isdigit():
+            return float(asked[:9])
+        try:
+            return max(0.0, (_utc(parsedate_to_datetime(asked)) - self.clock()).total_seconds()) if asked else None
+        except (TypeError, ValueError):
+            return None
+
+    def _time(self, response: requests.Response) -> datetime:
+        try:
+            return _utc(parsedate_to_datetime(response.headers["Date"]))
+        except (KeyError, TypeError, ValueError):
+            return self.clock()
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,49 @@
+"""What a JSON record says and what in it nothing reads, for the person who writes the mapping. Pure.
+
+The engineer's own screen: values are shown there, so nothing here may go to a log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from adapters.base import Explanation, Item
+from adapters.site_mapping import Rule
+from store.preference import PatientStatements
+
+SHOWN = 120  # characters of a value
+
+
+def explain(record: dict[str, Any], items: Sequence[Item], rules: Sequence[Rule], read: frozenset[str]) -> Explanation:
+    """``read`` are the members that the standard parts are read from."""
+    stated = [
+        (attribute, statement.value, statement.path)
+        for item in items
+        if isinstance(item, PatientStatements)
+        for attribute, statement in item.statements.items()
+    ]
+    by_rules = {found.path for rule in rules for found in rule.find(record)}
+    unused = [(path, _shape(value)) for path, value in _unused(record, read, by_rules)]
+    return Explanation(items, stated, unused, list(_unmapped(record, rules)))
+
+
+def _unused(record: dict[str, Any], read: frozenset[str], by_rules: set[str]) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if value in (None, "", [], {}) or name in read:
+            continue
+        if not any(path == name or path.startswith((f"{name}.", f"{name}[")) for path in by_rules):
+            yield name, value
+
+
+def _unmapped(record: dict[str, Any], rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
+    for rule in rules:
+        for found in rule.find(record):
+            if rule.values is not None and found.text is not None and not {found.text, found.text.casefold()} & rule.values.keys():
+                yield found.path, found.text
+
+
+def _shape(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

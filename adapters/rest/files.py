@@ -1,0 +1,94 @@
+"""Records of a JSON API in files: one answer of the API, one record, a list, or one record a line, also gzipped.
+
+A file with one record a line is streamed; any other is one document. What is no JSON is a payload like the others: the mapping rejects
+it by name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from adapters.base import AdapterError, Payload
+from adapters.rest.path import compile_nodes
+
+GZIP = b"\x1f\x8b"
+
+
+def payloads(path: Path, items: str) -> Iterator[Payload]:
+    """The records of one file; ``items`` is where an answer of the API holds them. The locator is ``name:line``, ``name#entry``.
+
+    Raises :class:`~adapters.base.AdapterError` when the file cannot be read or its compression is broken.
+    """
+    try:
+        written, now = datetime.fromtimestamp(path.stat().st_mtime, UTC), datetime.now(UTC)
+        with _opened(path) as file:
+            for locator, body in _bodies(file, items):
+                yield Payload(body, f"{path.name}{locator}", now, written)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise AdapterError(f"{path.name} is gzipped and broken", permanent=True) from None
+    except OSError as error:
+        raise AdapterError(f"{path.name} cannot be read ({type(error).__name__})", permanent=True) from None
+
+
+def records(data: Any, items: str) -> list[Any] | None:
+    """The records of an answer; ``None`` when it does not have the shape that ``items`` says."""
+    if not items:
+        return data if type(data) is list else [data]
+    found = compile_nodes(items)(data) if type(data) is dict else []
+    held = data.get(items.partition(".")[0]) if type(data) is dict else None
+    return [node.value for node in found] if found or held in ([], {}) else None
+
+
+def encoded(record: Any) -> bytes:
+    """A record by itself, as it is kept and mapped."""
+    return json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _opened(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        zipped = file.read(len(GZIP)) == GZIP
+    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
+
+
+def _bodies(file: BinaryIO, items: str) -> Iterator[tuple[str, bytes]]:
+    first = next((line for line in file if line.strip()), b"")
+    if _is_object(first):
+        second = next((line for line in file if line.strip()), b"")
+        if second:
+            yield from ((f":{number}", line.strip()) for number, line in enumerate(_after(first, second, file), 1) if line.strip())
+            return
+        yield from _document(first, items)
+        return
+    yield from _document(first + file.read(), items)
+
+
+def _after(first: bytes, second: bytes, file: BinaryIO) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from file
+
+
+def _document(body: bytes, items: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        if body.strip():
+            yield ":1", body.strip()
+        return
+    found = records(data, items)
+    if found is None:
+        found = data if type(data) is list else [data]
+    yield from ((f"#{index}", encoded(record)) for index, record in enumerate(found))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return type(json.loads(line)) is dict
+    except (ValueError, RecursionError):
+        return False

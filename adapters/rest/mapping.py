@@ -1,0 +1,216 @@
+"""A patient's record of a JSON API in, statements out. Pure. Where its parts stand is the preset's ``record``, what its codes mean the
+``mapping``; nothing here knows an EMR.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
+from adapters.language import bcp47, is_declined
+from adapters.rest import explain
+from adapters.rest.options import record_options
+from adapters.rest.path import compile_path
+from adapters.rest.record import RecordReader, listed, preferred
+from adapters.site_mapping import EACH, MappingError, Refusal, Rule, compile_rule, expanded, standard
+from adapters.telecom import resolve_preferred
+from store.preference import (
+    DISPLAY_NAME,
+    EMAIL,
+    LANGUAGE,
+    PHONES,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    Identifier,
+    PatientMerge,
+    PatientStatements,
+    Phone,
+    Problem,
+    Statement,
+    base,
+)
+
+RECORD_ID = "RI"  # the record's own id is an identifier of its source, as a FHIR resource id is
+FUTURE = timedelta(minutes=15)
+NO_RECORD = ("", "0")
+"""What ``merged_into`` holds when nothing was merged: JSON's null becomes 0 in some clients' hands (Elation)."""
+
+Stated = dict[str, Statement]
+
+
+class Unusable(Exception):
+    """The payload must be rejected."""
+
+    def __init__(self, reason: str, detail: str, path: str = "") -> None:
+        self.reason, self.detail, self.path = reason, detail, path
+        super().__init__(reason)
+
+
+class JsonMapper:
+    """The mapping of one source. Raises ``ValueError`` when its rules or options are wrong."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        self.settings = settings
+        self.options = record_options(settings)
+        self.reader = RecordReader(self.options, settings.default_region)
+        mapping = {**(settings.preset.get("mapping") or {}), **settings.mapping}
+        self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(mapping).items() if not standard(attribute, rule))
+        choice = mapping.get(PREFERRED_PHONE) or {}
+        self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
+        self._zone = ZoneInfo(settings.time_zone)
+
+    def read(self, payload: Payload) -> list[Item]:
+        """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
+        try:
+            return self._record(_decoded(payload.body), payload)
+        except Unusable as error:
+            return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
+
+    def explain(self, payload: Payload) -> Explanation:
+        """What one record says, and what in it nothing reads."""
+        items = self.read(payload)
+        try:
+            record = _decoded(payload.body)
+        except Unusable:
+            return Explanation(items)
+        return explain.explain(record, items, self.rules, self.reader.paths)
+
+    def _record(self, record: dict[str, Any], payload: Payload) -> list[Item]:
+        identifiers = self._identifiers(record)
+        problems: list[Problem] = []
+        ruled, each = self._ruled(record)
+        restricted = RESTRICTED in ruled and ruled[RESTRICTED].value is True
+        if restricted:  # what is missing of a restricted record was withheld: it takes nothing back
+            ruled = {name: one for name, one in ruled.items() if one.value is not None}
+        stated, by_entry = self._standard(record, problems, restricted=restricted)
+        for rule in each:
+            stated |= _each(rule, record, by_entry)
+        phones = stated[PHONES].value or () if PHONES in stated else ()
+        stated |= self._in_our_words(ruled, phones, problems)
+        effective = self._effective(record, payload, problems)
+        evidence = f"Patient/{self.reader.text(record, self.options.id)}"
+        said = PatientStatements(identifiers, stated, effective, evidence, 0, restricted, tuple(problems), payload.locator)
+        return [said, *self._merged(record, said)]
+
+    def _identifiers(self, record: dict[str, Any]) -> tuple[Identifier, ...]:
+        """The identifier that the source's ``patient_id`` names, and the record's own id."""
+        own = self.reader.text(record, self.options.id)
+        if not own:
+            raise Unusable("patient_id_missing", f"the record has nothing at {self.options.id}, where its id should be", self.options.id)
+        authority = self.settings.authorities.get(self.settings.authority, self.settings.authority)
+        known_by = self.reader.text(record, self.options.patient_id)
+        record_id = Identifier(self.settings.name, RECORD_ID, own)
+        return (Identifier(authority, self.settings.identifier_type, known_by), record_id) if authority and known_by else (record_id,)
+
+    def _ruled(self, record: dict[str, Any]) -> tuple[Stated, list[Rule]]:
+        """What the rules state, and those that are read number by number. Raises :class:`Unusable` for a refusal."""
+        stated: Stated = {}
+        for rule in self.rules:
+            outcome = None if rule.attribute.endswith(EACH) else rule.apply(record)
+            if isinstance(outcome, Refusal):
+                raise _refused(outcome)
+            if outcome is not None:
+                stated[rule.attribute] = outcome
+        return stated, [rule for rule in self.rules if rule.attribute.endswith(EACH)]
+
+    def _standard(self, record: dict[str, Any], problems: list[Problem], *, restricted: bool) -> tuple[Stated, dict[str, str]]:
+        stated: Stated = {}
+        phones = self.reader.phones(record, problems)
+        listed(stated, PHONES, phones, restricted=restricted)
+        listed(stated, EMAIL, self.reader.emails(record, problems), restricted=restricted)
+        preferred(stated, phones, self._preferred_by)
+        name = self.reader.name(record) if self.settings.keep_names else None
+        if name is not None:
+            stated[DISPLAY_NAME] = name
+        return stated, phones.by_entry
+
+    def _in_our_words(self, ruled: Stated, phones: tuple[Phone, ...], problems: list[Problem]) -> Stated:
+        """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
+        made = dict(ruled)
+        for attribute in (PREFERRED_PHONE, LANGUAGE):
+            statement = made.get(attribute)
+            if statement is None or statement.value is None:
+                continue
+            written = str(statement.value)
+            is_phone = attribute == PREFERRED_PHONE
+            value = resolve_preferred(written, phones, self.settings.default_region) if is_phone else bcp47(written)
+            if value is not None:
+                made[attribute] = statement._replace(value=value)
+                continue
+            del made[attribute]
+            if is_phone or not is_declined(written):
+                problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known"))
+        return made
+
+    def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> datetime:
+        """When the record says that it last changed, else when it was read. Never in the future."""
+        moment = _instant(self.reader.text(record, self.options.updated), self._zone)
+        if moment is not None and moment > payload.received + FUTURE:
+            problems.append(Problem("time_in_future", self.options.updated, "the time of receipt, or of its file, is used instead"))
+            moment = None
+        return payload.undated if moment is None else moment
+
+    def _merged(self, record: dict[str, Any], said: PatientStatements) -> list[Item]:
+        survivor = self.reader.text(record, self.options.merged_into)
+        if survivor in NO_RECORD:
+            return []
+        into = (Identifier(self.settings.name, RECORD_ID, survivor),)
+        return [PatientMerge(into, said.identifiers, said.effective, said.evidence_id, said.locator)]
+
+
+def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:
+    if base(attribute) in (PHONES, EMAIL):
+        raise MappingError(attribute, "is read from the places that 'record' names and needs no rule")
+    return compile_rule(attribute, rule, compile_path)
+
+
+def _each(rule: Rule, record: dict[str, Any], by_entry: Mapping[str, str]) -> Stated:
+    """A consent at each entry of a list of phones, by the entry's number."""
+    stated: Stated = {}
+    numbers: dict[str, list[Any]] = {}
+    for found in rule.find(record):
+        entry = next((path for path in by_entry if path and found.path.startswith(f"{path}.")), None)
+        if entry is not None:
+            numbers.setdefault(by_entry[entry], []).append(found)
+    for number, found_there in numbers.items():
+        outcome = rule.judge(found_there)
+        if isinstance(outcome, Refusal):
+            raise _refused(outcome)
+        if outcome is not None:
+            stated[rule.attribute[:-1] + number] = outcome
+    return stated
+
+
+def _refused(refusal: Refusal) -> Unusable:
+    if refusal.reason == "code_unmapped":
+        detail = f"{refusal.attribute}: the code found there is not in the mapping's values; add it or set on_unknown"
+    else:
+        detail = f"{refusal.attribute}: nothing found there, and the mapping's on_absent is reject"
+    return Unusable(refusal.reason, detail, refusal.path)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(body)
+        # Halves of characters and NUL are legal JSON; no database takes them.
+        json.dumps(record, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Unusable("not_json", "it is not JSON in UTF-8") from None
+    if type(record) is not dict:
+        raise Unusable("not_a_record", "it is JSON but no record: an object with named members is expected")
+    if b"\\u0000" in body:
+        raise Unusable("nul_character", "it contains the character U+0000, which no text may have")
+    return record
+
+
+def _instant(text: str, zone: ZoneInfo) -> datetime | None:
+    """An ISO date and time as aware UTC; one without an offset is in the source's time zone. A bare date is no moment."""
+    try:
+        moment = datetime.fromisoformat(text) if len(text) > 10 else None
+        return None if moment is None else (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

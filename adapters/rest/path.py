@@ -1,0 +1,112 @@
+"""Paths into a JSON record: ``patient_status.status``, ``phones.phone``, ``consents[application=sms].consented``. Pure.
+
+Names are joined by dots; lists are walked through by themselves, so that ``phones.phone`` is every phone. ``[n]`` takes one entry
+(from 0), ``[name=text]`` those whose member has that text. ``.exists()`` at the end is ``true`` or ``false``. An absent member, ``null``,
+an empty text and MySQL's zero date are not there: they state nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from adapters.site_mapping import Find, Found
+
+EXAMPLES = "email, patient_status.status, phones[0].phone or consents[application=sms].consented"
+EXISTS = ".exists()"
+ZERO_DATE = re.compile(r"0000-00-00(?:[T ]00:00:00)?")
+_STEP = re.compile(r"(?:^|\.)([A-Za-z_][\w-]*)|\[(\d+)\]|\[([A-Za-z_][\w-]*)=([^\]]*)\]")
+
+
+class Node(NamedTuple):
+    """A value in a record and where it stands."""
+
+    value: Any
+    path: str
+
+
+Step = Callable[[list[Node]], list[Node]]
+
+
+def compile_nodes(path: str) -> Callable[[Any], list[Node]]:
+    """A function from a record to what stands at the path, lists taken apart. ``ValueError`` says what is wrong with the path."""
+    steps = _steps(path.strip())
+
+    def find(record: Any) -> list[Node]:
+        nodes = [Node(record, "")]
+        for step in steps:
+            nodes = step(nodes)
+        return _entries(nodes)
+
+    return find
+
+
+def compile_path(path: str) -> Find:
+    """The path as a mapping rule reads it. ``ValueError`` says what is wrong with it."""
+    bare = path.strip()
+    asks = bare.endswith(EXISTS)
+    nodes = compile_nodes(bare.removesuffix(EXISTS))
+
+    def find(record: Any) -> Sequence[Found]:
+        return [Found(said, node.path) for node in nodes(record) if (said := text(node.value))]
+
+    def exists(record: Any) -> Sequence[Found]:
+        found = find(record)
+        return [Found("true" if found else "false", found[0].path if found else bare.removesuffix(EXISTS))]
+
+    return exists if asks else find
+
+
+def text(value: Any) -> str:
+    """A primitive as text; empty when there is nothing to read."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    if isinstance(value, int):
+        return str(value)
+    said = value.strip() if isinstance(value, str) else ""
+    return "" if ZERO_DATE.fullmatch(said) else said
+
+
+def _steps(path: str) -> list[Step]:
+    steps: list[Step] = []
+    position = 0
+    while position < len(path):
+        match = _STEP.match(path, position)
+        if match is None:
+            raise ValueError(f"cannot be read at {path[position : position + 12]!r}: write it like {EXAMPLES}")
+        steps.append(_step(match))
+        position = match.end()
+    if not steps:
+        raise ValueError(f"is empty: write it like {EXAMPLES}")
+    return steps
+
+
+def _step(match: re.Match[str]) -> Step:
+    name, index, member, wanted = match.groups()
+    if name is not None:
+        return lambda nodes: _members(nodes, name)
+    if index is not None:
+        return lambda nodes: [entry for node in nodes for entry in _entries([node])[int(index) : int(index) + 1]]
+    return lambda nodes: [node for node in _entries(nodes) if any(text(one.value) == wanted for one in _members([node], member))]
+
+
+def _members(nodes: list[Node], name: str) -> list[Node]:
+    return [
+        Node(node.value[name], f"{node.path}.{name}" if node.path else name)
+        for node in _entries(nodes)
+        if type(node.value) is dict and node.value.get(name) is not None
+    ]
+
+
+def _entries(nodes: list[Node]) -> list[Node]:
+    """Lists taken apart, lists within them too."""
+    found: list[Node] = []
+    for node in nodes:
+        if type(node.value) is list:
+            found.extend(_entries([Node(one, f"{node.path}[{index}]") for index, one in enumerate(node.value)]))
+        else:
+            found.append(node)
+    return found

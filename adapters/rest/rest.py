@@ -1,0 +1,170 @@
+"""A JSON API that is polled (``rest.json``): what changed since the cursor where it can tell, everything where it cannot.
+
+The cursor is the server's time at the start of a run. It goes with the last batch only, so that it moves when everything before it is
+committed; the next run looks back a little further (``overlap``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from adapters.base import AdapterError, Batch, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
+from adapters.rest import auth, files
+from adapters.rest.auth import Clock
+from adapters.rest.client import Answer, JsonClient
+from adapters.rest.mapping import JsonMapper
+from adapters.rest.options import ListOptions, list_options, server_options
+from adapters.rest.path import compile_nodes, text
+from store.preference import PatientStatements
+
+PAGES = 1_000_000  # more pages than any EMR has: a list that goes on for longer goes in a circle
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class JsonAdapter:
+    """Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+
+    def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.settings, self.clock, self.sleep = settings, clock, sleep
+        self.server, self.list = server_options(settings), list_options(settings)
+        self.auth = auth.build(self.server.auth, clock)
+        self.mapper = JsonMapper(settings)
+        self._zone = ZoneInfo(settings.time_zone)
+        self._next = compile_nodes(self.list.next) if self.list.next else None
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
+        with closing(self.client()) as client:
+            if request.patient is not None:
+                yield from self.one(client, request.patient)
+                return
+            started: datetime | None = None
+            for number, (answer, last) in enumerate(self.pages(client, self.list.path, self._parameters(request)), 1):
+                started = started or answer.at
+                yield self.batch(self.records(answer), answer.at, f"page-{number}", started.isoformat() if last else None)
+
+    def check(self) -> Iterator[Finding]:
+        """What ``check SOURCE`` shows: access, plan, one record read and mapped."""
+        with closing(self.client()) as client:
+            try:
+                client.authorize()
+                yield Finding("access", True, f"auth.kind {self.server.auth.get('kind') or 'none'}")
+                yield self.plan()
+                answer, _ = next(self.pages(client, self.list.path, self._limited(1)))
+                yield from sample(self.batch(self.records(answer)[:1], answer.at, "sample", None))
+            except AdapterError as error:
+                yield Finding("read", False, str(error))
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        return files.payloads(path, self.list.items)
+
+    def client(self) -> JsonClient:
+        return JsonClient(self.server.base_url, self.auth, clock=self.clock, timeout=self.server.timeout, sleep=self.sleep)
+
+    def plan(self) -> Finding:
+        if self.list.since:
+            return Finding("plan", True, f"incremental reads: the list takes {self.list.since}")
+        return Finding("plan", True, "full reads: the list cannot say what changed")
+
+    def pages(self, client: JsonClient, path: str, parameters: dict[str, str]) -> Iterator[tuple[Answer, bool]]:
+        """The answers of a list, each with whether it is the last; one in memory at a time."""
+        answer = client.get(path, parameters)
+        if answer is None:
+            raise AdapterError("the server has no such list: look at base_url and list.path", permanent=True)
+        seen: set[str] = set()
+        offset, before = 0, None
+        for _ in range(PAGES):
+            link = self._link(answer)
+            if link is not None and link in seen:
+                raise AdapterError("the server's links to the next page go in a circle")
+            size = len(self.records(answer))
+            # A server that does not know the parameter answers the same again (older OpenEMR): then that is all there is.
+            more = self.list.offset and not self._next and size >= self.server.page_size and answer.data != before
+            yield answer, not link and not more
+            if link:
+                seen.add(link)
+                answer = client.follow(link, answer)
+            elif more:
+                offset, before = offset + size, answer.data
+                answer = client.get(path, parameters | {self.list.offset: str(offset)}) or _gone()
+            else:
+                return
+
+    def records(self, answer: Answer) -> list[object]:
+        """The records of an answer. One of another shape fails the read: it would pass for an empty list."""
+        found = files.records(answer.data, self.list.items)
+        if found is None:
+            raise AdapterError(f"the server's answer holds no list at {self.list.items}: look at list.items", permanent=True)
+        return found
+
+    def batch(self, records: list[object], at: datetime, where: str, cursor: str | None) -> Batch:
+        """The records, mapped; ``at`` is when the server answered."""
+        items: list[Item] = []
+        payloads: list[bytes] = []
+        for index, record in enumerate(records):
+            body = files.encoded(record)
+            found = self.mapper.read(Payload(body, f"{where}#{index}", at))
+            items.extend(found)
+            payloads.extend([body] * len(found))
+        return Batch(items, cursor, payloads)
+
+    def one(self, client: JsonClient, patient: str) -> Iterator[Batch]:
+        """One patient by the record's own id. The cursor stays."""
+        if not self.list.one:
+            raise AdapterError("this source cannot be asked for one patient: its list.one is not set", permanent=True)
+        answer = client.get(self.list.one.replace("{id}", quote(patient, safe="")))
+        if answer is not None:  # an API answers with the record, with a list of one, or as it answers a list
+            found = files.records(answer.data, self.list.items) or files.records(answer.data, "") or []
+            yield self.batch(found, answer.at, "patient", None)
+
+    def _link(self, answer: Answer) -> str | None:
+        found = self._next(answer.data) if self._next else []
+        return next((said for node in found if (said := text(node.value))), None)
+
+    def _limited(self, size: int) -> dict[str, str]:
+        return {**self.list.parameters, **({self.list.limit: str(size)} if self.list.limit else {})}
+
+    def _parameters(self, request: Fetch) -> dict[str, str]:
+        since = None if request.full or not self.list.since else self._since(request)
+        return self._limited(self.server.page_size) | ({} if since is None else {self.list.since: written(since, self.list, self._zone)})
+
+    def _since(self, request: Fetch) -> datetime | None:
+        """From when on to read. A cursor that is not ours (the source was of another kind) means everything."""
+        if request.since is not None:
+            return request.since.astimezone(UTC)
+        try:
+            return datetime.fromisoformat(request.cursor).astimezone(UTC) - self.server.overlap if request.cursor else None
+        except ValueError:
+            return None
+
+
+def written(moment: datetime, options: ListOptions, zone: ZoneInfo) -> str:
+    """A time as the API takes it."""
+    if options.since_format == "date":
+        return f"{moment.astimezone(zone):%Y-%m-%d}"
+    return f"{moment.astimezone(zone):%Y-%m-%dT%H:%M:%S}" if options.since_format == "local" else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def sample(batch: Batch) -> Iterator[Finding]:
+    """What ``check`` says of the first record of a batch."""
+    if not batch.items:
+        yield Finding("sample read", False, "the list is empty: look at what this client may read")
+    for item in batch.items[:1]:
+        if isinstance(item, Unmappable):
+            yield Finding("sample read", False, f"{item.reason}: {item.detail}")
+        elif isinstance(item, PatientStatements):
+            yield Finding("sample read", True, f"one record was read; it states {', '.join(item.statements) or 'nothing'}")
+            yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
+
+
+def _gone() -> Answer:
+    raise AdapterError("the next page of a list is not there")
