@@ -137,9 +137,8 @@ class Preferences:
             return self._sms(transaction, enterprise).reply(line_key(line), number, body, received_at, now)
 
     def _canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
-        if ref.authority is None:
-            return ref
-        return ref._replace(authority=self.enterprises[enterprise].authorities.get(ref.authority, ref.authority))
+        canonical = self.enterprises[enterprise].authorities.get(ref.authority or "")
+        return ref if canonical is None or canonical == ref.authority else ref._replace(authority=canonical)
 
     def _merged_into(self, connection: Connection, patient: int) -> Iterator[int]:
         for (number,) in self.database.select(connection, "SELECT id FROM patients WHERE merged_into = ?", [patient]):

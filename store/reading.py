@@ -142,12 +142,13 @@ def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, li
     if ref.id is not None:
         number = parsed(ref.id)
         return by_id.get(number) or _unknown() if number is not None else _unknown()
-    rows = [row for row in by_value.get(ref.value or "", ()) if _fits(ref, row)]
-    if not rows:
-        return _unknown()
-    if any(row[3] != rows[0][3] for row in rows):
-        return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
-    return rows[0]
+    chosen = None
+    for row in by_value.get(ref.value or "", ()):
+        if _fits(ref, row):
+            if chosen is not None and chosen[3] != row[3]:
+                return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
+            chosen = row
+    return chosen or _unknown()
 
 
 def _fits(ref: PatientRef, row: Any) -> bool:
