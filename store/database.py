@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, create_engine, event, make_url
@@ -73,14 +74,27 @@ class Database:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_lock_number(enterprise),))
             yield connection
 
+    def bound(self, at: datetime) -> Any:
+        """A time as a parameter of hand-written SQL."""
+        return at.astimezone(UTC).isoformat() if self.is_sqlite else at
+
+    def lock_also(self, connection: Connection, name: str) -> None:
+        """Inside a write transaction: the one writer of something smaller too, until it ends. SQLite's writer is alone anyhow."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_lock_number(name),))
+
     def insert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
         """Adds rows that do not exist. ``rows`` are tuples in the order of ``columns``."""
-        if rows:
-            prepared = _bound(connection, table.__table__, columns, rows)
-            if self.is_sqlite or len(rows) < COPY_FROM:
-                connection.exec_driver_sql(self._insert_sql(table.__table__, columns), prepared)
-            else:
-                _copy(connection, table.__table__.name, columns, prepared)
+        if not rows:
+            return
+        sql_table = table.__table__
+        prepared = _bound(connection, sql_table, columns, rows)
+        if self.is_sqlite:
+            connection.exec_driver_sql(self._insert_sql(sql_table, columns), prepared)
+        elif len(rows) < COPY_FROM:
+            connection.exec_driver_sql(self._insert_arrays_sql(sql_table, columns), _by_column(prepared))
+        else:
+            _copy(connection, sql_table.name, columns, prepared)
 
     def upsert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
         """Adds rows, or replaces those that have the same primary key. No key may come twice in ``rows``."""
@@ -94,8 +108,7 @@ class Database:
         if self.is_sqlite:
             connection.exec_driver_sql(self._insert_sql(sql_table, columns) + conflict, prepared)
         else:
-            sql = f"INSERT INTO {sql_table.name} ({', '.join(columns)}) SELECT * FROM unnest({self._arrays(sql_table, columns)}){conflict}"
-            connection.exec_driver_sql(sql, _by_column(prepared))
+            connection.exec_driver_sql(self._insert_arrays_sql(sql_table, columns) + conflict, _by_column(prepared))
 
     def update(self, connection: Connection, table: Any, keys: Sequence[str], columns: Sequence[str], rows: Rows) -> None:
         """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
@@ -137,6 +150,9 @@ class Database:
     def _insert_sql(self, table: SqlTable, columns: Sequence[str]) -> str:
         mark = "?" if self.is_sqlite else "%s"
         return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
+
+    def _insert_arrays_sql(self, table: SqlTable, columns: Sequence[str]) -> str:
+        return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({self._arrays(table, columns)})"
 
     def _arrays(self, table: SqlTable, columns: Sequence[str]) -> str:
         return ", ".join(f"%b::{_type_name(self.engine, table.c[name])}[]" for name in columns)

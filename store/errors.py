@@ -13,6 +13,7 @@
     ├── VersionConflict         somebody else changed it since: read it again
     ├── MergeRefused            the merge would close a circle or join a patient with itself
     ├── ValueRefused            the value is not one of those allowed
+    ├── PayloadUnreadable       a kept payload cannot be opened: its key is not there, or it was not kept
     └── RunActive               the source has a run under way
     SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
 
@@ -75,6 +76,10 @@ class ValueRefused(StoreError):
 
 class RunActive(StoreError):
     """The source has a run under way; one at a time."""
+
+
+class PayloadUnreadable(StoreError):
+    """A kept payload cannot be opened, or was not kept."""
 
 
 class SchemaOutdated(Exception):

@@ -6,14 +6,12 @@ exactly behind what is stored. One active run per source: a partial unique index
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -23,8 +21,11 @@ from store.apply import instant
 from store.database import Database
 from store.errors import RunActive, StoreError
 from store.ids import token
-from store.tables import RejectionRow, RunRow, SourceStateRow
+from store.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
+from store.sealing import Sealing
+from store.tables import RunRow, SourceStateRow
 
+HEARD_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
 """A run that gave no sign of life for this long belongs to a process that is gone."""
 
@@ -43,26 +44,8 @@ RUN_COLUMNS = (
     "counts",
     "error",
 )
-REJECTION_COLUMNS = (
-    "id",
-    "source",
-    "enterprise",
-    "digest",
-    "scope",
-    "status",
-    "reason",
-    "detail",
-    "path",
-    "locator",
-    "payload",
-    "times",
-    "run_id",
-    "first_at",
-    "last_at",
-)
-SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at"
 RUNNING, DONE, FAILED = "running", "done", "failed"
-OPEN, RESOLVED = "open", "resolved"
+__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "RESOLVED", "RUNNING", "Journal", "Rejected", "Rejection", "Run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,43 +65,13 @@ class Run:
     error: str | None = None
 
 
-class Rejected(NamedTuple):
-    """Something that could not be used, on its way into the journal. ``scope``: the whole ``record``, or one ``field``."""
-
-    reason: str
-    detail: str
-    path: str
-    locator: str
-    payload: bytes
-    scope: str = "record"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A kept rejection. ``payload`` is there only where it was asked for: it holds a patient's data."""
-
-    id: str
-    source: str
-    enterprise: str
-    scope: str
-    status: str
-    reason: str
-    detail: str
-    path: str
-    locator: str
-    times: int
-    run_id: str | None
-    first_at: datetime
-    last_at: datetime
-    payload: bytes = b""
-
-
 class Journal:
     """Reads and writes the journal. Thread-safe; one per process."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, sealing: Sealing | None = None) -> None:
+        self.database, self.quarantine = database, Quarantine(database, sealing)
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._heard: dict[str, datetime] = {}
 
     def start(self, source: str, enterprise: str, kind: str, *, now: datetime, since: datetime | None = None) -> Run:
         """Opens a run. Raises :class:`RunActive` while another is under way; one whose process is gone is closed first."""
@@ -168,8 +121,11 @@ class Journal:
         return rows[0][0] if rows else None
 
     def heard(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> None:
-        """The source answered or called: what it stated until now is known."""
-        self._state(transaction, source, enterprise, "last_heard", now)
+        """The source answered or called: what it stated until now is known. Written once a second, however much it says."""
+        before = self._heard.get(source)
+        if before is None or not timedelta(0) <= now - before < HEARD_EVERY:
+            self._state(transaction, source, enterprise, "last_heard", now)
+            self._heard[source] = now
 
     def last_heard(self) -> dict[str, datetime]:
         """Source -> when it was last heard."""
@@ -186,55 +142,22 @@ class Journal:
         run_id: str | None,
         now: datetime,
     ) -> None:
-        """Keeps what could not be used. The same payload for the same reason is one rejection, however often it comes."""
-        if not rows:
-            return
-        digests = [_digest(row) for row in rows]
-        by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
-        known = self._known(transaction, source, list(by_digest))
-        again = [(times + times_now[digest], now, OPEN, number) for digest, (number, times) in known.items()]
-        self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
-        fresh = [(digest, row) for digest, row in by_digest.items() if digest not in known]
-        new = [
-            (
-                token("rej"),
-                source,
-                enterprise,
-                digest,
-                row.scope,
-                OPEN,
-                row.reason,
-                row.detail,
-                row.path,
-                row.locator,
-                row.payload,
-                times_now[digest],
-                run_id,
-                now,
-                now,
-            )
-            for digest, row in fresh
-        ]
-        self.database.insert(transaction, RejectionRow, REJECTION_COLUMNS, new)
+        """Keeps what could not be used (:meth:`Quarantine.add`)."""
+        self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
 
     def rejections(
         self, enterprise: str | None = None, source: str | None = None, status: str | None = OPEN, limit: int = 100
     ) -> list[Rejection]:
         """Rejections without their payloads, the newest first."""
-        where, parameters = _where(enterprise=enterprise, source=source, status=status)
-        rows = self._select(f"SELECT {SUMMARY} FROM rejections {where} ORDER BY last_at DESC, id DESC LIMIT ?", [*parameters, limit])
-        return [_rejection(row) for row in rows]
+        return self.quarantine.rejections(enterprise, source, status, limit)
 
     def rejection(self, number: str) -> Rejection:
-        """One rejection with its payload. Raises :class:`StoreError` when there is none of that id."""
-        rows = self._select(f"SELECT {SUMMARY}, payload FROM rejections WHERE id = ?", [number])
-        if not rows:
-            raise StoreError("no such rejection: emr-sync rejections shows them")
-        return _rejection(rows[0])
+        """One rejection with its payload (:meth:`Quarantine.rejection`)."""
+        return self.quarantine.rejection(number)
 
     def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
         """The rejection was replayed and what it held is applied."""
-        self.database.update(transaction, RejectionRow, ("id",), ("status", "last_at"), [(RESOLVED, now, number)])
+        self.quarantine.resolve(transaction, number, now=now)
 
     def _close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
         sql = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'"
@@ -250,10 +173,6 @@ class Journal:
         if host == socket.gethostname() and owner != self.owner and not _lives(int(process)):
             return True
         return now - alive > LEASE
-
-    def _known(self, transaction: Connection, source: str, digests: list[str]) -> dict[str, tuple[str, int]]:
-        sql = "SELECT digest, id, times FROM rejections WHERE source = ? AND digest IN ??"
-        return {digest: (number, times) for digest, number, times in self.database.select(transaction, sql, [source, digests])}
 
     def _state(self, transaction: Connection, source: str, enterprise: str, column: str, value: Any) -> None:
         self.database.upsert(transaction, SourceStateRow, ("source", "enterprise", column), [(source, enterprise, value)])
@@ -272,21 +191,10 @@ def _where(**conditions: str | None) -> tuple[str, list[Any]]:
     return (f"WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""), list(given.values())
 
 
-def _digest(row: Rejected) -> str:
-    said = "\0".join((row.reason, row.path, row.scope)).encode() + b"\0" + row.payload
-    return hashlib.blake2b(said, digest_size=16).hexdigest()
-
-
 def _run(row: Any) -> Run:
     number, source, enterprise, kind, status, started, finished, since, cursor, counts, error = row
     ended = None if finished is None else instant(finished)
     return Run(number, source, enterprise, kind, status, instant(started), ended, since, cursor, documents.read(counts), error)
-
-
-def _rejection(row: Any) -> Rejection:
-    named = dict(zip((*SUMMARY.split(", "), "payload"), row, strict=False))
-    times = {name: instant(named[name]) for name in ("first_at", "last_at")}
-    return Rejection(**{**named, **times, "payload": bytes(named.get("payload", b""))})
 
 
 def _lives(process: int) -> bool:

@@ -248,7 +248,10 @@ class SourceNoteRow(Table):
 
 
 class RejectionRow(Table):
-    """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``."""
+    """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``.
+
+    ``payload`` is sealed with the key ``key_id`` (``store.sealing``); both are empty where no payload is kept.
+    """
 
     __tablename__ = "rejections"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -262,6 +265,7 @@ class RejectionRow(Table):
     path: Mapped[str]
     locator: Mapped[str]
     payload: Mapped[bytes]
+    key_id: Mapped[str | None]
     times: Mapped[int]
     run_id: Mapped[str | None]
     first_at: Mapped[datetime]

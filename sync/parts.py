@@ -15,17 +15,14 @@ from store.journal import Journal
 from store.keys import ApiKeys
 from store.notes import SourceNotes
 from store.preferences import Preferences
-from sync import retry
+from sync import payload_key, retry
 from sync.config import Feed, Settings
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
+from sync.unusable import Unusable as Unusable
 
 ROLES = ("api", "schedule", "listen", "work")
 """What a serving process can do (``sync.service``)."""
-
-
-class Unusable(Exception):
-    """What was asked for cannot be had as the configuration or the database stand. The message says what to do."""
 
 
 def utc_now() -> datetime:
@@ -48,7 +45,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.preferences = Preferences(self.database, self.settings.enterprises)
-        self.journal = Journal(self.database)
+        self.journal = Journal(self.database, payload_key.sealing(self.settings))
         self.keys = ApiKeys(self.database)
         self.engine = Engine(
             self.database,

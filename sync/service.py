@@ -15,6 +15,7 @@ from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
+from sync.housekeeping import Housekeeping
 from sync.parts import ROLES, Parts, Unusable, adapter, is_listener
 from sync.queue import Queue
 from sync.roles import ListenRole, Role, Watch, WebRole, Worker
@@ -87,6 +88,8 @@ class Service:
                 build_api(self.parts, self.queue, self.worker), settings.listen, access_log=settings.access_log, fail=self.fail
             )
             yield self.web
+        if "work" in self.wanted:
+            yield Housekeeping(self.parts.journal.quarantine, self.parts.settings.keep_payloads, self.parts.clock)
         if "schedule" in self.wanted:
             yield Clock(feeds, self.queue.put)
 

@@ -9,6 +9,7 @@ from typing import Any
 from adapters.base import Payload
 from store.enterprise import Enterprise, Source
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Problem, Statement
+from store.sealing import Sealing
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 CLINIC, FEED = "clinic", "clinic-emr"
@@ -47,6 +48,11 @@ def merge(survivor: str, merged: str, *, minutes: int = 0) -> PatientMerge:
 
 def payload(text: str, locator: str = "test:1") -> Payload:
     return Payload(text.encode(), locator, NOW)
+
+
+def sealing(current: str = "k1", *others: str) -> Sealing:
+    """Keys that are the same in every test."""
+    return Sealing(current, {name: name.encode().ljust(32, b".") for name in (current, *others)})
 
 
 def clinic(*, syncs: bool = True, toggle: bool = False, sources: tuple[str, ...] = (FEED,)) -> Enterprise:

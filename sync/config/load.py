@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
+from store.sealing import Sealing
 from sync.config.check import checked
 from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises
@@ -105,6 +106,8 @@ def _joined(
         access_log=top.api.access_log,
         backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),
         batch_size=top.batch_size,
+        sealing=Sealing(top.payload_keys.current, top.payload_keys.keys) if top.payload_keys else None,
+        keep_payloads=top.keep_payloads,
         brakes={name: Brake(part.brake.floor, part.brake.percent) for name, part in parts.items()},
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sync.config.words import Address, Duration, Listen, Region, TimeZone
+from sync.config.words import Address, Duration, Listen, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 OneOrMore = Annotated[int, Field(ge=1)]
@@ -39,6 +39,19 @@ class Retry(Part):
     attempts: OneOrMore = 5
     first_wait: Duration = timedelta(seconds=2)
     longest_wait: Duration = timedelta(minutes=5)
+
+
+class PayloadKeysPart(Part):
+    """The keys that kept payloads are sealed with: new ones with ``current``, the others open what was sealed before."""
+
+    current: str
+    keys: dict[str, PayloadKey]
+
+    @model_validator(mode="after")
+    def _has_current(self) -> PayloadKeysPart:
+        if self.current not in self.keys:
+            raise ValueError(f"names {self.current!r} as current, which is not among its keys: add it, or name one of them")
+        return self
 
 
 class PolicyPart(Part):
@@ -145,5 +158,7 @@ class Top(Part):
     logs: Logs = Logs()
     retry: Retry = Retry()
     batch_size: OneOrMore = 1000
+    payload_keys: PayloadKeysPart | None = None
+    keep_payloads: Duration = timedelta(days=90)
     enterprises: dict[str, Any]
     sources: dict[str, Any] = Field(default_factory=dict)

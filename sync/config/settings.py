@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from adapters.base import SourceSettings
 from store.enterprise import Enterprise
+from store.sealing import Sealing
 from sync.config.mistake import Mistake
 from sync.config.words import Address
 from sync.cron import Cron
@@ -75,4 +76,6 @@ class Settings:
     backoff: Backoff = Backoff()
     batch_size: int = 1000
     brakes: Mapping[str, Brake] = field(default_factory=dict)
+    sealing: Sealing | None = None
+    keep_payloads: timedelta = timedelta(days=90)
     warnings: tuple[Mistake, ...] = ()

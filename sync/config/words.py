@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator
 
 from store.preference import ATTRIBUTES, Channel
+from store.sealing import read_key
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
@@ -84,9 +85,15 @@ def is_mapped(name: str) -> bool:
     return is_attribute(name) or OPEN_RULE.fullmatch(name) is not None
 
 
+def payload_key(value: object) -> bytes:
+    """A key for payloads."""
+    return read_key(str(value))
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
 ListenText = Annotated[str, BeforeValidator(listen)]
 TimeZone = Annotated[str, BeforeValidator(time_zone)]
 Region = Annotated[str, BeforeValidator(region)]
+PayloadKey = Annotated[bytes, BeforeValidator(payload_key)]

@@ -7,6 +7,7 @@ import pytest
 from store.database import Database
 from store.errors import StoreError
 from store.journal import OPEN, RESOLVED, Journal, Rejected
+from tests.factories import sealing
 from tests.store.site import ADT, FHIR, HOSPITAL, at
 
 BROKEN = Rejected("segment_missing", "PID is missing", "PID", "inbox/a.hl7#1", b"MSH|^~\\&|\r")
@@ -14,7 +15,7 @@ BROKEN = Rejected("segment_missing", "PID is missing", "PID", "inbox/a.hl7#1", b
 
 @pytest.fixture
 def journal(database: Database) -> Journal:
-    return Journal(database)
+    return Journal(database, sealing())
 
 
 def reject(journal: Journal, *rows: Rejected, source: str = ADT, seconds: float = 0) -> None:

@@ -29,6 +29,7 @@ sources:
       do_not_contact: {from: ZCP-2, values: {DNC: yes, OK: no}}
       consent.sms: {from: PD1-11.1, values: {"02": granted, "01": denied}}
 """
+KEYS = f"payload_keys: {{current: k1, keys: {{k1: {'4b' * 32}}}}}\n"
 ADT = (
     "MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|{control}|P|2.5\r"
     "EVN|A08|20261101083000-0500\r"
@@ -46,7 +47,7 @@ def adt(mrn: str = "MRN1", *, dnc: str = "DNC", publicity: str = "02", control: 
 def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration over an empty database, chosen by the environment as scripts do."""
     file = tmp_path / "config.yaml"
-    file.write_text(f"database: {bare_database_url}\n{CONFIG}")
+    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
     return file
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.token import ClientKey
+from store.sealing import new_key
 from sync.config import ConfigError, Settings, chosen, inspect, load
 
 ENTERPRISE = "enterprises: {e: {sync_contact_preferences: true, default_region: US}}\n"
@@ -40,7 +41,7 @@ def rules(settings: Settings, source: str = "adt") -> dict[str, dict[str, object
 
 def test_the_example_shows_a_configuration_that_loads(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "config.example.yaml"
-    reading = inspect(example, {"GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem})
+    reading = inspect(example, {"GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem, "EMR_SYNC_PAYLOAD_KEY": new_key()})
     assert reading.mistakes == ()
     assert reading.settings is not None
     assert list(reading.settings.feeds) == ["genhosp-adt", "genhosp-drop", "genhosp-fhir"]

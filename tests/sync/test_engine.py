@@ -14,7 +14,7 @@ from store.preferences import Preferences
 from sync.config import Backoff
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
-from tests.factories import CLINIC, FEED, NOW, clinic, merge, payload, statements
+from tests.factories import CLINIC, FEED, NOW, clinic, merge, payload, sealing, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent
 
 LANE = Lane(FEED, CLINIC)
@@ -23,7 +23,9 @@ AT_ONCE = Backoff(attempts=3, first_wait=timedelta(0), longest_wait=timedelta(se
 
 @pytest.fixture
 def engine(database: Database) -> Engine:
-    return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock(), Metrics(), AT_ONCE, batch_size=4)
+    return Engine(
+        database, Preferences(database, {CLINIC: clinic()}), Journal(database, sealing()), FakeClock(), Metrics(), AT_ONCE, batch_size=4
+    )
 
 
 def do_not_contact(engine: Engine, value: str) -> str:

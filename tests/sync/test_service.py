@@ -15,6 +15,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from store.database import Database
 from store.journal import Run
 from store.patient import PatientRef
+from store.sealing import new_key
 from sync.config import Settings, load
 from sync.config.words import Address
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
@@ -52,7 +53,8 @@ def emr() -> Iterator[RehearsalEmr]:
 @pytest.fixture
 def settings(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Settings:
     file = configuration(emr, tmp_path)
-    file.write_text(file.read_text().replace("sqlite:///demo.db", database_url))
+    keys = {"current": "k1", "keys": {"k1": new_key()}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"database": database_url, "payload_keys": keys}))
     return load(file, {})
 
 

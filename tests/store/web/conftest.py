@@ -23,6 +23,7 @@ from store.preference import Identifier, PatientStatements, Phone, Statement
 from store.preferences import Preferences
 from store.web.app import create_app
 from store.web.operations import Work
+from tests.factories import sealing
 
 NOW = datetime.now(UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -142,7 +143,7 @@ def fresh(database_url: str) -> Iterator[Service]:
 def serve(url: str) -> Iterator[Service]:
     """Serves the database until the test is over."""
     database = Database.open(url)
-    store, journal, keys = Preferences(database, ENTERPRISES), Journal(database), ApiKeys(database)
+    store, journal, keys = Preferences(database, ENTERPRISES), Journal(database, sealing()), ApiKeys(database)
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)

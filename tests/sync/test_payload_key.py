@@ -1,0 +1,135 @@
+"""Where the keys of kept payloads come from, and that what is over is erased."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from datetime import timedelta
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from store.journal import Journal, Rejected
+from store.sealing import new_key
+from sync import payload_key
+from sync.config import ConfigError, inspect, load
+from sync.housekeeping import Housekeeping
+from sync.parts import Parts
+from sync.unusable import Unusable
+from tests.factories import NOW, sealing
+
+TOP = "database: sqlite:///x.db\nenterprises: {e: {}}\n"
+
+
+def written(folder: Path, more: str = "", top: str = TOP) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(top + dedent(more))
+    return file
+
+
+def test_sqlite_gets_a_key_file_of_its_owner_only_and_keeps_it(tmp_path: Path) -> None:
+    settings = load(written(tmp_path))
+    first = payload_key.sealing(settings)
+    assert first is not None
+    assert stat.S_IMODE((tmp_path / "x.db.key").stat().st_mode) == 0o600
+    assert payload_key.sealing(settings) == first
+    assert {one.name for one in tmp_path.iterdir()} == {"config.yaml", "x.db.key"}
+
+
+def test_of_two_that_make_the_key_file_at_once_the_first_counts(tmp_path: Path) -> None:
+    settings, made, start = load(written(tmp_path)), [], threading.Barrier(8)
+
+    def make() -> None:
+        start.wait()
+        made.append(payload_key.sealing(settings))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 8
+    assert all(one == made[0] for one in made)
+
+
+def test_a_damaged_key_file_stops_the_program(tmp_path: Path) -> None:
+    (tmp_path / "x.db.key").write_text("not a key")
+    with pytest.raises(Unusable, match="restore it, or configure payload_keys"):
+        payload_key.sealing(load(written(tmp_path)))
+
+
+def test_postgresql_without_keys_keeps_no_payload(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, top=TOP.replace("sqlite:///x.db", "postgresql+psycopg://me@nowhere/x")))
+    assert payload_key.sealing(settings) is None
+
+
+def test_configured_keys_count_before_the_key_file(tmp_path: Path) -> None:
+    key = new_key()
+    more = """\
+        payload_keys:
+          current: k2
+          keys: {k1: "${FIRST}", k2: "${SECOND}"}
+        keep_payloads: 7d
+        """
+    settings = load(written(tmp_path, more), {"FIRST": new_key(), "SECOND": key})
+    found = payload_key.sealing(settings)
+    assert found is not None
+    assert (found.current, sorted(found.keys)) == ("k2", ["k1", "k2"])
+    assert settings.keep_payloads == timedelta(days=7)
+    assert not (tmp_path / "x.db.key").exists()
+
+
+def test_a_current_key_that_is_not_among_them_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not among its keys"):
+        load(written(tmp_path, 'payload_keys: {current: k2, keys: {k1: "${K}"}}\n'), {"K": new_key()})
+
+
+def test_a_key_that_is_none_is_a_mistake_that_does_not_repeat_it(tmp_path: Path) -> None:
+    (mistake,) = inspect(written(tmp_path, 'payload_keys: {current: k1, keys: {k1: "${K}"}}\n'), {"K": "hunter2"}).mistakes
+    assert mistake.where == "payload_keys.keys.k1"
+    assert "openssl" in mistake.message
+    assert "hunter2" not in mistake.message
+
+
+def test_a_key_in_clear_is_a_warning(tmp_path: Path) -> None:
+    (warning,) = inspect(written(tmp_path, f"payload_keys: {{current: k1, keys: {{k1: {new_key()}}}}}\n"), {}).mistakes
+    assert warning.warning
+    assert "in clear" in warning.message
+
+
+def test_a_program_on_sqlite_opens_what_it_kept(tmp_path: Path) -> None:
+    parts = Parts.open(load(written(tmp_path)))
+    with parts.database.write("e") as transaction:
+        row = Rejected("code_unmapped", "no such code", "ZCP-2", "a:1", b"kept")
+        parts.journal.reject(transaction, [row], source="adt", enterprise="e", run_id=None, now=NOW)
+    number = parts.journal.rejections()[0].id
+    parts.close()
+    parts = Parts.open(load(written(tmp_path)))
+    assert parts.journal.rejection(number).payload == b"kept"
+    parts.close()
+
+
+def test_housekeeping_erases_at_its_start_and_stops_at_once(sqlite_url: str) -> None:
+    from store.database import Database
+
+    database = Database.open(sqlite_url)
+    journal = Journal(database, sealing())
+    with database.write("e") as transaction:
+        journal.reject(transaction, [Rejected("r", "d", "", "a", b"x")], source="s", enterprise="e", run_id=None, now=NOW)
+    erased = threading.Event()
+    role = Housekeeping(journal.quarantine, timedelta(days=1), lambda: NOW + timedelta(days=2))
+    once = role.once
+
+    def watched() -> int:
+        done = once()
+        erased.set()
+        return done
+
+    role.once = watched  # type: ignore[method-assign]
+    role.start()
+    assert erased.wait(10)
+    role.stop()
+    with database.read() as connection:
+        assert database.select(connection, "SELECT key_id FROM rejections", [])[0][0] is None
+    database.close()
