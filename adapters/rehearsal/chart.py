@@ -41,6 +41,7 @@ class Chart:
         self._ticks = 0
         opened = clock()
         self._groups = [(0, opened - timedelta(hours=group + 1)) for group in range(GROUPS)]
+        self._removed: dict[int, datetime] = {}
 
     def tick(self) -> range:
         """Changes one preference of every patient of the next group; returns their indexes."""
@@ -51,6 +52,17 @@ class Chart:
             self._groups[group] = (revision + 1, self.clock())
         return range(group, self.population.size, GROUPS)
 
+    def remove(self, index: int) -> None:
+        """The patient's record is deleted."""
+        self._removed[index] = self.clock()
+
+    def is_removed(self, index: int) -> bool:
+        return index in self._removed
+
+    def removed(self, since: datetime) -> list[int]:
+        """Whose record was deleted at or after a time."""
+        return [index for index, at in self._removed.items() if at >= since]
+
     def entry(self, index: int) -> Entry:
         """``IndexError`` when there is no such patient."""
         revision, updated = self._groups[index % GROUPS]
@@ -59,8 +71,10 @@ class Chart:
     def indexes(self, matches: Callable[[datetime], bool], start: int = 0) -> Iterator[int]:
         """Patients whose last change passes, in order, from ``start`` on."""
         groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
-        return (index for index in range(start, self.population.size) if index % GROUPS in groups)
+        return (index for index in range(start, self.population.size) if index % GROUPS in groups and index not in self._removed)
 
     def count(self, matches: Callable[[datetime], bool]) -> int:
         """How many patients pass."""
-        return sum(len(range(group, self.population.size, GROUPS)) for group, (_, updated) in enumerate(self._groups) if matches(updated))
+        groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
+        everybody = sum(len(range(group, self.population.size, GROUPS)) for group in groups)
+        return everybody - sum(1 for index in self._removed if index % GROUPS in groups)

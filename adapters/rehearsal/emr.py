@@ -16,9 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.rehearsal import hl7, ndjson
+from adapters.rehearsal import certificate, disorder, hl7, ndjson
 from adapters.rehearsal.chart import Chart, Clock, Entry, utc_now
 from adapters.rehearsal.dialect import AUTHORITY, MRN_SYSTEM, Mapping, fhir_mapping, hl7_mapping
+from adapters.rehearsal.export import ExportDesk
 from adapters.rehearsal.faults import Faults
 from adapters.rehearsal.fhir_server import Clinic, FhirServer
 from adapters.rehearsal.mllp_sender import MllpSender, OnAck, Report
@@ -29,7 +30,10 @@ CLIENT_ID = "emr-sync-rehearsal"
 
 
 class RehearsalEmr:
-    """A FHIR endpoint, an ADT feed and a population. ``clock`` is the EMR's own time: what ``Date`` and ``lastUpdated`` say."""
+    """A FHIR endpoint, an ADT feed and a population. ``clock`` is the EMR's own time: what ``Date`` and ``lastUpdated`` say.
+
+    With ``tls`` the endpoint speaks HTTPS with a certificate of its own. ``open_files``: an export's files take no token.
+    """
 
     client_id = CLIENT_ID
 
@@ -43,12 +47,16 @@ class RehearsalEmr:
         algorithm: str = "ES384",
         search_by_last_updated: bool = True,
         port: int = 0,
+        tls: bool = False,
+        open_files: bool = False,
     ) -> None:
         self.chart = Chart(Population(seed, patients), clock)
         self.faults = faults or Faults()
+        self.exports = ExportDesk(self.chart, self.faults)
+        self.certificate = certificate.made() if tls else None
         self.key = ClientKey(algorithm)
         self.desk = TokenDesk(CLIENT_ID, self.key, clock)
-        self._clinic = Clinic(self.chart, self.desk, self.faults, search_by_last_updated)
+        self._clinic = Clinic(self.chart, self.desk, self.faults, self.exports, search_by_last_updated, open_files)
         self._port = port
         self._server: FhirServer | None = None
 
@@ -78,7 +86,7 @@ class RehearsalEmr:
 
     def start(self) -> RehearsalEmr:
         """Opens the FHIR endpoint. Messages and exports need no start."""
-        self._server = FhirServer(self._clinic, self._port)
+        self._server = FhirServer(self._clinic, self._port, self.certificate.server() if self.certificate else None)
         self._server.start()
         return self
 
@@ -101,6 +109,10 @@ class RehearsalEmr:
     def tick(self) -> range:
         """Time passes: some patients (one in 25) change a preference. Returns their indexes."""
         return self.chart.tick()
+
+    def remove(self, index: int) -> None:
+        """A patient's record is deleted: it is gone from reads, and named in the next export that asks for changes."""
+        self.chart.remove(index)
 
     def entry(self, index: int) -> Entry:
         """A patient as the EMR holds it now."""
@@ -126,8 +138,17 @@ class RehearsalEmr:
         on_ack: OnAck | None = None,
     ) -> Report:
         """Sends messages (everybody's A08 unless given) over MLLP and waits for every acknowledgement."""
-        sender = MllpSender(host, port, connections=connections, on_ack=on_ack)
-        return sender.send(self.messages() if messages is None else messages)
+        sender = MllpSender(host, port, connections=connections, on_ack=on_ack, lose_every=self.faults.lost_acks)
+        return sender.send(self._disordered(self.messages() if messages is None else messages))
+
+    def _disordered(self, messages: Iterable[bytes]) -> Iterable[bytes]:
+        """The stream as the planned faults have it."""
+        faults = self.faults
+        if faults.wrong_charsets:
+            messages = disorder.miswritten(messages, faults.wrong_charsets)
+        if faults.duplicates:
+            messages = disorder.duplicated(messages, faults.duplicates)
+        return disorder.reordered(messages, faults.reordered) if faults.reordered else messages
 
     def export(self, path: Path) -> int:
         """Writes everybody as NDJSON; returns how many."""
@@ -135,7 +156,8 @@ class RehearsalEmr:
 
     def fhir_source(self, *, enterprise: str, private_key: str | None = None) -> dict[str, Any]:
         """A ``sources`` entry for the FHIR endpoint. ``private_key`` is how the configuration names the secret (``file:…``)."""
-        return {
+        trust = {"ca": self.certificate.certificate} if self.certificate else {}
+        return trust | {
             "enterprise": enterprise,
             "display_name": "Rehearsal EMR (FHIR)",
             "adapter": "fhir.rest",
@@ -150,6 +172,12 @@ class RehearsalEmr:
             "patient_id": {"authority": AUTHORITY, "type": "MR"},
             "mapping": fhir_mapping(),
         }
+
+    def bulk_source(self, *, enterprise: str, private_key: str | None = None, group: str | None = None) -> dict[str, Any]:
+        """A ``sources`` entry that reads the same endpoint by bulk exports, of everybody or of a group."""
+        export = {"level": "group", "group": group} if group else {"level": "patient"}
+        changes = {"adapter": "fhir.bulk", "display_name": "Rehearsal EMR (bulk exports)", "export": export}
+        return self.fhir_source(enterprise=enterprise, private_key=private_key) | changes
 
     def hl7_source(self, *, enterprise: str, listen: str) -> dict[str, Any]:
         """A ``sources`` entry for a listener that this EMR's ADT feed can be sent to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from threading import Lock
 from typing import NamedTuple
 
@@ -22,14 +22,22 @@ CUT = Fault(0)
 
 
 class Faults:
-    """A queue of faults, taken one per request for patients (never for metadata or tokens), from any thread."""
+    """A queue of faults, taken one per request for patients or their exports (never for metadata or tokens), from any thread.
+
+    Beside it: faults of exports, taken one per export or file (``expire``, ``leave_out``, ``miscount``), and those of the ADT feed:
+    each number is "every how many messages", 0 for never.
+    """
 
     def __init__(self) -> None:
         self._queue: deque[Fault] = deque()
         self._lock = Lock()
+        self._planned: Counter[str] = Counter()
         self.delay = 0.0
         self.break_next_links = False
         self.taken = 0
+        self.left_out = 0  # the index of the patient that a partial export leaves out
+        self.repeat_lines = False
+        self.duplicates = self.reordered = self.wrong_charsets = self.lost_acks = 0
 
     def unauthorized(self, times: int = 1) -> None:
         """Refuse a valid token."""
@@ -55,6 +63,28 @@ class Faults:
         """Let requests through, so that a later fault meets a page in the middle."""
         self._add(Fault(200), times)
 
+    def expire(self, times: int = 1) -> None:
+        """The next files of an export are gone."""
+        self._plan("expired", times)
+
+    def leave_out(self, index: int = 0, times: int = 1) -> None:
+        """The next exports leave a patient out, and say so in their errors."""
+        self.left_out = index
+        self._plan("partial", times)
+
+    def miscount(self, times: int = 1) -> None:
+        """The next exports claim a line more for each file than there is."""
+        self._plan("miscount", times)
+
+    def take(self, name: str) -> bool:
+        """Whether a planned fault of exports strikes now."""
+        with self._lock:
+            if not self._planned[name]:
+                return False
+            self._planned[name] -= 1
+            self.taken += 1
+            return True
+
     def next(self) -> Fault | None:
         """The fault for this request, or ``None``."""
         with self._lock:
@@ -62,6 +92,10 @@ class Faults:
                 return Fault(200, delay=self.delay) if self.delay else None
             self.taken += 1
             return self._queue.popleft()
+
+    def _plan(self, name: str, times: int) -> None:
+        with self._lock:
+            self._planned[name] += times
 
     def _add(self, fault: Fault, times: int) -> None:
         with self._lock:

@@ -5,19 +5,22 @@ The standard library's server with HTTP/1.1 keep-alive, one thread per connectio
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
+from ssl import SSLContext
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from adapters.rehearsal import resource
+from adapters.rehearsal.bulk_pages import NDJSON, BulkPages, Reply, as_json, chunks
 from adapters.rehearsal.chart import Chart
+from adapters.rehearsal.export import ExportDesk
 from adapters.rehearsal.faults import Fault, Faults
 from adapters.rehearsal.search import BadSearch, Search, parse, resume
 from adapters.rehearsal.token import ALGORITHMS, TokenDesk, TokenRefused
@@ -26,6 +29,7 @@ LOOPBACK = "127.0.0.1"
 FHIR_JSON, JSON = "application/fhir+json", "application/json"
 LARGEST_FORM = 64 * 1024
 PAGE = "_page"
+STATUS, FILES = "/export-status/", "/files/"
 SEARCHES = (("_id", "token"), ("identifier", "token"))
 LAST_UPDATED = ("_lastUpdated", "date")
 
@@ -37,19 +41,25 @@ class Clinic:
     chart: Chart
     desk: TokenDesk
     faults: Faults
+    exports: ExportDesk
     by_last_updated: bool = True
+    open_files: bool = False
 
 
 class FhirServer:
-    """``start`` binds (port 0: any free one) and returns at once; ``stop`` closes and waits."""
+    """``start`` binds (port 0: any free one) and returns at once; ``stop`` closes and waits. With ``tls`` it speaks nothing else."""
 
-    def __init__(self, clinic: Clinic, port: int = 0) -> None:
+    def __init__(self, clinic: Clinic, port: int = 0, tls: SSLContext | None = None) -> None:
         self.stopping = Event()
         handler = type("Handler", (_Handler,), {"clinic": clinic, "stopping": self.stopping})
         self._server = _Server((LOOPBACK, port), handler)
-        self.root = f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        if tls is not None:
+            # Without the handshake, which else would be made before a thread is there for the connection.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.root = f"{'http' if tls is None else 'https'}://{LOOPBACK}:{self._server.server_address[1]}"
         self.base_url, self.token_url = f"{self.root}/fhir/r4", f"{self.root}/token"
         handler.base_url, handler.token_url = self.base_url, self.token_url  # type: ignore[attr-defined]
+        handler.pages = BulkPages(clinic.exports, self.root, self.base_url, clinic.open_files)  # type: ignore[attr-defined]
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="rehearsal-fhir", daemon=True)
 
     def start(self) -> None:
@@ -100,16 +110,36 @@ class _Handler(BaseHTTPRequestHandler):
     stopping: Event
     base_url: str
     token_url: str
+    pages: BulkPages
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
+        if (page := self._bulk(url.path, url.query)) is not None:
+            return self._guarded(lambda: self._reply(page()), open_to_all=self.pages.open_files and url.path.startswith(FILES))
         if url.path == "/fhir/r4/metadata":
             return self._send(200, resource.capability(token_url=self.token_url, search=self._searches()))
         if url.path == "/fhir/r4/.well-known/smart-configuration":
             return self._send(200, self._smart_configuration(), JSON)
         if url.path == "/fhir/r4/Patient" or url.path.startswith("/fhir/r4/Patient/"):
-            return self._guarded(url.path.removeprefix("/fhir/r4/Patient").removeprefix("/"), url.query)
+            return self._guarded(lambda: self._patients(url.path.removeprefix("/fhir/r4/Patient").removeprefix("/"), url.query))
         self._refuse(404, "not-supported", "this server knows only Patient")
+
+    def do_DELETE(self) -> None:
+        path = urlsplit(self.path).path
+        if not path.startswith(STATUS):
+            return self.send_error(501)
+        self._guarded(lambda: self._reply(self.pages.drop(path.removeprefix(STATUS))))
+
+    def _bulk(self, path: str, query: str) -> Callable[[], Reply] | None:
+        """What answers an address that belongs to exports; ``None`` for every other one."""
+        below = path.removeprefix("/fhir/r4/")
+        if path.startswith(STATUS):
+            return lambda: self.pages.status(path.removeprefix(STATUS))
+        if path.startswith(FILES) and path.count("/") == 3:
+            return lambda: self.pages.file(*path.removeprefix(FILES).split("/"))
+        if below in ("$export", "Patient/$export") or (below.startswith("Group/") and below.endswith("/$export") and below.count("/") == 2):
+            return lambda: self.pages.kick_off(below, dict(parse_qsl(query)), self.headers)
+        return (lambda: self.pages.group(below.removeprefix("Group/"))) if below.startswith("Group/") else None
 
     def do_POST(self) -> None:
         form = self._form()
@@ -122,12 +152,31 @@ class _Handler(BaseHTTPRequestHandler):
         except TokenRefused as refused:
             self._send(400, {"error": refused.code, "error_description": str(refused)}, JSON)
 
-    def _guarded(self, identifier: str, query: str) -> None:
+    def _guarded(self, answer: Callable[[], None], *, open_to_all: bool = False) -> None:
         fault = self.clinic.faults.next()
         if fault is not None and self._suffered(fault):
             return
-        if not self.clinic.desk.good(self.headers.get("Authorization")):
+        token = self.headers.get("Authorization")
+        if open_to_all and token is not None:
+            return self._refuse(400, "security", "this storage takes no token: its address is the key")
+        if not open_to_all and not self.clinic.desk.good(token):
             return self._refuse(401, "login", "a valid access token is needed", (("WWW-Authenticate", "Bearer"),))
+        answer()
+
+    def _reply(self, reply: Reply) -> None:
+        """Plain data as JSON; lines in chunks, compressed where the client takes that."""
+        if reply.kind != NDJSON:
+            return self._send(reply.status, reply.body, reply.kind, reply.headers)
+        zipped = "gzip" in (self.headers.get("Accept-Encoding") or "")
+        self.send_response(reply.status)
+        encoding = (("Content-Encoding", "gzip"),) if zipped else ()
+        for name, value in (("Content-Type", NDJSON), ("Transfer-Encoding", "chunked"), *encoding):
+            self.send_header(name, value)
+        self.end_headers()
+        for chunk in chunks(reply.body, zipped=zipped):
+            self.wfile.write(chunk)
+
+    def _patients(self, identifier: str, query: str) -> None:
         if identifier:
             return self._read(identifier)
         try:
@@ -137,6 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self, identifier: str) -> None:
         index = resource.index_of(identifier)
+        if index is not None and self.clinic.chart.is_removed(index):
+            return self._refuse(410, "deleted", "this patient's record was deleted")
         if index is None or index >= self.clinic.chart.population.size:
             return self._refuse(404, "not-found", "no such patient")
         entry = self.clinic.chart.entry(index)
@@ -199,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, resource.outcome(code, diagnostics), headers=headers)
 
     def _send(self, status: int, body: Any, kind: str = FHIR_JSON, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        data = json.dumps(body, separators=(",", ":")).encode()
+        data = as_json(body)
         self.send_response(status)
         for name, value in (("Content-Type", kind), ("Content-Length", str(len(data))), *headers):
             self.send_header(name, value)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 START, END = b"\x0b", b"\x1c\r"
 LONGEST_ACK = 1024 * 1024
@@ -27,6 +28,8 @@ class Report:
     given_up: int = 0
     resent: int = 0
     reconnected: int = 0
+    lost: int = 0
+    acknowledgements: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -46,6 +49,7 @@ class MllpSender:
 
     A message that is refused (AR), not answered in ``timeout`` seconds or cut off is sent again, ``attempts`` times in all with
     ``pause`` seconds between. ``on_ack`` is told the control id and code of every acknowledgement that was taken.
+    Every ``lose_every``-th acknowledgement is lost on its way: the connection breaks, and the message is sent again.
     """
 
     host: str
@@ -55,6 +59,8 @@ class MllpSender:
     attempts: int = 5
     pause: float = 0.2
     on_ack: OnAck | None = None
+    lose_every: int = 0
+    tls: SSLContext | None = None
 
     def send(self, messages: Iterable[bytes]) -> Report:
         """Streams ``messages``: no more than one per connection is held."""
@@ -107,14 +113,26 @@ class _Lane:
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             await self._disconnect()
             return None
+        if self._is_lost():
+            await self._disconnect()
+            return None
         self._report.codes[code] += 1
         if self._sender.on_ack is not None:
             self._sender.on_ack(control, code)
         return code
 
+    def _is_lost(self) -> bool:
+        if not self._sender.lose_every:
+            return False
+        self._report.acknowledgements += 1
+        lost = self._report.acknowledgements % self._sender.lose_every == 0
+        self._report.lost += lost
+        return lost
+
     async def _exchange(self, message: bytes, control: str) -> str:
         if self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection(self._sender.host, self._sender.port, limit=LONGEST_ACK)
+            sender = self._sender
+            self._reader, self._writer = await asyncio.open_connection(sender.host, sender.port, limit=LONGEST_ACK, ssl=sender.tls)
             self._report.reconnected += 1
         assert self._reader is not None
         self._writer.write(START + message + END)

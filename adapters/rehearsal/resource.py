@@ -84,7 +84,9 @@ def capability(*, token_url: str, search: Iterable[tuple[str, str]]) -> Resource
         "type": "Patient",
         "interaction": [{"code": "read"}, {"code": "search-type"}],
         "searchParam": [{"name": name, "type": kind} for name, kind in search],
+        "operation": [_export("patient-export")],
     }
+    group = {"type": "Group", "interaction": [{"code": "read"}], "operation": [_export("group-export")]}
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -94,8 +96,12 @@ def capability(*, token_url: str, search: Iterable[tuple[str, str]]) -> Resource
         "format": ["application/fhir+json"],
         "software": {"name": "Rehearsal EMR"},
         "implementation": {"description": "An EMR to practise against: every patient is invented"},
-        "rest": [{"mode": "server", "security": security, "resource": [read]}],
+        "rest": [{"mode": "server", "security": security, "resource": [read, group], "operation": [_export("export")]}],
     }
+
+
+def _export(name: str) -> Resource:
+    return {"name": "export", "definition": f"http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{name}"}
 
 
 def _extensions(person: Person) -> list[Resource]:

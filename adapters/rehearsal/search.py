@@ -62,7 +62,7 @@ class Search:
         return (index for index in self.only if index >= self.start and self._known(chart, index))
 
     def _known(self, chart: Chart, index: int) -> bool:
-        return 0 <= index < chart.population.size and self.matches(chart.entry(index).updated)
+        return 0 <= index < chart.population.size and not chart.is_removed(index) and self.matches(chart.entry(index).updated)
 
 
 def resume(token: str) -> Search:

@@ -1,0 +1,111 @@
+"""The addresses of a bulk export at the rehearsal EMR: kick-off, status, files, and the group that is exported."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from adapters.rehearsal import resource
+from adapters.rehearsal.export import BadExport, ExportDesk, Job
+
+NDJSON = "application/fhir+ndjson"
+CHUNK = 64 * 1024
+
+
+class Reply(NamedTuple):
+    """``body`` is plain data to be sent as JSON, or lines to be streamed."""
+
+    status: int
+    body: Any
+    headers: tuple[tuple[str, str], ...] = ()
+    kind: str = "application/fhir+json"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPages:
+    """``root`` is the server's address, ``base_url`` its FHIR endpoint. ``open_files``: files take no token, and refuse one."""
+
+    desk: ExportDesk
+    root: str
+    base_url: str
+    open_files: bool = False
+
+    def kick_off(self, path: str, parameters: Mapping[str, str], headers: Any) -> Reply:
+        """``path`` is below the endpoint: ``$export``, ``Patient/$export``, ``Group/NAME/$export``."""
+        group = path.split("/")[1] if path.startswith("Group/") else None
+        if group is not None and not self.desk.known_group(group):
+            return _refusal(404, "not-found", "no such group")
+        if "respond-async" not in (headers.get("Prefer") or ""):
+            return _refusal(400, "invalid", "an export needs Prefer: respond-async")
+        try:
+            name = self.desk.ask(parameters, None if group == "everybody" else group)
+        except BadExport as error:
+            return _refusal(400, "invalid", str(error))
+        if name is None:
+            return _refusal(429, "throttled", "an export is under way", (("Retry-After", "120"),))
+        return Reply(202, {}, (("Content-Location", f"{self.root}/export-status/{name}"),))
+
+    def status(self, name: str) -> Reply:
+        percent, job = self.desk.poll(name), self.desk.job(name)
+        if percent is None or job is None:
+            return _refusal(404, "not-found", "no such export")
+        if percent < 100:
+            return Reply(202, {}, (("X-Progress", f"{percent}% of the export is made"), ("Retry-After", self.desk.retry_after)))
+        made = self.desk.manifest(name, job, root=f"{self.root}/files", token=not self.open_files, request=f"{self.base_url}/$export")
+        return Reply(200, made, kind="application/json")
+
+    def drop(self, name: str) -> Reply:
+        return Reply(202, {}) if self.desk.drop(name) else _refusal(404, "not-found", "no such export")
+
+    def file(self, name: str, part: str) -> Reply:
+        job: Job | None = self.desk.job(name)
+        lines = None if job is None or self.desk.faults.take("expired") else self.desk.lines(job, part.removesuffix(".ndjson"))
+        if lines is None:
+            return _refusal(404, "not-found", "no such file, or its time is over")
+        return Reply(200, lines, kind=NDJSON)
+
+    def group(self, name: str) -> Reply:
+        if not self.desk.known_group(name):
+            return _refusal(404, "not-found", "no such group")
+        members = [{"entity": {"reference": f"Patient/{resource.resource_id(index)}"}} for index in self.desk.members(name)]
+        made = {"resourceType": "Group", "id": name, "type": "person", "actual": True, "member": members}
+        return Reply(200, made if members else {key: value for key, value in made.items() if key != "member"})
+
+
+def chunks(lines: Iterable[bytes], *, zipped: bool) -> Iterator[bytes]:
+    """The lines in the chunks of an HTTP/1.1 body, compressed where the client takes that."""
+    zipper = zlib.compressobj(1, zlib.DEFLATED, 31) if zipped else None
+    for block in _blocks(lines):
+        if data := zipper.compress(block) if zipper else block:
+            yield _chunk(data)
+    if zipper:
+        yield _chunk(zipper.flush())
+    yield b"0\r\n\r\n"
+
+
+def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    held, size = [], 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= CHUNK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def as_json(body: Any) -> bytes:
+    """Plain data as it is sent."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _refusal(status: int, code: str, diagnostics: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    return Reply(status, resource.outcome(code, diagnostics), headers)

@@ -1,0 +1,155 @@
+"""The rehearsal EMR's bulk exports: what was asked for, how far each is, and the lines of its files, made when they are fetched.
+
+Memory does not grow with the population: a file is a range of indexes.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import takewhile
+from threading import Lock
+from typing import Any
+
+from adapters.rehearsal.chart import Chart
+from adapters.rehearsal.faults import Faults
+from adapters.rehearsal.resource import instant, outcome, patient, resource_id
+
+FILE_SIZE = 1_000
+REPEATED = 10
+
+
+class BadExport(ValueError):
+    """A kick-off that cannot be understood; names the parameter, never its value."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One export. ``group`` is ``None`` for everybody; ``polls`` are still to be answered with "not yet"."""
+
+    since: datetime | None
+    group: str | None
+    asked: datetime
+    polls: int
+    left_out: frozenset[int] = frozenset()
+    extra_count: int = 0
+
+
+@dataclass(slots=True)
+class ExportDesk:
+    """Takes exports and hands out their files. ``polls``: how often each says "not yet"; ``most``: exports at a time.
+
+    ``groups`` are name -> indexes of their members; ``everybody`` is always there. Safe for threads.
+    """
+
+    chart: Chart
+    faults: Faults
+    polls: int = 1
+    retry_after: str = "0"
+    file_size: int = FILE_SIZE
+    most: int = 1
+    groups: dict[str, list[int]] = field(default_factory=dict)
+    asked: int = 0
+    dropped: int = 0
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def ask(self, parameters: Mapping[str, str], group: str | None) -> str | None:
+        """Begins an export; ``None`` while too many are under way. Raises :class:`BadExport`."""
+        since = _since(parameters.get("_since"))
+        with self._lock:
+            if len(self._jobs) >= self.most:
+                return None
+            self.asked += 1
+            name = secrets.token_hex(6)
+            left_out = frozenset([self.faults.left_out]) if self.faults.take("partial") else frozenset()
+            extra = 1 if self.faults.take("miscount") else 0
+            self._jobs[name] = Job(since, group, self.chart.clock().astimezone(UTC), self.polls, left_out, extra)
+        return name
+
+    def job(self, name: str) -> Job | None:
+        return self._jobs.get(name)
+
+    def poll(self, name: str) -> int | None:
+        """How many per cent are done, and 100 from then on; ``None`` when there is no such export."""
+        with self._lock:
+            if (job := self._jobs.get(name)) is None:
+                return None
+            if not job.polls:
+                return 100
+            job.polls -= 1
+            return 100 * (self.polls - job.polls) // (self.polls + 1)
+
+    def drop(self, name: str) -> bool:
+        """The client is done with it."""
+        with self._lock:
+            self.dropped += 1
+            return self._jobs.pop(name, None) is not None
+
+    def known_group(self, name: str) -> bool:
+        return name == "everybody" or name in self.groups
+
+    def members(self, name: str) -> Iterator[int]:
+        """The indexes in a group."""
+        return iter(range(self.chart.population.size) if name == "everybody" else self.groups[name])
+
+    def manifest(self, name: str, job: Job, *, root: str, token: bool, request: str) -> dict[str, Any]:
+        """What a finished export answers."""
+        files = [(part, count) for part, count in self._parts(job) if count]
+        output = [{"type": "Patient", "url": f"{root}/{name}/{part}.ndjson", "count": count + job.extra_count} for part, count in files]
+        deleted = [{"type": "Bundle", "url": f"{root}/{name}/deleted.ndjson"}] if job.since and self.chart.removed(job.since) else []
+        error = [{"type": "OperationOutcome", "url": f"{root}/{name}/error.ndjson", "count": len(job.left_out)}] if job.left_out else []
+        made = {"transactionTime": instant(job.asked), "request": request, "requiresAccessToken": token}
+        return made | {"output": output, "deleted": deleted, "error": error}
+
+    def lines(self, job: Job, part: str) -> Iterator[bytes] | None:
+        """The lines of one file; ``None`` when there is none of that name."""
+        if part == "error" and job.left_out:
+            return iter([_line(outcome("exception", "a resource could not be exported"))])
+        if part == "deleted" and job.since:
+            return iter([_line(_deletions(self.chart.removed(job.since)))])
+        number = int(part) if part.isdigit() else -1
+        return self._patients(job, number) if 0 <= number * self.file_size < max(self.chart.population.size, 1) else None
+
+    def _patients(self, job: Job, number: int) -> Iterator[bytes]:
+        for place, index in enumerate(self._indexes(job, number)):
+            line = _line(patient(self.chart.entry(index)))
+            yield line
+            if self.faults.repeat_lines and place % REPEATED == 0:
+                yield line
+
+    def _parts(self, job: Job) -> Iterator[tuple[int, int]]:
+        for number in range(-(-self.chart.population.size // self.file_size)):
+            yield number, sum(1 for _ in self._indexes(job, number))
+
+    def _indexes(self, job: Job, number: int) -> Iterator[int]:
+        start, end = number * self.file_size, (number + 1) * self.file_size
+        members = set(self.groups[job.group]) if job.group in self.groups else None
+        found = takewhile(lambda index: index < end, self.chart.indexes(lambda updated: _counts(updated, job), start))
+        return (index for index in found if (members is None or index in members) and index not in job.left_out)
+
+
+def _counts(updated: datetime, job: Job) -> bool:
+    # To the millisecond, because that is all that meta.lastUpdated and transactionTime show.
+    return job.since is None or updated.replace(microsecond=updated.microsecond // 1000 * 1000) >= job.since
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise BadExport("_since must be an instant") from error
+
+
+def _deletions(indexes: list[int]) -> dict[str, Any]:
+    requests = [{"request": {"method": "DELETE", "url": f"Patient/{resource_id(index)}"}} for index in indexes]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": requests}
+
+
+def _line(resource: dict[str, Any]) -> bytes:
+    return json.dumps(resource, separators=(",", ":")).encode() + b"\n"
