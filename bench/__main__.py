@@ -23,6 +23,7 @@ BENCHES = {
     "single": "bench.single",
     "batch": "bench.batch",
     "ingest": "bench.ingest",
+    "bulk": "bench.bulk",
 }
 
 

@@ -44,7 +44,7 @@ def _figures(databases: Databases, kind: str, folder: Path, file: Path, count: i
         floor = _floor(url, file, count)
     floor_is = "decode, executemany" if kind == "sqlite" else "decode, COPY"
     yield Figure("ingest", f"{count:,} NDJSON patients", count / seconds, "patients/s", floor=floor, floor_is=floor_is, database=kind)
-    yield Figure("ingest", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": _thinned(memory)})
+    yield Figure("ingest", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": thinned(memory)})
     if quick:
         return  # too short to have settled
     quarter = len(memory) // 4
@@ -60,7 +60,7 @@ def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
-            memory.append(_resident(watched))
+            memory.append(resident(watched))
             time.sleep(SAMPLE)
         assert process.stdout is not None
         answer = json.loads(process.stdout.read())
@@ -70,14 +70,15 @@ def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list
     return seconds, [one for one in memory if one]
 
 
-def _resident(process: psutil.Process) -> float:
+def resident(process: psutil.Process) -> float:
+    """Resident memory in MB; 0 for a process that has just ended."""
     try:
         return float(process.memory_info().rss) / 1e6
     except psutil.Error:
         return 0.0  # it has just ended
 
 
-def _thinned(memory: list[float]) -> list[int]:
+def thinned(memory: list[float]) -> list[int]:
     """About twenty samples, evenly over the run."""
     step = max(1, len(memory) // 20)
     return [round(one) for one in memory[::step]]

@@ -1,0 +1,89 @@
+"""A bulk export of many patients, read by the command line from the rehearsal EMR over a socket: patients a second, and memory over time.
+
+Both run on this machine, so the EMR that makes the lines takes its share of the processor. The floor fetches the same files over the
+same socket and counts their lines. Flat means what it means in ``ingest``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from adapters.base import SourceSettings
+from adapters.fhir.bulk import BulkAdapter
+from adapters.fhir.export import Export, Ready
+from adapters.fhir.transfer import Transfer
+from adapters.rehearsal.emr import RehearsalEmr
+from bench import site
+from bench.databases import Databases
+from bench.figure import Figure
+from bench.ingest import COMMAND, SAMPLE, resident, thinned
+
+BULK = "bench-bulk"
+FILE_SIZE = 50_000
+
+
+def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
+    count = 50_000 if quick else 1_000_000
+    with RehearsalEmr(patients=count, seed=11) as emr:
+        emr.exports.file_size = 5_000 if quick else FILE_SIZE
+        floor = _floor(emr, count)
+        for kind in databases.kinds:
+            with tempfile.TemporaryDirectory() as folder, databases.fresh(kind) as url:
+                seconds, memory = _read(emr, Path(folder), url, count)
+            yield Figure(
+                "bulk", f"{count:,} exported patients", count / seconds, "patients/s", floor=floor, floor_is="fetch", database=kind
+            )
+            yield Figure(
+                "bulk", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": thinned(memory)}
+            )
+            if not quick:
+                quarter = len(memory) // 4
+                growth = max(memory[-quarter:]) / max(memory[quarter : 2 * quarter])
+                yield Figure("bulk", "memory, last quarter / second quarter", growth, "", most=1.1, database=kind)
+
+
+def _read(emr: RehearsalEmr, folder: Path, url: str, count: int) -> tuple[float, list[float]]:
+    """Seconds, and resident memory over time in MB."""
+    config = site.write(folder, url)
+    document = yaml.safe_load(config.read_text())
+    document["sources"][BULK] = emr.bulk_source(enterprise=site.ENTERPRISE)
+    config.write_text(yaml.safe_dump(document, sort_keys=False))
+    began, memory = time.perf_counter(), []
+    with subprocess.Popen([*COMMAND, "-c", str(config), "resync", BULK, "--json"], stdout=subprocess.PIPE) as process:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            memory.append(resident(watched))
+            time.sleep(SAMPLE)
+        assert process.stdout is not None
+        answer: dict[str, Any] = json.loads(process.stdout.read())
+    if answer["counts"].get("applied") != count:
+        raise RuntimeError(f"not every patient was applied: {answer['counts']}")
+    return time.perf_counter() - began, [one for one in memory if one]
+
+
+def _floor(emr: RehearsalEmr, count: int) -> float:
+    """Patients a second when the files are only fetched."""
+    source = emr.bulk_source(enterprise=site.ENTERPRISE)
+    options = {name: source[name] for name in ("base_url", "auth", "export")}
+    adapter = BulkAdapter(SourceSettings("floor", "fhir.bulk", options=options))
+    began = time.perf_counter()
+    with closing(adapter.rest.client()) as client:
+        export = Export(client)
+        status, _ = export.ask("Patient/$export", {"_type": "Patient"})
+        while not isinstance(found := export.poll(status), Ready):
+            time.sleep(0.01)
+        lines = sum(1 for fetched in Transfer(client).files(found.files) for _ in fetched.lines())
+        export.forget(status)
+    if lines != count:
+        raise RuntimeError("not every patient was exported")
+    return count / (time.perf_counter() - began)
