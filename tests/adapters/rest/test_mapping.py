@@ -1,0 +1,171 @@
+"""A record of a JSON API becomes statements; what is not there states nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from adapters.base import Unmappable
+from adapters.site_mapping import MappingError
+from store.preference import Identifier, PatientMerge, Phone
+from tests.adapters.rest.made import RECEIVED, RECORD, mapper, payload, read, said, values
+
+ANSWERS = {"true": "granted", "false": "denied"}
+
+
+def test_it_works() -> None:
+    record = {
+        "chart": {"number": "MRN10001"},
+        "first": "Pat",
+        "last": "Example",
+        "cell": "(217) 555-0101",
+        "phones": [{"phone": "217-555-0102", "type": "home"}, {"phone": "217-555-0103", "deleted": "2026-01-01"}],
+        "email": "pat@example.org",
+        "texting": False,
+        "updated_at": "2026-10-31T08:00:00",
+    }
+    item = said(record, {"consent.sms": {"from": "texting", "values": ANSWERS}})
+    assert item.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"), Identifier("clinic", "RI", "7"))
+    assert item.effective == datetime(2026, 10, 31, 13, 0, tzinfo=UTC), "without an offset, in the source's time zone"
+    assert (item.evidence_id, item.locator, item.problems) == ("Patient/7", "page-1#0", ())
+    assert {attribute: statement.value for attribute, statement in item.statements.items()} == {
+        "display_name": "Pat Example",
+        "phones": (
+            Phone("+12175550101", "cell", "(217) 555-0101", None, True),
+            Phone("+12175550102", "home", "217-555-0102"),
+        ),
+        "email": ("pat@example.org",),
+        "consent.sms": "denied",
+    }
+
+
+def test_a_record_without_any_member_for_phones_states_none() -> None:
+    assert values({}) == {}
+
+
+@pytest.mark.parametrize("empty", [{"cell": ""}, {"cell": None}, {"phones": []}, {"phones": [{"phone": "1", "deleted": "x"}]}])
+def test_an_empty_member_takes_the_phones_back(empty: dict[str, Any]) -> None:
+    assert values(empty) == {"phones": None}
+
+
+def test_a_number_listed_twice_is_one_phone() -> None:
+    (phone,) = values({"cell": "217-555-0101", "phones": [{"phone": "(217) 555-0101", "type": "Home"}]})["phones"]
+    assert phone.kind == "cell"
+
+
+def test_what_cannot_be_used_is_a_problem_at_its_place() -> None:
+    item = said({"cell": "ask", "phones": [{"phone": "none"}], "email": "at example"})
+    assert [(one.reason, one.path) for one in item.problems] == [
+        ("phone_unusable", "cell"),
+        ("phone_unusable", "phones[0].phone"),
+        ("email_unusable", "email"),
+    ]
+
+
+VIP = {"restricted": {"from": "vip", "values": {"true": "true", "false": "false"}}}
+
+
+def test_a_restricted_record_takes_nothing_back() -> None:
+    rules = VIP | {"consent.sms": {"from": "texting", "values": ANSWERS, "on_absent": "clear"}}
+    assert values({"vip": True, "cell": "", "email": ""}, rules) == {"restricted": True}
+    assert values({"vip": False, "cell": ""}, rules) == {"restricted": False, "phones": None, "consent.sms": None}
+
+
+def test_consent_at_an_entry_is_kept_for_its_number() -> None:
+    rules = {"consent.sms#*": {"from": "phones.may_text", "values": ANSWERS}}
+    phones = [{"phone": "217-555-0101", "may_text": True}, {"phone": "217-555-0102", "may_text": False}, {"phone": "217-555-0103"}]
+    found = values({"phones": phones}, rules)
+    assert (found["consent.sms#+12175550101"], found["consent.sms#+12175550102"]) == ("granted", "denied")
+    assert "consent.sms#+12175550103" not in found
+
+
+def test_the_lowest_order_names_the_preferred_phone() -> None:
+    phones = [{"phone": "217-555-0101", "order": 2}, {"phone": "217-555-0102", "order": "1"}]
+    assert values({"phones": phones})["preferred_phone"] == "+12175550102"
+    assert values({"phones": phones}, {"preferred_phone": {"by": "first"}})["preferred_phone"] == "+12175550101"
+    assert "preferred_phone" not in values({"phones": [one | {"order": 1} for one in phones]})
+
+
+def test_a_field_names_the_preferred_phone() -> None:
+    rules = {"preferred_phone": {"from": "best", "values": {"M": "cell", "H": "home"}}}
+    assert values({"cell": "217-555-0101", "best": "M"}, rules)["preferred_phone"] == "+12175550101"
+    assert [one.reason for one in said({"cell": "217-555-0101", "best": "H"}, rules).problems] == ["preferred_phone_unusable"]
+
+
+@pytest.mark.parametrize(("text", "problems"), [("declined", []), ("klingon?", ["language_unusable"])])
+def test_a_declined_language_is_no_problem_and_an_odd_one_is(text: str, problems: list[str]) -> None:
+    item = said({"spoken": text}, {"language": {"from": "spoken"}})
+    assert "language" not in item.statements
+    assert [one.reason for one in item.problems] == problems
+
+
+def test_a_record_that_became_part_of_another_names_it() -> None:
+    _, merge = read({"id": 7, "merged_into": 8})
+    assert isinstance(merge, PatientMerge)
+    assert merge.survivor == (Identifier("clinic", "RI", "8"),)
+    assert len(read({"id": 7, "merged_into": 0})) == 1
+    assert len(read({"id": 7, "merged_into": None})) == 1
+
+
+def test_a_time_in_the_future_is_not_believed() -> None:
+    item = said({"updated_at": "2027-01-01T00:00:00Z"})
+    assert item.effective == RECEIVED
+    assert [one.reason for one in item.problems] == ["time_in_future"]
+
+
+@pytest.mark.parametrize("text", ["2026-10-31", "soon", ""])
+def test_a_date_is_no_moment(text: str) -> None:
+    assert said({"updated_at": text}).effective == RECEIVED
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "not_json"),
+        (b'{"id": "\\ud800"}', "not_json"),
+        (b'{"id": "\xff"}', "not_json"),
+        (b"[1]", "not_a_record"),
+        (b'{"id": "a\\u0000"}', "nul_character"),
+        (b"{}", "patient_id_missing"),
+        (b'{"id": 7, "texting": "maybe"}', "code_unmapped"),
+    ],
+)
+def test_bad_input_is_rejected_with_a_reason_and_kept(body: bytes, reason: str) -> None:
+    (item,) = read(body, {"consent.sms": {"from": "texting", "values": ANSWERS}})
+    assert isinstance(item, Unmappable)
+    assert (item.reason, item.payload) == (reason, body)
+    assert "maybe" not in item.detail
+
+
+def test_explain_shows_what_is_stated_unused_and_unmapped() -> None:
+    record = {"id": 7, "cell": "217-555-0101", "texting": "perhaps", "notes": "likes tea", "empty": ""}
+    rule = {"consent.sms": {"from": "texting", "values": ANSWERS, "on_unknown": "no_statement"}}
+    found = mapper(rule).explain(payload(record))
+    assert [attribute for attribute, _, _ in found.stated] == ["phones"]
+    assert found.unused == [("notes", '"likes tea"')]
+    assert found.unmapped == [("texting", "perhaps")]
+    assert mapper().explain(payload(b"{")).stated == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"record": {}}, r"record.id is missing"),
+        ({"record": RECORD | {"fax": "x"}}, r"record.fax is not known"),
+        ({"record": RECORD | {"phones": [{"number": "a b"}]}}, "which cannot be read"),
+        ({"record": RECORD | {"phones": [{"kind": "cell"}]}}, "number is missing"),
+        ({"record": RECORD | {"phones": [{"number": "a", "kind": "boat"}]}}, "the kind 'boat'"),
+        ({"record": RECORD | {"phones": "cell"}}, "is a list"),
+        ({"record": RECORD | {"emails": [{}]}}, "address is missing"),
+    ],
+)
+def test_a_wrong_record_says_what_to_mend(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        mapper(**changes)
+
+
+def test_phones_need_no_rule() -> None:
+    with pytest.raises(MappingError, match="needs no rule"):
+        mapper({"phones": {"from": "cell"}})
