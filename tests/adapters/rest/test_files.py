@@ -1,0 +1,69 @@
+"""Records in files, as engineers save them from an API."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from adapters.base import AdapterError
+from adapters.rest.files import payloads
+
+ONE, TWO = {"id": 1, "note": "a\nb"}, {"id": 2}
+
+
+def bodies(path: Path, content: bytes, items: str = "results") -> list[tuple[str, object]]:
+    path.write_bytes(content)
+    return [(one.locator, json.loads(one.body)) for one in payloads(path, items)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"results": [ONE, TWO], "next": None}),
+        json.dumps({"results": [ONE, TWO]}, indent=2),
+        json.dumps([ONE, TWO]),
+        json.dumps([ONE, TWO], indent=2),
+        gzip.compress(json.dumps([ONE, TWO]).encode()),
+    ],
+)
+def test_an_answer_and_a_list_are_their_records(tmp_path: Path, content: str | bytes) -> None:
+    written = content if isinstance(content, bytes) else content.encode()
+    assert bodies(tmp_path / "p.json", written) == [("p.json#0", ONE), ("p.json#1", TWO)]
+
+
+def test_one_record_a_line(tmp_path: Path) -> None:
+    lines = b"\n".join([json.dumps(ONE).encode(), b"", json.dumps(TWO).encode(), b""])
+    assert [body for _, body in bodies(tmp_path / "p.ndjson", lines)] == [ONE, TWO]
+
+
+def test_a_record_by_itself(tmp_path: Path) -> None:
+    assert bodies(tmp_path / "p.json", json.dumps(ONE, indent=1).encode()) == [("p.json#0", ONE)]
+    assert bodies(tmp_path / "p.json", json.dumps(ONE).encode(), items="") == [("p.json#0", ONE)]
+
+
+def test_what_is_no_json_is_a_payload_too(tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    file.write_bytes(b"hello\nworld")
+    assert [one.body for one in payloads(file, "")] == [b"hello\nworld"]
+    file.write_bytes(b"")
+    assert list(payloads(file, "")) == []
+
+
+def test_a_file_says_when_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps(ONE))
+    (one,) = payloads(file, "")
+    assert one.written is not None
+    assert one.written.timestamp() == pytest.approx(file.stat().st_mtime)
+
+
+def test_a_file_that_cannot_be_read_names_itself_only(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"none\.json cannot be read"):
+        list(payloads(tmp_path / "none.json", ""))
+    broken = tmp_path / "b.json.gz"
+    broken.write_bytes(gzip.compress(b"{}")[:-4])
+    with pytest.raises(AdapterError, match="gzipped and broken"):
+        list(payloads(broken, ""))
