@@ -41,10 +41,25 @@ def rules(settings: Settings, source: str = "adt") -> dict[str, dict[str, object
 
 def test_the_example_shows_a_configuration_that_loads(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "config.example.yaml"
-    reading = inspect(example, {"GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem, "EMR_SYNC_PAYLOAD_KEY": new_key()})
+    reading = inspect(
+        example,
+        {
+            "ATHENA_SECRET": "x",
+            "CLINIC_TOKEN": "x",
+            "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,
+            "EMR_SYNC_PAYLOAD_KEY": new_key(),
+        },
+    )
     assert reading.mistakes == ()
     assert reading.settings is not None
-    assert list(reading.settings.feeds) == ["genhosp-adt", "genhosp-drop", "genhosp-fhir"]
+    assert list(reading.settings.feeds) == [
+        "genhosp-adt",
+        "genhosp-drop",
+        "genhosp-bulk",
+        "genhosp-fhir",
+        "genhosp-athena",
+        "genhosp-clinic",
+    ]
 
 
 def test_defaults_are_those_that_the_example_shows(written) -> None:
