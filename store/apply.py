@@ -237,7 +237,7 @@ class Application:
         phones: list[Row] = []
         gone: list[Row] = []
         for patient in self.open.values():
-            if not (patient.touched or patient.is_new):
+            if not (patient.touched or patient.is_new or patient.recorded):
                 continue
             assertions.extend(self._assertion_rows(patient))
             if not patient.visible:

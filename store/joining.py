@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from store import documents, merge
-from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome
+from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
 from store.consent import TOPIC
 from store.errors import MergeRefused, StoreError
 from store.identity import Directory
@@ -22,6 +22,7 @@ from store.word import standing
 
 OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
 BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
+MERGED_BY = "SELECT effective FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
 MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
 MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
 
@@ -34,7 +35,10 @@ class Joining:
         self.database, self.transaction = application.database, application.transaction
 
     def run(self) -> Outcome:
-        """Joins the two records, or says why not (``merge_with_itself``, ``merge_circular``, ``identifier_conflict``)."""
+        """Joins the two records, or says why not.
+
+        Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``.
+        """
         if _alike(self.item.survivor[0], self.item.merged[0]):
             return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
         try:
@@ -43,8 +47,12 @@ class Joining:
             return Outcome("rejected", "merge_circular", str(error))
         except StoreError as error:
             return Outcome("rejected", "identifier_conflict", str(error))
+        if self.item.renamed:
+            return self._rename(survivor, merged)
         if survivor is not None and survivor == merged:
             return Outcome(self._complete(survivor), patient_id=survivor)
+        if merged is not None and self._was_undone(merged):
+            return Outcome("stale", patient_id=survivor)
         return Outcome("merged", patient_id=self._join(survivor, merged))
 
     def _resolve(self) -> tuple[int | None, int | None]:
@@ -65,6 +73,21 @@ class Joining:
         new = bool(self.work.new_identifiers)
         self.work.finish()
         return "merged" if new else "unchanged"
+
+    def _rename(self, survivor: int | None, merged: int | None) -> Outcome:
+        """One record under a new identifier. Where the new one is another record's already, only a merge may say that they are one."""
+        if survivor is not None and merged is not None and survivor != merged:
+            detail = "the new identifier is another patient's here: if both are one person, a merge must say so"
+            return Outcome("rejected", "identifier_in_use", detail)
+        patient = survivor if survivor is not None else merged
+        if patient is None:
+            patient = self.work.create().id
+        return Outcome(self._complete(patient), patient_id=patient)
+
+    def _was_undone(self, merged: int) -> bool:
+        """Whether this very message merged the record before. Since then a person took it apart: a repeat does not join it again."""
+        said = [merged, self.work.author.authority, self.item.evidence_id]
+        return any(instant(effective) == self.item.effective for (effective,) in self.database.select(self.transaction, MERGED_BY, said))
 
     def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
         opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])

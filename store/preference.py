@@ -202,13 +202,17 @@ class PatientStatements:
 
 @dataclass(frozen=True, slots=True)
 class PatientMerge:
-    """Two records of one person: everything known under ``merged`` now belongs to ``survivor``."""
+    """Two records of one person: everything known under ``merged`` now belongs to ``survivor``.
+
+    ``renamed``: it is one record, whose identifier changed from ``merged`` to ``survivor``; two records are never joined by that.
+    """
 
     survivor: tuple[Identifier, ...]
     merged: tuple[Identifier, ...]
     effective: datetime
     evidence_id: str
     locator: str = ""
+    renamed: bool = False
 
 
 class Assertion(NamedTuple):

@@ -24,10 +24,11 @@ from store.joining import Joining
 from store.local import LocalChange
 from store.lock import Actor, Toggle, locked, toggle
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
-from store.preference import DO_NOT_CONTACT, PatientMerge, PatientStatements, emr
+from store.preference import DO_NOT_CONTACT, STAFF, PatientMerge, PatientStatements, emr
 from store.reading import Reader
 from store.settings import Settings
 from store.sms import SmsConsent
+from store.unmerging import Unmerging
 
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
  WHERE enterprise = ? AND patient_id IN ?? ORDER BY seq DESC LIMIT ?"""
@@ -135,6 +136,17 @@ class Preferences:
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
         with self.database.write(enterprise) as transaction:
             return self._sms(transaction, enterprise).reply(line_key(line), number, body, received_at, now)
+
+    def unmerge(self, enterprise: str, ref: PatientRef, *, actor: Actor, reason: str, now: datetime) -> tuple[Patient, Patient]:
+        """Undoes a merge; ``ref`` names the record that was merged away. The survivor and that record, as they stand now.
+
+        Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
+        author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
+        with self.database.write(enterprise) as transaction:
+            parted = Unmerging(self._application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
+            reader = self._reader(transaction, enterprise)
+            return reader.patient(PatientRef(id=shown(parted.survivor))), reader.patient(PatientRef(id=shown(parted.restored)))
 
     def _canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
         canonical = self.enterprises[enterprise].authorities.get(ref.authority or "")

@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 from adapters.base import AdapterError
 from store.errors import SchemaOutdated, StoreError
 from sync import logs, retry
-from sync.commands import config, keys, output, patients, practice, rejections, runs, serve
+from sync.commands import config, keys, output, patients, practice, rejections, runs, serve, unmerge
 from sync.config import ConfigError, Logging
 from sync.parts import Unusable
 
@@ -58,6 +58,7 @@ app.add_typer(runs.runs, name="runs")
 app.add_typer(rejections.rejections, name="rejections")
 app.command("patient")(patients.patient)
 app.command("decide")(patients.decide)
+app.command("unmerge")(unmerge.unmerge)
 app.add_typer(keys.keys, name="keys")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
 from adapters.hl7v2.site import SiteRules
 from adapters.hl7v2.xtn import TelecomReader
 from store.preference import (
+    ACTIVE,
     EMAIL,
     PHONES,
     PREFERRED_PHONE,
@@ -36,9 +38,20 @@ from store.preference import (
 )
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})
-MERGES = frozenset({"A18", "A34", "A40"})
+MERGES = frozenset({"A18", "A30", "A34", "A36", "A40"})
+RENAMED = "A47"  # a change of identifier: one record before and after
+MOVED = "A43"  # the record hangs on another one of a higher level; the patient stays who it is
+DELETED = frozenset({"A23", "A29"})  # the EMR forgets the record; what was said against contacting the person is not taken back by that
+ADDED = "A28"
 ACCOUNT_MERGE = "A35"  # account numbers only: both sides are one patient
-MOVE_VISIT = "A45"  # a visit goes to another patient; both patients stay who they are
+NO_STATEMENT = {
+    "A41": "account_merge",
+    "A42": "visit_merge",
+    "A44": "account_move",
+    "A45": "visit_move",  # a visit goes to another patient; both patients stay who they are
+    "A24": "records_linked",  # reversible: both records keep what was said of each
+    "A37": "records_unlinked",
+}
 AHEAD = timedelta(minutes=15)
 
 # Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
@@ -97,10 +110,17 @@ class Hl7Mapper:
         if kind != "ADT":
             return [Filtered("acknowledgement" if kind in ("ACK", "MCF") else "message_type_not_used", payload.locator)]
         if event in UPDATES:
-            return [self._statements(message, payload)]
-        if event in MERGES:
+            item = self._statements(message, payload)
+            return [_added(item)] if event == ADDED else [item]
+        if event in MERGES or event == RENAMED:
             effective, _ = self._effective(message, "", payload)
-            return [*merge.merges(message, self._identifiers, effective, _evidence(message, payload), payload.locator)]
+            found = _evidence(message, payload)
+            return [*merge.merges(message, self._identifiers, effective, found, payload.locator, renamed=event == RENAMED)]
+        if event == MOVED:
+            same = merge.moved(message, self._identifiers, payload.received.date())
+            return [replace(self._statements(message, payload), identifiers=same)]
+        if event in DELETED:
+            return [self._deleted(message, payload)]
         return [self._filtered(message, event, payload)]
 
     def _filtered(self, message: Message, event: str, payload: Payload) -> Filtered:
@@ -109,7 +129,17 @@ class Hl7Mapper:
                 detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
                 raise Unusable("merge_ambiguous", detail, "MRG-1")
             return Filtered("account_merge", payload.locator)
-        return Filtered("visit_move" if event == MOVE_VISIT else "event_not_used", payload.locator)
+        return Filtered(NO_STATEMENT.get(event, "event_not_used"), payload.locator)
+
+    def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
+        """The record is not active any more. Nothing else is read: an empty field here is no statement, and nothing is cleared."""
+        pid = _pid(message)
+        effective, late = self._effective(message, pid[33], payload)
+        said = {ACTIVE: Statement(False, "MSH-9.2")}
+        problems = (late,) if late else ()
+        found = _evidence(message, payload)
+        patient = self._patient(message, pid, payload.received.date())
+        return PatientStatements(patient, said, effective, found, problems=problems, locator=payload.locator)
 
     def _statements(self, message: Message, payload: Payload) -> PatientStatements:
         pid = _pid(message)
@@ -221,6 +251,11 @@ def _pid(message: Message) -> list[str]:
     if len(found) > 1:
         raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
     return found[0] + _PADDING[len(found[0]) :]
+
+
+def _added(item: PatientStatements) -> PatientStatements:
+    """A person who is added is active, also after a deletion; unless a rule of the site says otherwise."""
+    return replace(item, statements={ACTIVE: Statement(True, "MSH-9.2"), **item.statements})
 
 
 def _evidence(message: Message, payload: Payload) -> str:

@@ -1,12 +1,12 @@
-"""Merges of patients: A18, A34 and A40, whose PID and MRG segments come in pairs. Pure.
+"""Merges, changes of identifier and moves: events whose PID and MRG segments come in pairs. Pure.
 
-Source: HL7 v2.9 chapter 3 (A40; MRG) and v2.5 chapter 3 (A18, A34, A35: withdrawn later, still sent). PID-3 holds what
-survives, MRG-1 what is merged into it. Demographics in such a message are not read: they come in an update of their own.
+Source: HL7 v2.9 chapter 3 (A40, A43, A47; MRG) and v2.5 chapter 3 (A18, A30, A34, A35, A36: withdrawn later, still sent). PID-3
+holds what is true from now on, MRG-1 what was before. Demographics in a merge are not read: they come in an update of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
 from adapters.hl7v2.cx import IdentifierReader
@@ -14,13 +14,31 @@ from adapters.hl7v2.reader import Message, Unusable
 from store.preference import Identifier, PatientMerge
 
 
-def merges(message: Message, identifiers: IdentifierReader, effective: datetime, evidence: str, locator: str) -> list[PatientMerge]:
-    """Every pair of the message. Raises :class:`Unusable` if one of them cannot be used, so that none is half done."""
+def merges(
+    message: Message, identifiers: IdentifierReader, effective: datetime, evidence: str, locator: str, *, renamed: bool = False
+) -> list[PatientMerge]:
+    """Every pair of the message. Raises :class:`Unusable` if one of them cannot be used, so that none is half done.
+
+    ``renamed`` is A47: MRG-1 and PID-3 are two identifiers of one record.
+    """
     today = effective.date()
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
     if not pairs:
         raise Unusable("merge_incomplete", "a merge needs a PID and a MRG segment", "MRG")
-    return [PatientMerge(survivor, merged, effective, evidence, locator) for survivor, merged in pairs]
+    return [PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, gone in pairs for record in _records(gone)]
+
+
+def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
+    """Who an A43 is about: what PID-3 and MRG-1 both name. What differs is the record that it hangs on, before and after."""
+    pairs = list(_groups(message))
+    if len(pairs) != 1:
+        raise Unusable("move_ambiguous", "a move needs one PID and one MRG segment: send one message for each patient", "MRG")
+    before = _merged(message, pairs[0][1], identifiers, today)
+    same = tuple(one for one in _survivor(message, pairs[0][0], identifiers, today) if one in before)
+    if not same:
+        detail = "A43 moves one patient, but MRG-1 and PID-3 share no identifier: the sender must say A40 or A47 if that is meant"
+        raise Unusable("move_ambiguous", detail, "MRG-1")
+    return same
 
 
 def names_two_patients(message: Message, identifiers: IdentifierReader, today: date) -> bool:
@@ -61,6 +79,12 @@ def _pair(
     if not gone:
         raise Unusable("merge_with_itself", "MRG-1 and PID-3 name the same patient", "MRG-1")
     return survivor, gone
+
+
+def _records(gone: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:
+    """What MRG-1 names, record by record: several identifiers of one issuer and type are several records that go."""
+    alike = [one for one in gone if (one.authority, one.type) == (gone[0].authority, gone[0].type)]
+    return [gone] if len(alike) == 1 else [(one,) for one in alike]
 
 
 def _survivor(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:

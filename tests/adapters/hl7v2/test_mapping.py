@@ -68,7 +68,7 @@ def test_an_update_says_what_is_true_of_a_patient(event: str) -> None:
     [
         ("ADT^A06", "event_not_used"),
         ("ADT^A11", "event_not_used"),
-        ("ADT^A24", "event_not_used"),
+        ("ADT^A24", "records_linked"),
         ("ADT^A45", "visit_move"),
         ("ADT^A35", "account_merge"),
         ("ADT^ZZZ", "event_not_used"),

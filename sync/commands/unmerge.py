@@ -1,0 +1,37 @@
+"""``unmerge``: two records that an EMR joined by mistake are taken apart again."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from store.lock import Actor, Role
+from sync.answers import reference, sheet_of
+from sync.commands import given, output
+from sync.commands.output import AsJson
+from sync.commands.patients import OfEnterprise, show
+
+MergedId = Annotated[str, typer.Argument(metavar="ID", help="The record that was merged away: VALUE, AUTHORITY|VALUE, or its own id.")]
+
+
+def unmerge(
+    context: typer.Context,
+    number: MergedId,
+    reason: Annotated[str, typer.Option(help="Why, for the history of both records.")],
+    by: Annotated[str | None, typer.Option(help="Who does it, for the history; the login name, if left out.")] = None,
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undoes a merge: both records get back what stood before; what was forbidden since holds for both."""
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        actor = Actor(Role.OPERATOR, by or getpass.getuser())
+        apart = parts.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=parts.clock())
+        survivor, restored = (sheet_of(parts, one, Role.ENTERPRISE) for one in apart)
+    if as_json:
+        output.emit({"survivor": survivor, "restored": restored})
+    else:
+        show(survivor)
+        show(restored)

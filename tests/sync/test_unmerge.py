@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.sync.conftest import Ended
+from tests.sync.test_cli import adt, config  # noqa: F401 (a fixture)
+
+EmrSync = Callable[..., Ended]
+MERGE = "MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101093000-0500||ADT^A40|C9|P|2.5\rEVN|A40\rPID|||MRN1^^^CLINIC^MR\rMRG|MRN2^^^CLINIC^MR\r"
+
+
+def test_records_that_were_joined_by_mistake_are_taken_apart(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "feed.hl7"
+    file.write_text(adt(dnc="OK") + adt("MRN2", dnc="DNC", control="C2") + MERGE, newline="")
+    assert emr_sync("ingest", "adt", str(file), "--json").value["counts"]["merged"] == 1
+    assert emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
+
+    shown = emr_sync("unmerge", "CLINIC|MRN2", "--reason", "two people", "--by", "robin", "--json")
+
+    assert shown.code == 0
+    assert [shown.value[side]["preferences"]["do_not_contact"]["value"] for side in ("survivor", "restored")] == ["no", "yes"]
+    history = emr_sync("patient", "MRN2", "--json").value["history"]
+    assert any(line["attribute"] == "merged_into" and line["actor"] == "operator:robin" for line in history)
+    assert json.dumps(history).count("two people")
+
+
+def test_what_was_never_merged_is_refused_in_one_line(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "one.hl7"
+    file.write_text(adt(), newline="")
+    emr_sync("ingest", "adt", str(file))
+    refused = emr_sync("unmerge", "MRN1", "--reason", "a try")
+    assert refused.code == 1
+    assert "not merged" in refused.err
