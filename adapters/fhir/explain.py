@@ -32,7 +32,7 @@ def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet) -> 
         for attribute, statement in item.statements.items()
     ]
     unused = [row for one in resources for row in _unused(one, rules)]
-    unmapped = [row for one in resources for row in _unmapped(one, rules)]
+    unmapped = [row for one in resources for row in dict.fromkeys(_unmapped(one, rules))]  # once, however many rules read it
     return Explanation(items, stated, unused, unmapped)
 
 

@@ -48,13 +48,14 @@ class SiteRules:
                 statements[rule.attribute] = outcome
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
-        """(path, code) of every code that no ``values`` table knows, whatever ``on_unknown`` makes of it."""
+        """(path, code) of every code that no ``values`` table knows, whatever ``on_unknown`` makes of it. Each once, however many rules read it."""
         found = [(rule, one) for rule in self._rules if rule.values is not None for one in rule.find(message)]
-        return [
+        unknown = [
             (one.path, one.text)
             for rule, one in found
             if one.text is not None and one.text not in rule.values and one.text.casefold() not in rule.values  # type: ignore[operator]
         ]
+        return list(dict.fromkeys(unknown))
 
     def _usable(
         self, rule: Rule, outcome: Statement | None, message: Message, statements: Mapping[str, Statement], problems: list[Problem]

@@ -26,7 +26,7 @@ def explain(record: dict[str, Any], items: Sequence[Item], rules: Sequence[Rule]
     ]
     by_rules = {found.path for rule in rules for found in rule.find(record)}
     unused = [(path, _shape(value)) for path, value in _unused(record, read, by_rules)]
-    return Explanation(items, stated, unused, list(_unmapped(record, rules)))
+    return Explanation(items, stated, unused, list(dict.fromkeys(_unmapped(record, rules))))
 
 
 def _unused(record: dict[str, Any], read: frozenset[str], by_rules: set[str]) -> Iterator[tuple[str, Any]]:

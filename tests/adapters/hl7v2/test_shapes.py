@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.site_mapping import MappingError
 from store.preference import Statement
-from tests.adapters.hl7v2.messages import adt, settings, statements
+from tests.adapters.hl7v2.messages import RECEIVED, adt, settings, statements
 
 FIRST = {"preferred_phone": {"by": "first"}}
 MEDIA = {"E": "email", "T": "sms", "P": "voice", "M": "other", "X": "none"}
@@ -35,3 +36,8 @@ def test_where_the_first_repetition_holds_no_phone_none_is_preferred(field: str)
 def test_consent_for_each_number_is_not_read_from_messages() -> None:
     with pytest.raises(MappingError, match="number by number"):
         Hl7Mapper(settings(mapping={"consent.sms#*": {"from": "PID-13", "values": {"Y": "granted"}}}))
+
+
+def test_a_code_that_no_rule_knows_is_shown_once_though_several_rules_read_it() -> None:
+    mapper = Hl7Mapper(settings(mapping={"consent.*": {"from": "ZCM-2", "values": MEDIA}}))
+    assert mapper.explain(Payload(adt("A08", "ZCM|1|E~FAX"), "test#1", RECEIVED)).unmapped == [("ZCM-2[2]", "FAX")]
