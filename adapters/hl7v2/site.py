@@ -48,7 +48,7 @@ class SiteRules:
                 statements[rule.attribute] = outcome
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
-        """(path, code) of every code that no ``values`` table knows, whatever ``on_unknown`` makes of it. Each once, however many rules read it."""
+        """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
         found = [(rule, one) for rule in self._rules if rule.values is not None for one in rule.find(message)]
         unknown = [
             (one.path, one.text)
