@@ -7,9 +7,9 @@ something new are loaded, merged and written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,9 @@ from store.identity import Directory
 from store.ids import PatientIds
 from store.preference import EMR, PatientStatements
 from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
+
+if TYPE_CHECKING:
+    from store.gate import Gate
 
 FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content, a.effective, a.confirmed, a.seen
  FROM identifiers i JOIN patients p ON p.id = i.patient_id
@@ -99,10 +102,22 @@ class Open:
 
 
 class Application:
-    """One batch of one author in one enterprise, inside one transaction. Use once: :meth:`run`."""
+    """One batch of one author in one enterprise, inside one transaction. Use once: :meth:`run`.
 
-    def __init__(self, database: Database, transaction: Connection, enterprise: Enterprise, author: Author, ids: PatientIds) -> None:
+    ``gate`` is the brake; without one everything takes effect.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        transaction: Connection,
+        enterprise: Enterprise,
+        author: Author,
+        ids: PatientIds,
+        gate: Gate | None = None,
+    ) -> None:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
+        self.gate = gate
         self.open: dict[int, Open] = {}
         self.new_identifiers: list[tuple[str, str, str, str, int, int]] = []
         self.changes: list[Row] = []
@@ -128,6 +143,8 @@ class Application:
                 outcomes.append(self._apply(directory, item, digest))
         self._write_repeats(repeats)
         self._write()
+        if self.gate is not None:
+            self.gate.write()
         return outcomes
 
     def _find(self, items: Sequence[PatientStatements]) -> tuple[Directory, dict[int, Standing]]:
@@ -167,6 +184,8 @@ class Application:
         for number, effective in self.database.select(self.transaction, JOINED, [wanted]):
             patient = self.open[number]
             patient.joined = max(patient.joined or instant(effective), instant(effective))
+        if self.gate is not None:
+            self.gate.load(wanted)
 
     def _hold(self, patient: Open, row: Row) -> None:
         _, authority, text, effective, confirmed, content, line, since, heard = row
@@ -204,14 +223,33 @@ class Application:
             return "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+        if self.gate is not None and not patient.is_new:
+            back = self.gate.sift(patient.id, patient.held, item, merged)
+            if back:
+                item = replace(item, statements={name: one for name, one in item.statements.items() if name not in back})
+                merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+                merged = replace(merged, outcome="held", settled=False)
+        self._keep(patient, item, merged, digest, key)
+        return merged.outcome
+
+    def let_through(self, patient: Open, item: PatientStatements, *, doubtful: bool) -> bool:
+        """Merges what was held back and is let through now, as old as it is; whether it still changes anything."""
+        authority, now = self.author.authority, self.author.now
+        patient.touched.add(authority)
+        patient.heard.setdefault(authority, now)
+        merged = merge.merge(patient.held.get(authority), item, now, doubtful=doubtful, joined=patient.joined)
+        self._keep(patient, item, replace(merged, settled=False), "", "")
+        return bool(merged.changed)
+
+    def _keep(self, patient: Open, item: PatientStatements, merged: merge.Merged, digest: str, key: str) -> None:
+        authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
         effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
-        line, since = (seen.remember(held.seen, key), held.since) if held else (key, now)
+        line, since = (seen.remember(held.seen, key) if key else held.seen, held.since) if held else (key, now)
         patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since)
         patient.content[authority] = digest if merged.settled else None
         patient.visible = patient.visible or held is None or bool(merged.changed)
         if merged.changed:
             self.record(patient, item, merged)
-        return merged.outcome
 
     def record(self, patient: Open, item: PatientStatements, merged: merge.Merged) -> None:
         """One line of the patient's history: what changed, by which evidence."""

@@ -14,6 +14,7 @@
     ├── MergeRefused            the merge would close a circle or join a patient with itself
     ├── ValueRefused            the value is not one of those allowed
     ├── PayloadUnreadable       a kept payload cannot be opened: its key is not there, or it was not kept
+    ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
     SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
 
@@ -80,6 +81,10 @@ class RunActive(StoreError):
 
 class PayloadUnreadable(StoreError):
     """A kept payload cannot be opened, or was not kept."""
+
+
+class NothingHeld(StoreError):
+    """The run holds nothing that waits for a decision."""
 
 
 class SchemaOutdated(Exception):

@@ -19,6 +19,8 @@ from store.decision import Known
 from store.enterprise import Enterprise
 from store.errors import StoreError, ValueRefused
 from store.freshness import Freshness
+from store.gate import Gate, Guard
+from store.held import HeldStatements
 from store.ids import PatientIds, shown
 from store.joining import Joining
 from store.local import LocalChange
@@ -54,8 +56,12 @@ class Preferences:
         *,
         now: datetime,
         run_id: str | None = None,
+        guard: Guard | None = None,
     ) -> list[Outcome]:
-        """Applies what a source stated, in order, inside the caller's transaction. The outcomes are in the order of the items."""
+        """Applies what a source stated, in order, inside the caller's transaction. The outcomes are in the order of the items.
+
+        ``guard`` is the brake's: what it does not admit is ``held``. Without one everything takes effect.
+        """
         author = Author(emr(source), now, run_id)
         outcomes: list[Outcome] = []
         for is_merge, group in groupby(items, lambda item: isinstance(item, PatientMerge)):
@@ -63,7 +69,7 @@ class Preferences:
                 outcomes += [self._join(transaction, enterprise, author, item) for item in group if isinstance(item, PatientMerge)]
             else:
                 statements = [item for item in group if isinstance(item, PatientStatements)]
-                outcomes += self._application(transaction, enterprise, author).run(statements)
+                outcomes += self._application(transaction, enterprise, author, guard).run(statements)
         return outcomes
 
     def find(self, enterprise: str, ref: PatientRef) -> Patient:
@@ -160,8 +166,11 @@ class Preferences:
     def _join(self, transaction: Connection, enterprise: str, author: Author, item: PatientMerge) -> Outcome:
         return Joining(self._application(transaction, enterprise, author), item).run()
 
-    def _application(self, transaction: Connection, enterprise: str, author: Author) -> Application:
-        return Application(self.database, transaction, self.enterprises[enterprise], author, self.ids)
+    def _application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
+        rules, gate = self.enterprises[enterprise], None
+        if guard is not None:
+            gate = Gate(HeldStatements(self.database), transaction, rules, author.authority, guard, author.now)
+        return Application(self.database, transaction, rules, author, self.ids, gate)
 
     def _reader(self, connection: Connection, enterprise: str) -> Reader:
         return Reader(self.database, connection, self.enterprises[enterprise])

@@ -16,17 +16,22 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, Fetch, Mapper, Payload, Wait
+from store.apply import Outcome
 from store.database import Database
+from store.gate import Guard, HoldAll
+from store.held import HeldStatements
 from store.journal import Journal, Run
 from store.preference import PatientMerge, PatientStatements
 from store.preferences import Preferences
-from sync import logs, retry
-from sync.config.settings import Backoff
+from store.verdicts import Verdicts
+from store.window import Window
+from sync import brake, logs, retry
+from sync.config.settings import Backoff, Brake
 from sync.metrics import Metrics
 from sync.piece import Piece, decided_alone, grouped, not_storable, read, rejected, summary
 
-DONE, FAILED, WAITING = "done", "failed", "waiting"
-STORED = frozenset({"applied", "unchanged", "stale", "merged"})
+DONE, FAILED, WAITING, HELD = "done", "failed", "waiting", "held"
+STORED = frozenset({"applied", "unchanged", "stale", "merged", "held"})
 HEARTBEAT = 30.0
 MOST_SET_ASIDE = 20
 STOPPED = "stopped before the end: the next run goes on from what is committed"
@@ -80,6 +85,7 @@ class Engine:
     stop: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=logs.logger)
     set_aside: Counter[str] = field(default_factory=Counter)
+    brakes: Mapping[str, Brake] = field(default_factory=dict)
 
     def run(
         self,
@@ -134,7 +140,7 @@ class Engine:
         status, error = FAILED, "interrupted"
         try:
             with self._alive(tally.run):
-                status, error = (DONE, "") if work() else (FAILED, STOPPED)
+                status, error = self._settle(tally, lane) if work() else (FAILED, STOPPED)
         except NotYet as reason:
             status, error = WAITING, str(reason)
         except AdapterError as failure:
@@ -147,6 +153,37 @@ class Engine:
             closed = self.journal.finish(tally.run, status, error or None, self.clock())
             self.metrics.run(lane.source, closed.kind, status)
         return closed
+
+    def _settle(self, tally: Tally, lane: Lane) -> tuple[str, str]:
+        """What the run would loosen takes effect now that its extent is known, or the run is held."""
+        rule, now, verdicts = self._brake(lane), self.clock(), Verdicts(self.preferences, self.journal)
+        verdicts.expire(lane.enterprise, after=rule.expires, now=now)
+
+        def releases(synced: int, loosened: int, waiting: int) -> bool:
+            return brake.releases(rule, synced=synced, loosened=loosened, waiting=waiting)
+
+        settled = verdicts.settle(tally.run, releases, now=now)
+        waiting = min(tally.counts[HELD], settled.held)
+        tally.counts["applied"] += tally.counts[HELD] - waiting
+        tally.counts[HELD] = waiting
+        tally.counts = +tally.counts
+        with self.database.write(lane.enterprise) as transaction:
+            self.journal.progress(transaction, tally.run, tally.counts, None, now=self.clock())
+        return (HELD, brake.HELD.format(patients=settled.held, run=tally.run.id)) if settled.held else (DONE, "")
+
+    def _brake(self, lane: Lane) -> Brake:
+        return self.brakes.get(lane.enterprise, Brake())
+
+    def _guard(self, transaction: Any, lane: Lane, tally: Tally | None, now: datetime) -> Guard:
+        """A run is looked at as a whole, at its end; what comes by itself, over a rolling hour."""
+        if tally is not None:
+            return HoldAll(tally.run.id)
+        rule = self._brake(lane)
+
+        def room(synced: int, lately: int, waiting: int) -> int:
+            return brake.room(rule, synced=synced, lately=lately, waiting=waiting)
+
+        return Window(HeldStatements(self.database), transaction, lane, room, now=now, span=brake.WINDOW)
 
     @contextmanager
     def _alive(self, run: Run) -> Iterator[None]:
@@ -254,7 +291,8 @@ class Engine:
     ) -> list[Answer]:
         now, run_id = self.clock(), tally.run.id if tally else None
         with self.database.write(lane.enterprise) as transaction:
-            answers = self.applied(transaction, lane, pieces, now, run_id, decided)
+            guard = self._guard(transaction, lane, tally, now)
+            answers = self.applied(transaction, lane, pieces, now, run_id, decided, guard)
             rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]
             self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
             counts = Counter(answer.outcome for answer in answers)
@@ -279,13 +317,27 @@ class Engine:
             ) from error
 
     def applied(
-        self, transaction: Any, lane: Lane, pieces: Sequence[Piece], now: datetime, run_id: str | None, decided: Mapping[int, Answer]
+        self,
+        transaction: Any,
+        lane: Lane,
+        pieces: Sequence[Piece],
+        now: datetime,
+        run_id: str | None,
+        decided: Mapping[int, Answer],
+        guard: Guard | None = None,
     ) -> list[Answer]:
-        """What becomes of each piece, in its order. ``decided`` are the positions that are not to be tried."""
+        """What becomes of each piece, in its order. ``decided`` are the positions that are not to be tried.
+
+        Without a guard the brake looks at the pieces as at a live feed's.
+        """
+        guard = guard or self._guard(transaction, lane, None, now)
         answers = [decided.get(position) or decided_alone(piece.item) for position, piece in enumerate(pieces)]
         open_ones = [position for position, answer in enumerate(answers) if answer is None]
         items = [item for position in open_ones if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
-        outcomes = self.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=now, run_id=run_id) if items else []
+        outcomes = self._apply(transaction, lane, items, now, run_id, guard) if items else []
         for position, outcome in zip(open_ones, outcomes, strict=True):
             answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail)
         return [answer for answer in answers if answer is not None]
+
+    def _apply(self, transaction: Any, lane: Lane, items: Sequence[Any], now: datetime, run_id: str | None, guard: Guard) -> list[Outcome]:
+        return self.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=now, run_id=run_id, guard=guard)

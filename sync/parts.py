@@ -55,6 +55,7 @@ class Parts:
             self.metrics,
             self.settings.backoff,
             self.settings.batch_size,
+            brakes=self.settings.brakes,
         )
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from store import chain_tables as chain_tables
+from store import held_tables as held_tables
 from store.tables import Table
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Table.metadata)

@@ -24,6 +24,7 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.VersionConflict: (412, "version_conflict"),
     errors.ValueRefused: (422, "value_refused"),
     errors.RunActive: (409, "run_active"),
+    errors.NothingHeld: (409, "nothing_held"),
     errors.PayloadUnreadable: (409, "payload_unreadable"),
 }
 log = logging.getLogger("emr_sync.web")

@@ -108,7 +108,7 @@ def _joined(
         batch_size=top.batch_size,
         sealing=Sealing(top.payload_keys.current, top.payload_keys.keys) if top.payload_keys else None,
         keep_payloads=top.keep_payloads,
-        brakes={name: Brake(part.brake.floor, part.brake.percent) for name, part in parts.items()},
+        brakes={name: Brake(part.brake.floor, part.brake.percent, part.brake.expires) for name, part in parts.items()},
     )
 
 

@@ -63,10 +63,11 @@ class PolicyPart(Part):
 
 
 class BrakePart(Part):
-    """How many patients one run may make more contactable before it is held."""
+    """How many patients one run may make more contactable before it is held, and how long a held set waits for a person."""
 
     floor: Annotated[int, Field(ge=0)] = 50
     percent: Annotated[float, Field(ge=0, le=100)] = 5
+    expires: Duration = timedelta(days=14)
 
 
 class EnterprisePart(Part):

@@ -39,10 +39,14 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """How many patients one run may make more contactable: the larger of the two."""
+    """How many patients one run (of a live feed: an hour) may make more contactable: the larger of the two.
+
+    What is held back waits ``expires`` for a person; then it counts as rejected.
+    """
 
     floor: int = 50
     percent: float = 5.0
+    expires: timedelta = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
