@@ -53,9 +53,9 @@ class FilesAdapter:
         return payloads(path)
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """The settled files in the order of their names. ``request.patient`` and ``since`` mean nothing to a folder."""
+        """The settled files in the order of their names; a dry read leaves them. ``patient`` and ``since`` mean nothing to a folder."""
         for path in self._settled(datetime.now(UTC).timestamp()):
-            yield from self._read(path)
+            yield from self._read(path, dry=request.dry)
 
     def check(self) -> Iterator[Finding]:
         if not self._named:
@@ -85,7 +85,7 @@ class FilesAdapter:
         except OSError as error:
             raise AdapterError(f"the drop folder cannot be read: {error.strerror}") from error
 
-    def _read(self, path: Path) -> Iterator[Batch]:
+    def _read(self, path: Path, *, dry: bool) -> Iterator[Batch]:
         """The batches of one file. The engine asks for the next batch when one is committed, so the end is the time to move."""
         try:
             before = path.stat()
@@ -96,7 +96,7 @@ class FilesAdapter:
                 usable = usable or any(not isinstance(item, Unmappable) for item in batch.items)
                 yield batch
             after = path.stat()
-            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            if not dry and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
                 _move(path, self._folder / (DONE if usable else ERROR))
         except OSError as error:
             raise AdapterError(f"a file of the drop folder cannot be read or moved: {error.strerror}") from error

@@ -49,6 +49,12 @@ def test_a_file_is_moved_only_when_its_messages_are_committed(tmp_path: Path) ->
     assert len(read_all(tmp_path)) == 1
 
 
+def test_a_dry_read_leaves_the_file_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.hl7").write_bytes(adt())
+    assert len(list(adapter(tmp_path).fetch(Fetch(dry=True)))) == 1
+    assert names(tmp_path) == ["a.hl7"]
+
+
 def test_a_file_without_anything_usable_goes_to_error(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_bytes(b"dear colleague")
     (tmp_path / "empty.hl7").write_bytes(b"")
