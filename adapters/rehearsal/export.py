@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import takewhile
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from adapters.rehearsal.chart import Chart
@@ -38,6 +38,12 @@ class Job:
     extra_count: int = 0
 
 
+def _set() -> Event:
+    event = Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class ExportDesk:
     """Takes exports and hands out their files. ``polls``: how often each says "not yet"; ``most``: exports at a time.
@@ -54,6 +60,8 @@ class ExportDesk:
     groups: dict[str, list[int]] = field(default_factory=dict)
     asked: int = 0
     dropped: int = 0
+    polls_answered: int = 0
+    hold_deletion: Event = field(default_factory=_set)
     _jobs: dict[str, Job] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -78,13 +86,26 @@ class ExportDesk:
         with self._lock:
             if (job := self._jobs.get(name)) is None:
                 return None
+            self.polls_answered += 1
             if not job.polls:
                 return 100
             job.polls -= 1
             return 100 * (self.polls - job.polls) // (self.polls + 1)
 
+    def ready(self) -> None:
+        """Every export under way is made now."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.polls = 0
+
+    @property
+    def under_way(self) -> int:
+        """Exports that nobody has deleted."""
+        return len(self._jobs)
+
     def drop(self, name: str) -> bool:
-        """The client is done with it."""
+        """The client is done with it. While ``hold_deletion`` is clear, the answer is not given."""
+        self.hold_deletion.wait()
         with self._lock:
             self.dropped += 1
             return self._jobs.pop(name, None) is not None

@@ -47,9 +47,9 @@ class Faults:
         """429 with Retry-After: seconds, or an HTTP date."""
         self._add(Fault(429, (("Retry-After", retry_after),)), times)
 
-    def fail(self, times: int = 1, *, status: int = 500) -> None:
-        """A server error."""
-        self._add(Fault(status), times)
+    def fail(self, times: int = 1, *, status: int = 500, retry_after: str = "") -> None:
+        """A server error, with a Retry-After where one is given."""
+        self._add(Fault(status, (("Retry-After", retry_after),) if retry_after else ()), times)
 
     def cut(self, times: int = 1) -> None:
         """Close the connection in the middle of the body."""

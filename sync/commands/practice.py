@@ -34,8 +34,17 @@ FAULTS: dict[str, Callable[[Faults], object]] = {
     "late": lambda faults: faults.stall(seconds=5),
     "well": lambda faults: faults.answer_well(),
     "broken-next": lambda faults: setattr(faults, "break_next_links", True),
+    "expired": lambda faults: faults.expire(),
+    "partial": lambda faults: faults.leave_out(),
+    "short": lambda faults: faults.miscount(),
+    "repeated-lines": lambda faults: setattr(faults, "repeat_lines", True),
+    "duplicates": lambda faults: setattr(faults, "duplicates", 5),
+    "reordered": lambda faults: setattr(faults, "reordered", 5),
+    "wrong-charset": lambda faults: setattr(faults, "wrong_charsets", 7),
+    "lost-acks": lambda faults: setattr(faults, "lost_acks", 9),
 }
-"""What ``--faults`` can plan, one request each; ``well`` lets one request through in between."""
+"""What ``--faults`` can plan. 401 to ``late``: one request each, and ``well`` lets one through in between. ``expired`` one file of an
+export, ``partial`` and ``short`` one export; the others hold until the end, those of the ADT feed for every fifth message or so."""
 
 
 def demo(
@@ -62,8 +71,9 @@ def rehearse(
     port: Annotated[int, typer.Option(help="Where its FHIR endpoint listens on loopback; 0 takes any free port.")] = 0,
     send: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Send everybody's ADT messages there first.")] = None,
     faults: Annotated[
-        str, typer.Option(metavar="FAULTS", help=f"What the first requests meet, comma separated: {', '.join(FAULTS)}.")
+        str, typer.Option(metavar="FAULTS", help=f"What goes wrong, in this order, comma separated: {', '.join(FAULTS)}.")
     ] = "",
+    tls: Annotated[bool, typer.Option("--tls", help="Speak HTTPS, with a certificate of its own.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
@@ -73,14 +83,16 @@ def rehearse(
     ended = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: ended.set())
-    with RehearsalEmr(patients=patients, seed=seed, port=port, faults=planned) as emr:
-        source = emr.fhir_source(enterprise="ENTERPRISE")
+    with RehearsalEmr(patients=patients, seed=seed, port=port, faults=planned, tls=tls) as emr:
+        source, bulk = emr.fhir_source(enterprise="ENTERPRISE"), emr.bulk_source(enterprise="ENTERPRISE")
         if as_json:
-            output.emit({"base_url": emr.base_url, "source": source, "authorities": emr.authorities})
+            output.emit({"base_url": emr.base_url, "source": source, "bulk_source": bulk, "authorities": emr.authorities})
         else:
             output.say(
                 f"FHIR endpoint: {emr.base_url}\nClient id: {emr.client_id}\nPrivate key (good for this EMR only):\n{emr.private_key}"
             )
+            if emr.certificate:
+                output.say(f"Certificate to trust:\n{emr.certificate.certificate}")
         if send:
             _send(emr, send)
         output.note("Until Ctrl-C")
@@ -88,7 +100,7 @@ def rehearse(
 
 
 def planned_faults(text: str) -> Faults:
-    """The faults in the order named. ``broken-next`` holds for every page."""
+    """The faults in the order named."""
     from adapters.rehearsal.faults import Faults
 
     faults = Faults()

@@ -1,0 +1,118 @@
+"""The process is killed at each stage of a bulk export and started again: it goes on, loses nothing, applies nothing twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.fhir import job
+from adapters.rehearsal.emr import RehearsalEmr
+from store.database import Database
+from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
+
+PATIENTS, FILE_SIZE = 3_000, 250
+SOURCE = "genhosp-bulk"
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def emr() -> Iterator[RehearsalEmr]:
+    with RehearsalEmr(patients=PATIENTS, seed=11) as running:
+        running.exports.file_size = FILE_SIZE
+        yield running
+
+
+@pytest.fixture
+def config(emr: RehearsalEmr, database_url: str, tmp_path: Path) -> Path:
+    (tmp_path / "key.pem").write_text(emr.private_key)
+    source = emr.bulk_source(enterprise="general-hospital", private_key=f"file:{tmp_path / 'key.pem'}")
+    configuration = hospital(database_url, free_port())
+    configuration["sources"] = {SOURCE: {**source, "budget": {"parallel": "1"}}}
+    configuration["batch_size"] = "100"
+    file = written(tmp_path, configuration)
+    emr_sync(file, "runs")  # creates the schema
+    return file
+
+
+def state(url: str) -> job.State:
+    """Where the source stands, by its committed cursor."""
+    return job.read(_one(url, "SELECT cursor FROM source_states"))
+
+
+def stored(url: str) -> int:
+    return int(_one(url, "SELECT count(*) FROM patients") or 0)
+
+
+def _one(url: str, sql: str) -> Any:
+    database = Database.open(url)
+    with database.read() as connection:
+        rows = database.select(connection, sql, [])
+    database.close()
+    return rows[0][0] if rows else None
+
+
+def killed_when(config: Path, reached: Callable[[], bool]) -> None:
+    """Runs the source in a process of its own and kills it at a stage of its work."""
+    command = [EMR_SYNC, "-c", str(config), "resync", SOURCE, "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
+    while not reached():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline, "it never got there"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=10)
+
+
+def all_there_once(url: str) -> None:
+    assert stored(url) == PATIENTS
+    assert _one(url, "SELECT count(*) FROM changes") == PATIENTS, "something was applied twice"
+    found = state(url)
+    assert (found.job, found.ended, bool(found.since)) == (None, "", True)
+
+
+@pytest.mark.crash
+def test_killed_while_the_server_prepares_the_export(emr: RehearsalEmr, config: Path, database_url: str) -> None:
+    emr.exports.polls, emr.exports.retry_after = 1_000_000, "1"
+    killed_when(config, lambda: state(database_url).job is not None and emr.exports.polls_answered > 0)
+    emr.exports.ready()
+    assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == PATIENTS
+    all_there_once(database_url)
+    assert emr.exports.asked == 1, "it went on from the status address"
+
+
+@pytest.mark.crash
+def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url: str) -> None:
+    emr.faults.delay = 0.05
+
+    def some_files_are_stored() -> bool:
+        found = state(database_url).job
+        return found is not None and found.done > 2
+
+    killed_when(config, some_files_are_stored)
+    before = stored(database_url)
+    assert 0 < before < PATIENTS, "the kill came in the middle of the files"
+    emr.faults.delay = 0
+    counts = emr_sync(config, "resync", SOURCE)["counts"]
+    assert counts["applied"] == PATIENTS - before
+    assert counts["unchanged"] < before, "files that are stored were read again"
+    all_there_once(database_url)
+    assert emr.exports.asked == 1
+
+
+@pytest.mark.crash
+def test_killed_before_the_export_is_deleted_at_the_server(emr: RehearsalEmr, config: Path, database_url: str) -> None:
+    """The last file is stored; the request to delete the export meets a server that does not answer."""
+    emr.exports.hold_deletion.clear()
+    killed_when(config, lambda: bool(state(database_url).ended))
+    emr.exports.hold_deletion.set()
+    assert stored(database_url) == PATIENTS
+    assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == 0
+    all_there_once(database_url)
+    assert emr.exports.under_way == 0, "the next run deletes what the last could not"

@@ -1,0 +1,253 @@
+"""Each fault of the rehearsal EMR, by the whole way of a run: skipped, tried again or stopped as product rule 9 says; nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.base import Fetch
+from adapters.rehearsal.emr import RehearsalEmr
+from adapters.rehearsal.faults import Faults
+from store.errors import PatientUnknown
+from store.journal import Run
+from store.patient import PatientRef
+from store.preference import NO, UNKNOWN, YES
+from sync.commands.practice import FAULTS, planned_faults
+from sync.config import load
+from sync.parts import Parts, lane
+from sync.service import Service, serving
+
+PATIENTS = 40
+REST, BULK, ADT = "rehearsal-fhir", "rehearsal-bulk", "rehearsal-adt"
+SAID = {True: YES, False: NO, None: UNKNOWN}
+Plan = Callable[[Faults], object]
+
+
+@pytest.fixture
+def emr() -> Iterator[RehearsalEmr]:
+    with RehearsalEmr(patients=PATIENTS, seed=9) as running:
+        running.exports.file_size = 10
+        yield running
+
+
+def configuration(emr: RehearsalEmr, folder: Path, url: str, **retry: Any) -> Path:
+    sources: dict[str, Any] = {
+        REST: emr.fhir_source(enterprise="clinic") | {"page_size": 10, "timeout": "2s"},
+        BULK: emr.bulk_source(enterprise="clinic") | {"timeout": "2s"},
+        ADT: emr.hl7_source(enterprise="clinic", listen="127.0.0.1:0"),
+    }
+    (folder / "key.pem").write_text(emr.private_key)
+    for name in (REST, BULK):
+        sources[name]["auth"] |= {"private_key": "file:key.pem"}
+    document = {
+        "database": url,
+        "api": {"listen": "127.0.0.1:0"},
+        "logs": {"level": "error"},
+        "retry": {"first_wait": "0.01s", "longest_wait": "5s", "attempts": 3} | retry,
+        "enterprises": {"clinic": {"sync_contact_preferences": True, "default_region": "US", "authorities": emr.authorities}},
+        "sources": sources,
+    }
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(document))
+    return file
+
+
+@pytest.fixture
+def parts(emr: RehearsalEmr, tmp_path: Path, sqlite_url: str) -> Iterator[Parts]:
+    opened = Parts.open(load(configuration(emr, tmp_path, sqlite_url), {}))
+    yield opened
+    opened.close()
+
+
+def run(parts: Parts, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
+    """A run whose adapter does not wait between its attempts."""
+    feed = parts.feed(source)
+    adapter: Any = parts.polled(feed)
+    getattr(adapter, "rest", adapter).sleep = lambda seconds: None
+    return parts.engine.run(lane(feed), adapter, request, "incremental")
+
+
+def known(parts: Parts, emr: RehearsalEmr, index: int) -> str | None:
+    """What the store says about Do Not Contact of a patient; ``None`` for somebody it does not know."""
+    try:
+        ref = PatientRef(authority=next(iter(emr.authorities)), value=emr.entry(index).person.mrn)
+        return parts.preferences.find("clinic", ref).contact.do_not_contact
+    except PatientUnknown:
+        return None
+
+
+def missing(parts: Parts, emr: RehearsalEmr) -> list[int]:
+    """Patients of whom the store does not say what the EMR says."""
+    return [index for index in range(PATIENTS) if known(parts, emr, index) != SAID[emr.entry(index).person.do_not_contact]]
+
+
+def in_the_middle(fault: Plan) -> Plan:
+    """After some requests that are answered well."""
+
+    def plan(faults: Faults) -> None:
+        faults.answer_well(2)
+        fault(faults)
+
+    return plan
+
+
+RETRIED: dict[str, Plan] = {
+    "a token that is refused once": lambda faults: faults.unauthorized(),
+    "throttled": lambda faults: faults.throttle(retry_after="0"),
+    "an error of the server": lambda faults: faults.fail(),
+    "a server that is away": lambda faults: faults.fail(status=503),
+    "a connection that is cut": lambda faults: faults.cut(),
+    "a server that is slow": lambda faults: faults.stall(seconds=0.3),
+    "a server that is slower than the timeout": lambda faults: faults.stall(seconds=2.5),
+    "more errors than one attempt survives": lambda faults: faults.fail(6, status=503, retry_after="0"),
+}
+
+
+@pytest.mark.parametrize("source", [REST, BULK])
+@pytest.mark.parametrize("fault", RETRIED)
+def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, parts: Parts, source: str, fault: str) -> None:
+    in_the_middle(RETRIED[fault])(emr.faults)
+    ended = run(parts, source)
+    assert (ended.status, ended.counts.get("rejected", 0)) == ("done", 0), ended.error
+    assert emr.faults.taken > 2
+    assert missing(parts, emr) == []
+
+
+@pytest.mark.parametrize("source", [REST, BULK])
+def test_a_token_that_is_refused_for_good_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, parts: Parts, source: str) -> None:
+    emr.faults.unauthorized(2)
+    ended = run(parts, source)
+    assert ended.status == "failed"
+    assert (ended.error or "").startswith("needs a person: ")
+    assert parts.journal.cursor(source) is None
+    assert run(parts, source).status == "done"
+    assert missing(parts, emr) == []
+
+
+def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr, parts: Parts) -> None:
+    emr.faults.break_next_links = True
+    assert run(parts, REST).status == "failed"
+    assert parts.journal.cursor(REST) is None
+    emr.faults.break_next_links = False
+    assert run(parts, REST).status == "done"
+    assert missing(parts, emr) == []
+
+
+def test_files_that_expired_are_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
+    emr.faults.expire()
+    assert run(parts, BULK).status == "done"
+    assert emr.exports.asked == 2
+    assert missing(parts, emr) == []
+
+
+def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, parts: Parts) -> None:
+    emr.faults.expire(1000)
+    ended = run(parts, BULK)
+    assert (ended.status, emr.exports.asked) == ("failed", 3)
+    assert "asked for anew" in (ended.error or "")
+    emr.faults = Faults()
+    emr.exports.faults = emr.faults
+    assert run(parts, BULK).status == "done"
+    assert missing(parts, emr) == []
+
+
+def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: RehearsalEmr, parts: Parts) -> None:
+    emr.faults.leave_out(7)
+    ended = run(parts, BULK)
+    assert (ended.status, ended.counts["rejected"]) == ("done", 1)
+    (rejection,) = parts.journal.rejections(source=BULK)
+    assert rejection.reason == "export_error"
+    assert known(parts, emr, 7) is None
+    assert run(parts, BULK).counts["applied"] == 1
+    assert missing(parts, emr) == []
+
+
+def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
+    emr.faults.miscount()
+    assert run(parts, BULK).status == "done"
+    assert {one.reason for one in parts.journal.rejections(source=BULK)} == {"export_file_short"}
+    again = run(parts, BULK)
+    assert again.counts == {"unchanged": PATIENTS}
+    assert missing(parts, emr) == []
+
+
+def test_lines_that_come_twice_change_nothing_twice(emr: RehearsalEmr, parts: Parts) -> None:
+    emr.faults.repeat_lines = True
+    assert run(parts, BULK).counts == {"applied": PATIENTS, "filtered": 4}
+    assert missing(parts, emr) == []
+
+
+def test_a_deleted_patient_stays_as_last_known(emr: RehearsalEmr, parts: Parts) -> None:
+    run(parts, BULK)
+    refuses = next(index for index in range(PATIENTS) if emr.entry(index).person.do_not_contact)
+    emr.remove(refuses)
+    assert run(parts, BULK).counts == {"filtered": 1}
+    assert known(parts, emr, refuses) == YES
+
+
+# The ADT feed
+
+
+@pytest.fixture
+def service(emr: RehearsalEmr, tmp_path: Path, sqlite_url: str) -> Iterator[Service]:
+    with serving(load(configuration(emr, tmp_path, sqlite_url), {}), roles=("listen",)) as running:
+        yield running
+
+
+def send(emr: RehearsalEmr, service: Service) -> Any:
+    listener: Any = service.listeners[0].listener
+    assert listener.bound.wait(30)
+    return emr.send(*listener.address, connections=1)
+
+
+def changes_of(parts: Parts) -> int:
+    with parts.database.read() as connection:
+        return int(parts.database.select(connection, "SELECT count(*) FROM changes", [])[0][0])
+
+
+@pytest.mark.parametrize("fault", ["duplicates", "lost_acks"])
+def test_messages_that_come_twice_change_nothing_twice(emr: RehearsalEmr, service: Service, fault: str) -> None:
+    setattr(emr.faults, fault, 3)
+    report = send(emr, service)
+    assert (report.failed, report.given_up) == (0, 0)
+    assert report.lost + (report.sent - PATIENTS) >= PATIENTS // 3
+    assert missing(service.parts, emr) == []
+    assert changes_of(service.parts) == PATIENTS
+
+
+def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, service: Service) -> None:
+    stale = list(emr.messages())
+    for _ in range(25):  # everybody changes once
+        emr.tick()
+    emr.faults.reordered = 2 * PATIENTS
+    listener: Any = service.listeners[0].listener
+    assert listener.bound.wait(30)
+    report = emr.send(*listener.address, [*stale, *emr.messages()], connections=1)
+    assert report.accepted == 2 * PATIENTS
+    assert missing(service.parts, emr) == []
+
+
+def test_bytes_in_another_character_set_are_refused_kept_and_right_when_sent_again(emr: RehearsalEmr, service: Service) -> None:
+    emr.faults.wrong_charsets = 4
+    report = send(emr, service)
+    assert report.failed == PATIENTS // 4
+    assert len(missing(service.parts, emr)) > 0
+    rejections = service.parts.journal.rejections(source=ADT)
+    assert sum(one.times for one in rejections) == PATIENTS // 4
+    assert all("charact" in one.detail or "byte" in one.detail for one in rejections)
+    emr.faults.wrong_charsets = 0
+    send(emr, service)
+    assert missing(service.parts, emr) == []
+
+
+def test_every_fault_can_be_asked_for_by_name() -> None:
+    planned = planned_faults(", ".join(FAULTS))
+    assert planned.break_next_links
+    assert planned.repeat_lines
+    assert (planned.duplicates, planned.reordered, planned.wrong_charsets, planned.lost_acks) == (5, 5, 7, 9)
+    assert [planned.take(name) for name in ("expired", "partial", "miscount", "expired")] == [True, True, True, False]
+    assert [one.status for one in iter(planned.next, None)] == [401, 429, 500, 503, 0, 200, 200]
