@@ -19,6 +19,7 @@ from bench.figure import Figure
 BENCHES = {
     "mapping": "bench.mapping",
     "intake": "bench.intake",
+    "secured": "bench.secured",
     "applying": "bench.applying",
     "single": "bench.single",
     "batch": "bench.batch",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
@@ -27,10 +27,10 @@ APPLIED = Answer("applied")
 
 
 @contextmanager
-def receiving(folder: Path, url: str, mode: str) -> Iterator[tuple[int, int]]:
+def receiving(folder: Path, url: str, mode: str, tls: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
     """Runs a receiver in a process of its own; gives its port and process id."""
     port = site.free_port()
-    config = site.write(folder, url, mllp=f"127.0.0.1:{port}")
+    config = site.write(folder, url, mllp=f"127.0.0.1:{port}", tls=tls)
     with subprocess.Popen([sys.executable, "-m", "bench.receiver", str(config), mode], stdin=subprocess.PIPE) as process:
         wait_for(port, process)
         yield port, process.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def write(folder: Path, url: str, *, sources: tuple[str, ...] = (ADT,), listen: str = "127.0.0.1:0", mllp: str = "127.0.0.1:2575") -> Path:
-    """The configuration file of the site."""
-    feeds = {ADT: _adt(mllp), FHIR: _fhir()}
+def write(
+    folder: Path,
+    url: str,
+    *,
+    sources: tuple[str, ...] = (ADT,),
+    listen: str = "127.0.0.1:0",
+    mllp: str = "127.0.0.1:2575",
+    tls: Mapping[str, str] | None = None,
+) -> Path:
+    """The configuration file of the site. ``tls`` are the files of the ADT listener's certificate and key."""
+    feeds = {ADT: _adt(mllp) | ({"tls": dict(tls)} if tls else {}), FHIR: _fhir()}
     document = {
         "database": url,
         "api": {"listen": listen},

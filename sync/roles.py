@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import uvicorn
@@ -40,8 +40,8 @@ class ListenRole:
         self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
         self._lane = lane(feed)
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
-        if hasattr(listener, "on_frame_error"):
-            listener.on_frame_error = self._bad_frame
+        if hasattr(listener, "on_frame_errors"):
+            listener.on_frame_errors = self._bad_frames
         if isinstance(listener, KeepsNotes):
             listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
 
@@ -63,13 +63,14 @@ class ListenRole:
         except Exception as error:
             self.fail(f"{self.feed.name}: the listener ended ({logs.place(error)}): please report this line")
 
-    def _bad_frame(self, found: Unmappable) -> None:
-        """Keeps what came on a connection that had to be closed."""
+    def _bad_frames(self, found: Sequence[Unmappable]) -> None:
+        """Keeps what came on connections that had to be closed."""
         parts, lane = self.parts, self._lane
-        parts.metrics.bad_frame(lane.source)
-        row = Rejected(found.reason, found.detail, found.path, found.locator, found.payload)
+        rows = [Rejected(one.reason, one.detail, one.path, one.locator, one.payload) for one in found]
         with parts.database.write(lane.enterprise) as transaction:
-            parts.journal.reject(transaction, [row], source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
+            parts.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
+        for _ in found:
+            parts.metrics.bad_frame(lane.source)
 
 
 class Watch(Protocol):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,19 +41,20 @@ QUEUE = 4 * GROUP
 QUEUE_BYTES = 64 * 1024 * 1024
 CONNECTIONS = 256
 IDLE = 3600.0
+ERRORS, TELL_WITHIN = 20, 1.0  # bad frames told of at once, and the seconds that the first may wait for others
 DRAIN = 10.0  # seconds that a stop waits for acknowledgements to be taken
 
 
 class MllpListener:
-    """Listens for one source. ``on_frame_error`` may be set before ``serve``; it is told of each connection that had to be
-    closed, and of each message out of sequence, as an :class:`Unmappable` that holds the bytes, in the same thread as ``ingest``.
+    """Listens for one source. ``on_frame_errors`` may be set before ``serve``; it is told of connections that had to be closed, and
+    of messages out of sequence, as :class:`Unmappable` values that hold the bytes, soon and in the same thread as ``ingest``.
     ``notes`` keep the last sequence number; to outlive the process they are set before ``serve``, too.
     """
 
     def __init__(self, settings: SourceSettings) -> None:
         options = settings.options
         self.mapper = Hl7Mapper(settings)
-        self.on_frame_error: Callable[[Unmappable], None] | None = None
+        self.on_frame_errors: Callable[[Sequence[Unmappable]], None] | None = None
         self.notes: Notes = Remembered()
         self.bound = threading.Event()
         self.address: Address | None = None
@@ -67,6 +69,7 @@ class MllpListener:
         self._queue: deque[tuple[Connection, Payload]] = deque()
         self._queued_bytes = 0
         self._errors: deque[Unmappable] = deque()
+        self._tell_by = 0.0
         self._connections: set[Connection] = set()
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
@@ -113,9 +116,8 @@ class MllpListener:
         return len(self._queue) < QUEUE and self._queued_bytes < QUEUE_BYTES
 
     def broken(self, connection: Connection, reason: str, detail: str, fragment: bytes) -> None:
-        if self.on_frame_error is not None:
-            self._errors.append(Unmappable(reason, detail, f"{self._name}:{connection.number}", fragment))
-            self._wake()
+        self._noted(Unmappable(reason, detail, f"{self._name}:{connection.number}", fragment))
+        self._wake()
 
     def _wake(self) -> None:
         self._work.set()
@@ -126,7 +128,7 @@ class MllpListener:
         numbers = itertools.count(1)
         self.address = await self._door.open(lambda: Connection(self, next(numbers), self._limit, self._idle))
         self.bound.set()
-        intake = Intake(ingest, self.notes if self._in_sequence else None, self._out_of_sequence)
+        intake = Intake(ingest, self.notes if self._in_sequence else None, self._noted)
         with ThreadPoolExecutor(1, thread_name_prefix=f"ingest-{self._name}") as executor:
             await self._drain(intake, executor)
         await self._hang_up()
@@ -140,8 +142,9 @@ class MllpListener:
                 self._door.close()
                 for connection in self._connections:
                     connection.pause()
-            if self._errors and self.on_frame_error is not None:
-                await loop.run_in_executor(executor, _tell, self.on_frame_error, self._errors.popleft())
+            if self._errors and (not self._queue or len(self._errors) >= ERRORS or time.monotonic() >= self._tell_by):
+                found = [self._errors.popleft() for _ in range(len(self._errors))]
+                await loop.run_in_executor(executor, _tell, self.on_frame_errors, found)
             elif self._queue:
                 group = [self._queue.popleft() for _ in range(min(self._group, len(self._queue)))]
                 handled = await loop.run_in_executor(executor, intake.take, [payload for _, payload in group])
@@ -153,9 +156,12 @@ class MllpListener:
                 if not self._stopping.is_set():
                     await self._work.wait()
 
-    def _out_of_sequence(self, found: Unmappable) -> None:
-        if self.on_frame_error is not None:
-            _tell(self.on_frame_error, found)
+    def _noted(self, found: Unmappable) -> None:
+        """Errors are told together: each telling is a commit, and a sender that has gone wrong must not slow the others."""
+        if self.on_frame_errors is not None:
+            if not self._errors:
+                self._tell_by = time.monotonic() + TELL_WITHIN
+            self._errors.append(found)
 
     def _answer(self, group: Sequence[tuple[Connection, Payload]], handled: Sequence[Handled]) -> None:
         now = datetime.now(UTC)
@@ -178,9 +184,10 @@ class MllpListener:
             connection.abort()
 
 
-def _tell(listener: Callable[[Unmappable], None], error: Unmappable) -> None:
+def _tell(listener: Callable[[Sequence[Unmappable]], None] | None, errors: Sequence[Unmappable]) -> None:
     try:
-        listener(error)
+        if listener is not None:
+            listener(errors)
     except Exception:
         return  # the connection is closed all the same; whoever listens keeps its own log
 

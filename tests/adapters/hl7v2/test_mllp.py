@@ -215,12 +215,12 @@ def test_an_acknowledgement_is_taken_and_not_answered() -> None:
 def test_a_wrong_frame_closes_its_connection_only_and_is_reported(wire: bytes, reason: str) -> None:
     keeper, reported, told = Keeper(), list[Unmappable](), threading.Event()
 
-    def report(error: Unmappable) -> None:
-        reported.append(error)
+    def report(errors: Sequence[Unmappable]) -> None:
+        reported.extend(errors)
         told.set()
 
     listener = MllpListener(listening(max_message_bytes=4096))
-    listener.on_frame_error = report
+    listener.on_frame_errors = report
     thread = threading.Thread(target=listener.serve, args=(keeper,))
     thread.start()
     assert listener.bound.wait(WAIT)
@@ -242,7 +242,7 @@ def test_a_connection_lost_inside_a_frame_is_reported() -> None:
     told = threading.Event()
     reported: list[Unmappable] = []
     listener = MllpListener(listening())
-    listener.on_frame_error = lambda error: (reported.append(error), told.set())[1]
+    listener.on_frame_errors = lambda errors: (reported.extend(errors), told.set())[1]
     thread = threading.Thread(target=listener.serve, args=(Keeper(),))
     thread.start()
     assert listener.bound.wait(WAIT)

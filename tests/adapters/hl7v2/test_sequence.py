@@ -50,7 +50,7 @@ def numbered(sequence: int | str) -> bytes:
 @contextmanager
 def agreed(keeper: Keeper, notes: Remembered, alerts: list[Unmappable]) -> Iterator[MllpListener]:
     listener = MllpListener(listening(sequence=True))
-    listener.notes, listener.on_frame_error = notes, alerts.append
+    listener.notes, listener.on_frame_errors = notes, alerts.extend
     thread = threading.Thread(target=listener.serve, args=(keeper,))
     thread.start()
     try:

@@ -1,0 +1,62 @@
+"""MLLP intake under TLS over 64 connections, of which one frame in a hundred is bad and costs its connection.
+
+The floor is the same receiver, plain and with good frames only, in turns with it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from adapters.rehearsal import certificate
+from bench import load_mllp
+from bench.databases import Databases
+from bench.figure import Figure
+from bench.receiver import receiving
+from bench.turns import Rate, in_turns, processor_seconds
+
+CONNECTIONS, BAD_EVERY = 64, 100
+
+
+def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
+    count, rounds = (4_000, 1) if quick else (20_000, 3)
+    for kind in databases.kinds:
+        plain, secured = in_turns(rounds, partial(_plain, databases, kind, count), partial(_secured, databases, kind, count))
+        yield Figure(
+            "secured",
+            f"MLLP over TLS, {CONNECTIONS} connections, 1 in {BAD_EVERY} frames bad",
+            secured.rate,
+            "messages/s",
+            floor=plain.rate,
+            floor_is="plain, all good",
+            least_ratio=0.7,
+            database=kind,
+            details={"messages": count, "cpu_us": secured.cpu_us, "floor_cpu_us": plain.cpu_us},
+        )
+
+
+def _plain(databases: Databases, kind: str, count: int) -> Rate:
+    with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder, receiving(Path(folder), url, "real") as (port, pid):
+        return _rate(port, pid, count, bad_every=0, ca="")
+
+
+def _secured(databases: Databases, kind: str, count: int) -> Rate:
+    with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder:
+        made = certificate.made()
+        files = {"certificate": Path(folder) / "certificate.pem", "key": Path(folder) / "key.pem"}
+        files["certificate"].write_text(made.certificate)
+        files["key"].write_text(made.key)
+        tls = {name: f"file:{path}" for name, path in files.items()}
+        with receiving(Path(folder), url, "real", tls) as (port, pid):
+            return _rate(port, pid, count, bad_every=BAD_EVERY, ca=str(files["certificate"]))
+
+
+def _rate(port: int, pid: int, count: int, *, bad_every: int, ca: str) -> Rate:
+    used = processor_seconds(pid)
+    result = load_mllp.drive(port, connections=CONNECTIONS, messages=count, revision=0, bad_every=bad_every, ca=ca)
+    bad = count // bad_every if bad_every else 0
+    if (result["accepted"], result["given_up"]) != (count, bad):
+        raise RuntimeError(f"of {count} messages and {bad} bad frames {result['accepted']} were accepted, {result['given_up']} cut off")
+    return Rate(result["rate"], 1e6 * (processor_seconds(pid) - used) / count)
