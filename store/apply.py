@@ -32,7 +32,10 @@ FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content,
 PATIENTS = "SELECT id, version, basis, contact, created FROM patients WHERE id IN ??"
 ASSERTIONS = """SELECT patient_id, authority, assertions, effective, confirmed, content, seen, since, last_heard
  FROM assertions WHERE patient_id IN ??"""
-JOINED = "SELECT survivor, effective FROM merges WHERE survivor IN ??"
+JOINED = """WITH RECURSIVE joined(patient, record, effective) AS (
+ SELECT survivor, merged, effective FROM merges WHERE survivor IN ??
+ UNION SELECT joined.patient, m.merged, m.effective FROM merges m JOIN joined ON m.survivor = joined.record)
+ SELECT patient, effective FROM joined"""
 
 PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
 IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin")

@@ -140,16 +140,20 @@ class Joining:
         self.work.changes += work.changes
 
     def _opt_outs(self, patient: Open) -> set[tuple[str, str]]:
-        """(authority, number) of the opt-outs that stand for a patient's numbers."""
-        rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, sorted(patient.numbers)])
+        """(authority, number) of the opt-outs that stand for a patient's numbers, as they are in force for the present configuration."""
+        numbers = sorted(patient.numbers | self._on_file(patient))
+        rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, numbers])
         return {(one.authority, number) for number, text in rows for one in standing(documents.read_words(text)) if one.scope != TOPIC}
 
     def _keep_opt_outs(self, survivor: Open, opt_outs: set[tuple[str, str]]) -> None:
         """An opt-out of a number that the survivor has no more would be lost with it: it stays, as the word of who said it."""
-        in_force = merge.in_force({name: held.assertions for name, held in survivor.held.items()}, self.work.enterprise)
-        on_file = {phone.number for phone in merge.contact(in_force).phones}
+        on_file = self._on_file(survivor)
         for authority in sorted({authority for authority, number in opt_outs if number not in on_file}):
             self._deny_texts(survivor, authority)
+
+    def _on_file(self, patient: Open) -> set[str]:
+        in_force = merge.in_force({name: held.assertions for name, held in patient.held.items()}, self.work.enterprise)
+        return {phone.number for phone in merge.contact(in_force).phones}
 
     def _deny_texts(self, survivor: Open, authority: str) -> None:
         now, name = self.work.author.now, consent("sms")

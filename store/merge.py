@@ -87,7 +87,7 @@ def merge(
     ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`.
     """
     if held is None:
-        return _first(item, recorded)
+        return _first(item, recorded, joined)
     assertions = held.current()
     newest = max(held.confirmed, item.effective)
     changed: dict[str, tuple[Any, Any]] = {}
@@ -110,13 +110,14 @@ def merge(
     return Merged(assertions, changed, outcome, settled, newest)
 
 
-def _first(item: PatientStatements, recorded: datetime) -> Merged:
+def _first(item: PatientStatements, recorded: datetime, joined: datetime | None) -> Merged:
     """The first that an authority says about a patient."""
-    effective, evidence_id, version = item.effective, item.evidence_id, item.version
-    said = stated(item)
-    assertions = {name: Assertion(one[0], effective, recorded, evidence_id, one[1], version) for name, one in said.items()}
+    evidence_id, version, said = item.evidence_id, item.version, stated(item)
+    times = {name: _anchor(name, one, item, joined) for name, one in said.items()} if joined else dict.fromkeys(said, item.effective)
+    assertions = {name: Assertion(one[0], times[name], recorded, evidence_id, one[1], version) for name, one in said.items()}
     changed = {name: (None, one[0]) for name, one in said.items() if one[0] is not None}
-    return Merged(assertions, changed, "applied", settled=True, confirmed=effective)
+    settled = joined is None or _is_all_there_is(assertions, item, item.effective)
+    return Merged(assertions, changed, "applied", settled=settled, confirmed=item.effective)
 
 
 def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: datetime) -> bool:

@@ -71,3 +71,21 @@ def test_what_is_said_after_the_merge_counts_under_either_name(site: Site, name:
 def test_an_opt_out_said_after_the_merge_counts_under_the_merged_name(site: Site) -> None:
     site.apply(says("1", 1, NO), says("2", 1, NO), merges("1", "2", 100), says("2", 101, YES))
     assert site.dnc("1") == "yes"
+
+
+def test_a_late_opt_out_counts_when_the_merged_record_had_been_a_survivor_itself(site: Site) -> None:
+    """2 went into 1 at 100, and 1 into 3 by a message that is dated earlier: what was said before 100 is from before a merge."""
+    site.apply(merges("1", "2", 100), merges("3", "1", 50))
+    site.apply(says("2", 20, YES), says("1", 70, NO))
+    assert site.dnc("3") == "yes"
+
+
+@pytest.mark.parametrize("first", ["1", "2"])
+def test_the_first_that_a_source_says_after_a_merge_and_from_before_it_holds_until_something_is_said_since(site: Site, first: str) -> None:
+    other = "2" if first == "1" else "1"
+    site.apply(merges("1", "2", 100))
+    site.apply(says(first, 40, {**YES, "consent.voice": "denied"}), source="fhir")
+    site.apply(says(other, 60, {**NO, "consent.voice": "granted"}), source="fhir")
+    assert (site.dnc("1"), site.value("1", "consent.voice")) == ("yes", "denied")
+    site.apply(says(other, 101, NO), source="fhir")
+    assert site.dnc("1") == "no"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from store.errors import PatientUnknown
@@ -221,3 +223,14 @@ def test_merges_do_not_cross_enterprises(site: Site) -> None:
     assert both.find("1").identifiers == (mr("1"),)
     with pytest.raises(PatientUnknown):
         both.find("2")
+
+
+def test_a_stop_survives_a_merge_when_the_number_came_on_file_by_a_new_order_of_the_sources(site: Site) -> None:
+    site.apply(says("2", 1, {"phones": (cell(CELL),)}))
+    site.apply(says("2", 1, {"phones": (cell(HOME),)}), source=FHIR)
+    site.text("STOP", number=HOME)
+    turned = site.configured(replace(SYNCED, sources=SYNCED.sources[::-1]))
+    assert not turned.may_text("2")
+    turned.apply(says("1", 2, {"phones": (cell(CELL),)}), source=FHIR)
+    turned.apply(merges("1", "2"), source=FHIR)
+    assert not turned.may_text("1")
