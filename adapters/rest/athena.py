@@ -57,6 +57,7 @@ class AthenaAdapter(JsonAdapter):
             if request.patient is not None:
                 yield from self.one(client, request.patient)
                 return
+            yield from self.quiet()
             started = self._subscribed(client)
             since = self._from(request, started)
             window = {"showprocessedstartdatetime": eastern(since), "showprocessedenddatetime": eastern(started + timedelta(minutes=1))}

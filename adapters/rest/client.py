@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from adapters.base import AdapterError
+from adapters.budget import Budget, Limits
 from adapters.rest.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest
 
 ATTEMPTS = 4
@@ -45,12 +46,23 @@ class _Again(Exception):
 
 
 class JsonClient:
-    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer."""
+    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer.
+
+    Every request is paid for from ``budget``.
+    """
 
     def __init__(
-        self, base_url: str, auth: Auth, *, clock: Clock, timeout: float = 60.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        base_url: str,
+        auth: Auth,
+        *,
+        clock: Clock,
+        timeout: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+        budget: Budget | None = None,
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
+        self.budget = budget or Budget(Limits(), clock, sleep)
         self.session = requests.Session()
 
     def close(self) -> None:
@@ -127,6 +139,7 @@ class JsonClient:
             raise _Again(AdapterError("the server's answer is not JSON")) from None
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
+        self.budget.spend()
         try:
             return self.session.request(
                 method,

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
+from adapters.budget import Limits, quiet_hours
 from store.preference import PhoneKind
 
 KINDS = tuple(kind.value for kind in PhoneKind)
@@ -90,6 +91,7 @@ class ServerOptions:
     page_size: int = 100
     overlap: timedelta = timedelta(minutes=5)
     timeout: float = 60.0
+    limits: Limits = field(default_factory=Limits)
 
 
 def joined(settings: SourceSettings) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def server_options(settings: SourceSettings) -> ServerOptions:
         page_size=int(number(options, "page_size", 100, least=1, most=10_000)),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
+        limits=_limits(options.get("budget") or {}, settings.time_zone),
     )
 
 
@@ -150,6 +153,15 @@ def number(options: Plain, name: str, default: float, *, least: float, most: flo
     if not least <= made <= most:
         raise ValueError(f"{name} is {value!r}: use a number from {least:g} to {most:g}")
     return made
+
+
+def _limits(options: Any, time_zone: str) -> Limits:
+    own = _own("budget", options, ("requests_per_minute", "quiet_hours"))
+    return Limits(
+        requests_per_minute=number(own, "requests_per_minute", 0, least=0, most=60_000),
+        quiet=tuple(quiet_hours(str(text)) for text in _list("budget.quiet_hours", own.get("quiet_hours"))),
+        time_zone=time_zone,
+    )
 
 
 def _phone(where: str, written: Any) -> PhonePlace:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
+from adapters.budget import Budget
+from adapters.notes import Notes
 from adapters.rest import auth, files
 from adapters.rest.auth import Clock
 from adapters.rest.client import Answer, JsonClient
@@ -37,9 +39,19 @@ class JsonAdapter:
         self.settings, self.clock, self.sleep = settings, clock, sleep
         self.server, self.list = server_options(settings), list_options(settings)
         self.auth = auth.build(self.server.auth, clock)
+        self.budget = Budget(self.server.limits, clock, sleep)
         self.mapper = JsonMapper(settings)
         self._zone = ZoneInfo(settings.time_zone)
         self._next = compile_nodes(self.list.next) if self.list.next else None
+
+    @property
+    def notes(self) -> Notes:
+        """Where the budget is kept between runs."""
+        return self.budget.notes
+
+    @notes.setter
+    def notes(self, lasting: Notes) -> None:
+        self.budget.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
@@ -47,6 +59,7 @@ class JsonAdapter:
             if request.patient is not None:
                 yield from self.one(client, request.patient)
                 return
+            yield from self.quiet()
             started: datetime | None = None
             for number, (answer, last) in enumerate(self.pages(client, self.list.path, self._parameters(request)), 1):
                 started = started or answer.at
@@ -67,8 +80,14 @@ class JsonAdapter:
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path, self.list.items)
 
+    def quiet(self) -> Iterator[Batch]:
+        """Waits for the end of the quiet hours. One patient, whom a person asked for, is read at any time."""
+        while (wait := self.budget.quiet()) is not None:
+            yield Batch((), wait=wait)
+
     def client(self) -> JsonClient:
-        return JsonClient(self.server.base_url, self.auth, clock=self.clock, timeout=self.server.timeout, sleep=self.sleep)
+        timeout, sleep = self.server.timeout, self.sleep
+        return JsonClient(self.server.base_url, self.auth, clock=self.clock, timeout=timeout, sleep=sleep, budget=self.budget)
 
     def plan(self) -> Finding:
         if self.list.since:

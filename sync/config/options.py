@@ -150,6 +150,13 @@ class RestAuth(Part):
     refresh_token: str | None = None
 
 
+class RestBudget(Part):
+    """As :class:`BudgetPart`, for APIs that are read one request after the other."""
+
+    requests_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
+    quiet_hours: Sequence[str] = ()
+
+
 class RestJsonOptions(Part):
     """``rest.json``. ``record`` and ``list`` are usually a preset's."""
 
@@ -158,6 +165,7 @@ class RestJsonOptions(Part):
     page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     overlap: Seconds | None = None
     timeout: Seconds | None = None
+    budget: RestBudget = RestBudget()
     patient_id_from: str | None = None
     record: dict[str, Any] = Field(default_factory=dict)
     list: dict[str, Any] = Field(default_factory=dict)

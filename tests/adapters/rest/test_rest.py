@@ -230,6 +230,21 @@ def test_a_source_without_a_way_to_one_patient_says_so() -> None:
         ids(api.adapter(list=OFFSET), Fetch(patient="3"))
 
 
+def test_requests_are_spaced_as_the_budget_says() -> None:
+    with answering(page(1, next_url="/api/patients?cursor=x"), page(2)) as api:
+        ids(api.adapter(budget={"requests_per_minute": 60}))
+    assert api.slept == [1.0]
+
+
+def test_nothing_is_asked_in_quiet_hours_but_one_patient() -> None:
+    with answering(page(1)) as api:
+        adapter = api.adapter(budget={"quiet_hours": ["06:00-07:00"]})  # NOW is 06:00 in Chicago
+        first = next(adapter.fetch(Fetch()))
+        assert first.wait is not None
+        assert (first.wait.seconds, api.asked) == (3600.0, [])
+        assert ids(adapter, Fetch(patient="1")) == [["1"]]
+
+
 def test_check_reads_one_record_and_says_what_it_states() -> None:
     with answering(page(1)) as api:
         findings = list(api.adapter().check())
@@ -256,6 +271,8 @@ def test_check_names_what_is_wrong(reply: Reply, words: str) -> None:
         ({"list": {"path": "p", "sort": "x"}}, r"list\.sort is not known"),
         ({"list": LIST | {"since_format": "epoch"}}, "since_format is 'epoch'"),
         ({"page_size": 0}, "page_size"),
+        ({"budget": {"parallel": 2}}, r"budget\.parallel is not known"),
+        ({"budget": {"quiet_hours": ["noon"]}}, "quiet_hours"),
         ({"auth": {"kind": "magic"}}, r"auth\.kind is 'magic'"),
         ({"auth": {"kind": "bearer"}}, r"auth\.token"),
         ({"auth": {"kind": "basic", "username": "x"}}, r"auth\.password"),
