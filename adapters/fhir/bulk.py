@@ -69,8 +69,8 @@ class BulkAdapter:
 
     def _exported(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
         export, state = Export(client), job.read(request.cursor)
-        if request.since is not None:
-            state = State()  # a read of its own; what is under way for the cursor stays under way
+        if request.since is not None or request.dry:
+            state = State(state.since)  # a read of its own; what is under way for the cursor stays under way
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
         yield from self._tidied(export, state)

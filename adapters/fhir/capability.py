@@ -12,6 +12,7 @@ from typing import Any
 from adapters.fhir.decode import NotReadable, decode
 
 LAST_UPDATED = "_lastUpdated"
+CRAWL = "the members of the group are read one by one, since Patients are not searched here"
 RELEASES = {"4.0": "R4", "4.3": "R4B", "5.0": "R5", "3.0": "STU3", "1.0": "DSTU2"}
 
 
@@ -25,16 +26,20 @@ class Plan:
     searches: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
     exports: frozenset[str] = frozenset()  # patient, group, system: where the server says that it exports
-    searchable: bool = True
+    crawls: bool = False  # read one by one
 
 
-def plan(statement: bytes | None, read: str = "auto") -> Plan:
-    """The plan for a server that answered ``/metadata`` with ``statement`` (``None``: not at all); ``read`` overrides it."""
+def plan(statement: bytes | None, read: str = "auto", *, group: bool = False) -> Plan:
+    """The plan for a server that answered ``/metadata`` with ``statement`` (``None``: not at all); ``read`` overrides it.
+
+    ``group``: there is one whose members can be read one by one, where Patients cannot be searched.
+    """
     capability = _capability(statement)
     resources = _resources(capability)
     searches = _searches(resources.get("Patient", {}))
     release = str(capability.get("fhirVersion", ""))
-    incremental, why = _choice(read, searches, told=bool(capability))
+    crawls = read == "crawl" or (read == "auto" and group and bool(capability) and not _searchable(resources.get("Patient", {})))
+    incremental, why = (False, CRAWL) if crawls else _choice(read, searches, told=bool(capability))
     return Plan(
         incremental,
         why,
@@ -42,7 +47,7 @@ def plan(statement: bytes | None, read: str = "auto") -> Plan:
         searches,
         frozenset(resources),
         _exports(capability, resources),
-        not capability or _searchable(resources.get("Patient", {})),
+        crawls,
     )
 
 

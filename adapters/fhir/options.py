@@ -59,7 +59,8 @@ class RestOptions:
 
     base_url: str
     auth: Mapping[str, Any] = field(default_factory=dict)
-    read: str = "auto"  # auto | incremental | full
+    read: str = "auto"  # auto | incremental | full | crawl
+    group: str = ""  # whose members are read one by one
     page_size: int = 200
     overlap: timedelta = timedelta(minutes=5)
     timeout: float = 60.0
@@ -91,7 +92,8 @@ def rest_options(settings: SourceSettings) -> RestOptions:
     return RestOptions(
         base_url=base_url,
         auth=options.get("auth") or {},
-        read=one_of(options, "read", ("auto", "incremental", "full")),
+        read=_read(options),
+        group=str(options.get("group") or ""),
         page_size=int(number(options, "page_size", 200, least=1, most=10_000)),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
@@ -114,6 +116,13 @@ def _consent(options: Any) -> ConsentOptions:
 def _flag(options: Any) -> FlagOptions:
     part = own("flag", options, ("codes", "attribute"))
     return FlagOptions(listed(part, "codes"), str(part.get("attribute") or DO_NOT_CONTACT))
+
+
+def _read(options: Mapping[str, Any]) -> str:
+    read = one_of(options, "read", ("auto", "incremental", "full", "crawl"))
+    if read == "crawl" and not options.get("group"):
+        raise ValueError("read: crawl needs group: the id of the group whose members are read one by one")
+    return read
 
 
 def _certificates(pem: str) -> str:

@@ -27,7 +27,7 @@ def plan(client: FhirClient, options: RestOptions) -> Plan:
         if not error.permanent:
             raise
         statement = None
-    return capability.plan(statement.body if statement else None, options.read)
+    return capability.plan(statement.body if statement else None, options.read, group=bool(options.group))
 
 
 def findings(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
@@ -107,13 +107,25 @@ def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) ->
         if found.types and kind not in found.types
     )
     chosen = found if options.read == "auto" else capability.plan(None, options.read)
-    yield Finding("plan", True, f"{'incremental' if chosen.incremental else 'full'} reads: {chosen.why}")
+    way = (
+        "incremental reads"
+        if chosen.incremental
+        else "crawl by the group's members"
+        if chosen.crawls
+        else "full reads, told apart by content"
+    )
+    yield Finding("plan", True, f"{way}: {chosen.why}")
     if found.exports and not chosen.incremental:
         offers = ", ".join(sorted(found.exports))
         yield Finding("plan", True, f"the server also exports in bulk ({offers}): adapter fhir.bulk asks for less")
 
 
 def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
+    if plan(client, options).crawls:
+        names = group.members(client, options.group)
+        seen = f"the group shows {len(names)} members" if names is not None else "the group's members cannot be read: look at group"
+        yield Finding("group", names is not None, seen)
+        return
     page = next(client.search("Patient", {**options.search, "_count": "1"}))
     if not page.page.resources:
         yield Finding("sample read", False, "the search found no Patient: look at what this client may read, and at the setting search")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from adapters.base import Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings
 from adapters.budget import Budget
-from adapters.fhir import auth, files, identity, probe
+from adapters.fhir import auth, crawl, files, identity, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
 from adapters.fhir.decode import NotReadable, decode
@@ -61,7 +61,8 @@ class RestAdapter:
                 return
             while (wait := self.budget.quiet()) is not None:
                 yield Batch((), wait=wait)
-            yield from self._all(client, request)
+            plan = probe.plan(client, self.options)
+            yield from crawl.crawl(self, client, request.cursor) if plan.crawls else self._all(client, request, plan)
 
     def check(self) -> Iterator[Finding]:
         """What ``check SOURCE`` shows: token, capability, plan, one resource read and mapped."""
@@ -82,8 +83,8 @@ class RestAdapter:
             ca=self.options.ca,
         )
 
-    def _all(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
-        parameters = self._parameters(probe.plan(client, self.options), request)
+    def _all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
+        parameters = self._parameters(plan, request)
         kinds = self.kinds()
         seen: dict[bytes, None] = {}
         started: datetime | None = None

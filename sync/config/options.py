@@ -61,7 +61,8 @@ class FhirOptions(Part):
 
     base_url: Annotated[str, AfterValidator(_base_url)]
     auth: FhirAuth = FhirAuth()
-    read: Literal["auto", "incremental", "full"] = "auto"
+    read: Literal["auto", "incremental", "full", "crawl"] = "auto"
+    group: str | None = None
     trust_last_updated: bool = True
     page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     overlap: Seconds | None = None
