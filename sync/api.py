@@ -7,8 +7,11 @@ from typing import Any
 
 from store.errors import ValueRefused
 from store.journal import Run
+from store.sessions import Sessions
+from store.users import Users
 from store.web.app import create_app
 from store.web.operations import Work
+from store.web.pages.site import Access
 from sync import logs
 from sync.parts import Parts, Unusable, adapter, lane
 from sync.queue import Job, Queue
@@ -48,6 +51,7 @@ class OnRequest:
 def build_api(parts: Parts, queue: Queue, worker: Worker) -> Any:
     """The ASGI application over these parts."""
     on_request = OnRequest(parts, queue, worker)
+    sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
     return create_app(
         parts.preferences,
         parts.journal,
@@ -56,4 +60,5 @@ def build_api(parts: Parts, queue: Queue, worker: Worker) -> Any:
         metrics=lambda: parts.metrics.text(parts.journal.last_heard()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
+        access=Access(Users(parts.database), sessions),
     )

@@ -17,6 +17,7 @@ from adapters.base import AdapterError
 from store.errors import SchemaOutdated, StoreError
 from sync import logs, retry
 from sync.commands import config, keys, output, patients, practice, rejections, runs, serve, unmerge
+from sync.commands.users import users
 from sync.config import ConfigError, Logging
 from sync.parts import Unusable
 
@@ -60,6 +61,7 @@ app.command("patient")(patients.patient)
 app.command("decide")(patients.decide)
 app.command("unmerge")(unmerge.unmerge)
 app.add_typer(keys.keys, name="keys")
+app.add_typer(users, name="users")
 
 
 def main() -> None:

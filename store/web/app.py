@@ -24,6 +24,7 @@ from store.web.feed import Feed
 from store.web.health import Health
 from store.web.openapi import document
 from store.web.operations import Operations, Work
+from store.web.pages.site import Access, Site
 from store.web.patients import Patients
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
@@ -48,10 +49,12 @@ def create_app(
     metrics: Callable[[], bytes] | None = None,
     clock: Callable[[], datetime] = utc_now,
     closing: Callable[[], bool] = never,
+    access: Access | None = None,
 ) -> Litestar:
     """The application. ``work`` is what ``sync`` does on request; without it those addresses are not there.
 
-    ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up.
+    ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up. ``access`` is who may
+    sign in to the pages; without it there are none.
     """
     callers = Callers(keys, store.enterprises)
     decisions = Decisions(store, callers, clock)
@@ -64,6 +67,9 @@ def create_app(
         *Health(store, metrics, clock).handlers(),
         _schema(rows),
     ]
+    if access is not None:
+        site = Site(store, journal, access, work=work, clock=clock, settings_changed=decisions.policies.changed)
+        handlers += site.handlers()
     return Litestar(
         handlers,
         exception_handlers={Exception: problem.answer},

@@ -104,6 +104,8 @@ def _joined(
         listen=top.api.listen,
         logs=Logging(top.logs.level, top.logs.format),
         access_log=top.api.access_log,
+        session_idle=top.api.session_idle,
+        session_longest=top.api.session_longest,
         backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),
         batch_size=top.batch_size,
         sealing=Sealing(top.payload_keys.current, top.payload_keys.keys) if top.payload_keys else None,

@@ -24,6 +24,8 @@ class Api(Part):
 
     listen: Listen = Address("127.0.0.1", 8080)
     access_log: bool = False
+    session_idle: Duration = timedelta(minutes=30)
+    session_longest: Duration = timedelta(hours=12)
 
 
 class Logs(Part):

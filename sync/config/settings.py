@@ -77,6 +77,8 @@ class Settings:
     listen: Address = LOOPBACK
     logs: Logging = Logging()
     access_log: bool = False
+    session_idle: timedelta = timedelta(minutes=30)
+    session_longest: timedelta = timedelta(hours=12)
     backoff: Backoff = Backoff()
     batch_size: int = 1000
     brakes: Mapping[str, Brake] = field(default_factory=dict)

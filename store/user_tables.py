@@ -1,0 +1,45 @@
+"""The typed rows of users and of their sessions. No behaviour, like ``store.tables``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.tables import Table
+
+
+class UserRow(Table):
+    """A person who signs in. ``password`` is an argon2 hash; ``failures`` counts wrong ones since the last right one."""
+
+    __tablename__ = "users"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    password: Mapped[str]
+    created: Mapped[datetime]
+    disabled: Mapped[datetime | None]
+    failures: Mapped[int]
+    locked_until: Mapped[datetime | None]
+    __table_args__ = (Index("uq_users_name", "name", unique=True),)
+
+
+class UserRoleRow(Table):
+    """What a user may do in one enterprise."""
+
+    __tablename__ = "user_roles"
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+
+
+class UserSessionRow(Table):
+    """A browser that signed in. Its cookie is kept only as its SHA-256; ``csrf`` is what its forms carry."""
+
+    __tablename__ = "user_sessions"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    enterprise: Mapped[str]
+    csrf: Mapped[str]
+    created: Mapped[datetime]
+    seen: Mapped[datetime]

@@ -1,0 +1,184 @@
+"""The facesheet as its page shows it: rows of the card, the history, and what a sender would be told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from store import preference as p
+from store.ask import Decision
+from store.consent import display
+from store.enterprise import Enterprise
+from store.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
+from store.patient import Entry, Patient
+from store.preference import MessageType, Phone, Preference
+from store.web.pages import words
+
+CHANNELS = ("sms", "voice", "email")
+TYPES = tuple(str(kind) for kind in MessageType)
+KINDS = {"cell": "cell", "home": "home", "work": "work"}
+RECENT = 60
+
+
+class Origin(NamedTuple):
+    """Where a value comes from."""
+
+    who: str
+    evidence: str
+    path: str
+    effective: datetime
+    recorded: datetime
+
+
+class Row(NamedTuple):
+    """A line of the card. ``locked_by``: the source that masters it, as people call it."""
+
+    title: str
+    value: str
+    origin: Origin | None
+    locked_by: str | None
+
+
+class Number(NamedTuple):
+    """A phone as the card shows it. ``sharing`` counts the patients who have it, this one included."""
+
+    e164: str
+    kind: str
+    textable: bool
+    preferred: bool
+    sharing: int
+    period: str
+    refused: tuple[str, ...]
+
+
+class Switch(NamedTuple):
+    """The toggle: its state (on, off, unknown), and where to change it when that is not here."""
+
+    state: str
+    enabled: bool
+    locked: bool
+    why: str
+    where: str
+    since: datetime | None
+    origin: Origin | None
+
+
+class Told(NamedTuple):
+    """What a sender would be told about one type of message."""
+
+    kind: str
+    send: bool
+    answer: str
+    address: str
+    notes: tuple[tuple[str, str], ...]
+    stale: bool
+
+
+class Event(NamedTuple):
+    """What changed at one moment by one word of somebody."""
+
+    at: datetime
+    who: str
+    reason: str
+    evidence: str
+    run: str | None
+    changes: tuple[tuple[str, str, str, str], ...]
+
+
+def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch | None:
+    """The toggle, or ``None`` where there is none to see."""
+    if not toggle.visible:
+        return None
+    master = locked(p.DO_NOT_CONTACT, patient.marks, enterprise)
+    state = {p.YES: "on", p.NO: "off"}.get(toggle.value, "unknown")
+    why, where = TOGGLE_REASONS.get(toggle.reason, ""), master.where if master else ""
+    since, origin = master.since if master else None, _origin(patient.preferences.get(p.DO_NOT_CONTACT), enterprise)
+    return Switch(state, toggle.enabled, toggle.reason == MASTERED_BY_EMR, why, where, since, origin)
+
+
+def badge(contact: p.ContactPreferences) -> str:
+    """How to reach the patient first, in one word; empty where nobody said."""
+    if contact.preferred_method:
+        return words.BADGES.get(contact.preferred_method, contact.preferred_method.upper())
+    if not contact.preferred_phone:
+        return ""
+    textable = any(phone.number == contact.preferred_phone and phone.textable for phone in contact.phones)
+    return words.BADGES["sms" if textable else "voice"]
+
+
+def numbers(patient: Patient) -> list[Number]:
+    """The phones, each once."""
+    seen = {phone.number: phone for phone in reversed(patient.contact.phones)}
+    return [_number(phone, patient) for phone in reversed(seen.values())]
+
+
+def row(attribute: str, patient: Patient, enterprise: Enterprise) -> Row:
+    """One attribute."""
+    found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)
+    value = words.said(attribute, found.value if found else None)
+    return Row(words.title(attribute), value, _origin(found, enterprise), master.where if master else None)
+
+
+def consents(patient: Patient, enterprise: Enterprise) -> list[Row]:
+    """Consents by channel and number, as far as somebody stated them; channels in any case."""
+    fixed = [p.consent(channel) for channel in CHANNELS]
+    more = sorted(name for name in patient.preferences if name.startswith(p.CONSENT) and name not in fixed)
+    return [row(name, patient, enterprise) for name in (*fixed, *more)]
+
+
+def topics(patient: Patient, enterprise: Enterprise) -> list[Row]:
+    """Permissions by topic."""
+    return [row(name, patient, enterprise) for name in sorted(patient.preferences) if name.startswith(p.TOPIC)]
+
+
+def sms_consent(patient: Patient) -> str:
+    """Product section 6: "Opted In" or "Opted Out of N numbers"."""
+    return display(patient.contact, patient.opt_outs)
+
+
+def told(kind: str, decision: Decision) -> Told:
+    """A decision in words."""
+    skipped = [(words.CHANNELS.get(one.channel, one.channel), words.reason(one.reason)) for one in decision.skipped]
+    named = {one.reason for one in decision.skipped}
+    notes = (*(("", words.reason(code)) for code in decision.reasons if code not in named), *skipped)
+    if decision.channel is None:
+        return Told(kind, False, "Do not send", "", notes, decision.stale)
+    where = decision.address or ""
+    return Told(kind, True, f"Send by {words.CHANNELS[decision.channel]}", words.number(where), notes, decision.stale)
+
+
+def timeline(entries: Sequence[Entry], enterprise: Enterprise) -> list[Event]:
+    """The history, the newest first: lines of one moment and authority together."""
+    recent = entries[:RECENT]
+    return [_event(list(lines), enterprise) for _, lines in groupby(recent, key=lambda one: one.seq)]
+
+
+def _event(lines: list[Entry], enterprise: Enterprise) -> Event:
+    first = lines[0]
+    changes = tuple(
+        (words.title(one.attribute), words.said(one.attribute, one.before), words.said(one.attribute, one.after), one.path) for one in lines
+    )
+    who = words.authority(first.authority, enterprise)
+    by = first.actor.partition(":")[2] if first.actor.partition(":")[0] in ("enterprise", "manager", "staff") else ""
+    return Event(first.at, f"{who} ({by})" if by else who, _reason(first.reason), first.evidence_id, first.run_id, changes)
+
+
+def _reason(text: str) -> str:
+    return text if text and not text.startswith("sms:") else ""
+
+
+def _number(phone: Phone, patient: Patient) -> Number:
+    until = " ".join(part for part in (f"from {phone.start}" if phone.start else "", f"until {phone.end}" if phone.end else "") if part)
+    refused = tuple(channel for channel in CHANNELS if patient.contact.consents.get(f"{channel}#{phone.number}") == p.DENIED)
+    preferred, sharing = phone.number == patient.contact.preferred_phone, patient.shared_by.get(phone.number, 1)
+    kind = KINDS.get(phone.kind, "kind not stated")
+    return Number(phone.number, kind, phone.textable, preferred, sharing, until, tuple(words.CHANNELS[one] for one in refused))
+
+
+def _origin(found: Preference | None, enterprise: Enterprise) -> Origin | None:
+    if found is None:
+        return None
+    one: Any = found.assertion
+    return Origin(words.authority(found.authority, enterprise), one.evidence_id, one.path, one.effective, one.recorded)

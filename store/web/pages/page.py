@@ -1,0 +1,175 @@
+"""A page as data: method, address, roles, and a plain function that answers. One place for what all of them share.
+
+Who is there, the role, the form and its token, the worker thread, the headers that keep a browser strict, and errors as pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.lock import Actor, Role
+from store.sessions import Sessions, Visitor
+from store.web.pages.templates import rendered
+from store.web.problem import Problem, answer, problem_of
+
+COOKIE, COOKIE_TLS = "emr_sync_session", "__Host-emr_sync_session"
+STRICT = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+HTML = "text/html"
+MOST_FIELDS = 50
+
+
+class Visit(NamedTuple):
+    """One request of somebody who may make it."""
+
+    visitor: Visitor
+    secret: str
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    form: Mapping[str, str]
+    now: datetime
+
+    @property
+    def enterprise(self) -> str:
+        """The one enterprise that is looked at."""
+        return self.visitor.enterprise
+
+    @property
+    def actor(self) -> Actor:
+        """The visitor, for the history."""
+        return Actor(self.visitor.role, self.visitor.name)
+
+
+class Shown(NamedTuple):
+    """A page to show."""
+
+    template: str
+    values: Mapping[str, Any]
+    status: int = 200
+
+
+class Goto(NamedTuple):
+    """Another page to go to. ``secret``: of a session that begins; empty for one that ends."""
+
+    where: str
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, or one thing that a form does."""
+
+    method: str
+    path: str
+    roles: frozenset[Role]
+    answer: Callable[[Visit], Shown | Goto]
+
+
+Frame = Callable[[Visitor | None, datetime], Mapping[str, Any]]
+"""What every page shows around its own: enterprise, menu, time zone."""
+
+
+class Door:
+    """Lets visitors in, to pages as they are allowed."""
+
+    def __init__(self, sessions: Sessions, frame: Frame, clock: Callable[[], datetime]) -> None:
+        self.sessions, self.frame, self.clock = sessions, frame, clock
+
+    def handler(self, page: Page) -> HTTPRouteHandler:
+        """A page for Litestar."""
+
+        async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
+            body = await request.body() if page.method == "POST" else b""
+            return await asyncio.to_thread(self.served, page, request, body)
+
+        return HTTPRouteHandler(page.path, http_method=page.method, status_code=200)(handle)  # type: ignore[arg-type]
+
+    def served(self, page: Page, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
+        """The page, or a page that says why not."""
+        visitor, now = None, self.clock()
+        try:
+            form = fields(request, body)
+            secret = request.cookies.get(cookie_name(request), "")
+            visitor = self.sessions.visitor(secret, now, active="x-emr-sync-live" not in request.headers) if secret else None
+            if visitor is None:
+                return self.send(request, Goto("/sign-in?again=1" if secret else "/sign-in", "" if secret else None), None, now)
+            allow(page, visitor, form)
+            visit = Visit(visitor, secret, request.path_params, request.query_params, form, now)
+            return self.send(request, page.answer(visit), visitor, now)
+        except Exception as error:
+            return self.failed(request, error, visitor, now)
+
+    def failed(self, request: Request[Any, Any, Any], error: Exception, visitor: Visitor | None, now: datetime) -> ASGIResponse:
+        """The error as a page. What nobody expected tells nothing of itself."""
+        problem = problem_of(error)
+        answer(request, error)  # for its line in the log
+        said = {"problem": problem, "title": "This did not work"}
+        return self.send(request, Shown("problem.html", said, int(problem.status)), visitor, now)
+
+    def send(self, request: Request[Any, Any, Any], reply: Shown | Goto, visitor: Visitor | None, now: datetime) -> ASGIResponse:
+        """The reply with the headers that all pages have."""
+        if isinstance(reply, Goto):
+            headers = {**STRICT, "location": reply.where}
+            if reply.secret is not None:
+                headers["set-cookie"] = cookie(request, reply.secret)
+            return ASGIResponse(status_code=303, headers=headers, media_type=HTML)
+        page = rendered(reply.template, {**self.frame(visitor, now), **reply.values})
+        return ASGIResponse(body=page, status_code=reply.status, headers=STRICT, media_type=HTML)
+
+
+def allow(page: Page, visitor: Visitor, form: Mapping[str, str]) -> None:
+    """Raises :class:`Problem` 403 for a role that the page is not for, and for a form that is not from our page."""
+    if visitor.role not in page.roles:
+        raise Problem(403, "role_refused", f"the role {visitor.role} may not do that; it takes {' or '.join(sorted(page.roles))}")
+    if page.method == "POST" and not hmac.compare_digest(form.get("csrf", "").encode(), visitor.csrf.encode()):
+        raise Problem(403, "form_outdated", "this form is not from the session you are in: open the page again, then send it")
+
+
+def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
+    """The form. Raises :class:`Problem` 403 for one that another site sent, 422 for what is no form."""
+    if not body:
+        return {}
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Problem(403, "form_elsewhere", "this form was sent from another site")
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError as error:
+        raise Problem(422, "invalid_request", "this is no form of ours") from error
+    return {name: value.strip() for name, value in pairs}
+
+
+def cookie_name(request: Request[Any, Any, Any]) -> str:
+    """Under TLS the browser itself holds the cookie to this host (RFC 6265bis 4.1.3.2)."""
+    return COOKIE_TLS if under_tls(request) else COOKIE
+
+
+def cookie(request: Request[Any, Any, Any], secret: str) -> str:
+    """The cookie of a session that begins, or of one that ended."""
+    ended = "" if secret else "; Max-Age=0"
+    return f"{cookie_name(request)}={secret}; Path=/; HttpOnly; SameSite=Lax{ended}{'; Secure' if under_tls(request) else ''}"
+
+
+def under_tls(request: Request[Any, Any, Any]) -> bool:
+    """Whether the browser speaks TLS, to us or to a proxy on this machine that says so."""
+    return bool(request.scope["scheme"] == "https")

@@ -1,0 +1,170 @@
+"""Staff's pages: find a patient by identifier, look at the facesheet, and change what may be changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from store.ask import Ask, Known
+from store.decision import decide, refused
+from store.errors import PatientUnknown, StoreError
+from store.ids import parsed
+from store.lock import Role
+from store.patient import Patient, PatientRef
+from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
+from store.preferences import Preferences
+from store.reason import PATIENT_UNKNOWN
+from store.web.pages import card
+from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.problem import Problem, problem_of
+from store.web.wire import known_line
+
+READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
+RECORDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
+PATIENT = "/patients/{patient_id:str}"
+LONGEST = 500
+DONE = {
+    "do-not-contact": "Do Not Contact is changed.",
+    "preferred-phone": "The preferred phone is changed.",
+    "sms-consent": "The opt-out is recorded.",
+}
+
+
+class Patients:
+    """The pages about patients. Nobody is ever listed: who looks must know an identifier."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store = store
+
+    def pages(self) -> Iterable[Page]:
+        """All of them. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
+        return (
+            Page("GET", "/patients", READERS, self.ask),
+            Page("POST", "/patients", READERS, self.find),
+            Page("GET", PATIENT, READERS, self.facesheet),
+            Page("POST", f"{PATIENT}/do-not-contact", PEOPLE, self.flip),
+            Page("POST", f"{PATIENT}/preferred-phone", RECORDERS, self.phone),
+            Page("POST", f"{PATIENT}/sms-consent", RECORDERS, self.opt_out),
+        )
+
+    def ask(self, visit: Visit) -> Shown:
+        """The form to find a patient."""
+        return self._form(visit, "", 200)
+
+    def find(self, visit: Visit) -> Shown | Goto:
+        """The patient whom the form's identifier names. The identifier is in no address, only the store's own id."""
+        value, authority = visit.form.get("value", ""), visit.form.get("authority", "")
+        if not value:
+            return self._form(visit, "Type an identifier, for example a medical record number.", 422)
+        ref = PatientRef(id=value) if parsed(value) is not None else PatientRef(authority=authority or None, value=value)
+        try:
+            return Goto(f"/patients/{self.store.find(visit.enterprise, ref).id}")
+        except StoreError as error:
+            said = "No patient here has this identifier." if isinstance(error, PatientUnknown) else ""
+            said = said or "Several patients have this identifier. Choose who issued it."
+            return self._form(visit, said, int(problem_of(error).status))
+
+    def facesheet(self, visit: Visit) -> Shown:
+        """The patient."""
+        return self._facesheet(visit)
+
+    def flip(self, visit: Visit) -> Shown | Goto:
+        """The toggle. The store decides who may flip it; a refusal is said on the facesheet."""
+        form, who = visit.form, visit.path["patient_id"]
+
+        def change() -> None:
+            reason = _reason(form.get("reason", ""), needed=True)
+            version = form.get("version", "")
+            based_on = int(version) if version.isascii() and version.isdigit() and len(version) < 19 else None
+            self.store.set_do_not_contact(
+                visit.enterprise, who, form.get("value", ""), actor=visit.actor, reason=reason, now=visit.now, if_version=based_on
+            )
+
+        return self._done(visit, change, "do-not-contact")
+
+    def phone(self, visit: Visit) -> Shown | Goto:
+        """The preferred phone, one of those on file."""
+        number, who = visit.form.get("number", ""), visit.path["patient_id"]
+        return self._done(
+            visit,
+            lambda: self.store.set_preferred_phone(visit.enterprise, who, number, actor=visit.actor, now=visit.now),
+            "preferred-phone",
+        )
+
+    def opt_out(self, visit: Visit) -> Shown | Goto:
+        """An opt-out from texts that the patient asked for in person or by phone."""
+        form, who = visit.form, visit.path["patient_id"]
+
+        def change() -> None:
+            reason = _reason(form.get("reason", ""), needed=False)
+            line = None if form.get("all_lines") else _line(form.get("line", ""))
+            self.store.record_sms_opt_out(visit.enterprise, who, line=line, actor=visit.actor, now=visit.now, reason=reason)
+
+        return self._done(visit, change, "sms-consent")
+
+    def _done(self, visit: Visit, change: Any, what: str) -> Shown | Goto:
+        try:
+            change()
+        except (StoreError, Problem) as error:
+            if isinstance(error, PatientUnknown):
+                raise
+            problem = problem_of(error)
+            return self._facesheet(visit, problem.detail, int(problem.status))
+        return Goto(f"/patients/{visit.path['patient_id']}?done={what}")
+
+    def _form(self, visit: Visit, said: str, status: int) -> Shown:
+        issuers = sorted(set(self.store.enterprises[visit.enterprise].authorities.values()))
+        return Shown("find.html", {"title": "Find a patient", "said": said, "issuers": issuers, "form": visit.form}, status)
+
+    def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
+        patient = self.store.find(visit.enterprise, PatientRef(id=visit.path["patient_id"]))
+        enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
+        may_record = role in RECORDERS
+        phone = card.row(PREFERRED_PHONE, patient, enterprise)
+        values = {
+            "title": "Facesheet",
+            "patient": patient,
+            "switch": card.switch(patient, self.store.toggle(visit.enterprise, patient, role), enterprise),
+            "badge": card.badge(patient.contact),
+            "method": card.row(PREFERRED_METHOD, patient, enterprise),
+            "phone": phone,
+            "numbers": card.numbers(patient),
+            "phones": card.row("phones", patient, enterprise),
+            "email": card.row(EMAIL, patient, enterprise),
+            "language": card.row(LANGUAGE, patient, enterprise),
+            "consents": card.consents(patient, enterprise),
+            "topics": card.topics(patient, enterprise),
+            "sms_consent": card.sms_consent(patient),
+            "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
+            "may_opt_out": may_record,
+            "told": self._told(visit, patient),
+            "events": card.timeline(self.store.history(visit.enterprise, patient.id), enterprise),
+            "source_name": {one.name: one.display_name or one.name for one in enterprise.sources},
+            "refusal": refusal,
+            "done": DONE.get(visit.query.get("done", ""), ""),
+        }
+        return Shown("facesheet.html", values, status)
+
+    def _told(self, visit: Visit, patient: Patient) -> list[card.Told]:
+        found = self.store.known(visit.enterprise, [PatientRef(id=patient.id)], visit.now)[0]
+        policy = self.store.settings.get(visit.enterprise).policy
+        asks = [Ask(message_type=kind, channels=card.CHANNELS) for kind in card.TYPES]
+        if not isinstance(found, Known):
+            return [card.told(ask.message_type, refused(PATIENT_UNKNOWN)) for ask in asks]
+        return [card.told(ask.message_type, decide(ask, found, policy, visit.now)) for ask in asks]
+
+
+def _reason(text: str, *, needed: bool) -> str:
+    if needed and not text:
+        raise Problem(422, "reason_missing", "Say why: the reason is kept in the patient's history.")
+    if len(text) > LONGEST:
+        raise Problem(422, "invalid_request", f"A reason has at most {LONGEST} characters.")
+    return text
+
+
+def _line(text: str) -> str:
+    try:
+        return known_line(text[:40])
+    except ValueError as error:
+        raise Problem(422, "line_missing", "Name the line that should not text any more, or tick every line.") from error

@@ -1,0 +1,78 @@
+"""Signing in and out. One answer for every refusal: it tells nobody which names exist, nor who is locked out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.lock import Role
+from store.users import LOCKED_FOR, TRIES, User, Users
+from store.web.pages.page import Door, Goto, Page, Shown, Visit, fields
+
+ALL = frozenset(Role)
+MINUTES = int(LOCKED_FOR.total_seconds() // 60)
+REFUSED = f"That name and password do not let anybody in. After {TRIES} wrong tries a user is locked out for {MINUTES} minutes."
+OVER = "Your session is over. Sign in again to go on."
+
+
+class SignIn:
+    """The two addresses that need no session, and what ends one."""
+
+    def __init__(self, users: Users, door: Door, enterprises: Collection[str]) -> None:
+        self.users, self.door, self.enterprises = users, door, enterprises
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """The addresses for Litestar."""
+
+        async def form(request: Request[Any, Any, Any]) -> ASGIResponse:
+            return await asyncio.to_thread(self.form, request)
+
+        async def enter(request: Request[Any, Any, Any]) -> ASGIResponse:
+            return await asyncio.to_thread(self.enter, request, await request.body())
+
+        named = {"GET": form, "POST": enter}
+        return [HTTPRouteHandler("/sign-in", http_method=method, status_code=200)(function) for method, function in named.items()]  # type: ignore[arg-type]
+
+    def pages(self) -> tuple[Page, ...]:
+        """What a visitor does with their session."""
+        return Page("POST", "/sign-out", ALL, self.leave), Page("POST", "/enterprise", ALL, self.move)
+
+    def form(self, request: Request[Any, Any, Any]) -> ASGIResponse:
+        """The form."""
+        said = OVER if request.query_params.get("again") else ""
+        return self._shown(request, said, 200)
+
+    def enter(self, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
+        """A session begins, or the form again."""
+        now = self.door.clock()
+        try:
+            given: Mapping[str, str] = fields(request, body)
+            user = self.users.check(given.get("name", ""), given.get("password", ""), now)
+            enterprise = self._enterprise(user) if user else None
+            if user is None or enterprise is None:
+                return self._shown(request, REFUSED, 403)
+            return self.door.send(request, Goto("/", self.door.sessions.begin(user, enterprise, now)), None, now)
+        except Exception as error:
+            return self.door.failed(request, error, None, now)
+
+    def leave(self, visit: Visit) -> Goto:
+        """The session ends."""
+        self.door.sessions.end(visit.secret)
+        return Goto("/sign-in", "")
+
+    def move(self, visit: Visit) -> Goto:
+        """To another enterprise of the same user."""
+        self.door.sessions.move(visit.secret, visit.visitor, visit.form.get("enterprise", ""))
+        return Goto("/")
+
+    def _enterprise(self, user: User) -> str | None:
+        return next((name for name in user.roles if name in self.enterprises), None)
+
+    def _shown(self, request: Request[Any, Any, Any], said: str, status: int) -> ASGIResponse:
+        shown = Shown("sign_in.html", {"title": "Sign in", "said": said}, status)
+        return self.door.send(request, shown, None, self.door.clock())

@@ -1,0 +1,110 @@
+"""The pages as a whole: who gets which menu, the front page, and the static files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.journal import Journal
+from store.lock import Role
+from store.preferences import Preferences
+from store.sessions import Sessions, Visitor
+from store.users import Users
+from store.web.operations import Work
+from store.web.pages import patients, settings
+from store.web.pages.page import Door, Goto, Page, Shown, Visit
+from store.web.pages.patients import Patients
+from store.web.pages.settings import DefaultSettings
+from store.web.pages.sign_in import ALL, SignIn
+from store.web.pages.templates import CONTENT, STATIC, clock
+from store.web.problem import Problem
+
+MENU = (
+    ("/patients", "Patients", patients.READERS),
+    ("/settings", "Default settings", settings.ENTERPRISE),
+)
+ROLES = {
+    Role.ENTERPRISE: "enterprise user",
+    Role.MANAGER: "manager",
+    Role.STAFF: "staff",
+    Role.OPERATOR: "operator",
+    Role.AUDITOR: "auditor",
+}
+FOREVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may sign in, and for how long."""
+
+    users: Users
+    sessions: Sessions
+
+
+class Site:
+    """All pages of one service."""
+
+    def __init__(
+        self,
+        store: Preferences,
+        journal: Journal,
+        access: Access,
+        *,
+        work: Work | None,
+        clock: Callable[[], datetime],
+        settings_changed: Callable[[], None],
+    ) -> None:
+        self.store = store
+        self.door = Door(access.sessions, self.frame, clock)
+        self.sign_in = SignIn(access.users, self.door, store.enterprises)
+        self._pages: list[Page] = [
+            Page("GET", "/", ALL, self.front),
+            *self.sign_in.pages(),
+            *Patients(store).pages(),
+            *DefaultSettings(store, settings_changed).pages(),
+        ]
+
+    def handlers(self) -> Iterator[HTTPRouteHandler]:
+        """The addresses for Litestar."""
+        yield from self.sign_in.handlers()
+        yield from (self.door.handler(page) for page in self._pages)
+        yield HTTPRouteHandler("/static/{digest:str}/{name:str}", http_method="GET", status_code=200)(static)
+
+    def front(self, visit: Visit) -> Goto | Shown:
+        """The first page of a role's menu."""
+        menu = _menu(visit.visitor)
+        return Goto(menu[0][0]) if menu else Shown("nothing.html", {"title": "Nothing here"})
+
+    def frame(self, visitor: Visitor | None, now: datetime) -> Mapping[str, Any]:
+        """What is around every page."""
+        enterprise = self.store.enterprises.get(visitor.enterprise) if visitor else None
+        return {
+            "visitor": visitor,
+            "role": ROLES.get(Role(visitor.role), visitor.role) if visitor else "",
+            "menu": _menu(visitor) if visitor else [],
+            "enterprise": enterprise,
+            "titles": {one.name: one.display_name or one.name for one in self.store.enterprises.values()},
+            "when": partial(clock, ZoneInfo(enterprise.time_zone if enterprise else "UTC")),
+            "now": now,
+        }
+
+
+def _menu(visitor: Visitor) -> list[tuple[str, str]]:
+    return [(where, title) for where, title, roles in MENU if visitor.role in roles]
+
+
+async def static(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """A file of ours. Its digest is in its address, so a browser may keep it for ever."""
+    name = request.path_params["name"]
+    if name not in CONTENT:
+        raise Problem(404, "not_found", "there is no such file")
+    headers = {"cache-control": FOREVER, "x-content-type-options": "nosniff"}
+    return ASGIResponse(body=CONTENT[name], headers=headers, media_type=STATIC[name])

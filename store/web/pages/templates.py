@@ -1,0 +1,46 @@
+"""Pages as HTML: Jinja2 with everything escaped, and files of ours that never change under the same address."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from store.web.pages import words
+
+STATIC = {"pages.css": "text/css", "live.js": "text/javascript", "mark.svg": "image/svg+xml"}
+CONTENT = {name: (files("store.web") / "static" / name).read_bytes() for name in STATIC}
+
+
+def address(name: str) -> str:
+    """Where a static file is: its digest is part of it, so that browsers may keep it for ever."""
+    return f"/static/{hashlib.sha256(CONTENT[name]).hexdigest()[:12]}/{name}"
+
+
+def clock(zone: ZoneInfo, moment: datetime | None) -> Markup:
+    """A time as people read it, in their enterprise's time zone."""
+    if moment is None:
+        return Markup("never")
+    local = moment.astimezone(zone)
+    return Markup('<time datetime="{}">{}</time>').format(local.isoformat(timespec="seconds"), f"{local:%Y-%m-%d %H:%M %Z}")
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """A page."""
+    return environment.get_template(template).render(values)
+
+
+environment = Environment(
+    loader=PackageLoader("store.web", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+environment.globals.update(static=address, number=words.number)

@@ -1,0 +1,81 @@
+"""``users``: who may sign in to the pages. A password is made here, shown once and kept only as a hash."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from store.lock import Role
+from store.users import User, Users
+from sync.commands import given, output
+from sync.commands.group import ListByDefault
+from sync.commands.keys import OfEnterprise
+from sync.commands.output import AsJson
+
+users = typer.Typer(help="People who sign in: `users add NAME`, `users list`, `users disable NAME`, `users reset NAME`.", cls=ListByDefault)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What they sign in with.")]
+
+
+@users.command("add")
+def add(
+    context: typer.Context,
+    name: Name,
+    role: Annotated[Role, typer.Option(help="What they may do: any role but sender.")],
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """A new user, whose password is shown now and never again; or a role in one more enterprise for a user who is there."""
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        user, password = Users(parts.database).add(name, owner, role.value, parts.clock())
+    _told(user, password, as_json=as_json)
+
+
+@users.command("list")
+def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
+    """All users, without their passwords."""
+    with given.opened(context) as parts:
+        found = Users(parts.database).list(enterprise)
+    if as_json:
+        output.emit([_summary(user) for user in found])
+        return
+    rows = [(user.name, _roles(user), user.created, user.disabled, user.locked_until) for user in found]
+    output.table(("name", "roles", "created", "disabled", "locked until"), rows)
+
+
+@users.command("disable")
+def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """From now on this user does not get in, and is signed out everywhere."""
+    with given.opened(context) as parts:
+        user = Users(parts.database).disable(name, parts.clock())
+    if as_json:
+        output.emit(_summary(user))
+    else:
+        output.say(f"{user.name} is disabled; emr-sync users reset lets them in again")
+
+
+@users.command("reset")
+def reset(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """A new password; ends the old one, every session, a lock-out and a disabling."""
+    with given.opened(context) as parts:
+        user, password = Users(parts.database).reset(name)
+    _told(user, password, as_json=as_json)
+
+
+def _told(user: User, password: str | None, *, as_json: bool) -> None:
+    if as_json:
+        output.emit(_summary(user) | {"password": password})
+    elif password is None:
+        output.say(f"{user.name} has these roles now: {_roles(user)}. The password stays")
+    else:
+        output.say(password)
+        output.note(f"the password of {user.name} ({_roles(user)}). Keep it now: it is not shown again")
+
+
+def _roles(user: User) -> str:
+    return ", ".join(f"{role} of {enterprise}" for enterprise, role in user.roles.items())
+
+
+def _summary(user: User) -> dict[str, Any]:
+    return {name: getattr(user, name) for name in ("id", "name", "roles", "created", "disabled", "locked_until")}

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from store.database import Database
+from store.errors import RoleRefused, StoreError, ValueRefused
+from store.sessions import Sessions
+from store.users import LOCKED_FOR, TRIES, Users
+from tests.factories import NOW
+
+IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
+
+
+@pytest.fixture
+def users(database: Database) -> Users:
+    return Users(database)
+
+
+@pytest.fixture
+def sessions(database: Database) -> Sessions:
+    return Sessions(database, idle=IDLE, longest=LONGEST)
+
+
+def added(users: Users, name: str = "pat", enterprise: str = "general", role: str = "staff") -> str:
+    password = users.add(name, enterprise, role, NOW)[1]
+    assert password
+    return password
+
+
+def test_a_user_gets_in_with_the_password_shown_once(users: Users) -> None:
+    password = added(users)
+    found = users.check(" pat ", password, NOW)
+    assert found is not None
+    assert (found.name, dict(found.roles)) == ("pat", {"general": "staff"})
+    assert users.check("pat", password + "x", NOW) is None
+    assert users.check("nobody", password, NOW) is None
+
+
+def test_only_a_hash_of_the_password_is_kept(users: Users) -> None:
+    password = added(users)
+    with users.database.read() as connection:
+        kept = users.database.select(connection, "SELECT password FROM users", [])[0][0]
+    assert kept.startswith("$argon2id$")
+    assert password not in kept
+
+
+def test_a_second_enterprise_is_a_second_role_and_keeps_the_password(users: Users) -> None:
+    password = added(users)
+    user, again = users.add("pat", "local", "manager", NOW)
+    assert (again, dict(user.roles)) == (None, {"general": "staff", "local": "manager"})
+    assert users.check("pat", password, NOW) is not None
+    assert [one.name for one in users.list("local")] == ["pat"]
+    assert users.list("elsewhere") == []
+
+
+@pytest.mark.parametrize(("name", "role"), [("", "staff"), ("a\nb", "staff"), ("x" * 101, "staff"), ("pat", "sender"), ("pat", "boss")])
+def test_a_bad_name_or_role_is_refused(users: Users, name: str, role: str) -> None:
+    with pytest.raises(ValueRefused):
+        users.add(name, "general", role, NOW)
+    assert users.list() == []
+
+
+def test_wrong_passwords_lock_the_user_out_for_a_while_even_with_the_right_one(users: Users) -> None:
+    password = added(users)
+    for _ in range(TRIES):
+        assert users.check("pat", "wrong", NOW) is None
+    assert users.check("pat", password, NOW + LOCKED_FOR - timedelta(seconds=1)) is None
+    assert users.find("pat").locked_until == NOW + LOCKED_FOR
+    assert users.check("pat", password, NOW + LOCKED_FOR) is not None
+    assert users.find("pat").locked_until is None
+
+
+def test_a_right_password_forgets_the_wrong_ones_before(users: Users) -> None:
+    password = added(users)
+    for _ in range(3):
+        for _ in range(TRIES - 1):
+            assert users.check("pat", "wrong", NOW) is None
+        assert users.check("pat", password, NOW) is not None
+
+
+def test_a_disabled_user_does_not_get_in_nor_stay_in(users: Users, sessions: Sessions) -> None:
+    password = added(users)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    assert users.disable("pat", NOW).disabled == NOW
+    assert users.disable("pat", NOW + LOCKED_FOR).disabled == NOW
+    assert users.check("pat", password, NOW) is None
+    assert sessions.visitor(secret, NOW) is None
+
+
+def test_a_reset_gives_a_new_password_and_ends_sessions_and_lock_out(users: Users, sessions: Sessions) -> None:
+    old = added(users)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    for _ in range(TRIES):
+        users.check("pat", "wrong", NOW)
+    user, new = users.reset("pat")
+    assert user.locked_until is None
+    assert users.check("pat", old, NOW) is None
+    assert users.check("pat", new, NOW) is not None
+    assert sessions.visitor(secret, NOW) is None
+
+
+def test_a_user_who_is_not_there_is_named_as_such(users: Users) -> None:
+    with pytest.raises(StoreError, match="no such user"):
+        users.disable("nobody", NOW)
+
+
+def test_a_session_says_who_is_there_in_which_role(users: Users, sessions: Sessions) -> None:
+    added(users)
+    users.add("pat", "local", "manager", NOW)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    visitor = sessions.visitor(secret, NOW)
+    assert visitor is not None
+    assert (visitor.name, visitor.enterprise, visitor.role, visitor.enterprises) == ("pat", "general", "staff", ("general", "local"))
+    assert len(visitor.csrf) > 30
+    sessions.move(secret, visitor, "local")
+    moved = sessions.visitor(secret, NOW)
+    assert moved is not None
+    assert (moved.enterprise, moved.role) == ("local", "manager")
+    with pytest.raises(RoleRefused):
+        sessions.move(secret, visitor, "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("seen", "asked", "stays"),
+    [
+        ([], IDLE, True),
+        ([], IDLE + timedelta(seconds=1), False),
+        ([timedelta(minutes=20)], timedelta(minutes=45), True),
+        ([timedelta(minutes=20 * n) for n in range(1, 37)], LONGEST + timedelta(seconds=1), False),
+    ],
+)
+def test_a_session_ends_by_inactivity_and_after_its_longest_time(
+    users: Users, sessions: Sessions, seen: list[timedelta], asked: timedelta, stays: bool
+) -> None:
+    added(users)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    for moment in seen:
+        assert sessions.visitor(secret, NOW + moment) is not None
+    assert (sessions.visitor(secret, NOW + asked) is not None) is stays
+
+
+def test_a_page_that_refreshes_itself_does_not_keep_a_session(users: Users, sessions: Sessions) -> None:
+    added(users)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    assert sessions.visitor(secret, NOW + timedelta(minutes=20), active=False) is not None
+    assert sessions.visitor(secret, NOW + timedelta(minutes=40), active=False) is None
+
+
+def test_signing_out_ends_the_session_and_the_next_sign_in_clears_old_ones(users: Users, sessions: Sessions) -> None:
+    added(users)
+    pat = users.find("pat")
+    first, second = (sessions.begin(pat, "general", NOW) for _ in range(2))
+    sessions.end(first)
+    assert [sessions.visitor(secret, NOW) is not None for secret in (first, second)] == [False, True]
+    sessions.begin(pat, "general", later := NOW + LONGEST + timedelta(hours=1))
+    assert rows(sessions) == 1
+    assert sessions.visitor(second, later) is None
+
+
+def rows(sessions: Sessions) -> int:
+    with sessions.database.read() as connection:
+        return int(sessions.database.select(connection, "SELECT count(*) FROM user_sessions", [])[0][0])
+
+
+def test_no_session_begins_where_the_user_has_no_role(users: Users, sessions: Sessions) -> None:
+    added(users)
+    with pytest.raises(RoleRefused):
+        sessions.begin(users.find("pat"), "local", datetime.now(NOW.tzinfo))

@@ -1,0 +1,156 @@
+"""The pages on a real socket, with a user of every role in three enterprises, and a clock that the test sets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from store.database import Database
+from store.journal import Journal
+from store.keys import ApiKeys
+from store.patient import PatientRef
+from store.preferences import Preferences
+from store.sessions import Sessions
+from store.users import Users
+from store.web.app import create_app
+from store.web.operations import Work
+from store.web.pages.site import Access
+from tests.factories import sealing
+from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
+
+ROLES = ("enterprise", "manager", "staff", "operator", "auditor")
+CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+@dataclass
+class Moment:
+    """The service's clock."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, time: timedelta) -> None:
+        """Time passes."""
+        self.now += time
+
+
+@dataclass
+class Seen:
+    """What a browser without scripts got."""
+
+    response: httpx.Response
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def where(self) -> str:
+        """Where a redirect leads."""
+        return self.response.headers.get("location", "")
+
+    @property
+    def text(self) -> str:
+        """The words of the page, without its markup."""
+        return " ".join(unescape(re.sub(r"<[^>]+>", " ", self.response.text)).split())
+
+
+@dataclass
+class Browser:
+    """A browser of one person; follows no redirect by itself."""
+
+    client: httpx.Client
+    token: str = ""
+
+    def get(self, path: str, **headers: str) -> Seen:
+        return self._seen(self.client.get(path, headers=headers))
+
+    def post(self, path: str, *, csrf: str | None = None, origin: str | None = None, **form: str) -> Seen:
+        headers = {} if origin is None else {"origin": origin}
+        return self._seen(self.client.post(path, data={"csrf": self.token if csrf is None else csrf, **form}, headers=headers))
+
+    def _seen(self, response: httpx.Response) -> Seen:
+        found = CSRF.search(response.text)
+        self.token = found[1] if found else self.token
+        return Seen(response)
+
+
+@dataclass
+class Pages:
+    """The running service, and what its tests need of the inside."""
+
+    url: str
+    store: Preferences
+    journal: Journal
+    users: Users
+    moment: Moment
+    asked: list[tuple[str, str, str]]
+    passwords: dict[str, str] = field(default_factory=dict)
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def stranger(self) -> Browser:
+        """Somebody who has not signed in."""
+        self.clients.append(httpx.Client(base_url=self.url, timeout=30))
+        return Browser(self.clients[-1])
+
+    def user(self, role: str, enterprise: str = "general") -> tuple[str, str]:
+        """The name and password of a user with that role."""
+        name = f"{role}-{enterprise}"
+        if name not in self.passwords:
+            self.passwords[name] = self.users.add(name, enterprise, role, NOW)[1] or ""
+        return name, self.passwords[name]
+
+    def signed_in(self, role: str, enterprise: str = "general") -> Browser:
+        """A browser of a user with that role."""
+        browser = self.stranger()
+        name, password = self.user(role, enterprise)
+        entered = browser.post("/sign-in", name=name, password=password)
+        assert (entered.status, entered.where) == (303, "/")
+        browser.get(browser.get("/").where or "/")
+        return browser
+
+    def patient(self, value: str = "MRN1", enterprise: str = "general") -> str:
+        """The address of a patient's facesheet."""
+        return f"/patients/{self.store.find(enterprise, PatientRef(value=value)).id}"
+
+
+@pytest.fixture(scope="module")
+def pages(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """Pages that the tests of a module share; a test that changes something takes ``fresh_pages``."""
+    path = tmp_path_factory.mktemp("pages") / "store.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    yield from serve_pages(f"sqlite:///{path}")
+
+
+@pytest.fixture
+def fresh_pages(sqlite_url: str) -> Iterator[Pages]:
+    """Pages of the test's own."""
+    yield from serve_pages(sqlite_url)
+
+
+def serve_pages(url: str) -> Iterator[Pages]:
+    """Serves the database until the test is over."""
+    database, moment = Database.open(url), Moment()
+    store, journal = Preferences(database, ENTERPRISES), Journal(database, sealing())
+    seed(store, journal)
+    asked: list[tuple[str, str, str]] = []
+    work: Any = FakeWork(journal, asked)
+    users = Users(database)
+    access = Access(users, Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12)))
+    app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay), clock=moment, access=access)
+    with running(app) as port:
+        served = Pages(f"http://127.0.0.1:{port}", store, journal, users, moment, asked)
+        yield served
+        for client in served.clients:
+            client.close()
+    database.close()

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from store.lock import Actor, Role
+from store.patient import PatientRef
+from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
+from tests.store.web.pages.conftest import Pages
+
+READERS = ("enterprise", "manager", "staff", "auditor")
+
+
+def test_a_patient_is_found_by_identifier_and_never_by_address(pages: Pages) -> None:
+    browser = pages.signed_in("staff")
+    found = browser.post("/patients", value="MRN1")
+    assert (found.status, found.where) == (303, pages.patient())
+    assert browser.post("/patients", value="MRN1", authority="GENHOSP").where == pages.patient()
+    assert browser.get("/patients?value=MRN1").status == 200
+    assert browser.get("/patients/MRN1").status == 404
+
+
+def test_an_identifier_that_nobody_has_is_said_kindly(pages: Pages) -> None:
+    browser = pages.signed_in("staff")
+    for value, status in (("MRN404", 404), ("", 422), ("pt_0000000000000000", 404)):
+        seen = browser.post("/patients", value=value)
+        assert seen.status == status
+        assert 'role="alert"' in seen.response.text
+
+
+def test_a_patient_of_another_enterprise_is_not_found(pages: Pages) -> None:
+    browser = pages.signed_in("enterprise", "local")
+    seen = browser.get(pages.patient(enterprise="general"))
+    assert seen.status == 404
+    for what in ("do-not-contact", "preferred-phone", "sms-consent"):
+        where = f"{pages.patient(enterprise='general')}/{what}"
+        assert browser.post(where, value="yes", reason="x", number=CELL, line=LINE).status == 404
+
+
+@pytest.mark.parametrize("role", READERS)
+def test_while_the_enterprise_syncs_the_toggle_is_locked_for_everybody(pages: Pages, role: str) -> None:
+    seen = pages.signed_in(role).get(pages.patient("MRN2"))
+    assert seen.status == 200
+    assert "Do Not Contact: on" in seen.text
+    assert "locked" in seen.text
+    assert "Set by General Hospital EMR since" in seen.text
+    assert "update this patient in General Hospital EMR" in seen.text
+    assert "/do-not-contact" not in seen.response.text
+
+
+@pytest.mark.parametrize("role", ["enterprise", "manager", "staff"])
+def test_a_locked_toggle_is_refused_on_the_facesheet_with_where_to_change_it(pages: Pages, role: str) -> None:
+    seen = pages.signed_in(role).post(f"{pages.patient()}/do-not-contact", value="yes", reason="asked")
+    assert seen.status == 423
+    assert "do_not_contact is mastered by General Hospital EMR" in seen.text
+    assert "Do Not Contact: off" in seen.text
+
+
+def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
+    assert "Do Not Contact: unknown" in browser.get(where).text
+    flipped = browser.post(f"{where}/do-not-contact", value="yes", reason="asked by phone", version="1")
+    assert (flipped.status, flipped.where) == (303, f"{where}?done=do-not-contact")
+    seen = browser.get(flipped.where)
+    assert "Do Not Contact is changed." in seen.text
+    assert "Do Not Contact: on" in seen.text
+    assert "asked by phone" in seen.text
+    assert "staff (enterprise-local)" in seen.text
+
+
+def test_a_flip_needs_a_reason_and_the_version_that_was_looked_at(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
+    assert browser.post(f"{where}/do-not-contact", value="yes").status == 422
+    assert browser.post(f"{where}/do-not-contact", value="yes", reason="x" * 501).status == 422
+    assert browser.post(f"{where}/do-not-contact", value="perhaps", reason="asked").status == 422
+    assert browser.post(f"{where}/do-not-contact", value="yes", reason="asked", version="7").status == 412
+    assert fresh_pages.store.find("local", PatientRef(value="MRN1")).contact.do_not_contact == "unknown"
+
+
+@pytest.mark.parametrize("role", ["manager", "staff"])
+def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(pages: Pages, role: str) -> None:
+    browser, where = pages.signed_in(role, "local"), pages.patient(enterprise="local")
+    seen = browser.get(where)
+    assert "Do Not Contact:" in seen.text
+    assert "Only an enterprise user flips it." in seen.text
+    assert "/do-not-contact" not in seen.response.text
+    assert browser.post(f"{where}/do-not-contact", value="yes", reason="asked").status == 403
+
+
+@pytest.mark.parametrize("role", READERS)
+def test_where_the_setting_is_off_there_is_no_toggle(pages: Pages, role: str) -> None:
+    browser, where = pages.signed_in(role, "quiet"), pages.patient(enterprise="quiet")
+    assert 'class="switch' not in browser.get(where).response.text
+    if role != "auditor":
+        assert browser.post(f"{where}/do-not-contact", value="yes", reason="asked").status == 409
+
+
+def test_an_auditor_looks_and_changes_nothing(pages: Pages) -> None:
+    browser, where = pages.signed_in("auditor", "local"), pages.patient(enterprise="local")
+    assert '<details class="flip' not in browser.get(where).response.text
+    for what in ("do-not-contact", "preferred-phone", "sms-consent"):
+        assert browser.post(f"{where}/{what}", value="yes", reason="x", number=CELL, all_lines="1").status == 403
+
+
+def test_an_operator_sees_no_patient(pages: Pages) -> None:
+    browser = pages.signed_in("operator")
+    assert browser.get("/patients").status == 403
+    assert browser.post("/patients", value="MRN1").status == 403
+    assert browser.get(pages.patient()).status == 403
+
+
+def test_phones_say_their_kind_whether_they_take_texts_and_who_shares_them(pages: Pages) -> None:
+    text = pages.signed_in("staff").get(pages.patient()).text
+    assert "+1 217-555-0101 cell text or call 2 patients share this number" in text
+    assert "+1 217-555-0102 home call only" in text
+    assert "pat@example.test" in text
+    assert "English (en)" in text
+
+
+def test_each_value_says_where_it_comes_from(pages: Pages) -> None:
+    text = pages.signed_in("staff").get(pages.patient()).text
+    assert "Said by General Hospital EMR" in text
+    assert "Evidence M1" in text
+    assert "Read at PID" in text
+
+
+def test_the_preferred_phone_is_one_of_those_on_file(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("staff", "local"), fresh_pages.patient(enterprise="local")
+    assert browser.post(f"{where}/preferred-phone", number="+12175550999").status == 422
+    assert browser.post(f"{where}/preferred-phone", number=HOME).status == 303
+    text = browser.get(where).text
+    assert "Preferred contact CALL +1 217-555-0102" in text
+    assert browser.post(f"{where}/preferred-phone", number=CELL).status == 303
+    assert "Preferred contact TEXT +1 217-555-0101" in browser.get(where).text
+
+
+def test_an_opt_out_is_recorded_from_a_line_or_from_all_and_shown_with_its_lines(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("staff"), fresh_pages.patient()
+    assert "SMS consent Opted In" in browser.get(where).text
+    assert browser.post(f"{where}/sms-consent").status == 422
+    assert browser.post(f"{where}/sms-consent", line=LINE, reason="said at the desk").status == 303
+    text = browser.get(where).text
+    assert "Opted Out of 2 numbers" in text
+    assert "from +1 217-555-0190" in text
+    assert browser.post(f"{where}/sms-consent", all_lines="1").status == 303
+    assert "from every line" in browser.get(where).text
+
+
+def test_what_a_sender_would_be_told_is_shown_for_all_four_types(fresh_pages: Pages) -> None:
+    where = fresh_pages.patient("MRN2")
+    text = fresh_pages.signed_in("staff").get(where).text
+    assert "Automation Do not send The patient must not be contacted by automations." in text
+    for kind in ("Broadcast", "Campaign", "Manual"):
+        assert f"{kind} Send by text +1 217-555-0101 Nothing is against it." in text
+    opt_out(fresh_pages, "MRN2")
+    text = fresh_pages.signed_in("staff").get(where).text
+    assert "Broadcast Send by call +1 217-555-0101 No text: The patient opted out of texts" in text
+
+
+def opt_out(pages: Pages, value: str) -> None:
+    patient = pages.store.find("general", PatientRef(value=value))
+    pages.store.record_sms_opt_out("general", patient.id, line=None, actor=Actor(Role.STAFF, "desk"), now=NOW)
+
+
+def test_the_history_is_a_timeline_with_before_and_after(fresh_pages: Pages) -> None:
+    later = replace(statements("MRN1", "M9", do_not_contact="yes"), effective=NOW)
+    with fresh_pages.store.database.write("general") as transaction:
+        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW)
+    text = fresh_pages.signed_in("auditor").get(fresh_pages.patient()).text
+    assert re.search(r"History \d{4}-\d\d-\d\d \d\d:\d\d UTC · General Hospital EMR Do Not Contact: no → yes", text)
+    assert text.count("Do Not Contact: no") == 2
+
+
+def test_times_are_in_the_enterprise_s_time_zone_with_the_exact_one_for_machines(pages: Pages) -> None:
+    html = pages.signed_in("staff").get(pages.patient()).response.text
+    assert re.search(r'<time datetime="[^"]+\+00:00">\d{4}-\d\d-\d\d \d\d:\d\d UTC</time>', html)
+
+
+def test_what_people_and_emrs_write_is_shown_as_text(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
+    fresh_pages.moment.pass_(timedelta(seconds=5))
+    assert browser.post(f"{where}/do-not-contact", value="yes", reason="<script>alert(1)</script>").status == 303
+    html = browser.get(where).response.text
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.store.web.pages.conftest import Pages
+
+
+@pytest.mark.parametrize("role", ["manager", "staff", "operator", "auditor"])
+def test_only_enterprise_users_see_and_change_the_settings(pages: Pages, role: str) -> None:
+    browser = pages.signed_in(role, "local")
+    assert browser.get("/settings").status == 403
+    assert browser.post("/settings", do_not_contact_toggle="false").status == 403
+    assert pages.store.settings.get("local").do_not_contact_toggle is True
+
+
+def test_the_do_not_contact_setting_is_not_offered_while_preferences_are_synced(pages: Pages) -> None:
+    browser = pages.signed_in("enterprise")
+    seen = browser.get("/settings")
+    assert "This setting is not offered, because contact preferences are synced from General Hospital EMR." in seen.text
+    assert 'name="do_not_contact_toggle"' not in seen.response.text
+    refused = browser.post("/settings", do_not_contact_toggle="true")
+    assert refused.status == 409
+    assert "cannot be switched on while contact preferences are synced" in refused.text
+
+
+def test_switching_the_setting_on_brings_the_toggle_to_the_facesheet(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("enterprise", "quiet"), fresh_pages.patient(enterprise="quiet")
+    assert 'class="switch' not in browser.get(where).response.text
+    saved = browser.post("/settings", do_not_contact_toggle="true", when_stale="refuse")
+    assert (saved.status, saved.where) == (303, "/settings?done=1")
+    assert "The settings are saved." in browser.get(saved.where).text
+    assert "Do Not Contact: unknown" in browser.get(where).text
+    settings = fresh_pages.store.settings.get("quiet")
+    assert (settings.do_not_contact_toggle, settings.when_stale, settings.when_preferred_impossible) == (True, "refuse", "refuse")
+
+
+@pytest.mark.parametrize("form", [{"when_stale": "guess"}, {"do_not_contact_toggle": "maybe"}, {"appointment_may_lift_dnc": ""}])
+def test_a_choice_that_is_none_is_refused(pages: Pages, form: dict[str, str]) -> None:
+    browser = pages.signed_in("enterprise", "local")
+    before = pages.store.settings.get("local")
+    assert browser.post("/settings", **form).status == 422
+    assert pages.store.settings.get("local") == before
+
+
+def test_each_choice_says_what_it_does_and_the_one_in_force_is_checked(pages: Pages) -> None:
+    seen = pages.signed_in("enterprise", "local").get("/settings")
+    assert "Senders get an answer from what was last known, marked as stale." in seen.text
+    assert 'name="when_stale" value="flag" checked' in seen.response.text
+    assert 'name="do_not_contact_toggle" value="true" checked' in seen.response.text
