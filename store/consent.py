@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from store.preference import DENIED, PATIENT, STAFF, ContactPreferences
 
@@ -89,6 +90,13 @@ def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS) -> Recogn
     return Recognised(OPT_IN, LINE) if text and text in {_words(word) for word in opt_in_words} else UNRECOGNISED
 
 
+def widened(said: Recognised, at: datetime, revoke_all_from: date | None, time_zone: str) -> Recognised:
+    """An opt-out from one line counts for all lines from the day that the site has chosen, in its time zone."""
+    if said.kind != OPT_OUT or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
+        return said
+    return said._replace(scope=ALL_LINES)
+
+
 def line_key(line: str) -> str:
     """One spelling of a line, so that an opt-out is found again: ``+12175550100`` for ``+1 (217) 555-0100`` and ``12175550100``.
 
@@ -115,10 +123,10 @@ def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut],
     return Reply(said.kind, said.scope, _confirmation(said, before, now, line), patients)
 
 
-def by_staff(numbers: Iterable[str], line: str | None, at: datetime) -> tuple[OptOut, ...]:
-    """What staff record by hand for all of a patient's numbers; ``line`` ``None`` is every line."""
-    scope = ALL_LINES if line is None else LINE
-    return tuple(OptOut(line, number, scope, None, STAFF, at) for number in numbers)
+def by_staff(numbers: Iterable[str], line: str | None, at: datetime, topic: str | None = None) -> tuple[OptOut, ...]:
+    """What staff record by hand for all of a patient's numbers; ``line`` ``None`` is every line, ``topic`` ``None`` every topic."""
+    scope = TOPIC if topic is not None else ALL_LINES if line is None else LINE
+    return tuple(OptOut(line, number, scope, topic, STAFF, at) for number in numbers)
 
 
 def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[str, ...]:

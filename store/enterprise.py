@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from types import MappingProxyType
 
 from store.preference import emr
@@ -46,6 +46,10 @@ class Enterprise:
     time_zone: str = "UTC"
     default_region: str | None = None
     opt_in_words: frozenset[str] = frozenset({"START", "UNSTOP", "YES"})
+    receipts: bool = False
+    """Whether every decision is kept with its ask (``store.receipts``)."""
+    revoke_all_from: date | None = None
+    """From this day, in the enterprise's time zone, an opt-out word that is texted to one line counts for all lines."""
 
     def source(self, name: str) -> Source | None:
         """The source of that name, or ``None`` when the configuration no longer has it."""

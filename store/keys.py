@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from store.apply import instant
+from store.audit import CREATED_KEY, REVOKED_KEY, Audit
 from store.database import Database
 from store.errors import StoreError, ValueRefused
 from store.ids import token
@@ -37,14 +38,15 @@ class ApiKeys:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def create(self, name: str, enterprise: str, role: str, now: datetime) -> tuple[str, str]:
-        """A new key: its id, and the key itself (256 random bits), which is not kept."""
+    def create(self, name: str, enterprise: str, role: str, now: datetime, *, by: str = "") -> tuple[str, str]:
+        """A new key: its id, and the key itself (256 random bits), which is not kept. ``by`` is who makes it."""
         if role not in set(Role):
             raise ValueRefused(f"role is one of {', '.join(Role)}")
         number, secret = token("key"), secrets.token_urlsafe(32)
         row = (number, name, enterprise, str(role), _digest(secret), now)
         with self.database.write(enterprise) as transaction:
             self.database.insert(transaction, ApiKeyRow, COLUMNS, [row])
+            Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, name=name, role=str(role))
         return number, f"{PREFIX}.{number}.{secret}"
 
     def verify(self, key: str) -> ApiKey | None:
@@ -67,7 +69,7 @@ class ApiKeys:
             keys = [_key(row) for row in self.database.select(connection, sql, [])]
         return [key for key in keys if enterprise in (None, key.enterprise)]
 
-    def revoke(self, number: str, now: datetime) -> ApiKey:
+    def revoke(self, number: str, now: datetime, *, by: str = "") -> ApiKey:
         """From now on nobody gets in with it. Revoking twice changes nothing."""
         found = next((key for key in self.list() if key.id == number), None)
         if found is None:
@@ -75,6 +77,7 @@ class ApiKeys:
         if found.revoked is None:
             with self.database.write(found.enterprise) as transaction:
                 self.database.update(transaction, ApiKeyRow, ("id",), ("revoked",), [(now, number)])
+                Audit(self.database).changed(transaction, found.enterprise, REVOKED_KEY, number, actor=by, now=now, name=found.name)
         return next(key for key in self.list() if key.id == number)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from store import documents
 from store.apply import Application, Author
+from store.audit import SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE, Audit
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import ValueRefused, VersionConflict
@@ -19,6 +20,8 @@ from store.patient import Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, PREFERRED_PHONE, STAFF, PatientStatements, Statement
 from store.reading import Reader
 from store.settings import Settings
+
+CHANGED = {DO_NOT_CONTACT: SET_DO_NOT_CONTACT, PREFERRED_PHONE: SET_PREFERRED_PHONE}
 
 
 class LocalChange:
@@ -61,6 +64,17 @@ class LocalChange:
         item = PatientStatements((), {attribute: Statement(value, "")}, _after(opened.held.get(STAFF), now), person)
         work.state(opened, item, documents.digest((), item.statements))
         work.finish()
+        said = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
+        Audit(self.database).changed(
+            self.transaction,
+            self.enterprise.name,
+            CHANGED[attribute],
+            patient.id,
+            actor=person,
+            now=now,
+            version=opened.version + 1,
+            **said,
+        )
 
 
 def _after(held: Held | None, now: datetime) -> datetime:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from store import documents
 from store.apply import Application, Author, Outcome, instant
+from store.asof import AsOf, Past
 from store.consent import Reply, line_key
 from store.database import Database
 from store.decision import Known
@@ -93,6 +94,11 @@ class Preferences:
             rows = self.database.select(connection, HISTORY, [enterprise, numbers, HISTORY_LIMIT])
         return [entry for row in rows for entry in _entries(row)]
 
+    def as_of(self, enterprise: str, ref: PatientRef, at: datetime) -> AsOf:
+        """What was known about a patient at an earlier time. Raises :class:`PatientUnknown` where nothing was."""
+        with self.database.read() as connection:
+            return Past(self.database, connection, self.enterprises[enterprise]).patient(self._canonical(enterprise, ref), at)
+
     def changes(self, enterprise: str, after: int, limit: int) -> list[ChangedPatient]:
         """The feed of changed patients after ``seq``, oldest first."""
         with self.database.read() as connection:
@@ -127,13 +133,13 @@ class Preferences:
             return change.read(patient_id, None)
 
     def record_sms_opt_out(
-        self, enterprise: str, patient_id: str, *, line: str | None, actor: Actor, now: datetime, reason: str = ""
+        self, enterprise: str, patient_id: str, *, line: str | None, topic: str | None = None, actor: Actor, now: datetime, reason: str = ""
     ) -> Patient:
-        """Opts all of a patient's numbers out of a line, or of every line (``None``). Never locked (product section 6)."""
+        """Opts all of a patient's numbers out of a line, or of every line (``None``), for one topic or for all. Never locked (rule 6)."""
         with self.database.write(enterprise) as transaction:
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = line_key(line) if line else None
-            self._sms(transaction, enterprise).opt_out_by_hand(patient, where, actor=actor, reason=reason, now=now)
+            self._sms(transaction, enterprise).opt_out_by_hand(patient, where, topic=topic, actor=actor, reason=reason, now=now)
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
     def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime, now: datetime) -> Reply:

@@ -116,6 +116,13 @@ class Quarantine:
         rows = self._select(f"SELECT {SUMMARY} FROM rejections {where} ORDER BY last_at DESC, id DESC LIMIT ?", [*wanted.values(), limit])
         return [_rejection(row, b"") for row in rows]
 
+    def summary(self, number: str) -> Rejection:
+        """One rejection without its payload. Raises :class:`StoreError` when there is none of that id."""
+        rows = self._select(f"SELECT {SUMMARY} FROM rejections WHERE id = ?", [number])
+        if not rows:
+            raise StoreError("no such rejection: emr-sync rejections shows them")
+        return _rejection(rows[0], b"")
+
     def rejection(self, number: str) -> Rejection:
         """One rejection with its payload. Raises :class:`StoreError` when there is none of that id, or its payload does not open."""
         rows = self._select(f"SELECT {SUMMARY}, payload, key_id FROM rejections WHERE id = ?", [number])

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import documents
+from store.audit import CHANGED_SETTINGS, Audit
 from store.database import Database
 from store.enterprise import Enterprise, Policy
 from store.errors import SettingRefused, ValueRefused
@@ -68,6 +69,7 @@ class Settings:
             chosen = {**(documents.read(rows[0][0]) if rows else {}), **changes}
             row = (enterprise, documents.write(chosen), f"{actor.role}:{actor.name}", now)
             self.database.insert(transaction, SettingRow, ("enterprise", "settings", "actor", "at"), [row])
+            Audit(self.database).changed(transaction, enterprise, CHANGED_SETTINGS, "", actor=row[2], now=now, changes=dict(changes))
             return self.within(transaction, enterprise)
 
 

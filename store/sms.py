@@ -7,11 +7,13 @@ of the same line is history.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from store import consent, documents
 from store.apply import CHANGE_COLUMNS, Application, Author
+from store.audit import SMS_OPT_OUT, SMS_REPLY, Audit
 from store.consent import Reply
 from store.database import Database
 from store.enterprise import Enterprise
@@ -43,6 +45,7 @@ class SmsConsent:
         if said.kind is None:
             return consent.reply(said, (), (), line)
         at = min(received_at, now)
+        kind, said = said.kind, consent.widened(said, at, self.enterprise.revoke_all_from, self.enterprise.time_zone)
         word = replied(said, line, number, at)
         before = self._words([number]).get(number, ())
         after = heard(before, word)
@@ -51,11 +54,15 @@ class SmsConsent:
         if not word.opted_out:
             self._withdraw(number, at, now)
         was, stands = standing(before), standing(after)
-        self._touch([number] if was != stands else [], Author(PATIENT, now), at, said.kind)
-        return consent.reply(said, was, stands, line, patients=len(self._owners([number])))
+        self._touch([number] if was != stands else [], Author(PATIENT, now), at, kind)
+        answer = consent.reply(said, was, stands, line, patients=len(self._owners([number])))
+        self._audit(SMS_REPLY, "", PATIENT, now, line=line, kind=answer.kind, scope=answer.scope, patients=answer.patients)
+        return answer
 
-    def opt_out_by_hand(self, patient: Patient, line: str | None, *, actor: Actor, reason: str, now: datetime) -> None:
-        """All of a patient's numbers, on one line or on every line (``None``)."""
+    def opt_out_by_hand(
+        self, patient: Patient, line: str | None, *, topic: str | None = None, actor: Actor, reason: str, now: datetime
+    ) -> None:
+        """All of a patient's numbers, on one line or on every line (``None``), about one topic or about everything (``None``)."""
         if actor.role not in (Role.ENTERPRISE, Role.STAFF):
             raise RoleRefused("an SMS opt-out is recorded by enterprise users and staff only")
         numbers = sorted({phone.number for phone in patient.contact.phones})
@@ -63,14 +70,18 @@ class SmsConsent:
             raise ValueRefused("the patient has no phone number to opt out")
         person, words = f"{actor.role}:{actor.name}", self._words(numbers)
         changed = []
-        for one in consent.by_staff(numbers, line, now):
-            word = Word(one.number, line, STAFF, True, now, one.scope)
+        for one in consent.by_staff(numbers, line, now, topic):
+            word = Word(one.number, line, STAFF, True, now, one.scope, topic)
             before = words.get(one.number, ())
             self._event(word, "", person, reason, now)
-            if not any(old[:4] == word[:4] for old in before):
+            if not any(old[:4] == word[:4] and old.topic == topic for old in before):
                 self._keep(one.number, before, heard(before, word), now)
                 changed.append(one.number)
         self._touch(changed, Author(STAFF, now, actor=person, reason=reason), now, consent.OPT_OUT)
+        self._audit(SMS_OPT_OUT, patient.id, person, now, line=line, topic=topic, reason=reason, numbers=len(numbers))
+
+    def _audit(self, action: str, subject: str, actor: str, now: datetime, **detail: Any) -> None:
+        Audit(self.database).changed(self.transaction, self.enterprise.name, action, subject, actor=actor, now=now, **detail)
 
     def _words(self, numbers: list[str]) -> dict[str, tuple[Word, ...]]:
         rows = self.database.select(self.transaction, WORDS, [self.enterprise.name, numbers])

@@ -9,6 +9,7 @@ from store.decision import decide
 from store.errors import PatientUnknown, StoreError
 from store.ids import parsed
 from store.patient import Patient, PatientRef
+from store.receipts import Receipts
 from store.web.facesheet import as_json, facesheet
 from sync.parts import Parts
 
@@ -28,12 +29,15 @@ def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
     return sheet
 
 
-def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask) -> dict[str, Any]:
-    """The decision as HTTP answers it. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
+def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask, actor: str = "") -> dict[str, Any]:
+    """The decision as HTTP answers it; ``actor`` asks. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
     now = parts.clock()
     found = parts.preferences.known(enterprise, [ref], now)[0]
     if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
         raise found
     known = found if isinstance(found, Known) else None
-    decision: dict[str, Any] = as_json(decide(ask, known, parts.preferences.settings.get(enterprise).policy, now))
-    return decision
+    decision = decide(ask, known, parts.preferences.settings.get(enterprise).policy, now)
+    if parts.settings.enterprises[enterprise].receipts:
+        Receipts(parts.database).keep(enterprise, [ask], [found], [decision], [actor], now)
+    plain: dict[str, Any] = as_json(decision)
+    return plain

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from store.audit import ASKED_FOR_RESYNC, REPLAYED, Audit
 from store.errors import ValueRefused
 from store.journal import Run
+from store.lock import Role
 from store.sessions import Sessions
 from store.users import Users
 from store.web.app import create_app
@@ -24,6 +26,7 @@ class OnRequest:
 
     def __init__(self, parts: Parts, queue: Queue, worker: Worker) -> None:
         self.parts, self.queue, self.worker, self.log = parts, queue, worker, logs.logger()
+        self.audit = Audit(parts.database)
 
     def resync(self, source: str, by: str) -> Run:
         """Begins a run; it goes on in the queue. Raises ``RunActive``, or ``ValueRefused`` for a source that is not read."""
@@ -33,6 +36,7 @@ class OnRequest:
         except Unusable as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("resync asked for", source=source, run=run.id, by=by)
+        self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), source=source)
         self.queue.begun(lambda: self.worker.work(run, job))
         return run
 
@@ -44,6 +48,8 @@ class OnRequest:
         except Unusable as reason:
             raise ValueRefused(str(reason)) from reason
         answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection)
+        said = {"outcome": answer.outcome, "reason": answer.reason}
+        self.audit.note(rejection.enterprise, REPLAYED, rejection_id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), **said)
         self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
         return answer._asdict()
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from adapters.base import Adapter, Answer, Fetch
 from store.errors import PatientUnknown
 from store.ids import shown
+from store.merge import more_restrictive
 from store.patient import Patient, PatientRef
 from store.preference import PatientMerge, PatientStatements
 from store.reading import Reader
@@ -17,6 +18,7 @@ from sync.engine import Engine, Lane, Progress, no_progress
 from sync.piece import OUTCOMES, Piece, decided_alone
 
 SHOWN = 1000
+MORE, LESS, OTHER = "more_contactable", "less_contactable", "other"
 
 
 class Difference(NamedTuple):
@@ -27,26 +29,41 @@ class Difference(NamedTuple):
     before: Any
     after: Any
 
+    @property
+    def direction(self) -> str:
+        """``more_contactable`` or ``less_contactable`` where the value permits or refuses; else ``other``."""
+        if more_restrictive(self.attribute, self.before, self.after):
+            return MORE
+        return LESS if more_restrictive(self.attribute, self.after, self.before) else OTHER
+
 
 @dataclass(slots=True)
 class DryRun:
-    """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out)."""
+    """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out).
+
+    ``flips``: the patients known before who would be more, or less, contactable in some attribute.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[Difference] = field(default_factory=list)
     more: int = 0
+    flips: dict[str, set[str]] = field(default_factory=lambda: {MORE: set(), LESS: set()})
 
     def add(self, changes: Sequence[Difference]) -> None:
         """Keeps what there is room for."""
         room = SHOWN - len(self.changes)
         self.changes.extend(changes[:room])
         self.more += max(0, len(changes) - room)
+        for change in changes:
+            if change.patient and change.direction in self.flips:
+                self.flips[change.direction].add(change.patient)
 
     def as_dict(self) -> dict[str, Any]:
         """As scripts read it."""
-        changes = [change._asdict() for change in self.changes]
+        changes = [change._asdict() | {"direction": change.direction} for change in self.changes]
         counts = {outcome: self.counts.get(outcome, 0) for outcome in OUTCOMES}
-        return {"run": None, "status": "dry-run", "counts": counts, "changes": changes, "more_changes": self.more}
+        flips = {direction: len(patients) for direction, patients in self.flips.items()}
+        return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, "changes": changes, "more_changes": self.more}
 
 
 class _RolledBack(Exception):
@@ -61,13 +78,14 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
             progress(done, batch.total, batch.wait.what)
             engine.stop.wait(batch.wait.seconds)
         for start in range(0, len(batch.items), engine.batch_size):
-            _try(engine, lane, [Piece(item) for item in batch.items[start : start + engine.batch_size]], result)
+            attempt(engine, lane, [Piece(item) for item in batch.items[start : start + engine.batch_size]], result)
         done += len(batch.items)
         progress(done, batch.total)
     return result
 
 
-def _try(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
+def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
+    """What these pieces would change goes into the result; nothing is changed."""
     try:
         with engine.database.write(lane.enterprise) as transaction:
             answers, patients = _apply(engine, transaction, lane, pieces)

@@ -1,11 +1,14 @@
-"""Tries a rejected payload again, after the mapping was mended or the EMR's data repaired."""
+"""Tries rejected payloads again, after the mapping was mended or the EMR's data repaired; or shows what that would change."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from adapters.base import Answer, Mapper, Payload
 from store.journal import Rejection
+from sync.dry_run import DryRun, attempt
 from sync.engine import Engine, Lane
-from sync.piece import read, rejected, summary
+from sync.piece import Piece, read, rejected, summary
 
 
 def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection) -> Answer:
@@ -13,8 +16,7 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection) -> 
 
     What it says is as old as it was: a newer statement that came in between stays in force.
     """
-    payload = Payload(rejection.payload, rejection.locator, rejection.first_at)
-    pieces = read(mapper, payload)
+    pieces = _pieces(mapper, rejection)
     now = engine.clock()
     with engine.database.write(lane.enterprise) as transaction:
         answers = engine.applied(transaction, lane, pieces, now, rejection.run_id, {})
@@ -24,3 +26,14 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection) -> 
         if not same:
             engine.journal.resolve(transaction, rejection.id, now=now)
     return summary(answers)
+
+
+def preview(engine: Engine, lane: Lane, mapper: Mapper, rejections: Iterable[Rejection], result: DryRun) -> None:
+    """What replaying these rejections of one source would change, all together, goes into the result; nothing is changed."""
+    pieces = [piece for rejection in rejections for piece in _pieces(mapper, rejection)]
+    for start in range(0, len(pieces), engine.batch_size):
+        attempt(engine, lane, pieces[start : start + engine.batch_size], result)
+
+
+def _pieces(mapper: Mapper, rejection: Rejection) -> list[Piece]:
+    return read(mapper, Payload(rejection.payload, rejection.locator, rejection.first_at))

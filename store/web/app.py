@@ -26,6 +26,7 @@ from store.web.openapi import document
 from store.web.operations import Operations, Work
 from store.web.pages.site import Access, Site
 from store.web.patients import Patients
+from store.web.proof import Proof
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
 
@@ -59,7 +60,8 @@ def create_app(
     callers = Callers(keys, store.enterprises)
     decisions = Decisions(store, callers, clock)
     administration = Administration(store, decisions.policies.changed)
-    rows = [*Patients(store).endpoints(), *administration.endpoints(), *Operations(store, journal, work).endpoints()]
+    groups = (Patients(store), Proof(store), administration, Operations(store, journal, work))
+    rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),

@@ -21,8 +21,10 @@ from store import reason as why
 from store.ask import DO_NOT_SEND, Decision
 from store.decision import decide, refused
 from store.errors import IdentifierAmbiguous, StoreError
+from store.keys import ApiKey
 from store.lock import Role
 from store.preferences import Preferences
+from store.receipts import Receipts
 from store.web.auth import Callers
 from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode
@@ -43,10 +45,11 @@ decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Question(NamedTuple):
-    """One ask, of one enterprise."""
+    """One ask, of one enterprise, by one of its keys."""
 
     enterprise: str
     ask: AskIn
+    asker: str
 
 
 class Decisions:
@@ -55,6 +58,7 @@ class Decisions:
     def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime]) -> None:
         self.store, self.callers, self.clock = store, callers, clock
         self.policies = Policies(store.settings.get)
+        self.receipts = Receipts(store.database)
         self.gathering: Gathering[Question, bytes] = Gathering(self.answer_questions)
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -63,14 +67,14 @@ class Decisions:
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             ask = read_ask(await request.body())
-            return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask)), media_type=JSON)
+            return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask, _actor(key))), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
-                return Duplex(partial(self.stream, key.enterprise), NDJSON)
+                return Duplex(partial(self.stream, key.enterprise, _actor(key)), NDJSON)
             body = await whole_body(request.stream())
-            return ASGIResponse(body=await asyncio.to_thread(self.answer_array, key.enterprise, body), media_type=JSON)
+            return ASGIResponse(body=await asyncio.to_thread(self.answer_array, key.enterprise, body, _actor(key)), media_type=JSON)
 
         return [
             HTTPRouteHandler("/v1/decisions", http_method="POST", status_code=200)(one),
@@ -82,46 +86,52 @@ class Decisions:
         answers: list[bytes] = [b""] * len(questions)
         for enterprise in {question.enterprise for question in questions}:
             places = [place for place, question in enumerate(questions) if question.enterprise == enterprise]
-            decisions = self.decide_all(enterprise, [questions[place].ask for place in places])
+            asked = [questions[place] for place in places]
+            decisions = self.decide_all(enterprise, [one.ask for one in asked], [one.asker for one in asked])
             for place, decision in zip(places, decisions, strict=True):
                 answers[place] = encode(decision)
         return answers
 
-    def decide_all(self, enterprise: str, asks: Sequence[AskIn]) -> list[Decision]:
-        """The decisions on well-formed asks, in order, from one reading of the store."""
+    def decide_all(self, enterprise: str, asks: Sequence[AskIn], askers: Sequence[str]) -> list[Decision]:
+        """The decisions on well-formed asks, in order, from one reading of the store. ``askers`` are for the receipts."""
         now = self.clock()
         policy = self.policies.get(enterprise)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
-        return [
+        decisions = [
             _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
             for ask, one in zip(asks, known, strict=True)
         ]
+        if self.store.enterprises[enterprise].receipts:
+            self.receipts.keep(enterprise, asks, known, decisions, askers, now)
+        return decisions
 
-    def answer_array(self, enterprise: str, body: bytes) -> bytes:
+    def answer_array(self, enterprise: str, body: bytes, asker: str) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""
         asks = read_array(body)
         if len(asks) > MOST_IN_ARRAY:
             raise Problem(413, "batch_too_large", f"an array takes up to {MOST_IN_ARRAY} asks: send {NDJSON} for more")
-        return encode(self.decide_mixed(enterprise, asks))
+        return encode(self.decide_mixed(enterprise, asks, asker))
 
-    def answer_lines(self, enterprise: str, group: Sequence[bytes]) -> bytes:
+    def answer_lines(self, enterprise: str, group: Sequence[bytes], asker: str) -> bytes:
         """Lines of NDJSON -> as many lines."""
-        decisions = self.decide_mixed(enterprise, [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group])
+        items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
+        decisions = self.decide_mixed(enterprise, items, asker)
         return b"".join(encode(decision) + b"\n" for decision in decisions)
 
-    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk]) -> list[Decision]:
+    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], asker: str = "") -> list[Decision]:
         """The decisions on items of which some could not be read, in order."""
         decisions: list[Decision] = []
         for start in range(0, len(items), AT_ONCE):
             group = items[start : start + AT_ONCE]
-            asks = iter(self.decide_all(enterprise, [item for item in group if isinstance(item, AskIn)]))
-            decisions += [item if isinstance(item, InvalidAsk) else next(asks) for item in group]
+            asks = [item for item in group if isinstance(item, AskIn)]
+            decided = iter(self.decide_all(enterprise, asks, [asker] * len(asks)))
+            decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions
 
-    async def stream(self, enterprise: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def stream(self, enterprise: str, asker: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
         async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
-            yield await asyncio.to_thread(self.answer_lines, enterprise, group)
+            yield await asyncio.to_thread(self.answer_lines, enterprise, group, asker)
 
 
 def read_ask(body: bytes) -> AskIn:
@@ -169,6 +179,10 @@ async def whole_body(body: AsyncIterator[bytes]) -> bytes:
             raise Problem(413, "batch_too_large", f"an array takes up to {MOST_BYTES} bytes: send {NDJSON} for more")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _actor(key: ApiKey) -> str:
+    return f"{key.role}:{key.name}"
 
 
 def _unanswerable(error: StoreError) -> Decision:

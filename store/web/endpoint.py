@@ -48,13 +48,19 @@ class Call(NamedTuple):
         """The caller, for the history."""
         return Actor(self.key.role, self.key.name)
 
+    @property
+    def who(self) -> str:
+        """The caller, for the audit log."""
+        return f"{self.key.role}:{self.key.name}"
+
 
 class Answer(NamedTuple):
-    """What goes back, with a status other than 200 or headers where there are any. ``body`` ``None`` sends none."""
+    """What goes back, with a status other than 200 or headers where there are any. ``body``: ``None`` sends none, bytes go as they are."""
 
     body: Any
     headers: Mapping[str, str] = {}
     status: int = 200
+    media: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,8 @@ async def caller(request: Request[Any, Any, Any], callers: Callers, roles: froze
 
 def respond(answer: Answer) -> ASGIResponse:
     """The answer as bytes."""
-    body = b"" if answer.body is None else encode(answer.body)
-    return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=JSON)
+    body = answer.body if isinstance(answer.body, bytes) else b"" if answer.body is None else encode(answer.body)
+    return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=answer.media)
 
 
 def etag(version: int) -> dict[str, str]:

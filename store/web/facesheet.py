@@ -125,7 +125,7 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
         patient.enterprise,
         tuple(IdentifierOut(*one) for one in patient.identifiers),
         tuple(SyncedOut(mark.source, mark.since, mark.last_heard) for mark in patient.marks),
-        {name: _preference(name, patient, enterprise) for name in names},
+        {name: preference_out(name, patient.preferences.get(name), _master(name, patient, enterprise)) for name in names},
         SmsConsentOut(
             display(patient.contact, patient.opt_outs),
             tuple(OptOutOut(*one) for one in patient.opt_outs),
@@ -150,15 +150,18 @@ def as_json(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-def _preference(name: str, patient: Patient, enterprise: Enterprise) -> PreferenceOut:
-    master = locked(name, patient.marks, enterprise)
-    source = master.source if master else None
-    found = patient.preferences.get(name)
+def preference_out(name: str, found: Preference | None, source: str | None = None) -> PreferenceOut:
+    """One value with where it comes from. ``source`` masters it."""
     value, every = _shown(name, found)
     if found is None:
         return PreferenceOut(value, locked_by=source, all=every)
     said = found.assertion
     return PreferenceOut(value, found.authority, EvidenceOut(said.evidence_id, said.path), said.effective, said.recorded, source, every)
+
+
+def _master(name: str, patient: Patient, enterprise: Enterprise) -> str | None:
+    master = locked(name, patient.marks, enterprise)
+    return master.source if master else None
 
 
 def _shown(name: str, found: Preference | None) -> tuple[Any, tuple[str, ...] | UnsetType]:

@@ -133,7 +133,7 @@ class Operations:
 
     def replay(self, call: Call) -> Answer:
         """Tries one rejection again."""
-        rejection = self.journal.rejection(call.path["rejection_id"])
+        rejection = self.journal.quarantine.summary(call.path["rejection_id"])
         if self.work is None or rejection.enterprise != call.enterprise:
             raise StoreError("no such rejection: emr-sync rejections shows them")
         return Answer(ReplayOut(**self.work.replay(rejection.id, call.key.name)))

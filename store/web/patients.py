@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from store.audit import VIEWED, VIEWED_HISTORY, Audit
 from store.consent import line_key
 from store.lock import Role
 from store.patient import Patient, PatientRef
@@ -21,7 +22,7 @@ class Patients:
     """The answers about patients, from the store."""
 
     def __init__(self, store: Preferences) -> None:
-        self.store = store
+        self.store, self.audit = store, Audit(store.database)
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
@@ -39,18 +40,19 @@ class Patients:
 
     def lookup(self, call: Call) -> Answer:
         """The patient that the identifier in the body names."""
-        return self._shown(call, self.store.find(call.enterprise, call.body.ref()))
+        return self._viewed(call, self.store.find(call.enterprise, call.body.ref()))
 
     def read(self, call: Call) -> Answer:
         """The patient by id; nothing but 304 when the caller has this version."""
         patient = self.store.find(call.enterprise, PatientRef(id=call.path["patient_id"]))
         if call.headers.get("if-none-match", "").strip() == etag(patient.version)["etag"]:
             return Answer(None, etag(patient.version), 304)
-        return self._shown(call, patient)
+        return self._viewed(call, patient)
 
     def history(self, call: Call) -> Answer:
         """The history, the newest line first."""
         entries = self.store.history(call.enterprise, call.path["patient_id"])
+        self.audit.note(call.enterprise, VIEWED_HISTORY, call.path["patient_id"], actor=call.who, now=call.now)
         return Answer([history_line(entry) for entry in entries])
 
     def do_not_contact(self, call: Call) -> Answer:
@@ -71,7 +73,13 @@ class Patients:
     def opt_out(self, call: Call) -> Answer:
         """An opt-out that a patient asked for in person or by phone."""
         patient = self.store.record_sms_opt_out(
-            call.enterprise, call.path["patient_id"], line=call.body.line, actor=call.actor, now=call.now, reason=call.body.reason
+            call.enterprise,
+            call.path["patient_id"],
+            line=call.body.line,
+            topic=call.body.topic,
+            actor=call.actor,
+            now=call.now,
+            reason=call.body.reason,
         )
         return self._shown(call, patient)
 
@@ -82,6 +90,11 @@ class Patients:
             call.enterprise, said.line, line_key(said.sender), said.body, said.received_at or call.now, call.now
         )
         return Answer(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
+
+    def _viewed(self, call: Call, patient: Patient) -> Answer:
+        """Nobody sees a patient without a line in the audit log."""
+        self.audit.note(call.enterprise, VIEWED, patient.id, actor=call.who, now=call.now, version=patient.version)
+        return self._shown(call, patient)
 
     def _shown(self, call: Call, patient: Patient) -> Answer:
         toggle = self.store.toggle(call.enterprise, patient, call.key.role)

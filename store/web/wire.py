@@ -96,10 +96,11 @@ class PreferredPhoneIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SmsOptOutIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``."""
+    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``; about one ``topic``, or about everything."""
 
     line: Line | None = None
     all_lines: bool = False
+    topic: Text | None = None
     reason: Reason = ""
 
     def __post_init__(self) -> None:

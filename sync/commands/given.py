@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
+from store.lock import Actor
 from sync.config import Settings, chosen, load
 from sync.parts import Parts, Unusable
 
@@ -34,3 +37,17 @@ def enterprise(settings: Settings, given: str | None) -> str:
         asked = f"there is no enterprise {given!r}" if given else "there are several enterprises"
         raise Unusable(f"{asked}: say --enterprise and one of {', '.join(settings.enterprises)}")
     return given
+
+
+def person() -> Actor:
+    """Who calls the command, as the operating system knows them."""
+    number = os.geteuid()
+    try:
+        return Actor("cli", pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return Actor("cli", f"uid {number}")
+
+
+def who() -> str:
+    """The same, for the audit log."""
+    return ":".join(person())

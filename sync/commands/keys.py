@@ -27,7 +27,7 @@ def create(
     """A new key. It is shown now and never again."""
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
-        number, secret = parts.keys.create(name, owner, role.value, parts.clock())
+        number, secret = parts.keys.create(name, owner, role.value, parts.clock(), by=given.who())
     if as_json:
         output.emit({"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value})
         return
@@ -50,7 +50,7 @@ def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: 
 def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """From now on nobody gets in with this key."""
     with given.opened(context) as parts:
-        key = parts.keys.revoke(number, parts.clock())
+        key = parts.keys.revoke(number, parts.clock(), by=given.who())
     if as_json:
         output.emit(_summary(key))
     else:

@@ -7,16 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from store.ask import Appointment, Ask
+from store.asof import AsOf
+from store.audit import VIEWED, VIEWED_AS_OF, Audit
 from store.consent import line_key
 from store.lock import Role
 from store.preference import UNKNOWN, Channel, MessageType, Method
 from store.web.facesheet import as_json as plain
 from store.web.facesheet import history_line
+from store.web.proof import as_of_out
 from sync.answers import decision_of, reference, sheet_of
 from sync.commands import given, output
 from sync.commands.output import AsJson
 from sync.commands.times import moment
-from sync.parts import Unusable
+from sync.parts import Parts, Unusable
 
 PatientId = Annotated[str, typer.Argument(metavar="ID", help="VALUE, AUTHORITY|VALUE, or the store's own id.")]
 OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]
@@ -24,12 +27,21 @@ AsRole = Annotated[Role, typer.Option("--role", help="As whom the toggle is show
 
 
 def patient(
-    context: typer.Context, number: PatientId, enterprise: OfEnterprise = None, role: AsRole = Role.ENTERPRISE, as_json: AsJson = False
+    context: typer.Context,
+    number: PatientId,
+    enterprise: OfEnterprise = None,
+    role: AsRole = Role.ENTERPRISE,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="TIME", help="What was known then, and from which message.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """A patient's facesheet: values, lock, where each comes from, and the history."""
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
+        if (at := moment(as_of, "--as-of")) is not None:
+            _show_past(parts, owner, parts.preferences.as_of(owner, reference(number), at), as_json=as_json)
+            return
         found = parts.preferences.find(owner, reference(number))
+        Audit(parts.database).note(owner, VIEWED, found.id, actor=given.who(), now=parts.clock(), version=found.version)
         sheet = sheet_of(parts, found, role)
         history = [plain(history_line(entry)) for entry in parts.preferences.history(owner, found.id)]
     if as_json:
@@ -38,6 +50,22 @@ def patient(
         show(sheet)
         rows = [(line["at"], line["attribute"], in_words(line["before"]), in_words(line["after"]), _who(line)) for line in history]
         output.table(("at", "attribute", "before", "after", "by"), rows, title="History")
+
+
+def _show_past(parts: Parts, enterprise: str, found: AsOf, *, as_json: bool) -> None:
+    Audit(parts.database).note(enterprise, VIEWED_AS_OF, found.id, actor=given.who(), now=parts.clock())
+    sheet = plain(as_of_out(found))
+    if as_json:
+        output.emit(sheet)
+        return
+    output.say(f"Patient {found.id} of {enterprise} as known at {sheet['as_of']}, version {found.version}")
+    output.say(f"SMS consent: {sheet['sms_consent']}\n")
+    rows = [
+        (name, in_words(one["value"]), one["authority"] or "", _evidence(one["evidence"]), one["effective"], one["recorded"])
+        for name, one in sheet["preferences"].items()
+        if one["value"] not in (UNKNOWN, None, [])
+    ]
+    output.table(("preference", "value", "says", "evidence", "effective", "recorded"), rows)
 
 
 def show(sheet: dict[str, Any]) -> None:
@@ -107,7 +135,7 @@ def decide(
         at=moment(at, "--at"),
     )
     with given.opened(context) as parts:
-        decision = decision_of(parts, given.enterprise(parts.settings, enterprise), reference(number), ask)
+        decision = decision_of(parts, given.enterprise(parts.settings, enterprise), reference(number), ask, given.who())
     if as_json:
         output.emit(decision)
     else:

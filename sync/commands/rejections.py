@@ -6,15 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
+from store.audit import ERASED, REPLAYED, RESEALED, VIEWED_PAYLOAD, Audit
+from store.errors import PayloadUnreadable
 from store.journal import Rejection
-from sync.commands import given, output
+from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
+from sync.config.words import duration
+from sync.dry_run import DryRun
 from sync.parts import Parts, Unusable, adapter, lane
-from sync.replay import replay
+from sync.replay import preview, replay
 
 rejections = typer.Typer(
-    help="What could not be used: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`.", cls=ListByDefault
+    help="What could not be used: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
+    cls=ListByDefault,
 )
 EVERY = 100_000
 
@@ -47,6 +52,7 @@ def show(context: typer.Context, number: Annotated[str, typer.Argument(metavar="
     """One rejection with its payload. The payload is about a patient: mind who looks on."""
     with given.opened(context) as parts:
         found = parts.journal.rejection(number)
+        Audit(parts.database).note(found.enterprise, VIEWED_PAYLOAD, number, actor=given.who(), now=parts.clock())
     payload = found.payload.decode("utf-8", "backslashreplace")
     if as_json:
         output.emit(summary(found) | {"payload": payload})
@@ -60,13 +66,19 @@ def replay_some(
     context: typer.Context,
     numbers: Annotated[list[str] | None, typer.Argument(metavar="[ID…]")] = None,
     source: Annotated[str | None, typer.Option(help="All open rejections of a source.")] = None,
+    reason: Annotated[str | None, typer.Option(help="With --source or --all: only those of this reason.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All open rejections of every source.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change, and who would flip which way.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Try rejected payloads again, after the mapping was mended."""
-    if bool(numbers) == bool(source):
-        raise Unusable("say which: either rejection ids, or --source and a source")
+    if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
+        raise Unusable("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
     with given.opened(context) as parts:
-        chosen = numbers or [one.id for one in parts.journal.rejections(source=source, limit=EVERY)]
+        chosen = numbers or [one.id for one in parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY)]
+        if dry:
+            difference.show(_preview(parts, chosen), as_json=as_json)
+            return
         done = [_replayed(parts, number) for number in chosen]
     resolved = sum(one["status"] == "resolved" for one in done)
     if as_json:
@@ -75,8 +87,69 @@ def replay_some(
         output.say(f"{resolved} of {len(done)} resolved")
 
 
+@rejections.command("erase")
+def erase(
+    context: typer.Context,
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="What did not come again for so long: 90d, 12h.")],
+    as_json: AsJson = False,
+) -> None:
+    """Erase kept payloads now, beyond what is erased by itself (keep_payloads). Reasons and counts stay."""
+    try:
+        age = duration(older_than)
+    except ValueError as error:
+        raise Unusable(f"--older-than {error}") from error
+    with given.opened(context) as parts:
+        erased = parts.journal.quarantine.erase(parts.clock() - age)
+        _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)
+    _say_how_many(erased, "erased", as_json=as_json)
+
+
+@rejections.command("reseal")
+def reseal(context: typer.Context, as_json: AsJson = False) -> None:
+    """Seal all kept payloads with the current key; then the others can be taken out of payload_keys."""
+    with given.opened(context) as parts:
+        resealed = parts.journal.quarantine.reseal()
+        _note_everywhere(parts, RESEALED, payloads=resealed)
+    _say_how_many(resealed, "resealed", as_json=as_json)
+
+
+def _say_how_many(number: int, done: str, *, as_json: bool) -> None:
+    if as_json:
+        output.emit({done: number})
+    else:
+        output.say(f"{number} payload{'' if number == 1 else 's'} {done}")
+
+
+def _note_everywhere(parts: Parts, action: str, **detail: Any) -> None:
+    for enterprise in parts.settings.enterprises:
+        Audit(parts.database).note(enterprise, action, "", actor=given.who(), now=parts.clock(), **detail)
+
+
+def _preview(parts: Parts, numbers: list[str]) -> DryRun:
+    """All of one source together, so that what they say of one patient counts once."""
+    result, found = DryRun(), [parts.journal.quarantine.summary(number) for number in numbers]
+    for source in dict.fromkeys(one.source for one in found):
+        feed = parts.feed(source)
+        chosen = [rejection for one in found if one.source == source and (rejection := _readable(parts, one.id)) is not None]
+        preview(parts.engine, lane(feed), adapter(feed).mapper, chosen, result)
+    return result
+
+
 def _replayed(parts: Parts, number: str) -> dict[str, Any]:
-    rejection = parts.journal.rejection(number)
+    rejection = _readable(parts, number)
+    if rejection is None:
+        status = parts.journal.quarantine.summary(number).status
+        return {"id": number, "outcome": "rejected", "reason": "payload_unreadable", "status": status}
     feed = parts.feed(rejection.source)
     answer = replay(parts.engine, lane(feed), adapter(feed).mapper, rejection)
-    return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": parts.journal.rejection(number).status}
+    said = {"outcome": answer.outcome, "reason": answer.reason}
+    Audit(parts.database).note(rejection.enterprise, REPLAYED, number, actor=given.who(), now=parts.clock(), **said)
+    return {"id": number, **said, "status": parts.journal.quarantine.summary(number).status}
+
+
+def _readable(parts: Parts, number: str) -> Rejection | None:
+    """The rejection, unless its payload was erased or its key is gone: that must not stop the others."""
+    try:
+        return parts.journal.rejection(number)
+    except PayloadUnreadable:
+        return None

@@ -10,7 +10,7 @@ import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
 from store.journal import Run
-from sync.commands import given, output
+from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 from sync.commands.times import moment
@@ -101,7 +101,7 @@ def resync(
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
             if dry:
-                _show_difference(dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress), as_json)
+                difference.show(dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress), as_json=as_json)
                 return
             run = parts.engine.run(lane(feed), parts.polled(feed), request, "full" if full else "resync", on_progress, PATIENCE)
     show(run, as_json=as_json)
@@ -128,13 +128,3 @@ def payloads(reader: Adapter | Listener, paths: Sequence[Path]) -> Iterator[Payl
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
             yield from reader.payloads(file)
-
-
-def _show_difference(difference: Any, as_json: bool) -> None:
-    if as_json:
-        output.emit(difference.as_dict())
-        return
-    output.say(f"would be: {output.counted(difference.counts)}; nothing was changed")
-    rows = [(change.patient, change.attribute, change.before, change.after) for change in difference.changes]
-    if rows:
-        output.table(("patient", "attribute", "before", "after"), rows)

@@ -17,6 +17,7 @@ QUOTED = re.compile(r"'([^']*)'")
 
 PLAIN = {
     "missing": "is missing: add it",
+    "date_from_datetime_parsing": "is no date: write it like 2027-01-31",
     "bool_parsing": "is neither true nor false: write one of them",
     "int_parsing": "is no whole number",
     "float_parsing": "is no number",

@@ -58,5 +58,7 @@ def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> En
         policy=Policy(**part.policy.model_dump()),
         time_zone=part.time_zone,
         default_region=part.default_region,
+        receipts=part.decision_receipts,
+        revoke_all_from=part.revoke_all_from,
         opt_in_words=frozenset(word.upper() for word in part.opt_in_words),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -83,6 +83,8 @@ class EnterprisePart(Part):
     authorities: dict[str, list[str]] = Field(default_factory=dict)
     policy: PolicyPart = PolicyPart()
     brake: BrakePart = BrakePart()
+    decision_receipts: bool = False
+    revoke_all_from: date | None = None
     opt_in_words: list[str] = Field(default_factory=lambda: ["START", "UNSTOP", "YES"])
     keep_names: bool = True
 

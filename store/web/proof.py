@@ -1,0 +1,127 @@
+"""Proof over HTTP: what was known at an earlier time, the audit log, decision receipts. Who looked at a patient is in the log too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from store.asof import AsOf
+from store.audit import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
+from store.chain import Link
+from store.consent import display
+from store.errors import PatientUnknown
+from store.ids import parsed
+from store.lock import Role
+from store.patient import PatientRef
+from store.preference import ATTRIBUTES
+from store.preferences import Preferences
+from store.receipts import Receipts
+from store.web.endpoint import Answer, Call, Endpoint
+from store.web.facesheet import OptOutOut, PreferenceOut, preference_out
+from store.web.problem import Problem
+from store.web.wire import whole_number
+
+AUDITORS = frozenset({Role.AUDITOR})
+LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+PATIENT = "/v1/patients/{patient_id:str}"
+LIMIT = {"limit": "at most so many, up to 1000"}
+
+
+class AsOfOut(Struct, frozen=True):
+    """A patient as it was known ``as_of`` that time, each value with the message that brought it."""
+
+    id: str
+    as_of: datetime
+    version: int
+    preferences: dict[str, PreferenceOut]
+    sms_consent: str
+    opted_out: tuple[OptOutOut, ...]
+
+
+class AuditOut(Struct, frozen=True):
+    """One line of the audit log. ``hash`` covers the line and all before it."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Any
+    hash: str
+
+
+class Proof:
+    """The answers, from the store."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit, self.receipts = store, Audit(store.database), Receipts(store.database)
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract."""
+        at = {"at": "a time with its offset, like 2026-11-02T10:42:00Z"}
+        of_patient = {**LIMIT, "patient": "only lines about this patient, by the store's id"}
+        return (
+            Endpoint("GET", f"{PATIENT}/as-of", LOOKERS, "What was known at an earlier time", self.as_of, None, AsOfOut, at),
+            Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Decisions that were kept", self.of_patient, None, list[AuditOut], LIMIT),
+            Endpoint("GET", "/v1/audit", AUDITORS, "Who saw or changed what", self.log, None, list[AuditOut], of_patient),
+        )
+
+    def as_of(self, call: Call) -> Answer:
+        """The patient at an earlier time."""
+        found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), _time(call.query.get("at")))
+        self._viewed(call, VIEWED_AS_OF, found.id)
+        return Answer(as_of_out(found))
+
+    def of_patient(self, call: Call) -> Answer:
+        """The receipts of a patient, the newest first."""
+        patient = self._patient(call, call.path["patient_id"])
+        self._viewed(call, VIEWED_RECEIPTS, patient)
+        return Answer([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
+
+    def log(self, call: Call) -> Answer:
+        """The audit log, the newest line first."""
+        patient = call.query.get("patient")
+        subject = self._patient(call, patient) if patient is not None else None
+        return Answer([audit_out(one) for one in self.audit.newest(call.enterprise, subject, _limit(call))])
+
+    def _patient(self, call: Call, number: str) -> str:
+        """The id in its one spelling. Lines about a merged record stay under the id it had."""
+        value = parsed(number)
+        if value is None:
+            raise PatientUnknown("no such patient in this enterprise")
+        return number
+
+    def _viewed(self, call: Call, action: str, subject: str) -> None:
+        self.audit.note(call.enterprise, action, subject, actor=call.who, now=call.now)
+
+
+def as_of_out(found: AsOf) -> AsOfOut:
+    """A patient at an earlier time as JSON."""
+    names = (*ATTRIBUTES, *sorted(name for name in found.preferences if name not in ATTRIBUTES))
+    values = {name: preference_out(name, found.preferences.get(name)) for name in names}
+    opted_out = tuple(OptOutOut(*one) for one in found.opt_outs)
+    return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out)
+
+
+def audit_out(one: Link) -> AuditOut:
+    """A line of a chain as JSON."""
+    line = one.line
+    return AuditOut(one.number, line.at, line.actor, line.action, line.subject, msgspec.json.decode(line.detail), one.hash)
+
+
+def _limit(call: Call) -> int:
+    return whole_number(call.query, "limit", 100, 1_000)
+
+
+def _time(text: Any) -> datetime:
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody encoded arrives as a space
+    except (AttributeError, ValueError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Problem(422, "invalid_request", "at must be a time with its offset, like 2026-11-02T10:42:00Z")
+    return at

@@ -1,0 +1,116 @@
+"""``audit``: who saw or changed what, decision receipts, and whether either was tampered with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from store.audit import VIEWED_RECEIPTS, Audit
+from store.chain import Head, Verdict, verify
+from store.patient import PatientRef
+from store.receipts import Receipts
+from store.web.facesheet import as_json as plain
+from store.web.proof import audit_out
+from sync.answers import reference
+from sync.commands import given, output
+from sync.commands.group import ListByDefault
+from sync.commands.output import AsJson
+from sync.commands.patients import OfEnterprise
+from sync.parts import Parts, Unusable
+
+audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
+Limit = Annotated[int, typer.Option(help="How many.")]
+Lines = list[dict[str, Any]]
+
+
+@audit.command("list")
+def list_lines(
+    context: typer.Context,
+    patient: Annotated[str | None, typer.Option(help="Only about this patient: VALUE, AUTHORITY|VALUE, or the store's own id.")] = None,
+    enterprise: OfEnterprise = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Who saw or changed what, the newest first."""
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        subject = parts.preferences.find(owner, reference(patient)).id if patient else None
+        lines = [plain(audit_out(one)) for one in Audit(parts.database).newest(owner, subject, limit)]
+    _show(lines, as_json)
+
+
+@audit.command("receipts")
+def receipts(
+    context: typer.Context,
+    patient: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only of this patient.")] = None,
+    enterprise: OfEnterprise = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What senders asked and were told, where the enterprise keeps receipts."""
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        subject = _viewed(parts, owner, reference(patient)) if patient else None
+        lines = [plain(audit_out(one)) for one in Receipts(parts.database).newest(owner, subject, limit)]
+    _show(lines, as_json)
+
+
+@audit.command("verify")
+def verify_all(
+    context: typer.Context,
+    enterprise: Annotated[str | None, typer.Option("--enterprise", help="Only this one.")] = None,
+    noted: Annotated[
+        Path | None, typer.Option(help="What an earlier `audit verify --json` printed, kept elsewhere.", exists=True, dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Walk every chain from its first line; ends with 1 when a line was changed, removed or moved."""
+    with given.opened(context) as parts:
+        verdicts = verify(parts.database, enterprise, _heads(noted) if noted else ())
+    if as_json:
+        output.emit({"ok": all(one.broken_at is None for one in verdicts), "chains": [_summary(one) for one in verdicts]})
+    else:
+        rows = [(one.head.enterprise, one.head.chain, one.head.number, one.head.hash, _in_words(one)) for one in verdicts]
+        output.table(("enterprise", "chain", "lines", "last hash", ""), rows)
+    if any(one.broken_at is not None for one in verdicts):
+        raise typer.Exit(1)
+
+
+def _viewed(parts: Parts, enterprise: str, ref: PatientRef) -> str:
+    patient = parts.preferences.find(enterprise, ref).id
+    Audit(parts.database).note(enterprise, VIEWED_RECEIPTS, patient, actor=given.who(), now=parts.clock())
+    return patient
+
+
+def _heads(file: Path) -> list[Head]:
+    try:
+        return [Head(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in json.loads(file.read_text())["chains"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unusable("--noted is no output of 'audit verify --json'") from error
+
+
+def _summary(one: Verdict) -> dict[str, Any]:
+    head = one.head
+    return {
+        "enterprise": head.enterprise,
+        "chain": head.chain,
+        "lines": head.number,
+        "hash": head.hash,
+        "broken_at": one.broken_at,
+        "why": one.why,
+    }
+
+
+def _in_words(one: Verdict) -> str:
+    return "well" if one.broken_at is None else f"BROKEN at line {one.broken_at}: {one.why}"
+
+
+def _show(lines: Lines, as_json: AsJson) -> None:
+    if as_json:
+        output.emit(lines)
+        return
+    rows = [(one["number"], one["at"], one["actor"], one["action"], one["subject"], json.dumps(one["detail"])) for one in lines]
+    output.table(("line", "at", "by", "did", "subject", "detail"), rows)

@@ -1,0 +1,148 @@
+"""What was known at an earlier time is what was shown at that time, whatever happened since."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pytest
+
+from store.asof import AsOf
+from store.errors import IdentifierAmbiguous, PatientUnknown
+from store.lock import Actor, Role
+from store.patient import PatientRef
+from tests.store.site import ADT, CELL, FHIR, HOME, LINE, OTHER_LINE, SYNCED, Site, cell, merges, mr, says
+
+YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
+STAFF = Actor(Role.STAFF, "sam")
+
+
+class Seen(NamedTuple):
+    """What the facesheet showed at a moment."""
+
+    when: datetime
+    patient: str
+    version: int
+    values: dict[str, Any]
+    contact: Any
+    opt_outs: frozenset[Any]
+
+
+def seen(site: Site, patient: str) -> Seen:
+    found = site.find(patient)
+    values = {name: (one.value, one.authority) for name, one in found.preferences.items()}
+    return Seen(site.now, patient, found.version, values, found.contact, frozenset(found.opt_outs))
+
+
+def ask(site: Site, patient: str, when: datetime) -> AsOf:
+    return site.store.as_of(site.enterprise, PatientRef(authority="GENHOSP", value=patient), when)
+
+
+def known(site: Site, patient: str, when: datetime) -> Seen:
+    found = ask(site, patient, when)
+    values = {name: (one.value, one.authority) for name, one in found.preferences.items()}
+    return Seen(when, patient, found.version, values, found.contact, frozenset(found.opt_outs))
+
+
+def test_each_value_names_the_message_that_brought_it(site: Site) -> None:
+    site.apply(says("1", 1, {**NO, "language": "es"}, evidence="A"))
+    first = site.now
+    site.apply(says("1", 2, YES, evidence="B"))
+    then, now = ask(site, "1", first), ask(site, "1", site.now)
+    assert (then.preferences["do_not_contact"].value, then.preferences["do_not_contact"].assertion.evidence_id) == ("no", "A")
+    assert (now.preferences["do_not_contact"].value, now.preferences["do_not_contact"].assertion.evidence_id) == ("yes", "B")
+    assert now.preferences["language"].assertion.evidence_id == "A"
+    assert now.preferences["do_not_contact"].assertion.path == "at/do_not_contact"
+    assert (then.version, now.version) == (1, 2)
+
+
+def test_before_the_first_message_nothing_was_known(site: Site) -> None:
+    before = site.now
+    site.apply(says("1", 1, YES))
+    with pytest.raises(PatientUnknown, match="at that time"):
+        ask(site, "1", before)
+
+
+def test_a_message_that_came_late_was_not_known_before_it_came(site: Site) -> None:
+    site.apply(says("1", 50, NO))
+    before = site.now
+    site.apply(says("1", 60, YES))
+    assert ask(site, "1", before).contact.do_not_contact == "no"
+
+
+def test_before_a_merge_each_record_was_itself(site: Site) -> None:
+    site.apply(says("1", 1, {**NO, "language": "es"}), says("2", 1, YES))
+    before, other = site.now, site.find("2").id
+    site.apply(merges("1", "2"))
+    assert ask(site, "1", before).contact.do_not_contact == "no"
+    assert ask(site, "2", before).contact.do_not_contact == "yes"
+    assert ask(site, "2", before).id == other
+    assert site.store.as_of(site.enterprise, PatientRef(id=other), before).contact.do_not_contact == "yes"
+    after = ask(site, "2", site.now)
+    assert (after.id, after.contact.do_not_contact, after.contact.language) == (site.find("1").id, "yes", "es")
+    assert site.store.as_of(site.enterprise, PatientRef(id=other), site.now).id == after.id
+
+
+def test_an_identifier_of_several_patients_then_is_ambiguous(site: Site) -> None:
+    site.apply(says((mr("1"), mr("X", authority="A")), 1, YES), says((mr("2"), mr("X", authority="B")), 1, NO))
+    before = site.now
+    site.apply(merges("1", "2"))
+    shared = PatientRef(value="X")
+    assert site.store.as_of(site.enterprise, shared, site.now).contact.do_not_contact == "yes"
+    with pytest.raises(IdentifierAmbiguous):
+        site.store.as_of(site.enterprise, shared, before)
+    assert site.store.as_of(site.enterprise, PatientRef(authority="B", value="X"), before).contact.do_not_contact == "no"
+
+
+def test_opt_outs_are_those_that_stood(site: Site) -> None:
+    site.apply(says("1", 1, {"phones": (cell(CELL), cell(HOME))}))
+    moments = [seen(site, "1")]
+    for word, line in (("STOP", LINE), ("STOPALL", LINE), ("START", OTHER_LINE), ("START", LINE), ("hello", LINE)):
+        site.text(word, line=line)
+        moments.append(seen(site, "1"))
+    for topic_line in (LINE, LINE, None):
+        number = site.find("1").id
+        site.store.record_sms_opt_out(site.enterprise, number, line=topic_line, actor=STAFF, now=site.tick())
+        moments.append(seen(site, "1"))
+    assert [known(site, "1", one.when) for one in moments] == moments
+
+
+def test_a_patient_of_another_enterprise_is_unknown(site: Site) -> None:
+    both = Site(site.database, SYNCED, type(SYNCED)("other", syncs=True))
+    both.outcomes(says("1", 1, YES), enterprise="other")
+    number = both.store.changes("other", 0, 10)[0].patient_id
+    with pytest.raises(PatientUnknown):
+        both.store.as_of(both.enterprise, PatientRef(id=number), both.now)
+
+
+def step(site: Site, dice: random.Random, place: int) -> None:
+    """Something happens."""
+    patient, source = dice.choice("123"), dice.choice((ADT, FHIR))
+    stated: dict[str, Any] = {
+        "do_not_contact": dice.choice(("yes", "no", None)),
+        "consent.sms": dice.choice(("granted", "denied", None)),
+        "language": dice.choice(("en", "es", None)),
+        "phones": dice.choice(((cell(CELL),), (cell(HOME), cell(CELL)), (), None)),
+        "topic.billing.sms": dice.choice(("granted", "denied")),
+    }
+    said = {name: stated[name] for name in dice.sample(sorted(stated), dice.randint(1, 4))}
+    what = dice.random()
+    if what < 0.75:
+        site.apply(says(patient, place + dice.randint(-6, 6), said, evidence=f"M{place}"), source=source)
+    elif what < 0.9:
+        site.text(dice.choice(("STOP", "START", "STOPALL")), number=dice.choice((CELL, HOME)), line=dice.choice((LINE, OTHER_LINE)))
+    else:
+        survivor, merged = dice.sample("123", 2)
+        site.apply(merges(survivor, merged, place))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_moment_of_any_history_is_known_again(site: Site, seed: int) -> None:
+    dice, moments = random.Random(seed), []
+    site.apply(*(says(patient, 0, {"language": "en"}) for patient in "123"))
+    for place in range(1, 40):
+        step(site, dice, place)
+        moments += [seen(site, patient) for patient in "123"]
+    for moment in moments:
+        assert known(site, moment.patient, moment.when) == moment

@@ -1,0 +1,184 @@
+"""The audit log, receipts and earlier times on the command line; replay with a preview; keys and payloads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store.database import Database
+from tests.sync.conftest import Ended
+
+EmrSync = Callable[..., Ended]
+CONFIG = """\
+enterprises:
+  clinic: {sync_contact_preferences: true, default_region: US, decision_receipts: true}
+sources:
+  adt:
+    enterprise: clinic
+    adapter: hl7v2.mllp
+    listen: 127.0.0.1:0
+    patient_id: {authority: CLINIC, type: MR}
+    mapping:
+      do_not_contact: {from: ZCP-2, values: {DNC: yes, OK: no}}
+"""
+ADT = (
+    "MSH|^~\\&|EMR|CLINIC|SYNC|X|{at}||ADT^A08|{control}|P|2.5\r"
+    "EVN|A08|{at}\r"
+    "PID|1||{mrn}^^^CLINIC^MR||Invented^Person||19800101|F|||||^PRN^CP^^1^217^5550123||en\r"
+    "ZCP|1|{dnc}\r"
+)
+
+
+def adt(mrn: str, dnc: str, control: str, minute: int = 30) -> bytes:
+    return ADT.format(mrn=mrn, dnc=dnc, control=control, at=f"202611010{8}{minute:02}00-0500").encode()
+
+
+@pytest.fixture
+def config(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: {database_url}\npayload_keys: {{current: k1, keys: {{k1: {'4b' * 32}}}}}\n{CONFIG}")
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file
+
+
+def ingest(emr_sync: EmrSync, folder: Path, *messages: bytes) -> None:
+    for number, message in enumerate(messages):
+        file = folder / f"{number}.hl7"
+        file.write_bytes(message)
+        assert emr_sync("ingest", "adt", file, "--json").code in (0, 3)
+
+
+def actions(emr_sync: EmrSync, *more: str) -> list[str]:
+    return [line["action"] for line in reversed(emr_sync("audit", *more, "--json").value)]
+
+
+def test_what_is_done_on_the_command_line_is_in_the_log(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "A"), adt("MRN2", "MAYBE", "B"))
+    (rejection,) = emr_sync("rejections", "--json").value
+    key = emr_sync("keys", "create", "sender", "--role", "sender", "--json").value["id"]
+    emr_sync("patient", "MRN1", "--json")
+    emr_sync("patient", "MRN1", "--as-of", "2100-01-01", "--json")
+    emr_sync("rejections", "show", rejection["id"], "--json")
+    emr_sync("rejections", "replay", rejection["id"], "--json")
+    emr_sync("rejections", "reseal", "--json")
+    emr_sync("rejections", "erase", "--older-than", "90d", "--json")
+    emr_sync("audit", "receipts", "MRN1", "--json")
+    emr_sync("keys", "revoke", key, "--json")
+    assert actions(emr_sync) == [
+        "created_key",
+        "viewed_patient",
+        "viewed_as_of",
+        "viewed_payload",
+        "replayed_rejection",
+        "resealed_payloads",
+        "erased_payloads",
+        "viewed_receipts",
+        "revoked_key",
+    ]
+    assert actions(emr_sync, "--patient", "MRN1") == ["viewed_patient", "viewed_as_of", "viewed_receipts"]
+    (line, *_) = emr_sync("audit", "--limit", "1", "--json").value
+    assert line["actor"].startswith("cli:")
+    assert "viewed_payload" in emr_sync("audit").out
+
+
+def test_decisions_asked_for_here_leave_receipts(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
+    for number in ("MRN1", "NOBODY"):
+        emr_sync("decide", number, "--type", "automation", "--channels", "sms", "--json")
+    (receipt,) = emr_sync("audit", "receipts", "MRN1", "--json").value
+    assert receipt["detail"]["ask"]["message_type"] == "automation"
+    assert len(emr_sync("audit", "receipts", "--json").value) == 2
+
+
+def test_tampering_ends_verify_with_1(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
+    for _ in range(3):
+        emr_sync("patient", "MRN1", "--json")
+        emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms", "--json")
+    well = emr_sync("audit", "verify", "--json")
+    assert (well.code, well.value["ok"]) == (0, True)
+    assert {one["chain"]: one["lines"] for one in well.value["chains"]} == {"audit": 3, "receipts": 3}
+    noted = tmp_path / "noted.json"
+    noted.write_text(json.dumps(well.value))
+    emr_sync("patient", "MRN1", "--json")
+    assert emr_sync("audit", "verify", "--noted", noted).code == 0
+    database = Database.open(database_url)
+    with database.write("test") as transaction:
+        transaction.exec_driver_sql("UPDATE chain_links SET actor = 'cli:eve' WHERE chain = 'receipts' AND number = 2")
+    database.close()
+    ended = emr_sync("audit", "verify", "--json")
+    assert (ended.code, ended.value["ok"]) == (1, False)
+    assert {one["chain"]: one["broken_at"] for one in ended.value["chains"]} == {"audit": None, "receipts": 2}
+    assert "BROKEN at line 2" in emr_sync("audit", "verify").out
+
+
+def test_a_file_that_was_never_noted_is_wrong_use(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("[]")
+    ended = emr_sync("audit", "verify", "--noted", other)
+    assert (ended.code, ended.err) == (2, "emr-sync: --noted is no output of 'audit verify --json'\n")
+
+
+def test_an_earlier_time_names_the_message(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
+    first = emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]
+    ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "B", 40))
+    then = emr_sync("patient", "MRN1", "--as-of", first["recorded"], "--json").value
+    assert then["preferences"]["do_not_contact"]["evidence"]["id"] == "A"
+    assert then["preferences"]["do_not_contact"]["value"] == "no"
+    shown = emr_sync("patient", "CLINIC|MRN1", "--as-of", first["recorded"])
+    assert "as known at" in shown.out
+    assert emr_sync("patient", "MRN1", "--as-of", "2001-01-01").code == 1
+    assert emr_sync("patient", "MRN1", "--as-of", "noon").code == 2
+
+
+def mended(config: Path, mapping: str) -> None:
+    config.write_text(config.read_text().replace("{DNC: yes, OK: no}", mapping))
+
+
+def test_a_replay_shows_first_who_would_flip_which_way(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    known = [adt("MRN1", "DNC", "A"), adt("MRN2", "OK", "B")]
+    ingest(emr_sync, tmp_path, *known, adt("MRN1", "FINE", "C", 40), adt("MRN2", "NEVER", "D", 40), adt("MRN3", "NEVER", "E", 40))
+    mended(config, "{DNC: yes, OK: no, FINE: no, NEVER: yes}")
+    before = emr_sync("patient", "MRN1", "--json").value
+    preview = emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value
+    assert preview["status"] == "dry-run"
+    assert preview["flips"] == {"more_contactable": 1, "less_contactable": 1}
+    directions = {(one["before"], one["after"]): one["direction"] for one in preview["changes"] if one["attribute"] == "do_not_contact"}
+    assert directions[("yes", "no")] == "more_contactable"
+    assert directions[("no", "yes")] == "less_contactable"
+    assert emr_sync("patient", "MRN1", "--json").value["preferences"] == before["preferences"]
+    assert "more contactable: 1 patients" in emr_sync("rejections", "replay", "--source", "adt", "--dry-run").out
+    done = emr_sync("rejections", "replay", "--source", "adt", "--reason", "code_unmapped", "--json").value
+    assert (done["replayed"], done["resolved"]) == (3, 3)
+    assert emr_sync("patient", "MRN2", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
+
+
+def test_an_erased_payload_does_not_stop_the_others(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "FINE", "C"))
+    assert emr_sync("rejections", "erase", "--older-than", "0.001s", "--json").value == {"erased": 1}
+    ingest(emr_sync, tmp_path, adt("MRN2", "FINE", "D"))
+    mended(config, "{FINE: no}")
+    assert emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value["counts"]["applied"] == 1
+    done = emr_sync("rejections", "replay", "--all", "--json").value
+    assert (done["replayed"], done["resolved"]) == (2, 1)
+    assert {one["reason"] for one in done["rejections"] if one["status"] == "open"} == {"payload_unreadable"}
+    (left,) = emr_sync("rejections", "--json").value
+    assert emr_sync("rejections", "show", left["id"]).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rejections", "replay", "--all", "--source", "adt"], "say which"),
+        (["rejections", "replay", "x", "--reason", "y"], "say which"),
+        (["rejections", "erase", "--older-than", "soon"], "is not a duration"),
+    ],
+)
+def test_wrong_use_is_one_line(emr_sync: EmrSync, config: Path, arguments: list[str], words: str) -> None:
+    ended = emr_sync(*arguments)
+    assert ended.code == 2
+    assert words in ended.err
