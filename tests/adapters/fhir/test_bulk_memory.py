@@ -1,0 +1,32 @@
+"""A larger export needs no more memory. (A million patients are measured by ``python -m bench --only bulk``.)"""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from adapters.base import Fetch
+from adapters.rehearsal.emr import RehearsalEmr
+from tests.adapters.fhir.test_bulk import adapter
+
+SMALL, LARGE = 2_000, 6_000
+DIGEST = 500  # bytes, with its place in the dictionary
+
+
+def peak(patients: int) -> int:
+    """The most memory, in bytes, that the EMR and the adapter in this process hold while everything is read."""
+    with RehearsalEmr(patients=patients, seed=3) as emr:
+        emr.exports.file_size = 1_000
+        read = 0
+        tracemalloc.start()
+        for batch in adapter(emr).fetch(Fetch()):
+            read += len(batch.items)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert read == patients
+    return highest
+
+
+def test_memory_does_not_grow_with_the_export() -> None:
+    """But for the digests of the last 20,000 lines, by which one that comes twice is known; a line with its items is many times that."""
+    peak(SMALL)  # what is loaded once is loaded now
+    assert peak(LARGE) - peak(SMALL) < (LARGE - SMALL) * DIGEST
