@@ -24,7 +24,7 @@ def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, recei
         return [_outcome(body, locator)]
     if file.part == DELETED:
         return list(_deletions(mapper, body, locator))
-    return mapper.read(Payload(body, locator, received, stated))
+    return mapper.claims(Payload(body, locator, received, stated))
 
 
 def _outcome(body: bytes, locator: str) -> Item:

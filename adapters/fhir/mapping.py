@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.fhir import explain, identity, link, patient, standing
 from adapters.fhir.decode import NotReadable, decode, encode
 from adapters.fhir.moment import instant
-from adapters.fhir.options import mapper_options
+from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, preferred_by, refusal_detail
 from adapters.fhir.standing import Standing
 from adapters.site_mapping import Refusal
@@ -47,7 +47,18 @@ class FhirMapper:
         self.preferred_by = preferred_by(settings)
 
     def read(self, payload: Payload) -> list[Item]:
-        """What one resource or Bundle says. Bad input becomes :class:`~adapters.base.Unmappable`."""
+        """What one resource or Bundle says. Bad input becomes :class:`~adapters.base.Unmappable`.
+
+        Where the most restrictive of several Consents counts, one alone only refuses: whoever can ask for the others uses ``claims``.
+        """
+        items = self.claims(payload)
+        choose = self.options.consent.choose
+        if choose != MOST_RESTRICTIVE:
+            return items
+        return [standing.certain_only(item, choose) if _is_of_consent(item) else item for item in items]
+
+    def claims(self, payload: Payload) -> list[Item]:
+        """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``standing.unless_refused``)."""
         try:
             resource = decode(payload.body)
         except NotReadable as error:
@@ -219,6 +230,10 @@ def _evidence(kind: str, name: Any, version: Any) -> str:
     """``Patient/<id>/_history/<version>``, as far as the resource says."""
     made = f"{kind}/{name}" if isinstance(name, str) and name else kind
     return f"{made}/_history/{version}" if isinstance(version, str) and version else made
+
+
+def _is_of_consent(item: Item) -> TypeGuard[PatientStatements]:
+    return isinstance(item, PatientStatements) and item.evidence_id.startswith("Consent")
 
 
 def _refused(refusal: Refusal, source: _Source, resource: dict[str, Any]) -> Unmappable:

@@ -16,6 +16,7 @@ from adapters.base import SourceSettings
 from adapters.budget import Limits, quiet_hours
 from store.preference import DO_NOT_CONTACT
 
+LATEST, MOST_RESTRICTIVE = "latest", "most_restrictive"
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -23,13 +24,15 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 class ConsentOptions:
     """Which Consents are about messages. ``category`` and ``scope`` hold ``code`` or ``system|code``; empty takes any.
 
-    ``statuses`` are those in which a Consent's decision counts; ``attribute`` is what permit and deny decide.
+    ``statuses`` are those in which a Consent's decision counts; ``attribute`` is what permit and deny decide. ``choose`` says which of
+    several Consents of one patient counts: the ``latest``, or the ``most_restrictive``.
     """
 
     attribute: str = ""
     statuses: tuple[str, ...] = ("active",)
     category: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
+    choose: str = LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,13 @@ def rest_options(settings: SourceSettings) -> RestOptions:
 
 
 def _consent(options: Any) -> ConsentOptions:
-    part = own("consent", options, ("attribute", "statuses", "category", "scope"))
+    part = own("consent", options, ("attribute", "statuses", "category", "scope", "choose"))
     return ConsentOptions(
         attribute=str(part.get("attribute") or ""),
         statuses=listed(part, "statuses") or ("active",),
         category=listed(part, "category"),
         scope=listed(part, "scope"),
+        choose=one_of(part, "choose", (LATEST, MOST_RESTRICTIVE)),
     )
 
 

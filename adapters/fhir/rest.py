@@ -21,8 +21,8 @@ from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
 from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.mapping import FhirMapper
-from adapters.fhir.options import RestOptions, rest_options
-from adapters.fhir.standing import unless_refused
+from adapters.fhir.options import MOST_RESTRICTIVE, RestOptions, rest_options
+from adapters.fhir.standing import certain_only, to_confirm, unless_refused
 from adapters.notes import Notes
 from store.preference import PatientStatements
 
@@ -119,7 +119,7 @@ class RestAdapter:
         payloads: list[bytes] = []
         for index, body in enumerate(page.page.resources):
             locator = f"{where}#{index}"
-            found = [Filtered("came_again", locator)] if came_again(body, seen) else self.mapper.read(Payload(body, locator, page.at))
+            found = [Filtered("came_again", locator)] if came_again(body, seen) else self.mapper.claims(Payload(body, locator, page.at))
             items.extend(found)
             payloads.extend([body] * len(found))
         # With several kinds to read, the total of one is not that of the run.
@@ -157,18 +157,19 @@ class RestAdapter:
                     yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None))
 
     def confirmed(self, client: FhirClient, kind: str, batch: Batch) -> Batch:
-        """The batch, in which a record that ended takes back only what no other record of its patient still refuses."""
+        """The batch, in which a record takes back, or permits, only what no other record of its patient refuses."""
         return batch._replace(items=[self.still(client, kind, item) for item in batch.items])
 
     def still(self, client: FhirClient, kind: str, item: Item) -> Item:
-        if not isinstance(item, PatientStatements) or all(one.value is not None for one in item.statements.values()):
+        choose = self.mapper.options.consent.choose
+        if not isinstance(item, PatientStatements) or not to_confirm(item, choose):
             return item
         patient = item.identifiers[0]
-        if patient.type != identity.RESOURCE_ID:
-            return item  # known by a logical reference, which few servers can search by
+        if patient.type != identity.RESOURCE_ID:  # known by a logical reference, which few servers can search by
+            return certain_only(item, choose) if choose == MOST_RESTRICTIVE else item
         pages = client.search(kind, {"patient": patient.value})
-        others = (other for page in pages for body in page.page.resources for other in self.mapper.read(Payload(body, kind, page.at)))
-        return unless_refused(item, others)
+        others = (other for page in pages for body in page.page.resources for other in self.mapper.claims(Payload(body, kind, page.at)))
+        return unless_refused(item, others, choose)
 
 
 def _resource_id(body: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from adapters.base import Filtered, Item
 from adapters.fhir.link import is_opt_out
 from adapters.fhir.moment import first_day, last_day
-from adapters.fhir.options import ConsentOptions, FlagOptions
+from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
 from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
@@ -116,17 +116,33 @@ def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[s
     return {attribute: Statement(None, path) for attribute in attributes}
 
 
-def unless_refused(ended: PatientStatements, others: Iterable[Item]) -> Item:
-    """What a record takes back, less what another record of the same patient still refuses."""
+def to_confirm(item: PatientStatements, choose: str) -> bool:
+    """Whether the patient's other records must be asked: one takes something back, or permits while the most restrictive counts."""
+    return any(not _certain(attribute, one, choose) for attribute, one in item.statements.items())
+
+
+def _certain(attribute: str, statement: Statement, choose: str) -> bool:
+    """Whether a statement holds whatever other records say."""
+    return is_opt_out(attribute, statement.value) if choose == MOST_RESTRICTIVE else statement.value is not None
+
+
+def certain_only(item: PatientStatements, choose: str) -> Item:
+    """What a record states that needs no other record to be asked: its refusals, where the most restrictive counts."""
+    kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one, choose)}
+    return replace(item, statements=kept) if kept else Filtered("not_confirmed", item.locator)
+
+
+def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
+    """What a record takes back, or permits while the most restrictive counts, less what another record of its patient refuses."""
     refused = {
         attribute
         for other in others
-        if isinstance(other, PatientStatements) and other.identifiers == ended.identifiers
+        if isinstance(other, PatientStatements) and other.identifiers == said.identifiers
         for attribute, statement in other.statements.items()
         if is_opt_out(attribute, statement.value)
     }
-    kept = {name: one for name, one in ended.statements.items() if one.value is not None or name not in refused}
-    return replace(ended, statements=kept) if kept else Filtered("still_refused", ended.locator)
+    kept = {name: one for name, one in said.statements.items() if _certain(name, one, choose) or name not in refused}
+    return replace(said, statements=kept) if kept else Filtered("still_refused", said.locator)
 
 
 def _refused(attribute: str) -> str | None:
