@@ -134,6 +134,11 @@ class HeldStatements:
         """How many patients of a source wait for a decision in other runs than ``but``."""
         return int(self.database.select(connection, UNDECIDED, [source, but])[0][0])
 
+    def waiting_by_source(self, connection: Connection) -> dict[str, int]:
+        """Source -> patients that wait for a decision. What a run under way has not settled yet counts too."""
+        sql = "SELECT source, count(DISTINCT patient_id) FROM held_statements WHERE state = 'held' GROUP BY source"
+        return {source: int(patients) for source, patients in self.database.select(connection, sql, [])}
+
     def adopt(self, transaction: Connection, source: str, run_id: str) -> None:
         """A run takes over what earlier runs of its source left behind without having come to their end."""
         rows = self._rows(transaction, LEFT_BEHIND, [source, run_id])

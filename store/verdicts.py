@@ -14,6 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store.apply import Application, Author
+from store.audit import Audit
 from store.errors import NothingHeld, StoreError
 from store.held import Count, Example, HeldStatement, HeldStatements, Verdict
 from store.held_runs import HeldRuns
@@ -54,9 +55,9 @@ class Settled(NamedTuple):
 class Verdicts:
     """Decides about held statements. Thread-safe; one per process."""
 
-    def __init__(self, store: Preferences, journal: Journal) -> None:
-        self.store, self.journal, self.database = store, journal, store.database
-        self.held, self.runs = HeldStatements(store.database), HeldRuns(store.database)
+    def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
+        self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
+        self.held, self.runs, self.audit = HeldStatements(store.database), HeldRuns(store.database), Audit(store.database)
 
     def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
         """The preview of a run's held set; empty for a run that holds nothing."""
@@ -69,6 +70,11 @@ class Verdicts:
                 tuple(self.held.sample(connection, run_id, sample)),
                 tuple(self.held.verdicts(connection, run_id)),
             )
+
+    def waiting(self) -> dict[str, int]:
+        """Source -> patients that wait for a decision; sources that hold nothing are missing."""
+        with self.database.read() as connection:
+            return self.held.waiting_by_source(connection)
 
     def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
         """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""
@@ -119,6 +125,8 @@ class Verdicts:
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
             if verdict != APPROVED:
                 self.held.mark_rejected(transaction, run_id)
+            action, who = f"{verdict}_held_changes", _person(actor) or "expiry"
+            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)
         return found
 
     def _close(self, run: Run, now: datetime) -> None:
@@ -130,7 +138,7 @@ class Verdicts:
         after = 0
         while True:
             with self.database.write(run.enterprise) as transaction:
-                rows = self.held.of_run(transaction, run.id, CHUNK, after=after, fresh_only=fresh_only)
+                rows = self.held.of_run(transaction, run.id, self.chunk, after=after, fresh_only=fresh_only)
                 self._apply(transaction, run, rows, actor, now, why)
                 self.held.drop(transaction, [row[:3] for row in rows])
             if not rows:

@@ -18,6 +18,8 @@ class Metrics:
         self._heard = Gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], registry=self.registry)
         self._frames = Counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], registry=self.registry)
 
+        self._held = Gauge("emr_sync_held_patients", "Patients that wait for a decision of the brake", ["source"], registry=self.registry)
+
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
         for outcome, number in counts.items():
@@ -31,8 +33,11 @@ class Metrics:
         """Counts a connection that was closed for its framing."""
         self._frames.labels(source).inc()
 
-    def text(self, heard: Mapping[str, datetime]) -> bytes:
-        """Everything in Prometheus' text format; ``heard`` is read from the store when asked."""
+    def text(self, heard: Mapping[str, datetime], held: Mapping[str, int] | None = None) -> bytes:
+        """Everything in Prometheus' text format; ``heard``, and the patients ``held`` by source, are read from the store when asked."""
+        self._held.clear()
+        for source, patients in (held or {}).items():
+            self._held.labels(source).set(patients)
         for source, at in heard.items():
             self._heard.labels(source).set(at.timestamp())
         return generate_latest(self.registry)

@@ -15,6 +15,7 @@ from store.journal import Journal
 from store.keys import ApiKeys
 from store.notes import SourceNotes
 from store.preferences import Preferences
+from store.verdicts import Verdicts
 from sync import payload_key, retry
 from sync.config import Feed, Settings
 from sync.engine import Engine, Lane
@@ -42,11 +43,13 @@ class Parts:
     journal: Journal = field(init=False)
     keys: ApiKeys = field(init=False)
     engine: Engine = field(init=False)
+    verdicts: Verdicts = field(init=False)
 
     def __post_init__(self) -> None:
         self.preferences = Preferences(self.database, self.settings.enterprises)
         self.journal = Journal(self.database, payload_key.sealing(self.settings))
         self.keys = ApiKeys(self.database)
+        self.verdicts = Verdicts(self.preferences, self.journal)
         self.engine = Engine(
             self.database,
             self.preferences,
@@ -66,6 +69,10 @@ class Parts:
             schema.migrate(database)
         schema.check(database)
         return cls(settings, database)
+
+    def expire(self, enterprise: str) -> None:
+        """Rejects what the brake held for longer than a person may take."""
+        self.verdicts.expire(enterprise, after=self.settings.brakes[enterprise].expires, now=self.clock())
 
     def close(self) -> None:
         """Closes the database."""

@@ -13,8 +13,9 @@ from store.enterprise import Source
 from store.errors import StoreError
 from store.freshness import Freshness
 from store.journal import Journal, Rejection, Run
-from store.lock import Role
+from store.lock import Actor, Role
 from store.preferences import Preferences
+from store.verdicts import HeldSet, Verdicts
 from store.web.endpoint import Answer, Call, Endpoint
 from store.web.problem import Problem
 from store.web.wire import whole_number
@@ -26,10 +27,12 @@ FILTERS = {"source": "only this source", "limit": "at most so many, up to 1000"}
 @dataclass(frozen=True, slots=True)
 class Work:
     """What ``sync`` does on request. ``resync(source, by)`` begins a run and returns it, or raises ``RunActive``;
-    ``replay(rejection_id, by)`` maps and applies a rejection again and says what became of it."""
+    ``replay(rejection_id, by)`` maps and applies a rejection again and says what became of it; ``expire(enterprise)`` rejects what
+    the brake held for too long."""
 
     resync: Callable[[str, str], Run]
     replay: Callable[[str, str], Mapping[str, Any]]
+    expire: Callable[[str], None] = lambda enterprise: None
 
 
 class SourceOut(Struct, frozen=True):
@@ -53,6 +56,48 @@ class RunOut(Struct, frozen=True):
     finished: datetime | None
     counts: dict[str, int]
     error: str | None
+
+
+class CountOut(Struct, frozen=True):
+    """How many patients one attribute would loosen in one direction."""
+
+    attribute: str
+    direction: str
+    patients: int
+
+
+class ExampleOut(Struct, frozen=True):
+    """One held statement: the store's own id of its patient, and no value but its direction."""
+
+    patient: str
+    attribute: str
+    direction: str
+    path: str
+    effective: datetime
+
+
+class VerdictOut(Struct, frozen=True):
+    """What was decided: ``approved``, ``rejected`` or ``expired``, by whom."""
+
+    verdict: str
+    actor: str
+    at: datetime
+    patients: int
+
+
+class HeldOut(Struct, frozen=True):
+    """What the brake holds of a run."""
+
+    patients: int
+    counts: list[CountOut]
+    sample: list[ExampleOut]
+    verdicts: list[VerdictOut]
+
+
+class RunDetail(RunOut, frozen=True):
+    """A run with what the brake holds of it."""
+
+    held: HeldOut
 
 
 class RejectionOut(Struct, frozen=True):
@@ -85,13 +130,16 @@ class Operations:
 
     def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
         self.store, self.journal, self.work = store, journal, work
+        self.verdicts = Verdicts(store, journal)
         self.freshness: Freshness = store.freshness
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract; those that need ``sync`` only where it is there."""
         yield Endpoint("GET", "/v1/sources", OPERATORS, "Sources", self.sources, None, list[SourceOut])
         yield Endpoint("GET", "/v1/runs", OPERATORS, "Runs, the newest first", self.runs, None, list[RunOut], FILTERS)
-        yield Endpoint("GET", "/v1/runs/{run_id:str}", OPERATORS, "One run", self.run, None, RunOut)
+        yield Endpoint("GET", "/v1/runs/{run_id:str}", OPERATORS, "One run", self.run, None, RunDetail)
+        yield Endpoint("POST", "/v1/runs/{run_id:str}/approve", OPERATORS, "Let held changes through", self.approve, None, RunDetail)
+        yield Endpoint("POST", "/v1/runs/{run_id:str}/reject", OPERATORS, "Refuse held changes", self.reject, None, RunDetail)
         status = {**FILTERS, "status": "open (default), resolved or all"}
         yield Endpoint("GET", "/v1/rejections", OPERATORS, "What could not be used", self.rejections, None, list[RejectionOut], status)
         if self.work is not None:
@@ -109,11 +157,16 @@ class Operations:
         return Answer([run_out(run) for run in self.journal.runs(call.enterprise, call.query.get("source"), limit)])
 
     def run(self, call: Call) -> Answer:
-        """One run, if it is of the enterprise."""
-        run = self.journal.run(call.path["run_id"])
-        if run.enterprise != call.enterprise:
-            raise StoreError("no such run: emr-sync runs shows them")
-        return Answer(run_out(run))
+        """One run, if it is of the enterprise, with what the brake holds of it."""
+        return Answer(run_detail(self.verdicts.show(self._run(call).id)))
+
+    def approve(self, call: Call) -> Answer:
+        """Lets through what the brake holds of a run."""
+        return self._decide(call, self.verdicts.approve)
+
+    def reject(self, call: Call) -> Answer:
+        """Keeps what stands instead of what the brake holds of a run."""
+        return self._decide(call, self.verdicts.reject)
 
     def rejections(self, call: Call) -> Answer:
         """Rejections of the enterprise."""
@@ -138,6 +191,19 @@ class Operations:
             raise StoreError("no such rejection: emr-sync rejections shows them")
         return Answer(ReplayOut(**self.work.replay(rejection.id, call.key.name)))
 
+    def _run(self, call: Call) -> Run:
+        run = self.journal.run(call.path["run_id"])
+        if run.enterprise != call.enterprise:
+            raise StoreError("no such run: emr-sync runs shows them")
+        return run
+
+    def _decide(self, call: Call, verdict: Callable[[str, Actor, datetime], HeldSet]) -> Answer:
+        run = self._run(call)
+        if self.work is not None:
+            self.work.expire(call.enterprise)
+        verdict(run.id, Actor(call.key.role, call.key.name), call.now)
+        return Answer(run_detail(self.verdicts.show(run.id)))
+
     def _source(self, call: Call, source: Source, heard: datetime | None) -> SourceOut:
         stale = self.freshness.ages(self.store.enterprises[call.enterprise], call.now)(source.name).stale
         last = self.journal.runs(call.enterprise, source.name, 1)
@@ -147,6 +213,18 @@ class Operations:
 def run_out(run: Run) -> RunOut:
     """A run as JSON."""
     return RunOut(run.id, run.source, run.kind, run.status, run.started, run.finished, dict(run.counts), run.error)
+
+
+def run_detail(found: HeldSet) -> RunDetail:
+    """A run with its held set as JSON."""
+    held = HeldOut(
+        found.patients,
+        [CountOut(*one) for one in found.counts],
+        [ExampleOut(*one) for one in found.sample],
+        [VerdictOut(*one) for one in found.verdicts],
+    )
+    run = run_out(found.run)
+    return RunDetail(run.run, run.source, run.kind, run.status, run.started, run.finished, run.counts, run.error, held)
 
 
 def rejection_out(one: Rejection) -> RejectionOut:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
 from store.journal import Run
+from store.lock import Actor
+from store.verdicts import HeldSet, Verdicts
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
@@ -21,7 +24,11 @@ from sync.piece import OUTCOMES
 PATIENCE = 3600.0
 """Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
 
-runs = typer.Typer(help="The history of runs: `runs [SOURCE]`, `runs show ID`.", cls=ListByDefault)
+HELD = 3
+"""The exit code of a run that the brake holds."""
+
+runs = typer.Typer(help="The history of runs: `runs [SOURCE]`, `runs show ID`, `runs approve ID`, `runs reject ID`.", cls=ListByDefault)
+RunId = Annotated[str, typer.Argument(metavar="ID")]
 Source = Annotated[str, typer.Argument(help="A source of the configuration.")]
 
 
@@ -41,7 +48,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def show(run: Run, *, as_json: bool) -> None:
-    """Shows how a run ended, and ends the command with 1 when it failed."""
+    """Shows how a run ended, and ends the command with 1 when it failed, with 3 when the brake holds it."""
     if as_json:
         output.emit(summary(run))
     else:
@@ -50,10 +57,10 @@ def show(run: Run, *, as_json: bool) -> None:
             output.say(f"see them with: emr-sync rejections {run.source}")
     if run.status == "waiting":
         output.note(f"{run.source}: {run.error}")
-    if run.status == "failed":
+    if run.status in ("failed", "held"):
         if run.error:
             output.note(f"{run.source}: {run.error}")
-        raise typer.Exit(1)
+        raise typer.Exit(HELD if run.status == "held" else 1)
 
 
 @runs.command("list")
@@ -74,14 +81,61 @@ def list_runs(
 
 
 @runs.command("show")
-def show_run(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """One run in detail."""
+def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
+    """One run in detail, with what the brake holds of it."""
     with given.opened(context) as parts:
-        run = parts.journal.run(number)
+        found = parts.verdicts.show(number)
     if as_json:
-        output.emit(summary(run))
+        output.emit(preview(found))
+        return
+    run = found.run
+    output.table(("", ""), [(name, value if name != "counts" else output.counted(run.counts)) for name, value in summary(run).items()])
+    _print_held(found)
+
+
+@runs.command("approve")
+def approve(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
+    """Let through what the brake holds of a run. Your name is recorded."""
+    _decide(context, number, as_json, Verdicts.approve)
+
+
+@runs.command("reject")
+def reject(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
+    """Keep the values that stand instead of what the brake holds of a run. Your name is recorded."""
+    _decide(context, number, as_json, Verdicts.reject)
+
+
+def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callable[[Verdicts, str, Actor, datetime], HeldSet]) -> None:
+    with given.opened(context) as parts:
+        parts.expire(parts.journal.run(number).enterprise)
+        held = verdict(parts.verdicts, number, given.person(), parts.clock())
+        found = parts.verdicts.show(number)
+    if as_json:
+        output.emit(preview(found))
     else:
-        output.table(("", ""), [(name, value if name != "counts" else output.counted(run.counts)) for name, value in summary(run).items()])
+        output.say(f"{number}: {found.verdicts[-1].verdict}, {held.patients} patients")
+
+
+def preview(found: HeldSet) -> dict[str, Any]:
+    """A run with its held set as scripts read it."""
+    held = {
+        "patients": found.patients,
+        "counts": [one._asdict() for one in found.counts],
+        "sample": [one._asdict() for one in found.sample],
+        "verdicts": [one._asdict() for one in found.verdicts],
+    }
+    return summary(found.run) | {"held": held}
+
+
+def _print_held(found: HeldSet) -> None:
+    if found.patients:
+        output.say(f"\nheld: {found.patients} patients would become more contactable")
+        output.table(("attribute", "direction", "patients"), found.counts)
+        output.say("\nfor example")
+        output.table(("patient", "attribute", "direction", "read from", "effective"), found.sample)
+        output.say(f"\nemr-sync runs approve {found.run.id}, or emr-sync runs reject {found.run.id}")
+    if found.verdicts:
+        output.table(("decided", "by", "at", "patients"), found.verdicts)
 
 
 def resync(

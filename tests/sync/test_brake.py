@@ -119,7 +119,8 @@ def test_an_approved_run_takes_effect_with_the_person_in_the_history(site: Clini
     assert site.values(NAMES) == ["no"] * 5
     assert site.journal.run(run.id).status == "done"
     entry = site.store.history(CLINIC, site.store.find(CLINIC, PatientRef(value="A")).id)[0]
-    assert (entry.attribute, entry.before, entry.after, entry.actor, entry.run_id) == ("do_not_contact", "yes", "no", "operator:kim", run.id)
+    assert (entry.attribute, entry.before, entry.after) == ("do_not_contact", "yes", "no")
+    assert (entry.actor, entry.reason, entry.run_id) == ("operator:kim", "held by the brake, approved", run.id)
     (verdict,) = site.verdicts.show(run.id).verdicts
     assert (verdict.verdict, verdict.actor, verdict.patients) == ("approved", "operator:kim", 5)
 
@@ -267,7 +268,8 @@ def test_what_is_held_of_a_merged_patient_cannot_undo_the_opt_out_that_survived(
 def test_a_replaced_phone_a_consent_and_a_topic_are_held(site: Clinic) -> None:
     denied = {"consent.sms": "denied", "consent.sms#+12175550101": "denied", "topic.billing.sms": "denied", "phones": (phone(),)}
     site.run(*(statements(name, denied, minutes=1) for name in NAMES))
-    open_now = {"consent.sms": "granted", "consent.sms#+12175550101": None, "topic.billing.sms": "granted", "phones": (phone("+12175550109"),)}
+    other = (phone("+12175550109"),)
+    open_now = {"consent.sms": "granted", "consent.sms#+12175550101": None, "topic.billing.sms": "granted", "phones": other}
     run = site.run(*(statements(name, open_now, minutes=2) for name in NAMES))
     assert [tuple(one) for one in site.verdicts.show(run.id).counts] == [
         ("consent.sms", "denied->granted", 5),
@@ -277,7 +279,7 @@ def test_a_replaced_phone_a_consent_and_a_topic_are_held(site: Clinic) -> None:
     ]
     assert (site.value("A", "consent.sms"), site.value("A", "phones")) == ("denied", (phone(),))
     site.verdicts.approve(run.id, PERSON, site.clock())
-    assert (site.value("A", "consent.sms"), site.value("A", "phones")) == ("granted", (phone("+12175550109"),))
+    assert (site.value("A", "consent.sms"), site.value("A", "phones")) == ("granted", other)
     assert site.value("A", "consent.sms#+12175550101") is None
 
 

@@ -24,6 +24,7 @@ ALLOWED = {
     ("GET", "/v1/patients/pt_0000000000000/as-of"): {"enterprise", "manager", "staff", "auditor"},
     ("GET", "/v1/patients/pt_0000000000000/receipts"): {"auditor"},
     ("GET", "/v1/audit"): {"auditor"},
+    ("GET", "/v1/sms-consent/report"): {"enterprise", "manager", "auditor"},
     ("POST", "/v1/sms-replies"): {"sender"},
     ("GET", "/v1/changes"): {"sender"},
     ("GET", "/v1/settings"): {"enterprise"},
@@ -32,6 +33,8 @@ ALLOWED = {
     ("POST", "/v1/sources/nowhere/resync"): {"operator"},
     ("GET", "/v1/runs"): {"operator"},
     ("GET", "/v1/runs/run_0"): {"operator"},
+    ("POST", "/v1/runs/run_0/approve"): {"operator"},
+    ("POST", "/v1/runs/run_0/reject"): {"operator"},
     ("GET", "/v1/rejections"): {"operator"},
     ("POST", "/v1/rejections/rej_0/replay"): {"operator"},
 }

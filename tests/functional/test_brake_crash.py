@@ -1,0 +1,127 @@
+"""The process dies at every commit of settling, approving and rejecting; started again, nothing is lost, doubled or loosened."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import event
+
+from store.database import Database
+from store.errors import NothingHeld
+from store.journal import Run
+from store.patient import PatientRef
+from store.verdicts import Verdicts
+from tests.factories import CLINIC, statements
+from tests.sync.test_brake import PERSON, Clinic
+
+NAMES = tuple("ABCDEFGH")
+CHUNK = 3
+pytestmark = pytest.mark.crash
+DIED, DONE = 9, 0
+
+
+def dying_at_each_commit(url: str, work: Callable[[Clinic], None]) -> Iterator[int]:
+    """Does the work in processes of their own: the first dies at its first commit, the next at its second, until one lives."""
+    for place in itertools.count(1):
+        child = os.fork()
+        if not child:
+            _die_at(url, place, work)
+        died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert died in (DIED, DONE)
+        if died == DONE:
+            return
+        yield place
+
+
+def _die_at(url: str, place: int, work: Callable[[Clinic], None]) -> None:
+    """In the child: never returns. The commit that it dies at does not happen."""
+    try:
+        database = Database.open(url)
+        commits = itertools.count(1)
+        event.listen(database.engine, "commit", lambda _connection: os._exit(DIED) if next(commits) == place else None)
+        work(small(database))
+        os._exit(DONE)
+    finally:
+        os._exit(1)
+
+
+def small(database: Database) -> Clinic:
+    site = Clinic(database)
+    site.verdicts = Verdicts(site.store, site.journal, chunk=CHUNK)
+    return site
+
+
+def loosened(site: Clinic) -> int:
+    return sum(site.value(name) == "no" for name in NAMES)
+
+
+@pytest.fixture
+def site(database: Database) -> Clinic:
+    """Eight patients who said no."""
+    found = small(database)
+    found.run(*(statements(name) for name in NAMES))
+    return found
+
+
+def loosening(site: Clinic, count: int = len(NAMES)) -> Run:
+    return site.run(*(statements(name, {"do_not_contact": "no"}, minutes=1) for name in NAMES[:count]))
+
+
+def once(site: Clinic) -> bool:
+    """Whether every patient's toggle changed at most once since it was first stated."""
+    found = [site.store.history(CLINIC, site.store.find(CLINIC, PatientRef(value=name)).id) for name in NAMES]
+    return all(len([entry for entry in entries if entry.after == "no"]) <= 1 for entries in found)
+
+
+def test_an_approval_that_dies_is_done_by_the_next_and_nothing_is_doubled(site: Clinic, database_url: str) -> None:
+    run = loosening(site).id
+
+    def approve(again: Clinic) -> None:
+        try:
+            again.verdicts.approve(run, PERSON, again.clock())
+        except NothingHeld:
+            again.verdicts._close(again.journal.run(run), again.clock())
+
+    places = []
+    for place in dying_at_each_commit(database_url, approve):
+        places.append(place)
+        assert loosened(site) + site.verdicts.show(run).patients == len(NAMES), "each patient is held or through, never neither"
+        assert once(site)
+    assert len(places) >= 2
+    assert (loosened(site), site.journal.run(run).status, site.verdicts.show(run).patients) == (len(NAMES), "done", 0)
+    assert once(site)
+
+
+def test_a_rejection_that_dies_loosens_nobody(site: Clinic, database_url: str) -> None:
+    run = loosening(site).id
+
+    def reject(again: Clinic) -> None:
+        if again.verdicts.show(run).patients:
+            again.verdicts.reject(run, PERSON, again.clock())
+
+    for _ in dying_at_each_commit(database_url, reject):
+        assert loosened(site) == 0
+    assert (loosened(site), site.verdicts.show(run).patients) == (0, 0)
+
+
+def test_a_run_over_the_limit_that_dies_at_any_commit_loosens_nobody(site: Clinic, database_url: str) -> None:
+    def work(again: Clinic) -> None:
+        loosening(again)
+
+    for _ in dying_at_each_commit(database_url, work):
+        assert loosened(site) == 0
+    last = site.journal.runs(limit=1)[0]
+    assert (last.status, loosened(site), site.verdicts.show(last.id).patients) == ("held", 0, len(NAMES))
+
+
+def test_a_run_within_the_limit_that_dies_is_finished_by_the_next(site: Clinic, database_url: str) -> None:
+    def work(again: Clinic) -> None:
+        loosening(again, 2)
+
+    for _ in dying_at_each_commit(database_url, work):
+        assert once(site)
+    assert (site.journal.runs(limit=1)[0].status, loosened(site)) == ("done", 2)
+    assert once(site)

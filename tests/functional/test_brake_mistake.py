@@ -1,0 +1,78 @@
+"""A configuration mistake that would turn 20,000 patients contactable: every sender keeps hearing "do not send" until a person approves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.ask import Ask
+from store.database import Database
+from store.decision import Known, decide
+from store.enterprise import Enterprise, Policy, Source
+from store.patient import PatientRef
+from store.preferences import Preferences
+from tests.factories import NOW
+from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
+
+PATIENTS = 20_000
+HELD = 3
+
+
+def message(number: int) -> str:
+    """A patient who wants no contact, sent again by the EMR as it is: only the mapping is changed."""
+    return (
+        f"MSH|^~\\&|EHR|GH|SYNC|GH|20261101083000||ADT^A08|K{number}|P|2.5.1\r"
+        f"EVN|A08|20261101083000\r"
+        f"PID|1||K{number}^^^GENHOSP^MR||Invented^Person||19700101|F|||||(217)555-0123^PRN^CP\r"
+        f"ZCP|1|DNC\r"
+    )
+
+
+@pytest.mark.timeout(300)
+def test_twenty_thousand_patients_stay_silent_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+    feed = tmp_path / "everybody.hl7"
+    feed.write_text("".join(message(number) for number in range(PATIENTS)), newline="")
+    configuration = hospital(database_url, free_port())
+    config = written(tmp_path, configuration)
+    assert emr_sync(config, "ingest", "genhosp-adt", str(feed))["counts"]["applied"] == PATIENTS
+    assert decisions(database_url) == {"do_not_send": PATIENTS}
+
+    configuration["sources"]["genhosp-adt"]["mapping"]["do_not_contact"]["values"] = {"DNC": "no", "OK": "yes"}  # the mistake
+    config = written(tmp_path, configuration)
+    done = run(config, "ingest", "genhosp-adt", str(feed))
+    assert done.returncode == HELD, done.stderr[-2000:]
+    report = json.loads(done.stdout)
+    assert (report["status"], report["counts"]["held"]) == ("held", PATIENTS)
+    assert decisions(database_url) == {"do_not_send": PATIENTS}
+
+    shown = emr_sync(config, "runs", "show", report["run"])
+    assert (shown["status"], shown["held"]["patients"]) == ("held", PATIENTS)
+    assert shown["held"]["counts"] == [{"attribute": "do_not_contact", "direction": "yes->no", "patients": PATIENTS}]
+    assert "555" not in json.dumps(shown["held"])
+    assert "K1" not in json.dumps(shown["held"])
+
+    approved = emr_sync(config, "runs", "approve", report["run"])
+    assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
+    assert approved["held"]["verdicts"][0]["actor"].startswith("cli:")
+    assert decisions(database_url) == {"send": PATIENTS}
+
+
+def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [EMR_SYNC, "-c", str(config), *arguments, "--json"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def decisions(url: str) -> Counter[str]:
+    """What a sender of reminders is told about everybody."""
+    database = Database.open(url)
+    enterprise = Enterprise("general-hospital", syncs=True, sources=(Source("genhosp-adt", "General Hospital EMR"),))
+    refs = [PatientRef(authority="GENHOSP", value=f"K{number}") for number in range(PATIENTS)]
+    known: list[Any] = Preferences(database, {enterprise.name: enterprise}).known(enterprise.name, refs, NOW)
+    database.close()
+    ask = Ask(message_type="automation", channels=("sms", "voice"))
+    return Counter(decide(ask, one, Policy(), NOW).decision for one in known if isinstance(one, Known))
