@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from adapters.rehearsal import certificate, disorder, hl7, ndjson
@@ -136,9 +137,10 @@ class RehearsalEmr:
         *,
         connections: int = 4,
         on_ack: OnAck | None = None,
+        tls: SSLContext | None = None,
     ) -> Report:
-        """Sends messages (everybody's A08 unless given) over MLLP and waits for every acknowledgement."""
-        sender = MllpSender(host, port, connections=connections, on_ack=on_ack, lose_every=self.faults.lost_acks)
+        """Sends messages (everybody's A08 unless given) over MLLP, with TLS where given, and waits for every acknowledgement."""
+        sender = MllpSender(host, port, connections=connections, on_ack=on_ack, lose_every=self.faults.lost_acks, tls=tls)
         return sender.send(self._disordered(self.messages() if messages is None else messages))
 
     def _disordered(self, messages: Iterable[bytes]) -> Iterable[bytes]:

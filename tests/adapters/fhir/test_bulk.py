@@ -214,6 +214,51 @@ def test_one_export_in_its_window(emr: RehearsalEmr) -> None:
     assert emr.exports.asked == 1
 
 
+def test_a_full_read_ends_an_export_of_changes_that_is_under_way(emr: RehearsalEmr) -> None:
+    _, cursor, _ = taken(adapter(emr).fetch(Fetch()))
+    under_way = next(iter(adapter(emr).fetch(Fetch(cursor=cursor)))).cursor
+    items, later, _ = taken(adapter(emr).fetch(Fetch(cursor=under_way, full=True)))
+    assert names(items) == everybody()
+    assert (emr.exports.asked, emr.exports.under_way, job.read(later).lost) == (3, 0, 0)
+
+
+def test_a_full_read_goes_on_with_a_full_export_that_is_under_way(emr: RehearsalEmr) -> None:
+    under_way = next(iter(adapter(emr).fetch(Fetch(full=True)))).cursor
+    items, _, _ = taken(adapter(emr).fetch(Fetch(cursor=under_way, full=True)))
+    assert (names(items), emr.exports.asked) == (everybody(), 1)
+
+
+def test_a_dry_read_leaves_what_is_under_way(emr: RehearsalEmr) -> None:
+    emr.exports.most = 2
+    under_way = next(iter(adapter(emr).fetch(Fetch()))).cursor
+    taken(adapter(emr).fetch(Fetch(cursor=under_way, dry=True)))
+    items, _, _ = taken(adapter(emr).fetch(Fetch(cursor=under_way)))
+    assert (names(items), emr.exports.asked) == (everybody(), 2)
+
+
+def test_in_quiet_hours_nothing_is_asked(emr: RehearsalEmr) -> None:
+    now = emr.chart.clock()
+    hours = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=2):%H:%M}"
+    for made in (adapter(emr, budget={"quiet_hours": [hours]}), adapter(emr, budget={"quiet_hours": [hours]}).rest):
+        batch = next(iter(made.fetch(Fetch())))
+        assert batch.wait is not None
+        assert 6000 < batch.wait.seconds <= 7200
+    assert (emr.exports.asked, emr.desk.issued) == (0, 0)
+
+
+def test_requests_are_paid_for_from_the_notes(emr: RehearsalEmr) -> None:
+    slept: list[float] = []
+    first = adapter(emr, budget={"requests_per_minute": 60})
+    first.budget.sleep = slept.append
+    taken(first.fetch(Fetch(patient="MRN10008")))
+    assert len(slept) >= 2, "the token and the read are requests, too"
+    again = adapter(emr, budget={"requests_per_minute": 60})
+    again.notes, again.budget.sleep = first.notes, slept.append
+    before = len(slept)
+    taken(again.fetch(Fetch(patient="MRN10008")))
+    assert slept[before] > 0, "a restart does not begin with a full purse"
+
+
 def test_a_second_export_while_one_is_under_way_is_tried_later(emr: RehearsalEmr) -> None:
     next(iter(adapter(emr).fetch(Fetch())))
     with pytest.raises(AdapterError, match="429") as caught:
