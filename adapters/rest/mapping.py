@@ -88,7 +88,7 @@ class JsonMapper:
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
         stated, by_entry = self._standard(record, problems, restricted=restricted)
         for rule in each:
-            stated |= _each(rule, record, by_entry)
+            stated |= {name: one for name, one in _each(rule, record, by_entry).items() if one.value is not None or not restricted}
         phones = stated[PHONES].value or () if PHONES in stated else ()
         stated |= self._in_our_words(ruled, phones, problems)
         effective = self._effective(record, payload, problems)

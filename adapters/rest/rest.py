@@ -137,10 +137,10 @@ class JsonAdapter:
         return Batch(items, cursor, payloads)
 
     def one(self, client: JsonClient, patient: str) -> Iterator[Batch]:
-        """One patient by the record's own id. The cursor stays."""
+        """One patient by the record's own id, with or without its authority (``AUTHORITY|ID``). The cursor stays."""
         if not self.list.one:
             raise AdapterError("this source cannot be asked for one patient: its list.one is not set", permanent=True)
-        answer = client.get(self.list.one.replace("{id}", quote(patient, safe="")))
+        answer = client.get(self.list.one.replace("{id}", quote(patient.rpartition("|")[2], safe="")))
         if answer is not None:  # an API answers with the record, with a list of one, or as it answers a list
             found = files.records(answer.data, self.list.items) or files.records(answer.data, "") or []
             yield self.batch(found, answer.at, "patient", None)

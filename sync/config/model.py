@@ -144,13 +144,17 @@ class SourcePart(Part):
 
 
 class PresetPart(Part):
-    """What is known of one EMR, as data. ``promises`` are the attributes that its records state, one test fixture each."""
+    """What is known of one EMR, as data. ``promises`` are the attributes that its records state, one test fixture each.
+
+    ``adapter`` is the only one that may read this EMR, where another would do harm or get nothing.
+    """
 
     name: str
     title: str
     protocol: Literal["hl7v2", "fhir", "rest"]
     sources: list[str]
     promises: list[str]
+    adapter: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     mapping: dict[str, RulePart] = Field(default_factory=dict)
 

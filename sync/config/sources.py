@@ -74,6 +74,9 @@ def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPa
     if not str(data.get("adapter")).startswith(preset.protocol):
         document.mistake((*path, "preset"), f"preset {name} is for {preset.protocol} adapters: choose another, or another adapter")
         return None
+    if preset.adapter is not None and data.get("adapter") != preset.adapter:
+        document.mistake((*path, "adapter"), f"preset {name} is read by {preset.adapter} only: write that")
+        return None
     return preset
 
 

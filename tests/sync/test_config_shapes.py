@@ -40,6 +40,14 @@ def test_flags_of_the_sites_own_codes_are_configured(tmp_path: Path) -> None:
     assert settings.feeds["fhir"].settings.options["flag"] == {"codes": ["urn:oid:1.2.3.4|DNC"]}
 
 
+def test_a_preset_of_an_emr_that_only_one_adapter_may_read_refuses_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    source = "sources:\n  s:\n    enterprise: e\n    adapter: rest.json\n    preset: athenahealth\n    base_url: https://ehr.example\n"
+    file.write_text(f"{TOP}{source}")
+    (mistake,) = inspect(file).mistakes
+    assert (mistake.where, mistake.message) == ("sources.s.adapter", "preset athenahealth is read by rest.athena only: write that")
+
+
 @pytest.mark.parametrize(
     ("rule", "where", "words"),
     [

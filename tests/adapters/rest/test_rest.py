@@ -217,7 +217,8 @@ def test_a_server_that_is_not_there_may_be_tried_again() -> None:
 def test_one_patient_comes_as_itself_or_in_a_list(answer: Any) -> None:
     with answering((200, {}, answer)) as api:
         assert ids(api.adapter(), Fetch(patient="a/3")) == [["3"]]
-        assert api.asked == ["patients/a%2F3"]
+        assert ids(api.adapter(), Fetch(patient="GENHOSP|3")) == [["3"]]
+        assert api.asked == ["patients/a%2F3", "patients/3"]
 
 
 def test_one_patient_who_is_not_there_is_nobody() -> None:
