@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, seen
+from store import documents, merge, seen, yielding
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
 from store.identity import Directory
 from store.ids import PatientIds
-from store.preference import EMR, PatientStatements
+from store.preference import EMR, STAFF, PatientStatements
 from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
 
 if TYPE_CHECKING:
@@ -249,7 +249,11 @@ class Application:
         effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
         line, since = (seen.remember(held.seen, key) if key else held.seen, held.since) if held else (key, now)
         patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since)
-        patient.content[authority] = digest if merged.settled else None
+        if authority.startswith(EMR) and yielding.lifts(patient.held, item):
+            patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
+            patient.touched.add(STAFF)
+            patient.visible = True
+        patient.content[authority] = digest if merged.settled and not yielding.is_kept(patient.held) else None
         patient.visible = patient.visible or held is None or bool(merged.changed)
         if merged.changed:
             self.record(patient, item, merged)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from store import documents, merge
+from store import documents, merge, yielding
 from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
 from store.consent import TOPIC
 from store.errors import MergeRefused, StoreError
 from store.identity import Directory
 from store.ids import shown
-from store.preference import DENIED, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
+from store.preference import DENIED, STAFF, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
 from store.reading import WORDS
 from store.tables import ChangeRow, MergeRow, PatientRow, PhoneRow
 from store.word import standing
@@ -111,6 +111,7 @@ class Joining:
         """The survivor now stands for everything said of either."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
         opt_outs = self._opt_outs(survivor) | self._opt_outs(merged)
+        local = any(yielding.stands(one.held, self.work.enterprise) for one in (survivor, merged))
         for authority, held in merged.held.items():
             mine = survivor.held.get(authority)
             joined = merge.join(mine, held) if mine else held
@@ -121,6 +122,9 @@ class Joining:
             self._record(survivor, authority, was.get(authority, {}), joined)
         survivor.visible = True
         self._keep_opt_outs(survivor, opt_outs)
+        if local:
+            survivor.held[STAFF] = yielding.kept(survivor.held[STAFF])
+            survivor.touched.add(STAFF)
 
     def _anchor(self, survivor: Open) -> None:
         for authority, held in survivor.held.items():

@@ -41,6 +41,9 @@ from store.preference import (
     base,
 )
 
+BY_MERGE = "merge"
+"""The path of a local Do Not Contact that was in force when its record became one with another (``store.yielding``)."""
+
 NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 """What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
 
@@ -251,7 +254,7 @@ def _joined(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
 def _local_dnc_yields(result: dict[str, Preference], speakers: list[tuple[str, Mapping[str, Assertion]]]) -> None:
     """A local Do Not Contact from before sync stays in force until an EMR has stated its own (product section 4)."""
     standing = result.get(DO_NOT_CONTACT)
-    if standing is None or standing.authority != STAFF:
+    if standing is None or standing.authority != STAFF or (standing.value, standing.assertion.path) == (YES, BY_MERGE):
         return
     for authority, assertions in speakers:
         said = assertions.get(DO_NOT_CONTACT)

@@ -234,3 +234,27 @@ def test_a_stop_survives_a_merge_when_the_number_came_on_file_by_a_new_order_of_
     turned.apply(says("1", 2, {"phones": (cell(CELL),)}), source=FHIR)
     turned.apply(merges("1", "2"), source=FHIR)
     assert not turned.may_text("1")
+
+
+@pytest.mark.parametrize(("survivor", "merged"), ["12", "21"])
+def test_a_local_do_not_contact_is_not_lifted_by_what_the_emr_had_said_of_the_other_record(site: Site, survivor: str, merged: str) -> None:
+    local = site.configured(LOCAL)
+    local.apply(says("1", 1), says("2", 1, NO))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    synced.now = local.now
+    flipped = (local.now - at(0)).total_seconds()
+    synced.apply(merges(survivor, merged, flipped + 1))
+    assert (synced.dnc("1"), synced.dnc("2")) == ("yes", "yes")
+    synced.apply(says(merged, flipped + 2, NO))
+    assert synced.dnc("1") == "no"
+
+
+def test_a_merge_does_not_bring_back_a_local_do_not_contact_that_the_emr_had_replaced(site: Site) -> None:
+    local = site.configured(LOCAL)
+    local.apply(says("1", 1, NO), says("2", 1, NO))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    assert synced.dnc("1") == "no"
+    synced.apply(merges("1", "2"))
+    assert synced.dnc("1") == "no"

@@ -1,0 +1,53 @@
+"""A local Do Not Contact beside what an EMR says of the same patient, once two records became one. Pure.
+
+Before a merge it yields to whatever an EMR has stated about its own record (``merge.in_force``). What an EMR had said of the *other*
+record does not lift it (product rule 5.7): it is marked at the merge, and yields to what an EMR states about the patient since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from store import merge
+from store.enterprise import Enterprise
+from store.merge import BY_MERGE, Held
+from store.preference import DO_NOT_CONTACT, STAFF, YES, PatientStatements
+
+Records = Mapping[str, Held]
+
+
+def stands(held: Records, enterprise: Enterprise) -> bool:
+    """Whether a local Do Not Contact is in force, or would be as soon as the enterprise syncs."""
+    said = {authority: one.assertions for authority, one in held.items()}
+    found = merge.in_force(said, replace(enterprise, syncs=True)).get(DO_NOT_CONTACT)
+    return found is not None and (found.authority, found.value) == (STAFF, YES)
+
+
+def is_kept(held: Records) -> bool:
+    """Whether a merge keeps a local Do Not Contact in force."""
+    said = held[STAFF].assertions.get(DO_NOT_CONTACT) if STAFF in held else None
+    return said is not None and said.path == BY_MERGE
+
+
+def kept(staff: Held) -> Held:
+    """Staff's word, marked: it stands until an EMR says something about the patient that is true since the merge."""
+    return _with_path(staff, BY_MERGE)
+
+
+def lifted(staff: Held) -> Held:
+    """Staff's word without the mark."""
+    return _with_path(staff, "")
+
+
+def lifts(held: Records, item: PatientStatements) -> bool:
+    """Whether an EMR's payload is the statement that a marked Do Not Contact yields to."""
+    said = merge.stated(item).get(DO_NOT_CONTACT)
+    if said is None or said.value is None or not is_kept(held):
+        return False
+    return item.effective > held[STAFF].current()[DO_NOT_CONTACT].effective
+
+
+def _with_path(staff: Held, path: str) -> Held:
+    said = staff.current()
+    return replace(staff, assertions={**said, DO_NOT_CONTACT: said[DO_NOT_CONTACT]._replace(path=path)}, effective=staff.confirmed)
