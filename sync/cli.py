@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 from adapters.base import AdapterError
 from store.errors import SchemaOutdated, StoreError
 from sync import logs, retry
-from sync.commands import audit, config, keys, output, patients, practice, rejections, runs, serve, unmerge
+from sync.commands import audit, config, keys, opt_outs, output, patients, practice, rejections, runs, serve, unmerge
 from sync.commands.users import users
 from sync.config import ConfigError, Logging
 from sync.parts import Unusable
@@ -63,6 +63,7 @@ app.command("unmerge")(unmerge.unmerge)
 app.add_typer(keys.keys, name="keys")
 app.add_typer(users, name="users")
 app.add_typer(audit.audit, name="audit")
+app.command("opt-outs")(opt_outs.opt_outs)
 
 
 def main() -> None:

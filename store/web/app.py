@@ -24,6 +24,7 @@ from store.web.feed import Feed
 from store.web.health import Health
 from store.web.openapi import document
 from store.web.operations import Operations, Work
+from store.web.opt_outs import OptOuts
 from store.web.pages.site import Access, Site
 from store.web.patients import Patients
 from store.web.proof import Proof
@@ -60,7 +61,7 @@ def create_app(
     callers = Callers(keys, store.enterprises)
     decisions = Decisions(store, callers, clock)
     administration = Administration(store, decisions.policies.changed)
-    groups = (Patients(store), Proof(store), administration, Operations(store, journal, work))
+    groups = (Patients(store), OptOuts(store), Proof(store), administration, Operations(store, journal, work))
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),

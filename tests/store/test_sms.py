@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
 import pytest
 
+from store.ask import Ask
 from store.consent import NO_CONFIRMATION, OPT_IN_CONFIRMED, OPT_OUT_CONFIRMED, STILL_OPTED_OUT, display
+from store.decision import decide
+from store.enterprise import Policy
 from store.errors import RoleRefused, ValueRefused
 from store.lock import Actor, Role
 from store.patient import Patient
@@ -19,9 +26,15 @@ def one(site: Site) -> Site:
     return site
 
 
-def by_hand(site: Site, line: str | None, role: str = Role.STAFF) -> Patient:
-    patient = site.find("1").id
-    return site.store.record_sms_opt_out(site.enterprise, patient, line=line, actor=Actor(role, "sam"), now=site.tick(), reason="phoned us")
+def by_hand(site: Site, line: str | None, role: str = Role.STAFF, topic: str | None = None) -> Patient:
+    patient, actor = site.find("1").id, Actor(role, "sam")
+    return site.store.record_sms_opt_out(site.enterprise, patient, line=line, topic=topic, actor=actor, now=site.tick(), reason="phoned us")
+
+
+def may_text_about(site: Site, topic: str | None, line: str = LINE) -> bool:
+    """Whether a broadcast about a topic may go out."""
+    ask = Ask(message_type="broadcast", channels=("sms",), line=line, topic=topic)
+    return decide(ask, site.known("1"), Policy(), site.now).channel == "sms"
 
 
 SPELLINGS = ["STOP", "stop", " Stop! ", "STOP\n", "STOP\x00", "end.", "opt out", "Opt-Out", "Unsubscribe"]
@@ -192,3 +205,64 @@ def test_a_stop_does_not_cross_enterprises(one: Site) -> None:
     other.apply(says("1", 0, PHONES))
     one.text("STOP")
     assert other.may_text("1")
+
+
+@pytest.mark.parametrize("line", [LINE, None])
+def test_an_opt_out_from_one_topic_holds_for_that_topic(one: Site, line: str | None) -> None:
+    patient = by_hand(one, line, topic="billing")
+    assert [(opt_out.scope, opt_out.topic, opt_out.line) for opt_out in patient.opt_outs] == [("topic", "billing", line)]
+    assert display(patient.contact, patient.opt_outs) == "Opted In"
+    assert (may_text_about(one, "billing"), may_text_about(one, "recalls")) == (False, True)
+    assert may_text_about(one, None) is False, "a text that names no topic may be about any"
+    assert may_text_about(one, "billing", OTHER_LINE) is (line is not None)
+
+
+def test_topics_are_opted_out_of_one_by_one_and_beside_everything(one: Site) -> None:
+    by_hand(one, None, topic="billing")
+    by_hand(one, None, topic="recalls")
+    by_hand(one, None, topic="billing")
+    assert {opt_out.topic for opt_out in one.find("1").opt_outs} == {"billing", "recalls"}
+    by_hand(one, None)
+    assert not may_text_about(one, "appointments")
+    one.text("START")
+    assert not may_text_about(one, "appointments")
+
+
+FROM = date(2026, 11, 3)  # one day after the tests' own
+
+
+def revoking(one: Site, **more: Any) -> Site:
+    return one.configured(replace(one.enterprises[one.enterprise], revoke_all_from=FROM, **more))
+
+
+def test_without_the_policy_a_stop_holds_for_its_line_only(one: Site) -> None:
+    one.now += timedelta(days=400)
+    one.text("STOP")
+    assert one.may_text("1", OTHER_LINE)
+
+
+def test_from_the_day_of_the_policy_a_stop_holds_for_every_line(one: Site) -> None:
+    site = revoking(one)
+    assert site.text("STOP").scope == "line"
+    assert site.may_text("1", OTHER_LINE), "the day has not come"
+    site.now += timedelta(days=1)
+    assert site.text("STOP").scope == "all_lines"
+    assert not site.may_text("1", OTHER_LINE)
+    site.text("START")
+    assert (site.may_text("1"), site.may_text("1", OTHER_LINE)) == (True, False), "a START opens its own line only"
+
+
+def test_the_day_begins_at_midnight_where_the_enterprise_is(one: Site) -> None:
+    site = revoking(one, time_zone="America/Chicago")
+    site.now = datetime(2026, 11, 3, 5, 59, 0, tzinfo=UTC)
+    assert site.text("STOP").scope == "line"
+    site.now = datetime(2026, 11, 3, 6, 0, 0, tzinfo=UTC)
+    assert site.text("STOP").scope == "all_lines"
+
+
+def test_what_was_said_before_the_day_keeps_its_scope(one: Site) -> None:
+    one.text("STOP")
+    site = revoking(one)
+    site.now += timedelta(days=400)
+    assert site.may_text("1", OTHER_LINE)
+    assert not site.may_text("1")

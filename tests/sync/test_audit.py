@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from store.database import Database
+from store.enterprise import Enterprise
+from store.preferences import Preferences
+from tests.factories import NOW
 from tests.sync.conftest import Ended
 
 EmrSync = Callable[..., Ended]
@@ -168,6 +171,20 @@ def test_an_erased_payload_does_not_stop_the_others(emr_sync: EmrSync, config: P
     assert {one["reason"] for one in done["rejections"] if one["status"] == "open"} == {"payload_unreadable"}
     (left,) = emr_sync("rejections", "--json").value
     assert emr_sync("rejections", "show", left["id"]).code == 1
+
+
+def test_the_opt_out_report_in_all_its_forms(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
+    database = Database.open(database_url)
+    store = Preferences(database, {"clinic": Enterprise("clinic")})
+    store.record_reply("clinic", "+12175550190", "+12175550123", "STOP", NOW, NOW)
+    database.close()
+    (row,) = emr_sync("opt-outs", "--json").value
+    assert (row["number"], row["line"], row["scope"], len(row["patients"])) == ("+12175550123", "+12175550190", "line", 1)
+    assert "+12175550123" in emr_sync("opt-outs").out
+    assert emr_sync("opt-outs", "--csv").out.startswith("number,line,scope")
+    assert emr_sync("opt-outs", "--csv", "--json").code == 2
+    assert actions(emr_sync) == ["sms_reply", *["viewed_opt_outs"] * 3]
 
 
 @pytest.mark.parametrize(
