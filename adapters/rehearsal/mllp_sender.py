@@ -9,11 +9,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ssl import SSLContext
 
 START, END = b"\x0b", b"\x1c\r"
 LONGEST_ACK = 1024 * 1024
+GOODBYE = 2.0  # seconds
 ACCEPTED, FAILED, REFUSED = ("AA", "CA"), ("AE", "CE"), ("AR", "CR")
 
 OnAck = Callable[[str, str], None]
@@ -146,6 +148,8 @@ class _Lane:
     async def _disconnect(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            with suppress(OSError, TimeoutError):  # TLS says good-bye; a peer that is gone does not answer it
+                await asyncio.wait_for(self._writer.wait_closed(), GOODBYE)
             self._reader = self._writer = None
 
 
