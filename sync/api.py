@@ -15,6 +15,7 @@ from store.web.app import create_app
 from store.web.operations import Work
 from store.web.pages.site import Access
 from sync import logs
+from sync.describe import described
 from sync.parts import Parts, Unusable, adapter, lane
 from sync.queue import Job, Queue
 from sync.replay import replay
@@ -66,5 +67,5 @@ def build_api(parts: Parts, queue: Queue, worker: Worker) -> Any:
         metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
-        access=Access(Users(parts.database), sessions),
+        access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source))),
     )

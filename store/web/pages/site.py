@@ -19,7 +19,8 @@ from store.preferences import Preferences
 from store.sessions import Sessions, Visitor
 from store.users import Users
 from store.web.operations import Work
-from store.web.pages import patients, settings
+from store.web.pages import console, patients, settings
+from store.web.pages.console import Console, Describe
 from store.web.pages.page import Door, Goto, Page, Shown, Visit
 from store.web.pages.patients import Patients
 from store.web.pages.settings import DefaultSettings
@@ -30,6 +31,8 @@ from store.web.problem import Problem
 MENU = (
     ("/patients", "Patients", patients.READERS),
     ("/settings", "Default settings", settings.ENTERPRISE),
+    ("/sources", "Sources", console.OPERATORS),
+    ("/rejections", "Rejections", console.OPERATORS),
 )
 ROLES = {
     Role.ENTERPRISE: "enterprise user",
@@ -43,10 +46,11 @@ FOREVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may sign in, and for how long."""
+    """Who may sign in, and for how long; and how a source's configuration reads to engineers, without its secrets."""
 
     users: Users
     sessions: Sessions
+    describe: Describe = lambda source: ()
 
 
 class Site:
@@ -70,6 +74,7 @@ class Site:
             *self.sign_in.pages(),
             *Patients(store).pages(),
             *DefaultSettings(store, settings_changed).pages(),
+            *Console(store, journal, work, access.describe).pages(),
         ]
 
     def handlers(self) -> Iterator[HTTPRouteHandler]:
