@@ -11,6 +11,7 @@ ADAPTERS = {
     "fhir.rest": "adapters.fhir.rest:RestAdapter",
     "hl7v2.files": "adapters.hl7v2.files:FilesAdapter",
     "hl7v2.mllp": "adapters.hl7v2.mllp:MllpListener",
+    "hl7v2.sftp": "adapters.hl7v2.sftp:SftpAdapter",
     "rest.athena": "adapters.rest.athena:AthenaAdapter",
     "rest.json": "adapters.rest.rest:JsonAdapter",
 }

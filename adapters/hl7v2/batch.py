@@ -6,9 +6,12 @@ behind them, trailers and framing with the one before, and what stands before th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 HEADERS = (b"MSH", b"FHS", b"BHS")
+TRAILERS = (b"BTS", b"FTS")
+_LINES = re.compile(rb"[\r\n]+")
 LARGEST = 16 * 1024 * 1024  # a piece without any message start is cut here, so that memory stays flat
 _LINE = 4096  # the longest batch header looked for
 _TAIL = 64  # a beginning may be cut in two by the end of a chunk
@@ -76,3 +79,47 @@ def _opens(before: bytes) -> bool:
 def _piece(piece: bytes) -> Iterator[bytes]:
     if piece.strip(_BLANK):
         yield piece
+
+
+def counted(found: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces; and after the last of a batch whose trailer counts otherwise, that trailer once more as a piece of its own."""
+    count = _Count()
+    for piece in found:
+        yield piece
+        yield from count.wrong(piece)
+
+
+class _Count:
+    """Messages of the batch and batches of the file so far."""
+
+    def __init__(self) -> None:
+        self._messages = self._batches = 0
+
+    def wrong(self, piece: bytes) -> Iterator[bytes]:
+        """The trailers in this piece that do not fit what came before them. A trailer without a number says nothing."""
+        if not any(name in piece for name in (*TRAILERS, b"BHS", b"FHS")):  # by far the most
+            self._messages += 1
+            return
+        for line in _LINES.split(piece):
+            text = line.lstrip(_BLANK + _BOM)
+            counts = self._passed(text[:3])
+            if counts is not None and text[3:4]:
+                said = text.split(text[3:4])[1].strip()
+                if said.isdigit() and int(said) not in counts:
+                    yield text
+
+    def _passed(self, name: bytes) -> tuple[int, ...] | None:
+        """What the trailer of that name should say; ``None`` for any other segment."""
+        counts = None
+        if name == b"FHS":
+            self._messages = self._batches = 0
+        elif name == b"BHS":
+            self._messages = 0
+        elif name == b"MSH":
+            self._messages += 1
+        elif name == b"BTS":
+            counts, self._messages, self._batches = (self._messages,), 0, self._batches + 1
+        elif name == b"FTS":
+            open_batch = 1 if self._messages else 0  # a file may hold one batch without its own headers
+            counts, self._messages, self._batches = (self._batches + open_batch,), 0, 0
+        return counts

@@ -1,122 +1,105 @@
 """HL7 v2 in files: a drop folder that another system writes into, and single files given by a person.
 
-A file counts when nobody has written to it for ``settle`` seconds. Once its messages are committed it is moved to ``done``,
-or to ``error`` when nothing in it could be used: the folder is the ledger, so there is no cursor. A crash before
-the move reads the file again, which changes nothing twice.
+A file counts when nobody has written to it for ``settle`` seconds.
 
-Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), and those of the mapper.
+Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), ``after`` (``adapters.hl7v2.drop``), and those of the mapper.
 """
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
-from adapters.base import AdapterError, Batch, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
-from adapters.hl7v2.batch import pieces
-from adapters.hl7v2.charset import wide
+from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
+from adapters.hl7v2 import drop
+from adapters.hl7v2.drop import CHUNK, MOVE, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
 
-BATCH = 1000
-CHUNK = 256 * 1024
 SETTLE = 2.0
-DONE, ERROR = "done", "error"
-UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".writing")
 
 
 def payloads(path: Path) -> Iterator[Payload]:
     """The messages in one file, streamed in constant memory; every byte of the file ends in one of them."""
-    with path.open("rb") as stream:
-        written = datetime.fromtimestamp(os.fstat(stream.fileno()).st_mtime, UTC)
-        chunks = iter(lambda: stream.read(CHUNK), b"")
-        codec = wide(stream.read(4))
-        stream.seek(0)
-        readable = _narrowed(chunks, codec) if codec else chunks
-        for number, body in enumerate(pieces(readable), 1):
-            yield Payload(body, f"{path.name}#{number}", datetime.now(UTC), written)
+    return drop.messages(_chunks(path), _dropped(path))
+
+
+class LocalFolder:
+    """A folder of this machine, or one that is mounted on it."""
+
+    def __init__(self, path: Path, settle: float) -> None:
+        self.path, self._settle = path, settle
+
+    def waiting(self) -> list[Dropped]:
+        names = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file() and drop.is_waiting(entry.name))
+        return [_dropped(self.path / name) for name in names]
+
+    def settled(self) -> Iterator[Dropped]:
+        now = datetime.now(UTC).timestamp()
+        return (file for file in self.waiting() if now - file.written >= self._settle)
+
+    def chunks(self, file: Dropped) -> Iterator[bytes]:
+        return _chunks(self.path / file.name)
+
+    def is_unchanged(self, file: Dropped) -> bool:
+        return _dropped(self.path / file.name) == file
+
+    def move(self, file: Dropped, folder: str) -> None:
+        target, number = self.path / folder / file.name, 0
+        target.parent.mkdir(exist_ok=True)
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{file.name}.{number}")
+        (self.path / file.name).replace(target)
 
 
 class FilesAdapter:
     """Reads the drop folder of one source."""
 
     def __init__(self, settings: SourceSettings) -> None:
+        options = settings.options
         self.mapper = Hl7Mapper(settings)
-        self._folder = Path(str(settings.options.get("path") or ""))
-        self._named = bool(settings.options.get("path"))
-        self._settle = float(settings.options.get("settle", SETTLE))
+        self._named = bool(options.get("path"))
+        self._folder = LocalFolder(Path(str(options.get("path") or "")), float(options.get("settle", SETTLE)))
+        self._after = str(options.get("after") or MOVE)
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return payloads(path)
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """The settled files in the order of their names; a dry read leaves them. ``patient`` and ``since`` mean nothing to a folder."""
-        for path in self._settled(datetime.now(UTC).timestamp()):
-            yield from self._read(path, dry=request.dry)
-
-    def check(self) -> Iterator[Finding]:
-        if not self._named:
-            yield Finding("drop folder", False, "'path' is not set: name the folder that messages are dropped into")
-        elif not self._folder.is_dir():
-            yield Finding("drop folder", False, "the folder of 'path' does not exist: create it or mend the path")
-        else:
-            writable = os.access(self._folder, os.R_OK | os.W_OK | os.X_OK)
-            yield Finding(
-                "drop folder", writable, "readable and writable" if writable else "files cannot be read and moved: mend its permissions"
-            )
-            yield Finding("waiting", True, f"{sum(1 for _ in self._files())} file(s) are waiting")
-
-    def _files(self) -> Iterator[Path]:
-        names = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_file() and not entry.name.startswith("."))
-        return (self._folder / name for name in names if not name.lower().endswith(UNFINISHED))
-
-    def _settled(self, now: float) -> Iterator[Path]:
+        """The settled files in the order of their names (``adapters.hl7v2.drop``)."""
+        path = self._folder.path
+        if not self._named or not path.is_dir():
+            raise AdapterError("the drop folder does not exist: set 'path' of this source", permanent=True)
+        if not self._is_permitted(path):
+            raise AdapterError("the drop folder cannot be read and written: mend its permissions, or set 'after: keep'", permanent=True)
         try:
-            if not self._named:
-                raise FileNotFoundError
-            yield from (path for path in self._files() if now - path.stat().st_mtime >= self._settle)
-        except FileNotFoundError:
-            raise AdapterError("the drop folder does not exist: set 'path' of this source", permanent=True) from None
-        except PermissionError:
-            raise AdapterError("the drop folder cannot be read: mend its permissions", permanent=True) from None
-        except OSError as error:
-            raise AdapterError(f"the drop folder cannot be read: {error.strerror}") from error
-
-    def _read(self, path: Path, *, dry: bool) -> Iterator[Batch]:
-        """The batches of one file. The engine asks for the next batch when one is committed, so the end is the time to move."""
-        try:
-            before = path.stat()
-            usable = False
-            stream = payloads(path)
-            while group := list(islice(stream, BATCH)):
-                batch = self._batch(group)
-                usable = usable or any(not isinstance(item, Unmappable) for item in batch.items)
-                yield batch
-            after = path.stat()
-            if not dry and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                _move(path, self._folder / (DONE if usable else ERROR))
+            yield from drop.fetch(self._folder, self.mapper, request, self._after)
         except OSError as error:
             raise AdapterError(f"a file of the drop folder cannot be read or moved: {error.strerror}") from error
 
-    def _batch(self, group: list[Payload]) -> Batch:
-        pairs: list[tuple[Item, bytes]] = [(item, payload.body) for payload in group for item in self.mapper.read(payload)]
-        return Batch([item for item, _ in pairs], None, [body for _, body in pairs])
+    def check(self) -> Iterator[Finding]:
+        path = self._folder.path
+        if not self._named:
+            yield Finding("drop folder", False, "'path' is not set: name the folder that messages are dropped into")
+        elif not path.is_dir():
+            yield Finding("drop folder", False, "the folder of 'path' does not exist: create it or mend the path")
+        elif not self._is_permitted(path):
+            yield Finding("drop folder", False, "files cannot be read and moved: mend its permissions, or set 'after: keep'")
+        else:
+            yield Finding("drop folder", True, "readable and writable" if self._after == MOVE else "readable; files stay where they are")
+            yield Finding("waiting", True, f"{len(self._folder.waiting())} file(s) are waiting")
+
+    def _is_permitted(self, path: Path) -> bool:
+        return os.access(path, os.R_OK | os.X_OK | (os.W_OK if self._after == MOVE else 0))
 
 
-def _move(path: Path, folder: Path) -> None:
-    """Moves a file, keeping an older one of the same name."""
-    folder.mkdir(exist_ok=True)
-    target, number = folder / path.name, 0
-    while target.exists():
-        number += 1
-        target = folder / f"{path.name}.{number}"
-    path.replace(target)
+def _dropped(path: Path) -> Dropped:
+    status = path.stat()
+    return Dropped(path.name, status.st_size, status.st_mtime_ns / 1e9)
 
 
-def _narrowed(chunks: Iterator[bytes], codec: str) -> Iterator[bytes]:
-    """UTF-16 and UTF-32 as UTF-8, so that messages can be found by their bytes."""
-    for text in codecs.iterdecode(chunks, codec):
-        yield text.encode()
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        yield from iter(lambda: stream.read(CHUNK), b"")

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, explain, merge, timestamp
-from adapters.hl7v2.batch import split
+from adapters.hl7v2.batch import TRAILERS, counted, split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
@@ -52,6 +52,9 @@ NO_STATEMENT = {
     "A24": "records_linked",  # reversible: both records keep what was said of each
     "A37": "records_unlinked",
 }
+MISCOUNTED = (
+    "the batch says another number of messages, or the file of batches, than came: part is missing or doubled. What came is applied"
+)
 AHEAD = timedelta(minutes=15)
 
 # Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
@@ -86,12 +89,14 @@ class Hl7Mapper:
         try:
             message = read(body, self._charset, self._fallback)
             if len(message.segments("MSH")) > 1:
-                parts = list(split(body))
+                parts = list(counted(split(body)))
                 if len(parts) > 1:
                     return [item for n, part in enumerate(parts, 1) for item in self.read(_part(payload, part, n))]
                 raise Unusable("several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH")
             return self._message(message, payload)
         except Unusable as error:
+            if error.reason == "not_hl7" and body.strip()[:3] in TRAILERS:
+                return [Unmappable("batch_count_mismatch", MISCOUNTED, payload.locator, body, f"{body.strip()[:3].decode()}-1")]
             if error.reason == "not_hl7" and body.strip()[:3].decode("latin-1") in ENVELOPE:
                 return [Filtered("batch_empty", payload.locator)]
             return [Unmappable(error.reason, error.detail, payload.locator, body, error.path)]

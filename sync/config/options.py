@@ -134,6 +134,22 @@ class FilesOptions(Hl7Options):
 
     path: str
     settle: Seconds | None = None
+    after: Literal["move", "keep"] | None = None
+
+
+class SftpOptions(Hl7Options):
+    """``hl7v2.sftp``."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: str
+    password: str | None = None
+    private_key: str | None = None
+    host_key: str | list[str]
+    path: str | None = None
+    settle: Seconds | None = None
+    timeout: Seconds | None = None
+    after: Literal["move", "keep"] | None = None
 
 
 class RestAuth(Part):
@@ -185,6 +201,7 @@ OPTIONS: dict[str, type[Part]] = {
     "fhir.rest": FhirOptions,
     "hl7v2.mllp": MllpOptions,
     "hl7v2.files": FilesOptions,
+    "hl7v2.sftp": SftpOptions,
     "rest.athena": AthenaOptions,
     "rest.json": RestJsonOptions,
 }

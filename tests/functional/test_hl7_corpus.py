@@ -19,6 +19,7 @@ from tests.adapters.hl7v2.messages import RECEIVED, settings
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "hl7"
 REASONS = {
+    "batch_count_mismatch",
     "delimiters_invalid",
     "delimiters_missing",
     "event_missing",
@@ -26,6 +27,7 @@ REASONS = {
     "merge_incomplete",
     "merge_with_itself",
     "message_type_missing",
+    "move_ambiguous",
     "not_hl7",
     "patient_id_missing",
     "patient_segment_missing",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from adapters.base import AdapterError, Batch, Fetch, Unmappable
+from adapters.base import AdapterError, Batch, Fetch, Payload, Unmappable
 from adapters.hl7v2.files import FilesAdapter, payloads
 from store.preference import PatientMerge, PatientStatements
-from tests.adapters.hl7v2.messages import adt, settings
+from tests.adapters.hl7v2.messages import RECEIVED, adt, settings
 
 
 def adapter(folder: Path, **options: Any) -> FilesAdapter:
@@ -146,3 +146,87 @@ def test_check_counts_what_is_waiting(tmp_path: Path) -> None:
     findings = list(adapter(tmp_path).check())
     assert all(finding.ok for finding in findings)
     assert findings[-1].detail.startswith("1 ")
+
+
+def batched(messages: int, said: int | str, *, batches: int | str = 1) -> bytes:
+    return b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + adt() * messages + f"BTS|{said}\rFTS|{batches}\r".encode()
+
+
+def reasons(folder: Path) -> list[str]:
+    return [item.reason for batch in read_all(folder) for item in batch.items if isinstance(item, Unmappable)]
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        (batched(3, 3), 0),
+        (batched(3, ""), 0),
+        (batched(3, "three"), 0),
+        (batched(3, 4), 1),
+        (batched(3, 2), 1),
+        (batched(3, 3, batches=2), 1),
+        (batched(3, 4, batches=2), 2),
+        (batched(1, 1) + batched(2, 2), 0),
+        (batched(1, 2) + batched(2, 2), 1),
+        (b"FHS|^~\\&|A\r" + adt() * 2 + b"FTS|1\r", 0),
+        (b"BHS|^~\\&|A\r" + adt() * 2 + b"BTS|2\rBHS|^~\\&|A\r" + adt() + b"BTS|1\r", 0),
+        (b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + adt() + b"BTS|1\rBHS|^~\\&|A\r" + adt() + b"BTS|1\rFTS|2\r", 0),
+    ],
+)
+def test_the_counts_of_a_batch_are_checked(tmp_path: Path, body: bytes, wrong: int) -> None:
+    (tmp_path / "batch.hl7").write_bytes(body)
+    assert reasons(tmp_path) == ["batch_count_mismatch"] * wrong
+
+
+def test_what_came_of_a_batch_that_counts_otherwise_is_applied(tmp_path: Path) -> None:
+    (tmp_path / "batch.hl7").write_bytes(batched(3, 4))
+    (batch,) = read_all(tmp_path)
+    assert [type(item).__name__ for item in batch.items] == ["PatientStatements"] * 3 + ["Unmappable"]
+    (told,) = [item for item in batch.items if isinstance(item, Unmappable)]
+    assert (told.path, told.payload, told.locator) == ("BTS-1", b"BTS|4", "batch.hl7#4")
+
+
+def test_a_batch_in_one_frame_is_counted_too(tmp_path: Path) -> None:
+    frame = Payload(batched(3, 4), "genhosp-adt:1#1", RECEIVED)
+    items = adapter(tmp_path).mapper.read(frame)
+    assert [item.reason for item in items if isinstance(item, Unmappable)] == ["batch_count_mismatch"]
+    assert len(items) == 4
+
+
+def kept(folder: Path, cursor: str | None = None, **request: Any) -> list[Batch]:
+    return list(adapter(folder, after="keep").fetch(Fetch(cursor=cursor, **request)))
+
+
+def test_files_that_are_kept_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.hl7").write_bytes(adt())
+    (tmp_path / "b.hl7").write_bytes(adt() * 2500)
+    first = kept(tmp_path)
+    assert [len(batch.items) for batch in first] == [1, 1000, 1000, 500]
+    assert names(tmp_path) == ["a.hl7", "b.hl7"]
+    assert kept(tmp_path, first[-1].cursor) == []
+    assert len(kept(tmp_path, first[-1].cursor, full=True)) == 4
+
+
+def test_a_kept_file_that_was_not_read_to_its_end_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.hl7").write_bytes(adt() * 2500)
+    first, second, third = kept(tmp_path)
+    assert (first.cursor, second.cursor) == (None, None)
+    assert third.cursor is not None
+
+
+def test_a_kept_file_that_changed_is_read_again_and_one_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "a.hl7").write_bytes(adt())
+    (tmp_path / "b.hl7").write_bytes(adt())
+    cursor = kept(tmp_path)[-1].cursor
+    (tmp_path / "a.hl7").write_bytes(adt() * 2)
+    (tmp_path / "b.hl7").unlink()
+    (batch,) = kept(tmp_path, cursor)
+    assert len(batch.items) == 2
+    assert batch.cursor is not None
+    assert "b.hl7" not in batch.cursor
+
+
+def test_an_empty_file_that_is_kept_is_remembered(tmp_path: Path) -> None:
+    (tmp_path / "empty.hl7").write_bytes(b"")
+    (batch,) = kept(tmp_path, "not of this adapter")
+    assert (batch.items, kept(tmp_path, batch.cursor)) == ([], [])

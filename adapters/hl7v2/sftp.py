@@ -1,0 +1,229 @@
+"""HL7 v2 files on somebody else's SFTP server: the drop folder (``adapters.hl7v2.drop``) at the end of an SSH connection.
+
+The server is known by its host key, which the configuration pins: without it anybody on the way could hand us messages, or get
+the password. Clocks of servers and time zones of listings cannot be trusted, so a file counts when two looks at it, ``settle`` seconds
+apart, see the same size and time.
+
+Options: ``host``, ``port`` (22), ``user``, ``private_key`` (PEM or OpenSSH text, with ``password`` as its passphrase) or ``password``,
+``host_key`` (as in ``known_hosts``: ``ssh-ed25519 AAAA…``; several while keys are changed), ``path``, ``settle`` (seconds, default
+2), ``timeout`` (seconds, default 30), ``after``, and those of the mapper.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import errno
+import io
+import socket
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+from time import sleep as pause
+from typing import Any, NamedTuple
+
+import paramiko
+from paramiko.ssh_exception import IncompatiblePeer
+
+from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
+from adapters.hl7v2 import drop, files
+from adapters.hl7v2.drop import MOVE, Dropped
+from adapters.hl7v2.mapping import Hl7Mapper
+
+SETTLE, TIMEOUT, PORT = 2.0, 30.0, 22
+BLOCK = 32 * 1024  # what every server gives in one answer
+RSA = ("rsa-sha2-512", "rsa-sha2-256")  # an ssh-rsa key signs in these ways; SHA-1 is not spoken
+KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+class HostKey(NamedTuple):
+    """A pinned key: its type, and its bytes."""
+
+    kind: str
+    body: bytes
+
+
+class Server(NamedTuple):
+    """How the server is reached, and as whom."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    key: paramiko.PKey | None
+    host_keys: tuple[HostKey, ...]
+    timeout: float
+
+
+class RemoteFolder:
+    """A folder of an open SFTP connection."""
+
+    def __init__(self, client: paramiko.SFTPClient, path: str, settle: float) -> None:
+        self._client, self._path, self._settle = client, path.rstrip("/") or "/", settle
+
+    def waiting(self) -> list[Dropped]:
+        found = [_dropped(one) for one in self._client.listdir_attr(self._path) if stat.S_ISREG(one.st_mode or 0)]
+        return sorted(file for file in found if drop.is_waiting(file.name))
+
+    def settled(self) -> Iterator[Dropped]:
+        before = self.waiting()
+        if not before:
+            return iter(())
+        pause(self._settle)
+        return iter([file for file in self.waiting() if file in before])
+
+    def chunks(self, file: Dropped) -> Iterator[bytes]:
+        """Read in turn, not ahead: a thread of paramiko's that reads ahead dies aloud when the connection breaks."""
+        with self._client.open(self._at(file.name), "rb") as stream:
+            yield from iter(lambda: stream.read(BLOCK), b"")
+
+    def is_unchanged(self, file: Dropped) -> bool:
+        now = self._client.stat(self._at(file.name))
+        return (now.st_size, now.st_mtime) == (file.size, file.written)
+
+    def move(self, file: Dropped, folder: str) -> None:
+        """A plain rename never overwrites (SFTP version 3), so a name that is taken gets a number."""
+        with suppress(OSError):  # it is there already, or the rename says what is wrong
+            self._client.mkdir(self._at(folder))
+        target, number = self._at(folder, file.name), 0
+        while self._is_there(target):
+            number += 1
+            target = self._at(folder, f"{file.name}.{number}")
+        self._client.rename(self._at(file.name), target)
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self._client.stat(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _at(self, *names: str) -> str:
+        return "/".join((self._path.rstrip("/"), *names))
+
+
+class SftpAdapter:
+    """Reads the remote drop folder of one source. Building it raises ``ValueError`` for a key that cannot be read."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        options = settings.options
+        self.mapper = Hl7Mapper(settings)
+        self._server = _server(options)
+        self._path = str(options.get("path") or ".")
+        self._settle = float(options.get("settle", SETTLE))
+        self._after = str(options.get("after") or MOVE)
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        return files.payloads(path)
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        """The settled files in the order of their names (``adapters.hl7v2.drop``), over one connection."""
+        with self._folder() as folder:
+            yield from drop.fetch(folder, self.mapper, request, self._after)
+
+    def check(self) -> Iterator[Finding]:
+        try:
+            with self._folder() as folder:
+                yield Finding("server", True, "reached, known by its host key, and let us in")
+                yield Finding("waiting", True, f"{len(folder.waiting())} file(s) are waiting")
+        except AdapterError as error:
+            yield Finding("server", False, str(error))
+
+    @contextmanager
+    def _folder(self) -> Iterator[RemoteFolder]:
+        with _told(), _connected(self._server) as client:
+            yield RemoteFolder(client, self._path, self._settle)
+
+
+@contextmanager
+def _connected(server: Server) -> Iterator[paramiko.SFTPClient]:
+    transport = paramiko.Transport(socket.create_connection((server.host, server.port), server.timeout))
+    try:
+        transport.get_security_options().key_types = _algorithms(server.host_keys)
+        transport.start_client(timeout=server.timeout)
+        if transport.get_remote_server_key().asbytes() not in [known.body for known in server.host_keys]:
+            raise AdapterError(NOT_KNOWN, permanent=True)
+        if server.key is not None:
+            transport.auth_publickey(server.user, server.key)
+        else:
+            transport.auth_password(server.user, server.password, fallback=False)
+        client = paramiko.SFTPClient.from_transport(transport)
+        if client is None:
+            raise AdapterError("the server opens no SFTP session for this user")
+        client.get_channel().settimeout(server.timeout)  # type: ignore[union-attr]
+        yield client
+    finally:
+        transport.close()
+
+
+NOT_KNOWN = "the server shows another key than 'host_key': ask its operator whether it was changed, and do not go on before"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What went wrong, in our words: whose turn it is, and no text of the server's."""
+    try:
+        yield
+    except AdapterError:
+        raise
+    except paramiko.AuthenticationException:
+        raise AdapterError("the server does not let us in: mend 'user' and 'private_key' or 'password'", permanent=True) from None
+    except IncompatiblePeer:
+        raise AdapterError(f"{NOT_KNOWN}; or it has no key of that type", permanent=True) from None
+    except FileNotFoundError:
+        raise AdapterError("the folder of 'path' is not there: create it or mend the path", permanent=True) from None
+    except PermissionError:
+        raise AdapterError("the server permits no access to 'path': mend its permissions, or set 'after: keep'", permanent=True) from None
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise AdapterError(f"the server cannot be reached, or the connection broke ({_why(error)})") from None
+
+
+def _why(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return errno.errorcode.get(number, type(error).__name__) if isinstance(number, int) else type(error).__name__
+
+
+def _server(options: Mapping[str, Any]) -> Server:
+    missing = [name for name in ("host", "user", "host_key") if not options.get(name)]
+    if missing:
+        raise ValueError(f"needs the setting {missing[0]!r}")
+    if not (options.get("private_key") or options.get("password")):
+        raise ValueError("needs 'private_key' or 'password'")
+    password, pinned = str(options.get("password") or ""), options["host_key"]
+    return Server(
+        str(options["host"]),
+        int(options.get("port") or PORT),
+        str(options["user"]),
+        password,
+        _private_key(str(options["private_key"]), password) if options.get("private_key") else None,
+        tuple(_host_key(str(one)) for one in ([pinned] if isinstance(pinned, str) else pinned)),
+        float(options.get("timeout") or TIMEOUT),
+    )
+
+
+def _host_key(text: str) -> HostKey:
+    """A line of ``known_hosts``, with or without the host before it."""
+    words = text.split()
+    for kind, body in pairwise(words):
+        if kind.startswith(("ssh-", "ecdsa-")):
+            with suppress(binascii.Error):
+                return HostKey(kind, base64.b64decode(body, validate=True))
+    raise ValueError("host_key must be the server's public key, as 'ssh-keyscan' shows it: ssh-ed25519 AAAA…")
+
+
+def _algorithms(known: Sequence[HostKey]) -> tuple[str, ...]:
+    """Only what the pinned keys can do, so that a server with keys of several types shows one of them."""
+    return tuple(dict.fromkeys(name for one in known for name in (RSA if one.kind == "ssh-rsa" else (one.kind,))))
+
+
+def _private_key(text: str, password: str) -> paramiko.PKey:
+    for kind in KEYS:
+        with suppress(paramiko.SSHException, ValueError):
+            return kind.from_private_key(io.StringIO(text), password or None)
+    raise ValueError("private_key cannot be read: it must be an OpenSSH or PEM key; an encrypted one needs 'password'")
+
+
+def _dropped(found: paramiko.SFTPAttributes) -> Dropped:
+    return Dropped(str(getattr(found, "filename", "")), found.st_size or 0, float(found.st_mtime or 0))
