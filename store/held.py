@@ -139,6 +139,11 @@ class HeldStatements:
         sql = "SELECT source, count(DISTINCT patient_id) FROM held_statements WHERE state = 'held' GROUP BY source"
         return {source: int(patients) for source, patients in self.database.select(connection, sql, [])}
 
+    def undecided_runs(self, connection: Connection, source: str) -> list[str]:
+        """Runs of a source that hold something."""
+        sql = "SELECT DISTINCT run_id FROM held_statements WHERE source = ? AND state = 'held'"
+        return [str(row[0]) for row in self.database.select(connection, sql, [source])]
+
     def adopt(self, transaction: Connection, source: str, run_id: str) -> None:
         """A run takes over what earlier runs of its source left behind without having come to their end."""
         rows = self._rows(transaction, LEFT_BEHIND, [source, run_id])

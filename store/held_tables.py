@@ -61,3 +61,30 @@ class VerdictRow(Table):
     actor: Mapped[str]
     at: Mapped[datetime]
     patients: Mapped[int]
+
+
+class ReleaseRow(Table):
+    """A source was retired: who did it, and where the source stood, so that it can be undone."""
+
+    __tablename__ = "releases"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    source: Mapped[str] = mapped_column(index=True)
+    actor: Mapped[str]
+    at: Mapped[datetime]
+    patients: Mapped[int]
+    cursor: Mapped[str | None]
+    last_heard: Mapped[datetime | None]
+    undone_by: Mapped[str | None]
+    undone_at: Mapped[datetime | None]
+
+
+class ReleasedMarkRow(Table):
+    """What a retired source asserted about one patient, and what staff did, before its values became staff's."""
+
+    __tablename__ = "released_marks"
+    release_id: Mapped[str] = mapped_column(ForeignKey("releases.id"), primary_key=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True)
+    mark: Mapped[str]
+    staff: Mapped[str]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)

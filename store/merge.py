@@ -47,6 +47,9 @@ BY_MERGE = "merge"
 NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 """What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
 
+INHERITED = "released:"
+"""Where the path of an assertion begins that staff has from a source that was retired (``store.inheritance``)."""
+
 SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
 
 
@@ -258,9 +261,14 @@ def _local_dnc_yields(result: dict[str, Preference], speakers: list[tuple[str, M
         return
     for authority, assertions in speakers:
         said = assertions.get(DO_NOT_CONTACT)
-        if authority.startswith(EMR) and said is not None and said.value is not None:
+        if authority.startswith(EMR) and said is not None and said.value is not None and not _outlasts(standing.assertion, said):
             result[DO_NOT_CONTACT] = Preference(said.value, authority, said)
             return
+
+
+def _outlasts(standing: Assertion, said: Assertion) -> bool:
+    """Whether a refusal kept from a retired source stands against what another source had said before."""
+    return standing.value == YES and standing.path.startswith(INHERITED) and said.recorded <= standing.recorded
 
 
 def contact(preferences: Mapping[str, Preference]) -> ContactPreferences:

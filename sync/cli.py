@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 from adapters.base import AdapterError
 from store.errors import SchemaOutdated, StoreError
 from sync import logs, retry
-from sync.commands import audit, config, keys, opt_outs, output, patients, practice, rejections, runs, serve, unmerge
+from sync.commands import audit, config, keys, opt_outs, output, patients, practice, rejections, release, runs, serve, unmerge
 from sync.commands.users import users
 from sync.config import ConfigError, Logging
 from sync.parts import Unusable
@@ -59,6 +59,7 @@ app.add_typer(runs.runs, name="runs")
 app.add_typer(rejections.rejections, name="rejections")
 app.command("patient")(patients.patient)
 app.command("decide")(patients.decide)
+app.command("release")(release.release)
 app.command("unmerge")(unmerge.unmerge)
 app.add_typer(keys.keys, name="keys")
 app.add_typer(users, name="users")

@@ -14,6 +14,7 @@ from store import schema
 from store.preference import PatientMerge, PatientStatements
 from sync.commands import given, output
 from sync.commands.output import AsJson
+from sync.commands.release import orphans
 from sync.config import Mistake, chosen, inspect
 from sync.parts import adapter, connected, feed
 
@@ -25,10 +26,11 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
     file = chosen(context.find_root().params.get("config"))
     reading = inspect(file)
     wrong = [one for one in reading.mistakes if not one.warning]
+    mistakes = (*reading.mistakes, *(orphans(reading.settings) if reading.settings else ()))
     if as_json:
-        output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in reading.mistakes]})
+        output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes]})
     else:
-        for one in reading.mistakes:
+        for one in mistakes:
             output.say(f"{'warning' if one.warning else 'mistake'}: {one}")
         output.say(f"{file}: {f'{len(wrong)} to mend' if wrong else 'well'}")
     if wrong:

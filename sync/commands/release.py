@@ -1,0 +1,100 @@
+"""``release``: retires a source, after showing what that unlocks; ``release --undo`` takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from store import schema
+from store.database import Database
+from store.journal import Journal
+from store.preferences import Preferences
+from store.release import Preview, Release
+from sync.commands import given, output
+from sync.commands.output import AsJson
+from sync.config import Mistake, Settings
+from sync.parts import Parts, Unusable
+
+SQLITE = "sqlite:///"
+PATIENCE = 3
+"""Seconds that a check of the configuration waits for a database server."""
+
+
+def release(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="The source to retire; with --undo it may be left out.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the latest release back: marks and locks return.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Retire a source: its locks go, its last known values stay and are staff's. Shows what would be unlocked, and asks."""
+    with given.opened(context) as parts:
+        work = Release(parts.preferences, parts.journal)
+        if undo:
+            back = work.undo(source, given.person(), parts.clock())
+            _say({"release": back.id, "source": back.source, "undone": True, "patients": back.patients}, as_json=as_json)
+            return
+        if source is None:
+            raise Unusable(f"name the source to release{_known(work)}")
+        found = work.preview(source)
+        if not yes and not _confirmed(parts, found, as_json=as_json):
+            return
+        done = work.release(source, given.person(), parts.clock())
+        _say({"release": done.id, "source": source, "undone": False, "patients": done.patients}, as_json=as_json)
+
+
+def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
+    """Shows what would be unlocked and asks a person; a script gets the preview and says ``--yes`` next time."""
+    configured = found.source in parts.settings.feeds
+    if as_json:
+        output.emit({"release": None, "preview": found._asdict() | {"configured": configured}})
+        return False
+    output.say(f"{found.source} states preferences of {found.patients} patients of {found.enterprise}; these would be unlocked:")
+    output.table(("attribute", "patients"), found.attributes.items())
+    if found.held:
+        output.say(f"changes of {found.held} patients wait for the brake's verdict: they would be rejected")
+    if configured:
+        output.say("it is still configured: its next message masters its patients again. Take it out of the configuration first")
+    output.say("values stay as they are, owned by staff; no opt-out is lost; emr-sync release --undo takes it back")
+    return typer.confirm("release it?", default=False)
+
+
+def _say(done: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        output.emit(done)
+    else:
+        what = "locks its patients again" if done["undone"] else "is released"
+        output.say(f"{done['source']} {what}: {done['patients']} patients ({done['release']})")
+
+
+def orphans(settings: Settings) -> tuple[Mistake, ...]:
+    """A warning for each source that left the configuration and still locks; none where the database cannot be asked (yet)."""
+    try:
+        with _if_there(settings) as database:
+            schema.check(database)
+            found = Release(Preferences(database, settings.enterprises), Journal(database)).orphans()
+    except Exception:  # a configuration is checked where its database is not, too
+        return ()
+    mend = "left the configuration and still locks what it stated: put it back, or retire it with emr-sync release"
+    return tuple(Mistake(0, f"sources.{name}", mend, warning=True) for name in found)
+
+
+@contextmanager
+def _if_there(settings: Settings) -> Iterator[Database]:
+    url = settings.database
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        raise FileNotFoundError(url)
+    database = Database.open(url if url.startswith(SQLITE) else f"{url}{'&' if '?' in url else '?'}connect_timeout={PATIENCE}")
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _known(work: Release) -> str:
+    orphans = work.orphans()
+    return f"; no longer configured: {', '.join(orphans)}" if orphans else ""

@@ -1,0 +1,220 @@
+"""Retiring a source: its locks go in one step, its values stay, nothing refused becomes allowed; and back again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event
+
+from store.database import Database
+from store.errors import PreferenceLocked, RunActive, ValueRefused
+from store.gate import HoldAll
+from store.journal import Journal
+from store.lock import Actor
+from store.release import Release
+from tests.store.site import ADT, CELL, FHIR, HOME, LOCAL, SYNCED, Site, cell, merges, says
+
+PERSON = Actor("cli", "kim")
+ALL = {"do_not_contact": "yes", "consent.sms": "denied", "language": "es", "phones": (cell(), cell(HOME)), "preferred_phone": CELL}
+WITHOUT_ADT = replace(SYNCED, sources=SYNCED.sources[1:])
+
+
+class Retiring:
+    """A site, its journal, and the means to retire its sources."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.journal = site, Journal(site.database)
+        self.work = Release(site.store, self.journal)
+
+    def hears(self, *items: object, source: str = ADT) -> None:
+        self.site.apply(*items, source=source)  # type: ignore[arg-type]
+        with self.site.database.write(self.site.enterprise) as transaction:
+            self.journal.heard(transaction, source, self.site.enterprise, now=self.site.now)
+
+    def release(self, source: str = ADT) -> str:
+        return self.work.release(source, PERSON, self.site.tick()).id
+
+    def undo(self, source: str | None = None) -> None:
+        self.work.undo(source, PERSON, self.site.tick())
+
+    def contact(self, patient: str = "1") -> object:
+        known, found = self.site.known(patient).contact, self.site.find(patient).contact
+        assert known == found, "what is stored for senders is what the assertions say"
+        return known
+
+    def marks(self, patient: str = "1") -> list[str]:
+        return [mark.source for mark in self.site.find(patient).marks]
+
+
+@pytest.fixture
+def retiring(site: Site) -> Retiring:
+    found = Retiring(site)
+    found.hears(says("1", 0, ALL), says("2", 0, {"do_not_contact": "no"}))
+    return found
+
+
+def test_a_preview_counts_what_would_be_unlocked_and_changes_nothing(retiring: Retiring) -> None:
+    found = retiring.work.preview(ADT)
+    assert (found.patients, found.held) == (2, 0)
+    assert found.attributes == {"consent.sms": 1, "do_not_contact": 2, "language": 1, "phones": 1, "preferred_phone": 1}
+    assert retiring.marks() == [ADT]
+
+
+def test_values_stay_and_are_owned_by_staff(retiring: Retiring) -> None:
+    before = retiring.contact()
+    retiring.release()
+    assert retiring.contact() == before
+    assert retiring.marks() == []
+    assert {one.authority for one in retiring.site.find("1").preferences.values()} == {"staff"}
+
+
+def test_a_released_attribute_may_be_changed_here(retiring: Retiring) -> None:
+    store, patient, staff = retiring.site.store, retiring.site.find("1").id, Actor("staff", "kim")
+    with pytest.raises(PreferenceLocked):
+        store.set_preferred_phone("general-hospital", patient, HOME, actor=staff, now=retiring.site.tick())
+    retiring.release()
+    changed = store.set_preferred_phone("general-hospital", patient, HOME, actor=staff, now=retiring.site.tick())
+    assert changed.contact.preferred_phone == HOME
+
+
+def test_once_sync_is_off_an_enterprise_user_flips_what_the_source_left(retiring: Retiring) -> None:
+    retiring.release()
+    local = retiring.site.configured(LOCAL)
+    assert local.dnc("1") == "yes"
+    local.now = retiring.site.tick()
+    assert local.flip("1", "no").contact.do_not_contact == "no"
+
+
+def test_a_source_without_effect_leaves_only_what_was_in_force(database: Database) -> None:
+    local = Retiring(Site(database, LOCAL))
+    local.hears(says("1", 0, ALL))
+    before = local.contact()
+    local.release()
+    assert local.contact() == before
+    assert local.site.dnc("1") == "unknown"
+
+
+def test_a_refusal_stands_against_what_another_source_had_said(retiring: Retiring) -> None:
+    retiring.hears(says("1", 0, {"do_not_contact": "no", "consent.sms": "granted"}), source=FHIR)
+    retiring.release()
+    assert (retiring.site.dnc("1"), retiring.site.value("1", "consent.sms")) == ("yes", "denied")
+    retiring.hears(says("1", 1, {"do_not_contact": "no", "consent.sms": "granted"}), source=FHIR)
+    assert retiring.site.dnc("1") == "yes", "the same again is nothing new"
+    retiring.hears(says("1", 2, {"do_not_contact": "yes"}), says("1", 3, {"do_not_contact": "no"}), source=FHIR)
+    assert retiring.site.dnc("1") == "no"
+
+
+def test_two_released_sources_lose_no_refusal(retiring: Retiring) -> None:
+    retiring.hears(says("1", 0, {"do_not_contact": "no"}), says("2", 0, {"do_not_contact": "yes"}), source=FHIR)
+    retiring.release()
+    retiring.release(FHIR)
+    assert (retiring.site.dnc("1"), retiring.site.dnc("2")) == ("yes", "yes")
+
+
+def test_undoing_restores_marks_values_and_owners(retiring: Retiring) -> None:
+    before, preferences = retiring.contact(), retiring.site.find("1").preferences
+    retiring.release()
+    retiring.undo()
+    assert (retiring.contact(), retiring.marks()) == (before, [ADT])
+    assert retiring.site.find("1").preferences == preferences
+    assert ADT in retiring.journal.last_heard()
+    with pytest.raises(ValueRefused):
+        retiring.undo()
+
+
+def test_undoing_keeps_an_opt_out_that_was_recorded_here_since(retiring: Retiring) -> None:
+    retiring.release()
+    local = retiring.site.configured(LOCAL)
+    local.now = retiring.site.tick()
+    local.flip("2", "yes")
+    retiring.site.now = local.now
+    retiring.undo()
+    assert retiring.site.dnc("2") == "yes"
+    assert retiring.marks("2") == [ADT]
+
+
+def test_undoing_after_a_merge_gives_the_marks_to_the_survivor(retiring: Retiring) -> None:
+    retiring.hears(says("2", 0, {"language": "en"}), source=FHIR)
+    retiring.release()
+    retiring.hears(merges("2", "1"), source=FHIR)
+    retiring.undo()
+    assert set(retiring.marks("1")) == {ADT, FHIR}
+    assert retiring.site.dnc("1") == "yes"
+
+
+def test_the_history_and_the_feed_say_who_released(retiring: Retiring) -> None:
+    seq = retiring.site.store.changes("general-hospital", 0, 100)[-1].seq
+    retiring.release()
+    entry = retiring.site.store.history("general-hospital", retiring.site.find("1").id)[0]
+    assert (entry.attribute, entry.before, entry.after, entry.actor) == ("mastered_by", ADT, None, "cli:kim")
+    assert len(retiring.site.store.changes("general-hospital", seq, 100)) == 2
+    (line,) = retiring.work.audit.newest("general-hospital", ADT)
+    assert (line.line.action, line.line.actor) == ("released_source", "cli:kim")
+
+
+def test_what_the_brake_holds_of_the_source_is_rejected(retiring: Retiring) -> None:
+    run = retiring.journal.start(ADT, "general-hospital", "full", now=retiring.site.tick())
+    with retiring.site.database.write("general-hospital") as transaction:
+        said = [says("1", 5, {"do_not_contact": "no"})]
+        guard = HoldAll(run.id)
+        retiring.site.store.apply_many(transaction, "general-hospital", ADT, said, now=retiring.site.now, run_id=run.id, guard=guard)
+    retiring.journal.finish(run, "held", None, retiring.site.now)
+    assert retiring.work.preview(ADT).held == 1
+    retiring.release()
+    assert retiring.work.verdicts.show(run.id).patients == 0
+    assert retiring.site.dnc("1") == "yes"
+
+
+def test_a_source_with_a_run_under_way_is_not_released(retiring: Retiring) -> None:
+    retiring.journal.start(ADT, "general-hospital", "full", now=retiring.site.tick())
+    with pytest.raises(RunActive):
+        retiring.release()
+    assert retiring.marks() == [ADT]
+
+
+def test_a_source_that_left_the_configuration_still_locks_and_is_an_orphan_until_released(retiring: Retiring) -> None:
+    later = Retiring(retiring.site.configured(WITHOUT_ADT))
+    later.site.now = retiring.site.now + timedelta(seconds=1)
+    assert later.work.orphans() == [ADT]
+    assert later.site.dnc("1") == "yes"
+    later.release()
+    assert (later.work.orphans(), later.site.dnc("1")) == ([], "yes")
+    with pytest.raises(ValueRefused):
+        later.release()
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("step", ["release", "undo"])
+def test_dying_at_any_commit_leaves_all_or_nothing(retiring: Retiring, database_url: str, step: str) -> None:
+    if step == "undo":
+        retiring.release()
+    before = retiring.marks(), retiring.contact()
+    places = 0
+    while (code := _dies(database_url, step, places + 1)) != 0:
+        assert code == 9
+        places += 1
+        assert (retiring.marks(), retiring.contact()) == before
+    assert places == 1
+    assert retiring.marks() == ([] if step == "release" else [ADT])
+    assert retiring.contact() == before[1]
+
+
+def _dies(url: str, step: str, place: int) -> int:
+    """The step in a process of its own, which dies at its ``place``-th commit; its exit code."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        database = Database.open(url)
+        commits = iter(range(1, 1_000))
+        event.listen(database.engine, "commit", lambda _connection: os._exit(9) if next(commits) == place else None)
+        site = Site(database)
+        site.now += timedelta(minutes=5)
+        retiring = Retiring(site)
+        retiring.release() if step == "release" else retiring.undo()
+        os._exit(0)
+    finally:
+        os._exit(1)

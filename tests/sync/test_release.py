@@ -1,0 +1,79 @@
+"""``release`` on the command line: shown, confirmed, done, undone; orphans told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sync.test_cli import CONFIG, KEYS, EmrSync, adt
+
+OTHER = CONFIG.replace("  adt:\n", "  other:\n")
+
+
+@pytest.fixture
+def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Path:
+    """A clinic with one patient, whom the source ``adt`` masters."""
+    file = tmp_path / "config.yaml"
+    write(file, bare_database_url, CONFIG)
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    message = tmp_path / "a08.hl7"
+    message.write_bytes(adt().encode())
+    assert emr_sync("ingest", "adt", message).code == 0
+    return file
+
+
+def write(file: Path, url: str, text: str) -> None:
+    file.write_text(f"database: {url}\n{KEYS}{text}")
+
+
+def synced(emr_sync: EmrSync) -> list[str]:
+    return [one["source"] for one in emr_sync("patient", "MRN1", "--json").value["synced"]]
+
+
+def told(emr_sync: EmrSync) -> list[str]:
+    """How check-config speaks of the source ``adt``."""
+    return [one["severity"] for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt"]
+
+
+def test_a_preview_for_scripts_changes_nothing(emr_sync: EmrSync, config: Path) -> None:
+    found = emr_sync("release", "adt", "--json").value
+    assert (found["release"], found["preview"]["patients"], found["preview"]["configured"]) == (None, 1, True)
+    assert found["preview"]["attributes"]["do_not_contact"] == 1
+    assert synced(emr_sync) == ["adt"]
+
+
+def test_a_person_who_does_not_confirm_changes_nothing(emr_sync: EmrSync, config: Path) -> None:
+    assert emr_sync("release", "adt").code == 1
+    assert synced(emr_sync) == ["adt"]
+
+
+def test_released_and_undone(emr_sync: EmrSync, config: Path) -> None:
+    done = emr_sync("release", "adt", "--yes", "--json").value
+    assert (done["source"], done["patients"], done["undone"]) == ("adt", 1, False)
+    assert synced(emr_sync) == []
+    assert emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
+    assert emr_sync("release", "--undo", "--json").value["undone"] is True
+    assert synced(emr_sync) == ["adt"]
+    assert emr_sync("release", "--undo").code == 1
+
+
+def test_a_source_that_was_never_heard_cannot_be_released(emr_sync: EmrSync, config: Path) -> None:
+    ended = emr_sync("release", "nowhere", "--yes")
+    assert (ended.code, "nothing to release" in ended.err) == (1, True)
+    assert emr_sync("release").code == 2
+
+
+def test_an_orphan_is_told_of_until_it_is_released(emr_sync: EmrSync, config: Path, bare_database_url: str) -> None:
+    write(config, bare_database_url, OTHER)
+    assert told(emr_sync) == ["warning"]
+    assert "adt" in emr_sync("release").err
+    assert emr_sync("release", "adt", "--yes").code == 0
+    assert told(emr_sync) == []
+
+
+def test_a_configuration_is_checked_without_its_database(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    write(file, "sqlite:///nothing-yet.db", CONFIG)
+    assert emr_sync("-c", file, "check-config").code == 0
+    assert not (tmp_path / "nothing-yet.db").exists()
