@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: install demo test check bench serve pins clean
+.PHONY: install demo test check bench serve browser pins clean
 
 install: $(STAMP)
 
@@ -36,6 +36,11 @@ bench: $(STAMP)
 
 serve: $(STAMP)
 	$(BIN)/emr-sync serve $(ARGS)
+
+# What the tests of the pages drive. They skip, and say so, where there is none.
+browser:
+	@command -v chromium >/dev/null || { sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium; }
 
 # Upgrades within the ranges of pyproject.toml and writes down what was installed.
 pins: $(STAMP)

@@ -58,7 +58,7 @@ def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
     held(fresh_pages)
     text = browser.get("/sources").text
     assert "1 open" in text
-    assert "1 patients" in text
+    assert "Held by the brake 1 patient " in text
 
 
 def test_a_source_that_is_silent_for_too_long_says_so(fresh_pages: Pages) -> None:
@@ -83,11 +83,11 @@ def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None
 def test_a_held_set_is_looked_at_and_refused(fresh_pages: Pages) -> None:
     browser, run = fresh_pages.signed_in("operator"), held(fresh_pages)
     seen = browser.get(f"/runs/{run}")
-    assert "This run would make 1 patients more contactable" in seen.text
+    assert "This run would make 1 patient more contactable" in seen.text
     assert "do not contact yes → no 1" in seen.text
     assert browser.post(f"/runs/{run}/reject").where == f"/runs/{run}?done=rejected"
     text = browser.get(f"/runs/{run}").text
-    assert "Rejected for 1 patients by operator:operator-general" in text
+    assert "Rejected for 1 patient by operator:operator-general" in text
     assert dnc(fresh_pages) == "yes"
     assert browser.post(f"/runs/{run}/approve").status == 409
 

@@ -1,0 +1,162 @@
+"""The pages in a real Chromium, every page and every role; axe looks for what keeps people out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from store.users import TRIES
+from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.conftest import Pages
+from tests.store.web.pages.test_console import dnc, held, rejected
+
+SERIOUS = {"serious", "critical"}
+PHONE, DESK = 320, 1280
+
+
+@pytest.fixture
+def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
+    """A tab of a browser that nobody has used. Anything its console complains of fails the test."""
+    context = chrome.new_context(base_url=fresh_pages.url)
+    context.set_default_timeout(20_000)
+    page, complaints = context.new_page(), []
+    page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def enter(tab: Page, pages: Pages, role: str, enterprise: str = "general") -> None:
+    """Signs in as people do."""
+    name, password = pages.user(role, enterprise)
+    tab.goto("/sign-in")
+    tab.get_by_label("Name").fill(name)
+    tab.get_by_label("Password").fill(password)
+    tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def violations(tab: Page) -> list[tuple[str, Any]]:
+    """What axe finds that keeps somebody from using the page."""
+    found = Axe().run(tab).response["violations"]
+    return [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in SERIOUS]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("role", ["enterprise", "manager", "staff", "auditor", "operator"])
+def test_every_page_of_every_role_is_open_to_everybody(tab: Page, fresh_pages: Pages, role: str, scheme: Any) -> None:
+    run, rejection = held(fresh_pages), rejected(fresh_pages)
+    console = ["/sources", "/sources/genhosp-adt", f"/runs/{run}", "/rejections", f"/rejections/{rejection}"]
+    sheets = ["/patients", fresh_pages.patient(), fresh_pages.patient("MRN2")]
+    paths = {"operator": console, "enterprise": [*sheets, "/settings"]}.get(role, sheets)
+    tab.emulate_media(color_scheme=scheme)
+    tab.goto("/sign-in")
+    assert violations(tab) == []
+    enter(tab, fresh_pages, role)
+    for path in paths:
+        for width in (DESK, PHONE):
+            tab.set_viewport_size({"width": width, "height": 800})
+            tab.goto(path)
+            assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (path, width)
+        assert violations(tab) == [], path
+
+
+def test_the_toggle_is_flipped_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "enterprise", "local")
+    tab.get_by_label("Identifier").fill("MRN1")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
+    tab.get_by_text("Turn on …").focus()
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Tab")
+    tab.keyboard.type("asked at the desk")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("status")).to_have_text("Do Not Contact is changed.")
+    expect(tab.get_by_role("heading", name="Do Not Contact: on")).to_be_visible()
+    expect(tab.get_by_text("“asked at the desk”")).to_be_visible()
+
+
+def test_a_flip_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "enterprise", "local")
+    tab.goto(fresh_pages.patient(enterprise="local"))
+    tab.get_by_text("Turn on …").click()
+    tab.get_by_role("button", name="Turn Do Not Contact on").click()
+    expect(tab.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
+
+
+def test_a_flip_that_somebody_else_overtook_is_refused(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "enterprise", "local")
+    where = fresh_pages.patient(enterprise="local")
+    tab.goto(where)
+    other = fresh_pages.signed_in("enterprise", "local")
+    other.get(where)
+    assert other.post(f"{where}/do-not-contact", value="yes", reason="first").status == 303
+    tab.get_by_text("Turn on …").click()
+    tab.get_by_label("Why?").fill("second")
+    tab.get_by_role("button", name="Turn Do Not Contact on").click()
+    expect(tab.get_by_role("alert")).to_contain_text("read it again before changing it")
+
+
+def test_a_locked_toggle_shows_where_to_change_it(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "enterprise")
+    tab.goto(fresh_pages.patient("MRN2"))
+    expect(tab.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
+    expect(tab.get_by_text("update this patient in General Hospital EMR")).to_be_visible()
+    expect(tab.get_by_text("Turn off …")).to_have_count(0)
+
+
+def test_a_held_set_is_looked_at_and_refused(tab: Page, fresh_pages: Pages) -> None:
+    held(fresh_pages)
+    enter(tab, fresh_pages, "operator")
+    tab.get_by_role("link", name="live, held").click()
+    expect(tab.get_by_role("region", name="What would change")).to_contain_text("yes → no")
+    tab.get_by_text("Some examples").click()
+    expect(tab.get_by_text("ZCP-2")).to_be_visible()
+    tab.get_by_role("button", name="Refuse them").click()
+    expect(tab.get_by_role("status")).to_contain_text("what was in force stays")
+    assert dnc(fresh_pages) == "yes"
+
+
+def test_a_rejection_is_looked_at_and_replayed(tab: Page, fresh_pages: Pages) -> None:
+    rejection = rejected(fresh_pages)
+    enter(tab, fresh_pages, "operator")
+    tab.get_by_role("link", name="Rejections", exact=True).click()
+    tab.get_by_role("region", name="Rejections, the newest first").get_by_role("link").click()
+    expect(tab.get_by_role("region", name="Masked content")).to_contain_text("PID|•||")
+    tab.get_by_role("button", name="Replay").click()
+    expect(tab.get_by_role("status")).to_contain_text("was replayed")
+    assert fresh_pages.asked == [("replay", rejection, "operator-general")]
+
+
+def test_a_run_under_way_keeps_itself_current(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "operator")
+    tab.goto("/sources/genhosp-adt")
+    tab.get_by_role("button", name="Resync now").click()
+    expect(tab.get_by_text("RUNNING")).to_be_visible()
+    run = fresh_pages.journal.runs("general", "genhosp-adt", 1)[0]
+    with fresh_pages.store.database.write("general") as transaction:
+        fresh_pages.journal.progress(transaction, run, {"applied": 41}, None, now=fresh_pages.moment())
+    expect(tab.get_by_text("41")).to_be_visible()
+    fresh_pages.journal.finish(run, "done", None, fresh_pages.moment())
+    expect(tab.get_by_text("DONE")).to_be_visible()
+
+
+def test_somebody_is_locked_out_and_later_signed_out_for_doing_nothing(tab: Page, fresh_pages: Pages) -> None:
+    name, password = fresh_pages.user("staff")
+    tab.goto("/sign-in")
+    for guess in (*["wrong"] * TRIES, password):
+        tab.get_by_label("Name").fill(name)
+        tab.get_by_label("Password").fill(guess)
+        tab.get_by_role("button", name="Sign in").click()
+        expect(tab.get_by_role("alert")).to_contain_text("locked out for 15 minutes")
+    fresh_pages.moment.pass_(timedelta(minutes=16))
+    enter(tab, fresh_pages, "staff")
+    fresh_pages.moment.pass_(timedelta(minutes=31))
+    tab.reload()
+    expect(tab.get_by_role("alert")).to_contain_text("session is over")
