@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import IO, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -49,6 +50,7 @@ class Transfer:
     client: FhirClient
     origins: tuple[str, ...] = ()
     parallel: int = 4
+    ended: Event = field(default_factory=Event)
 
     def files(self, wanted: Sequence[ExportFile]) -> Generator[Fetched, None, None]:
         """In the order wanted; at most ``parallel`` are on their way or waiting to be read."""
@@ -65,6 +67,7 @@ class Transfer:
                     with fetched.content:
                         yield fetched
             finally:
+                self.ended.set()  # nobody waits for the rest of a large file
                 _drop(ahead)
 
     def fetch(self, file: ExportFile) -> Fetched:
@@ -89,6 +92,8 @@ class Transfer:
         with closing(response):
             try:
                 for chunk in response.iter_content(CHUNK):
+                    if self.ended.is_set():
+                        raise AdapterError("the run ended before the file was fetched")
                     content.write(chunk)
             except requests.exceptions.RequestException as error:
                 raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})"), None) from None

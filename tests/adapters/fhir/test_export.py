@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -232,6 +233,29 @@ def test_a_short_file_is_fetched_again_before_it_counts_as_short() -> None:
     with exporting(pages) as server:
         items, batches = read(server)
     assert (names(items), len(items), end(batches).since) == (["a", "b"], 2, TIME)
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_the_files_under_way() -> None:
+    """The second file never ends; the first is stored, then somebody stops the run."""
+    released = Event()
+
+    def endless(server: Scripted) -> Answer:
+        released.wait(30)
+        return answered(ndjson("b") * 50_000)
+
+    pages: dict[str, Page] = {
+        "status": lambda server: answered(manifest(server, "1", "2")),
+        "1": answered(ndjson(*(f"p{number}" for number in range(1_000)))),
+        "2": endless,
+    }
+    with exporting(pages) as server:
+        batches = adapter(server).fetch(Fetch())
+        assert isinstance(batches, Generator)
+        while not next(batches).items:
+            pass
+        Timer(0.05, released.set).start()
+        batches.close()
+    assert released.is_set()
 
 
 def test_a_token_follows_no_redirect_to_storage() -> None:
