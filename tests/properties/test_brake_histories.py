@@ -1,0 +1,114 @@
+"""Random histories under the brake, beside the same histories without one.
+
+At every step what is held back makes nobody more contactable than the evidence allows; and when a person has approved everything, what
+stands is what would have stood without a brake, whatever the order, the repeats and the moment of each approval.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+
+from store.database import Database
+from store.errors import NothingHeld
+from store.gate import HoldAll
+from store.journal import Journal, Run
+from store.lock import Actor
+from store.loosening import loosened
+from store.preference import PatientStatements
+from store.verdicts import Verdicts
+from tests.store.site import ADT, CELL, FHIR, HOME, Site, cell, says
+
+PERSON = Actor("operator", "kim")
+VALUES: dict[str, list[Any]] = {
+    "do_not_contact": ["yes", "no", None],
+    "consent.sms": ["denied", "granted", None],
+    "topic.billing.sms": ["denied", "granted", None],
+    "preferred_method": ["none", "sms", None],
+    "deceased": [True, False],
+    "phones": [(cell(),), (cell(HOME),), (cell(), cell(HOME))],
+    "language": ["en", "es"],
+}
+unique = itertools.count()
+said = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
+payloads = st.tuples(st.just("says"), st.sampled_from([ADT, FHIR]), st.integers(0, 30), said)
+repeats = st.tuples(st.just("again"), st.integers(0, 30))
+approvals = st.tuples(st.just("approves"), st.sampled_from([ADT, FHIR]))
+histories = st.lists(st.one_of(payloads, payloads, repeats, approvals), min_size=1, max_size=20)
+
+
+class Side:
+    """One patient of the store, with a brake that holds everything, or without."""
+
+    def __init__(self, site: Site, name: str, *, braked: bool) -> None:
+        self.site, self.name, self.braked = site, name, braked
+        self.journal = Journal(site.database)
+        self.verdicts = Verdicts(site.store, self.journal)
+
+    def hears(self, source: str, item: PatientStatements) -> None:
+        run = self.journal.start(source, self.site.enterprise, "full", now=self.site.tick())
+        guard = HoldAll(run.id) if self.braked else None
+        with self.site.database.write(self.site.enterprise) as transaction:
+            self.site.store.apply_many(transaction, self.site.enterprise, source, [item], now=self.site.now, run_id=run.id, guard=guard)
+        self.journal.finish(run, "held" if self.braked else "done", None, self.site.now)
+
+    def approves(self, source: str) -> None:
+        """A person approves all that is held of a source, the newest first."""
+        for run in self._held(source):
+            try:
+                self.verdicts.approve(run.id, PERSON, self.site.tick())
+            except NothingHeld:
+                continue
+
+    def _held(self, source: str) -> list[Run]:
+        return [run for run in self.journal.runs(source=source, limit=100) if run.status == "held"]
+
+    def in_force(self) -> dict[str, Any]:
+        return dict(self.site.find(self.name).preferences)
+
+
+@pytest.fixture(scope="module")
+def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One database for all examples: each has patients of its own."""
+    path = tmp_path_factory.mktemp("brake") / "test.db"
+    shutil.copyfile(sqlite_template, path)
+    opened = Database.open(f"sqlite:///{path}")
+    event.listen(opened.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
+    yield opened
+    opened.close()
+
+
+@settings(max_examples=60)
+@given(histories)
+def test_the_brake_only_ever_restricts_and_an_approval_of_all_is_as_if_there_had_been_none(
+    database: Database, history: list[tuple[Any, ...]]
+) -> None:
+    number, site = next(unique), Site(database)
+    with database.write(site.enterprise) as transaction:
+        transaction.exec_driver_sql("DELETE FROM runs")
+    braked, plain = Side(site, f"b{number}", braked=True), Side(site, f"p{number}", braked=False)
+    sent: list[tuple[str, float, dict[str, Any]]] = []
+    for kind, *rest in [("says", ADT, 0, {"phones": (cell(CELL),)}), *history]:
+        if kind == "approves":
+            braked.approves(rest[0])
+        else:
+            if kind == "says":
+                sent.append((rest[0], rest[1] + len(sent) / 1_000, rest[2]))
+            source, when, statements = sent[-1] if kind == "says" else sent[rest[0] % len(sent)]
+            for side in (braked, plain):
+                side.hears(source, says(side.name, when, statements, evidence=f"{source}-{when}"))
+        names = plain.in_force().keys() | braked.in_force().keys()
+        refusals = [name for name in names if name != "phones"]
+        assert loosened(plain.in_force(), braked.in_force(), refusals) == {}, "held back, and yet more permissive"
+    for source in (ADT, FHIR):
+        braked.approves(source)
+    assert site.find(braked.name).contact == site.find(plain.name).contact
+    assert site.known(braked.name).contact == site.find(braked.name).contact
