@@ -27,7 +27,7 @@ USE = {
     "ASN": PhoneKind.OTHER.value,
     "EMR": PhoneKind.OTHER.value,
 }
-NOT_A_PHONE = frozenset({"FX", "BP", "BPN", "MD", "TDD", "TTY"})
+NOT_A_PHONE = frozenset({"FX", "BP", "BPN", "MD", "SAT", "TDD", "TTY"})
 ADDRESSES = (0, 3, 5, 6, 11)  # the components, from 0, that hold a number or an address
 UNORDERED = 1_000_000  # behind everything that has a preference order
 _ABSENT = [""] * 18
