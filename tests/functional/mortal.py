@@ -1,0 +1,206 @@
+"""A program that dies at a chosen commit, and the work it dies in: what an EMR sends, what runs read, what people decide."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unmappable
+from store.database import Database
+from store.enterprise import Enterprise, Source
+from store.errors import MergeRefused, NothingHeld, PatientUnknown
+from store.journal import Journal
+from store.lock import Actor, Role
+from store.patient import PatientRef
+from store.preference import PatientMerge
+from store.preferences import Preferences
+from store.verdicts import Verdicts
+from sync.config.settings import Brake
+from sync.engine import Engine, Lane
+from sync.metrics import Metrics
+from sync.replay import replay
+from tests.factories import NOW, sealing
+from tests.fakes import FakeClock
+from tests.store.site import CELL, LINE, at, cell, mr, says
+
+DIED = 9
+NAMES = ("a", "b", "c", "d")
+Point = tuple[str, int]
+"""``before`` or ``after`` which commit, counted from one."""
+
+
+class Mortal(Database):
+    """Ends the process at one commit, as a power cut would; tells ``seen`` of every other."""
+
+    point: Point | None = None
+    seen: Callable[[], None] | None = None
+    commits = 0
+
+    @contextmanager
+    def write(self, enterprise: str) -> Iterator[Connection]:
+        with super().write(enterprise) as transaction:
+            yield transaction
+            if self.point == ("before", self.commits + 1):
+                os._exit(DIED)
+        self.commits += 1
+        if self.point == ("after", self.commits):
+            os._exit(DIED)
+        if self.seen is not None:
+            self.seen()
+
+
+class Letters:
+    """Reads what ``told`` and ``joined`` write. A ``?`` is a code that only a mended mapping knows."""
+
+    def __init__(self, *, mended: bool) -> None:
+        self.mended = mended
+
+    def read(self, payload: Payload) -> list[Item]:
+        one = json.loads(payload.body)
+        if "joined" in one:
+            survivor, merged = one["joined"]
+            return [PatientMerge((mr(survivor),), (mr(merged),), at(one["at"]), one["id"])]
+        if "?" in one["said"].values() and not self.mended:
+            return [Unmappable("code_unknown", "add the code to the mapping", payload.locator)]
+        said = {name: "yes" if value == "?" else value for name, value in one["said"].items()}
+        return [says(one["of"], one["at"], {**said, "phones": (cell(CELL),)}, evidence=one["id"])]
+
+    def explain(self, payload: Payload) -> Explanation:
+        return Explanation(self.read(payload))
+
+
+def told(of: str, seconds: int, do_not_contact: str, **more: str) -> Payload:
+    """A message about one patient."""
+    said = {"do_not_contact": do_not_contact, **{name.replace("_sms", ".sms"): value for name, value in more.items()}}
+    return _payload({"of": of, "at": seconds, "said": said, "id": f"{of}-{seconds}"})
+
+
+def joined(survivor: str, merged: str, seconds: int) -> Payload:
+    """A message that says that two patients are one."""
+    return _payload({"joined": [survivor, merged], "at": seconds, "id": f"A40-{seconds}"})
+
+
+def _payload(one: dict[str, Any]) -> Payload:
+    return Payload(json.dumps(one).encode(), f"test:{one['id']}", NOW)
+
+
+@dataclass
+class Pages:
+    """An EMR that is read page by page; its cursor is the number of pages read."""
+
+    pages: Sequence[Sequence[Payload]]
+    mapper: Letters = field(default_factory=lambda: Letters(mended=False))
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        for place in range(int(request.cursor or 0), len(self.pages)):
+            page = self.pages[place]
+            items = [item for payload in page for item in self.mapper.read(payload)]
+            yield Batch(items, str(place + 1), [payload.body for payload in page])
+
+    def check(self) -> Iterator[Finding]:
+        yield Finding("reach", True, "always")
+
+    def payloads(self, path: object) -> Iterator[Payload]:
+        return iter(())
+
+
+class Program:
+    """One process of the service over one database, for a clinic of its own."""
+
+    def __init__(self, url: str, clinic: str, point: Point | None = None, *, floor: int = 50) -> None:
+        self.clinic, self.lane = clinic, Lane(f"{clinic}-emr", clinic)
+        self.database = Mortal.open(url)
+        self.rules = Enterprise(clinic, syncs=True, sources=(Source(self.lane.source, "EMR"),))
+        self.store = Preferences(self.database, {clinic: self.rules})
+        self.journal = Journal(self.database, sealing())
+        brakes = {clinic: Brake(floor=floor, percent=0)}
+        self.engine = Engine(self.database, self.store, self.journal, FakeClock(), Metrics(), batch_size=2, brakes=brakes)
+        self.database.point = point
+
+    def take_in(self, *groups: Sequence[Payload]) -> None:
+        """A listener: each group is one transaction. Whoever had no answer sends again."""
+        for group in groups:
+            self.engine.ingest(self.lane, Letters(mended=False), group)
+
+    def read(self, *pages: Sequence[Payload]) -> None:
+        """A run from the cursor."""
+        self.engine.run(self.lane, Pages(pages), Fetch(), "incremental")
+
+    def replay(self) -> None:
+        """Every open rejection, with the mapping mended."""
+        for one in sorted(self.journal.rejections(self.clinic), key=lambda one: one.locator):
+            replay(self.engine, self.lane, Letters(mended=True), self.journal.rejection(one.id))
+
+    def approve(self) -> None:
+        """A person lets through what is held."""
+        for run in self.journal.runs(self.clinic):
+            with suppress(NothingHeld):
+                Verdicts(self.store, self.journal).approve(run.id, Actor(Role.OPERATOR, "kim"), self.engine.clock())
+
+    def unmerge(self, name: str) -> None:
+        """A person takes two records apart; done before, it is refused."""
+        ref, actor = PatientRef(authority="GENHOSP", value=name), Actor(Role.OPERATOR, "kim")
+        with suppress(MergeRefused):
+            self.store.unmerge(self.clinic, ref, actor=actor, reason="two people", now=self.engine.clock())
+
+    def reply(self, body: str, seconds: int) -> None:
+        """A patient texts."""
+        self.store.record_reply(self.clinic, LINE, CELL, body, at(seconds), at(1_000))
+
+    def picture(self) -> dict[str, Any]:
+        """Everything that must be as if nobody had died: what is in force, its history line by line, rejections, cursor, held ones."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, "SELECT count(*) FROM held_statements WHERE enterprise = ?", [self.clinic])
+            merges = self.database.select(connection, "SELECT count(*) FROM merges WHERE enterprise = ?", [self.clinic])
+        rejections = sorted((one.reason, one.status) for one in self.journal.rejections(self.clinic, status=None))
+        patients = {name: self._patient(name) for name in NAMES}
+        return {
+            "held": rows[0][0],
+            "merges": merges[0][0],
+            "rejections": rejections,
+            "cursor": self.journal.cursor(self.lane.source),
+            **patients,
+        }
+
+    def _patient(self, name: str) -> Any:
+        try:
+            patient = self.store.find(self.clinic, PatientRef(authority="GENHOSP", value=name))
+        except PatientUnknown:
+            return None
+        in_force = {attribute: one.value for attribute, one in sorted(patient.preferences.items())}
+        history = [
+            (one.version, one.attribute, _plain(one.before), _plain(one.after), one.evidence_id)
+            for one in self.store.history(self.clinic, patient.id)
+        ]
+        return patient.version, [one.value for one in patient.identifiers], in_force, sorted(history, key=str), patient.opt_outs
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def _plain(value: Any) -> Any:
+    return "a record" if str(value).startswith("pt_") else value
+
+
+Work = Callable[[Program], None]
+
+
+def dies(url: str, clinic: str, point: Point, work: Work, floor: int) -> int | None:
+    """Does the work in a process of its own, which dies at the point; its exit code."""
+    process = multiprocessing.get_context("fork").Process(target=_live, args=(url, clinic, point, work, floor))
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def _live(url: str, clinic: str, point: Point, work: Work, floor: int) -> None:
+    program = Program(url, clinic, point, floor=floor)
+    work(program)
+    program.close()

@@ -1,0 +1,118 @@
+"""The process dies just before and just after each commit of its work, and starts again: nothing lost, nothing twice, nothing loosened.
+
+Each scenario is played once undisturbed, with a picture of the store after each commit. Then, for every commit, a process of its own
+plays it and ends there (``os._exit``). What it leaves behind must be the picture before that commit, or after it; and when the work is
+done again from the beginning, as a sender, a scheduler or a person would do it, the end must be the undisturbed one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from tests.functional.mortal import DIED, Program, Work, dies, joined, told
+
+clinics = itertools.count()
+
+BEFORE = (told("a", 10, "yes"), told("b", 10, "no"), told("c", 10, "no", consent_sms="denied"))
+LATER = (told("a", 5, "no"), told("b", 20, "yes"), told("c", 20, "no", consent_sms="granted"), told("d", 1, "yes"))
+
+
+class Scenario(NamedTuple):
+    """``given`` happens undisturbed; ``work`` dies. ``floor`` is the brake's: 0 holds whatever loosens."""
+
+    given: Work
+    work: Work
+    floor: int = 50
+
+
+def nothing(program: Program) -> None:
+    """Nobody has spoken yet."""
+
+
+def spoken(program: Program) -> None:
+    program.take_in(BEFORE)
+
+
+def opted_out_by_text(program: Program) -> None:
+    program.take_in(BEFORE)
+    program.reply("STOP", 30)
+
+
+def not_understood(program: Program) -> None:
+    program.take_in(BEFORE, [told("b", 20, "?"), told("d", 20, "?")], [told("b", 30, "no")])
+
+
+def held_by_the_brake(program: Program) -> None:
+    program.take_in([told("a", 10, "yes"), told("b", 10, "yes"), told("c", 10, "yes", consent_sms="denied")])
+    program.read([told("a", 20, "no"), told("b", 20, "no")], [told("c", 20, "no", consent_sms="granted")])
+    program.take_in([told("b", 30, "yes")])
+
+
+def merged_by_mistake(program: Program) -> None:
+    program.take_in(BEFORE, [joined("b", "a", 50)], [told("a", 60, "no"), told("b", 70, "no", consent_sms="denied")])
+
+
+def three_replies(program: Program) -> None:
+    for body, seconds in (("START", 20), ("STOP", 30), ("START", 25)):
+        program.reply(body, seconds)
+
+
+SCENARIOS = {
+    "intake": Scenario(spoken, lambda program: program.take_in(LATER[:2], LATER[2:], BEFORE)),
+    "intake of merges": Scenario(
+        opted_out_by_text, lambda program: program.take_in(LATER[:1], [joined("b", "a", 50)], [joined("d", "c", 60)], LATER)
+    ),
+    "intake under the brake": Scenario(spoken, lambda program: program.take_in(LATER, [told("a", 90, "no")]), floor=0),
+    "run": Scenario(spoken, lambda program: program.read(LATER[:2], [told("d", 9, "?")], LATER[2:], [joined("b", "a", 50)])),
+    "run that the brake holds": Scenario(spoken, lambda program: program.read(LATER, [told("a", 90, "no")]), floor=0),
+    "first run": Scenario(nothing, lambda program: program.read(BEFORE, LATER)),
+    "replay": Scenario(not_understood, lambda program: program.replay()),
+    "approve": Scenario(held_by_the_brake, lambda program: program.approve(), floor=0),
+    "unmerge": Scenario(merged_by_mistake, lambda program: program.unmerge("a")),
+    "replies": Scenario(spoken, three_replies),
+}
+
+
+def undisturbed(url: str, scenario: Scenario) -> list[dict[str, object]]:
+    """The pictures before the work and after each of its commits."""
+    program = Program(url, f"clinic-{next(clinics)}", floor=scenario.floor)
+    scenario.given(program)
+    pictures = [program.picture()]
+    program.database.seen = lambda: pictures.append(program.picture())
+    scenario.work(program)
+    program.close()
+    return pictures
+
+
+def again(url: str, clinic: str, scenario: Scenario, check: Callable[[dict[str, object]], None]) -> dict[str, object]:
+    """The program is started again; ``check`` sees what it finds, then the work is done from its beginning."""
+    program = Program(url, clinic, floor=scenario.floor)
+    check(program.picture())
+    scenario.work(program)
+    found = program.picture()
+    program.close()
+    return found
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_process_dies_at_each_commit_of(name: str, database_url: str) -> None:
+    scenario = SCENARIOS[name]
+    pictures = undisturbed(database_url, scenario)
+    assert len(pictures) > 1
+    assert pictures[0] != pictures[-1]
+    for commit, where in itertools.product(range(1, len(pictures)), ("before", "after")):
+        clinic = f"clinic-{next(clinics)}"
+        given = Program(database_url, clinic, floor=scenario.floor)
+        scenario.given(given)
+        given.close()
+        assert dies(database_url, clinic, (where, commit), scenario.work, scenario.floor) == DIED
+
+        def as_it_was_left(picture: dict[str, object], commit: int = commit, where: str = where) -> None:
+            assert picture == pictures[commit - (where == "before")], f"{where} commit {commit}: half of it was left"
+
+        assert again(database_url, clinic, scenario, as_it_was_left) == pictures[-1], f"{where} commit {commit}"

@@ -1,0 +1,54 @@
+"""What must hold for one patient after every step of a history, given what the evidence allows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from store.ask import Ask, Known
+from store.decision import decide
+from store.enterprise import Policy
+from store.patient import Patient
+from tests.properties.evidence import DNC, METHOD, OPT_OUTS, Evidence
+from tests.properties.post import LINES
+from tests.store.site import at
+
+NOW = at(1_000)
+EXACT = ("language", "phones")
+
+
+def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
+    """What is in force: exact for a record that was never merged, never more permissive for any."""
+    found = {attribute: one.value for attribute, one in patient.preferences.items()}
+    exact = not evidence.is_merged(name)
+    for attribute, opt_out in OPT_OUTS.items():
+        value = found.get(attribute)
+        if exact:
+            assert value == evidence.expected(name, attribute), f"{attribute} of {name}"
+        elif evidence.forbids(name, attribute):
+            assert value == opt_out, f"{attribute} of {name} is allowed against the evidence"
+        elif value == opt_out and not (attribute == "consent.sms" and evidence.words):
+            assert evidence.ever_forbade(name, attribute), f"nobody ever forbade {attribute} of {name}"
+    for attribute in EXACT:
+        assert found.get(attribute) == evidence.value(name, attribute), f"{attribute} of {name}"
+
+
+def check_texts(evidence: Evidence, name: str, known: Known, owed: Collection[tuple[str, str]]) -> None:
+    """Texts go to a number on file that nobody opted out, and to none while a merge owes an opt-out. ``owed``: (authority, number)."""
+    numbers, denied = {phone.number for phone in known.contact.phones}, known.contact.consents.get("sms") == "denied"
+    if any(number not in numbers for _, number in owed):
+        assert denied, f"a merge lost an opt-out of {name}"
+    for line in LINES:
+        stopped = any(evidence.stopped(number, line) for number in numbers)
+        decision = decide(Ask(message_type="broadcast", channels=("sms",), line=line), known, Policy(), NOW)
+        assert (decision.channel == "sms") == (bool(numbers) and not stopped and not denied), f"texts to {name}"
+
+
+def check_calls(evidence: Evidence, name: str, known: Known) -> None:
+    """Senders are told not to call whom the evidence forbids to call."""
+    automation, broadcast = (
+        decide(Ask(message_type=kind, channels=("voice",)), known, Policy(), NOW) for kind in ("automation", "broadcast")
+    )
+    if evidence.forbids(name, DNC) or evidence.forbids(name, METHOD):
+        assert automation.channel is None, f"an automation may reach {name}"
+    if evidence.forbids(name, "consent.voice"):
+        assert broadcast.channel is None, f"calls to {name}"

@@ -1,0 +1,99 @@
+"""The post between EMRs and the store: messages that are written, delivered, lost and sent again, and a database that dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from adapters.base import Explanation, Item, Payload, Unmappable
+from store.database import Database
+from store.preference import PatientMerge, PatientStatements
+from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, cell
+
+SOURCES = ("adt", "fhir", "lab")
+NAMES = ("x", "y", "z")
+LINES = (LINE, OTHER_LINE)
+VALUES: dict[str, list[Any]] = {
+    "do_not_contact": ["yes", "no", None],
+    "preferred_method": ["none", "sms", None],
+    "consent.sms": ["denied", "granted", None],
+    "consent.voice": ["denied", "granted", None],
+    "topic.recall.sms": ["denied", "granted", None],
+    "language": ["en", "es", None],
+    "phones": [(cell(CELL),), (cell(HOME),), (cell(HOME), cell(WORK)), None],
+}
+
+
+class Message(NamedTuple):
+    """What a source says about a record, true since ``when``."""
+
+    name: str
+    when: int
+    stated: dict[str, Any]
+    restricted: bool
+
+
+stated = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
+sources, names, seconds = st.sampled_from(SOURCES), st.sampled_from(NAMES), st.integers(0, 60)
+messages = st.builds(Message, names, seconds, stated, st.booleans())
+pairs = st.permutations(NAMES).map(lambda names: (names[0], names[1]))
+seldom = st.sampled_from([False, False, False, True])
+deaths = st.sampled_from(["", "", "", "before the commit", "after the commit"])
+
+
+class Died(BaseException):
+    """The process ends here. Nothing of ours catches it."""
+
+
+class Mortal(Database):
+    """A database whose next transaction dies where it is told to."""
+
+    death = ""
+
+    @contextmanager
+    def write(self, enterprise: str) -> Iterator[Connection]:
+        with super().write(enterprise) as transaction:
+            yield transaction
+            self._die("before the commit")
+        self._die("after the commit")
+
+    def _die(self, where: str) -> None:
+        if self.death == where:
+            self.death = ""
+            raise Died(where)
+
+
+class Letter(NamedTuple):
+    """One message of an EMR."""
+
+    number: int
+    source: str
+    item: PatientStatements | PatientMerge
+
+
+class Post:
+    """Maps a payload, which is a letter's number, to what the letter says; one that is ``damaged`` cannot be read."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.damaged: set[int] = set()
+
+    def read(self, payload: Payload) -> list[Item]:
+        number = int(payload.body.partition(b":")[2])
+        if number in self.damaged:
+            return [Unmappable("damaged", "mend the mapping", payload.locator)]
+        return [self.letters[number].item]
+
+    def explain(self, payload: Payload) -> Explanation:
+        return Explanation(self.read(payload))
+
+
+def same_record(one: Letter, other: Letter) -> bool:
+    first, second = one.item, other.item
+    if isinstance(first, PatientMerge) or isinstance(second, PatientMerge) or one.source != other.source:
+        return False
+    return first.identifiers == second.identifiers and first.effective == second.effective

@@ -1,0 +1,196 @@
+"""Random histories of everything that happens to the store, beside a plain model of what the evidence allows (``evidence.py``).
+
+Three sources speak out of order, again and again, or never; their clocks go ahead of ours. Records become one. Staff and patients
+speak in between. Sync is switched on and off, the sources change places or leave. The mapping breaks, is mended, and what it rejected
+is replayed. Transactions die before and just after their commit, and the program starts again. After each step the invariant of
+product section 5, rule 8, holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from store.errors import PreferenceLocked, ValueRefused
+from store.lock import Actor, Role
+from store.preference import PatientMerge
+from sync.replay import replay
+from tests.properties.clinic import Clinic
+from tests.properties.evidence import DNC, STAFF, Word
+from tests.properties.holds import check_calls, check_texts, check_values
+from tests.properties.post import (
+    LINES,
+    NAMES,
+    SOURCES,
+    Letter,
+    Message,
+    deaths,
+    messages,
+    names,
+    pairs,
+    same_record,
+    seconds,
+    seldom,
+    sources,
+    stated,
+)
+from tests.store.site import CELL, HOME, LINE, WORK, at, mr, says
+
+STARTED = 25
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
+unique = itertools.count()
+
+
+class Histories(Clinic, RuleBasedStateMachine):
+    """Every rule is something that happens; every step ends with the invariant."""
+
+    letters: Bundle[Letter] = Bundle("letters")
+
+    @initialize(syncs=st.booleans(), order=st.permutations(SOURCES))
+    def begins(self, syncs: bool, order: list[str]) -> None:
+        self.founded()
+        self.configure(syncs, order)
+        self.open()
+
+    def teardown(self) -> None:
+        self.check_feed()
+        self.database.close()
+
+    # What EMRs do
+
+    @rule(target=letters, source=sources, messages=st.lists(messages, min_size=1, max_size=4), death=deaths, damaged=seldom)
+    def speaks(self, source: str, messages: list[Message], death: str, damaged: bool) -> MultipleResults[Letter]:
+        """Messages arrive, in no order of their times; perhaps the mapping is broken, and cannot read the first."""
+        group = [self.write(source, self.statements(message)) for message in messages]
+        if damaged:
+            self.post.damaged.add(group[0].number)
+        self.deliver(group, death)
+        return multiple(*group)
+
+    @rule(target=letters, source=sources, message=messages)
+    def speaks_to_nobody(self, source: str, message: Message) -> Letter:
+        """A message is written, and delivered later, or never."""
+        return self.write(source, self.statements(message))
+
+    @rule(target=letters, letter=letters, stated=stated)
+    def states_anew(self, letter: Letter, stated: dict[str, Any]) -> Letter:
+        """The same record at the same time in a higher version; whichever arrives first, the higher one counts."""
+        if isinstance(letter.item, PatientMerge):
+            return letter
+        versions = [one.item.version for one in self.post.letters if same_record(one, letter)]
+        item = replace(says((), 0, stated), identifiers=letter.item.identifiers, effective=letter.item.effective)
+        return self.write(letter.source, replace(item, version=max(versions) + 1, evidence_id=self.next_evidence()))
+
+    @rule(target=letters, source=sources, pair=pairs, when=seconds, death=deaths)
+    def says_that_two_are_one(self, source: str, pair: tuple[str, str], when: int, death: str) -> Letter:
+        survivor, merged = pair
+        letter = self.write(source, PatientMerge((mr(survivor),), (mr(merged),), at(when + 0.5), self.next_evidence()))
+        self.deliver([letter], death)
+        return letter
+
+    @rule(group=st.lists(letters, min_size=1, max_size=4), death=deaths)
+    def delivers(self, group: list[Letter], death: str) -> None:
+        """Some letters of one source arrive together, perhaps not for the first time."""
+        merges = [one for one in group if isinstance(one.item, PatientMerge)]
+        group = merges[:1] or [one for one in group if one.source == group[0].source]
+        self.deliver(group, death)
+
+    # What goes wrong
+
+    @rule(death=deaths)
+    def mapping_is_mended_and_rejections_replayed(self, death: str) -> None:
+        self.post.damaged.clear()
+        for source in SOURCES:
+            for one in self.engine.journal.rejections(self.name, self.sources[source]):
+                rejection = self.engine.journal.rejection(one.id)
+                letter = self.post.letters[int(rejection.payload.partition(b":")[2])]
+                with self.telling([letter], death) as answers:
+                    answers.append(replay(self.engine, self.lane(source), self.post, rejection))
+
+    # What people do
+
+    @rule(name=names, value=st.sampled_from(["yes", "no"]))
+    def staff_flip_the_toggle(self, name: str, value: str) -> None:
+        patient = self.find(name)
+        if patient is None:
+            return
+        person, now = Actor(Role.ENTERPRISE, "pat"), self.now()
+        stands = patient.contact.do_not_contact == value
+        try:
+            self.store.set_do_not_contact(self.name, patient.id, value, actor=person, reason="", now=now)
+        except PreferenceLocked:
+            assert self.evidence.syncs
+            assert not stands
+        else:
+            assert stands or not self.evidence.syncs
+            if not stands:
+                self.evidence.said(STAFF, name, (self.seconds, 0), {DNC: value})
+
+    @rule(name=names, line=st.sampled_from([LINE, None]))
+    def staff_record_an_opt_out(self, name: str, line: str | None) -> None:
+        patient, now = self.find(name), self.now()
+        if patient is None:
+            return
+        try:
+            self.store.record_sms_opt_out(self.name, patient.id, line=line, actor=Actor(Role.STAFF, "sam"), now=now)
+        except ValueRefused:
+            assert not patient.contact.phones
+            return
+        self.evidence.words += [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
+
+    @rule(
+        number=st.sampled_from([CELL, HOME, WORK]),
+        line=st.sampled_from(LINES),
+        body=st.sampled_from(["STOP", "START", "STOPALL"]),
+        when=seconds,
+    )
+    def a_patient_replies(self, number: str, line: str, body: str, when: int) -> None:
+        now = self.now()
+        self.store.record_reply(self.name, line, number, body, at(when), now)
+        self.evidence.words.append(Word("patient", number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds)))
+        if body == "START":
+            for name in NAMES:
+                if number in self.on_file(name):
+                    group = self.evidence.group(name)
+                    self.owed[group] = {one for one in self.owed.get(group, set()) if one[0] != "patient"}
+
+    @rule(syncs=st.booleans(), order=st.permutations(SOURCES), count=st.integers(1, 3))
+    def configuration_changes(self, syncs: bool, order: list[str], count: int) -> None:
+        """Sync on or off, the sources in another order, some of them gone."""
+        self.configure(syncs, order[:count])
+        self.starts_again()
+
+    # What holds
+
+    @invariant()
+    def nothing_is_allowed_that_the_evidence_forbids(self) -> None:
+        for name in NAMES:
+            patient = self.find(name)
+            if patient is not None:
+                known = self.known(name)
+                assert known.contact == patient.contact
+                check_values(self.evidence, name, patient)
+                check_texts(self.evidence, name, known, self.owed.get(self.evidence.group(name), ()))
+                check_calls(self.evidence, name, known)
+
+
+@pytest.mark.timeout(3_600)
+def test_no_history_makes_anybody_more_contactable_than_the_evidence_allows(database_url: str) -> None:
+    Histories.url = database_url
+    examples = settings().max_examples // (2 if database_url.startswith("sqlite") else 5)  # a restart costs PostgreSQL a new connection
+    run_state_machine_as_test(Histories, settings=settings(max_examples=examples, stateful_step_count=30, phases=PHASES))
