@@ -68,8 +68,8 @@ class BulkAdapter:
         return self.rest.payloads(path)
 
     def _exported(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
-        export, state = Export(client), job.read(request.cursor)
-        if request.since is not None or request.dry:
+        export, state, apart = Export(client), job.read(request.cursor), request.since is not None or request.dry
+        if apart:
             state = State(state.since)  # a read of its own; what is under way for the cursor stays under way
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
@@ -84,7 +84,8 @@ class BulkAdapter:
             state = state.without_job()
             yield _kept(state)
             raise AdapterError(str(lost), retry_after=LATER if state.lost > LOST_IN_A_ROW else None) from None
-        self._members_stored()
+        if not apart:
+            self._members_stored()
         yield from self._tidied(export, state)
 
     def _tidied(self, export: Export, state: State) -> Iterator[Batch]:
@@ -99,11 +100,12 @@ class BulkAdapter:
         since = "" if request.full or not self.options.since else state.since
         if request.since is not None:
             since = request.since.isoformat()
-        if since and self.options.group:
-            everybody = yield from self._joined(client)
+        if self.options.group:
+            names = group.members(client, self.options.group)
+            if request.since is None and not request.dry:
+                self._members_noted(names)
+            everybody = since and (yield from self._joined(client, names))
             since = "" if everybody else since
-        elif self.options.group:
-            self._members_noted(group.members(client, self.options.group))
         self.budget.exported()
         status, asked = export.ask(self.options.path, self._parameters(since))
         now = self.clock()
@@ -201,11 +203,9 @@ class BulkAdapter:
                 raise
             return Filtered("end_not_confirmed", item.locator)
 
-    def _joined(self, client: FhirClient) -> Generator[Batch, None, bool]:
+    def _joined(self, client: FhirClient, names: Sequence[str] | None) -> Generator[Batch, None, bool]:
         """Reads those who joined the group since the last export. Returns whether everybody should rather be exported."""
-        names = group.members(client, self.options.group)
         new = group.newcomers(names, self.notes.read(group.EACH)) if names is not None else []
-        self._members_noted(names)
         if new is None or len(new) > NEWCOMERS:
             return True
         for name in new:
@@ -214,7 +214,10 @@ class BulkAdapter:
         return False
 
     def _members_noted(self, names: Sequence[str] | None) -> None:
-        """Who was in the group when the export was asked for. It counts only when the export is stored."""
+        """Who was in the group when the export was asked for. It counts only when the export is stored.
+
+        A read apart from the cursor's exports notes nothing: those who are new to it would pass for stored.
+        """
         self.notes.change(group.PENDING, lambda _: "" if names is None else group.packed(names))
 
     def _members_stored(self) -> None:

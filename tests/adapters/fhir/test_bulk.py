@@ -287,6 +287,16 @@ def test_who_joins_a_group_with_old_data_is_read(emr: RehearsalEmr) -> None:
     assert names(items) == {"rp-1"}, "who left and came back may have changed in between"
 
 
+def test_a_dry_read_does_not_make_new_members_old(emr: RehearsalEmr) -> None:
+    emr.exports.groups["reminders"] = [1, 2]
+    made = adapter(emr, group="reminders")
+    _, cursor, _ = taken(made.fetch(Fetch()))
+    emr.exports.groups["reminders"] = [1, 2, 40]
+    for request in (Fetch(cursor=cursor, dry=True), Fetch(cursor=cursor, since=emr.chart.clock()), Fetch(cursor=cursor)):
+        items, _, _ = taken(made.fetch(request))
+        assert names(items) == {"rp-40"}
+
+
 def test_members_that_nobody_remembers_mean_an_export_of_everybody(emr: RehearsalEmr) -> None:
     emr.exports.groups["reminders"] = [1, 2, 3]
     _, cursor, _ = taken(adapter(emr, group="reminders").fetch(Fetch()))
