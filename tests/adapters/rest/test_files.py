@@ -26,7 +26,7 @@ def bodies(path: Path, content: bytes, items: str = "results") -> list[tuple[str
         json.dumps({"results": [ONE, TWO]}, indent=2),
         json.dumps([ONE, TWO]),
         json.dumps([ONE, TWO], indent=2),
-        gzip.compress(json.dumps([ONE, TWO]).encode()),
+        gzip.compress(json.dumps([ONE, TWO]).encode(), mtime=0),
     ],
 )
 def test_an_answer_and_a_list_are_their_records(tmp_path: Path, content: str | bytes) -> None:
