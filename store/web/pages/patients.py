@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from store.ask import Ask, Known
+from store.audit import VIEWED, Audit
 from store.decision import decide, refused
 from store.errors import PatientUnknown, StoreError
 from store.ids import parsed
@@ -35,7 +36,7 @@ class Patients:
     """The pages about patients. Nobody is ever listed: who looks must know an identifier."""
 
     def __init__(self, store: Preferences) -> None:
-        self.store = store
+        self.store, self.audit = store, Audit(store.database)
 
     def pages(self) -> Iterable[Page]:
         """All of them. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
@@ -119,6 +120,7 @@ class Patients:
 
     def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         patient = self.store.find(visit.enterprise, PatientRef(id=visit.path["patient_id"]))
+        self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)
         enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
         may_record = role in RECORDERS
         phone = card.row(PREFERRED_PHONE, patient, enterprise)

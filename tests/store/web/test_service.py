@@ -25,7 +25,6 @@ ALLOWED = {
     ("GET", "/v1/patients/pt_0000000000000/receipts"): {"auditor"},
     ("GET", "/v1/audit"): {"auditor"},
     ("GET", "/v1/sms-consent/report"): {"enterprise", "manager", "auditor"},
-    ("GET", "/v1/sms-consent/report"): {"enterprise", "manager", "auditor"},
     ("POST", "/v1/sms-replies"): {"sender"},
     ("GET", "/v1/changes"): {"sender"},
     ("GET", "/v1/settings"): {"enterprise"},

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from store.audit import Audit
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
@@ -186,3 +187,11 @@ def test_what_people_and_emrs_write_is_shown_as_text(fresh_pages: Pages) -> None
     html = browser.get(where).response.text
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
+
+
+def test_who_looked_at_a_facesheet_is_in_the_audit_log(pages: Pages) -> None:
+    assert pages.signed_in("manager").get(pages.patient()).status == 200
+    (line,) = Audit(pages.store.database).newest("general", limit=1)
+    assert line.line.action == "viewed_patient"
+    assert line.line.actor.startswith("manager:")
+    assert pages.patient().endswith(line.line.subject)
