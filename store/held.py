@@ -7,7 +7,7 @@ content, coming again, is held again and never applied in silence; the EMR's own
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -20,6 +20,7 @@ from store.ids import shown
 from store.preference import Statement, base, emr
 
 HELD, REJECTED = "held", "rejected"
+COUNTED_EVERY = timedelta(minutes=1)
 COLUMNS = (
     "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
     "effective", "version", "evidence_id", "at",
@@ -96,6 +97,7 @@ class HeldStatements:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._synced: dict[str, tuple[datetime, int]] = {}
 
     def of_patients(self, transaction: Connection, authority: str, patients: list[int]) -> list[HeldStatement]:
         """Everything kept of one authority's words about these patients, decided or not."""
@@ -192,9 +194,16 @@ class HeldStatements:
         self.database.upsert(transaction, LoosenedRow, ("source", "patient_id", "at"), [(source, patient, now) for patient in patients])
 
     def synced(self, connection: Connection, source: str) -> int:
-        """How many patients a source has stated anything about."""
+        """How many patients a source has stated anything about. Walks all of them."""
         sql = "SELECT count(*) FROM assertions WHERE authority = ?"
         return int(self.database.select(connection, sql, [emr(source)])[0][0])
+
+    def synced_lately(self, connection: Connection, source: str, now: datetime) -> int:
+        """The same, counted at most once a minute: for a live feed, which asks with every batch."""
+        counted = self._synced.get(source)
+        if counted is None or not timedelta(0) <= now - counted[0] < COUNTED_EVERY:
+            counted = self._synced[source] = now, self.synced(connection, source)
+        return counted[1]
 
     def _rows(self, connection: Connection, where: str, parameters: Sequence[Any]) -> list[HeldStatement]:
         return [_read(row) for row in self.database.select(connection, f"{ROWS} {where}", parameters)]

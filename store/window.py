@@ -80,4 +80,4 @@ class Window:
 
     def _measure(self) -> None:
         self._exact = True
-        self._left = self.room(self.held.synced(self.transaction, self.source), len(self._looked()), self._waiting)
+        self._left = self.room(self.held.synced_lately(self.transaction, self.source, self.now), len(self._looked()), self._waiting)

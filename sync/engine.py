@@ -86,6 +86,10 @@ class Engine:
     log: Any = field(default_factory=logs.logger)
     set_aside: Counter[str] = field(default_factory=Counter)
     brakes: Mapping[str, Brake] = field(default_factory=dict)
+    held: HeldStatements = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.held = HeldStatements(self.database)
 
     def run(
         self,
@@ -183,7 +187,7 @@ class Engine:
         def room(synced: int, lately: int, waiting: int) -> int:
             return brake.room(rule, synced=synced, lately=lately, waiting=waiting)
 
-        return Window(HeldStatements(self.database), transaction, lane, room, now=now, span=brake.WINDOW)
+        return Window(self.held, transaction, lane, room, now=now, span=brake.WINDOW)
 
     @contextmanager
     def _alive(self, run: Run) -> Iterator[None]:
