@@ -1,0 +1,140 @@
+"""An ADT feed into the running service: secured, in sequence, twice, and refused; what is acknowledged is what is kept."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.hl7v2 import tls
+from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.reader import read
+from store.patient import PatientRef
+from sync.config.load import load
+from sync.service import Service, serving
+from tests.adapters.hl7v2.certificates import Authority
+from tests.adapters.hl7v2.messages import adt
+
+CONFIG = """\
+database: {url}
+enterprises:
+  hospital: {{sync_contact_preferences: true, default_region: US}}
+sources:
+  adt:
+    enterprise: hospital
+    adapter: hl7v2.mllp
+    listen: 127.0.0.1:0
+    patient_id: {{authority: GENHOSP, type: MR}}
+    mapping:
+      do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}
+"""
+
+
+@contextmanager
+def listening(tmp_path: Path, url: str, more: str = "") -> Iterator[tuple[Service, tuple[str, int]]]:
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(url=url) + "".join(f"    {line}\n" for line in more.splitlines()))
+    with serving(load(file, {}), ["listen"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        yield service, listener.address
+
+
+def message(control: str, word: str = "DNC", *, header: str = "", minute: int = 30, event: str = "A08") -> bytes:
+    msh = f"MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|202611010{800 + minute}00||ADT^{event}|{control}|P|2.5.1{header}"
+    return adt(event, f"ZCP|1|{word}", header=msh)
+
+
+def acknowledged(connection: MllpSender, body: bytes) -> tuple[str, str, str]:
+    """MSA-1, MSA-4 and our own control id."""
+    reply = read(connection.send(body))
+    return reply.field("MSA", 1), reply.field("MSA", 4), reply.field("MSH", 10)
+
+
+def dnc(service: Service) -> str:
+    ref = PatientRef(authority="GENHOSP", value="MRN10001")
+    return service.parts.preferences.find("hospital", ref).contact.do_not_contact
+
+
+def reasons(service: Service) -> list[str]:
+    return [one.reason for one in service.parts.journal.rejections(source="adt")]
+
+
+def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_time(tmp_path: Path, database_url: str) -> None:
+    first, second = message("C1", "DNC"), message("C2", "OK", minute=31)
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+        answers = [acknowledged(connection, body) for body in (first, second, first)]
+        assert dnc(service) == "no"
+        patient = service.parts.preferences.find("hospital", PatientRef(value="MRN10001"))
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:  # and over a restart
+        again = acknowledged(connection, first)
+        assert dnc(service) == "no"
+        assert service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).version == patient.version
+    assert answers[0] == answers[2] == again
+    assert answers[0] != answers[1]
+    assert answers[0][0] == "AA"
+
+
+def test_a_refused_message_is_taken_when_it_comes_again_and_the_mapping_was_mended(tmp_path: Path, database_url: str) -> None:
+    body = message("C1", "NEVER")
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, body)[0] == "AE"
+        assert reasons(service) == ["code_unmapped"]
+    mended = "  do_not_contact: {from: ZCP-2, values: {NEVER: yes}}"
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(url=database_url).rpartition("      do_not_contact")[0] + f"    {mended}\n")
+    with serving(load(file, {}), ["listen"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        with MllpSender(*listener.address) as connection:
+            assert acknowledged(connection, body)[0] == "AA"
+        assert dnc(service) == "yes"
+
+
+def test_codes_and_mode_are_the_sources_own(tmp_path: Path, database_url: str) -> None:
+    with listening(tmp_path, database_url, "ack: {rejected: AA}") as (service, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, message("C1", "WHAT"))[0] == "AA"
+        assert acknowledged(connection, message("C2", header="|||AL|NE"))[0] == "CA"
+        assert reasons(service) == ["code_unmapped"]
+        assert dnc(service) == "yes"
+
+
+def test_both_acknowledgements_of_enhanced_mode_come_after_the_commit(tmp_path: Path, database_url: str) -> None:
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+        accept = read(connection.send(message("C1", header="|||AL|AL")))
+        assert dnc(service) == "yes"
+        application = read(connection.receive())
+    assert [one.segments("MSA")[0][1:3] for one in (accept, application)] == [["CA", "C1"], ["AA", "C1"]]
+
+
+def test_sequence_numbers_outlive_the_process_and_a_gap_is_for_a_person_to_see(tmp_path: Path, database_url: str) -> None:
+    sequence = "sequence: true"
+    with listening(tmp_path, database_url, sequence) as (_, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, message("C1", header="|1"))[:2] == ("AA", "2")
+    with listening(tmp_path, database_url, sequence) as (service, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, message("C3", "OK", header="|3", minute=33))[:2] == ("AR", "2")
+        assert dnc(service) == "yes"
+        assert acknowledged(connection, message("C2", "OK", header="|2", minute=32))[:2] == ("AA", "3")
+        assert dnc(service) == "no"
+    with listening(tmp_path, database_url, sequence) as (service, _):
+        assert reasons(service) == ["sequence_mismatch"]
+
+
+def test_mutual_tls_by_configuration(tmp_path: Path, database_url: str) -> None:
+    ours = Authority()
+    for name, text in zip(("certificate", "key"), ours.issue("listener.example"), strict=True):
+        (tmp_path / f"{name}.pem").write_text(text)
+    (tmp_path / "ca.pem").write_text(ours.pem)
+    secured = "tls: {certificate: file:certificate.pem, key: file:key.pem, client_ca: file:ca.pem}"
+    known = tls.connecting({"ca": ours.pem} | dict(zip(("certificate", "key"), ours.issue("sender.example"), strict=True)))
+    stranger = tls.connecting({"ca": ours.pem})
+    with listening(tmp_path, database_url, secured) as (service, address):
+        with pytest.raises((ssl.SSLError, ConnectionError)), MllpSender(*address, tls=stranger) as connection:
+            connection.send(message("C1"))
+        with MllpSender(*address, tls=known) as connection:
+            assert acknowledged(connection, message("C2"))[0] == "AA"
+        assert dnc(service) == "yes"
