@@ -20,6 +20,7 @@ VIEWED_RECEIPTS, VIEWED_OPT_OUTS, VIEWED_PAYLOAD = "viewed_receipts", "viewed_op
 SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE = "set_do_not_contact", "set_preferred_phone"
 SMS_OPT_OUT, SMS_REPLY = "recorded_sms_opt_out", "sms_reply"
 CHANGED_SETTINGS, CREATED_KEY, REVOKED_KEY = "changed_settings", "created_key", "revoked_key"
+UNMERGED, CHANGED_USER = "unmerged_patients", "changed_user"
 ASKED_FOR_RESYNC, REPLAYED, ERASED, RESEALED = "asked_for_resync", "replayed_rejection", "erased_payloads", "resealed_payloads"
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from store import documents
 from store.apply import Application, Author, Outcome, instant
 from store.asof import AsOf, Past
+from store.audit import UNMERGED, Audit
 from store.consent import Reply, line_key
 from store.database import Database
 from store.decision import Known
@@ -157,6 +158,8 @@ class Preferences:
         author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
         with self.database.write(enterprise) as transaction:
             parted = Unmerging(self._application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
+            said = {"survivor": shown(parted.survivor), "reason": reason}
+            Audit(self.database).changed(transaction, enterprise, UNMERGED, shown(parted.restored), actor=author.actor, now=now, **said)
             reader = self._reader(transaction, enterprise)
             return reader.patient(PatientRef(id=shown(parted.survivor))), reader.patient(PatientRef(id=shown(parted.restored)))
 

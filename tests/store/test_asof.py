@@ -84,6 +84,18 @@ def test_before_a_merge_each_record_was_itself(site: Site) -> None:
     assert site.store.as_of(site.enterprise, PatientRef(id=other), site.now).id == after.id
 
 
+def test_after_a_merge_was_undone_every_moment_is_as_it_was(site: Site) -> None:
+    site.apply(says("1", 1, {**NO, "phones": (cell(CELL),)}), says("2", 1, {**YES, "language": "es"}))
+    moments = [seen(site, patient) for patient in "12"]
+    site.apply(merges("1", "2"))
+    moments += [seen(site, patient) for patient in "12"]
+    site.store.unmerge(site.enterprise, PatientRef(authority="GENHOSP", value="2"), actor=STAFF, reason="two people", now=site.tick())
+    moments += [seen(site, patient) for patient in "12"]
+    site.apply(says("2", 200, NO))
+    moments += [seen(site, patient) for patient in "12"]
+    assert [known(site, moment.patient, moment.when) for moment in moments] == moments
+
+
 def test_an_identifier_of_several_patients_then_is_ambiguous(site: Site) -> None:
     site.apply(says((mr("1"), mr("X", authority="A")), 1, YES), says((mr("2"), mr("X", authority="B")), 1, NO))
     before = site.now

@@ -70,6 +70,8 @@ def test_what_is_done_on_the_command_line_is_in_the_log(emr_sync: EmrSync, confi
     emr_sync("rejections", "erase", "--older-than", "90d", "--json")
     emr_sync("audit", "receipts", "MRN1", "--json")
     emr_sync("keys", "revoke", key, "--json")
+    for what in (["add", "kim", "--role", "staff"], ["reset", "kim"], ["disable", "kim"]):
+        assert emr_sync("users", *what, "--json").code == 0
     assert actions(emr_sync) == [
         "created_key",
         "viewed_patient",
@@ -80,6 +82,7 @@ def test_what_is_done_on_the_command_line_is_in_the_log(emr_sync: EmrSync, confi
         "erased_payloads",
         "viewed_receipts",
         "revoked_key",
+        *["changed_user"] * 3,
     ]
     assert actions(emr_sync, "--patient", "MRN1") == ["viewed_patient", "viewed_as_of", "viewed_receipts"]
     (line, *_) = emr_sync("audit", "--limit", "1", "--json").value

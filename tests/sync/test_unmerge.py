@@ -24,6 +24,8 @@ def test_records_that_were_joined_by_mistake_are_taken_apart(emr_sync: EmrSync, 
     history = emr_sync("patient", "MRN2", "--json").value["history"]
     assert any(line["attribute"] == "merged_into" and line["actor"] == "operator:robin" for line in history)
     assert json.dumps(history).count("two people")
+    (line,) = (one for one in emr_sync("audit", "--json").value if one["action"] == "unmerged_patients")
+    assert (line["actor"], line["subject"]) == ("operator:robin", shown.value["restored"]["id"])
 
 
 def test_what_was_never_merged_is_refused_in_one_line(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:  # noqa: F811
