@@ -9,6 +9,7 @@ from pathlib import Path
 from store import consent, reason
 from store.channel import GOVERNS
 from store.lock import TOGGLE_REASONS
+from tests.spec.order import ORDER
 from tests.spec.replies import REPLIES
 from tests.spec.situation import Table
 from tests.spec.tables import TABLES
@@ -42,7 +43,7 @@ Two failures matter most, in this order: contacting somebody who said no, and si
 
 def page() -> str:
     """The whole document."""
-    parts = [HEAD, _governance(), *map(_table, TABLES), _toggles(), _replies(), _codes()]
+    parts = [HEAD, _governance(), *map(_table, TABLES), _toggles(), _order(), _replies(), _codes()]
     return "\n".join(parts)
 
 
@@ -83,6 +84,15 @@ def _toggles() -> str:
     head = ("enterprise syncs", "default setting", "role", "toggle", "may flip", "an attempt to change it")
     about = "The lock is on from the moment the enterprise syncs. Writing the value that already stands is no error."
     return _section("The Do Not Contact toggle", about, head, rows)
+
+
+def _order() -> str:
+    about = (
+        "`adt yes@10` is what a source says, true since 10; `-` takes it back, `...` says nothing about it; `2:` speaks of a second\n"
+        "record, which `merge@50` joins to the first; `staff` is the toggle. They arrive in the order of the row."
+    )
+    rows = ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in ORDER)
+    return _section("Which evidence counts", about, ("rule", "what arrives", "Do Not Contact"), rows)
 
 
 def _replies() -> str:

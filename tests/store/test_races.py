@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 
 from store.errors import VersionConflict
@@ -17,6 +18,7 @@ from tests.store.site import ADT, CELL, ENTERPRISE_USER, FHIR, LINE, OTHER_LINE,
 PATIENTS = [str(number) for number in range(12)]
 ROUNDS, BATCH = 50, 25
 PATIENCE = 60
+RACES = 100
 Said = dict[tuple[str, str, str], tuple[float, str]]
 """(source, patient, attribute) -> the newest time, and what was said then."""
 
@@ -196,3 +198,33 @@ def test_enterprises_do_not_wait_for_each_other_for_ever(site: Site) -> None:
 
     together(*(working(name) for name in both.enterprises for _ in range(4)))
     assert [len(both.store.changes(name, 0, 1_000)) for name in both.enterprises] == [len(PATIENTS)] * 2
+
+
+def test_of_thousands_of_races_about_one_patient_no_opt_out_is_ever_lost(site: Site) -> None:
+    """Eight at once about one patient, again and again: whoever comes first or last, every no stands."""
+    order = random.Random(8)
+
+    def racing(patient: str) -> list[Callable[[], None]]:
+        number = site.find(patient).id
+        said = {ADT: [(20, "no"), (10, "yes")], FHIR: [(30, "yes"), (25, "no")]}
+        feeds = [
+            partial(site.apply, says(patient, seconds, {"do_not_contact": value, "consent.sms": "granted"}), source=source)
+            for source, statements in said.items()
+            for seconds, value in statements
+        ]
+        staff = partial(site.store.record_sms_opt_out, site.enterprise, number, line=None, actor=ENTERPRISE_USER, now=at(500))
+        replies = [
+            partial(site.store.record_reply, site.enterprise, LINE, CELL, word, at(seconds), at(1_000))
+            for word, seconds in (("STOP", 50), ("START", 60))
+        ]
+        denial = partial(site.apply, says(patient, 40, {"consent.voice": "denied"}), source=FHIR)
+        works = [*feeds, staff, *replies, denial]
+        order.shuffle(works)
+        return works
+
+    patients = [f"race-{number}" for number in range(RACES)]
+    site.apply(*(says(patient, 0, {"phones": (cell(),)}) for patient in patients))
+    for patient in patients:
+        together(*racing(patient))
+    for patient in patients:
+        assert (site.dnc(patient), site.value(patient, "consent.voice"), site.may_text(patient)) == ("yes", "denied", False)

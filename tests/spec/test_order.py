@@ -1,0 +1,44 @@
+"""The table of evidence order, on the real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from store.database import Database
+from tests.spec.order import ORDER
+from tests.store.site import LOCAL, SYNCED, Site, merges, says
+
+
+def step(site: Site, event: str) -> Site:
+    """One event of a row; the site as it is configured from then on."""
+    if event in ("sync", "no sync"):
+        turned = site.configured(SYNCED if event == "sync" else LOCAL)
+        turned.now = site.now
+        return turned
+    record, _, event = event.rpartition(": ")
+    what, _, when = event.partition("@")
+    who, _, value = what.partition(" ")
+    if who == "merge":
+        assert site.apply(merges("1", "2", float(when))) == ["merged"]
+    elif who == "staff":
+        site.flip(record or "1", value)
+    else:
+        said = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
+        site.apply(says(record or "1", float(when), said, evidence=f"{who}-{what}-{when}"), source=who)
+    return site
+
+
+@pytest.fixture
+def site(sqlite_url: str) -> Iterator[Site]:
+    database = Database.open(sqlite_url)
+    yield Site(database)
+    database.close()
+
+
+@pytest.mark.parametrize(("rule", "events", "expected"), ORDER, ids=[rule for rule, *_ in ORDER])
+def test_which_evidence_counts(site: Site, rule: str, events: str, expected: str) -> None:
+    for event in events.split(", "):
+        site = step(site, event)
+    assert site.dnc("1") == expected
