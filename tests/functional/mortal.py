@@ -15,12 +15,13 @@ from sqlalchemy import Connection
 from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unmappable
 from store.database import Database
 from store.enterprise import Enterprise, Source
-from store.errors import MergeRefused, NothingHeld, PatientUnknown
+from store.errors import MergeRefused, NothingHeld, PatientUnknown, ValueRefused
 from store.journal import Journal
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import PatientMerge
 from store.preferences import Preferences
+from store.release import Release
 from store.verdicts import Verdicts
 from sync.config.settings import Brake
 from sync.engine import Engine, Lane
@@ -150,6 +151,16 @@ class Program:
         with suppress(MergeRefused):
             self.store.unmerge(self.clinic, ref, actor=actor, reason="two people", now=self.engine.clock())
 
+    def release(self) -> None:
+        """A person retires the source; done before, there is nothing to release."""
+        with suppress(ValueRefused):
+            Release(self.store, self.journal).release(self.lane.source, Actor(Role.OPERATOR, "kim"), self.engine.clock())
+
+    def undo_release(self) -> None:
+        """A person takes that back; done before, there is nothing to undo."""
+        with suppress(ValueRefused):
+            Release(self.store, self.journal).undo(self.lane.source, Actor(Role.OPERATOR, "kim"), self.engine.clock())
+
     def reply(self, body: str, seconds: int) -> None:
         """A patient texts."""
         self.store.record_reply(self.clinic, LINE, CELL, body, at(seconds), at(1_000))
@@ -176,17 +187,18 @@ class Program:
             return None
         in_force = {attribute: one.value for attribute, one in sorted(patient.preferences.items())}
         history = [
-            (one.version, one.attribute, _plain(one.before), _plain(one.after), one.evidence_id)
+            (one.version, one.attribute, self._plain(one.before), self._plain(one.after), self._plain(one.evidence_id))
             for one in self.store.history(self.clinic, patient.id)
         ]
         return patient.version, [one.value for one in patient.identifiers], in_force, sorted(history, key=str), patient.opt_outs
 
+    def _plain(self, value: Any) -> Any:
+        """Without what differs from clinic to clinic: its sources, ids of records and of releases."""
+        text = str(value)
+        return "an id" if text.startswith(("pt_", "rel_")) else "the source" if text == self.lane.source else value
+
     def close(self) -> None:
         self.database.close()
-
-
-def _plain(value: Any) -> Any:
-    return "a record" if str(value).startswith("pt_") else value
 
 
 Work = Callable[[Program], None]

@@ -56,6 +56,11 @@ def merged_by_mistake(program: Program) -> None:
     program.take_in(BEFORE, [joined("b", "a", 50)], [told("a", 60, "no"), told("b", 70, "no", consent_sms="denied")])
 
 
+def released(program: Program) -> None:
+    program.take_in(BEFORE)
+    program.release()
+
+
 def three_replies(program: Program) -> None:
     for body, seconds in (("START", 20), ("STOP", 30), ("START", 25)):
         program.reply(body, seconds)
@@ -73,6 +78,8 @@ SCENARIOS = {
     "replay": Scenario(not_understood, lambda program: program.replay()),
     "approve": Scenario(held_by_the_brake, lambda program: program.approve(), floor=0),
     "unmerge": Scenario(merged_by_mistake, lambda program: program.unmerge("a")),
+    "release": Scenario(held_by_the_brake, lambda program: program.release(), floor=0),
+    "undo of a release": Scenario(released, lambda program: program.undo_release()),
     "replies": Scenario(spoken, three_replies),
 }
 

@@ -15,13 +15,13 @@ from store.enterprise import Enterprise, Source
 from store.errors import PatientUnknown, StoreError
 from store.journal import Journal
 from store.patient import Patient, PatientRef
-from store.preference import PatientMerge, PatientStatements
+from store.preference import PATIENT, PatientMerge, PatientStatements
 from store.preferences import Preferences
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
-from tests.properties.evidence import Evidence
-from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post
+from tests.properties.evidence import Evidence, Word
+from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
 from tests.store.site import at, says
 
 STARTED = 25
@@ -113,6 +113,17 @@ class Clinic:
             if self.evidence.group(survivor) != self.evidence.group(merged):
                 self.heard.add(letter.number)
                 self.evidence.joined(survivor, merged, (item.effective - at(0)).total_seconds())
+
+    def reply(self, reply: Reply) -> None:
+        """A patient texts. START pays what a merge owes to those who have the number."""
+        number, line, body, when = reply
+        now = self.now()
+        self.store.record_reply(self.name, line, number, body, at(when), now)
+        self.evidence.words.append(Word(PATIENT, number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds)))
+        for name in NAMES if body == "START" else ():
+            if number in self.on_file(name):
+                group = self.evidence.group(name)
+                self.owed[group] = {one for one in self.owed.get(group, set()) if one[0] != PATIENT}
 
     def owing(self, item: PatientStatements | PatientMerge) -> set[tuple[str, str]]:
         """Whose opt-out of which number stands for two records that are about to become one, or was owed to one before."""

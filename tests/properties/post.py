@@ -37,9 +37,19 @@ class Message(NamedTuple):
     restricted: bool
 
 
+class Reply(NamedTuple):
+    """What a patient texts to a line."""
+
+    number: str
+    line: str
+    body: str
+    when: int
+
+
 stated = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
 sources, names, seconds = st.sampled_from(SOURCES), st.sampled_from(NAMES), st.integers(0, 60)
 messages = st.builds(Message, names, seconds, stated, st.booleans())
+replies = st.builds(Reply, st.sampled_from([CELL, HOME]), st.sampled_from(LINES), st.sampled_from(["STOP", "START", "STOPALL"]), seconds)
 pairs = st.permutations(NAMES).map(lambda names: (names[0], names[1]))
 seldom = st.sampled_from([False, False, False, True])
 deaths = st.sampled_from(["", "", "", "before the commit", "after the commit"])

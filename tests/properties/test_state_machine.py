@@ -34,22 +34,23 @@ from tests.properties.clinic import Clinic
 from tests.properties.evidence import DNC, STAFF, Word
 from tests.properties.holds import check_calls, check_texts, check_values
 from tests.properties.post import (
-    LINES,
     NAMES,
     SOURCES,
     Letter,
     Message,
+    Reply,
     deaths,
     messages,
     names,
     pairs,
+    replies,
     same_record,
     seconds,
     seldom,
     sources,
     stated,
 )
-from tests.store.site import CELL, HOME, LINE, WORK, at, mr, says
+from tests.store.site import LINE, at, mr, says
 
 STARTED = 25
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
@@ -153,21 +154,10 @@ class Histories(Clinic, RuleBasedStateMachine):
             return
         self.evidence.words += [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
 
-    @rule(
-        number=st.sampled_from([CELL, HOME, WORK]),
-        line=st.sampled_from(LINES),
-        body=st.sampled_from(["STOP", "START", "STOPALL"]),
-        when=seconds,
-    )
-    def a_patient_replies(self, number: str, line: str, body: str, when: int) -> None:
-        now = self.now()
-        self.store.record_reply(self.name, line, number, body, at(when), now)
-        self.evidence.words.append(Word("patient", number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds)))
-        if body == "START":
-            for name in NAMES:
-                if number in self.on_file(name):
-                    group = self.evidence.group(name)
-                    self.owed[group] = {one for one in self.owed.get(group, set()) if one[0] != "patient"}
+    @rule(replies=st.lists(replies, min_size=1, max_size=3))
+    def patients_reply(self, replies: list[Reply]) -> None:
+        for reply in replies:
+            self.reply(reply)
 
     @rule(syncs=st.booleans(), order=st.permutations(SOURCES), count=st.integers(1, 3))
     def configuration_changes(self, syncs: bool, order: list[str], count: int) -> None:
