@@ -33,8 +33,10 @@ PATIENTS = "SELECT id, version, basis, contact, created FROM patients WHERE id I
 ASSERTIONS = """SELECT patient_id, authority, assertions, effective, confirmed, content, seen, since, last_heard
  FROM assertions WHERE patient_id IN ??"""
 JOINED = """WITH RECURSIVE joined(patient, record, effective) AS (
- SELECT survivor, merged, effective FROM merges WHERE survivor IN ??
- UNION SELECT joined.patient, m.merged, m.effective FROM merges m JOIN joined ON m.survivor = joined.record)
+ SELECT m.survivor, m.merged, m.effective FROM merges m JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor
+ WHERE m.survivor IN ??
+ UNION SELECT joined.patient, m.merged, m.effective FROM merges m JOIN joined ON m.survivor = joined.record
+ JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor)
  SELECT patient, effective FROM joined"""
 
 PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")

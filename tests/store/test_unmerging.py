@@ -124,6 +124,13 @@ def test_a_payload_of_the_restored_record_may_come_again_and_now_counts(site: Si
     assert (site.dnc("2"), site.value("2", "language")) == ("no", "es")
 
 
+def test_a_late_word_is_late_again(site: Site) -> None:
+    site.apply(says("1", 5, NO), says("2", 1), merges("1", "2", 100))
+    unmerge(site, "2")
+    assert site.apply(says("1", 3, YES)) == ["stale"]
+    assert site.dnc("1") == "no"
+
+
 def test_merges_are_undone_latest_first(site: Site) -> None:
     site.apply(says("1", 1, NO), says("2", 1, YES), says("3", 1, {"consent.sms": "denied"}))
     before = [what(site.find(value)) for value in "123"]
