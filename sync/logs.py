@@ -1,12 +1,14 @@
 """Logs: one line per event, JSON for machines and plain for a terminal, nothing about any patient.
 
 Events are constant sentences; values are sources, run ids, counts and reason codes. An exception is logged by its kind and
-place, never by its text, which may quote what it stumbled over.
+place, never by its text, which may quote what it stumbled over. Of libraries that handle payloads or addresses only the place
+is logged, at whatever level: their texts quote what they handle.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from typing import Any
@@ -15,7 +17,13 @@ import structlog
 
 from sync.config.settings import Logging
 
-NOISY = ("apscheduler", "uvicorn", "uvicorn.error", "alembic")
+OURS = "emr_sync"
+ACCESS = "uvicorn.access"
+KNOWN = (OURS, "uvicorn", "apscheduler", "alembic")
+"""Loggers whose texts say nothing about patients."""
+OPAQUE = re.compile(r"(pt|run|rej|key)_[0-9a-f]+")
+REQUEST = re.compile(r'"(\S+) (\S+) HTTP/[\d.]+" (\d+)')
+WORD = re.compile(r"[a-z][a-z.-]*|v1|")
 
 
 def configure(settings: Logging) -> None:
@@ -35,12 +43,13 @@ def configure(settings: Logging) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     handler = _ToStderr()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_remove_meta, renderer], foreign_pre_chain=shared))
+    foreign = [_without_quotes, *shared]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_remove_meta, renderer], foreign_pre_chain=foreign))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
-    for name in NOISY:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    root.setLevel(max(level, logging.WARNING))  # below that SQLAlchemy writes rows, urllib3 addresses
+    for name in (OURS, ACCESS):
+        logging.getLogger(name).setLevel(level)
 
 
 class _ToStderr(logging.StreamHandler[Any]):
@@ -65,6 +74,27 @@ def place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
+
+
+def shape(path: str) -> str:
+    """A requested path without what a caller may have put into it: words of ours and opaque ids stay, all else is ``…``."""
+    parts = path.partition("?")[0].split("/")
+    return "/".join(part if _is_ours(place, part) else "…" for place, part in enumerate(parts))
+
+
+def _is_ours(place: int, part: str) -> bool:
+    return OPAQUE.fullmatch(part) is not None or (place != 3 and WORD.fullmatch(part) is not None)
+
+
+def _without_quotes(_logger: Any, _method: str, event: Any) -> Any:
+    """What a library says, without what it quotes."""
+    record = event["_record"]
+    if record.name == ACCESS:
+        found = REQUEST.search(event["event"])
+        event["event"] = f"{found[1]} {shape(found[2])} {found[3]}" if found else "a request"
+    elif record.name.partition(".")[0] not in KNOWN:
+        event |= {"event": "a library reports", "logger": record.name, "at": f"{record.filename}:{record.lineno}"}
+    return event
 
 
 def _without_text(_logger: Any, _method: str, event: Any) -> Any:

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+
+from tests.leaks import leaks
 
 if TYPE_CHECKING:
     from store.database import Database
@@ -41,6 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
         runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # where the wheel keeps its lock
         config.add_cleanup(_stop_server)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fails a test after which something of a patient stands in the log, or was printed by nobody who asked for it."""
+    report = yield
+    if report.passed and "shows_values" not in item.keywords and (found := leaks(f"{report.capstderr}\n{report.caplog}")):
+        report.outcome, report.longrepr = "failed", "the output holds what no log may hold:\n" + "\n".join(found[:5])
+    return report
 
 
 def _stop_server() -> None:

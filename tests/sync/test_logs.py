@@ -32,6 +32,36 @@ def test_the_text_of_an_exception_is_never_logged(capsys: pytest.CaptureFixture[
     assert second["error"].startswith("ValueError at test_logs.py:")
 
 
+def test_a_library_says_only_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Logging("debug", "json"))
+    for name in ("urllib3.connectionpool", "sqlalchemy.engine", "paramiko.transport"):
+        logging.getLogger(name).debug("GET /Patient?identifier=%s", SECRET)
+        logging.getLogger(name).warning("GET /Patient?identifier=%s", SECRET)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["logger"]) for line in lines] == [
+        ("a library reports", name) for name in ("urllib3.connectionpool", "sqlalchemy.engine", "paramiko.transport")
+    ]
+    assert all(line["at"].startswith("test_logs.py:") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v1/decisions/batch", "/v1/decisions/…"),
+        ("/v1/patients/pt_00000000000000ff/as-of?at=2026", "/v1/patients/pt_00000000000000ff/as-of"),
+        ("/v1/patients/MRN4711/history?name=Invented", "/v1/patients/…/history"),
+        ("/v1/patients/invented", "/v1/patients/…"),
+        ("/v1/sources/genhosp-adt/resync", "/v1/sources/…/resync"),
+        ("/MRN4711", "/…"),
+        ("/", "/"),
+    ],
+)
+def test_requests_are_logged_without_what_callers_put_into_addresses(capsys: pytest.CaptureFixture[str], path: str, shown: str) -> None:
+    logs.configure(Logging("info", "json"))
+    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", path, "1.1", 200)
+    assert json.loads(capsys.readouterr().err)["event"] == f"GET {shown} 200"
+
+
 def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Logging("warning", "json"))
     logs.logger().info("not this")
