@@ -17,7 +17,6 @@ class Metrics:
         self._runs = Counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], registry=self.registry)
         self._heard = Gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], registry=self.registry)
         self._frames = Counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], registry=self.registry)
-
         self._held = Gauge("emr_sync_held_patients", "Patients that wait for a decision of the brake", ["source"], registry=self.registry)
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
