@@ -20,6 +20,7 @@ from store.journal import Run
 from store.lock import Actor, Role
 from store.patient import Patient, PatientRef
 from store.preference import NO
+from store.users import Users
 from sync.answers import decision_of
 from sync.config import load
 from sync.engine import Progress
@@ -152,6 +153,15 @@ def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, 
                 parts.preferences.record_reply(ENTERPRISE, LINE, phone.number, "Stop", now, now)
         answers.append((what, decision_of(parts, ENTERPRISE, ref, Ask(message_type=kind, channels=channels, line=LINE))))
     return answers
+
+
+def people(service: Service) -> Iterator[tuple[str, str, Role]]:
+    """Two users of the pages: name, password, role."""
+    users = Users(service.parts.database)
+    for name, role in (("pat", Role.ENTERPRISE), ("olga", Role.OPERATOR)):
+        password = users.add(name, ENTERPRISE, role, service.parts.clock())[1]
+        if password is not None:
+            yield name, password, role
 
 
 def locked_patient(emr: RehearsalEmr, service: Service) -> Patient:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from sync.config import Feed
 from sync.config.settings import Schedule
+
+UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 
 
 def described(feed: Feed) -> list[tuple[str, str]]:
@@ -34,4 +37,11 @@ def _address(url: str) -> str:
 def _times(schedule: Schedule | None) -> str:
     if schedule is None:
         return ""
-    return f"every {schedule.every}" if schedule.every else f"cron {' '.join(schedule.cron or ())} ({schedule.time_zone})"
+    return f"every {_span(schedule.every)}" if schedule.every else f"cron {' '.join(schedule.cron or ())} ({schedule.time_zone})"
+
+
+def _span(time: timedelta) -> str:
+    """A duration as it is written in the configuration, in the largest unit that fits."""
+    seconds = int(time.total_seconds())
+    unit, size = next(((unit, size) for unit, size in UNITS if seconds % size == 0), ("s", 1))
+    return f"{seconds // size}{unit}"

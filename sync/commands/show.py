@@ -32,7 +32,7 @@ def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
         if any(run["status"] != "done" for run in shown["runs"]):
             raise typer.Exit(1)
         if not once:
-            _serve(service)
+            _serve(service, shown["patient"]["id"])
 
 
 def _findings(emr: RehearsalEmr, service: Service, watched: stage.Watched, acknowledged: dict[str, int]) -> dict[str, Any]:
@@ -70,9 +70,12 @@ def _because(decision: dict[str, Any]) -> str:
     return ", ".join(skipped or decision["reasons"] or ["nothing is against it"])
 
 
-def _serve(service: Service) -> None:
+def _serve(service: Service, patient: str) -> None:
     _, key = service.parts.keys.create("demo", stage.ENTERPRISE, Role.SENDER, service.parts.clock())
     output.note(f"\nServing at http://{service.address} until Ctrl-C. Ask it as a sender, with this key: {key}")
+    output.note(f"That patient's facesheet: http://{service.address}/patients/{patient}\nThe console: http://{service.address}/sources")
+    for name, password, role in stage.people(service):
+        output.note(f"  sign in as {name} ({role}) with the password {password}")
     with ended_by_signals(service):
         service.wait()
     if service.failure:

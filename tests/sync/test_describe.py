@@ -16,6 +16,6 @@ def test_a_source_is_described_without_secrets() -> None:
         "Adapter": "fhir.rest",
         "Address": "https://ehr.example:8443/r4",
         "Patients known by": "CLINIC MR",
-        "Read": "every 0:15:00",
+        "Read": "every 15m",
         "Masters": "do not contact",
     }

@@ -19,7 +19,8 @@ from store.preferences import Preferences
 from store.sessions import Sessions, Visitor
 from store.users import Users
 from store.web.operations import Work
-from store.web.pages import console, patients, settings
+from store.web.pages import audit, console, patients, settings
+from store.web.pages.audit import AuditLog
 from store.web.pages.console import Console, Describe
 from store.web.pages.page import Door, Goto, Page, Shown, Visit
 from store.web.pages.patients import Patients
@@ -33,6 +34,7 @@ MENU = (
     ("/settings", "Default settings", settings.ENTERPRISE),
     ("/sources", "Sources", console.OPERATORS),
     ("/rejections", "Rejections", console.OPERATORS),
+    ("/audit", "Audit", audit.AUDITORS),
 )
 ROLES = {
     Role.ENTERPRISE: "enterprise user",
@@ -75,6 +77,7 @@ class Site:
             *Patients(store).pages(),
             *DefaultSettings(store, settings_changed).pages(),
             *Console(store, journal, work, access.describe).pages(),
+            *AuditLog(store).pages(),
         ]
 
     def handlers(self) -> Iterator[HTTPRouteHandler]:

@@ -54,7 +54,7 @@ def test_every_page_of_every_role_is_open_to_everybody(tab: Page, fresh_pages: P
     run, rejection = held(fresh_pages), rejected(fresh_pages)
     console = ["/sources", "/sources/genhosp-adt", f"/runs/{run}", "/rejections", f"/rejections/{rejection}"]
     sheets = ["/patients", fresh_pages.patient(), fresh_pages.patient("MRN2")]
-    paths = {"operator": console, "enterprise": [*sheets, "/settings"]}.get(role, sheets)
+    paths = {"operator": console, "enterprise": [*sheets, "/settings"], "auditor": [*sheets, "/audit"]}.get(role, sheets)
     tab.emulate_media(color_scheme=scheme)
     tab.goto("/sign-in")
     assert violations(tab) == []

@@ -1,0 +1,31 @@
+"""The audit log as a page: who saw or changed what, the newest line first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from store.audit import Audit
+from store.lock import Role
+from store.preferences import Preferences
+from store.web.pages.page import Page, Shown, Visit
+
+AUDITORS = frozenset({Role.AUDITOR})
+MOST = 200
+PATIENT = "pt_"
+
+
+class AuditLog:
+    """The page, for auditors."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.audit = Audit(store.database)
+
+    def pages(self) -> Iterable[Page]:
+        """The one page."""
+        return (Page("GET", "/audit", AUDITORS, self.show),)
+
+    def show(self, visit: Visit) -> Shown:
+        """The log, or what it says about one subject (an opaque id)."""
+        subject = visit.query.get("subject") or None
+        lines = [link.line for link in self.audit.newest(visit.enterprise, subject, MOST)]
+        return Shown("audit.html", {"title": "Audit", "lines": lines, "subject": subject, "most": MOST, "patient": PATIENT})

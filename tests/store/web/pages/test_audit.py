@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.store.web.pages.conftest import Pages
+
+
+def test_nobody_sees_a_facesheet_without_a_line_in_the_audit_log(fresh_pages: Pages) -> None:
+    where = fresh_pages.patient()
+    assert fresh_pages.signed_in("staff").get(where).status == 200
+    auditor = fresh_pages.signed_in("auditor")
+    text = auditor.get("/audit").text
+    assert f"staff:staff-general viewed patient {where.removeprefix('/patients/')}" in text
+    assert "MRN1" not in text
+    assert auditor.get(f"/audit?subject={where.removeprefix('/patients/')}").text.count("viewed patient") == 1
+    assert "Nobody has looked" in auditor.get("/audit?subject=pt_0").text
+
+
+def test_a_flip_is_in_the_log_of_its_enterprise_only(fresh_pages: Pages) -> None:
+    where = fresh_pages.patient(enterprise="local")
+    assert fresh_pages.signed_in("enterprise", "local").post(f"{where}/do-not-contact", value="yes", reason="asked").status == 303
+    assert "set do not contact" in fresh_pages.signed_in("auditor", "local").get("/audit").text
+    assert "set do not contact" not in fresh_pages.signed_in("auditor").get("/audit").text
+
+
+@pytest.mark.parametrize("role", ["enterprise", "manager", "staff", "operator"])
+def test_the_log_is_for_auditors_only(pages: Pages, role: str) -> None:
+    assert pages.signed_in(role).get("/audit").status == 403
