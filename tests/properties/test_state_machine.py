@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from store.errors import PreferenceLocked, ValueRefused
+from store.errors import PreferenceLocked
 from store.lock import Actor, Role
 from store.preference import PatientMerge
 from sync.replay import replay
@@ -142,17 +142,16 @@ class Histories(Clinic, RuleBasedStateMachine):
             if not stands:
                 self.evidence.said(STAFF, name, (self.seconds, 0), {DNC: value})
 
-    @rule(name=names, line=st.sampled_from([LINE, None]))
-    def staff_record_an_opt_out(self, name: str, line: str | None) -> None:
-        patient, now = self.find(name), self.now()
-        if patient is None:
-            return
-        try:
-            self.store.record_sms_opt_out(self.name, patient.id, line=line, actor=Actor(Role.STAFF, "sam"), now=now)
-        except ValueRefused:
-            assert not patient.contact.phones
-            return
-        self.evidence.words += [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
+    @rule(line=st.sampled_from([LINE, None]), answered=st.booleans())
+    def staff_record_opt_outs(self, line: str | None, answered: bool) -> None:
+        """For every patient who is there and has a number; perhaps a START comes from that number at once."""
+        for name in NAMES:
+            patient, now = self.find(name), self.now()
+            if patient is not None and patient.contact.phones:
+                self.store.record_sms_opt_out(self.name, patient.id, line=line, actor=Actor(Role.STAFF, "sam"), now=now)
+                self.evidence.words += [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
+                if answered:
+                    self.reply(Reply(patient.contact.phones[0].number, LINE, "START", self.seconds + 1))
 
     @rule(replies=st.lists(replies, min_size=1, max_size=3))
     def patients_reply(self, replies: list[Reply]) -> None:
