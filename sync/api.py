@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from store.audit import ASKED_FOR_RESYNC, REPLAYED, Audit
+from store.audit import ASKED_FOR_RESYNC, Audit
 from store.errors import ValueRefused
 from store.journal import Run
 from store.lock import Role
@@ -48,9 +48,7 @@ class OnRequest:
             feed = self.parts.feed(rejection.source)
         except Unusable as reason:
             raise ValueRefused(str(reason)) from reason
-        answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection)
-        said = {"outcome": answer.outcome, "reason": answer.reason}
-        self.audit.note(rejection.enterprise, REPLAYED, rejection_id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), **said)
+        answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, f"{Role.OPERATOR}:{by}")
         self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
         return answer._asdict()
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from adapters.base import Answer, Mapper, Payload
+from store.audit import REPLAYED, Audit
 from store.journal import Rejection
 from sync.dry_run import DryRun, attempt
 from sync.engine import Engine, Lane
 from sync.piece import Piece, read, rejected, summary
 
 
-def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection) -> Answer:
-    """Maps and applies the payload anew. The rejection is resolved when nothing of it is wrong any more.
+def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> Answer:
+    """Maps and applies the payload anew, for ``actor``. The rejection is resolved when nothing of it is wrong any more.
 
     What it says is as old as it was: a newer statement that came in between stays in force.
     """
@@ -25,7 +26,10 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection) -> 
         same = any((row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope) for row in rows)
         if not same:
             engine.journal.resolve(transaction, rejection.id, now=now)
-    return summary(answers)
+        answer = summary(answers)
+        said = {"outcome": answer.outcome, "reason": answer.reason}
+        Audit(engine.database).changed(transaction, lane.enterprise, REPLAYED, rejection.id, actor=actor, now=now, **said)
+    return answer
 
 
 def preview(engine: Engine, lane: Lane, mapper: Mapper, rejections: Iterable[Rejection], result: DryRun) -> None:

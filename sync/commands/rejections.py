@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from store.audit import ERASED, REPLAYED, RESEALED, VIEWED_PAYLOAD, Audit
+from store.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
 from store.errors import PayloadUnreadable
 from store.journal import Rejection
 from sync.commands import difference, given, output
@@ -141,10 +141,8 @@ def _replayed(parts: Parts, number: str) -> dict[str, Any]:
         status = parts.journal.quarantine.summary(number).status
         return {"id": number, "outcome": "rejected", "reason": "payload_unreadable", "status": status}
     feed = parts.feed(rejection.source)
-    answer = replay(parts.engine, lane(feed), adapter(feed).mapper, rejection)
-    said = {"outcome": answer.outcome, "reason": answer.reason}
-    Audit(parts.database).note(rejection.enterprise, REPLAYED, number, actor=given.who(), now=parts.clock(), **said)
-    return {"id": number, **said, "status": parts.journal.quarantine.summary(number).status}
+    answer = replay(parts.engine, lane(feed), adapter(feed).mapper, rejection, given.who())
+    return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": parts.journal.quarantine.summary(number).status}
 
 
 def _readable(parts: Parts, number: str) -> Rejection | None:

@@ -1,0 +1,112 @@
+"""The process dies at each point of a replay and of a change of keys, and is started again: nothing lost, doubled or loosened."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.chain import verify
+from store.database import Database
+from tests.functional.program import emr_sync, free_port, hospital, written
+from tests.functional.test_crash import message
+
+DIES = """
+import os, sys
+from store.audit import Audit
+from store.chain import Chain
+from store.quarantine import Quarantine
+from sync import cli
+
+point, arguments = sys.argv[1], sys.argv[2:]
+
+def dying(owner, name, *, first):
+    real = getattr(owner, name)
+    def replaced(*args, **rest):
+        if first:
+            os._exit(9)
+        real(*args, **rest)
+        os._exit(9)
+    setattr(owner, name, replaced)
+
+if point == "before it is resolved":
+    dying(Quarantine, "resolve", first=True)
+if point == "before it is committed":
+    dying(Chain, "append", first=False)
+if point == "after it is committed":
+    dying(Quarantine, "summary", first=True)
+if point == "in the middle of the keys":
+    dying(Quarantine, "_resealed", first=False)
+if point == "after the keys":
+    dying(Audit, "note", first=True)
+sys.exit(cli.run(arguments))
+"""
+NEVER = "NEVER"
+
+
+def dies(config: Path, point: str, *arguments: str) -> None:
+    command = [sys.executable, "-c", DIES, point, "-c", str(config), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=os.getcwd())
+    assert done.returncode == 9, done.stderr[-2000:]
+
+
+def site(folder: Path, url: str, codes: dict[str, str], **more: Any) -> Path:
+    configuration = hospital(url, free_port())
+    configuration["payload_keys"] = {"current": "k1", "keys": {"k1": "4b" * 32}} | more
+    configuration["sources"]["genhosp-adt"]["mapping"]["do_not_contact"]["values"] = codes
+    return written(folder, configuration)
+
+
+def dnc(config: Path) -> tuple[str, int]:
+    found = emr_sync(config, "patient", "K7")
+    return found["preferences"]["do_not_contact"]["value"], found["version"]
+
+
+@pytest.fixture
+def rejected(database_url: str, tmp_path: Path) -> Path:
+    """A patient who may be contacted, and a later message of theirs that nobody could read."""
+    config = site(tmp_path, database_url, {"OK": "no"})
+    for revision in (0, 1):
+        file = tmp_path / f"{revision}.hl7"
+        file.write_bytes(message(7, revision).replace(b"|DNC", b"|NEVER"))
+        emr_sync(config, "ingest", "genhosp-adt", str(file))
+    assert dnc(config) == ("no", 1)
+    return config
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("point", ["before it is resolved", "before it is committed", "after it is committed"])
+def test_a_replay_that_dies_is_whole_or_not_at_all(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
+    config = site(tmp_path, database_url, {"OK": "no", NEVER: "yes"})
+    (open_one,) = emr_sync(config, "rejections")
+    dies(config, point, "rejections", "replay", open_one["id"])
+    done = point == "after it is committed"
+    assert dnc(config) == (("yes", 2) if done else ("no", 1))
+    assert len(emr_sync(config, "rejections")) == (0 if done else 1)
+    replays = [line["action"] for line in emr_sync(config, "audit")].count("replayed_rejection")
+    assert replays == (1 if done else 0), "the log holds what happened, and nothing else"
+    emr_sync(config, "rejections", "replay", open_one["id"])
+    assert dnc(config) == ("yes", 2)
+    assert emr_sync(config, "rejections") == []
+    database = Database.open(database_url)
+    assert [one.broken_at for one in verify(database)] == [None]
+    database.close()
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("point", ["in the middle of the keys", "after the keys"])
+def test_a_change_of_keys_that_dies_loses_no_payload(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
+    keys = {"current": "k2", "keys": {"k1": "4b" * 32, "k2": "5c" * 32}}
+    config = site(tmp_path, database_url, {"OK": "no"}, **keys)
+    dies(config, point, "rejections", "reseal")
+    (kept,) = emr_sync(config, "rejections")
+    assert NEVER in emr_sync(config, "rejections", "show", kept["id"])["payload"]
+    assert emr_sync(config, "rejections", "reseal")["resealed"] == (0 if point == "after the keys" else 1)
+    config = site(tmp_path, database_url, {"OK": "no"}, current="k2", keys={"k2": "5c" * 32})
+    assert NEVER in emr_sync(config, "rejections", "show", kept["id"])["payload"]
