@@ -50,7 +50,7 @@ from tests.properties.post import (
     sources,
     stated,
 )
-from tests.store.site import LINE, at, mr, says
+from tests.store.site import CELL, HOME, LINE, at, cell, mr, says
 
 STARTED = 25
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
@@ -62,11 +62,14 @@ class Histories(Clinic, RuleBasedStateMachine):
 
     letters: Bundle[Letter] = Bundle("letters")
 
-    @initialize(syncs=st.booleans(), order=st.permutations(SOURCES))
-    def begins(self, syncs: bool, order: list[str]) -> None:
+    @initialize(syncs=st.booleans(), order=st.permutations(SOURCES), known=st.booleans())
+    def begins(self, syncs: bool, order: list[str], known: bool) -> None:
+        """Perhaps a source has brought every patient with a number already."""
         self.founded()
         self.configure(syncs, order)
         self.open()
+        for name, number in zip(NAMES, (CELL, HOME, HOME), strict=True) if known else ():
+            self.deliver([self.write(SOURCES[0], self.statements(Message(name, 0, {"phones": (cell(number),)}, False)))], "")
 
     def teardown(self) -> None:
         self.check_feed()
