@@ -19,6 +19,7 @@ from sync.config.settings import Logging
 
 OURS = "emr_sync"
 ACCESS = "uvicorn.access"
+UVICORN = ("uvicorn", "uvicorn.error", ACCESS)
 KNOWN = (OURS, "uvicorn", "apscheduler", "alembic")
 """Loggers whose texts say nothing about patients."""
 OPAQUE = re.compile(r"(pt|run|rej|key)_[0-9a-f]+")
@@ -50,6 +51,8 @@ def configure(settings: Logging) -> None:
     root.setLevel(max(level, logging.WARNING))  # below that SQLAlchemy writes rows, urllib3 addresses
     for name in (OURS, ACCESS):
         logging.getLogger(name).setLevel(level)
+    for name in UVICORN:  # its own handlers, where somebody has set them up, write whole addresses
+        logging.getLogger(name).handlers, logging.getLogger(name).propagate = [], True
 
 
 class _ToStderr(logging.StreamHandler[Any]):

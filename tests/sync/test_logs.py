@@ -62,6 +62,14 @@ def test_requests_are_logged_without_what_callers_put_into_addresses(capsys: pyt
     assert json.loads(capsys.readouterr().err)["event"] == f"GET {shown} 200"
 
 
+def test_handlers_of_the_servers_own_do_not_write_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate = [logging.StreamHandler()], False
+    logs.configure(Logging("info", "json"))
+    access.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/MRN4711", "1.1", 200)
+    assert json.loads(capsys.readouterr().err)["event"] == "GET /… 200"
+
+
 def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Logging("warning", "json"))
     logs.logger().info("not this")
