@@ -183,14 +183,14 @@ class HeldStatements:
 
     def loosened_since(self, connection: Connection, source: str, since: datetime) -> set[int]:
         """Patients that a live feed made more contactable since then."""
-        rows = self.database.select(connection, "SELECT patient_id, at FROM loosened WHERE source = ?", [source])
-        return {patient for patient, at in rows if instant(at) > since}
+        sql = "SELECT patient_id FROM loosened WHERE source = ? AND at > ?"
+        return {row[0] for row in self.database.select(connection, sql, [source, self.database.bound(since)])}
 
     def loosen(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
         """Counts patients that a live feed made more contactable, and forgets those counted before ``forget``."""
-        old = self.database.select(transaction, "SELECT patient_id, at FROM loosened WHERE source = ?", [source])
-        gone = [(source, patient) for patient, at in old if instant(at) < forget]
-        self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), gone)
+        sql = "SELECT patient_id FROM loosened WHERE source = ? AND at < ?"
+        gone = self.database.select(transaction, sql, [source, self.database.bound(forget)])
+        self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), [(source, row[0]) for row in gone])
         self.database.upsert(transaction, LoosenedRow, ("source", "patient_id", "at"), [(source, patient, now) for patient in patients])
 
     def synced(self, connection: Connection, source: str) -> int:
