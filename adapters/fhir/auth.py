@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import uuid
 from base64 import b64encode
-from collections.abc import Callable, Generator, Mapping
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Generator, Mapping
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import jwt
 
+from adapters.auth import DEFAULT_LIFE, MARGIN, TRANSIENT, Auth, Clock, Flow, Static, TokenReply, TokenRequest
 from adapters.base import AdapterError
 
 ALGORITHMS = ("RS384", "ES384")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFE = timedelta(minutes=4)  # the standard's limit is 5; the rest is for clocks that differ
 CLOCK_SKEW = timedelta(seconds=30)
-MARGIN = 30.0  # seconds before its end at which a token is no longer used
-DEFAULT_LIFE = 300.0  # RFC 6749 lets expires_in out; SMART recommends at most this
 DEFAULT_SCOPE = "system/Patient.read"
 KINDS = ("none", "smart_backend", "basic", "bearer")
 # RFC 6749 5.2 and what servers add: error codes safe to repeat. Free text from a server is never repeated.
@@ -31,47 +30,6 @@ OAUTH_ERRORS = (
     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
     "access_denied",
 )  # fmt: skip
-TRANSIENT = (408, 429, 500, 502, 503, 504)
-
-
-class TokenRequest(NamedTuple):
-    """A request that the algorithm needs made; a ``form`` is posted, without one it is a GET. No token goes with it."""
-
-    url: str
-    form: Mapping[str, str] | None = None
-
-
-class TokenReply(NamedTuple):
-    status: int
-    body: bytes
-    retry_after: float | None = None
-
-
-Headers = dict[str, str]
-Flow = Generator[TokenRequest, TokenReply, Headers]
-Clock = Callable[[], datetime]
-
-
-class Auth(Protocol):
-    """``headers`` is the flow that ends in the headers to send; ``forget`` drops what was refused and says whether to try again."""
-
-    def headers(self) -> Flow: ...
-
-    def forget(self) -> bool: ...
-
-
-class Static:
-    """The same headers always: no authentication, a fixed bearer token, or a name and password."""
-
-    def __init__(self, headers: Headers) -> None:
-        self._headers = headers
-
-    def headers(self) -> Flow:
-        yield from ()  # nothing needs to be asked
-        return self._headers
-
-    def forget(self) -> bool:
-        return False
 
 
 class SmartBackend:

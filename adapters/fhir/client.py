@@ -19,10 +19,10 @@ from urllib.parse import quote, urljoin
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from adapters.auth import Auth, Headers, TokenReply, TokenRequest
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
 from adapters.fhir import outcome, page, retry
-from adapters.fhir.auth import Auth, Headers, TokenReply, TokenRequest
 from adapters.fhir.moment import instant
 from adapters.fhir.page import Page
 

@@ -22,8 +22,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from adapters.auth import Clock
 from adapters.base import AdapterError, Batch, Fetch, Finding, SourceSettings
-from adapters.rest.auth import Clock
 from adapters.rest.client import JsonClient
 from adapters.rest.options import joined, number
 from adapters.rest.rest import JsonAdapter, sample, utc_now

@@ -8,57 +8,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Generator, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any
 
+from adapters.auth import DEFAULT_LIFE, MARGIN, TRANSIENT, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest
 from adapters.base import AdapterError
 
 KINDS = ("none", "bearer", "basic", "oauth2")
-MARGIN = 30.0  # seconds before its end at which a token is no longer used
-DEFAULT_LIFE = 300.0  # RFC 6749 lets expires_in out
-TRANSIENT = (408, 429, 500, 502, 503, 504)
-
-
-class TokenRequest(NamedTuple):
-    """A form to be posted, with its own headers. No token goes with it."""
-
-    url: str
-    form: Mapping[str, str]
-    headers: Mapping[str, str]
-
-
-class TokenReply(NamedTuple):
-    status: int
-    body: bytes
-    retry_after: float | None = None
-
-
-Headers = dict[str, str]
-Flow = Generator[TokenRequest, TokenReply, Headers]
-Clock = Callable[[], datetime]
-
-
-class Auth(Protocol):
-    """``headers`` is the flow that ends in the headers to send; ``forget`` drops what was refused and says whether to try again."""
-
-    def headers(self) -> Flow: ...
-
-    def forget(self) -> bool: ...
-
-
-class Static:
-    """The same headers always."""
-
-    def __init__(self, headers: Headers) -> None:
-        self._headers = headers
-
-    def headers(self) -> Flow:
-        yield from ()  # nothing needs to be asked
-        return self._headers
-
-    def forget(self) -> bool:
-        return False
 
 
 class OAuth2:

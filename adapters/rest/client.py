@@ -17,9 +17,9 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from adapters.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
-from adapters.rest.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest
 
 ATTEMPTS = 4
 FIRST_WAIT = 1.0  # seconds; doubled with each attempt

@@ -14,11 +14,11 @@ from pathlib import Path
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from adapters.auth import Clock
 from adapters.base import AdapterError, Batch, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
 from adapters.budget import Budget
 from adapters.notes import Notes
 from adapters.rest import auth, files
-from adapters.rest.auth import Clock
 from adapters.rest.client import Answer, JsonClient
 from adapters.rest.mapping import JsonMapper
 from adapters.rest.options import ListOptions, list_options, server_options

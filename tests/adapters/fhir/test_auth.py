@@ -10,8 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from adapters.auth import Auth, TokenReply, TokenRequest
 from adapters.base import AdapterError
-from adapters.fhir.auth import Auth, SmartBackend, TokenReply, TokenRequest, build
+from adapters.fhir.auth import SmartBackend, build
 
 BASE = "https://ehr.example/r4"
 TOKEN = "https://login.example/token"

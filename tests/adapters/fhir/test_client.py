@@ -11,8 +11,9 @@ import pytest
 import requests
 import responses
 
+from adapters.auth import Headers, Static
 from adapters.base import AdapterError
-from adapters.fhir.auth import Headers, SmartBackend, Static
+from adapters.fhir.auth import SmartBackend
 from adapters.fhir.client import FhirClient
 from adapters.fhir.options import RestOptions
 from adapters.fhir.probe import findings

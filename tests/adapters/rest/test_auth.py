@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from adapters.auth import Auth, TokenReply, TokenRequest
 from adapters.base import AdapterError
-from adapters.rest.auth import Auth, TokenReply, TokenRequest, build
+from adapters.rest.auth import build
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 OPTIONS = {"kind": "oauth2", "token_url": "https://ehr.example/token", "client_id": "us", "client_secret": "s3cret"}

@@ -1,0 +1,56 @@
+"""What every way of proving who we are has in common, whatever the protocol: algorithms without I/O.
+
+Each yields the requests it needs made and is sent their replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+MARGIN = 30.0  # seconds before its end at which a token is no longer used
+DEFAULT_LIFE = 300.0  # RFC 6749 lets expires_in out; SMART recommends at most this
+TRANSIENT = (408, 429, 500, 502, 503, 504)
+
+
+class TokenRequest(NamedTuple):
+    """A request that the algorithm needs made; a ``form`` is posted, without one it is a GET. No token goes with it."""
+
+    url: str
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+class TokenReply(NamedTuple):
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+Headers = dict[str, str]
+Flow = Generator[TokenRequest, TokenReply, Headers]
+Clock = Callable[[], datetime]
+
+
+class Auth(Protocol):
+    """``headers`` is the flow that ends in the headers to send; ``forget`` drops what was refused and says whether to try again."""
+
+    def headers(self) -> Flow: ...
+
+    def forget(self) -> bool: ...
+
+
+class Static:
+    """The same headers always: no authentication, a fixed bearer token, or a name and password."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def headers(self) -> Flow:
+        yield from ()  # nothing needs to be asked
+        return self._headers
+
+    def forget(self) -> bool:
+        return False
