@@ -92,7 +92,6 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _schema(rows: list[Endpoint]) -> HTTPRouteHandler:
