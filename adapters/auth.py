@@ -42,6 +42,17 @@ class Auth(Protocol):
     def forget(self) -> bool: ...
 
 
+def carried_out(flow: Flow, ask: Callable[[TokenRequest], TokenReply]) -> Headers:
+    """The headers at the end of a flow; ``ask`` makes each request that it needs."""
+    try:
+        wanted = next(flow)
+        while True:
+            wanted = flow.send(ask(wanted))
+    except StopIteration as end:
+        headers: Headers = end.value
+        return headers
+
+
 class Static:
     """The same headers always: no authentication, a fixed bearer token, or a name and password."""
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urljoin
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
-from adapters.auth import Auth, Headers, TokenReply, TokenRequest
+from adapters.auth import Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
 from adapters.fhir import outcome, page, retry
@@ -156,14 +156,7 @@ class FhirClient:
 
     def _authorize(self) -> Headers:
         with self._buying:
-            flow = self.auth.headers()
-            try:
-                wanted = next(flow)
-                while True:
-                    wanted = flow.send(self._token_reply(wanted))
-            except StopIteration as end:
-                headers: Headers = end.value
-                return headers
+            return carried_out(self.auth.headers(), self._token_reply)
 
     def _ours(self, url: str) -> str:
         if not page.same_origin(url, self.base_url):

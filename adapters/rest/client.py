@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from adapters.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest
+from adapters.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
 
@@ -82,14 +82,7 @@ class JsonClient:
 
     def authorize(self) -> Headers:
         """The headers that prove who we are, bought if need be."""
-        flow = self.auth.headers()
-        try:
-            wanted = next(flow)
-            while True:
-                wanted = flow.send(self._token_reply(wanted))
-        except StopIteration as end:
-            headers: Headers = end.value
-            return headers
+        return carried_out(self.auth.headers(), self._token_reply)
 
     def _ours(self, url: str) -> str:
         if urlsplit(url)[:2] != urlsplit(self.base_url)[:2]:
