@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store import documents
+from store.consent import OptOut
 from store.database import Database
 from store.ids import shown
 from store.word import standing
@@ -34,20 +35,58 @@ class OptedOut(NamedTuple):
     patients: tuple[str, ...]
 
 
-def opted_out(database: Database, enterprise: str) -> Iterator[OptedOut]:
-    """Every standing opt-out, by number, a page at a time."""
-    after = ""
-    with database.read() as connection:
-        while rows := database.select(connection, NUMBERS, [enterprise, after, PAGE]):
-            yield from _page(database, connection, enterprise, rows)
-            after = rows[-1][0]
+class Wanted(NamedTuple):
+    """Which opt-outs to show; what is ``None`` is not asked about.
+
+    ``line``: those that hold on this line, which those of all lines do too. ``since`` and ``until`` (not included): when it was said.
+    """
+
+    line: str | None = None
+    authority: str | None = None
+    scope: str | None = None
+    topic: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def fits(self, one: OptOut) -> bool:
+        """Whether it is to be shown."""
+        return (
+            (self.line is None or one.line == self.line or (one.line is None and self.line not in one.except_lines))
+            and self.authority in (None, one.authority)
+            and self.scope in (None, one.scope)
+            and self.topic in (None, one.topic)
+            and (self.since is None or (one.at is not None and one.at >= self.since))
+            and (self.until is None or (one.at is not None and one.at < self.until))
+        )
 
 
-def _page(database: Database, connection: Connection, enterprise: str, rows: list[Any]) -> Iterator[OptedOut]:
-    refused = {number: standing(documents.read_words(words)) for number, words in rows}
+EVERYTHING = Wanted()
+
+
+def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, after: str = "") -> Iterator[OptedOut]:
+    """Every standing opt-out that is wanted, by number, from beyond the number ``after``. Reads a page at a time, each for itself."""
+    while True:
+        with database.read() as connection:
+            rows = database.select(connection, NUMBERS, [enterprise, after, PAGE])
+            found = _page(database, connection, enterprise, rows, wanted)
+        yield from found
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
+
+
+def _page(database: Database, connection: Connection, enterprise: str, rows: list[Any], wanted: Wanted) -> list[OptedOut]:
+    refused = {number: [one for one in standing(documents.read_words(words)) if wanted.fits(one)] for number, words in rows}
+    numbers = [number for number, found in refused.items() if found]
     owners: dict[str, list[str]] = {}
-    for number, patient in database.select(connection, OWNERS, [enterprise, [number for number, found in refused.items() if found]]):
+    for number, patient in database.select(connection, OWNERS, [enterprise, numbers]) if numbers else ():
         owners.setdefault(number, []).append(shown(patient))
-    for number, found in refused.items():
-        for one in sorted(found, key=lambda one: (one.line or "", one.topic or "", one.authority)):
-            yield OptedOut(number, one.line, one.scope, one.topic, one.authority, one.at, one.except_lines, tuple(owners.get(number, ())))
+    return [_row(one, owners.get(number, ())) for number in numbers for one in sorted(refused[number], key=_order)]
+
+
+def _row(one: OptOut, patients: list[str] | tuple[str, ...]) -> OptedOut:
+    return OptedOut(one.number, one.line, one.scope, one.topic, one.authority, one.at, one.except_lines, tuple(patients))
+
+
+def _order(one: OptOut) -> tuple[str, str, str]:
+    return one.line or "", one.topic or "", one.authority
