@@ -23,8 +23,8 @@ from store.preference import NO
 from store.users import Users
 from sync.answers import decision_of
 from sync.config import load
-from sync.engine import Progress
 from sync.parts import Unusable
+from sync.progress import Progress
 from sync.queue import Job
 from sync.service import Service, serving
 

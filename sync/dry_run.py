@@ -14,8 +14,10 @@ from store.merge import more_restrictive
 from store.patient import Patient, PatientRef
 from store.preference import PatientMerge, PatientStatements
 from store.reading import Reader
-from sync.engine import Engine, Lane, Progress, no_progress
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.piece import OUTCOMES, Piece, decided_alone
+from sync.progress import Progress, no_progress
 
 SHOWN = 1000
 MORE, LESS, OTHER = "more_contactable", "less_contactable", "other"

@@ -19,7 +19,8 @@ from store.preferences import Preferences
 from store.verdicts import Verdicts
 from sync import payload_key, retry
 from sync.config import Feed, Settings
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from sync.unusable import Unusable as Unusable
 

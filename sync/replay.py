@@ -8,7 +8,8 @@ from adapters.base import Answer, Mapper, Payload
 from store.audit import REPLAYED, Audit
 from store.journal import Rejection
 from sync.dry_run import DryRun, attempt
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.piece import Piece, read, rejected, summary
 
 
@@ -20,7 +21,7 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
     pieces = _pieces(mapper, rejection)
     now = engine.clock()
     with engine.database.write(lane.enterprise) as transaction:
-        answers = engine.applied(transaction, lane, pieces, now, rejection.run_id, {})
+        answers = engine.intake.applied(transaction, lane, pieces, now, rejection.run_id, {})
         rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]
         engine.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=rejection.run_id, now=now)
         same = any((row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope) for row in rows)

@@ -17,8 +17,8 @@ from store.notes import SourceNotes
 from sync import logs
 from sync.config import Feed
 from sync.config.words import Address
-from sync.engine import Progress, no_progress
 from sync.parts import Parts, Unusable, lane, polled
+from sync.progress import Progress, no_progress
 from sync.queue import Job
 
 Fail = Callable[[str], None]

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from sync.engine import Progress as OnProgress
+from sync.progress import Progress as OnProgress
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, everything else on stderr.")]
 

@@ -24,7 +24,8 @@ from store.preferences import Preferences
 from store.release import Release
 from store.verdicts import Verdicts
 from sync.config.settings import Brake
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from sync.replay import replay
 from tests.factories import NOW, sealing

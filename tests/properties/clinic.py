@@ -17,7 +17,8 @@ from store.journal import Journal
 from store.patient import Patient, PatientRef
 from store.preference import PATIENT, PatientMerge, PatientStatements
 from store.preferences import Preferences
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
 from tests.properties.evidence import Evidence, Word

@@ -18,7 +18,8 @@ from store.verdicts import Verdicts
 from sync import brake
 from sync.config import Backoff
 from sync.config.settings import Brake
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from tests.factories import CLINIC, FEED, clinic, merge, payload, phone, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent
@@ -245,7 +246,7 @@ def test_a_patient_counts_once_in_the_hour(site: Clinic) -> None:
     store = site.store
     for minute in range(1, 7):
         with store.database.write(CLINIC) as transaction:
-            guard = site.engine._guard(transaction, LANE, None, site.clock())
+            guard = site.engine.braking.guard(transaction, LANE, None, site.clock())
             said = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
             store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
     assert site.value("A") == "yes"

@@ -12,7 +12,8 @@ from store.patient import PatientRef
 from store.preferences import Preferences
 from sync.config import Backoff
 from sync.dry_run import Difference, dry_run
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from tests.factories import CLINIC, FEED, clinic, statements
 from tests.fakes import FakeAdapter, FakeClock, batch

@@ -12,7 +12,8 @@ from store.patient import PatientRef
 from store.preference import Problem
 from store.preferences import Preferences
 from sync.config import Backoff
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from tests.factories import CLINIC, FEED, NOW, clinic, merge, payload, sealing, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent

@@ -19,8 +19,8 @@ from store.sealing import new_key
 from sync.config import Settings, load
 from sync.config.words import Address
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
-from sync.engine import Progress, no_progress
 from sync.parts import Parts, Unusable
+from sync.progress import Progress, no_progress
 from sync.queue import Job
 from sync.service import Service, serving
 

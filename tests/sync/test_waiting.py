@@ -11,7 +11,8 @@ from store.database import Database
 from store.journal import Journal
 from store.preferences import Preferences
 from sync.config import Backoff
-from sync.engine import Engine, Lane
+from sync.engine import Engine
+from sync.lane import Lane
 from sync.metrics import Metrics
 from tests.factories import CLINIC, FEED, clinic, statements
 from tests.fakes import FakeAdapter, FakeClock, batch
