@@ -68,14 +68,15 @@ def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, 
     while True:
         with database.read() as connection:
             rows = database.select(connection, NUMBERS, [enterprise, after, PAGE])
-            found = _page(database, connection, enterprise, rows, wanted)
+            found = among(database, connection, enterprise, rows, wanted)
         yield from found
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
 
 
-def _page(database: Database, connection: Connection, enterprise: str, rows: list[Any], wanted: Wanted) -> list[OptedOut]:
+def among(database: Database, connection: Connection, enterprise: str, rows: list[Any], wanted: Wanted) -> list[OptedOut]:
+    """The wanted ones among some rows of numbers and words, in their order, with whose numbers they are now."""
     refused = {number: [one for one in standing(documents.read_words(words)) if wanted.fits(one)] for number, words in rows}
     numbers = [number for number, found in refused.items() if found]
     owners: dict[str, list[str]] = {}

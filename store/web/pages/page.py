@@ -75,6 +75,17 @@ class Goto(NamedTuple):
     secret: str | None = None
 
 
+class Download(NamedTuple):
+    """A file for the browser to keep."""
+
+    body: bytes
+    media: str
+    name: str
+
+
+Reply = Shown | Goto | Download
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page, or one thing that a form does."""
@@ -82,7 +93,7 @@ class Page:
     method: str
     path: str
     roles: frozenset[Role]
-    answer: Callable[[Visit], Shown | Goto]
+    answer: Callable[[Visit], Reply]
 
 
 Frame = Callable[[Visitor | None, datetime], Mapping[str, Any]]
@@ -126,13 +137,16 @@ class Door:
         said = {"problem": problem, "title": "This did not work"}
         return self.send(request, Shown("problem.html", said, int(problem.status)), visitor, now)
 
-    def send(self, request: Request[Any, Any, Any], reply: Shown | Goto, visitor: Visitor | None, now: datetime) -> ASGIResponse:
+    def send(self, request: Request[Any, Any, Any], reply: Reply, visitor: Visitor | None, now: datetime) -> ASGIResponse:
         """The reply with the headers that all pages have."""
         if isinstance(reply, Goto):
             headers = {**STRICT, "location": reply.where}
             if reply.secret is not None:
                 headers["set-cookie"] = cookie(request, reply.secret)
             return ASGIResponse(status_code=303, headers=headers, media_type=HTML)
+        if isinstance(reply, Download):
+            headers = {**STRICT, "content-disposition": f'attachment; filename="{reply.name}"'}
+            return ASGIResponse(body=reply.body, headers=headers, media_type=reply.media)
         page = rendered(reply.template, {**self.frame(visitor, now), **reply.values})
         return ASGIResponse(body=page, status_code=reply.status, headers=STRICT, media_type=HTML)
 

@@ -19,9 +19,10 @@ from store.preferences import Preferences
 from store.sessions import Sessions, Visitor
 from store.users import Users
 from store.web.operations import Work
-from store.web.pages import audit, console, patients, settings
+from store.web.pages import audit, console, opt_outs, patients, settings
 from store.web.pages.audit import AuditLog
 from store.web.pages.console import Console, Describe
+from store.web.pages.opt_outs import OptOutReport
 from store.web.pages.page import Door, Goto, Page, Shown, Visit
 from store.web.pages.patients import Patients
 from store.web.pages.settings import DefaultSettings
@@ -31,6 +32,7 @@ from store.web.problem import Problem
 
 MENU = (
     ("/patients", "Patients", patients.READERS),
+    ("/opt-outs", "Opt-outs", opt_outs.READERS),
     ("/settings", "Default settings", settings.ENTERPRISE),
     ("/sources", "Sources", console.OPERATORS),
     ("/rejections", "Rejections", console.OPERATORS),
@@ -75,6 +77,7 @@ class Site:
             Page("GET", "/", ALL, self.front),
             *self.sign_in.pages(),
             *Patients(store).pages(),
+            *OptOutReport(store).pages(),
             *DefaultSettings(store, settings_changed).pages(),
             *Console(store, journal, work, access.describe).pages(),
             *AuditLog(store).pages(),

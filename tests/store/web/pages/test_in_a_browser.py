@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from store.users import TRIES
+from tests.store.web.conftest import CELL, LINE, NOW
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
@@ -54,7 +55,9 @@ def test_every_page_of_every_role_is_open_to_everybody(tab: Page, fresh_pages: P
     run, rejection = held(fresh_pages), rejected(fresh_pages)
     console = ["/sources", "/sources/genhosp-adt", f"/runs/{run}", "/rejections", f"/rejections/{rejection}"]
     sheets = ["/patients", fresh_pages.patient(), fresh_pages.patient("MRN2")]
-    paths = {"operator": console, "enterprise": [*sheets, "/settings"], "auditor": [*sheets, "/audit"]}.get(role, sheets)
+    report = [*sheets, "/opt-outs"]
+    paths = {"operator": console, "enterprise": [*report, "/settings"], "auditor": [*report, "/audit"], "manager": report}.get(role, sheets)
+    fresh_pages.store.record_reply("general", LINE, CELL, "STOPALL", NOW, NOW)
     tab.emulate_media(color_scheme=scheme)
     tab.goto("/sign-in")
     assert violations(tab) == []

@@ -1,0 +1,112 @@
+"""The opt-out report as a page: numbers that may not be texted, filtered, some at a time, and all of them as a file.
+
+Filters and places in the list hold phone numbers, so they are sent by POST: no address has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from store import opt_outs
+from store.audit import VIEWED_OPT_OUTS, Audit
+from store.consent import line_key
+from store.enterprise import Enterprise
+from store.opt_out_part import Part, part
+from store.opt_outs import Wanted
+from store.preference import PATIENT, STAFF
+from store.preferences import Preferences
+from store.web.opt_outs import CSV, as_csv
+from store.web.opt_outs import READERS as READERS
+from store.web.pages.page import Download, Page, Shown, Visit
+from store.web.problem import Problem
+
+FILE = "sms-opt-outs.csv"
+AT_ONCE = 100
+FEW = 3
+WHO = {PATIENT: "the patient", STAFF: "staff"}
+FIELDS = ("number", "line", "who", "since")
+LONGEST = 40
+
+
+class Asked(NamedTuple):
+    """What the form asks for. ``digits``: the number holds them."""
+
+    wanted: Wanted
+    digits: str
+
+
+class OptOutReport:
+    """The page and its file."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit = store, Audit(store.database)
+
+    def pages(self) -> Iterable[Page]:
+        """The report, the report as the form asks for it, and the file."""
+        return (
+            Page("GET", "/opt-outs", READERS, self.show),
+            Page("POST", "/opt-outs", READERS, self.show),
+            Page("POST", "/opt-outs/file", READERS, self.download),
+        )
+
+    def show(self, visit: Visit) -> Shown:
+        """The next opt-outs, by number."""
+        try:
+            wanted, digits = self._asked(visit)
+        except Problem as problem:
+            return self._shown(visit, Part(), problem.detail, int(problem.status))
+        found = part(self.store.database, visit.enterprise, wanted, digits=digits, after=visit.form.get("after", ""), limit=AT_ONCE)
+        self._note(visit, len(found.opt_outs))
+        return self._shown(visit, found)
+
+    def download(self, visit: Visit) -> Download:
+        """All that the form asks for, as over HTTP."""
+        wanted, digits = self._asked(visit)
+        found = [one for one in opt_outs.opted_out(self.store.database, visit.enterprise, wanted) if digits in one.number]
+        self._note(visit, len(found))
+        return Download("".join(as_csv(found)).encode(), CSV, FILE)
+
+    def _asked(self, visit: Visit) -> Asked:
+        return asked(visit.form, self.store.enterprises[visit.enterprise])
+
+    def _note(self, visit: Visit, count: int) -> None:
+        self.audit.note(visit.enterprise, VIEWED_OPT_OUTS, "", actor=":".join(visit.actor), now=visit.now, opt_outs=count)
+
+    def _shown(self, visit: Visit, found: Part, refusal: str = "", status: int = 200) -> Shown:
+        form = {name: visit.form.get(name, "") for name in FIELDS}
+        values: dict[str, Any] = {
+            "title": "Opt-outs",
+            "found": found.opt_outs,
+            "after": found.after,
+            "later": bool(visit.form.get("after")),
+            "form": form,
+            "filtered": any(form.values()),
+            "who": WHO,
+            "few": FEW,
+            "refusal": refusal,
+        }
+        return Shown("opt_outs.html", values, status)
+
+
+def asked(form: Mapping[str, str], enterprise: Enterprise) -> Asked:
+    """What the form asks for. Raises :class:`Problem` 422 for a word that is none of its field's."""
+    number, line, who, since = (form.get(name, "") for name in FIELDS)
+    digits = "".join(one for one in number if one in "0123456789")
+    if number and not digits:
+        raise Problem(422, "invalid_request", "A number is looked for by its digits; some of them are enough.")
+    if who not in ("", *WHO):
+        raise Problem(422, "invalid_request", "An opt-out is by the word of the patient or of staff.")
+    return Asked(Wanted(line=line_key(line[:LONGEST]) or None, authority=who or None, since=_day(since, enterprise)), digits)
+
+
+def _day(text: str, enterprise: Enterprise) -> datetime | None:
+    """The beginning of a day where the enterprise is."""
+    if not text:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), ZoneInfo(enterprise.time_zone))
+    except ValueError as error:
+        raise Problem(422, "invalid_request", "A day is written like 2026-11-23.") from error
