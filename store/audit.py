@@ -1,7 +1,7 @@
 """The audit log: who looked at or changed what, and when; a chain per enterprise (``store.chain``).
 
 What an EMR states is not repeated here: that is the patient's history, with its evidence. Subjects are opaque ids of patients, runs,
-rejections and keys.
+rejections, keys and users.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE = "set_do_not_contact", "set_preferred_p
 SMS_OPT_OUT, SMS_REPLY = "recorded_sms_opt_out", "sms_reply"
 CHANGED_SETTINGS, CREATED_KEY, REVOKED_KEY = "changed_settings", "created_key", "revoked_key"
 UNMERGED, CHANGED_USER = "unmerged_patients", "changed_user"
+SIGNED_IN, REFUSED_SIGN_IN, LOCKED_OUT = "signed_in", "refused_sign_in", "locked_out"
+SIGNED_OUT, TIMED_OUT, CHANGED_PASSWORD = "signed_out", "timed_out", "changed_password"
 ASKED_FOR_RESYNC, REPLAYED, ERASED, RESEALED = "asked_for_resync", "replayed_rejection", "erased_payloads", "resealed_payloads"
 
 

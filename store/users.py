@@ -1,33 +1,47 @@
 """Users: people who sign in to the pages, each with a role in one enterprise or in several.
 
-A password is made here and shown once. After too many wrong ones in a row the user is locked out for a while; every try is counted
-before it is checked, so that many at the same time gain nothing.
+A password is made here and shown once. Every change of a user is a line in the audit log of each enterprise that it concerns, written
+in the same transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from store import passwords
 from store.apply import instant
+from store.audit import CHANGED_USER
 from store.database import Database
 from store.errors import StoreError, ValueRefused
 from store.ids import token
 from store.lock import Role
+from store.user_log import UserLog
 from store.user_tables import UserRoleRow, UserRow, UserSessionRow
 
-TRIES = 5
-LOCKED_FOR = timedelta(minutes=15)
 ROLES = tuple(role for role in Role if role is not Role.SENDER)
 LONGEST_NAME = 100
-COLUMNS = ("id", "name", "password", "created", "disabled", "failures", "locked_until")
-USERS = f"SELECT {', '.join(COLUMNS)} FROM users"
 WRITER = "users"
+
+
+class Kept(NamedTuple):
+    """A user's row. ``failures``: wrong passwords since the last right one."""
+
+    id: str
+    name: str
+    password: str
+    created: Any
+    disabled: Any
+    failures: int
+    locked_until: Any
+
+
+COLUMNS = Kept._fields
+USERS = f"SELECT {', '.join(COLUMNS)} FROM users"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +57,22 @@ class User:
 
 
 class Users:
-    """Adds, checks and disables users."""
+    """Adds, finds and disables users. ``by`` is who does it, for the audit log."""
 
     def __init__(self, database: Database) -> None:
-        self.database = database
+        self.database, self.log = database, UserLog(database)
 
-    def add(self, name: str, enterprise: str, role: str, now: datetime) -> tuple[User, str | None]:
+    def add(self, name: str, enterprise: str, role: str, now: datetime, *, by: str = "") -> tuple[User, str | None]:
         """A new user with a new password; or another role for one who is there, whose password stays (``None``)."""
         name = _checked(name, role)
         with self.database.write(WRITER) as transaction:
-            found, password = self._row(transaction, name), None
+            found, password = self.kept(transaction, name), None
             if found is None:
                 password = passwords.made()
-                found = (token("user"), name, passwords.hashed(password), now, None, 0, None)
+                found = Kept(token("user"), name, passwords.hashed(password), now, None, 0, None)
                 self.database.insert(transaction, UserRow, COLUMNS, [found])
-            self.database.upsert(transaction, UserRoleRow, ("user_id", "enterprise", "role"), [(found[0], enterprise, str(role))])
+            self.database.upsert(transaction, UserRoleRow, ("user_id", "enterprise", "role"), [(found.id, enterprise, str(role))])
+            self._note(transaction, found, {enterprise: str(role)}, "added", by, now)
         return self.find(name), password
 
     def find(self, name: str) -> User:
@@ -75,51 +90,45 @@ class Users:
         by_user: dict[str, dict[str, str]] = {}
         for user, where, role in roles:
             by_user.setdefault(user, {})[where] = role
-        users = [_user(row, by_user.get(row[0], {})) for row in rows]
+        users = [_user(Kept(*row), by_user.get(row[0], {})) for row in rows]
         return [user for user in users if enterprise is None or enterprise in user.roles]
 
-    def disable(self, name: str, now: datetime) -> User:
+    def disable(self, name: str, now: datetime, *, by: str = "") -> User:
         """From now on the user does not get in, nor stays in. Disabling twice changes nothing."""
         user = self.find(name)
         with self.database.write(WRITER) as transaction:
-            if user.disabled is None:
+            kept = self.kept(transaction, user.name)
+            if kept is not None and kept.disabled is None:
                 self.database.update(transaction, UserRow, ("id",), ("disabled",), [(now, user.id)])
-            self.database.delete(transaction, UserSessionRow, ("user_id",), [(user.id,)])
+                self.database.delete(transaction, UserSessionRow, ("user_id",), [(user.id,)])
+                self._note(transaction, kept, user.roles, "disabled", by, now)
         return self.find(name)
 
-    def reset(self, name: str) -> tuple[User, str]:
+    def reset(self, name: str, now: datetime, *, by: str = "") -> tuple[User, str]:
         """A new password; the old one and every session end, a lock-out and a disabling too."""
         user, password = self.find(name), passwords.made()
-        kept = passwords.hashed(password)
+        hashed = passwords.hashed(password)
         with self.database.write(WRITER) as transaction:
-            row = (kept, None, 0, None, user.id)
+            row = (hashed, None, 0, None, user.id)
             self.database.update(transaction, UserRow, ("id",), ("password", "disabled", "failures", "locked_until"), [row])
             self.database.delete(transaction, UserSessionRow, ("user_id",), [(user.id,)])
+            self._note(transaction, user, user.roles, "reset", by, now)
         return self.find(name), password
 
-    def check(self, name: str, password: str, now: datetime) -> User | None:
-        """Whose name and password these are. ``None`` for a wrong one, and for a user who is disabled, locked out or without a role."""
-        row = self._admitted(name.strip(), now)
-        if not passwords.fits(password, row[2] if row else None) or row is None:
-            return None
-        with self.database.write(WRITER) as transaction:
-            self.database.update(transaction, UserRow, ("id",), ("failures", "locked_until"), [(0, None, row[0])])
-        user = self.find(row[1])
-        return user if user.roles and user.disabled is None else None
+    def kept(self, connection: Connection, name: str) -> Kept | None:
+        """A user's row by name."""
+        rows = self.database.select(connection, f"{USERS} WHERE name = ?", [name])
+        return Kept(*rows[0]) if rows else None
 
-    def _admitted(self, name: str, now: datetime) -> Any:
-        """The user's row, the try counted; ``None`` where no password is right."""
-        with self.database.write(WRITER) as transaction:
-            row = self._row(transaction, name)
-            if row is None or row[4] is not None or (row[6] is not None and instant(row[6]) > now):
-                return None
-            failures = row[5] + 1
-            counted = (0, now + LOCKED_FOR) if failures >= TRIES else (failures, None)
-            self.database.update(transaction, UserRow, ("id",), ("failures", "locked_until"), [(*counted, row[0])])
-            return row
+    def roles(self, connection: Connection, user: str) -> dict[str, str]:
+        """Enterprise -> role of a user's id."""
+        sql = "SELECT enterprise, role FROM user_roles WHERE user_id = ? ORDER BY enterprise"
+        return {row[0]: row[1] for row in self.database.select(connection, sql, [user])}
 
-    def _row(self, connection: Connection, name: str) -> Any:
-        return next(iter(self.database.select(connection, f"{USERS} WHERE name = ?", [name])), None)
+    def _note(self, transaction: Connection, user: User | Kept, roles: Mapping[str, str], what: str, by: str, now: datetime) -> None:
+        for enterprise, role in sorted(roles.items()):
+            said = {"what": what, "name": user.name, "role": role}
+            self.log.note(transaction, [enterprise], CHANGED_USER, user.id, actor=by, now=now, **said)
 
 
 def _checked(name: str, role: str) -> str:
@@ -131,9 +140,8 @@ def _checked(name: str, role: str) -> str:
     return name
 
 
-def _user(row: Any, roles: Mapping[str, str]) -> User:
-    number, name, _, created, disabled, _, locked = row
-    return User(number, name, roles, instant(created), _moment(disabled), _moment(locked))
+def _user(kept: Kept, roles: Mapping[str, str]) -> User:
+    return User(kept.id, kept.name, roles, instant(kept.created), _moment(kept.disabled), _moment(kept.locked_until))
 
 
 def _moment(value: Any) -> datetime | None:

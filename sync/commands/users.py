@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
-from store.audit import CHANGED_USER, Audit
 from store.lock import Role
 from store.users import User, Users
 from sync.commands import given, output
 from sync.commands.group import ListByDefault
 from sync.commands.keys import OfEnterprise
 from sync.commands.output import AsJson
-from sync.parts import Parts
 
 users = typer.Typer(help="People who sign in: `users add NAME`, `users list`, `users disable NAME`, `users reset NAME`.", cls=ListByDefault)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What they sign in with.")]
@@ -31,8 +28,7 @@ def add(
     """A new user, whose password is shown now and never again; or a role in one more enterprise for a user who is there."""
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
-        user, password = Users(parts.database).add(name, owner, role.value, parts.clock())
-        _note(parts, user, "added", [owner])
+        user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=given.who())
     _told(user, password, as_json=as_json)
 
 
@@ -52,8 +48,7 @@ def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json:
 def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """From now on this user does not get in, and is signed out everywhere."""
     with given.opened(context) as parts:
-        user = Users(parts.database).disable(name, parts.clock())
-        _note(parts, user, "disabled", user.roles)
+        user = Users(parts.database).disable(name, parts.clock(), by=given.who())
     if as_json:
         output.emit(_summary(user))
     else:
@@ -64,15 +59,8 @@ def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None
 def reset(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """A new password; ends the old one, every session, a lock-out and a disabling."""
     with given.opened(context) as parts:
-        user, password = Users(parts.database).reset(name)
-        _note(parts, user, "reset", user.roles)
+        user, password = Users(parts.database).reset(name, parts.clock(), by=given.who())
     _told(user, password, as_json=as_json)
-
-
-def _note(parts: Parts, user: User, what: str, enterprises: Iterable[str]) -> None:
-    for enterprise in enterprises:
-        said = {"what": what, "name": user.name, "role": user.roles.get(enterprise)}
-        Audit(parts.database).note(enterprise, CHANGED_USER, str(user.id), actor=given.who(), now=parts.clock(), **said)
 
 
 def _told(user: User, password: str | None, *, as_json: bool) -> None:

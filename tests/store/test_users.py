@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.database import Database
 from store.errors import RoleRefused, StoreError, ValueRefused
 from store.sessions import Sessions
-from store.users import LOCKED_FOR, TRIES, Users
+from store.users import User, Users
 from tests.factories import NOW
 
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
@@ -23,6 +24,10 @@ def sessions(database: Database) -> Sessions:
     return Sessions(database, idle=IDLE, longest=LONGEST)
 
 
+def check(users: Users, name: str, password: str, now: datetime) -> User | None:
+    return Credentials(users.database, ["general", "local"]).check(name, password, now)
+
+
 def added(users: Users, name: str = "pat", enterprise: str = "general", role: str = "staff") -> str:
     password = users.add(name, enterprise, role, NOW)[1]
     assert password
@@ -31,11 +36,11 @@ def added(users: Users, name: str = "pat", enterprise: str = "general", role: st
 
 def test_a_user_gets_in_with_the_password_shown_once(users: Users) -> None:
     password = added(users)
-    found = users.check(" pat ", password, NOW)
+    found = check(users, " pat ", password, NOW)
     assert found is not None
     assert (found.name, dict(found.roles)) == ("pat", {"general": "staff"})
-    assert users.check("pat", password + "x", NOW) is None
-    assert users.check("nobody", password, NOW) is None
+    assert check(users, "pat", password + "x", NOW) is None
+    assert check(users, "nobody", password, NOW) is None
 
 
 def test_only_a_hash_of_the_password_is_kept(users: Users) -> None:
@@ -46,11 +51,16 @@ def test_only_a_hash_of_the_password_is_kept(users: Users) -> None:
     assert password not in kept
 
 
+def test_a_user_whose_enterprises_are_not_served_here_does_not_get_in(users: Users) -> None:
+    password = added(users, enterprise="elsewhere")
+    assert check(users, "pat", password, NOW) is None
+
+
 def test_a_second_enterprise_is_a_second_role_and_keeps_the_password(users: Users) -> None:
     password = added(users)
     user, again = users.add("pat", "local", "manager", NOW)
     assert (again, dict(user.roles)) == (None, {"general": "staff", "local": "manager"})
-    assert users.check("pat", password, NOW) is not None
+    assert check(users, "pat", password, NOW) is not None
     assert [one.name for one in users.list("local")] == ["pat"]
     assert users.list("elsewhere") == []
 
@@ -65,10 +75,10 @@ def test_a_bad_name_or_role_is_refused(users: Users, name: str, role: str) -> No
 def test_wrong_passwords_lock_the_user_out_for_a_while_even_with_the_right_one(users: Users) -> None:
     password = added(users)
     for _ in range(TRIES):
-        assert users.check("pat", "wrong", NOW) is None
-    assert users.check("pat", password, NOW + LOCKED_FOR - timedelta(seconds=1)) is None
+        assert check(users, "pat", "wrong", NOW) is None
+    assert check(users, "pat", password, NOW + LOCKED_FOR - timedelta(seconds=1)) is None
     assert users.find("pat").locked_until == NOW + LOCKED_FOR
-    assert users.check("pat", password, NOW + LOCKED_FOR) is not None
+    assert check(users, "pat", password, NOW + LOCKED_FOR) is not None
     assert users.find("pat").locked_until is None
 
 
@@ -76,8 +86,8 @@ def test_a_right_password_forgets_the_wrong_ones_before(users: Users) -> None:
     password = added(users)
     for _ in range(3):
         for _ in range(TRIES - 1):
-            assert users.check("pat", "wrong", NOW) is None
-        assert users.check("pat", password, NOW) is not None
+            assert check(users, "pat", "wrong", NOW) is None
+        assert check(users, "pat", password, NOW) is not None
 
 
 def test_a_disabled_user_does_not_get_in_nor_stay_in(users: Users, sessions: Sessions) -> None:
@@ -85,7 +95,7 @@ def test_a_disabled_user_does_not_get_in_nor_stay_in(users: Users, sessions: Ses
     secret = sessions.begin(users.find("pat"), "general", NOW)
     assert users.disable("pat", NOW).disabled == NOW
     assert users.disable("pat", NOW + LOCKED_FOR).disabled == NOW
-    assert users.check("pat", password, NOW) is None
+    assert check(users, "pat", password, NOW) is None
     assert sessions.visitor(secret, NOW) is None
 
 
@@ -93,11 +103,11 @@ def test_a_reset_gives_a_new_password_and_ends_sessions_and_lock_out(users: User
     old = added(users)
     secret = sessions.begin(users.find("pat"), "general", NOW)
     for _ in range(TRIES):
-        users.check("pat", "wrong", NOW)
-    user, new = users.reset("pat")
+        check(users, "pat", "wrong", NOW)
+    user, new = users.reset("pat", NOW)
     assert user.locked_until is None
-    assert users.check("pat", old, NOW) is None
-    assert users.check("pat", new, NOW) is not None
+    assert check(users, "pat", old, NOW) is None
+    assert check(users, "pat", new, NOW) is not None
     assert sessions.visitor(secret, NOW) is None
 
 
@@ -114,12 +124,12 @@ def test_a_session_says_who_is_there_in_which_role(users: Users, sessions: Sessi
     assert visitor is not None
     assert (visitor.name, visitor.enterprise, visitor.role, visitor.enterprises) == ("pat", "general", "staff", ("general", "local"))
     assert len(visitor.csrf) > 30
-    sessions.move(secret, visitor, "local")
+    sessions.move(secret, visitor, "local", NOW)
     moved = sessions.visitor(secret, NOW)
     assert moved is not None
     assert (moved.enterprise, moved.role) == ("local", "manager")
     with pytest.raises(RoleRefused):
-        sessions.move(secret, visitor, "elsewhere")
+        sessions.move(secret, visitor, "elsewhere", NOW)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +162,7 @@ def test_signing_out_ends_the_session_and_the_next_sign_in_clears_old_ones(users
     added(users)
     pat = users.find("pat")
     first, second = (sessions.begin(pat, "general", NOW) for _ in range(2))
-    sessions.end(first)
+    sessions.end(first, NOW)
     assert [sessions.visitor(secret, NOW) is not None for secret in (first, second)] == [False, True]
     sessions.begin(pat, "general", later := NOW + LONGEST + timedelta(hours=1))
     assert rows(sessions) == 1

@@ -10,8 +10,9 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
+from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.lock import Role
-from store.users import LOCKED_FOR, TRIES, User, Users
+from store.users import User, Users
 from store.web.pages.page import Door, Goto, Page, Shown, Visit, fields
 
 ALL = frozenset(Role)
@@ -24,7 +25,7 @@ class SignIn:
     """The two addresses that need no session, and what ends one."""
 
     def __init__(self, users: Users, door: Door, enterprises: Collection[str]) -> None:
-        self.users, self.door, self.enterprises = users, door, enterprises
+        self.credentials, self.door, self.enterprises = Credentials(users.database, enterprises), door, enterprises
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
@@ -52,26 +53,25 @@ class SignIn:
         now = self.door.clock()
         try:
             given: Mapping[str, str] = fields(request, body)
-            user = self.users.check(given.get("name", ""), given.get("password", ""), now)
-            enterprise = self._enterprise(user) if user else None
-            if user is None or enterprise is None:
+            user = self.credentials.check(given.get("name", ""), given.get("password", ""), now)
+            if user is None:
                 return self._shown(request, REFUSED, 403)
-            return self.door.send(request, Goto("/", self.door.sessions.begin(user, enterprise, now)), None, now)
+            return self.door.send(request, Goto("/", self.door.sessions.begin(user, self._enterprise(user), now)), None, now)
         except Exception as error:
             return self.door.failed(request, error, None, now)
 
     def leave(self, visit: Visit) -> Goto:
         """The session ends."""
-        self.door.sessions.end(visit.secret)
+        self.door.sessions.end(visit.secret, visit.now)
         return Goto("/sign-in", "")
 
     def move(self, visit: Visit) -> Goto:
         """To another enterprise of the same user."""
-        self.door.sessions.move(visit.secret, visit.visitor, visit.form.get("enterprise", ""))
+        self.door.sessions.move(visit.secret, visit.visitor, visit.form.get("enterprise", ""), visit.now)
         return Goto("/")
 
-    def _enterprise(self, user: User) -> str | None:
-        return next((name for name in user.roles if name in self.enterprises), None)
+    def _enterprise(self, user: User) -> str:
+        return next(name for name in user.roles if name in self.enterprises)
 
     def _shown(self, request: Request[Any, Any, Any], said: str, status: int) -> ASGIResponse:
         shown = Shown("sign_in.html", {"title": "Sign in", "said": said}, status)

@@ -23,6 +23,19 @@ def test_a_flip_is_in_the_log_of_its_enterprise_only(fresh_pages: Pages) -> None
     assert "set do not contact" not in fresh_pages.signed_in("auditor").get("/audit").text
 
 
+def test_coming_in_failing_to_and_going_are_in_the_log(fresh_pages: Pages) -> None:
+    staff = fresh_pages.signed_in("staff")
+    assert staff.post("/sign-out").status == 303
+    fresh_pages.stranger().post("/sign-in", name="tulip-hammer-river", password="wrong")
+    text = fresh_pages.signed_in("auditor").get("/audit").text
+    for line in ("staff:staff-general signed in", "staff:staff-general signed out", "stranger refused sign in"):
+        assert line in text
+    assert "tulip" not in text
+    local = fresh_pages.signed_in("auditor", "local").get("/audit").text
+    assert "stranger refused sign in" in local
+    assert "staff-general" not in local
+
+
 @pytest.mark.parametrize("role", ["enterprise", "manager", "staff", "operator"])
 def test_the_log_is_for_auditors_only(pages: Pages, role: str) -> None:
     assert pages.signed_in(role).get("/audit").status == 403

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from store.users import TRIES
+from store.credentials import TRIES
 from tests.store.web.pages.conftest import ROLES, Pages
 
 

@@ -1,0 +1,144 @@
+"""Who came in, who did not, and who was changed: each a line in the audit log, without the names that nobody here has."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from store.audit import Audit
+from store.chain import verify
+from store.credentials import LOCKED_FOR, TRIES, Credentials
+from store.database import Database
+from store.sessions import Sessions
+from store.users import Users
+from tests.factories import NOW
+
+IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
+SERVED = ("general", "local")
+
+
+@pytest.fixture
+def users(database: Database) -> Users:
+    return Users(database)
+
+
+@pytest.fixture
+def credentials(database: Database) -> Credentials:
+    return Credentials(database, SERVED)
+
+
+@pytest.fixture
+def sessions(database: Database) -> Sessions:
+    return Sessions(database, idle=IDLE, longest=LONGEST)
+
+
+def log(database: Database, enterprise: str = "general") -> list[tuple[str, str, dict[str, Any]]]:
+    """Who did what, with its detail; the oldest first."""
+    lines = [link.line for link in reversed(Audit(database).newest(enterprise))]
+    assert [one.broken_at for one in verify(database)] == [None] * len(verify(database))
+    return [(line.actor, line.action, json.loads(line.detail)) for line in lines]
+
+
+def added(users: Users, enterprise: str = "general", role: str = "staff") -> str:
+    """Pat's password; the lines about it are not looked at."""
+    return users.add("pat", enterprise, role, NOW, by="cli:root")[1] or ""
+
+
+def test_what_is_done_to_a_user_is_in_the_log_of_each_enterprise_it_concerns(users: Users, database: Database) -> None:
+    added(users)
+    added(users, "local", "manager")
+    users.disable("pat", NOW, by="cli:root")
+    users.disable("pat", NOW, by="cli:root")
+    users.reset("pat", NOW, by="cli:root")
+    said = {"name": "pat", "role": "staff"}
+    assert log(database) == [("cli:root", "changed_user", {"what": what, **said}) for what in ("added", "disabled", "reset")]
+    assert [detail["role"] for _, _, detail in log(database, "local")] == ["manager"] * 3
+
+
+def test_signing_in_and_out_is_in_the_log(users: Users, sessions: Sessions, database: Database) -> None:
+    added(users)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    sessions.end(secret, NOW)
+    sessions.end(secret, NOW)
+    assert [(actor, action) for actor, action, _ in log(database)[1:]] == [("staff:pat", "signed_in"), ("staff:pat", "signed_out")]
+    assert log(database, "local") == []
+
+
+def test_a_session_that_ran_out_is_in_the_log_once_with_its_end(users: Users, sessions: Sessions, database: Database) -> None:
+    added(users)
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    for later in (IDLE * 2, IDLE * 3):
+        assert sessions.visitor(secret, NOW + later) is None
+    assert log(database)[-1] == ("staff:pat", "timed_out", {"over": (NOW + IDLE).isoformat()})
+    assert [action for _, action, _ in log(database)].count("timed_out") == 1
+
+
+def test_signing_out_of_a_session_that_is_over_is_no_sign_out(users: Users, sessions: Sessions, database: Database) -> None:
+    added(users)
+    sessions.end(sessions.begin(users.find("pat"), "general", NOW), NOW + IDLE * 2)
+    assert log(database)[-1][1] == "timed_out"
+
+
+def test_sessions_that_nobody_came_back_to_are_noted_at_the_next_sign_in(users: Users, sessions: Sessions, database: Database) -> None:
+    added(users)
+    sessions.begin(users.find("pat"), "general", NOW)
+    sessions.begin(users.find("pat"), "general", NOW + LONGEST * 2)
+    assert [action for _, action, _ in log(database)[1:]] == ["signed_in", "timed_out", "signed_in"]
+
+
+def test_going_to_another_enterprise_is_a_line_there(users: Users, sessions: Sessions, database: Database) -> None:
+    added(users)
+    added(users, "local", "manager")
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    visitor = sessions.visitor(secret, NOW)
+    assert visitor is not None
+    sessions.move(secret, visitor, "local", NOW)
+    assert log(database, "local")[-1] == ("manager:pat", "signed_in", {"came_from": "general"})
+
+
+def test_a_wrong_password_and_the_lock_out_it_leads_to_are_in_the_log(users: Users, credentials: Credentials, database: Database) -> None:
+    password = added(users)
+    for _ in range(TRIES):
+        credentials.check("pat", "wrong", NOW)
+    credentials.check("pat", password, NOW)
+    wrong = ("stranger", "refused_sign_in", {"why": "wrong_password", "name": "pat"})
+    until = (NOW + LOCKED_FOR).isoformat()
+    assert log(database)[1:] == [
+        *[wrong] * TRIES,
+        ("stranger", "locked_out", {"until": until, "name": "pat"}),
+        ("stranger", "refused_sign_in", {"why": "locked_out", "name": "pat"}),
+    ]
+    assert {link.line.subject for link in Audit(database).newest("general")} == {users.find("pat").id}
+    assert log(database, "local") == []
+
+
+def test_somebody_disabled_or_without_a_role_here_is_in_the_log(users: Users, credentials: Credentials, database: Database) -> None:
+    password = added(users)
+    users.disable("pat", NOW)
+    assert credentials.check("pat", password, NOW) is None
+    assert log(database)[-1][2]["why"] == "disabled"
+    guest = users.add("guest", "elsewhere", "staff", NOW)[1] or ""
+    assert credentials.check("guest", guest, NOW) is None
+    assert log(database, "elsewhere")[-1][2] == {"why": "no_role", "name": "guest"}
+
+
+def test_a_right_password_that_is_the_last_try_locks_nobody_out(users: Users, credentials: Credentials, database: Database) -> None:
+    guest = users.add("guest", "elsewhere", "staff", NOW)[1] or ""
+    for tried in (*["wrong"] * (TRIES - 1), guest):
+        assert credentials.check("guest", tried, NOW) is None
+    assert [action for _, action, _ in log(database, "elsewhere")].count("locked_out") == 0
+    assert users.find("guest").locked_until is None
+
+
+def test_a_name_that_nobody_has_is_written_nowhere(users: Users, credentials: Credentials, database: Database) -> None:
+    added(users)
+    typed_into_the_wrong_field = "tulip-hammer-river"
+    assert credentials.check(typed_into_the_wrong_field, "guess", NOW) is None
+    for enterprise in SERVED:
+        assert log(database, enterprise)[-1] == ("stranger", "refused_sign_in", {"why": "unknown_name"})
+    with database.read() as connection:
+        rows = database.select(connection, "SELECT actor, subject, detail FROM chain_links", [])
+    assert typed_into_the_wrong_field not in str(rows)
