@@ -7,7 +7,7 @@ synchronous and runs off the event loop, for it asks the database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from litestar.response.base import ASGIResponse
 from store.keys import ApiKey
 from store.lock import Actor, Role
 from store.web.auth import Callers, require
+from store.web.pieces import Pieces
 from store.web.problem import Problem
 from store.web.wire import read
 
@@ -55,7 +56,10 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What goes back, with a status other than 200 or headers where there are any. ``body``: ``None`` sends none, bytes go as they are."""
+    """What goes back, with a status other than 200 or headers where there are any.
+
+    ``body``: ``None`` sends none, bytes go as they are, a generator of bytes is sent while it is read, anything else goes as JSON.
+    """
 
     body: Any
     headers: Mapping[str, str] = {}
@@ -99,6 +103,8 @@ async def caller(request: Request[Any, Any, Any], callers: Callers, roles: froze
 
 def respond(answer: Answer) -> ASGIResponse:
     """The answer as bytes."""
+    if isinstance(answer.body, Generator):
+        return Pieces(answer.body, answer.media, answer.headers)
     body = answer.body if isinstance(answer.body, bytes) else b"" if answer.body is None else encode(answer.body)
     return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=answer.media)
 

@@ -23,7 +23,7 @@ from store.receipts import Receipts
 from store.web.endpoint import Answer, Call, Endpoint
 from store.web.facesheet import OptOutOut, PreferenceOut, preference_out
 from store.web.problem import Problem
-from store.web.wire import whole_number
+from store.web.wire import moment, whole_number
 
 AUDITORS = frozenset({Role.AUDITOR})
 LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
@@ -72,7 +72,7 @@ class Proof:
 
     def as_of(self, call: Call) -> Answer:
         """The patient at an earlier time."""
-        found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), _time(call.query.get("at")))
+        found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), _time(call))
         self._viewed(call, VIEWED_AS_OF, found.id)
         return Answer(as_of_out(found))
 
@@ -117,11 +117,8 @@ def _limit(call: Call) -> int:
     return whole_number(call.query, "limit", 100, 1_000)
 
 
-def _time(text: Any) -> datetime:
-    try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody encoded arrives as a space
-    except (AttributeError, ValueError):
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Problem(422, "invalid_request", "at must be a time with its offset, like 2026-11-02T10:42:00Z")
+def _time(call: Call) -> datetime:
+    at = moment(call.query, "at")
+    if at is None:
+        raise Problem(422, "invalid_request", "at is missing: give a time with its offset, like 2026-11-02T10:42:00Z")
     return at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -163,3 +163,25 @@ def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -
     if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
         raise Problem(422, "invalid_request", f"{name} must be a whole number from 0 to {most}")
     return int(text)
+
+
+def moment(query: Mapping[str, Any], name: str) -> datetime | None:
+    """A query parameter that is a time. Raises :class:`Problem` when it is none, or has no offset."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody encoded arrives as a space
+    except (AttributeError, ValueError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Problem(422, "invalid_request", f"{name} must be a time with its offset, like 2026-11-02T10:42:00Z")
+    return at
+
+
+def one_of(query: Mapping[str, Any], name: str, choices: Collection[str]) -> str | None:
+    """A query parameter that is one of a few words. Raises :class:`Problem` when it is another."""
+    text = query.get(name)
+    if text is not None and text not in choices:
+        raise Problem(422, "invalid_request", f"{name} is one of {', '.join(choices)}")
+    return text

@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from store.audit import VIEWED_OPT_OUTS, Audit
-from store.opt_outs import opted_out
-from store.web.opt_outs import as_csv
+from store.consent import SCOPES, line_key
+from store.opt_outs import OptedOut, Wanted, opted_out
+from store.preference import PATIENT, STAFF
+from store.web.opt_outs import asked, csv_pieces, json_pieces
 from sync.commands import given, output
 from sync.commands.output import AsJson
 from sync.commands.patients import OfEnterprise
+from sync.commands.times import moment
 from sync.parts import Unusable
 
 
 def opt_outs(
     context: typer.Context,
     enterprise: OfEnterprise = None,
+    line: Annotated[str | None, typer.Option(help="Only opt-outs that hold on this line.")] = None,
+    by: Annotated[str | None, typer.Option(help="Only those that this one said: patient or staff.")] = None,
+    scope: Annotated[str | None, typer.Option(help="Only those of this scope: line, all_lines or topic.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only those from this topic.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those said then or later.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only those said before then.")] = None,
     table: Annotated[bool, typer.Option("--csv", help="As CSV, as over HTTP.")] = False,
-    as_json: AsJson = False,
+    plain: AsJson = False,
 ) -> None:
     """Every number that may not be texted by the word of a patient or of staff: on which line, since when, whose it is."""
-    if table and as_json:
+    if table and plain:
         raise Unusable("--csv and --json exclude each other: give one of them")
+    when = moment(since, "--since"), moment(until, "--until")
+    wanted = Wanted(
+        line_key(line) if line else None, _one_of(by, "--by", (PATIENT, STAFF)), _one_of(scope, "--scope", SCOPES), topic, *when
+    )
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
-        found = list(opted_out(parts.database, owner))
-        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=given.who(), now=parts.clock(), opt_outs=len(found))
-    if as_json:
-        output.emit([one._asdict() for one in found])
-    elif table:
-        sys.stdout.write(as_csv(found))
-    else:
-        rows = [(one.number, one.line or "all", one.scope, one.topic, one.authority, one.at, len(one.patients)) for one in found]
-        output.table(("number", "line", "scope", "topic", "by", "since", "patients"), rows)
+        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=given.who(), now=parts.clock(), **asked(wanted))
+        found = opted_out(parts.database, owner, wanted)
+        if plain or table:
+            sys.stdout.writelines(json_pieces(found) if plain else csv_pieces(found))
+            sys.stdout.write("\n" if plain else "")
+        else:
+            _show(found)
+
+
+def _show(found: Iterable[OptedOut]) -> None:
+    rows = [(one.number, one.line or "all", one.scope, one.topic, one.authority, one.at, len(one.patients)) for one in found]
+    output.table(("number", "line", "scope", "topic", "by", "since", "patients"), rows)
+
+
+def _one_of(text: str | None, option: str, choices: tuple[str, ...]) -> str | None:
+    if text is not None and text not in choices:
+        raise Unusable(f"{option} is one of {', '.join(choices)}")
+    return text

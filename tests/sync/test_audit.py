@@ -188,6 +188,12 @@ def test_the_opt_out_report_in_all_its_forms(emr_sync: EmrSync, config: Path, tm
     assert emr_sync("opt-outs", "--csv").out.startswith("number,line,scope")
     assert emr_sync("opt-outs", "--csv", "--json").code == 2
     assert actions(emr_sync) == ["sms_reply", *["viewed_opt_outs"] * 3]
+    filters = {"--line": "+12175550191", "--by": "staff", "--scope": "topic", "--topic": "billing", "--since": "2030-01-01"}
+    for option, value in (*filters.items(), ("--until", "2020-01-01")):
+        assert emr_sync("opt-outs", option, value, "--json").value == [], option
+    same = ("--line", "+1 (217) 555-0190", "--by", "patient", "--scope", "line", "--since", "2020-01-01")
+    assert emr_sync("opt-outs", *same, "--json").value == [row]
+    assert emr_sync("opt-outs", "--by", "emr").code == emr_sync("opt-outs", "--since", "soon").code == 2
 
 
 @pytest.mark.parametrize(
