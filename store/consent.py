@@ -23,7 +23,6 @@ LINE = "line"
 ALL_LINES = "all_lines"
 TOPIC = "topic"
 SCOPES = (LINE, ALL_LINES, TOPIC)
-LONGEST_SHORT_CODE = 7
 
 OPT_OUT_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT", "STOP ALL"})
 OPT_IN_WORDS = frozenset({"START", "UNSTOP", "YES"})
@@ -41,7 +40,6 @@ CONFIRMATIONS = {
 }
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
-_LINE_PUNCTUATION = re.compile(r"[\s().-]+")
 
 
 class OptOut(NamedTuple):
@@ -95,18 +93,6 @@ def widened(said: Recognised, at: datetime, revoke_all_from: date | None, time_z
     if said.kind != OPT_OUT or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
         return said
     return said._replace(scope=ALL_LINES)
-
-
-def line_key(line: str) -> str:
-    """One spelling of a line, so that an opt-out is found again: ``+12175550100`` for ``+1 (217) 555-0100`` and ``12175550100``.
-
-    Carriers leave out the plus or write ``00``. Short codes pass as they are, names in capitals.
-    """
-    key = _LINE_PUNCTUATION.sub("", line).upper()
-    digits = key.removeprefix("+")
-    if not digits.isdigit() or len(digits) <= LONGEST_SHORT_CODE:
-        return key
-    return f"+{digits[2:] if key.startswith('00') else digits}"
 
 
 def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:

@@ -23,6 +23,7 @@ from store.decision import decide, refused
 from store.errors import IdentifierAmbiguous, StoreError
 from store.keys import ApiKey
 from store.lock import Role
+from store.numbering import is_e164
 from store.preferences import Preferences
 from store.receipts import Receipts
 from store.web.auth import Callers
@@ -96,6 +97,7 @@ class Decisions:
         """The decisions on well-formed asks, in order, from one reading of the store. ``askers`` are for the receipts."""
         now = self.clock()
         policy = self.policies.get(enterprise)
+        asks = self._spelled(enterprise, asks)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
         decisions = [
             _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
@@ -104,6 +106,13 @@ class Decisions:
         if self.store.enterprises[enterprise].receipts:
             self.receipts.keep(enterprise, asks, known, decisions, askers, now)
         return decisions
+
+    def _spelled(self, enterprise: str, asks: Sequence[AskIn]) -> Sequence[AskIn]:
+        """Lines in their one spelling, by which opt-outs are kept."""
+        if all(ask.line is None or is_e164(ask.line) for ask in asks):
+            return asks
+        line = self.store.numbering(enterprise).line
+        return [ask if ask.line is None else msgspec.structs.replace(ask, line=line(ask.line)) for ask in asks]
 
     def answer_array(self, enterprise: str, body: bytes, asker: str) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""

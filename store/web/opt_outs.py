@@ -12,8 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from store.audit import VIEWED_OPT_OUTS, Audit
-from store.consent import SCOPES, line_key
+from store.consent import SCOPES
 from store.lock import Role
+from store.numbering import Numbering
 from store.opt_outs import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
 from store.preferences import Preferences
@@ -62,17 +63,17 @@ class OptOuts:
 
     def report(self, call: Call) -> Answer:
         """The standing opt-outs of the enterprise, all or those that are wanted."""
-        table, which = one_of(call.query, "format", ("json", "csv")) == "csv", wanted(call.query)
+        table, which = one_of(call.query, "format", ("json", "csv")) == "csv", wanted(call.query, self.store.numbering(call.enterprise))
         self.audit.note(call.enterprise, VIEWED_OPT_OUTS, "", actor=call.who, now=call.now, **asked(which))
         found = opted_out(self.store.database, call.enterprise, which)
         return Answer(encoded(csv_pieces(found)), FILE, media=CSV) if table else Answer(encoded(json_pieces(found)))
 
 
-def wanted(query: Mapping[str, Any]) -> Wanted:
+def wanted(query: Mapping[str, Any], numbering: Numbering) -> Wanted:
     """Which opt-outs a query asks for. Raises :class:`Problem` for one that makes no sense."""
     line = query.get("line")
     return Wanted(
-        line_key(line) if line else None,
+        numbering.line(line) if line else None,
         one_of(query, "authority", (PATIENT, STAFF)),
         one_of(query, "scope", SCOPES),
         query.get("topic") or None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from store.audit import VIEWED_OPT_OUTS, Audit
-from store.consent import SCOPES, line_key
+from store.consent import SCOPES
 from store.opt_outs import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
 from store.web.opt_outs import asked, csv_pieces, json_pieces
@@ -36,11 +36,10 @@ def opt_outs(
     if table and plain:
         raise Unusable("--csv and --json exclude each other: give one of them")
     when = moment(since, "--since"), moment(until, "--until")
-    wanted = Wanted(
-        line_key(line) if line else None, _one_of(by, "--by", (PATIENT, STAFF)), _one_of(scope, "--scope", SCOPES), topic, *when
-    )
+    words = _one_of(by, "--by", (PATIENT, STAFF)), _one_of(scope, "--scope", SCOPES)
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
+        wanted = Wanted(parts.preferences.numbering(owner).line(line) if line else None, *words, topic, *when)
         Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=given.who(), now=parts.clock(), **asked(wanted))
         found = opted_out(parts.database, owner, wanted)
         if plain or table:

@@ -9,8 +9,8 @@ import typer
 from store.ask import Appointment, Ask
 from store.asof import AsOf
 from store.audit import VIEWED, VIEWED_AS_OF, Audit
-from store.consent import line_key
 from store.lock import Role
+from store.numbering import Numbering
 from store.preference import UNKNOWN, Channel, MessageType, Method
 from store.web.facesheet import as_json as plain
 from store.web.facesheet import history_line
@@ -119,27 +119,36 @@ def decide(
     line: Annotated[str | None, typer.Option(help="The sender's own number, for texts.")] = None,
     topic: Annotated[str | None, typer.Option(help="What it is about, where the EMR keeps topics.")] = None,
     method: Annotated[Method | None, typer.Option("--appointment-method", help="Chosen for this appointment.")] = None,
-    phone: Annotated[str | None, typer.Option("--appointment-phone", help="Chosen for this appointment, in E.164.")] = None,
+    phone: Annotated[str | None, typer.Option("--appointment-phone", help="Chosen for this appointment.")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="When it would be sent; now, if left out.")] = None,
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
     """May a message be sent to this patient, how, where to, and why?"""
-    appointment = Appointment(method.value if method else None, phone) if method or phone else None
-    ask = Ask(
-        message_type=message_type.value,
-        channels=_channels(channels),
-        line=line_key(line) if line else None,
-        topic=topic,
-        appointment=appointment,
-        at=moment(at, "--at"),
-    )
+    asked, when = _channels(channels), moment(at, "--at")
     with given.opened(context) as parts:
-        decision = decision_of(parts, given.enterprise(parts.settings, enterprise), reference(number), ask, given.who())
+        owner = given.enterprise(parts.settings, enterprise)
+        numbering = parts.preferences.numbering(owner)
+        ask = Ask(
+            message_type=message_type.value,
+            channels=asked,
+            line=numbering.line(line) if line else None,
+            topic=topic,
+            appointment=Appointment(method, _number(phone, numbering)) if method or phone else None,
+            at=when,
+        )
+        decision = decision_of(parts, owner, reference(number), ask, given.who())
     if as_json:
         output.emit(decision)
     else:
         show_decision(decision)
+
+
+def _number(text: str | None, numbering: Numbering) -> str | None:
+    meant = numbering.meant(text) if text else ()
+    if text and len(meant) != 1:
+        raise Unusable("--appointment-phone is no phone number that can be told: write it in E.164, like +12175550100")
+    return meant[0] if meant else None
 
 
 def show_decision(decision: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from store.consent import (
     blocks,
     by_staff,
     display,
-    line_key,
     recognise,
     reply,
 )
@@ -129,20 +128,6 @@ def test_an_unrecognised_reply_is_not_answered() -> None:
 def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:
     assert [(one.line, one.number, one.scope) for one in by_staff((CELL, HOME), LINE, AT)] == [(LINE, CELL, "line"), (LINE, HOME, "line")]
     assert by_staff((CELL,), None, AT) == (OptOut(None, CELL, "all_lines", None, "staff", AT),)
-
-
-@pytest.mark.parametrize(
-    "written", ["+12175550100", "+1 (217) 555-0100", "+1.217.555.0100", " +1 217 555 0100 ", "12175550100", "0012175550100"]
-)
-def test_a_line_has_one_spelling(written: str) -> None:
-    assert line_key(written) == LINE
-
-
-@pytest.mark.parametrize(
-    ("written", "key"), [("12345", "12345"), ("123-456", "123456"), ("MyClinic", "MYCLINIC"), ("my clinic", "MYCLINIC")]
-)
-def test_short_codes_and_names_of_lines(written: str, key: str) -> None:
-    assert line_key(written) == key
 
 
 @pytest.mark.parametrize(

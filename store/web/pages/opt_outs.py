@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from store import opt_outs
 from store.audit import VIEWED_OPT_OUTS, Audit
-from store.consent import line_key
 from store.enterprise import Enterprise
+from store.numbering import Numbering
 from store.opt_out_part import Part, part
 from store.opt_outs import Wanted
 from store.preference import PATIENT, STAFF
@@ -70,7 +70,7 @@ class OptOutReport:
         return Download("".join(as_csv(found)).encode(), CSV, FILE)
 
     def _asked(self, visit: Visit) -> Asked:
-        return asked(visit.form, self.store.enterprises[visit.enterprise])
+        return asked(visit.form, self.store.enterprises[visit.enterprise], self.store.numbering(visit.enterprise))
 
     def _note(self, visit: Visit, count: int) -> None:
         self.audit.note(visit.enterprise, VIEWED_OPT_OUTS, "", actor=":".join(visit.actor), now=visit.now, opt_outs=count)
@@ -91,7 +91,7 @@ class OptOutReport:
         return Shown("opt_outs.html", values, status)
 
 
-def asked(form: Mapping[str, str], enterprise: Enterprise) -> Asked:
+def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering) -> Asked:
     """What the form asks for. Raises :class:`Problem` 422 for a word that is none of its field's."""
     number, line, who, since = (form.get(name, "") for name in FIELDS)
     digits = "".join(one for one in number if one in "0123456789")
@@ -99,7 +99,7 @@ def asked(form: Mapping[str, str], enterprise: Enterprise) -> Asked:
         raise Problem(422, "invalid_request", "A number is looked for by its digits; some of them are enough.")
     if who not in ("", *WHO):
         raise Problem(422, "invalid_request", "An opt-out is by the word of the patient or of staff.")
-    return Asked(Wanted(line=line_key(line[:LONGEST]) or None, authority=who or None, since=_day(since, enterprise)), digits)
+    return Asked(Wanted(line=numbering.line(line[:LONGEST]) or None, authority=who or None, since=_day(since, enterprise)), digits)
 
 
 def _day(text: str, enterprise: Enterprise) -> datetime | None:

@@ -18,7 +18,7 @@ from store.reason import PATIENT_UNKNOWN
 from store.web.pages import card
 from store.web.pages.page import Goto, Page, Shown, Visit
 from store.web.problem import Problem, problem_of
-from store.web.wire import known_line
+from store.web.wire import check_line
 
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
@@ -166,7 +166,9 @@ def _reason(text: str, *, needed: bool) -> str:
 
 
 def _line(text: str) -> str:
+    line = text[:40]
     try:
-        return known_line(text[:40])
+        check_line(line)
+        return line
     except ValueError as error:
         raise Problem(422, "line_missing", "Name the line that should not text any more, or tick every line.") from error

@@ -1,0 +1,55 @@
+"""Numbers and lines as carriers and senders write them have one spelling, by which an opt-out is found again."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.telecom import e164
+from store.numbering import Numbering, in_full
+
+LINE = "+12175550100"
+US, GB, NOWHERE = Numbering("US", e164), Numbering("GB", e164), Numbering(None, e164)
+
+
+@pytest.mark.parametrize(
+    ("numbering", "written", "meant"),
+    [
+        (US, "+12175550101", ("+12175550101",)),
+        (US, " (217) 555-0101 ", ("+12175550101",)),
+        (US, "2175550101", ("+12175550101",)),
+        (US, "12175550101", ("+12175550101",)),
+        (NOWHERE, "12175550101", ("+12175550101",)),
+        (GB, "447700900123", ("+447700900123",)),
+        (GB, "07700 900123", ("+447700900123",)),
+        (GB, "0012175550101", ("+12175550101",)),
+        (US, "4794234567", ("+14794234567", "+4794234567")),
+        (NOWHERE, "(217) 555-0101", ()),
+        (US, "five five five", ()),
+        (US, "", ()),
+        (US, "12345", ()),
+    ],
+)
+def test_the_numbers_that_may_be_meant(numbering: Numbering, written: str, meant: tuple[str, ...]) -> None:
+    assert numbering.meant(written) == meant
+
+
+@pytest.mark.parametrize("written", [LINE, "+1 (217) 555-0100", "+1.217.555.0100", " +1 217 555 0100 ", "12175550100", "0012175550100"])
+@pytest.mark.parametrize("numbering", [US, GB, NOWHERE, Numbering(None, in_full)])
+def test_a_line_has_one_spelling(numbering: Numbering, written: str) -> None:
+    assert numbering.line(written) == LINE
+
+
+def test_a_line_without_its_country_is_one_of_the_own_region() -> None:
+    assert US.line("(217) 555-0100") == US.line("2175550100") == LINE
+
+
+@pytest.mark.parametrize(
+    ("written", "key"), [("12345", "12345"), ("123-456", "123456"), ("MyClinic", "MYCLINIC"), ("my clinic", "MYCLINIC")]
+)
+def test_short_codes_and_names_of_lines(written: str, key: str) -> None:
+    assert US.line(written) == key
+
+
+def test_without_numbering_plans_only_a_number_in_full_counts() -> None:
+    assert Numbering("US").meant("(217) 555-0101") == ()
+    assert Numbering("US").meant(LINE) == (LINE,)
