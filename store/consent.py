@@ -9,6 +9,7 @@ What ``START`` may undo is the patient's own ``STOP``: a denial by staff or by t
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import NamedTuple
@@ -78,12 +79,13 @@ UNRECOGNISED = Recognised(None, None)
 
 
 def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS) -> Recognised:
-    """The meaning of a reply. Only a reply that is nothing but the keyword counts, whatever its case and punctuation.
+    """The meaning of a reply. Only a reply that is nothing but the keyword counts, whatever its case, width and punctuation.
 
-    An opt-out word wins over an opt-in word of the same text, so a site cannot configure STOP to mean yes.
+    Opt-out words may be repeated (``stop stop``). They win over an opt-in word of the same text, so a site cannot configure STOP to
+    mean yes.
     """
     text = _words(body)
-    if text in OPT_OUT_WORDS:
+    if text in OPT_OUT_WORDS or OPT_OUT_WORDS.issuperset(text.split() or ("",)):
         return Recognised(OPT_OUT, ALL_LINES if text in EVERYWHERE else LINE)
     return Recognised(OPT_IN, LINE) if text and text in {_words(word) for word in opt_in_words} else UNRECOGNISED
 
@@ -133,7 +135,7 @@ def display(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> str:
 
 
 def _words(body: str) -> str:
-    return _NOT_A_LETTER.sub(" ", body).strip().upper()
+    return _NOT_A_LETTER.sub(" ", unicodedata.normalize("NFKC", body)).strip().upper()
 
 
 def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:
