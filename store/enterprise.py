@@ -6,10 +6,11 @@ Built by ``sync.config`` from the configuration file; the store never reads a fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from types import MappingProxyType
 
+from store.basis import Basis
 from store.preference import emr
 
 
@@ -50,17 +51,41 @@ class Enterprise:
     """Whether every decision is kept with its ask (``store.receipts``)."""
     revoke_all_from: date | None = None
     """From this day, in the enterprise's time zone, an opt-out word that is texted to one line counts for all lines."""
+    order: tuple[str, ...] | None = None
+    """The names of the sources by precedence, where what is in force is not what is configured (``store.bases``)."""
+    waiting: Enterprise | None = None
+    """The configuration that the brake holds: what it refuses counts at once, what it allows does not (``store.configurations``)."""
 
     def source(self, name: str) -> Source | None:
         """The source of that name, or ``None`` when the configuration no longer has it."""
         return next((source for source in self.sources if source.name == name), None)
 
     @property
+    def locks(self) -> bool:
+        """Whether EMRs master preferences here: from the moment sync is configured, until it is off and that is in force."""
+        return self.syncs or (self.waiting is not None and self.waiting.syncs)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """Names of the sources, the most trusted first."""
+        return self.order if self.order is not None else tuple(source.name for source in self.sources)
+
+    @property
     def precedence(self) -> tuple[str, ...]:
-        """Authorities of the sources, the most trusted first."""
-        return tuple(emr(source.name) for source in self.sources)
+        """The same as authorities."""
+        return tuple(emr(name) for name in self.ranked)
 
     @property
     def basis(self) -> str:
         """What the value in force depends on besides assertions. A stored value of another basis is computed anew."""
-        return f"{'sync' if self.syncs else 'local'}:{','.join(source.name for source in self.sources)}"
+        mine = self.own_basis.text
+        return mine if self.waiting is None else f"{mine}|{self.waiting.basis}"
+
+    @property
+    def own_basis(self) -> Basis:
+        """The same without what waits beside it."""
+        return Basis(self.syncs, self.ranked)
+
+    def under(self, basis: Basis) -> Enterprise:
+        """The enterprise by another basis than the configured one."""
+        return self if basis == self.own_basis else replace(self, syncs=basis.syncs, order=basis.sources)

@@ -88,3 +88,20 @@ class ReleasedMarkRow(Table):
     mark: Mapped[str]
     staff: Mapped[str]
     __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class BasisRow(Table):
+    """A configuration of an enterprise, as far as values in force depend on it (``store.bases``). The newest in force counts.
+
+    ``state``: in_force, held (the brake waits for a person), dropped. ``preview``: what it would loosen, counted when it was held.
+    """
+
+    __tablename__ = "bases"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str] = mapped_column(index=True)
+    basis: Mapped[str]
+    state: Mapped[str]
+    run_id: Mapped[str | None]
+    at: Mapped[datetime]
+    patients: Mapped[int]
+    preview: Mapped[str]

@@ -88,7 +88,7 @@ def locked(attribute: str, marks: Iterable[Mark], enterprise: Enterprise) -> Mas
     mastered by the enterprise's sources as soon as it syncs. A mark of a source that left the configuration still
     locks: releasing it is a deliberate, audited step.
     """
-    if not enterprise.syncs or base(attribute) == "consent.sms":
+    if not enterprise.locks or base(attribute) == "consent.sms":
         return None
     marks = _in_precedence(marks, enterprise)
     stated = next((_by_mark(mark, enterprise) for mark in marks if _stated(base(attribute), mark)), None)

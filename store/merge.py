@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from store import seen
+from store.contact import contact as contact
 from store.enterprise import Enterprise
+from store.loosening import loosened
 from store.preference import (
-    ACTIVE,
     CONSENT,
     DECEASED,
     DENIED,
@@ -22,7 +23,6 @@ from store.preference import (
     EMAIL,
     EMR,
     GRANTED,
-    LANGUAGE,
     NO,
     PHONES,
     PREFERRED_METHOD,
@@ -30,10 +30,8 @@ from store.preference import (
     RESTRICTED,
     STAFF,
     TOPIC,
-    UNKNOWN,
     YES,
     Assertion,
-    ContactPreferences,
     Method,
     PatientStatements,
     Preference,
@@ -210,6 +208,15 @@ def _joined_assertion(attribute: str, mine: Assertion | None, theirs: Assertion 
 
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
     """The effective preferences: attribute (slots joined) -> value and where it comes from. Unknown ones are left out."""
+    found = _under_rules(by_authority, enterprise)
+    if enterprise.waiting is None:
+        return found
+    other = _under_rules(by_authority, enterprise.waiting)  # held by the brake: its refusals count, nothing that it would allow does
+    return found | {name: other[name] for name in loosened(other, found, other) if name != PHONES}
+
+
+def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
+    """The same by one configuration."""
     speakers = _speakers(by_authority, enterprise)
     result: dict[str, Preference] = {}
     for authority, assertions in speakers:
@@ -269,31 +276,3 @@ def _local_dnc_yields(result: dict[str, Preference], speakers: list[tuple[str, M
 def _outlasts(standing: Assertion, said: Assertion) -> bool:
     """Whether a refusal kept from a retired source stands against what another source had said before."""
     return standing.value == YES and standing.path.startswith(INHERITED) and said.recorded <= standing.recorded
-
-
-def contact(preferences: Mapping[str, Preference]) -> ContactPreferences:
-    """The part of the preferences in force that decisions look at."""
-
-    def value(attribute: str, default: Any) -> Any:
-        found = preferences.get(attribute)
-        return default if found is None else found.value
-
-    phones = value(PHONES, ())
-    preferred = value(PREFERRED_PHONE, None)
-    return ContactPreferences(
-        do_not_contact=value(DO_NOT_CONTACT, UNKNOWN),
-        preferred_method=value(PREFERRED_METHOD, None),
-        preferred_phone=preferred if any(phone.number == preferred for phone in phones) else None,
-        phones=phones,
-        emails=value(EMAIL, ()),
-        language=value(LANGUAGE, None),
-        consents=_family(preferences, CONSENT),
-        topics=_family(preferences, TOPIC),
-        deceased=value(DECEASED, False),
-        restricted=value(RESTRICTED, False),
-        active=value(ACTIVE, True),
-    )
-
-
-def _family(preferences: Mapping[str, Preference], prefix: str) -> dict[str, str]:
-    return {name[len(prefix) :]: found.value for name, found in preferences.items() if name.startswith(prefix)}

@@ -112,7 +112,7 @@ class Preferences:
         master = locked(DO_NOT_CONTACT, patient.marks, rules)
         setting_on = self.settings.get(enterprise).do_not_contact_toggle
         value = patient.contact.do_not_contact
-        return toggle(syncs=rules.syncs, setting_on=setting_on, role=role, value=value, source=master.source if master else None)
+        return toggle(syncs=rules.locks, setting_on=setting_on, role=role, value=value, source=master.source if master else None)
 
     def set_do_not_contact(
         self, enterprise: str, patient_id: str, value: str, *, actor: Actor, reason: str, now: datetime, if_version: int | None = None

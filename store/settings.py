@@ -57,13 +57,13 @@ class Settings:
         configured = _configured(self.enterprises[enterprise])
         rows = self.database.select(connection, NEWEST, [enterprise])
         chosen = replace(configured, **documents.read(rows[0][0])) if rows else configured
-        return replace(chosen, do_not_contact_toggle=False) if self.enterprises[enterprise].syncs else chosen
+        return replace(chosen, do_not_contact_toggle=False) if self.enterprises[enterprise].locks else chosen
 
     def put(self, enterprise: str, changes: Mapping[str, Any], *, actor: Actor, now: datetime) -> EnterpriseSettings:
         """Changes some settings. Raises :class:`SettingRefused` for the toggle while syncing, :class:`ValueRefused` otherwise."""
         _check(changes)
         if changes.get("do_not_contact_toggle"):
-            may_switch_toggle_on(syncs=self.enterprises[enterprise].syncs)
+            may_switch_toggle_on(syncs=self.enterprises[enterprise].locks)
         with self.database.write(enterprise) as transaction:
             rows = self.database.select(transaction, NEWEST, [enterprise])
             chosen = {**(documents.read(rows[0][0]) if rows else {}), **changes}

@@ -1,4 +1,4 @@
-"""What becomes of statements held by the brake: let through by the same rules as any evidence, or dropped; by whom is recorded.
+"""What becomes of what the brake holds: let through by the same rules as any evidence, or dropped; by whom is recorded.
 
 What is let through is as old as it was, so newer evidence of the same authority still wins. It is written and forgotten in one
 transaction, some patients at a time: a process that dies in between leaves the rest held, to be decided again.
@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from store.apply import Application, Author
 from store.audit import Audit
-from store.errors import NothingHeld, StoreError
+from store.bases import CONFIGURATION, Bases
+from store.errors import NothingHeld, StoreError, ValueRefused
 from store.held import Count, Example, HeldStatement, HeldStatements, Verdict
 from store.held_runs import HeldRuns
 from store.ids import shown
@@ -58,16 +59,18 @@ class Verdicts:
     def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
         self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
         self.held, self.runs, self.audit = HeldStatements(store.database), HeldRuns(store.database), Audit(store.database)
+        self.bases = Bases(store.database)
 
     def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
         """The preview of a run's held set; empty for a run that holds nothing."""
         run = self.journal.run(run_id)
+        held: Bases | HeldStatements = self.bases if run.kind == CONFIGURATION else self.held
         with self.database.read() as connection:
             return HeldSet(
                 run,
-                self.held.patients(connection, run_id),
-                tuple(self.held.preview(connection, run_id)),
-                tuple(self.held.sample(connection, run_id, sample)),
+                held.patients(connection, run_id),
+                tuple(held.preview(connection, run_id)),
+                tuple(held.sample(connection, run_id, sample)),
                 tuple(self.held.verdicts(connection, run_id)),
             )
 
@@ -79,12 +82,19 @@ class Verdicts:
     def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
         """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""
         found = self._decide(run_id, APPROVED, actor, now)
+        if found.run.kind == CONFIGURATION:
+            return found
         self._let_through(found.run, actor, now, APPROVED)
         self._close(found.run, now)
         return found
 
     def reject(self, run_id: str, actor: Actor, now: datetime, verdict: str = REJECTED) -> HeldSet:
-        """Keeps the values that stand, and remembers what was refused. Raises :class:`NothingHeld`."""
+        """Keeps the values that stand, and remembers what was refused. Raises :class:`NothingHeld`.
+
+        A configuration is refused in its file, or it would come again: :class:`ValueRefused` says so.
+        """
+        if self.journal.run(run_id).kind == CONFIGURATION:
+            raise ValueRefused("a changed configuration is refused by putting it back: until then the former one stays in force")
         found = self._decide(run_id, verdict, actor, now)
         self._close(found.run, now)
         return found
@@ -123,7 +133,9 @@ class Verdicts:
         with self.database.write(found.run.enterprise) as transaction:
             said = Verdict(verdict, _person(actor), now, found.patients)
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
-            if verdict != APPROVED:
+            if found.run.kind == CONFIGURATION:
+                self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
+            elif verdict != APPROVED:
                 self.held.mark_rejected(transaction, run_id)
             action, who = f"{verdict}_held_changes", _person(actor) or "expiry"
             self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)

@@ -25,7 +25,7 @@ def reference(text: str) -> PatientRef:
 def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
     """The facesheet as HTTP answers it."""
     toggle = parts.preferences.toggle(found.enterprise, found, role)
-    sheet: dict[str, Any] = as_json(facesheet(found, toggle, parts.settings.enterprises[found.enterprise]))
+    sheet: dict[str, Any] = as_json(facesheet(found, toggle, parts.configurations[found.enterprise]))
     return sheet
 
 

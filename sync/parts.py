@@ -11,6 +11,7 @@ from adapters.base import Adapter, Listener
 from adapters.notes import KeepsNotes
 from adapters.registry import build
 from store import schema
+from store.configurations import Configurations
 from store.database import Database
 from store.journal import Journal
 from store.keys import ApiKeys
@@ -22,6 +23,7 @@ from sync.config import Feed, Settings
 from sync.engine import Engine
 from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.proposing import propose
 from sync.unusable import Unusable as Unusable
 
 ROLES = ("api", "schedule", "listen", "work")
@@ -42,6 +44,7 @@ class Parts:
     database: Database
     clock: Callable[[], datetime] = utc_now
     metrics: Metrics = field(default_factory=Metrics)
+    configurations: Configurations = field(init=False)
     preferences: Preferences = field(init=False)
     journal: Journal = field(init=False)
     keys: ApiKeys = field(init=False)
@@ -49,7 +52,8 @@ class Parts:
     verdicts: Verdicts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.preferences = Preferences(self.database, self.settings.enterprises)
+        self.configurations = Configurations(self.database, self.settings.enterprises)
+        self.preferences = Preferences(self.database, self.configurations)
         self.journal = Journal(self.database, payload_key.sealing(self.settings))
         self.keys = ApiKeys(self.database)
         self.verdicts = Verdicts(self.preferences, self.journal)
@@ -66,13 +70,28 @@ class Parts:
 
     @classmethod
     def open(cls, settings: Settings) -> Parts:
-        """Opens the database. An empty one gets its schema; one of another version raises ``SchemaOutdated``."""
+        """Opens the database and brings the configuration into force (``sync.proposing``).
+
+        An empty database gets its schema; one of another version raises ``SchemaOutdated``.
+        """
+        parts = cls.looking(settings)
+        parts.propose()
+        return parts
+
+    @classmethod
+    def looking(cls, settings: Settings) -> Parts:
+        """The same for who looks only: what is in force stays, whatever this configuration says."""
         settle_collector()
         database = connected(settings)
         if schema.is_empty(database):
             schema.migrate(database)
         schema.check(database)
         return cls(settings, database)
+
+    def propose(self) -> None:
+        """Brings the configuration into force, or has the brake hold it."""
+        propose(self.database, self.settings, self.clock())
+        self.configurations.look()
 
     def expire(self, enterprise: str) -> None:
         """Rejects what the brake held for longer than a person may take."""

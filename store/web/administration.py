@@ -51,7 +51,7 @@ class Administration:
         return self._shown(call, settings)
 
     def _shown(self, call: Call, settings: EnterpriseSettings) -> Answer:
-        syncs = self.store.enterprises[call.enterprise].syncs
+        syncs = self.store.enterprises[call.enterprise].locks
         policy = settings.policy
         return Answer(
             SettingsOut(

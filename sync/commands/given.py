@@ -10,8 +10,10 @@ from contextlib import contextmanager
 import typer
 
 from store.lock import Actor
+from sync.commands import output
 from sync.config import Settings, chosen, load
 from sync.parts import Parts, Unusable
+from sync.proposing import told
 
 
 def settings(context: typer.Context) -> Settings:
@@ -21,9 +23,28 @@ def settings(context: typer.Context) -> Settings:
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Parts]:
-    """The parts of the program over the configured database."""
-    parts = Parts.open(settings(context))
+    """The parts of the program over the configured database, to look with: what is in force stays, whatever the file says."""
+    with _closing(Parts.looking(settings(context))) as parts:
+        yield parts
+
+
+@contextmanager
+def working(context: typer.Context) -> Iterator[Parts]:
+    """The same to take in what EMRs say: the configuration is brought into force before, or the brake holds it."""
+    with _closing(Parts.open(settings(context))) as parts:
+        yield parts
+
+
+@contextmanager
+def _closing(parts: Parts) -> Iterator[Parts]:
+    """Says first where something else than what the file says is in force."""
     try:
+        for name in parts.settings.enterprises:
+            standing = parts.configurations.standing(name)
+            if standing.held is not None:
+                output.note(f"{name}: {told(standing.held)}")
+            elif standing.in_force not in (None, parts.settings.enterprises[name].own_basis):
+                output.note(f"{name}: what this file changes is not in force yet: serve, resync and ingest bring it into force")
         yield parts
     finally:
         parts.close()

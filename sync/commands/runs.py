@@ -150,7 +150,7 @@ def resync(
     """Read a source now."""
     if sum((patient is not None, since is not None, full)) > 1:
         raise Unusable("--patient, --since and --full exclude each other: give one of them")
-    with given.opened(context) as parts:
+    with given.working(context) as parts:
         feed = parts.feed(source)
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
@@ -168,7 +168,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Feed files through a source's mapping: HL7 messages or batches, NDJSON, bundles."""
-    with given.opened(context) as parts:
+    with given.working(context) as parts:
         feed = parts.feed(source)
         reader = adapter(feed)
         with output.progress(f"reading into {source}") as on_progress:

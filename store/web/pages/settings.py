@@ -100,7 +100,7 @@ class DefaultSettings:
             "settings.html",
             {
                 "title": "Default settings",
-                "syncs": enterprise.syncs,
+                "syncs": enterprise.locks,
                 "sources": [one.display_name or one.name for one in enterprise.sources],
                 "toggle": TOGGLE_POLICY,
                 "policies": POLICIES,

@@ -1,0 +1,36 @@
+"""Brings this process's configuration into force, enterprise by enterprise; what would loosen too much is held by the brake."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from store.bases import HeldBasis
+from store.database import Database
+from store.proposal import Allows, Proposal
+from sync import brake, logs
+from sync.config.settings import Brake, Settings
+
+
+def propose(database: Database, settings: Settings, now: datetime) -> None:
+    """Says in the log what is held; senders go on hearing what they heard before."""
+    for name, configured in settings.enterprises.items():
+        held = Proposal(database, configured).make(allows(settings.brakes.get(name, Brake())), now)
+        if held is not None:
+            logs.logger().warning("configuration held by the brake", enterprise=name, run=held.run_id, patients=held.patients)
+
+
+def allows(rule: Brake) -> Allows:
+    """The rule that a changed configuration is measured by: that of a run."""
+
+    def within(synced: int, loosened: int) -> bool:
+        return brake.releases(rule, synced=synced, loosened=loosened, waiting=0)
+
+    return within
+
+
+def told(held: HeldBasis) -> str:
+    """What a person must know while a configuration is held."""
+    return (
+        f"the changed configuration ({held.basis.words}) would make {held.patients} patients more contactable and is held by the "
+        f"brake: the former one stays in force. See emr-sync runs show {held.run_id}; approve it, or put the configuration back"
+    )
