@@ -23,7 +23,7 @@ from store.ids import parsed, shown
 from store.patient import PatientRef
 from store.preference import ATTRIBUTES, CONSENT, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base
 from store.reading import Reader
-from store.word import Word, heard, standing
+from store.word import Word, heard, recorded, standing
 
 LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
  WHERE enterprise = ? AND patient_id = ? AND at <= ? ORDER BY seq"""
@@ -109,6 +109,5 @@ def _words(events: Iterable[Any]) -> tuple[Word, ...]:
     words: tuple[Word, ...] = ()
     for number, line, authority, kind, at, scope, topic in events:
         word = Word(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
-        if authority != STAFF or not any(one[:4] == word[:4] and one.topic == word.topic for one in words):
-            words = heard(words, word)  # what staff record twice stands since the first time
+        words = recorded(words, word) if authority == STAFF else heard(words, word)
     return words

@@ -16,11 +16,12 @@ from store.preference import emr
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The named choices of product rule 7; every default is the safe one."""
+    """The named choices of product rules 6 and 7; every default is the safe one."""
 
     when_stale: str = "flag"  # flag | refuse
     when_preferred_impossible: str = "refuse"  # refuse | next
     appointment_may_lift_dnc: bool = False
+    staff_may_record_opt_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)

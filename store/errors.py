@@ -8,6 +8,7 @@
     ├── IdentifierConflict      one payload's identifiers belong to different patients
     ├── PreferenceLocked        an EMR masters the value: change it there
     ├── ToggleOff               the enterprise does not use the toggle: switch the setting on first
+    ├── OptInOff                the enterprise does not let people opt a patient in here
     ├── SettingRefused          the setting cannot be changed while something else holds
     ├── RoleRefused             this role may not do that
     ├── VersionConflict         somebody else changed it since: read it again
@@ -53,6 +54,10 @@ class PreferenceLocked(StoreError):
 
 class ToggleOff(StoreError):
     """The enterprise's Do Not Contact setting is off, so nobody sets it here."""
+
+
+class OptInOff(StoreError):
+    """The policy ``staff_may_record_opt_in`` is off: only a START from the phone itself opts it in."""
 
 
 class SettingRefused(StoreError):

@@ -11,15 +11,15 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
-from store import documents
+from store import consent, documents
 from store.apply import Application, Author, Outcome, instant
 from store.asof import AsOf, Past
 from store.audit import UNMERGED, Audit
-from store.consent import Reply, line_key
+from store.consent import Reply
 from store.database import Database
 from store.decision import Known
 from store.enterprise import Enterprise
-from store.errors import StoreError, ValueRefused
+from store.errors import OptInOff, StoreError, ValueRefused
 from store.freshness import Freshness
 from store.gate import Gate, Guard
 from store.held import HeldStatements
@@ -27,6 +27,7 @@ from store.ids import PatientIds, shown
 from store.joining import Joining
 from store.local import LocalChange
 from store.lock import Actor, Toggle, locked, toggle
+from store.numbering import Numbering, ReadNumber, in_full
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, STAFF, PatientMerge, PatientStatements, emr
 from store.reading import Reader
@@ -41,10 +42,10 @@ HISTORY_LIMIT = 1_000
 
 
 class Preferences:
-    """The repository of patients' preferences. Thread-safe; one per process."""
+    """The repository of patients' preferences. Thread-safe; one per process. ``read_number`` knows the numbering plans."""
 
-    def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:
-        self.database, self.enterprises = database, enterprises
+    def __init__(self, database: Database, enterprises: Mapping[str, Enterprise], *, read_number: ReadNumber = in_full) -> None:
+        self.database, self.enterprises, self.read_number = database, enterprises, read_number
         self.settings = Settings(database, enterprises)
         self.freshness = Freshness(database)
         self.ids = PatientIds()
@@ -139,16 +140,48 @@ class Preferences:
         """Opts all of a patient's numbers out of a line, or of every line (``None``), for one topic or for all. Never locked (rule 6)."""
         with self.database.write(enterprise) as transaction:
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
-            where = line_key(line) if line else None
+            where = self.numbering(enterprise).line(line) if line else None
             self._sms(transaction, enterprise).opt_out_by_hand(patient, where, topic=topic, actor=actor, reason=reason, now=now)
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
+    def record_sms_opt_in(
+        self,
+        enterprise: str,
+        patient_id: str,
+        number: str,
+        *,
+        line: str | None,
+        topic: str | None,
+        actor: Actor,
+        now: datetime,
+        reason: str,
+    ) -> Patient:
+        """Opts one of a patient's numbers in on the patient's behalf. Raises :class:`OptInOff` unless the policy allows it."""
+        with self.database.write(enterprise) as transaction:
+            if not self.settings.within(transaction, enterprise).staff_may_record_opt_in:
+                raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself opts it in")
+            patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            where = self.numbering(enterprise).line(line) if line else None
+            self._sms(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
+            return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+
     def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime, now: datetime) -> Reply:
-        """What a patient texted to a line. ``number`` is E.164. Raises :class:`ValueRefused` for a number that is not."""
-        if not (number.startswith("+") and number[1:].isascii() and number[1:].isdigit()):
+        """What a patient texted to a line. An opt-out counts for every number that ``number`` may mean; all else takes one number.
+
+        Raises :class:`ValueRefused` where that cannot be told.
+        """
+        numbering = self.numbering(enterprise)
+        numbers = numbering.meant(number)
+        if not numbers or (len(numbers) > 1 and consent.recognise(body).kind != consent.OPT_OUT):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
         with self.database.write(enterprise) as transaction:
-            return self._sms(transaction, enterprise).reply(line_key(line), number, body, received_at, now)
+            sms, where = self._sms(transaction, enterprise), numbering.line(line)
+            replies = [sms.reply(where, one, body, received_at, now) for one in numbers]
+        return replies[0]._replace(patients=sum(reply.patients for reply in replies))
+
+    def numbering(self, enterprise: str) -> Numbering:
+        """How phone numbers and lines are read in one enterprise."""
+        return Numbering(self.enterprises[enterprise].default_region, self.read_number)
 
     def unmerge(self, enterprise: str, ref: PatientRef, *, actor: Actor, reason: str, now: datetime) -> tuple[Patient, Patient]:
         """Undoes a merge; ``ref`` names the record that was merged away. The survivor and that record, as they stand now.

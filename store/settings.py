@@ -23,6 +23,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "when_stale": ("flag", "refuse"),
     "when_preferred_impossible": ("refuse", "next"),
     "appointment_may_lift_dnc": (True, False),
+    "staff_may_record_opt_in": (True, False),
 }
 
 
@@ -34,11 +35,12 @@ class EnterpriseSettings:
     when_stale: str = "flag"
     when_preferred_impossible: str = "refuse"
     appointment_may_lift_dnc: bool = False
+    staff_may_record_opt_in: bool = False
 
     @property
     def policy(self) -> Policy:
-        """The part that decisions look at."""
-        return Policy(self.when_stale, self.when_preferred_impossible, self.appointment_may_lift_dnc)
+        """The part that is a policy."""
+        return Policy(self.when_stale, self.when_preferred_impossible, self.appointment_may_lift_dnc, self.staff_may_record_opt_in)
 
 
 class Settings:

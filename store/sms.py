@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from store import consent, documents
 from store.apply import CHANGE_COLUMNS, Application, Author
-from store.audit import SMS_OPT_OUT, SMS_REPLY, Audit
+from store.audit import SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit
 from store.consent import Reply
 from store.database import Database
 from store.enterprise import Enterprise
@@ -25,7 +25,7 @@ from store.preference import DENIED, PATIENT, STAFF, PatientStatements, Statemen
 from store.preference import consent as consent_of
 from store.reading import WORDS
 from store.tables import ChangeRow, PatientRow, SmsConsentEventRow, SmsWordsRow
-from store.word import Word, heard, replied, standing
+from store.word import Word, heard, recorded, replied, standing
 
 OWNERS = """SELECT p.id, p.version FROM patient_phones ph JOIN patients p ON p.id = ph.patient_id
  WHERE ph.enterprise = ? AND ph.number IN ??"""
@@ -52,7 +52,7 @@ class SmsConsent:
         self._event(word, body, "", "", now)
         self._keep(number, before, after, now)
         if not word.opted_out:
-            self._withdraw(number, at, now)
+            self._withdraw(number, Author(PATIENT, now), at, "sms_reply")
         was, stands = standing(before), standing(after)
         self._touch([number] if was != stands else [], Author(PATIENT, now), at, kind)
         answer = consent.reply(said, was, stands, line, patients=len(self._owners([number])))
@@ -63,8 +63,7 @@ class SmsConsent:
         self, patient: Patient, line: str | None, *, topic: str | None = None, actor: Actor, reason: str, now: datetime
     ) -> None:
         """All of a patient's numbers, on one line or on every line (``None``), about one topic or about everything (``None``)."""
-        if actor.role not in (Role.ENTERPRISE, Role.STAFF):
-            raise RoleRefused("an SMS opt-out is recorded by enterprise users and staff only")
+        _may_record(actor)
         numbers = sorted({phone.number for phone in patient.contact.phones})
         if not numbers:
             raise ValueRefused("the patient has no phone number to opt out")
@@ -74,11 +73,35 @@ class SmsConsent:
             word = Word(one.number, line, STAFF, True, now, one.scope, topic)
             before = words.get(one.number, ())
             self._event(word, "", person, reason, now)
-            if not any(old[:4] == word[:4] and old.topic == topic for old in before):
-                self._keep(one.number, before, heard(before, word), now)
-                changed.append(one.number)
+            after = recorded(before, word)
+            self._keep(one.number, before, after, now)
+            changed += [one.number] if after != before else []
         self._touch(changed, Author(STAFF, now, actor=person, reason=reason), now, consent.OPT_OUT)
         self._audit(SMS_OPT_OUT, patient.id, person, now, line=line, topic=topic, reason=reason, numbers=len(numbers))
+
+    def opt_in_by_hand(
+        self, patient: Patient, number: str, line: str | None, *, topic: str | None, actor: Actor, reason: str, now: datetime
+    ) -> None:
+        """One of the patient's numbers, on one line or on every line (``None``), about one topic or about everything (``None``).
+
+        What the EMR denies stays denied. A number that others have too is theirs to open: it is refused.
+        """
+        _may_record(actor)
+        if number not in {phone.number for phone in patient.contact.phones}:
+            raise ValueRefused("number must be one of the patient's phones, written in E.164")
+        if len(self._owners([number])) > 1:
+            raise ValueRefused("several patients have this number: only a START from the phone itself opts it in")
+        (one,) = consent.by_staff([number], line, now, topic)
+        person, word = f"{actor.role}:{actor.name}", Word(number, line, STAFF, False, now, one.scope, topic)
+        before = self._words([number]).get(number, ())
+        after = recorded(before, word)
+        self._event(word, "", person, reason, now)
+        self._keep(number, before, after, now)
+        if topic is None:
+            self._withdraw(number, Author(PATIENT, now, actor=person, reason=reason), now, "sms_opt_in")
+        changed = [number] if standing(before) != standing(after) else []
+        self._touch(changed, Author(STAFF, now, actor=person, reason=reason), now, consent.OPT_IN)
+        self._audit(SMS_OPT_IN, patient.id, person, now, line=line, topic=topic, reason=reason)
 
     def _audit(self, action: str, subject: str, actor: str, now: datetime, **detail: Any) -> None:
         Audit(self.database).changed(self.transaction, self.enterprise.name, action, subject, actor=actor, now=now, **detail)
@@ -110,14 +133,14 @@ class SmsConsent:
         )
         self.database.insert(self.transaction, SmsConsentEventRow, EVENT_COLUMNS, [row])
 
-    def _withdraw(self, number: str, at: datetime, now: datetime) -> None:
-        """START also takes back the opt-out that a merge kept for a number the patient no longer has."""
-        work = Application(self.database, self.transaction, self.enterprise, Author(PATIENT, now), self.ids)
+    def _withdraw(self, number: str, author: Author, at: datetime, how: str) -> None:
+        """An opt-in also takes back the opt-out that a merge kept for a number the patient no longer has."""
+        work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         name = consent_of("sms")
         for patient in work.resume(self._owners([number])).values():
             held = patient.held.get(PATIENT)
             if held is not None and (said := held.current().get(name)) is not None and said.value == DENIED:
-                item = PatientStatements((), {name: Statement(None, "sms_reply")}, at, "sms_reply")
+                item = PatientStatements((), {name: Statement(None, how)}, at, how)
                 work.state(patient, item, documents.digest((), item.statements))
         work.finish()
 
@@ -137,3 +160,8 @@ class SmsConsent:
         """The patients who have one of the numbers -> their version."""
         rows = self.database.select(self.transaction, OWNERS, [self.enterprise.name, numbers])
         return dict(sorted(tuple(row) for row in rows))
+
+
+def _may_record(actor: Actor) -> None:
+    if actor.role not in (Role.ENTERPRISE, Role.STAFF):
+        raise RoleRefused("SMS consent is recorded by enterprise users and staff only")

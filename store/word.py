@@ -42,17 +42,34 @@ def heard(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
     return (*words, word)
 
 
+def recorded(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
+    """The words with one that staff recorded. What staff record twice stands since the first time.
+
+    An opt-in that staff record is the patient's word too, given through them: it lifts the patient's own opt-outs, and staff's.
+    """
+    if not word.opted_out:
+        return heard(heard(words, word), word._replace(authority=PATIENT))
+    key = (word.number, word.line, word.authority, word.topic, ())
+    stands = any((one.number, one.line, one.authority, one.topic, one.except_lines) == key for one in standing(words))
+    return words if stands else heard(words, word)
+
+
 def standing(words: Iterable[Word]) -> tuple[OptOut, ...]:
-    """The opt-outs in force. A later START on one line makes an exception of it in the same authority's word for all lines."""
+    """The opt-outs in force. A later opt-in to one line makes an exception of it in the same authority's word for all lines.
+
+    One to all lines, which only staff can record, also lifts what was said before it about a single line.
+    """
     said = tuple(words)
-    return tuple(_opt_out(word, said) for word in said if word.opted_out)
+    everywhere = tuple(one for one in said if one.line is None and not one.opted_out)
+    return tuple(_opt_out(word, said) for word in said if word.opted_out and not any(_lifts(one, word) for one in everywhere))
 
 
 def _opt_out(word: Word, said: tuple[Word, ...]) -> OptOut:
-    excepted = sorted(one.line for one in said if one.line is not None and _lifts(one, word))
+    excepted = sorted(one.line for one in said if one.line is not None and word.line is None and _lifts(one, word))
     return OptOut(word.line, word.number, word.scope, word.topic, word.authority, word.at, tuple(excepted))
 
 
-def _lifts(one: Word, everywhere: Word) -> bool:
-    same = one.number == everywhere.number and one.authority == everywhere.authority
-    return same and everywhere.line is None and not one.opted_out and one.at > everywhere.at
+def _lifts(one: Word, word: Word) -> bool:
+    """Whether one word is a later opt-in by the same authority about the same; their lines are for the caller to look at."""
+    same = (one.number, one.authority, one.topic) == (word.number, word.authority, word.topic)
+    return same and not one.opted_out and one.at > word.at

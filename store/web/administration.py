@@ -23,6 +23,7 @@ class SettingsOut(msgspec.Struct, frozen=True):
     when_stale: str
     when_preferred_impossible: str
     appointment_may_lift_dnc: bool
+    staff_may_record_opt_in: bool
     sync_contact_preferences: bool
 
 
@@ -60,6 +61,7 @@ class Administration:
                 policy.when_stale,
                 policy.when_preferred_impossible,
                 policy.appointment_may_lift_dnc,
+                policy.staff_may_record_opt_in,
                 syncs,
             )
         )

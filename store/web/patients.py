@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from store.audit import VIEWED, VIEWED_HISTORY, Audit
-from store.consent import line_key
 from store.lock import Role
 from store.patient import Patient, PatientRef
 from store.preferences import Preferences
 from store.web.endpoint import Answer, Call, Endpoint, etag, if_match
 from store.web.facesheet import EntryOut, PatientOut, facesheet, history_line
-from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsOptOutIn, SmsReplyIn, SmsReplyOut
+from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut
 
 READERS = frozenset({Role.SENDER, Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
@@ -34,7 +34,7 @@ class Patients:
             Endpoint("GET", f"{PATIENT}/history", READERS, "Every change of every attribute", self.history, None, list[EntryOut]),
             Endpoint("PUT", f"{PATIENT}/do-not-contact", PEOPLE, "Flip the toggle", self.do_not_contact, DoNotContactIn, PatientOut),
             Endpoint("PUT", f"{PATIENT}/preferred-phone", recorders, "Choose a phone", self.phone, PreferredPhoneIn, PatientOut),
-            Endpoint("POST", f"{PATIENT}/sms-consent", recorders, "Record an SMS opt-out", self.opt_out, SmsOptOutIn, PatientOut),
+            Endpoint("POST", f"{PATIENT}/sms-consent", recorders, "Record SMS consent by hand", self.sms_consent, SmsConsentIn, PatientOut),
             Endpoint("POST", "/v1/sms-replies", sender, "A reply to a text: STOP, START", self.reply, SmsReplyIn, SmsReplyOut),
         )
 
@@ -70,25 +70,19 @@ class Patients:
         )
         return self._shown(call, patient)
 
-    def opt_out(self, call: Call) -> Answer:
-        """An opt-out that a patient asked for in person or by phone."""
-        patient = self.store.record_sms_opt_out(
-            call.enterprise,
-            call.path["patient_id"],
-            line=call.body.line,
-            topic=call.body.topic,
-            actor=call.actor,
-            now=call.now,
-            reason=call.body.reason,
-        )
-        return self._shown(call, patient)
+    def sms_consent(self, call: Call) -> Answer:
+        """What a patient asked for in person or by phone."""
+        said: SmsConsentIn = call.body
+        how: dict[str, Any] = {"line": said.line, "topic": said.topic, "actor": call.actor, "now": call.now, "reason": said.reason}
+        enterprise, patient = call.enterprise, call.path["patient_id"]
+        if said.number is not None:
+            return self._shown(call, self.store.record_sms_opt_in(enterprise, patient, said.number, **how))
+        return self._shown(call, self.store.record_sms_opt_out(enterprise, patient, **how))
 
     def reply(self, call: Call) -> Answer:
         """A reply to a text. One without a time was received now."""
         said: SmsReplyIn = call.body
-        reply = self.store.record_reply(
-            call.enterprise, said.line, line_key(said.sender), said.body, said.received_at or call.now, call.now
-        )
+        reply = self.store.record_reply(call.enterprise, said.line, said.sender, said.body, said.received_at or call.now, call.now)
         return Answer(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
 
     def _viewed(self, call: Call, patient: Patient) -> Answer:

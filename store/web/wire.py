@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from store.ask import Appointment, Ask, Decision
-from store.consent import line_key
 from store.patient import PatientRef
 from store.web.problem import Problem
 
@@ -27,12 +26,10 @@ MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 QUOTED = re.compile(r"'[^']*'")
 
 
-def known_line(line: str) -> str:
-    """The line in its one spelling. ``ValueError`` for a text without a digit or letter."""
-    key = line_key(line)
-    if not any(map(str.isalnum, key)):
+def check_line(line: str) -> None:
+    """``ValueError`` for a text without a digit or letter."""
+    if not any(map(str.isalnum, line)):
         raise ValueError("line is a phone number, a short code or a sender's name")
-    return key
 
 
 class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -71,9 +68,8 @@ class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
     at: Moment | None = None
 
     def __post_init__(self) -> None:
-        line = self.line
-        if line is not None and not (line[0] == "+" and line[1:].isdigit()):  # not in E.164 as it is
-            msgspec.structs.force_setattr(self, "line", known_line(line))
+        if self.line is not None and not self.line[1:].isdigit():
+            check_line(self.line)
 
 
 class InvalidAsk(Decision, frozen=True, gc=False):
@@ -95,19 +91,28 @@ class PreferredPhoneIn(Struct, frozen=True, forbid_unknown_fields=True):
     value: Number
 
 
-class SmsOptOutIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``; about one ``topic``, or about everything."""
+class SmsConsentIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``; about one ``topic``, or about everything.
 
+    ``opt_in`` is for one ``number`` of the patient, and its ``reason`` says how the patient asked. The enterprise's policy must allow it.
+    """
+
+    kind: Literal["opt_out", "opt_in"] = "opt_out"
     line: Line | None = None
     all_lines: bool = False
     topic: Text | None = None
     reason: Reason = ""
+    number: Number | None = None
 
     def __post_init__(self) -> None:
+        if self.kind == "opt_in" and not (self.number and self.reason.strip()):
+            raise ValueError("an opt-in names the number, and as its reason how the patient asked for it")
+        if self.kind == "opt_out" and self.number is not None:
+            raise ValueError("an opt-out is for all numbers of the patient: leave number out")
         if (self.line is not None) == self.all_lines:
             raise ValueError("give either line, or all_lines: true")
         if self.line is not None:
-            known_line(self.line)
+            check_line(self.line)
 
 
 class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
@@ -119,7 +124,7 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
     received_at: Moment | None = None
 
     def __post_init__(self) -> None:
-        known_line(self.line)
+        check_line(self.line)
 
 
 class SmsReplyOut(Struct, frozen=True):
@@ -138,6 +143,7 @@ class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     when_stale: Literal["flag", "refuse"] | msgspec.UnsetType = msgspec.UNSET
     when_preferred_impossible: Literal["refuse", "next"] | msgspec.UnsetType = msgspec.UNSET
     appointment_may_lift_dnc: bool | msgspec.UnsetType = msgspec.UNSET
+    staff_may_record_opt_in: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def read(body: bytes, kind: type[T]) -> T:

@@ -12,7 +12,7 @@ from store.asof import AsOf
 from store.errors import IdentifierAmbiguous, PatientUnknown
 from store.lock import Actor, Role
 from store.patient import PatientRef
-from tests.store.site import ADT, CELL, FHIR, HOME, LINE, OTHER_LINE, SYNCED, Site, cell, merges, mr, says
+from tests.store.site import ADT, CELL, ENTERPRISE_USER, FHIR, HOME, LINE, OTHER_LINE, SYNCED, Site, cell, merges, mr, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 STAFF = Actor(Role.STAFF, "sam")
@@ -116,6 +116,13 @@ def test_opt_outs_are_those_that_stood(site: Site) -> None:
     for topic_line in (LINE, LINE, None):
         number = site.find("1").id
         site.store.record_sms_opt_out(site.enterprise, number, line=topic_line, actor=STAFF, now=site.tick())
+        moments.append(seen(site, "1"))
+    site.store.settings.put(site.enterprise, {"staff_may_record_opt_in": True}, actor=ENTERPRISE_USER, now=site.tick())
+    for line, topic in ((LINE, None), (None, None), (LINE, "billing"), (None, "billing")):
+        said = {"line": line, "topic": topic, "actor": STAFF, "reason": "asked"}
+        site.store.record_sms_opt_out(site.enterprise, number, **said, now=site.tick())
+        moments.append(seen(site, "1"))
+        site.store.record_sms_opt_in(site.enterprise, number, HOME, **said, now=site.tick())
         moments.append(seen(site, "1"))
     assert [known(site, "1", one.when) for one in moments] == moments
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from store.ask import Ask
+from store.audit import SMS_OPT_IN, Audit
 from store.consent import NO_CONFIRMATION, OPT_IN_CONFIRMED, OPT_OUT_CONFIRMED, STILL_OPTED_OUT, display
 from store.decision import decide
 from store.enterprise import Policy
-from store.errors import RoleRefused, ValueRefused
+from store.errors import OptInOff, RoleRefused, ValueRefused
 from store.lock import Actor, Role
 from store.patient import Patient
-from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, says
+from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, merges, says
 
 PHONES = {"phones": (cell(CELL),)}
 
@@ -193,7 +194,7 @@ def test_a_stop_counts_whether_or_not_preferences_are_synced(local: Site) -> Non
     assert not local.may_text("1")
 
 
-@pytest.mark.parametrize("number", ["", "+", "12175550101", "+1 217 555 0101", "tel:+12175550101", "+\uff11\uff12175550101", "+1²"])
+@pytest.mark.parametrize("number", ["", "+", "+1 217 555 0101", "tel:+12175550101", "+\uff11\uff12175550101", "+1²"])
 def test_a_reply_from_what_is_no_number_is_refused_not_lost(site: Site, number: str) -> None:
     with pytest.raises(ValueRefused, match=r"E\.164") as caught:
         site.store.record_reply(site.enterprise, LINE, number, "STOP", at(0), at(0))
@@ -226,6 +227,152 @@ def test_topics_are_opted_out_of_one_by_one_and_beside_everything(one: Site) -> 
     assert not may_text_about(one, "appointments")
     one.text("START")
     assert not may_text_about(one, "appointments")
+
+
+def allowing(one: Site) -> Site:
+    """The same clinic, where staff may opt patients in."""
+    return one.configured(replace(one.enterprises[one.enterprise], policy=Policy(staff_may_record_opt_in=True)))
+
+
+def opted_in_by_hand(
+    site: Site, line: str | None = LINE, *, number: str = CELL, role: str = Role.STAFF, topic: str | None = None, patient: str = "1"
+) -> Patient:
+    who, actor = site.find(patient).id, Actor(role, "sam")
+    return site.store.record_sms_opt_in(
+        site.enterprise, who, number, line=line, topic=topic, actor=actor, now=site.tick(), reason="asked at the desk"
+    )
+
+
+def test_nobody_opts_a_patient_in_unless_the_policy_allows_it(one: Site) -> None:
+    one.text("STOP")
+    before = one.find("1")
+    with pytest.raises(OptInOff, match="staff_may_record_opt_in is off"):
+        opted_in_by_hand(one)
+    assert one.find("1") == before
+    assert not one.may_text("1")
+
+
+def test_with_the_policy_an_opt_in_by_hand_lifts_the_patients_own_stop(one: Site) -> None:
+    site = allowing(one)
+    site.text("STOP")
+    patient = opted_in_by_hand(site)
+    assert site.may_text("1")
+    assert display(patient.contact, patient.opt_outs) == "Opted In"
+    entry = site.store.history(site.enterprise, patient.id)[0]
+    assert (entry.authority, entry.actor, entry.reason, entry.after) == ("staff", "staff:sam", "asked at the desk", "opt_in")
+    (line,) = (link.line for link in Audit(site.database).newest(site.enterprise) if link.line.action == SMS_OPT_IN)
+    assert (line.actor, line.subject, '"reason":"asked at the desk"' in line.detail) == ("staff:sam", patient.id, True)
+
+
+def test_the_setting_that_people_change_here_counts(one: Site) -> None:
+    one.store.settings.put(one.enterprise, {"staff_may_record_opt_in": True}, actor=Actor(Role.ENTERPRISE, "pat"), now=one.tick())
+    one.text("STOP")
+    opted_in_by_hand(one)
+    assert one.may_text("1")
+    one.store.settings.put(one.enterprise, {"staff_may_record_opt_in": False}, actor=Actor(Role.ENTERPRISE, "pat"), now=one.tick())
+    with pytest.raises(OptInOff):
+        opted_in_by_hand(one)
+
+
+@pytest.mark.parametrize("role", [Role.SENDER, Role.MANAGER, Role.OPERATOR, Role.AUDITOR])
+def test_other_roles_record_no_opt_in_whatever_the_policy(one: Site, role: str) -> None:
+    site = allowing(one)
+    site.text("STOP")
+    with pytest.raises(RoleRefused):
+        opted_in_by_hand(site, role=role)
+    assert not site.may_text("1")
+
+
+def test_an_opt_in_by_hand_opens_its_line_only_and_one_for_all_lines_opens_each(one: Site) -> None:
+    site = allowing(one)
+    for line in (LINE, OTHER_LINE):
+        site.text("STOP", line=line)
+    opted_in_by_hand(site, LINE)
+    assert (site.may_text("1", LINE), site.may_text("1", OTHER_LINE)) == (True, False)
+    site.text("STOPALL")
+    opted_in_by_hand(site, OTHER_LINE)
+    assert (site.may_text("1", LINE), site.may_text("1", OTHER_LINE)) == (False, True)
+    opted_in_by_hand(site, None)
+    assert (site.may_text("1", LINE), site.may_text("1", OTHER_LINE), site.may_text("1", None)) == (True, True, True)
+
+
+def test_what_is_said_after_an_opt_in_by_hand_stops_texts_again(one: Site) -> None:
+    site = allowing(one)
+    by_hand(site, LINE)
+    opted_in_by_hand(site, None)
+    assert site.may_text("1")
+    by_hand(site, LINE)
+    assert not site.may_text("1"), "the same opt-out, recorded again"
+    opted_in_by_hand(site, None)
+    site.text("STOP")
+    assert not site.may_text("1")
+
+
+def test_a_stop_that_was_sent_before_an_opt_in_by_hand_and_arrives_after_it_is_history(one: Site) -> None:
+    site = allowing(one)
+    opted_in_by_hand(site, None)
+    sent = (site.now - at(0)).total_seconds()
+    site.text("STOP", sent - 5)
+    assert site.may_text("1")
+    site.text("STOP", sent + 0.5)
+    assert not site.may_text("1")
+
+
+def test_an_opt_out_from_all_lines_recorded_again_closes_the_exception(one: Site) -> None:
+    site = allowing(one)
+    by_hand(site, None)
+    opted_in_by_hand(site, LINE)
+    assert (site.may_text("1"), site.may_text("1", OTHER_LINE)) == (True, False)
+    by_hand(site, None)
+    assert not site.may_text("1")
+
+
+def test_an_opt_in_by_hand_is_about_its_topic(one: Site) -> None:
+    site = allowing(one)
+    by_hand(site, None, topic="billing")
+    opted_in_by_hand(site, None)
+    assert (may_text_about(site, "billing"), may_text_about(site, "recalls")) == (False, True), "a single topic is named to be opened"
+    opted_in_by_hand(site, None, topic="billing")
+    assert may_text_about(site, "billing")
+    by_hand(site, None)
+    opted_in_by_hand(site, None, topic="billing")
+    assert not may_text_about(site, "billing"), "one topic does not open everything"
+
+
+def test_an_opt_in_by_hand_does_not_undo_what_the_emr_denies(one: Site) -> None:
+    site = allowing(one)
+    site.apply(says("1", 1, {**PHONES, "consent.sms": "denied"}))
+    opted_in_by_hand(site, None)
+    assert not site.may_text("1")
+
+
+def test_a_number_that_several_patients_have_is_not_opted_in_for_one_of_them(one: Site) -> None:
+    site = allowing(one)
+    site.apply(says("2", 0, PHONES))
+    site.text("STOP")
+    with pytest.raises(ValueRefused, match="several patients have this number"):
+        opted_in_by_hand(site, patient="2")
+    assert [site.may_text(patient) for patient in "12"] == [False, False]
+
+
+def test_an_opt_in_by_hand_is_for_one_number_of_the_patient(one: Site) -> None:
+    site = allowing(one)
+    site.apply(says("1", 1, {"phones": (cell(CELL), cell(HOME))}))
+    by_hand(site, LINE)
+    opted_in_by_hand(site, LINE, number=HOME)
+    assert {one.number for one in site.find("1").opt_outs} == {CELL}
+    with pytest.raises(ValueRefused, match="one of the patient's phones"):
+        opted_in_by_hand(site, LINE, number=WORK)
+
+
+def test_an_opt_in_by_hand_withdraws_the_opt_out_that_a_merge_kept(one: Site) -> None:
+    site = allowing(one)
+    site.apply(says("2", 0, {"phones": (cell(HOME),)}))
+    site.text("STOP", number=HOME)
+    site.apply(merges("1", "2"))
+    assert not site.may_text("1")
+    opted_in_by_hand(site, None)
+    assert site.may_text("1")
 
 
 FROM = date(2026, 11, 3)  # one day after the tests' own

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.token import ClientKey
+from store.enterprise import Policy
 from store.sealing import new_key
 from sync.config import ConfigError, Settings, chosen, inspect, load
 
@@ -73,8 +74,14 @@ def test_defaults_are_those_that_the_example_shows(written) -> None:
         timedelta(minutes=5),
     )
     enterprise = settings.enterprises["e"]
-    assert (enterprise.policy.when_stale, enterprise.policy.when_preferred_impossible) == ("flag", "refuse")
+    assert enterprise.policy == Policy("flag", "refuse", appointment_may_lift_dnc=False, staff_may_record_opt_in=False)
     assert (settings.brakes["e"].floor, settings.brakes["e"].percent) == (50, 5)
+
+
+def test_every_policy_is_what_is_written(written) -> None:
+    policy = "{when_stale: refuse, when_preferred_impossible: next, appointment_may_lift_dnc: yes, staff_may_record_opt_in: yes}"
+    settings = load(written(TOP.replace("default_region: US", f"policy: {policy}")))
+    assert settings.enterprises["e"].policy == Policy("refuse", "next", appointment_may_lift_dnc=True, staff_may_record_opt_in=True)
 
 
 def test_every_mistake_is_told_at_once_in_the_order_of_lines(written) -> None:

@@ -66,6 +66,14 @@ POLICIES = (
             Choice("true", "The appointment counts", "What the patient chose for the appointment lifts Do Not Contact for it alone."),
         ),
     ),
+    Policy(
+        "staff_may_record_opt_in",
+        "When a patient who opted out of texts asks for them again in person or by phone",
+        (
+            Choice("false", "Only by text", "A text with START from the patient's phone is the only way back. This is the safe choice."),
+            Choice("true", "Staff may record it", "Through the API, for one number that nobody else has, with who recorded it and why."),
+        ),
+    ),
 )
 
 

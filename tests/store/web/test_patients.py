@@ -148,10 +148,53 @@ def test_an_opt_out_recorded_by_hand_holds_for_every_number(fresh: Service) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"line": LINE, "all_lines": True}, {"line": ""}, {"value": "granted"}, {"line": LINE, "opted_in": True}]
+    "body",
+    [
+        {},
+        {"line": LINE, "all_lines": True},
+        {"line": ""},
+        {"value": "granted"},
+        {"line": LINE, "opted_in": True},
+        {"line": LINE, "kind": "opt_in"},
+        {"line": LINE, "kind": "opt_in", "number": HOME},
+        {"line": LINE, "kind": "opt_in", "number": HOME, "reason": " "},
+        {"line": LINE, "kind": "opt_in", "reason": "asked"},
+        {"line": LINE, "number": HOME},
+        {"line": LINE, "kind": "granted"},
+    ],
 )
-def test_an_opt_out_names_its_lines_and_nothing_opts_a_patient_in(service: Service, body: Any) -> None:
+def test_what_is_recorded_by_hand_says_all_that_it_must(service: Service, body: Any) -> None:
     assert service.call("POST", path(service, "general", "/sms-consent"), body, role="staff").status == 422
+
+
+OPT_IN = {"kind": "opt_in", "line": LINE, "number": HOME, "reason": "asked at the desk"}
+
+
+def test_an_opt_in_is_refused_unless_the_policy_allows_it(fresh: Service) -> None:
+    where = path(fresh, "general", "/sms-consent")
+    fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": HOME, "body": "STOP"})
+    for role in ("staff", "enterprise"):
+        refused = fresh.call("POST", where, OPT_IN, role=role)
+        assert (refused.status, refused.json["code"]) == (409, "opt_in_off")
+    assert fresh.patient()["sms_consent"]["display"] == "Opted Out of 1 number"
+    assert "recorded_sms_opt_in" not in {one["action"] for one in fresh.call("GET", "/v1/audit", role="auditor").json}
+
+
+def test_with_the_policy_staff_record_an_opt_in_that_the_audit_log_names(fresh: Service) -> None:
+    where = path(fresh, "general", "/sms-consent")
+    fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": HOME, "body": "STOP"})
+    settings = fresh.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, role="enterprise")
+    assert settings.json["staff_may_record_opt_in"] is True
+    answered = fresh.call("POST", where, OPT_IN, role="staff")
+    assert (answered.status, answered.json["sms_consent"]["display"]) == (200, "Opted In")
+    (line,) = (one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "recorded_sms_opt_in")
+    assert (line["actor"], line["subject"]) == ("staff:staff of general", answered.json["id"])
+    assert line["detail"] == {"line": LINE, "topic": None, "reason": "asked at the desk"}
+    shared = fresh.call("POST", where, {**OPT_IN, "number": CELL}, role="staff")
+    assert (shared.status, shared.json["code"]) == (422, "value_refused")
+    assert fresh.call("POST", where, OPT_IN, role="manager").status == 403
+    fresh.call("PUT", "/v1/settings", {"staff_may_record_opt_in": False}, role="enterprise")
+    assert fresh.call("POST", where, OPT_IN, role="staff").status == 409
 
 
 def test_a_stop_opts_out_everybody_who_has_the_number(fresh: Service) -> None:
