@@ -78,6 +78,10 @@ class Database:
         """A time as a parameter of hand-written SQL."""
         return at.astimezone(UTC).isoformat() if self.is_sqlite else at
 
+    def driver_arguments(self) -> dict[str, Any]:
+        """What the driver connects with, for a library that keeps connections of its own to this database."""
+        return dict(self.engine.dialect.create_connect_args(self.engine.url)[1])
+
     def lock_also(self, connection: Connection, name: str) -> None:
         """Inside a write transaction: the one writer of something smaller too, until it ends. SQLite's writer is alone anyhow."""
         if not self.is_sqlite:
@@ -156,6 +160,11 @@ class Database:
 
     def _arrays(self, table: SqlTable, columns: Sequence[str]) -> str:
         return ", ".join(f"%b::{_type_name(self.engine, table.c[name])}[]" for name in columns)
+
+
+def driver_connection(connection: Connection) -> Any:
+    """The driver's own connection, for a library that writes in the same transaction."""
+    return connection.connection.driver_connection
 
 
 def _sqlite(url: str) -> Engine:

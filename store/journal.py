@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -76,14 +77,29 @@ class Journal:
     def start(self, source: str, enterprise: str, kind: str, *, now: datetime, since: datetime | None = None) -> Run:
         """Opens a run. Raises :class:`RunActive` while another is under way; one whose process is gone is closed first."""
         run = Run(token("run"), source, enterprise, kind, RUNNING, now, since=since.isoformat() if since else None)
-        row = (run.id, source, enterprise, kind, RUNNING, self.owner, now, now, None, run.since, None, "{}", None)
-        try:
-            with self.database.write(enterprise) as transaction:
-                self._close_abandoned(transaction, source, now)
-                self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
-        except IntegrityError as error:
-            raise RunActive(f"{source} has a run under way: wait for it, or see emr-sync runs {source}") from error
+        with one_at_a_time(source), self.database.write(enterprise) as transaction:
+            self.close_abandoned(transaction, source, now)
+            self.add(transaction, run)
         return run
+
+    def add(self, transaction: Connection, run: Run) -> None:
+        """Writes down a new run as this process's."""
+        row = (
+            run.id,
+            run.source,
+            run.enterprise,
+            run.kind,
+            run.status,
+            self.owner,
+            run.started,
+            run.started,
+            None,
+            run.since,
+            None,
+            "{}",
+            None,
+        )
+        self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
 
     def progress(self, transaction: Connection, run: Run, counts: Mapping[str, int], cursor: str | None, *, now: datetime) -> None:
         """The run's counts so far, and the cursor that is safe with this transaction (``None`` keeps the old one)."""
@@ -159,7 +175,8 @@ class Journal:
         """The rejection was replayed and what it held is applied."""
         self.quarantine.resolve(transaction, number, now=now)
 
-    def _close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
+    def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
+        """Closes the run of a process that is gone."""
         sql = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'"
         gone = [
             number for number, owner, alive in self.database.select(transaction, sql, [source]) if self._gone(owner, instant(alive), now)
@@ -184,6 +201,15 @@ class Journal:
     def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
         with self.database.read() as connection:
             return self.database.select(connection, sql, parameters)
+
+
+@contextmanager
+def one_at_a_time(source: str) -> Iterator[None]:
+    """What the database refuses because another run of the source is under way is a ``RunActive``."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise RunActive(f"{source} has a run under way: wait for it, or see emr-sync runs {source}") from error
 
 
 def _where(**conditions: str | None) -> tuple[str, list[Any]]:

@@ -174,7 +174,7 @@ class Release:
             self.verdicts.reject(run, actor, now)
 
     def _refuse_active(self, transaction: Connection, source: str, now: datetime) -> None:
-        self.journal._close_abandoned(transaction, source, now)
+        self.journal.close_abandoned(transaction, source, now)
         if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
             raise RunActive(f"{source} has a run under way: wait for it, or stop what runs it")
 

@@ -19,26 +19,23 @@ from sync.describe import described
 from sync.parts import Parts, Unusable, adapter, lane
 from sync.queue import Job, Queue
 from sync.replay import replay
-from sync.roles import Worker
 
 
 class OnRequest:
     """Work that an operator asked for over HTTP."""
 
-    def __init__(self, parts: Parts, queue: Queue, worker: Worker) -> None:
-        self.parts, self.queue, self.worker, self.log = parts, queue, worker, logs.logger()
+    def __init__(self, parts: Parts, queue: Queue) -> None:
+        self.parts, self.queue, self.log = parts, queue, logs.logger()
         self.audit = Audit(parts.database)
 
     def resync(self, source: str, by: str) -> Run:
-        """Begins a run; it goes on in the queue. Raises ``RunActive``, or ``ValueRefused`` for a source that is not read."""
-        job = Job(source, "resync")
+        """A run, which goes on in the queue. Raises ``RunActive``, or ``ValueRefused`` for a source that is not read."""
         try:
-            run = self.worker.begin(job)
+            run = self.queue.request(Job(source, "resync"))
         except Unusable as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("resync asked for", source=source, run=run.id, by=by)
         self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), source=source)
-        self.queue.begun(lambda: self.worker.work(run, job))
         return run
 
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
@@ -53,16 +50,16 @@ class OnRequest:
         return answer._asdict()
 
 
-def build_api(parts: Parts, queue: Queue, worker: Worker) -> Any:
+def build_api(parts: Parts, queue: Queue) -> Any:
     """The ASGI application over these parts."""
-    on_request = OnRequest(parts, queue, worker)
+    on_request = OnRequest(parts, queue)
     sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
     return create_app(
         parts.preferences,
         parts.journal,
         parts.keys,
         work=Work(on_request.resync, on_request.replay, parts.expire),
-        metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting()),
+        metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
         access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source))),

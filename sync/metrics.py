@@ -7,6 +7,8 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from sync.queue import Depth
+
 
 class Metrics:
     """The counters of one process."""
@@ -18,6 +20,7 @@ class Metrics:
         self._heard = Gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], registry=self.registry)
         self._frames = Counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], registry=self.registry)
         self._held = Gauge("emr_sync_held_patients", "Patients that wait for a decision of the brake", ["source"], registry=self.registry)
+        self._jobs = Gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], registry=self.registry)
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
@@ -32,8 +35,10 @@ class Metrics:
         """Counts a connection that was closed for its framing."""
         self._frames.labels(source).inc()
 
-    def text(self, heard: Mapping[str, datetime], held: Mapping[str, int] | None = None) -> bytes:
-        """Everything in Prometheus' text format; ``heard``, and the patients ``held`` by source, are read from the store when asked."""
+    def text(self, heard: Mapping[str, datetime], held: Mapping[str, int] | None = None, queue: Depth | None = None) -> bytes:
+        """Everything in Prometheus' text format; ``heard``, the patients ``held`` by source and the ``queue`` are read when asked."""
+        for state, jobs in queue._asdict().items() if queue else ():
+            self._jobs.labels(state).set(jobs)
         self._held.clear()
         for source, patients in (held or {}).items():
             self._held.labels(source).set(patients)

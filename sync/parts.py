@@ -84,7 +84,7 @@ class Parts:
         settle_collector()
         database = connected(settings)
         if schema.is_empty(database):
-            schema.migrate(database)
+            migrate(database)
         schema.check(database)
         return cls(settings, database)
 
@@ -111,6 +111,15 @@ class Parts:
         if isinstance(found, KeepsNotes):
             found.notes = SourceNotes(self.database, feed.name, feed.enterprise)
         return found
+
+
+def migrate(database: Database) -> None:
+    """Creates or upgrades all tables: the store's, and on PostgreSQL those of the queue that worker machines share."""
+    schema.migrate(database)
+    if not database.is_sqlite:
+        from sync import queue_tables  # procrastinate: no other command should wait for it
+
+        queue_tables.migrate(database)
 
 
 def feed(settings: Settings, source: str) -> Feed:

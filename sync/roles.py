@@ -1,4 +1,7 @@
-"""The roles of a serving process, each a thing with a start and a stop: listeners, worker, clock, web server."""
+"""Roles of a serving process, each a thing with a start and a stop: listeners and the web server.
+
+The others are ``sync.schedule.Clock``, ``sync.queue_worker.QueueWorker`` and ``sync.housekeeping.Housekeeping``.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,14 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from adapters.base import AdapterError, Fetch, Listener, Unmappable
+from adapters.base import AdapterError, Listener, Unmappable
 from adapters.notes import KeepsNotes
-from store.errors import RunActive
-from store.journal import Rejected, Run
+from store.journal import Rejected
 from store.notes import SourceNotes
 from sync import logs
 from sync.config import Feed
 from sync.config.words import Address
-from sync.parts import Parts, Unusable, lane, polled
-from sync.progress import Progress, no_progress
-from sync.queue import Job
+from sync.parts import Parts, Unusable, lane
 
 Fail = Callable[[str], None]
 """Told when a role cannot go on, in a sentence for people. The process stops."""
@@ -73,59 +73,6 @@ class ListenRole:
             parts.metrics.bad_frame(lane.source)
 
 
-class Watch(Protocol):
-    """Somebody who looks on while runs work."""
-
-    def progress(self, source: str) -> Progress: ...
-
-    def ended(self, run: Run) -> None: ...
-
-
-class NobodyWatches:
-    """The usual case: the journal and the log say enough."""
-
-    def progress(self, source: str) -> Progress:
-        return no_progress
-
-    def ended(self, run: Run) -> None:
-        """Nothing more to say."""
-
-
-class Worker:
-    """Does jobs: reads a source into the store. Never raises; what went wrong stands in the run and in the log."""
-
-    def __init__(self, parts: Parts, watch: Watch | None = None) -> None:
-        self.parts, self.log, self.watch = parts, logs.logger(), watch or NobodyWatches()
-
-    def do(self, job: Job) -> None:
-        """One run from beginning to end."""
-        try:
-            run = self.begin(job)
-        except (RunActive, Unusable) as reason:
-            self.log.info("run not started", source=job.source, kind=job.kind, reason=type(reason).__name__)
-        except Exception as error:
-            self.log.error("run not started", source=job.source, kind=job.kind, error=logs.place(error))
-        else:
-            self.work(run, job)
-
-    def begin(self, job: Job) -> Run:
-        """Opens the run. Raises ``RunActive`` or ``Unusable``."""
-        feed = self.parts.feed(job.source)
-        polled(feed)
-        return self.parts.engine.begin(lane(feed), job.kind, _request(job))
-
-    def work(self, run: Run, job: Job) -> None:
-        """Does the work of a run that was begun."""
-        feed = self.parts.feed(job.source)
-        try:
-            ended = self.parts.engine.work(run, lane(feed), self.parts.polled(feed), _request(job), self.watch.progress(job.source))
-            report = self.log.error if ended.status == "failed" else self.log.info
-            report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
-            self.watch.ended(ended)
-        except Exception as error:
-            self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status="failed", error=logs.place(error))
-
-
 class WebRole:
     """The HTTP API in a thread of its own."""
 
@@ -162,7 +109,3 @@ def _bound(address: Address) -> socket.socket:
         return socket.create_server((address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     except OSError as error:
         raise Unusable(f"api.listen: {address} cannot be used ({error.strerror}): choose another port, or stop what has it") from error
-
-
-def _request(job: Job) -> Fetch:
-    return Fetch(full=job.kind == "full")

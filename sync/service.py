@@ -1,7 +1,7 @@
 """The serving process: builds the roles that were asked for, starts them, and stops them cleanly.
 
-api answers senders; schedule asks for runs at their times; work does them; listen takes what EMRs send. The queue between
-schedule, api and work is inside this process, so they are started together when any of them is.
+api answers senders; schedule asks for runs at their times; work does them; listen takes what EMRs send. On PostgreSQL each may
+be a process of its own. On SQLite the queue is inside the process that asks, which so does the work, too.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from sync.config import Settings
 from sync.config.words import Address
 from sync.housekeeping import Housekeeping
 from sync.parts import ROLES, Parts, Unusable, adapter, is_listener
-from sync.queue import Queue
-from sync.roles import ListenRole, Role, Watch, WebRole, Worker
+from sync.queue import LocalQueue, Queue
+from sync.roles import ListenRole, Role, WebRole
 from sync.schedule import Clock
+from sync.worker import Watch, Worker
+
+ASKING = frozenset({"api", "schedule"})
 
 
 class Service:
@@ -29,13 +32,14 @@ class Service:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
             raise Unusable(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
-        if self.wanted == {"work"}:
-            raise Unusable("work alone has nothing to take from: its queue is inside the process. Add schedule or api")
+        if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
+            raise Unusable("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
         self.log = logs.logger()
         self.ended = threading.Event()
         self.failure: str | None = None
         self.worker = Worker(parts, watch)
-        self.queue = Queue(self.worker.do)
+        self._tending: Role | None = None
+        self.queue = self._queue()
         self.listeners: list[ListenRole] = []
         self.web: WebRole | None = None
         self._started: list[Role] = []
@@ -75,6 +79,19 @@ class Service:
         self.failure = self.failure or why
         self.ended.set()
 
+    def _queue(self) -> Queue:
+        parts, settings = self.parts, self.parts.settings
+        if parts.database.is_sqlite:
+            return LocalQueue(self.worker, settings.parallel)
+        from sync import queue_shared, queue_tables, queue_worker  # procrastinate: only PostgreSQL needs it
+
+        if not self.wanted.isdisjoint({*ASKING, "work"}):
+            queue_tables.check(parts.database)
+        shared = queue_shared.SharedQueue(parts.database, self.worker.queued, self.worker, parts.clock, parts.engine.stop)
+        if "work" in self.wanted:
+            self._tending = queue_worker.QueueWorker(shared, self.worker, settings.parallel, settings.silence, parts.engine.stop)
+        return shared
+
     def _roles(self) -> Iterator[Role]:
         feeds = self.parts.settings.feeds.values()
         if "listen" in self.wanted:
@@ -84,10 +101,10 @@ class Service:
                     yield self.listeners[-1]
         if "api" in self.wanted:
             settings = self.parts.settings
-            self.web = WebRole(
-                build_api(self.parts, self.queue, self.worker), settings.listen, access_log=settings.access_log, fail=self.fail
-            )
+            self.web = WebRole(build_api(self.parts, self.queue), settings.listen, access_log=settings.access_log, fail=self.fail)
             yield self.web
+        if self._tending:
+            yield self._tending
         if "work" in self.wanted:
             yield Housekeeping(self.parts.journal.quarantine, self.parts.settings.keep_payloads, self.parts.clock)
         if "schedule" in self.wanted:

@@ -148,11 +148,11 @@ def _sqlite_copy(template: Path, folder: Path) -> str:
 
 
 def _migrate(url: str) -> None:
-    from store import schema
     from store.database import Database
+    from sync.parts import migrate
 
     database = Database.open(url)
-    schema.migrate(database)
+    migrate(database)
     database.close()
 
 

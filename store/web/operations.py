@@ -46,7 +46,7 @@ class SourceOut(Struct, frozen=True):
 
 
 class RunOut(Struct, frozen=True):
-    """One pull, batch or resync: ``status`` is running, done, failed or held."""
+    """One pull, batch or resync: ``status`` is queued, running, waiting, done, failed or held."""
 
     run: str
     source: str

@@ -17,6 +17,7 @@ from sync.commands.output import AsJson
 from sync.commands.release import orphans
 from sync.config import Mistake, chosen, inspect
 from sync.parts import adapter, connected, feed
+from sync.parts import migrate as prepare
 
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
 
@@ -58,7 +59,7 @@ def migrate(context: typer.Context, as_json: AsJson = False) -> None:
     """Create or upgrade the database's schema."""
     database = connected(given.settings(context))
     try:
-        schema.migrate(database)
+        prepare(database)
         schema.check(database)
     finally:
         database.close()

@@ -108,6 +108,8 @@ def _joined(
         session_longest=top.api.session_longest,
         backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),
         batch_size=top.batch_size,
+        parallel=top.work.parallel,
+        silence=top.work.silence,
         sealing=Sealing(top.payload_keys.current, top.payload_keys.keys) if top.payload_keys else None,
         keep_payloads=top.keep_payloads,
         brakes={name: Brake(part.brake.floor, part.brake.percent, part.brake.expires) for name, part in parts.items()},

@@ -43,6 +43,13 @@ class Retry(Part):
     longest_wait: Duration = timedelta(minutes=5)
 
 
+class WorkPart(Part):
+    """How many runs a process does at once, and how long a worker machine may be silent before others take its jobs."""
+
+    parallel: OneOrMore = 4
+    silence: Annotated[Duration, Field(ge=timedelta(seconds=3))] = timedelta(seconds=30)
+
+
 class PayloadKeysPart(Part):
     """The keys that kept payloads are sealed with: new ones with ``current``, the others open what was sealed before."""
 
@@ -168,6 +175,7 @@ class Top(Part):
     logs: Logs = Logs()
     retry: Retry = Retry()
     batch_size: OneOrMore = 1000
+    work: WorkPart = WorkPart()
     payload_keys: PayloadKeysPart | None = None
     keep_payloads: Duration = timedelta(days=90)
     enterprises: dict[str, Any]

@@ -81,6 +81,8 @@ class Settings:
     session_longest: timedelta = timedelta(hours=12)
     backoff: Backoff = Backoff()
     batch_size: int = 1000
+    parallel: int = 4
+    silence: timedelta = timedelta(seconds=30)
     brakes: Mapping[str, Brake] = field(default_factory=dict)
     sealing: Sealing | None = None
     keep_payloads: timedelta = timedelta(days=90)

@@ -190,7 +190,7 @@ def test_check_says_whether_a_listener_can_listen(emr_sync: EmrSync, sqlite_conf
         (["decide", "NOBODY", "--type", "automation", "--channels", "pigeon"], 2, "--channels takes some of"),
         (["decide", "NOBODY", "--channels", "sms"], 2, "Missing option '--type'"),
         (["serve", "--only", "cook"], 2, "there is no role 'cook'"),
-        (["serve", "--only", "work"], 2, "work alone has nothing to take from"),
+        (["serve", "--only", "work"], 2, "work needs schedule or api beside it on SQLite"),
         (["explain", "adt", "nowhere.hl7"], 2, "does not exist"),
         (["frobnicate"], 2, "No such command"),
     ],

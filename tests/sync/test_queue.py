@@ -4,9 +4,11 @@ import threading
 from datetime import timedelta
 
 from adapters.base import SourceSettings
+from store.journal import RUNNING, Run
 from sync.config import Feed, Schedule
-from sync.queue import Job, Queue
+from sync.queue import Depth, Job, LocalQueue
 from sync.schedule import Clock
+from tests.factories import NOW
 
 FEED = Feed("emr", "clinic", SourceSettings("emr", "fhir.rest"), Schedule(every=timedelta(hours=1)), Schedule(every=timedelta(days=7)))
 
@@ -17,15 +19,22 @@ class Held:
     def __init__(self) -> None:
         self.began, self.go, self.done = threading.Semaphore(0), threading.Event(), []
 
-    def __call__(self, job: Job) -> None:
+    def do(self, job: Job) -> bool:
         self.began.release()
         assert self.go.wait(10)
         self.done.append(job)
+        return True
+
+    def begin(self, job: Job) -> Run:
+        return Run("run_1", job.source, "clinic", job.kind, RUNNING, NOW)
+
+    def work(self, run: Run, job: Job) -> bool:
+        return self.do(job)
 
 
 def test_a_job_that_waits_is_not_queued_twice() -> None:
     work = Held()
-    queue = Queue(work, workers=1)
+    queue = LocalQueue(work, workers=1)
     assert queue.put(Job("a"))
     assert work.began.acquire(timeout=10)
     assert [queue.put(Job("b")), queue.put(Job("b")), queue.put(Job("a"))] == [True, False, True]
@@ -38,7 +47,7 @@ def test_a_job_that_waits_is_not_queued_twice() -> None:
 
 def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
     work = Held()
-    queue = Queue(work, workers=1)
+    queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=10)
     queue.put(Job("b"))
@@ -52,14 +61,26 @@ def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
 
 
 def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
-    work, closed = Held(), threading.Event()
-    queue = Queue(work, workers=1)
+    work = Held()
+    queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=10)
-    queue.begun(closed.set)
+    assert queue.request(Job("b", "resync")).id == "run_1"
     work.go.set()
     queue.close()
-    assert closed.is_set()
+    assert work.done == [Job("a"), Job("b", "resync", "run_1")]
+
+
+def test_the_depth_is_what_waits_and_what_is_done_now() -> None:
+    work = Held()
+    queue = LocalQueue(work, workers=1)
+    queue.put(Job("a"))
+    assert work.began.acquire(timeout=10)
+    queue.put(Job("b"))
+    assert queue.depth() == Depth(waiting=1, running=1)
+    work.go.set()
+    queue.close()
+    assert queue.depth() == Depth(0, 0)
 
 
 def test_a_source_read_every_so_often_is_read_at_once_and_its_full_resync_is_not() -> None:

@@ -1,0 +1,42 @@
+"""The tables of the shared queue. The library brings them as SQL; which of its versions stands here is written on the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from procrastinate.schema import SchemaManager
+
+from store.database import Database
+from store.errors import SchemaOutdated
+
+STANDING = "SELECT obj_description(to_regclass('procrastinate_jobs'), 'pg_class')"
+
+
+def migrate(database: Database) -> None:
+    """Creates the tables, or upgrades them step by step. Safe to call from several processes: they take turns."""
+    with database.write("schema") as transaction:
+        standing = database.select(transaction, STANDING, [])[0][0]
+        for sql in [SchemaManager.get_schema()] if standing is None else _after(standing):
+            transaction.exec_driver_sql(sql.replace("%", "%%"))
+        transaction.exec_driver_sql(f"COMMENT ON TABLE procrastinate_jobs IS '{_newest()}'")
+
+
+def check(database: Database) -> None:
+    """Raises ``SchemaOutdated`` unless the tables are those that the library was written for."""
+    with database.read() as connection:
+        standing = database.select(connection, STANDING, [])[0][0]
+    if standing != _newest():
+        raise SchemaOutdated("the database has not the queue's tables of this program: run emr-sync migrate")
+
+
+def steps() -> list[Path]:
+    """The library's upgrades, the oldest first."""
+    return sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+
+
+def _after(standing: str) -> list[str]:
+    return [step.read_text("utf-8") for step in steps() if step.name > standing]
+
+
+def _newest() -> str:
+    return steps()[-1].name

@@ -1,0 +1,94 @@
+"""Does jobs: reads a source into the store. What went wrong stands in the run and in the log."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from adapters.base import Fetch
+from store.errors import RunActive
+from store.journal import FAILED, Run
+from store.queued import QueuedRuns
+from sync import logs, retry
+from sync.engine import STOPPED
+from sync.lane import Lane
+from sync.parts import Parts, Unusable, lane, polled
+from sync.progress import Progress, no_progress
+from sync.queue import Job
+
+NOT_HERE = "the machine that took it cannot do it: give every machine the same configuration ({reason})"
+
+
+class Watch(Protocol):
+    """Somebody who looks on while runs work."""
+
+    def progress(self, source: str) -> Progress: ...
+
+    def ended(self, run: Run) -> None: ...
+
+
+class NobodyWatches:
+    """The usual case: the journal and the log say enough."""
+
+    def progress(self, source: str) -> Progress:
+        return no_progress
+
+    def ended(self, run: Run) -> None:
+        """Nothing more to say."""
+
+
+class Worker:
+    """Does jobs, several at once. Never raises from ``do`` and ``work``."""
+
+    def __init__(self, parts: Parts, watch: Watch | None = None) -> None:
+        self.parts, self.log, self.watch = parts, logs.logger(), watch or NobodyWatches()
+        self.queued = QueuedRuns(parts.journal)
+
+    def do(self, job: Job) -> bool:
+        """One run from beginning to end. False when it is to be asked for again: another is in the way, or this process stops."""
+        try:
+            run = self._take(job) if job.run else self.begin(job)
+        except Unusable as reason:
+            self._refuse(job, reason)
+            return True
+        except Exception as error:
+            known = type(error).__name__ if isinstance(error, RunActive) else logs.place(error)
+            self.log.info("run not started", source=job.source, kind=job.kind, reason=known)
+            return not (isinstance(error, RunActive) or retry.passes(error))
+        return run is None or self.work(run, job)
+
+    def begin(self, job: Job) -> Run:
+        """Opens the run. Raises ``RunActive`` or ``Unusable``."""
+        return self.parts.engine.begin(self.lane(job), job.kind, _request(job))
+
+    def lane(self, job: Job) -> Lane:
+        """The source of the job. Raises ``Unusable`` when it is not configured, or calls us."""
+        feed = self.parts.feed(job.source)
+        polled(feed)
+        return lane(feed)
+
+    def work(self, run: Run, job: Job) -> bool:
+        """Does the work of a run that was begun. False as for ``do``."""
+        feed = self.parts.feed(job.source)
+        try:
+            ended = self.parts.engine.work(run, lane(feed), self.parts.polled(feed), _request(job), self.watch.progress(job.source))
+            report = self.log.error if ended.status == FAILED else self.log.info
+            report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
+            self.watch.ended(ended)
+            return ended.error != STOPPED
+        except Exception as error:
+            self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=FAILED, error=logs.place(error))
+            return not retry.passes(error)
+
+    def _take(self, job: Job) -> Run | None:
+        self.lane(job)
+        return self.queued.take(job.run, now=self.parts.clock())
+
+    def _refuse(self, job: Job, reason: Unusable) -> None:
+        """The job of a source that this machine's configuration does not have. Whoever waits for its run is told."""
+        self.log.error("run not started", source=job.source, kind=job.kind, reason=type(reason).__name__)
+        if job.run:
+            self.queued.refuse(job.run, NOT_HERE.format(reason=reason), self.parts.clock())
+
+
+def _request(job: Job) -> Fetch:
+    return Fetch(full=job.kind == "full")

@@ -1,0 +1,120 @@
+"""Processes of one service, each with some of its roles, over one PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from store.database import Database
+from store.journal import Journal, Run
+from store.keys import ApiKeys
+from tests.functional.program import EMR_SYNC
+
+PATIENCE = 90.0
+
+
+class Machine(NamedTuple):
+    """One process, and what it logs."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log so far."""
+        whole = self.log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def runs(self) -> list[str]:
+        """The runs that this process ended."""
+        return [line["run"] for line in self.lines() if line.get("event") == "run ended"]
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+    def end(self) -> int:
+        """Asks it to stop; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def machine(config: Path, roles: str) -> Iterator[Machine]:
+    """``emr-sync serve --only …``, once it has started; ended with the block."""
+    log = config.parent / f"{roles}-{time.monotonic_ns()}.log"
+    with log.open("wb") as stream:
+        command = [EMR_SYNC, "-c", str(config), "serve", "--only", roles]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    one = Machine(process, log)
+    try:
+        until(lambda: process.poll() is not None or any(line.get("event") == "started" for line in one.lines()))
+        assert process.poll() is None, log.read_text()[-2000:]
+        yield one
+    finally:
+        if process.poll() is None:
+            one.end()
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """What it gives, once it gives something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := true()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+    return found
+
+
+class Books:
+    """What stands in the journal of all of them."""
+
+    def __init__(self, url: str) -> None:
+        self.database = Database.open(url)
+        self.journal = Journal(self.database)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def runs(self, *statuses: str, kind: str | None = None) -> list[Run]:
+        """Runs of these states, the oldest first."""
+        return [run for run in reversed(self.journal.runs()) if run.status in statuses and kind in (None, run.kind)]
+
+    def owner(self, run: Run) -> int:
+        """The process that has a run."""
+        return int(str(self._one("SELECT owner FROM runs WHERE id = ?", run.id)).rpartition(":")[2])
+
+    def patients(self) -> int:
+        """How many are known."""
+        return int(self._one("SELECT count(*) FROM patients"))
+
+    def twice(self) -> int:
+        """How many patients have one piece of evidence applied more than once."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM changes GROUP BY patient_id, evidence_id HAVING count(*) > 1) AS found"
+        return int(self._one(sql))
+
+    def key(self, role: str) -> str:
+        """A key of the hospital's."""
+        return ApiKeys(self.database).create(role, "general-hospital", role, datetime.now(UTC))[1]
+
+    def _one(self, sql: str, *parameters: str) -> Any:
+        with self.database.read() as connection:
+            return self.database.select(connection, sql, list(parameters))[0][0]
+
+
+def call(address: str, method: str, path: str, key: str, body: Any = None) -> tuple[int, Any]:
+    """One request to the API of a process."""
+    connection = HTTPConnection(address, timeout=PATIENCE)
+    connection.request(method, path, None if body is None else json.dumps(body), {"Authorization": f"Bearer {key}"})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode()

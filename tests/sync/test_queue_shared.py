@@ -1,0 +1,281 @@
+"""The queue that machines share, on a real PostgreSQL, with work that a test holds in its hand."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from store.database import Database
+from store.errors import RunActive, SchemaOutdated
+from store.journal import RUNNING, Journal, Run
+from store.queued import QUEUED, QueuedRuns
+from sync import queue_tables
+from sync.lane import Lane
+from sync.queue import Depth, Job
+from sync.queue_shared import SharedQueue
+from sync.queue_worker import QueueWorker
+from tests.factories import CLINIC, NOW
+from tests.fakes import FakeClock
+
+pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
+PATIENCE = 60
+
+
+class Sources:
+    """Every source is known."""
+
+    def lane(self, job: Job) -> Lane:
+        return Lane(job.source, CLINIC)
+
+
+class Desk:
+    """Work that says when it began, waits until it is let go, and may be refused."""
+
+    def __init__(self, *, stopping: threading.Event | None = None) -> None:
+        self.began, self.ended, self.go = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+        self.done: list[Job] = []
+        self.refuses: set[Job] = set()
+        self.at_once: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self._stopping, self._lock = stopping or threading.Event(), threading.Lock()
+
+    def do(self, job: Job) -> bool:
+        with self._lock:
+            self.at_once[job.source] += 1
+            self.most |= self.at_once
+        self.began.release()
+        assert self.go.wait(PATIENCE)
+        with self._lock:
+            self.at_once[job.source] -= 1
+        self.ended.release()
+        if job in self.refuses or self._stopping.is_set():
+            return False
+        self.done.append(job)
+        return True
+
+    def begin(self, job: Job) -> Run:
+        return Run("run_1", job.source, CLINIC, job.kind, RUNNING, NOW)
+
+    def work(self, run: Run, job: Job) -> bool:
+        return self.do(job)
+
+
+class Machine:
+    """A worker process, but in this one."""
+
+    def __init__(self, database: Database, parallel: int = 2) -> None:
+        self.stopping = threading.Event()
+        self.desk = Desk(stopping=self.stopping)
+        self.role = QueueWorker(shared(database), self.desk, parallel, timedelta(seconds=3), self.stopping)
+
+    @contextmanager
+    def working(self) -> Iterator[Desk]:
+        self.role.start()
+        try:
+            yield self.desk
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.desk.go.set()
+        self.role.stop()
+
+
+def shared(database: Database) -> SharedQueue:
+    return SharedQueue(database, QueuedRuns(Journal(database)), Sources(), FakeClock(), threading.Event())
+
+
+def rows(database: Database, sql: str) -> list[Any]:
+    with database.read() as connection:
+        return [tuple(row) for row in database.select(connection, sql, [])]
+
+
+def change(database: Database, sql: str) -> None:
+    with database.write("test") as transaction:
+        transaction.exec_driver_sql(sql)
+
+
+def until(true: Callable[[], object]) -> None:
+    """Returns when it is; a slow machine has all the time it needs."""
+    pause, tries = threading.Event(), int(PATIENCE / 0.05)
+    assert any(true() or pause.wait(0.05) for _ in range(tries)), "it never came true"
+
+
+def test_a_job_is_written_down_with_its_source_and_nothing_of_any_patient(database: Database) -> None:
+    queue = shared(database)
+    queue.put(Job("a"))
+    run = queue.request(Job("b", "resync"))
+    assert rows(database, "SELECT lock, queueing_lock, args, task_name, queue_name FROM procrastinate_jobs ORDER BY id") == [
+        ("a", "a/incremental", {"source": "a", "kind": "incremental", "run": ""}, "run", "emr-sync"),
+        ("b", "b/resync", {"source": "b", "kind": "resync", "run": run.id}, "run", "emr-sync"),
+    ]
+    assert not {name for name in Job._fields if "patient" in name}
+
+
+def test_the_same_job_waits_once(database: Database) -> None:
+    queue, other = shared(database), shared(database)
+    assert [queue.put(Job("a")), other.put(Job("a")), queue.put(Job("a", "full")), other.put(Job("b"))] == [True, False, True, True]
+    assert queue.depth() == other.depth() == Depth(waiting=3, running=0)
+
+
+def test_a_run_that_was_asked_for_stands_in_the_journal_and_is_asked_for_once(database: Database) -> None:
+    queue, journal = shared(database), Journal(database)
+    run = queue.request(Job("a", "resync"))
+    with pytest.raises(RunActive, match="waits for a worker"):
+        shared(database).request(Job("a", "resync"))
+    assert [(one.id, one.status) for one in journal.runs(CLINIC)] == [(run.id, QUEUED)]
+
+
+def test_machines_share_the_work_and_a_source_is_done_by_one_at_a_time(database: Database) -> None:
+    queue, machines = shared(database), [Machine(database), Machine(database)]
+    jobs = [Job(source, kind) for source in ("a", "b", "c") for kind in ("incremental", "full")]
+    for job in jobs:
+        assert queue.put(job)
+    with ExitStack() as stack:
+        desks = [stack.enter_context(machine.working()) for machine in machines]
+        until(lambda: queue.depth().running == 3)
+        assert queue.depth() == Depth(waiting=3, running=3), "three sources, and one job of each"
+        for desk in desks:
+            desk.go.set()
+        until(lambda: sum(len(desk.done) for desk in desks) == len(jobs))
+        until(lambda: queue.depth() == Depth(0, 0))
+    assert sorted(desks[0].done + desks[1].done) == sorted(jobs)
+    assert max((desks[0].most | desks[1].most).values()) == 1
+
+
+def test_somebody_who_waits_goes_first(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    queue.put(Job("a", "full"))
+    queue.put(Job("a", "resync"))
+    machine.desk.go.set()
+    with machine.working() as desk:
+        until(lambda: len(desk.done) == 2)
+    assert [job.kind for job in desk.done] == ["resync", "full"]
+
+
+def test_a_job_that_cannot_be_done_now_is_kept_for_later(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    machine.desk.refuses.add(Job("a"))
+    queue.put(Job("a"))
+    machine.desk.go.set()
+    with machine.working() as desk:
+        assert desk.ended.acquire(timeout=PATIENCE)
+        until(lambda: queue.depth() == Depth(waiting=1, running=0))
+    assert rows(database, "SELECT scheduled_at > now() + interval '5 seconds' FROM procrastinate_jobs") == [(True,)]
+
+
+def test_what_cannot_be_done_now_and_is_asked_for_again_waits_once(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    machine.desk.refuses.add(Job("a"))
+    queue.put(Job("a"))
+    with machine.working() as desk:
+        assert desk.began.acquire(timeout=PATIENCE)
+        queue.put(Job("a"))
+        desk.go.set()
+        assert desk.ended.acquire(timeout=PATIENCE)
+        desk.refuses.clear()
+        until(lambda: desk.done == [Job("a")])
+        until(lambda: queue.depth() == Depth(0, 0))
+
+
+def test_a_machine_that_stops_hands_its_work_to_another(database: Database) -> None:
+    queue, first, second = shared(database), Machine(database), Machine(database)
+    queue.put(Job("a"))
+    with first.working() as desk:
+        assert desk.began.acquire(timeout=PATIENCE)
+        first.stop()
+    assert (desk.done, queue.depth()) == ([], Depth(waiting=1, running=0))
+    second.desk.go.set()
+    with second.working() as desk:
+        until(lambda: desk.done == [Job("a")])
+
+
+def test_the_job_of_a_silent_machine_is_done_by_another(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    queue.put(Job("a"))
+    change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
+    change(database, "UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)")
+    machine.desk.go.set()
+    with machine.working() as desk:
+        until(lambda: desk.done == [Job("a")])
+
+
+def test_the_job_of_a_silent_machine_that_was_asked_for_again_is_done_once(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    queue.put(Job("a"))
+    change(database, "UPDATE procrastinate_jobs SET status = 'doing'")
+    assert queue.put(Job("a"))
+    machine.desk.go.set()
+    with machine.working() as desk:
+        until(lambda: queue.depth() == Depth(0, 0))
+    assert desk.done == [Job("a")]
+
+
+def test_a_job_that_a_lost_answer_left_with_its_own_machine_is_done_after_all(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    machine.desk.go.set()
+    with machine.working() as desk:
+        until(lambda: rows(database, "SELECT 1 FROM procrastinate_workers"))
+        change(
+            database,
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args, status, worker_id) SELECT"
+            """ 'emr-sync', 'run', 'a', 'a/incremental', '{"source": "a", "kind": "incremental"}', 'doing', max(id)"""
+            " FROM procrastinate_workers",
+        )
+        until(lambda: desk.done == [Job("a")])
+    assert queue.depth() == Depth(0, 0)
+
+
+def test_a_machine_that_lost_its_connections_goes_on(database: Database) -> None:
+    queue, machine = shared(database), Machine(database)
+    machine.desk.go.set()
+    with machine.working() as desk:
+        queue.put(Job("a"))
+        until(lambda: desk.done == [Job("a")])
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        rows(database, cut)
+        until(lambda: _put(queue, Job("b")))
+        until(lambda: desk.done == [Job("a"), Job("b")])
+
+
+def _put(queue: SharedQueue, job: Job) -> bool:
+    """The pool of this process may hand out connections that were cut, too."""
+    try:
+        return queue._put(job)
+    except Exception:
+        return False
+
+
+def test_the_tables_are_made_once(database: Database) -> None:
+    queue_tables.check(database)
+    queue_tables.migrate(database)
+    queue_tables.check(database)
+    (source,) = rows(database, "SELECT prosrc FROM pg_proc WHERE proname = 'procrastinate_retry_job_v2'")[0]
+    assert "(job id: %)" in source, "what looks like a parameter stays as it is"
+
+
+def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url: str) -> None:
+    bare, older = Database.open(bare_database_url), [step for step in queue_tables.steps() if step.name < "03.04"]
+    for step in older:
+        change(bare, step.read_text("utf-8").replace("%", "%%"))
+    change(bare, f"COMMENT ON TABLE procrastinate_jobs IS '{older[-1].name}'")
+    with pytest.raises(SchemaOutdated, match="emr-sync migrate"):
+        queue_tables.check(bare)
+    queue_tables.migrate(bare)
+    queue_tables.check(bare)
+    assert rows(bare, "SELECT 1 FROM pg_proc WHERE proname = 'procrastinate_retry_job_v2'") == [(1,)]
+    bare.close()
+
+
+def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_url: str) -> None:
+    bare = Database.open(bare_database_url)
+    with pytest.raises(SchemaOutdated, match="emr-sync migrate"):
+        queue_tables.check(bare)
+    bare.close()
