@@ -19,25 +19,28 @@ from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
 from store.identity import Directory
 from store.ids import PatientIds
+from store.lineage import Join, Lineage
+from store.moment import instant as instant
 from store.preference import EMR, STAFF, PatientStatements
+from store.sides import Heard, Sides
 from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
 
 if TYPE_CHECKING:
     from store.gate import Gate
 
-FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content, a.effective, a.confirmed, a.seen
+FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content, a.effective, a.confirmed, a.seen, i.origin
  FROM identifiers i JOIN patients p ON p.id = i.patient_id
  LEFT JOIN assertions a ON a.patient_id = i.patient_id AND a.authority = ?
  WHERE i.enterprise = ? AND i.value IN ??"""
 PATIENTS = "SELECT id, version, basis, contact, created FROM patients WHERE id IN ??"
 ASSERTIONS = """SELECT patient_id, authority, assertions, effective, confirmed, content, seen, since, last_heard
  FROM assertions WHERE patient_id IN ??"""
-JOINED = """WITH RECURSIVE joined(patient, record, effective) AS (
- SELECT m.survivor, m.merged, m.effective FROM merges m JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor
- WHERE m.survivor IN ??
- UNION SELECT joined.patient, m.merged, m.effective FROM merges m JOIN joined ON m.survivor = joined.record
+JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS (
+ SELECT m.survivor, m.seq, m.survivor, m.merged, m.effective FROM merges m
+ JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor WHERE m.survivor IN ??
+ UNION SELECT joined.patient, m.seq, m.survivor, m.merged, m.effective FROM merges m JOIN joined ON m.survivor = joined.merged
  JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor)
- SELECT patient, effective FROM joined"""
+ SELECT patient, seq, survivor, merged, effective FROM joined"""
 
 PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
 IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin")
@@ -103,6 +106,7 @@ class Open:
     touched: set[str] = field(default_factory=set)
     visible: bool = False
     recorded: bool = False
+    lineage: Lineage | None = None
     joined: datetime | None = None
 
 
@@ -124,6 +128,8 @@ class Application:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
         self.open: dict[int, Open] = {}
+        self.sides = Sides(database, transaction)
+        self.origins = Directory(())
         self.new_identifiers: list[tuple[str, str, str, str, int, int]] = []
         self.changes: list[Row] = []
 
@@ -156,6 +162,7 @@ class Application:
         values = list({identifier.value for item in items for identifier in item.identifiers})
         rows = self.database.select(self.transaction, FIND, [self.author.authority, self.enterprise.name, values])
         standing = {row[3]: Standing(row[4], row[5], _time(row[7]), row[8] or "") for row in rows}
+        self.origins = Directory((*row[:3], row[9]) for row in rows)
         return Directory(tuple(row[:4]) for row in rows), standing
 
     def resume(self, numbers: Iterable[int]) -> dict[int, Open]:
@@ -186,11 +193,14 @@ class Application:
             self.open[row[0]] = Open(row[0], instant(row[4]), row[1], numbers, visible=row[2] != self.enterprise.basis)
         for row in self.database.select(self.transaction, ASSERTIONS, [wanted]):
             self._hold(self.open[row[0]], row)
-        for number, effective in self.database.select(self.transaction, JOINED, [wanted]):
-            patient = self.open[number]
-            patient.joined = max(patient.joined or instant(effective), instant(effective))
+        joins: dict[int, list[Join]] = {}
+        for number, seq, survivor, merged, effective in self.database.select(self.transaction, JOINED, [wanted]):
+            joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))
+        for number, found in joins.items():
+            lineage = self.open[number].lineage = Lineage(found)
+            self.open[number].joined = lineage.joined
         if self.gate is not None:
-            self.gate.load(wanted)
+            self.gate.load([*wanted, *(join.merged for found in joins.values() for join in found)])
 
     def _hold(self, patient: Open, row: Row) -> None:
         _, authority, text, effective, confirmed, content, line, since, heard = row
@@ -205,11 +215,13 @@ class Application:
         if isinstance(found, IdentifierConflict):
             return Outcome("rejected", "identifier_conflict", str(found))
         patient = self._patient(found)
+        record = self._record(patient, item)
         for identifier in directory.missing(item.identifiers):
             directory.add(identifier, patient.id)
-            row = (self.enterprise.name, identifier.value, identifier.authority, identifier.type, patient.id, patient.id)
+            self.origins.add(identifier, record)
+            row = (self.enterprise.name, identifier.value, identifier.authority, identifier.type, patient.id, record)
             self.new_identifiers.append(row)
-        outcome = self.state(patient, item, digest)
+        outcome = self.state(patient, item, digest, record)
         return Outcome(outcome, patient_id=patient.id)
 
     def _patient(self, number: int | None) -> Open:
@@ -218,8 +230,13 @@ class Application:
             self.open[number] = Open(number, self.author.now, is_new=True, visible=True)
         return self.open[number]
 
-    def state(self, patient: Open, item: PatientStatements, digest: str) -> str:
-        """Merges one payload into an open patient; says what became of it."""
+    def _record(self, patient: Open, item: PatientStatements) -> int:
+        """The record that a payload is about by its identifiers, where a patient is more than one; in doubt the patient's first."""
+        found = self._resolve(self.origins, item) if patient.lineage is not None else None
+        return found if isinstance(found, int) else patient.id
+
+    def state(self, patient: Open, item: PatientStatements, digest: str, record: int | None = None) -> str:
+        """Merges one payload into an open patient; says what became of it. ``record`` is the one it is about, where there are several."""
         authority, now = self.author.authority, self.author.now
         held, key = patient.held.get(authority), seen.key(digest, item.effective, item.version, item.evidence_id)
         patient.heard[authority] = now
@@ -229,21 +246,27 @@ class Application:
         doubtful = held is not None and seen.resembles(held.seen, key)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         if self.gate is not None and not patient.is_new:
-            back = self.gate.sift(patient.id, patient.held, item, merged)
+            back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
                 item = replace(item, statements={name: one for name, one in item.statements.items() if name not in back})
                 merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
                 merged = replace(merged, outcome="held", settled=False)
         self._keep(patient, item, merged, digest, key)
+        self._tell_side(patient, item, digest, record)
         return merged.outcome
 
-    def let_through(self, patient: Open, item: PatientStatements, *, doubtful: bool) -> bool:
+    def _tell_side(self, patient: Open, item: PatientStatements, digest: str, record: int | None) -> None:
+        if patient.lineage is not None and record is not None:
+            self.sides.hear(patient.lineage, record, Heard(self.author.authority, item, digest, self.author.now))
+
+    def let_through(self, patient: Open, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
         """Merges what was held back and is let through now, as old as it is; whether it still changes anything."""
         authority, now = self.author.authority, self.author.now
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
         merged = merge.merge(patient.held.get(authority), item, now, doubtful=doubtful, joined=patient.joined)
         self._keep(patient, item, replace(merged, settled=False), "", "")
+        self._tell_side(patient, item, documents.digest((), item.statements, item.version), record)
         return bool(merged.changed)
 
     def _keep(self, patient: Open, item: PatientStatements, merged: merge.Merged, digest: str, key: str) -> None:
@@ -255,7 +278,8 @@ class Application:
             patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
             patient.touched.add(STAFF)
             patient.visible = True
-        patient.content[authority] = digest if merged.settled and not yielding.is_kept(patient.held) else None
+        alone = patient.lineage is None and not yielding.is_kept(patient.held)
+        patient.content[authority] = digest if merged.settled and alone else None
         patient.visible = patient.visible or held is None or bool(merged.changed)
         if merged.changed:
             self.record(patient, item, merged)
@@ -305,6 +329,7 @@ class Application:
         write.delete(transaction, PhoneRow, PHONE_COLUMNS, gone)
         write.insert(transaction, PhoneRow, PHONE_COLUMNS, phones)
         write.insert(transaction, ChangeRow, CHANGE_COLUMNS, self.changes)
+        self.sides.write()
 
     def _assertion_rows(self, patient: Open) -> Iterable[Row]:
         for authority in patient.touched:
@@ -353,11 +378,6 @@ def _heard_again(standing: Standing, item: PatientStatements, digest: str) -> St
     if standing.confirmed is None or item.effective > standing.confirmed:
         return standing._replace(confirmed=item.effective, seen=line)
     return standing._replace(seen=line)
-
-
-def instant(value: object) -> datetime:
-    """A time as hand-written SQL brings it: SQLite gives ISO text."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
 
 
 def _time(value: object) -> datetime | None:

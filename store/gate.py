@@ -68,13 +68,18 @@ class Gate:
         for row in self.held.of_patients(self.transaction, self.authority, list(patients)):
             self.kept[row.patient_id, row.authority, row.attribute] = row
 
-    def sift(self, patient: int, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged) -> frozenset[str]:
-        """The attributes of a payload that must not take effect. ``merged`` is what would stand if all of it did."""
+    def sift(
+        self, patient: int, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged, *, record: int
+    ) -> frozenset[str]:
+        """The attributes of a payload that must not take effect. ``merged`` is what would stand if all of it did.
+
+        What is held is kept for the record that it is about, which may be one with another: so that it goes with it.
+        """
         loose = self._loosened(by_authority, merged)
-        held_before = any((patient, self.authority, name) in self.kept for name in loose)
+        held_before = any((record, self.authority, name) in self.kept for name in loose)
         back = {} if not loose or (not held_before and self.guard.admits(patient)) else loose
         for name in merge.stated(item):
-            key = (patient, self.authority, name)
+            key = (record, self.authority, name)
             known = self.kept.get(key)
             if known is not None and known.newer_than(item.effective, item.version):
                 continue

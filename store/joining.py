@@ -11,13 +11,15 @@ from dataclasses import replace
 
 from store import documents, merge, yielding
 from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
-from store.consent import TOPIC
+from store.consent import TOPIC, OptOut
+from store.displaced import DisplacedNumbers
 from store.errors import MergeRefused, StoreError
 from store.identity import Directory
 from store.ids import shown
-from store.preference import DENIED, STAFF, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent
+from store.merge_tables import MergeRow
+from store.preference import DENIED, PATIENT, STAFF, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent, topic
 from store.reading import WORDS
-from store.tables import ChangeRow, MergeRow, PatientRow, PhoneRow
+from store.tables import ChangeRow, PatientRow, PhoneRow
 from store.word import standing
 
 OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
@@ -32,6 +34,7 @@ class Joining:
 
     def __init__(self, application: Application, item: PatientMerge) -> None:
         self.work, self.item = application, item
+        self.displaced: set[str] = set()
         self.database, self.transaction = application.database, application.transaction
 
     def run(self) -> Outcome:
@@ -143,24 +146,26 @@ class Joining:
         work.record(survivor, item, outcome)
         self.work.changes += work.changes
 
-    def _opt_outs(self, patient: Open) -> set[tuple[str, str]]:
-        """(authority, number) of the opt-outs that stand for a patient's numbers, as they are in force for the present configuration."""
+    def _opt_outs(self, patient: Open) -> set[OptOut]:
+        """The opt-outs that stand for a patient's numbers, as they are in force for the present configuration."""
         numbers = sorted(patient.numbers | self._on_file(patient))
         rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, numbers])
-        return {(one.authority, number) for number, text in rows for one in standing(documents.read_words(text)) if one.scope != TOPIC}
+        return {one for _, text in rows for one in standing(documents.read_words(text))}
 
-    def _keep_opt_outs(self, survivor: Open, opt_outs: set[tuple[str, str]]) -> None:
+    def _keep_opt_outs(self, survivor: Open, opt_outs: set[OptOut]) -> None:
         """An opt-out of a number that the survivor has no more would be lost with it: it stays, as the word of who said it."""
         on_file = self._on_file(survivor)
-        for authority in sorted({authority for authority, number in opt_outs if number not in on_file}):
-            self._deny_texts(survivor, authority)
+        lost = [one for one in opt_outs if one.number not in on_file]
+        for authority, name in sorted({(one.authority, _denied_by(one)) for one in lost}):
+            self._deny_texts(survivor, authority, name)
+        self.displaced = {one.number for one in lost if one.authority == PATIENT}
 
     def _on_file(self, patient: Open) -> set[str]:
         in_force = merge.in_force({name: held.assertions for name, held in patient.held.items()}, self.work.enterprise)
         return {phone.number for phone in merge.contact(in_force).phones}
 
-    def _deny_texts(self, survivor: Open, authority: str) -> None:
-        now, name = self.work.author.now, consent("sms")
+    def _deny_texts(self, survivor: Open, authority: str, name: str) -> None:
+        now = self.work.author.now
         held = survivor.held.get(authority) or merge.Held({}, now, now, "", now)
         was = {attribute: one.value for attribute, one in held.assertions.items()}
         said = {**held.current(), name: Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")}
@@ -196,6 +201,12 @@ class Joining:
             before,
         )
         self.database.insert(self.transaction, MergeRow, MERGE_COLUMNS, [row])
+        DisplacedNumbers(self.database, self.transaction, work.enterprise.name).keep(survivor.id, self.displaced)
+
+
+def _denied_by(opt_out: OptOut) -> str:
+    """The attribute of a patient that says what an opt-out of one number said."""
+    return topic(opt_out.topic, "sms") if opt_out.scope == TOPIC and opt_out.topic else consent("sms")
 
 
 def _alike(one: Identifier, other: Identifier) -> bool:

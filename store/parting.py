@@ -1,7 +1,8 @@
 """What each of two records says once a merge of them is undone. Pure.
 
-The merged record gets back what stood when it went. The survivor gets back what stood before, and what was stated since stays with
-it: nobody can tell any more which of the two it was about. So what was stated since and forbids something holds for both.
+Of a source, each record gets back what that source says under the record's own names, as though there had been no merge. What was
+stated here, by people, was stated about both: it stays with the survivor. And whoever stated it, what was stated since the two met
+and forbids something until they part holds for both: nobody can tell any more which of the two it was about.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from store.merge import Held, more_restrictive
-from store.preference import PHONES, Assertion, base
+from store.merge import INHERITED, Held, more_restrictive
+from store.preference import EMR, PHONES, Assertion, base, emr
 
 Records = Mapping[str, Held]
 """Authority -> what it holds about one record."""
@@ -27,51 +28,67 @@ class Merge(NamedTuple):
     effective: datetime
 
 
-def part(now: Records, before: Records, merged: Records, merge: Merge) -> tuple[dict[str, Held], dict[str, Held]]:
-    """The survivor and the merged record, from the survivor as it stands, as it stood before, and the merged one as it went."""
-    survivor: dict[str, Held] = {}
-    restored = dict(merged)
-    news = {authority: _since(held, before.get(authority), merged.get(authority), merge) for authority, held in now.items()}
+class Half(NamedTuple):
+    """One of the two: as it was when they met, and as it is by what was said under its own names since."""
+
+    then: Records
+    own: Records
+
+
+def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict[str, Held], dict[str, Held]]:
+    """The survivor and the merged record, from what stands for both."""
+    news = {authority: _since(authority, held, (survivor.then, merged.then), merge) for authority, held in now.items()}
     # Where the survivor has other numbers since, its own are not on file again, and neither are the opt-outs of them.
     other_numbers = any(base(name) == PHONES for since in news.values() for name in since)
+    mine, theirs = dict(survivor.own), dict(merged.own)
     for authority, held in now.items():
-        was, other = before.get(authority), merged.get(authority)
         since = {name: one for name, one in news[authority].items() if other_numbers or not _by(merge, one)}
-        if was is not None or since:
-            survivor[authority] = _with(was, since, held)
-        if forbidden := _forbidding(since, other):
-            restored[authority] = _with(other, forbidden, other or held)
-    return survivor, restored
+        stays = {} if authority.startswith(EMR) else {name: one for name, one in since.items() if not _inherited(one)}
+        _add(mine, authority, stays | _forbidding(since, mine.get(authority)), held)
+        _add(theirs, authority, _forbidding(since, theirs.get(authority)), held)
+    return mine, theirs
 
 
-def _since(held: Held, was: Held | None, other: Held | None, merge: Merge) -> dict[str, Assertion]:
+def _since(authority: str, held: Held, then: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
     """What was stated, or stated again, after the two had become one."""
-    mine, theirs = was.current() if was else {}, other.current() if other else {}
-    return {name: one for name, one in held.current().items() if _is_new(one, [mine.get(name), theirs.get(name)], merge)}
+    return {name: one for name, one in held.current().items() if _is_new(one, _origins(authority, name, one, then), merge)}
+
+
+def _origins(authority: str, name: str, one: Assertion, then: tuple[Records, Records]) -> list[Assertion]:
+    """What was said of either record when they met. Staff has a retired source's words as that source said them."""
+    by = emr(one.path.split(":", 2)[1]) if _inherited(one) else authority
+    found = [records[who].current().get(name) for records in then for who in {authority, by} if who in records]
+    return [origin._replace(recorded=one.recorded) if by != authority else origin for origin in found if origin is not None]
+
+
+def _inherited(one: Assertion) -> bool:
+    return one.path.startswith(INHERITED)
 
 
 def _by(merge: Merge, one: Assertion) -> bool:
     return one.path == BY_MERGE and one.evidence_id == merge.evidence_id
 
 
-def _is_new(one: Assertion, origins: list[Assertion | None], merge: Merge) -> bool:
-    known = [origin for origin in origins if origin is not None]
-    if not any((origin.value, origin.recorded, origin.evidence_id) == (one.value, one.recorded, one.evidence_id) for origin in known):
+def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
+    if not any((origin.value, origin.recorded, origin.evidence_id) == (one.value, one.recorded, one.evidence_id) for origin in origins):
         return True
-    return one.effective > max(merge.effective, *(origin.effective for origin in known))
+    return one.effective > max(merge.effective, *(origin.effective for origin in origins))
 
 
-def _forbidding(since: Mapping[str, Assertion], other: Held | None) -> dict[str, Assertion]:
-    own = other.current() if other else {}
+def _forbidding(since: Mapping[str, Assertion], own: Held | None) -> dict[str, Assertion]:
+    has = own.current() if own else {}
     return {
         name: one
         for name, one in since.items()
-        if more_restrictive(name, one.value, None) and more_restrictive(name, one.value, own[name].value if name in own else None)
+        if more_restrictive(name, one.value, None) and more_restrictive(name, one.value, has[name].value if name in has else None)
     }
 
 
-def _with(own: Held | None, more: Mapping[str, Assertion], like: Held) -> Held:
-    """``own`` and more. Payloads that ``like`` has seen are known; its mark is as old as the older of the two."""
+def _add(records: dict[str, Held], authority: str, more: Mapping[str, Assertion], like: Held) -> None:
+    """What an authority says of a record, and more."""
+    own = records.get(authority)
+    if not more:
+        return
     assertions = {**(own.current() if own else {}), **more}
-    newest = max([one.effective for one in assertions.values()] + ([own.confirmed] if own else [like.since]))
-    return Held(assertions, newest, newest, like.seen, min(own.since, like.since) if own else like.since)
+    newest = max([one.effective for one in assertions.values()] + ([own.confirmed] if own else []))
+    records[authority] = Held(assertions, newest, newest, own.seen if own else "", own.since if own else like.since)

@@ -17,7 +17,7 @@ from store.apply import Application, Author, Open, instant
 from store.audit import Audit
 from store.errors import RunActive, StoreError, ValueRefused
 from store.held import HeldStatements
-from store.held_tables import ReleasedMarkRow, ReleaseRow
+from store.held_tables import ReleaseRow
 from store.ids import shown, token
 from store.inheritance import give_back, inherit
 from store.journal import Journal
@@ -27,17 +27,17 @@ from store.patient import PatientRef
 from store.preference import STAFF, base, emr
 from store.preferences import Preferences
 from store.reading import Reader
+from store.saved_marks import SavedMarks, heard, read, text
 from store.tables import AssertionRow, SourceStateRow
 from store.verdicts import Verdicts
 
 RELEASED, UNDONE = "released_source", "undid_release"
 CHUNK = 1_000
 MARKED = """SELECT a.patient_id, a.assertions FROM assertions a JOIN patients p ON p.id = a.patient_id
- WHERE p.enterprise = ? AND a.authority = ? AND a.patient_id > ? ORDER BY a.patient_id LIMIT ?"""
+ WHERE p.enterprise = ? AND p.merged_into IS NULL AND a.authority = ? AND a.patient_id > ? ORDER BY a.patient_id LIMIT ?"""
 SAVED = "SELECT patient_id, mark, staff FROM released_marks WHERE release_id = ? AND patient_id > ? ORDER BY patient_id LIMIT ?"
 LATEST = "SELECT id, enterprise, source, patients, cursor, last_heard FROM releases WHERE undone_at IS NULL"
 RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cursor", "last_heard")
-SAVED_COLUMNS = ("release_id", "patient_id", "mark", "staff")
 
 
 class Preview(NamedTuple):
@@ -117,8 +117,9 @@ class Release:
         number, enterprise, name, patients, cursor, heard = rows[0]
         with self.database.write(enterprise) as transaction:
             self._mark_undone(transaction, number, actor, now)
+            merges = SavedMarks(self.database, transaction).merges_since(number)
             for saved in self._pages(transaction, SAVED, [number]):
-                self._give(transaction, enterprise, name, saved, actor, now)
+                self._give(transaction, enterprise, name, saved, merges, actor, now)
             if not self.database.select(transaction, "SELECT 1 FROM source_states WHERE source = ?", [name]):
                 state = (name, enterprise, cursor, instant(heard) if heard else None)
                 self.database.insert(transaction, SourceStateRow, ("source", "enterprise", "cursor", "last_heard"), [state])
@@ -135,14 +136,21 @@ class Release:
         )
         saved = []
         for patient in work.resume(patients).values():
-            saved.append((number, patient.id, _text(patient, authority), _text(patient, STAFF)))
+            saved.append((number, patient.id, *(text(patient.held.get(one), patient.heard.get(one)) for one in (authority, STAFF))))
             _change(work, patient, inherit(patient.held, authority, source, rules, now), now)
             work.changes.append(work.line(patient, {"mastered_by": (source, None, "")}, number, now))
         self._finish(transaction, work, authority)
-        self.database.insert(transaction, ReleasedMarkRow, SAVED_COLUMNS, saved)
+        SavedMarks(self.database, transaction).keep(saved)
 
     def _give(
-        self, transaction: Connection, enterprise: str, source: str, saved: Sequence[tuple[int, str, str]], actor: Actor, now: datetime
+        self,
+        transaction: Connection,
+        enterprise: str,
+        source: str,
+        saved: Sequence[tuple[int, str, str]],
+        merges: set[int],
+        actor: Actor,
+        now: datetime,
     ) -> None:
         work, rules, authority = (
             self._work(transaction, enterprise, actor, now, "release undone"),
@@ -151,10 +159,13 @@ class Release:
         )
         for number, mark, staff in saved:
             patient = _opened(work, number)
-            mine = _read(mark)
+            mine = read(mark)
             assert mine is not None
-            heard = documents.read(mark)[5]
-            _change(work, patient, give_back(patient.held, authority, source, (mine, _read(staff)), rules, now), now, instant(heard))
+            before = mine, read(staff)
+            for side in patient.lineage.sides(number) if patient.lineage is not None else ():
+                if side.seq in merges:  # it was retired when the records met
+                    work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
+            _change(work, patient, give_back(patient.held, authority, source, before, rules, now), now, heard(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
 
@@ -212,20 +223,3 @@ def _change(work: Application, patient: Open, held: dict[str, Held], now: dateti
         patient.heard.setdefault(authority, heard or now)
     patient.held, patient.touched = held, touched
     patient.visible = patient.recorded = True
-
-
-def _text(patient: Open, authority: str) -> str:
-    """One authority's row about a patient as text; ``null`` where there is none."""
-    held = patient.held.get(authority)
-    if held is None:
-        return "null"
-    said = documents.write_assertions(held.assertions)
-    return documents.write((said, held.effective, held.confirmed, held.seen, held.since, patient.heard[authority]))
-
-
-def _read(text: str) -> Held | None:
-    row = documents.read(text)
-    if row is None:
-        return None
-    said, effective, confirmed, seen, since, _ = row
-    return Held(documents.read_assertions(said), instant(effective), instant(confirmed), seen, instant(since))

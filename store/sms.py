@@ -16,6 +16,7 @@ from store.apply import CHANGE_COLUMNS, Application, Author
 from store.audit import SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit
 from store.consent import Reply
 from store.database import Database
+from store.displaced import DisplacedNumbers
 from store.enterprise import Enterprise
 from store.errors import RoleRefused, ValueRefused
 from store.ids import PatientIds
@@ -137,7 +138,8 @@ class SmsConsent:
         """An opt-in also takes back the opt-out that a merge kept for a number the patient no longer has."""
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         name = consent_of("sms")
-        for patient in work.resume(self._owners([number])).values():
+        displaced = DisplacedNumbers(self.database, self.transaction, self.enterprise.name).released_by(number)
+        for patient in work.resume([*self._owners([number]), *displaced]).values():
             held = patient.held.get(PATIENT)
             if held is not None and (said := held.current().get(name)) is not None and said.value == DENIED:
                 item = PatientStatements((), {name: Statement(None, how)}, at, how)

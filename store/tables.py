@@ -171,22 +171,6 @@ class SmsConsentEventRow(Table):
     __table_args__ = (Index("ix_sms_consent_events_enterprise_number", "enterprise", "number"),)
 
 
-class MergeRow(Table):
-    """Append only. Two records of one person: which patient went into which, by which evidence."""
-
-    __tablename__ = "merges"
-    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    enterprise: Mapped[str]
-    survivor: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
-    merged: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
-    source: Mapped[str]
-    evidence_id: Mapped[str]
-    effective: Mapped[datetime]
-    at: Mapped[datetime]
-    run_id: Mapped[str | None]
-    before: Mapped[str]
-
-
 class SettingRow(Table):
     """Default settings of an enterprise that people change here. Append only: the newest row counts."""
 

@@ -10,18 +10,22 @@ from typing import Any, NamedTuple
 
 from store import documents
 from store.apply import Application, Author, Open, instant
+from store.displaced import DisplacedNumbers
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.ids import parsed, shown
+from store.lineage import Side
 from store.merge import Held
-from store.parting import Merge, part
+from store.parting import Half, Merge, part
 from store.patient import PatientRef
+from store.saved_marks import SavedMarks
 from store.tables import AssertionRow, PatientRow
 
 ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ?"
 INTO = "SELECT merged_into FROM patients WHERE enterprise = ? AND id = ?"
 BELOW = "SELECT id FROM patients WHERE merged_into IN ??"
-LAST = """SELECT m.merged, m.evidence_id, m.effective, m.before FROM merges m JOIN patients p ON p.id = m.merged
+LAST = """SELECT m.merged, m.evidence_id, m.effective, m.seq FROM merges m JOIN patients p ON p.id = m.merged
  WHERE m.survivor = ? AND p.merged_into = m.survivor ORDER BY m.seq DESC LIMIT 1"""
+ON_FILE = "SELECT contact FROM patients WHERE id IN ??"
 RETURN = "UPDATE identifiers SET patient_id = {merged} WHERE patient_id = {survivor} AND origin IN ({origins})"
 
 
@@ -50,10 +54,10 @@ class Unmerging:
             raise MergeRefused("this record is not merged into another one: name the record that was merged away")
         if self._into(survivor) is not None:
             raise MergeRefused("the record it was merged into was itself merged later: undo that merge first")
-        last, evidence_id, effective, before = self.database.select(self.transaction, LAST, [survivor])[0]
+        last, evidence_id, effective, seq = self.database.select(self.transaction, LAST, [survivor])[0]
         if last != merged:
             raise MergeRefused("another record was merged into the same one later: undo that merge first")
-        self._part(survivor, merged, Merge(evidence_id, instant(effective)), _held(before))
+        self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)))
         return Parted(survivor, merged)
 
     def _merged(self, ref: PatientRef) -> int:
@@ -72,18 +76,27 @@ class Unmerging:
         found: int | None = rows[0][0]
         return found
 
-    def _part(self, survivor_id: int, merged_id: int, merge: Merge, before: dict[str, Held]) -> None:
+    def _part(self, mine_was: Side, theirs_was: Side, merge: Merge) -> None:
+        survivor_id, merged_id = mine_was.record, theirs_was.record
         opened = self.work.resume([survivor_id, merged_id])
         survivor, merged = opened[survivor_id], opened[merged_id]
         merged.numbers = frozenset()  # its numbers were taken off the list of who has which
-        mine, theirs = part(survivor.held, before, merged.held, merge)
-        self._drop(survivor, [authority for authority in survivor.held if authority not in mine])
+        mine, theirs = part(survivor.held, self._half(mine_was), self._half(theirs_was), merge)
+        marks = SavedMarks(self.database, self.transaction)
+        parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
+        mine, theirs = dict(parted[survivor_id]), dict(parted[merged_id])
+        self._drop(survivor, mine)
+        self._drop(merged, theirs)
         self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
         self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
+        self._return_numbers(survivor_id, merged_id)
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
         origins = ", ".join(str(number) for number in self._below(merged_id))
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
+
+    def _half(self, side: Side) -> Half:
+        return Half(self.work.sides.then(side), self.work.sides.own(side))
 
     def _hold(self, patient: Open, held: dict[str, Held], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
         """From now on the patient is what ``held`` says; the history shows every value that changes by it."""
@@ -102,6 +115,11 @@ class Unmerging:
         patient.held, patient.touched, patient.visible = held, set(held), True
         self._line(patient, self.work.author.authority, event, merge)
 
+    def _return_numbers(self, survivor: int, merged: int) -> None:
+        rows = self.database.select(self.transaction, ON_FILE, [[survivor, merged]])
+        numbers = [phone.number for (text,) in rows for phone in documents.read_contact(text).phones]
+        DisplacedNumbers(self.database, self.transaction, self.work.enterprise.name).return_to(survivor, numbers)
+
     def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
         by: Author = self.work.author
         self.work.author = by._replace(authority=authority)
@@ -109,8 +127,8 @@ class Unmerging:
         self.work.author = by
         patient.recorded = True
 
-    def _drop(self, patient: Open, authorities: list[str]) -> None:
-        rows = [(patient.id, authority) for authority in authorities]
+    def _drop(self, patient: Open, held: dict[str, Held]) -> None:
+        rows = [(patient.id, authority) for authority in patient.held if authority not in held]
         self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), rows)
 
     def _below(self, patient: int) -> list[int]:
@@ -120,11 +138,3 @@ class Unmerging:
             level = [number for (number,) in self.database.select(self.transaction, BELOW, [level])]
             found += level
         return found
-
-
-def _held(before: str) -> dict[str, Held]:
-    """The survivor's rows as the merge found them."""
-    return {
-        str(authority): Held(documents.read_assertions(text), instant(effective), instant(confirmed), str(seen), instant(since))
-        for _, authority, text, effective, confirmed, _, seen, since, _ in documents.read(before)
-    }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from store import merge
-from store.parting import Merge, part
+from store.parting import Half, Merge, part
 from store.preference import PatientStatements
 from tests.properties.test_merge import BEGIN, hear, hear_all, histories, restricts
 
@@ -27,39 +28,35 @@ def later(items: list[PatientStatements]) -> list[PatientStatements]:
     ]
 
 
+def parted(now: merge.Held, first: Half, second: Half) -> tuple[merge.Held, merge.Held]:
+    survivor, restored = part({"emr:a": now}, first, second, UNDONE)
+    return survivor["emr:a"], restored["emr:a"]
+
+
+def half(then: merge.Held, since: list[PatientStatements]) -> Half:
+    return Half({"emr:a": then}, {"emr:a": reduce(hear, since, then)})
+
+
 @given(histories(), histories())
 def test_with_nothing_said_since_both_records_are_what_they_were(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
-    survivor, restored = part({"emr:a": joined(first, second)}, {"emr:a": first}, {"emr:a": second}, UNDONE)
-    assert survivor["emr:a"].current() == first.current()
-    assert restored == {"emr:a": second}
+    assert parted(joined(first, second), half(first, []), half(second, [])) == (first, second)
 
 
-@given(histories(), histories(), histories(), st.booleans())
-def test_what_stands_since_stands_for_the_survivor_and_forbids_for_both(
-    mine: list[PatientStatements], theirs: list[PatientStatements], since: list[PatientStatements], known: bool
+@given(histories(), histories(), histories(), st.lists(st.booleans(), min_size=6, max_size=6))
+def test_each_record_is_what_was_said_under_its_own_names_and_what_forbids_since(
+    mine: list[PatientStatements], theirs: list[PatientStatements], since: list[PatientStatements], names: list[bool]
 ) -> None:
     first, second = hear_all(mine), hear_all(theirs)
-    now = joined(first, second) if known else second
-    for one in later(since):
-        now = hear(now, one)
-    survivor, restored = part({"emr:a": now}, {"emr:a": first} if known else {}, {"emr:a": second}, UNDONE)
-    stated = {attribute for one in since for attribute in one.statements}
-    for attribute in stated:
-        value = now.current()[attribute].value
-        assert survivor["emr:a"].current()[attribute].value == value
-        if restricts(attribute, value):
-            assert restored["emr:a"].current()[attribute].value == value
-
-
-@given(histories(), histories(), histories())
-def test_undoing_permits_the_restored_record_nothing_new(
-    mine: list[PatientStatements], theirs: list[PatientStatements], since: list[PatientStatements]
-) -> None:
-    first, second = hear_all(mine), hear_all(theirs)
-    now = joined(first, second)
-    for one in later(since):
-        now = hear(now, one)
-    restored = part({"emr:a": now}, {"emr:a": first}, {"emr:a": second}, UNDONE)[1]["emr:a"].current()
-    for attribute, own in second.current().items():
-        assert not merge.more_restrictive(attribute, own.value, restored[attribute].value)
+    told = list(zip(later(since), names, strict=False))
+    now = reduce(hear, (one for one, _ in told), joined(first, second))
+    halves = [half(was, [one for one, name in told if name == whose]) for was, whose in ((first, True), (second, False))]
+    stated = {attribute for one, _ in told for attribute in one.statements}
+    for found, own in zip(parted(now, *halves), halves, strict=True):
+        for attribute, one in found.current().items():
+            both, alone = now.current().get(attribute), own.own["emr:a"].current().get(attribute)
+            if attribute in stated and both is not None and restricts(attribute, both.value):
+                assert one.value == both.value
+            else:
+                assert alone is not None
+                assert one.value == alone.value

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from store.errors import PatientUnknown
+from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import PatientMerge
-from tests.store.site import CELL, ENTERPRISE_USER, FHIR, HOME, LOCAL, SYNCED, Site, at, cell, merges, mr, says
+from tests.store.site import CELL, ENTERPRISE_USER, FHIR, HOME, LINE, LOCAL, OTHER_LINE, SYNCED, WORK, Site, at, cell, merges, mr, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
@@ -258,3 +259,70 @@ def test_a_merge_does_not_bring_back_a_local_do_not_contact_that_the_emr_had_rep
     assert synced.dnc("1") == "no"
     synced.apply(merges("1", "2"))
     assert synced.dnc("1") == "no"
+
+
+def displaced(site: Site, word: str = "STOP", line: str = LINE) -> None:
+    """The number CELL of record 1 said no, and the merge takes it off the patient."""
+    site.apply(says("1", 1, {"phones": (cell(CELL),)}), says("2", 2, {"phones": (cell(HOME),)}))
+    site.text(word, line=line)
+    site.apply(merges("1", "2"))
+    assert not site.may_text("1")
+
+
+def test_start_from_a_number_that_a_merge_displaced_lifts_its_own_stop(site: Site) -> None:
+    displaced(site)
+    site.text("START")
+    assert site.may_text("1")
+
+
+def test_an_older_start_from_a_displaced_number_lifts_nothing(site: Site) -> None:
+    displaced(site)
+    site.text("START", 5)
+    assert not site.may_text("1")
+
+
+def test_start_from_a_displaced_number_lifts_nothing_while_another_line_or_number_still_refuses(site: Site) -> None:
+    displaced(site)
+    site.text("STOP", line=OTHER_LINE)
+    site.text("START")
+    assert not site.may_text("1")
+    site.text("STOP", number=HOME)
+    site.apply(says("3", 3, {"phones": (cell(WORK),)}), merges("1", "3", 200))
+    site.text("START", line=OTHER_LINE)
+    assert not site.may_text("1")
+    site.text("START", number=HOME)
+    assert site.may_text("1")
+
+
+def test_start_from_a_displaced_number_that_somebody_else_has_by_now_lifts_nothing(site: Site) -> None:
+    displaced(site)
+    site.apply(says("3", 3, {"phones": (cell(CELL),)}))
+    site.text("START")
+    assert not site.may_text("1")
+    assert site.may_text("3")
+
+
+def test_start_from_a_displaced_number_lifts_what_a_chain_of_merges_kept(site: Site) -> None:
+    displaced(site)
+    site.apply(says("3", 3, {"phones": (cell(WORK),)}), merges("3", "1", 200))
+    assert not site.may_text("3")
+    site.text("START")
+    assert site.may_text("3")
+
+
+def test_start_from_a_displaced_number_does_not_lift_what_staff_recorded_for_it(site: Site) -> None:
+    site.apply(says("1", 1, {"phones": (cell(CELL),)}), says("2", 2, {"phones": (cell(HOME),)}))
+    site.store.record_sms_opt_out(site.enterprise, site.find("1").id, line=None, actor=Actor(Role.STAFF, "sam"), now=site.tick())
+    site.apply(merges("1", "2"))
+    site.text("START")
+    assert not site.may_text("1")
+
+
+def test_an_opt_out_of_a_topic_survives_a_merge_that_displaces_its_number(site: Site) -> None:
+    site.apply(says("1", 1, {"phones": (cell(CELL),)}), says("2", 2, {"phones": (cell(HOME),)}))
+    number, sam = site.find("1").id, Actor(Role.STAFF, "sam")
+    site.store.record_sms_opt_out(site.enterprise, number, line=None, topic="recall", actor=sam, now=site.tick())
+    site.apply(merges("1", "2"))
+    assert site.value("1", "topic.recall.sms") == "denied"
+    assert site.value("1", "consent.sms") is None
+    assert site.may_text("1")

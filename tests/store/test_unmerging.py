@@ -114,14 +114,51 @@ def test_a_repeat_of_the_undone_message_does_not_merge_again_but_a_new_one_does(
     assert site.dnc("1") == "yes"
 
 
-def test_a_payload_of_the_restored_record_may_come_again_and_now_counts(site: Site) -> None:
+@pytest.mark.parametrize("order", [(12, 14), (14, 12)])
+def test_an_opt_out_under_one_name_is_not_replaced_by_what_was_said_under_the_other(site: Site, order: tuple[int, int]) -> None:
+    site.apply(says("1", 1, NO), says("2", 1, NO), merges("1", "2", 10))
+    said = {12: says("2", 12, YES), 14: says("1", 14, NO)}
+    for seconds in order:
+        site.apply(said[seconds])
+    assert site.dnc("1") == "no"
+    unmerge(site, "2")
+    assert (site.dnc("1"), site.dnc("2")) == ("no", "yes")
+
+
+def test_an_opt_out_of_the_survivor_is_not_lifted_by_what_was_said_under_the_other_name(site: Site) -> None:
+    site.apply(says("1", 1, YES), says("2", 1, NO), merges("1", "2", 10), says("2", 12, NO))
+    assert site.dnc("1") == "no"
+    unmerge(site, "2")
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "no")
+
+
+def test_an_opt_out_that_was_said_again_under_a_name_outdates_what_comes_late(site: Site) -> None:
+    site.apply(says("1", 1), says("2", 1, YES), merges("1", "2", 10))
+    site.apply(says("2", 20, YES, evidence="again"))
+    unmerge(site, "2")
+    assert site.apply(says("2", 15, NO)) == ["stale"]
+    assert site.dnc("2") == "yes"
+
+
+def test_each_name_goes_on_by_itself_through_a_chain_of_merges(site: Site) -> None:
+    site.apply(says("1", 1, NO), says("2", 1, NO), says("3", 1, NO))
+    site.apply(merges("2", "1", 10), says("1", 12, YES), merges("3", "2", 20))
+    site.apply(says("2", 21, YES), says("1", 22, NO), says("3", 24, NO))
+    assert site.dnc("3") == "no"
+    unmerge(site, "2")
+    assert (site.dnc("3"), site.dnc("2")) == ("no", "no")
+    unmerge(site, "1")
+    assert (site.dnc("1"), site.dnc("2"), site.dnc("3")) == ("no", "yes", "no")
+
+
+def test_what_was_stated_under_the_merged_name_goes_with_it_and_its_payload_is_known(site: Site) -> None:
     site.apply(says("1", 1, NO), says("2", 1, YES), merges("1", "2"))
-    news = says("2", 200, {"do_not_contact": "no", "language": "es"})
+    news = says((mr("2"), mr("9", "SS")), 200, {"do_not_contact": "no", "language": "es"})
     site.apply(news)
     unmerge(site, "2")
-    assert (site.dnc("2"), site.value("2", "language")) == ("yes", None)
-    site.apply(news)
     assert (site.dnc("2"), site.value("2", "language")) == ("no", "es")
+    assert site.find("9").id == site.find("2").id != site.find("1").id
+    assert site.apply(news) == ["unchanged"]
 
 
 def test_a_late_word_is_late_again(site: Site) -> None:
