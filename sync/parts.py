@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from adapters.base import Adapter, Listener
 from adapters.notes import KeepsNotes
 from adapters.registry import build
+from adapters.telecom import e164
 from store import schema
 from store.configurations import Configurations
 from store.database import Database
@@ -53,7 +54,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
-        self.preferences = Preferences(self.database, self.configurations)
+        self.preferences = Preferences(self.database, self.configurations, read_number=e164)
         self.journal = Journal(self.database, payload_key.sealing(self.settings))
         self.keys = ApiKeys(self.database)
         self.verdicts = Verdicts(self.preferences, self.journal)

@@ -206,6 +206,22 @@ def test_a_stop_opts_out_everybody_who_has_the_number(fresh: Service) -> None:
     assert again["confirmation"] == "none"
 
 
+@pytest.mark.parametrize("written", ["(217) 555-0101", "2175550101", "217.555.0101", "12175550101", "0012175550101", "tel:+1-217-555-0101"])
+def test_a_stop_finds_its_number_however_the_carrier_writes_it(fresh: Service, written: str) -> None:
+    reply = fresh.call("POST", "/v1/sms-replies", {"line": "(217) 555-0190", "from": written, "body": "STOP"}).json
+    assert (reply["confirmation"], reply["patients"]) == ("opt_out_confirmed", 2)
+    standing = fresh.patient()["sms_consent"]["opted_out"]
+    assert [(one["line"], one["number"]) for one in standing] == [(LINE, CELL)]
+
+
+def test_a_stop_counts_for_every_number_that_may_be_meant_and_a_start_takes_one(fresh: Service) -> None:
+    said = {"line": LINE, "from": "4794234567"}  # of Norway without its plus, of Arkansas without its country code
+    assert fresh.call("POST", "/v1/sms-replies", said | {"body": "START"}).status == 422
+    assert fresh.call("POST", "/v1/sms-replies", said | {"body": "STOP"}).json["recognised"] == "opt_out"
+    report = fresh.call("GET", "/v1/sms-consent/report", role="manager").json
+    assert {one["number"] for one in report} == {"+14794234567", "+4794234567"}
+
+
 def test_start_undoes_the_stop(fresh: Service) -> None:
     fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
     reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "start"}).json
