@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, create_engine, event, make_url
-from sqlalchemy import Table as SqlTable
+from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from store import statements
+from store.statements import Rows, Statement
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -27,7 +30,7 @@ SQLITE_PRAGMAS = (
     "PRAGMA cache_size=-65536",
     "PRAGMA temp_store=MEMORY",
 )
-Rows = Sequence[tuple[Any, ...]]
+LOCK = "SELECT pg_advisory_xact_lock(?)"
 COPY_FROM = 64  # rows from which COPY pays for its extra round trips
 
 
@@ -37,6 +40,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
         # Reads need no transaction: each statement sees what is committed, and PostgreSQL is asked once, not three times.
         self._reads = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -71,7 +75,7 @@ class Database:
                 yield connection
             return
         with self.engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_lock_number(enterprise),))
+            self.select(connection, LOCK, [_lock_number(enterprise)])
             yield connection
 
     def bound(self, at: datetime) -> Any:
@@ -85,81 +89,90 @@ class Database:
     def lock_also(self, connection: Connection, name: str) -> None:
         """Inside a write transaction: the one writer of something smaller too, until it ends. SQLite's writer is alone anyhow."""
         if not self.is_sqlite:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_lock_number(name),))
+            self.select(connection, LOCK, [_lock_number(name)])
 
     def insert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
         """Adds rows that do not exist. ``rows`` are tuples in the order of ``columns``."""
-        if not rows:
-            return
-        sql_table = table.__table__
-        prepared = _bound(connection, sql_table, columns, rows)
-        if self.is_sqlite:
-            connection.exec_driver_sql(self._insert_sql(sql_table, columns), prepared)
-        elif len(rows) < COPY_FROM:
-            connection.exec_driver_sql(self._insert_arrays_sql(sql_table, columns), _by_column(prepared))
-        else:
-            _copy(connection, sql_table.name, columns, prepared)
+        if len(rows) >= COPY_FROM and not self.is_sqlite and not _in_one_piece(connection):
+            self._copy(connection, table.__table__.name, columns, rows)
+        elif rows:
+            self._write(connection, statements.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite), rows)
 
     def upsert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
         """Adds rows, or replaces those that have the same primary key. No key may come twice in ``rows``."""
-        if not rows:
-            return
-        sql_table = table.__table__
-        keys = [column.name for column in sql_table.primary_key]
-        changed = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
-        conflict = f" ON CONFLICT ({', '.join(keys)}) DO " + (f"UPDATE SET {changed}" if changed else "NOTHING")
-        prepared = _bound(connection, sql_table, columns, rows)
-        if self.is_sqlite:
-            connection.exec_driver_sql(self._insert_sql(sql_table, columns) + conflict, prepared)
-        else:
-            connection.exec_driver_sql(self._insert_arrays_sql(sql_table, columns) + conflict, _by_column(prepared))
+        if rows:
+            self._write(connection, statements.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite, replacing=True), rows)
 
     def update(self, connection: Connection, table: Any, keys: Sequence[str], columns: Sequence[str], rows: Rows) -> None:
         """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
-        if not rows:
-            return
-        sql_table = table.__table__
-        names = [*columns, *keys]
-        prepared = _bound(connection, sql_table, names, rows)
-        if self.is_sqlite:
-            assigned, matched = (sep.join(f"{name} = ?" for name in group) for sep, group in ((", ", columns), (" AND ", keys)))
-            connection.exec_driver_sql(f"UPDATE {sql_table.name} SET {assigned} WHERE {matched}", prepared)
-            return
-        assigned = ", ".join(f"{name} = incoming.{name}" for name in columns)
-        matched = " AND ".join(f"{sql_table.name}.{name} = incoming.{name}" for name in keys)
-        incoming = f"unnest({self._arrays(sql_table, names)}) AS incoming({', '.join(names)})"
-        connection.exec_driver_sql(f"UPDATE {sql_table.name} SET {assigned} FROM {incoming} WHERE {matched}", _by_column(prepared))
+        if rows:
+            self._write(connection, statements.update(table.__table__, tuple(keys), tuple(columns), sqlite=self.is_sqlite), rows)
 
     def delete(self, connection: Connection, table: Any, keys: Sequence[str], rows: Rows) -> None:
         """Removes the rows that match each tuple of ``keys``."""
-        if not rows:
+        if rows:
+            self._write(connection, statements.delete(table.__table__, tuple(keys), sqlite=self.is_sqlite), rows)
+
+    def select(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows of hand-written SQL, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
+        text = statements.select(sql, sqlite=self.is_sqlite)
+        bound = [_json_list(value) if isinstance(value, list) else value for value in parameters] if self.is_sqlite else parameters
+        cursor = self._cursor(connection, text, bound)
+        try:
+            found: list[tuple[Any, ...]] = cursor.execute(text, bound).fetchall()
+        except self._errors as error:
+            raise self._translated(connection, error) from error
+        return found
+
+    @contextmanager
+    def together(self, connection: Connection, rows: int) -> Iterator[None]:
+        """Few rows in many statements, whose answers nobody waits for: PostgreSQL gets them in one piece, at the end of the block.
+
+        Many rows go faster by COPY, which cannot be part of it. SQLite is in the same process: nothing is sent anywhere.
+        """
+        if self.is_sqlite or rows >= COPY_FROM:
+            yield
             return
-        sql_table = table.__table__
-        if self.is_sqlite:
-            matched = " AND ".join(f"{name} = ?" for name in keys)
-            connection.exec_driver_sql(f"DELETE FROM {sql_table.name} WHERE {matched}", list(rows))
-            return
-        matched = " AND ".join(f"{sql_table.name}.{name} = gone.{name}" for name in keys)
-        gone = f"unnest({self._arrays(sql_table, keys)}) AS gone({', '.join(keys)})"
-        connection.exec_driver_sql(f"DELETE FROM {sql_table.name} USING {gone} WHERE {matched}", _by_column(rows))
+        try:
+            with _driver(connection).pipeline():
+                yield
+        except self._errors as error:
+            raise self._translated(connection, error) from error
 
-    def select(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Any]:
-        """Rows of hand-written SQL, past the expression compiler. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
-        if self.is_sqlite:
-            bound = tuple(_json_list(value) if isinstance(value, list) else value for value in parameters)
-            return connection.exec_driver_sql(sql.replace("IN ??", "IN (SELECT value FROM json_each(?))"), bound).all()  # type: ignore[return-value]
-        text = sql.replace("IN ??", "= ANY(%s)").replace("?", "%s")
-        return connection.exec_driver_sql(text, tuple(parameters)).all()  # type: ignore[return-value]
+    def _write(self, connection: Connection, statement: Statement, rows: Rows) -> None:
+        prepared = statement.prepared(rows)
+        cursor = self._cursor(connection, statement.sql, prepared)
+        try:
+            (cursor.executemany if statement.many else cursor.execute)(statement.sql, prepared)
+        except self._errors as error:
+            raise self._translated(connection, error) from error
 
-    def _insert_sql(self, table: SqlTable, columns: Sequence[str]) -> str:
-        mark = "?" if self.is_sqlite else "%s"
-        return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
+    def _copy(self, connection: Connection, table: str, columns: Sequence[str], rows: Rows) -> None:
+        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        try:
+            with self._cursor(connection, sql, rows).copy(sql) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except self._errors as error:
+            raise self._translated(connection, error) from error
 
-    def _insert_arrays_sql(self, table: SqlTable, columns: Sequence[str]) -> str:
-        return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({self._arrays(table, columns)})"
+    def _cursor(self, connection: Connection, sql: str, parameters: Any) -> Any:
+        """A cursor of the driver. SQLAlchemy takes longer for a small statement than either database, so it is only told of it."""
+        driver = _driver(connection)
+        cursor = driver.cursor() if self.is_sqlite else driver.cursor(binary=True)
+        if self.engine.dispatch.before_cursor_execute:
+            for told in self.engine.dispatch.before_cursor_execute:
+                told(connection, cursor, sql, parameters, None, False)
+        return cursor
 
-    def _arrays(self, table: SqlTable, columns: Sequence[str]) -> str:
-        return ", ".join(f"%b::{_type_name(self.engine, table.c[name])}[]" for name in columns)
+    def _translated(self, connection: Connection, error: Any) -> Exception:
+        """A driver's error as SQLAlchemy's, without parameters. After a lost connection those in the pool are lost, too."""
+        dialect = self.engine.dialect
+        if dialect.is_disconnect(error, None, None):
+            connection.invalidate(error)
+            self.engine.dispose(close=False)
+        translated: Exception = DBAPIError.instance("", None, error, self._errors, dialect=dialect)
+        return translated
 
 
 def driver_connection(connection: Connection) -> Any:
@@ -187,43 +200,12 @@ def _lock_number(enterprise: str) -> int:
     return int.from_bytes(hashlib.blake2b(enterprise.encode(), digest_size=8, person=b"emr-sync").digest(), signed=True)
 
 
-def _bound(connection: Connection, table: SqlTable, columns: Sequence[str], rows: Rows) -> Rows:
-    """The rows as the driver takes them: column types that translate a value (UTC times) do so here."""
-    processors = [_processor(connection, table.c[name]) for name in columns]
-    touched = [(index, processor) for index, processor in enumerate(processors) if processor]
-    if not touched:
-        return list(rows)
-    return [_processed(row, touched) for row in rows]
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
 
 
-def _processed(row: tuple[Any, ...], touched: Sequence[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:
-    values = list(row)
-    for index, processor in touched:
-        values[index] = processor(values[index])
-    return tuple(values)
-
-
-def _processor(connection: Connection, column: Column[Any]) -> Callable[[Any], Any] | None:
-    if connection.dialect.name != "sqlite":
-        return None  # psycopg takes aware datetimes as they are
-    processor: Callable[[Any], Any] | None = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-    return processor
-
-
-def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Rows) -> None:
-    cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-    cursor.close()
-
-
-def _by_column(rows: Rows) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*rows, strict=True))
-
-
-def _type_name(engine: Engine, column: Column[Any]) -> str:
-    return str(column.type.compile(engine.dialect))
+def _in_one_piece(connection: Connection) -> bool:
+    return bool(_driver(connection).pgconn.pipeline_status)
 
 
 def _json_list(values: list[Any]) -> str:
