@@ -1,10 +1,16 @@
-"""Some of the opt-out report, for people who look at it: the next ones behind a number, in bounded time, whatever is filtered."""
+"""Some of the opt-out report, for people who look at it: the next ones behind a number, in bounded time, whatever is filtered.
+
+A number that thousands of patients have (a care home's, a placeholder) is shown with some of them, and with how many there are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from store.database import Database
+from store.ids import shown
 from store.opt_outs import OptedOut, Wanted, among
 
 LOOKED_THROUGH = 5_000
@@ -12,11 +18,21 @@ LOOKED_THROUGH = 5_000
 NUMBERS = """SELECT number, words FROM sms_words WHERE enterprise = ? AND number > ? AND number LIKE ? AND words LIKE ?
  ORDER BY number LIMIT ?"""
 
+OWNERS = """SELECT number, patient_id, patients FROM (
+ SELECT number, patient_id, row_number() OVER (PARTITION BY number ORDER BY patient_id) AS place,
+  count(*) OVER (PARTITION BY number) AS patients FROM patient_phones WHERE enterprise = ? AND number IN ??
+ ) AS owned WHERE place <= ? ORDER BY number, patient_id"""
+SOME_OWNERS = 3
+
 
 class Part(NamedTuple):
-    """Some opt-outs by number. ``after``: the number to go on from, ``None`` where nothing more can come."""
+    """Some opt-outs by number, each with at most ``SOME_OWNERS`` patients; ``owners``: number -> how many there are.
+
+    ``after``: the number to go on from, ``None`` where nothing more can come.
+    """
 
     opt_outs: tuple[OptedOut, ...] = ()
+    owners: Mapping[str, int] = MappingProxyType({})
     after: str | None = None
 
 
@@ -24,10 +40,19 @@ def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "
     """The next opt-outs behind a number that holds the digits: ``limit`` or a few more, for a number's own are never torn apart."""
     words = f'%"{wanted.authority}"%' if wanted.authority else "%true%"  # an opt-out is written as true
     found: list[OptedOut] = []
+    how_many: dict[str, int] = {}
     looked, more = 0, True
     with database.read() as connection:
+
+        def owners(numbers: list[str]) -> Mapping[str, Sequence[str]]:
+            some: dict[str, list[str]] = {}
+            for number, patient, patients in database.select(connection, OWNERS, [enterprise, numbers, SOME_OWNERS]):
+                some.setdefault(number, []).append(shown(patient))
+                how_many[number] = patients
+            return some
+
         while more and len(found) < limit and looked < LOOKED_THROUGH:
             rows = database.select(connection, NUMBERS, [enterprise, after, f"%{digits}%", words, limit])
-            found += among(database, connection, enterprise, rows, wanted)
+            found += among(rows, wanted, owners)
             after, looked, more = rows[-1][0] if rows else after, looked + len(rows), len(rows) == limit
-    return Part(tuple(found), after if more else None)
+    return Part(tuple(found), how_many, after if more else None)

@@ -5,8 +5,9 @@ What an EMR denies is not here: it is a value of its patient, with its evidence,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -61,6 +62,8 @@ class Wanted(NamedTuple):
 
 
 EVERYTHING = Wanted()
+Owners = Callable[[list[str]], Mapping[str, Sequence[str]]]
+"""Numbers -> the patients who have them, by the store's id; who has none is missing."""
 
 
 def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, after: str = "") -> Iterator[OptedOut]:
@@ -68,24 +71,29 @@ def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, 
     while True:
         with database.read() as connection:
             rows = database.select(connection, NUMBERS, [enterprise, after, PAGE])
-            found = among(database, connection, enterprise, rows, wanted)
+            found = among(rows, wanted, partial(_owners, database, connection, enterprise))
         yield from found
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
 
 
-def among(database: Database, connection: Connection, enterprise: str, rows: list[Any], wanted: Wanted) -> list[OptedOut]:
+def among(rows: list[Any], wanted: Wanted, owners_of: Owners) -> list[OptedOut]:
     """The wanted ones among some rows of numbers and words, in their order, with whose numbers they are now."""
     refused = {number: [one for one in standing(documents.read_words(words)) if wanted.fits(one)] for number, words in rows}
     numbers = [number for number, found in refused.items() if found]
-    owners: dict[str, list[str]] = {}
-    for number, patient in database.select(connection, OWNERS, [enterprise, numbers]) if numbers else ():
-        owners.setdefault(number, []).append(shown(patient))
+    owners = owners_of(numbers) if numbers else {}
     return [_row(one, owners.get(number, ())) for number in numbers for one in sorted(refused[number], key=_order)]
 
 
-def _row(one: OptOut, patients: list[str] | tuple[str, ...]) -> OptedOut:
+def _owners(database: Database, connection: Connection, enterprise: str, numbers: list[str]) -> Mapping[str, Sequence[str]]:
+    owners: dict[str, list[str]] = {}
+    for number, patient in database.select(connection, OWNERS, [enterprise, numbers]):
+        owners.setdefault(number, []).append(shown(patient))
+    return owners
+
+
+def _row(one: OptOut, patients: Sequence[str]) -> OptedOut:
     return OptedOut(one.number, one.line, one.scope, one.topic, one.authority, one.at, one.except_lines, tuple(patients))
 
 

@@ -86,14 +86,14 @@ class Preferences:
         with self.database.read() as connection:
             return self._reader(connection, enterprise).known(canonical, self.freshness, now)
 
-    def history(self, enterprise: str, patient_id: str) -> list[Entry]:
-        """Everything that was ever newly stated about a patient, the newest first; merged records' lines included."""
+    def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[Entry]:
+        """What was newly stated about a patient, the newest payloads first, so many; merged records' lines included."""
         with self.database.read() as connection:
             row = self._reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
             if isinstance(row, StoreError):
                 raise row
             numbers = [row[3], *self._merged_into(connection, row[3])]
-            rows = self.database.select(connection, HISTORY, [enterprise, numbers, HISTORY_LIMIT])
+            rows = self.database.select(connection, HISTORY, [enterprise, numbers, limit])
         return [entry for row in rows for entry in _entries(row)]
 
     def as_of(self, enterprise: str, ref: PatientRef, at: datetime) -> AsOf:

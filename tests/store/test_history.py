@@ -28,6 +28,13 @@ def test_history_says_what_changed_when_and_why_the_newest_first(site: Site) -> 
     }
 
 
+def test_a_long_history_can_be_asked_for_in_part_and_no_payload_is_torn_apart(site: Site) -> None:
+    for minute, value in ((1, NO), (2, YES), (3, NO)):
+        site.apply(says("1", minute, {**value, "language": f"e{minute}"}, evidence=f"E{minute}"))
+    entries = site.store.history(site.enterprise, site.find("1").id, 2)
+    assert [one.evidence_id for one in entries] == ["E3", "E3", "E2", "E2"]
+
+
 def test_what_changed_nothing_leaves_no_line(site: Site) -> None:
     site.apply(says("1", 5, YES))
     site.apply(says("1", 5, YES), says("1", 9, YES), says("1", 3, NO))

@@ -19,7 +19,7 @@ from store.web.pages import words
 CHANNELS = ("sms", "voice", "email")
 TYPES = tuple(str(kind) for kind in MessageType)
 KINDS = {"cell": "cell", "home": "home", "work": "work"}
-RECENT = 60
+RECENT = 40
 
 
 class Origin(NamedTuple):
@@ -150,9 +150,8 @@ def told(kind: str, decision: Decision) -> Told:
 
 
 def timeline(entries: Sequence[Entry], enterprise: Enterprise) -> list[Event]:
-    """The history, the newest first: lines of one moment and authority together."""
-    recent = entries[:RECENT]
-    return [_event(list(lines), enterprise) for _, lines in groupby(recent, key=lambda one: one.seq)]
+    """The history, the newest first: what one payload changed together."""
+    return [_event(list(lines), enterprise) for _, lines in groupby(entries, key=lambda one: one.seq)]
 
 
 def _event(lines: list[Entry], enterprise: Enterprise) -> Event:

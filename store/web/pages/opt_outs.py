@@ -25,7 +25,6 @@ from store.web.problem import Problem
 
 FILE = "sms-opt-outs.csv"
 AT_ONCE = 100
-FEW = 3
 WHO = {PATIENT: "the patient", STAFF: "staff"}
 FIELDS = ("number", "line", "who", "since")
 LONGEST = 40
@@ -85,7 +84,7 @@ class OptOutReport:
             "form": form,
             "filtered": any(form.values()),
             "who": WHO,
-            "few": FEW,
+            "owners": found.owners,
             "refusal": refusal,
         }
         return Shown("opt_outs.html", values, status)

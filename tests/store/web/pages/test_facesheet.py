@@ -9,6 +9,7 @@ import pytest
 from store.audit import Audit
 from store.lock import Actor, Role
 from store.patient import PatientRef
+from store.web.pages import card
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 
@@ -173,6 +174,18 @@ def test_the_history_is_a_timeline_with_before_and_after(fresh_pages: Pages) -> 
     text = fresh_pages.signed_in("auditor").get(fresh_pages.patient()).text
     assert re.search(r"History \d{4}-\d\d-\d\d \d\d:\d\d UTC · General Hospital EMR Do Not Contact: no → yes", text)
     assert text.count("Do Not Contact: no") == 2
+
+
+def test_a_long_history_is_shown_as_far_as_it_is_recent(fresh_pages: Pages) -> None:
+    browser, where = fresh_pages.signed_in("staff"), fresh_pages.patient()
+    assert "The newest" not in browser.get(where).text
+    for turn in range(card.RECENT):
+        later = replace(statements("MRN1", f"M{turn}", do_not_contact=("yes", "no")[turn % 2]), effective=NOW + timedelta(seconds=turn))
+        with fresh_pages.store.database.write("general") as transaction:
+            fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW)
+    seen = browser.get(where)
+    assert seen.response.text.partition('<ol class="timeline">')[2].partition("</ol>")[0].count("<li>") == card.RECENT
+    assert f"The newest {card.RECENT} changes." in seen.text
 
 
 def test_times_are_in_the_enterprise_s_time_zone_with_the_exact_one_for_machines(pages: Pages) -> None:

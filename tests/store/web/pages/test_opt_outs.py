@@ -15,7 +15,8 @@ from store.lock import Actor, Role
 from store.opt_out_part import part
 from store.opt_outs import Wanted
 from store.patient import PatientRef
-from tests.store.web.conftest import CELL, HOME, LINE, NOW
+from store.preference import Phone
+from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 
 OTHER_LINE = "+12175550191"
@@ -55,6 +56,14 @@ def test_each_opt_out_stands_with_its_line_who_said_so_and_whose_number_it_is(fr
     assert "+1 217-555-0102 every line billing staff" in seen.text
     assert re.search(r"\+1 217-555-0109 \+1 217-555-0190 everything the patient [\d :UTC-]+ nobody", seen.text)
     assert f'href="{fresh_pages.patient("MRN2")}"' in seen.response.text
+
+
+def test_a_number_of_many_shows_some_of_them_and_how_many_there_are(fresh_pages: Pages) -> None:
+    said = [statements(f"HOME{n}", f"H{n}", phones=(Phone(CELL, "home"),)) for n in range(5)]
+    with fresh_pages.store.database.write("general") as transaction:
+        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", said, now=NOW)
+    stop(fresh_pages)
+    assert "facesheet 1 , facesheet 2 , facesheet 3 and 4 more" in fresh_pages.signed_in("enterprise").get("/opt-outs").text
 
 
 @pytest.mark.parametrize(
