@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 HEADERS = (b"MSH", b"FHS", b"BHS")
 TRAILERS = (b"BTS", b"FTS")
+OPENS = (b"FHS", b"BHS")
 _LINES = re.compile(rb"[\r\n]+")
 LARGEST = 16 * 1024 * 1024  # a piece without any message start is cut here, so that memory stays flat
 _LINE = 4096  # the longest batch header looked for
@@ -73,7 +74,7 @@ def _opens(before: bytes) -> bool:
     """Whether the last line is a batch header, or everything before is blank."""
     text = before.rstrip(_BLANK)
     line = text[max(text.rfind(b"\r"), text.rfind(b"\n")) + 1 :].lstrip(_BLANK)
-    return not line or line[:3] in (b"FHS", b"BHS")
+    return not line or line[:3] in OPENS
 
 
 def _piece(piece: bytes) -> Iterator[bytes]:
@@ -82,44 +83,64 @@ def _piece(piece: bytes) -> Iterator[bytes]:
 
 
 def counted(found: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces; and after the last of a batch whose trailer counts otherwise, that trailer once more as a piece of its own."""
-    count = _Count()
+    """The pieces, and as pieces of their own: a trailer that counts otherwise than what came, a header without its trailer."""
+    count, last = _Count(), b""
     for piece in found:
         yield piece
         yield from count.wrong(piece)
+        last = piece
+    for header in count.open():
+        if last.strip(_BLANK + _BOM) != header:  # then it was said
+            yield header
 
 
 class _Count:
-    """Messages of the batch and batches of the file so far."""
+    """Messages of the batch and batches of the file so far, and the headers whose trailers are still to come."""
 
     def __init__(self) -> None:
         self._messages = self._batches = 0
+        self._file = self._batch = b""
 
     def wrong(self, piece: bytes) -> Iterator[bytes]:
-        """The trailers in this piece that do not fit what came before them. A trailer without a number says nothing."""
-        if not any(name in piece for name in (*TRAILERS, b"BHS", b"FHS")):  # by far the most
+        """What does not fit in this piece and what came before it. A trailer without a number says nothing."""
+        if not any(name in piece for name in (*TRAILERS, *OPENS)):  # by far the most
             self._messages += 1
             return
         for line in _LINES.split(piece):
-            text = line.lstrip(_BLANK + _BOM)
-            counts = self._passed(text[:3])
-            if counts is not None and text[3:4]:
+            text = line.strip(_BLANK + _BOM)
+            name = text[:3] if text[3:4] and not text[3:4].isalnum() else b""
+            if name in OPENS:
+                yield from self.open() if name == b"FHS" else self._open_batch()
+            elif name == b"FTS":
+                yield from self._open_batch()
+            counts = self._passed(name, text)
+            if counts is not None:
                 said = text.split(text[3:4])[1].strip()
                 if said.isdigit() and int(said) not in counts:
                     yield text
 
-    def _passed(self, name: bytes) -> tuple[int, ...] | None:
+    def open(self) -> Iterator[bytes]:
+        """The header of the batch that was not closed, else that of the file: what was cut off is told once."""
+        if self._file or self._batch:
+            yield self._batch or self._file
+
+    def _open_batch(self) -> Iterator[bytes]:
+        if self._batch:
+            yield self._batch
+
+    def _passed(self, name: bytes, line: bytes) -> tuple[int, ...] | None:
         """What the trailer of that name should say; ``None`` for any other segment."""
         counts = None
         if name == b"FHS":
-            self._messages = self._batches = 0
+            self._messages, self._batches, self._file, self._batch = 0, 0, line, b""
         elif name == b"BHS":
-            self._messages = 0
+            self._messages, self._batch = 0, line
         elif name == b"MSH":
             self._messages += 1
         elif name == b"BTS":
-            counts, self._messages, self._batches = (self._messages,), 0, self._batches + 1
+            counts, self._messages, self._batches, self._batch = (self._messages,), 0, self._batches + 1, b""
         elif name == b"FTS":
             open_batch = 1 if self._messages else 0  # a file may hold one batch without its own headers
             counts, self._messages, self._batches = (self._batches + open_batch,), 0, 0
+            self._file = self._batch = b""
         return counts

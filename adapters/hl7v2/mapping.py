@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, explain, merge, timestamp
-from adapters.hl7v2.batch import TRAILERS, counted, split
+from adapters.hl7v2.batch import OPENS, TRAILERS, counted, split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
@@ -55,6 +55,7 @@ NO_STATEMENT = {
 MISCOUNTED = (
     "the batch says another number of messages, or the file of batches, than came: part is missing or doubled. What came is applied"
 )
+CUT_OFF = "the batch begins and does not end: what stood behind is missing, unless the sender never ends its batches. What came is applied"
 AHEAD = timedelta(minutes=15)
 
 # Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
@@ -95,10 +96,8 @@ class Hl7Mapper:
                 raise Unusable("several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH")
             return self._message(message, payload)
         except Unusable as error:
-            if error.reason == "not_hl7" and body.strip()[:3] in TRAILERS:
-                return [Unmappable("batch_count_mismatch", MISCOUNTED, payload.locator, body, f"{body.strip()[:3].decode()}-1")]
             if error.reason == "not_hl7" and body.strip()[:3].decode("latin-1") in ENVELOPE:
-                return [Filtered("batch_empty", payload.locator)]
+                return [_envelope(payload, body)]
             return [Unmappable(error.reason, error.detail, payload.locator, body, error.path)]
 
     def explain(self, payload: Payload) -> Explanation:
@@ -275,6 +274,16 @@ def _read_preferred(preferred: Sequence[tuple[int, str, str]], statements: dict[
     first = [one for one in preferred if one[0] == top]
     if len({number for _, number, _ in first}) == 1:
         statements[PREFERRED_PHONE] = Statement(first[0][1], first[0][2])
+
+
+def _envelope(payload: Payload, body: bytes) -> Item:
+    """What segments of a batch say that stand without any message (``batch.counted``)."""
+    name = body.strip()[:3]
+    if name in TRAILERS:
+        return Unmappable("batch_count_mismatch", MISCOUNTED, payload.locator, body, f"{name.decode()}-1")
+    if name in OPENS and len(body.strip().splitlines()) == 1:
+        return Unmappable("batch_truncated", CUT_OFF, payload.locator, body, name.decode())
+    return Filtered("batch_empty", payload.locator)
 
 
 def _part(payload: Payload, body: bytes, number: int) -> Payload:

@@ -186,6 +186,39 @@ def test_what_came_of_a_batch_that_counts_otherwise_is_applied(tmp_path: Path) -
     assert (told.path, told.payload, told.locator) == ("BTS-1", b"BTS|4", "batch.hl7#4")
 
 
+HEAD = b"FHS|^~\\&|A\rBHS|^~\\&|B\r"
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        (HEAD + adt() * 2, ["BHS"]),
+        (HEAD + adt() * 2 + b"FTS|1\r", ["BHS"]),
+        (HEAD + adt() * 2 + b"BTS|2\r", ["FHS"]),
+        (b"BHS|^~\\&|B\r" + adt(), ["BHS"]),
+        (b"BHS|^~\\&|B\r" + adt() + b"BHS|^~\\&|B\r" + adt() + b"BTS|1\r", ["BHS"]),
+        (HEAD + adt() + HEAD + adt() + b"BTS|1\rFTS|1\r", ["BHS"]),
+        (b"FHS|^~\\&|A\r" + adt(), ["FHS"]),
+        (HEAD, ["BHS"]),
+        (b"BHS|^~\\&|B\r", ["BHS"]),
+        (HEAD + b"BTS|0\rFTS|1\r", []),
+        (adt() + b"BTS|1\r", []),
+        (adt(f5="BHS^FHS"), []),
+    ],
+)
+def test_a_batch_that_does_not_end_is_told(tmp_path: Path, body: bytes, paths: list[str]) -> None:
+    (tmp_path / "batch.hl7").write_bytes(body)
+    items = [item for batch in read_all(tmp_path) for item in batch.items]
+    assert [(one.reason, one.path) for one in items if isinstance(one, Unmappable)] == [("batch_truncated", path) for path in paths]
+    assert sum(isinstance(one, PatientStatements) for one in items) == body.count(b"MSH"), "what came of it is applied"
+
+
+def test_a_batch_in_one_frame_that_does_not_end_is_told(tmp_path: Path) -> None:
+    frame = Payload(HEAD + adt() * 2, "genhosp-adt:1#1", RECEIVED)
+    items = adapter(tmp_path).mapper.read(frame)
+    assert [one.reason for one in items if isinstance(one, Unmappable)] == ["batch_truncated"]
+
+
 def test_a_batch_in_one_frame_is_counted_too(tmp_path: Path) -> None:
     frame = Payload(batched(3, 4), "genhosp-adt:1#1", RECEIVED)
     items = adapter(tmp_path).mapper.read(frame)
