@@ -6,31 +6,42 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import event
 
 from adapters.base import Answer, Payload
+from store import documents
 from store.ask import Known
 from store.enterprise import Enterprise, Source
 from store.errors import PatientUnknown, StoreError
 from store.journal import Journal
+from store.loosening import loosened
 from store.patient import Patient, PatientRef
-from store.preference import PATIENT, PatientMerge, PatientStatements
+from store.preference import PatientMerge, PatientStatements
 from store.preferences import Preferences
-from sync.engine import Engine
-from sync.lane import Lane
+from store.release import Release
+from store.verdicts import Verdicts
+from sync.config.settings import Brake
+from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
-from tests.properties.evidence import Evidence, Word
-from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
+from tests.properties.evidence import Evidence
+from tests.properties.history import OPT_OUTS
+from tests.properties.owing import Owing
+from tests.properties.post import NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
 from tests.store.site import at, says
 
 STARTED = 25
+HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
+HOLDS_ALL = Brake(floor=0, percent=0.0)
 unique = itertools.count()
+Pending = tuple[str, str]
+"""A statement that the brake holds: the evidence id of its letter, and its attribute."""
 
 
 class Clinic:
-    """What rules do to both sides. ``owed``: whose opt-out of which number a merge displaced, by group of records."""
+    """What rules do to both sides. ``pending``: what the brake holds, with the letter that said it."""
 
     url = ""
 
@@ -40,11 +51,13 @@ class Clinic:
         self.name, self.sources = f"clinic-{number}", {name: f"{name}-{number}" for name in SOURCES}
         self.seconds, self.post = STARTED, Post()
         self.evidence = Evidence(SOURCES, syncs=True, order=SOURCES)
+        self.owing = Owing(self.evidence, self.on_file)
         self.heard: set[int] = set()
-        self.owed: dict[str, set[tuple[str, str]]] = {}
+        self.pending: dict[Pending, Letter] = {}
+        self.brake = Brake()
 
     def configure(self, syncs: bool, order: list[str]) -> None:
-        placed = tuple(Source(self.sources[name], name) for name in order)
+        placed = tuple(Source(self.sources[source], source) for source in order)
         self.enterprise = Enterprise(self.name, syncs=syncs, do_not_contact_toggle=not syncs, sources=placed)
         self.evidence.syncs, self.evidence.order = syncs, (*order, *sorted(set(SOURCES) - set(order)))
 
@@ -53,7 +66,9 @@ class Clinic:
         if self.database.is_sqlite:
             event.listen(self.database.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
         self.store = Preferences(self.database, {self.name: self.enterprise})
-        self.engine = Engine(self.database, self.store, Journal(self.database, sealing()), self.now, Metrics())
+        self.journal = Journal(self.database, sealing())
+        self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), brakes={self.name: self.brake})
+        self.verdicts, self.releases = Verdicts(self.store, self.journal, chunk=1), Release(self.store, self.journal)
 
     def starts_again(self) -> None:
         self.database.close()
@@ -85,66 +100,78 @@ class Clinic:
             answers += self.engine.ingest(self.lane(group[0].source), self.post, payloads)
 
     @contextmanager
-    def telling(self, group: list[Letter], death: str) -> Iterator[list[Answer]]:
-        """What is committed meanwhile is evidence from then on. A program that died is started again."""
-        before = self.owing(group[0].item)
-        answers: list[Answer] = []
+    def dying(self, death: str) -> Iterator[None]:
+        """The program may die at its next commit, and is started again."""
         self.database.death = death
         try:
-            yield answers
+            yield
         except Died:
             self.starts_again()
+        finally:
+            self.database.death = ""
+
+    @contextmanager
+    def telling(self, group: list[Letter], death: str) -> Iterator[list[Answer]]:
+        """What is committed meanwhile is evidence from then on, but for what is held. A brake that holds all lets nothing loosen."""
+        before = {name: patient for name in NAMES if (patient := self.find(name)) is not None}
+        merge = group[0].item if isinstance(group[0].item, PatientMerge) else None
+        owed = self.owing.about(merge)
+        answers: list[Answer] = []
+        with self.dying(death):
+            yield answers
+        if self.brake == HOLDS_ALL and merge is None:
+            self.check_nothing_loosened(before)
         if death == "before the commit":
             return
+        held = self.held()
         for letter in group:
             if letter.number not in self.post.damaged and letter.number not in self.heard:
-                self.tell(letter)
-        if isinstance(group[0].item, PatientMerge) and group[0].number in self.heard:
-            self.still_owing(group[0].item, before)
+                self.tell(letter, held)
+        if merge is not None and group[0].number in self.heard:
+            self.owing.joined(merge, owed)
 
-    def tell(self, letter: Letter) -> None:
+    def tell(self, letter: Letter, held: set[Pending]) -> None:
         item = letter.item
-        if isinstance(item, PatientStatements):
-            self.heard.add(letter.number)
-            said = {name: one.value for name, one in item.statements.items() if one.value or not (item.restricted and name == "phones")}
-            moment = ((item.effective - at(0)).total_seconds(), item.version)
-            self.evidence.said(letter.source, item.identifiers[0].value, moment, said)
-        else:
+        if isinstance(item, PatientMerge):
             survivor, merged = item.survivor[0].value, item.merged[0].value
             if self.evidence.group(survivor) != self.evidence.group(merged):
                 self.heard.add(letter.number)
                 self.evidence.joined(survivor, merged, (item.effective - at(0)).total_seconds())
+            return
+        self.heard.add(letter.number)
+        name = item.identifiers[0].value
+        waits = {attribute for attribute in item.statements if (item.evidence_id, attribute) in held}
+        self.pending |= {(item.evidence_id, attribute): letter for attribute in waits}
+        self.evidence.held |= set(self.evidence.members(name)) if waits else set()
+        self.say(letter, [attribute for attribute in item.statements if attribute not in waits])
+
+    def say(self, letter: Letter, attributes: list[str]) -> None:
+        item = letter.item
+        assert isinstance(item, PatientStatements)
+        said = {one: item.statements[one].value for one in attributes}
+        said = {one: value for one, value in said.items() if value or not (item.restricted and one == "phones")}
+        moment = ((item.effective - at(0)).total_seconds(), item.version)
+        self.evidence.said(letter.source, item.identifiers[0].value, moment, said)
+
+    def held(self) -> set[Pending]:
+        """What the brake holds. It never holds an opt-out."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, HELD, [self.name])
+        for _, attribute, value in rows:
+            assert attribute not in OPT_OUTS or documents.read(value) != OPT_OUTS[attribute], f"an opt-out of {attribute} is held"
+        return {(evidence_id, attribute) for evidence_id, attribute, _ in rows}
+
+    def check_nothing_loosened(self, before: dict[str, Patient]) -> None:
+        for name, patient in before.items():
+            now = self.find(name)
+            assert now is not None
+            assert not loosened(patient.preferences, now.preferences, OPT_OUTS), f"the brake let through what loosens {name}"
 
     def reply(self, reply: Reply) -> None:
-        """A patient texts. START pays what a merge owes to those who have the number."""
+        """A patient texts."""
         number, line, body, when = reply
-        now = self.now()
-        self.store.record_reply(self.name, line, number, body, at(when), now)
-        self.evidence.words.append(Word(PATIENT, number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds)))
-        for name in NAMES if body == "START" else ():
-            if number in self.on_file(name):
-                group = self.evidence.group(name)
-                self.owed[group] = {one for one in self.owed.get(group, set()) if one[0] != PATIENT}
-
-    def owing(self, item: PatientStatements | PatientMerge) -> set[tuple[str, str]]:
-        """Whose opt-out of which number stands for two records that are about to become one, or was owed to one before."""
-        if isinstance(item, PatientStatements):
-            return set()
-        owed: set[tuple[str, str]] = set()
-        for name in (item.survivor[0].value, item.merged[0].value):
-            owed |= self.owed.get(self.evidence.group(name), set())
-            for number in self.on_file(name):
-                opted_out = (word for word in self.evidence.words if word.number == number)
-                owed |= {
-                    (one.authority, number)
-                    for one in opted_out
-                    if any(self.evidence.stopped_by(one.authority, number, line) for line in LINES)
-                }
-        return owed
-
-    def still_owing(self, item: PatientMerge, before: set[tuple[str, str]]) -> None:
-        name = item.survivor[0].value
-        self.owed[self.evidence.group(name)] = {one for one in before if one[1] not in self.on_file(name)}
+        self.store.record_reply(self.name, line, number, body, at(when), self.now())
+        self.owing.replied(number, line, body, min(when, self.seconds))
 
     def on_file(self, name: str) -> set[str]:
         patient = self.find(name)
@@ -160,6 +187,10 @@ class Clinic:
         known = self.store.known(self.name, [PatientRef(authority="GENHOSP", value=name)], at(self.seconds))[0]
         assert not isinstance(known, StoreError)
         return known
+
+    def select(self, sql: str, *parameters: Any) -> list[Any]:
+        with self.database.read() as connection:
+            return self.database.select(connection, sql, parameters)
 
     def check_feed(self) -> None:
         """Every version of every patient is in the feed once, in order; the last is the one that stands."""

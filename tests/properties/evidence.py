@@ -3,117 +3,48 @@
 The invariant (product section 5, rule 8): *the effective state is never more permissive than the newest evidence of any authority
 allows.* Here it reads so. Take everything that was delivered, in whatever order, and set it in the order in which it became true:
 a source's statements and the merges by their effective time, of one time by version; the word of people, who speak to us directly,
-by its receipt. Walk through it once. A statement replaces what its authority said of the same attribute of the same record. A merge
-makes two records one: of each authority and attribute an opt-out of either stands, else the newer statement. What a source says
-since then is about both. Where the walk ends in an opt-out of an authority that may speak, that opt-out is in force:
+by its receipt. Walk through it once (``history.py``). A statement replaces what its authority said of the same attribute of the same
+record. A merge makes two records one: of each authority and attribute an opt-out of either stands, else the newer statement. What a
+source says since then is about both. A merge that is undone never was, but for the opt-outs that were said since and stand for both.
+A loosening that the brake holds was not said until a person approves it; one that is rejected never was. Where the walk ends in an
+opt-out of an authority that may speak, that opt-out is in force:
 
 * Do Not Contact, while the enterprise syncs: of any source; of staff, until a source has stated about that patient, and one that
-  stood when two records became one stands until a source has stated since. While it does not sync: of staff.
-* Consent and topic, any authority; what a source says of them, while the enterprise syncs.
+  stood when two records became one stands until a source has stated since; what staff has of a retired source, until a source
+  states about that patient after it was retired. While it does not sync: of staff.
+* Consent and topic, any authority; what a source says of them, and what staff has of a retired one, while the enterprise syncs.
 * A preferred method of "none", of the first source in order that states one, while the enterprise syncs.
 * The newest reply about a number and a line, and what staff recorded: for everybody who has the number, and after a merge also
-  for the survivor who does not have it any more, until a START from a number that is on file.
+  for the survivor who does not have it any more, until a START from a number that is on file, or from the one it was said of.
 
-The walk knows nothing of rows, digests, batches, versions of patients or what was seen before, and takes no account of the order of
-arrival. The store may forbid more than that: of two records that became one it cannot always tell who said what, and it then keeps
-an opt-out. For a record that was never merged it must forbid exactly this, so that nobody is silently left without a reminder.
+The store may forbid more than that: of two records that became one it cannot always tell who said what, and it then keeps an
+opt-out. For a record that was never merged, of which nothing was held and no source retired, it must forbid exactly this, so that
+nobody is silently left without a reminder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-DNC, METHOD = "do_not_contact", "preferred_method"
-OPT_OUTS: Mapping[str, str] = {
-    DNC: "yes",
-    METHOD: "none",
-    "consent.sms": "denied",
-    "consent.voice": "denied",
-    "topic.recall.sms": "denied",
-}
-NEEDS_SYNC = tuple(OPT_OUTS)
-STAFF = "staff"
-Moment = tuple[float, int]
-"""When something became true, and the version of its record at that time."""
-BEFORE_ALL: Moment = (-1.0, 0)
-
-
-class Said(NamedTuple):
-    """What one authority stated about one record. ``receipt`` counts deliveries."""
-
-    authority: str
-    record: str
-    true_at: Moment
-    receipt: int
-    stated: Mapping[str, Any]
-
-
-class Joined(NamedTuple):
-    """Two records are one person."""
-
-    survivor: str
-    merged: str
-    true_at: Moment
-    receipt: int
-
-
-class Word(NamedTuple):
-    """A reply, or what staff recorded, about a number. ``line`` is ``None`` for every line."""
-
-    authority: str
-    number: str
-    line: str | None
-    opted_out: bool
-    at: float
-
-
-Event = Said | Joined
-Order = Callable[[Event], Any]
-Standing = dict[str, tuple[Any, Any]]
-"""Record (the first of its group) -> when it was said, and the value."""
-
-
-def as_it_became_true(event: Event) -> Any:
-    """Sources: by effective time and version."""
-    return event.true_at
-
-
-def as_it_was_received(event: Event) -> Any:
-    """People: they take turns."""
-    return event.receipt
+from tests.properties.history import BEFORE_ALL, DNC, METHOD, NEEDS_SYNC, OPT_OUTS, STAFF, History, Joined, Retired, Said
+from tests.properties.words import Word, stopped_by
 
 
 @dataclass
-class Evidence:
-    """Everything that was delivered, and what follows from it."""
+class Evidence(History):
+    """Everything that was delivered, and what follows from it. ``held``: records of which the brake ever held anything."""
 
-    sources: Sequence[str]
     syncs: bool = True
     order: Sequence[str] = ()
-    events: list[Event] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    ever_retired: bool = False
 
-    def said(self, authority: str, record: str, true_at: Moment, stated: Mapping[str, Any]) -> None:
-        """A statement was delivered."""
-        self.events.append(Said(authority, record, true_at, len(self.events), stated))
-
-    def joined(self, survivor: str, merged: str, seconds: float) -> None:
-        """A merge was delivered."""
-        self.events.append(Joined(survivor, merged, (seconds, 0), len(self.events)))
-
-    def group(self, record: str) -> str:
-        """The records that are one with it, by the first of their names."""
-        return self._groups().get(record, record)
-
-    def is_merged(self, record: str) -> bool:
-        """Whether it is one with another record."""
-        return record in self._groups()
-
-    def current(self, authority: str, attribute: str, record: str) -> Any:
-        """What an authority's newest evidence says: the walk of the module's text. ``None``: nothing."""
-        return self._standing(authority, attribute, record)[1]
+    def is_exact(self, record: str) -> bool:
+        """Whether the store must forbid exactly what the evidence does, and no more."""
+        return self.ever_met(record) == {record} and record not in self.held and not self.ever_retired
 
     def forbids(self, record: str, attribute: str) -> bool:
         """Whether the newest evidence of an authority that may speak is an opt-out."""
@@ -122,95 +53,86 @@ class Evidence:
             return self._do_not_contact(record)
         if attribute == METHOD:
             return self.value(record, METHOD) == opt_out
-        return self.syncs and any(self.current(source, attribute, record) == opt_out for source in self.sources)
+        return self.syncs and any(self.current(one, attribute, record) == opt_out for one in self._in_force())
 
     def value(self, record: str, attribute: str) -> Any:
         """What the first source in order states; exact for what forbids nothing."""
         if attribute in NEEDS_SYNC and not self.syncs:
             return None
-        stated = (self.current(source, attribute, record) for source in self.order)
+        heirs = [one for one in self._in_force() if one not in self.sources] if attribute in NEEDS_SYNC else []
+        stated = (self.current(one, attribute, record) for one in (*self.order, *heirs))
         return next((value for value in stated if value is not None), None)
 
     def expected(self, record: str, attribute: str) -> Any:
-        """What is in force for a record that was never merged."""
+        """What is in force for a record of which :meth:`is_exact` holds."""
         if self.forbids(record, attribute):
             return OPT_OUTS[attribute]
         local = self.current(STAFF, attribute, record) if attribute == DNC else None
         return self.value(record, attribute) or local
 
-    def stopped(self, number: str, line: str) -> bool:
-        """Whether texts from a line to a number were refused, by the newest word of any authority."""
-        return any(self.stopped_by(authority, number, line) for authority in {word.authority for word in self.words})
-
     def ever_forbade(self, record: str, attribute: str) -> bool:
-        """Whether any evidence about the record, or one that became one with it, was ever an opt-out."""
-        mine = self.group(record)
-        told = (one for one in self.events if isinstance(one, Said) and self.group(one.record) == mine)
+        """Whether any evidence about the record, or one that ever was one with it, was ever an opt-out."""
+        met = self.ever_met(record)
+        told = (one for one in self.events if isinstance(one, Said) and one.record in met)
         return any(one.stated.get(attribute) == OPT_OUTS[attribute] for one in told)
 
-    def stopped_by(self, authority: str, number: str, line: str) -> bool:
-        here, everywhere = (self._newest(authority, number, where) for where in (line, None))
-        if here is not None and here.opted_out:
-            return True
-        lifted = here is not None and everywhere is not None and here.at > everywhere.at
-        return everywhere is not None and everywhere.opted_out and not lifted
+    def stopped(self, number: str, line: str) -> bool:
+        """Whether texts from a line to a number were refused, by the newest word of any authority."""
+        return any(stopped_by(self.words, authority, number, line) for authority in {word.authority for word in self.words})
 
-    def _newest(self, authority: str, number: str, line: str | None) -> Word | None:
-        said = [word for word in self.words if (word.authority, word.number, word.line) == (authority, number, line)]
-        return max(said, key=lambda word: (word.at, word.opted_out), default=None)
+    def retire(self, source: str, *, in_force: bool) -> None:
+        """Staff has the source's word from now on, not its own of before, unless that is what stands."""
+        by_staff = {one.record for one in self.events if isinstance(one, Said) and one.authority == STAFF}
+        yielded = sorted(name for name in by_staff if not self._by_staff(name))
+        super().retire(source, in_force=in_force)
+        last = self.retired.pop()
+        before = self.receipts
+        for name in yielded if in_force else ():
+            if self.current(last.heir, DNC, name) is not None:
+                self.said(STAFF, name, BEFORE_ALL, {DNC: None})
+        self.retired.append(last._replace(superseded=frozenset(range(before + 1, self.receipts + 1))))
+        self.ever_retired = True
+
+    def _in_force(self) -> list[str]:
+        lapsed = {one.heir for one in self.retired if not one.in_force}
+        return [one for one in self.authorities() if one not in lapsed]
 
     def _do_not_contact(self, record: str) -> bool:
-        by_staff = self._by_staff(record)
         if not self.syncs:
-            return self.current(STAFF, DNC, record) == OPT_OUTS[DNC]
-        return by_staff or any(self.current(source, DNC, record) == OPT_OUTS[DNC] for source in self.sources)
+            return bool(self.current(STAFF, DNC, record) == OPT_OUTS[DNC])
+        by_source = any(self.current(source, DNC, record) == OPT_OUTS[DNC] for source in self.sources)
+        return by_source or self._by_staff(record) or any(self._by_heir(one, record) for one in self.retired if one.in_force)
 
     def _by_staff(self, record: str) -> bool:
         """Whether a Do Not Contact of staff stands beside the sources: none has stated, or none since a merge of records it stood for."""
         if self.current(STAFF, DNC, record) != OPT_OUTS[DNC]:
             return False
-        mine = self.group(record)
-        merges = [one for one in self.events if isinstance(one, Joined) and self.group(one.survivor) == mine]
-        kept = [one.true_at for one in merges if any(self._as_of(one)._by_staff(name) for name in (one.survivor, one.merged))]
-        stated = [self._standing(source, DNC, record) for source in self.sources]
-        return not any(value is not None and when > max(kept, default=BEFORE_ALL) for when, value in stated)
+        kept = [one for one in self._merges_of(record) if any(self._as_of(one)._by_staff(name) for name in (one.survivor, one.merged))]
+        return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
 
-    def _as_of(self, event: Event) -> Evidence:
-        """What was known just before."""
-        return Evidence(self.sources, self.syncs, self.order, self.events[: event.receipt])
+    def _by_heir(self, retired: Retired, record: str) -> bool:
+        """The same for what staff has of a retired source, which stands against what others had stated until then."""
+        if self.current(retired.heir, DNC, record) != OPT_OUTS[DNC]:
+            return False
+        merges = [one for one in self._merges_of(record) if one.receipt > retired.receipt]
+        kept = [one for one in merges if any(self._as_of(one)._by_heir(retired, name) for name in (one.survivor, one.merged))]
+        if kept:
+            return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
+        since = [one for one in self.events if isinstance(one, Said) and one.receipt > retired.receipt and one.authority in self.sources]
+        return not any(one.stated.get(DNC) is not None and self.group(one.record) == self.group(record) for one in since)
 
-    def _standing(self, authority: str, attribute: str, record: str) -> tuple[Any, Any]:
-        order = as_it_was_received if authority == STAFF else as_it_became_true
-        return self._walk(authority, attribute, order).get(self.group(record), (BEFORE_ALL, None))
+    def _merges_of(self, record: str) -> list[Joined]:
+        return [one for one in self.merges() if self.group(one.survivor) == self.group(record)]
 
-    def _walk(self, authority: str, attribute: str, order: Order) -> Standing:
-        groups: dict[str, str] = {}
-        standing: Standing = {}
-        for event in sorted(self.events, key=order):
-            if isinstance(event, Joined):
-                self._join(groups, standing, event, attribute, order(event))
-            elif event.authority == authority and attribute in event.stated:
-                standing[groups.get(event.record, event.record)] = order(event), event.stated[attribute]
-        return standing
+    def _stated(self, record: str) -> list[tuple[Any, Any]]:
+        spoke = [*self.sources, *(one.heir for one in self.retired)]
+        return [self.standing(one, DNC, record) for one in spoke]
 
-    def _join(self, groups: dict[str, str], standing: Standing, event: Joined, attribute: str, when: Any) -> None:
-        pair = {groups.get(name, name) for name in (event.survivor, event.merged)}
-        told = [standing.pop(name) for name in pair if name in standing]
-        _put_together(groups, event)
-        if told:
-            opted_out = any(value == OPT_OUTS.get(attribute, "never") for _, value in told)
-            standing[groups[event.survivor]] = (when, OPT_OUTS[attribute]) if opted_out else max(told, key=lambda one: one[0])
-
-    def _groups(self) -> dict[str, str]:
-        groups: dict[str, str] = {}
-        for event in self.events:
-            if isinstance(event, Joined):
-                _put_together(groups, event)
-        return groups
+    def _as_of(self, event: Joined) -> Evidence:
+        known = self.before(event)
+        assert isinstance(known, Evidence)
+        return known
 
 
-def _put_together(groups: dict[str, str], event: Joined) -> None:
-    """Every record of the two groups answers to the first name among them."""
-    old = {groups.get(name, name) for name in (event.survivor, event.merged)}
-    members = {event.survivor, event.merged, *old, *(name for name, group in groups.items() if group in old)}
-    groups.update(dict.fromkeys(members, min(members)))
+def _last(merges: Sequence[Joined]) -> Any:
+    return max((one.true_at for one in merges), default=BEFORE_ALL)

@@ -8,7 +8,8 @@ from store.ask import Ask, Known
 from store.decision import decide
 from store.enterprise import Policy
 from store.patient import Patient
-from tests.properties.evidence import DNC, METHOD, OPT_OUTS, Evidence
+from tests.properties.evidence import Evidence
+from tests.properties.history import DNC, METHOD, OPT_OUTS
 from tests.properties.post import LINES
 from tests.store.site import at
 
@@ -17,9 +18,9 @@ EXACT = ("language", "phones")
 
 
 def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
-    """What is in force: exact for a record that was never merged, never more permissive for any."""
+    """What is in force: exact where it must be, never more permissive for any."""
     found = {attribute: one.value for attribute, one in patient.preferences.items()}
-    exact = not evidence.is_merged(name)
+    exact = evidence.is_exact(name)
     for attribute, opt_out in OPT_OUTS.items():
         value = found.get(attribute)
         if exact:
@@ -28,7 +29,7 @@ def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
             assert value == opt_out, f"{attribute} of {name} is allowed against the evidence"
         elif value == opt_out and not (attribute == "consent.sms" and evidence.words):
             assert evidence.ever_forbade(name, attribute), f"nobody ever forbade {attribute} of {name}"
-    for attribute in EXACT:
+    for attribute in EXACT if not evidence.ever_retired and evidence.held.isdisjoint(evidence.ever_met(name)) else ():
         assert found.get(attribute) == evidence.value(name, attribute), f"{attribute} of {name}"
 
 

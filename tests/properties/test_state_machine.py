@@ -1,14 +1,15 @@
 """Random histories of everything that happens to the store, beside a plain model of what the evidence allows (``evidence.py``).
 
-Three sources speak out of order, again and again, or never; their clocks go ahead of ours. Records become one. Staff and patients
-speak in between. Sync is switched on and off, the sources change places or leave. The mapping breaks, is mended, and what it rejected
-is replayed. Transactions die before and just after their commit, and the program starts again. After each step the invariant of
-product section 5, rule 8, holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
+Three sources speak out of order, again and again, or never; their clocks go ahead of ours. Records become one, and are taken apart
+again. Staff and patients speak in between. Sync is switched on and off, the sources change places or leave; they are retired, and that
+is undone. The brake holds back what would loosen, and a person approves it or does not. The mapping breaks, is mended, and what it
+rejected is replayed. Transactions die before and just after their commit, and the program starts again. After each step the invariant
+of product section 5, rule 8, holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
 """
 
 from __future__ import annotations
 
-import itertools
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,12 +27,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from store.errors import PreferenceLocked
+from store.errors import MergeRefused, NothingHeld, PatientUnknown, PreferenceLocked, ValueRefused
 from store.lock import Actor, Role
+from store.patient import PatientRef
 from store.preference import PatientMerge
+from sync.config.settings import Brake
 from sync.replay import replay
-from tests.properties.clinic import Clinic
-from tests.properties.evidence import DNC, STAFF, Word
+from tests.properties.clinic import HOLDS_ALL, Clinic
+from tests.properties.history import DNC, STAFF
 from tests.properties.holds import check_calls, check_texts, check_values
 from tests.properties.post import (
     NAMES,
@@ -50,11 +53,13 @@ from tests.properties.post import (
     sources,
     stated,
 )
+from tests.properties.words import Word
 from tests.store.site import CELL, HOME, LINE, at, cell, mr, says
 
-STARTED = 25
+OPERATOR = Actor(Role.OPERATOR, "robin")
+RELEASES = "SELECT id FROM releases WHERE enterprise = ? AND undone_at IS NULL"
+brakes = st.sampled_from([Brake(), HOLDS_ALL])
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
-unique = itertools.count()
 
 
 class Histories(Clinic, RuleBasedStateMachine):
@@ -62,10 +67,11 @@ class Histories(Clinic, RuleBasedStateMachine):
 
     letters: Bundle[Letter] = Bundle("letters")
 
-    @initialize(syncs=st.booleans(), order=st.permutations(SOURCES), known=st.booleans())
-    def begins(self, syncs: bool, order: list[str], known: bool) -> None:
+    @initialize(syncs=st.booleans(), order=st.permutations(SOURCES), known=st.booleans(), brake=brakes)
+    def begins(self, syncs: bool, order: list[str], known: bool, brake: Brake) -> None:
         """Perhaps a source has brought every patient with a number already."""
         self.founded()
+        self.brake = brake
         self.configure(syncs, order)
         self.open()
         for name, number in zip(NAMES, (CELL, HOME, HOME), strict=True) if known else ():
@@ -161,11 +167,64 @@ class Histories(Clinic, RuleBasedStateMachine):
         for reply in replies:
             self.reply(reply)
 
-    @rule(syncs=st.booleans(), order=st.permutations(SOURCES), count=st.integers(1, 3))
-    def configuration_changes(self, syncs: bool, order: list[str], count: int) -> None:
-        """Sync on or off, the sources in another order, some of them gone."""
+    @rule(name=names, pair=pairs, when=seconds, source=sources)
+    def staff_say_no_before_a_merge(self, name: str, pair: tuple[str, str], when: int, source: str) -> None:
+        """While nothing is synced somebody here sets Do Not Contact; then the record becomes one with another, and sync is on."""
+        self.configuration_changes(False, list(SOURCES), 3, self.brake)
+        self.staff_flip_the_toggle(name, "yes")
+        self.says_that_two_are_one(source, pair, when, "")
+        self.configuration_changes(True, list(SOURCES), 3, self.brake)
+
+    @rule(syncs=st.booleans(), order=st.permutations(SOURCES), count=st.integers(1, 3), brake=brakes)
+    def configuration_changes(self, syncs: bool, order: list[str], count: int, brake: Brake) -> None:
+        """Sync on or off, the sources in another order, some of them gone; another brake."""
+        self.brake = brake
         self.configure(syncs, order[:count])
         self.starts_again()
+
+    @rule(name=names, death=deaths)
+    def a_merge_is_undone(self, name: str, death: str) -> None:
+        """By naming the record that was merged away; a record that was not is left as it is."""
+        before = self.find(name)
+        with suppress(MergeRefused, PatientUnknown), self.dying(death):
+            ref = PatientRef(authority="GENHOSP", value=name)
+            self.store.unmerge(self.name, ref, actor=OPERATOR, reason="", now=self.now())
+        after = self.find(name)
+        restored = [other for other in NAMES if (found := self.find(other)) is not None and after is not None and found.id == after.id]
+        if before is not None and after is not None and before.id != after.id:
+            self.evidence.parted(restored)
+            self.owing.parted(restored)
+
+    @rule(source=sources, death=deaths)
+    def a_source_is_retired(self, source: str, death: str) -> None:
+        """What the brake holds of it is rejected with it."""
+        count = len(self.select(RELEASES, self.name))
+        with suppress(ValueRefused), self.dying(death):
+            self.releases.release(self.sources[source], OPERATOR, self.now())
+        if len(self.select(RELEASES, self.name)) > count:
+            self.evidence.retire(source, in_force=self.evidence.syncs)
+
+    @rule(death=deaths)
+    def retiring_is_undone(self, death: str) -> None:
+        stood = self.select(RELEASES, self.name)
+        last = next((one for one in reversed(self.evidence.retired)), None)
+        if last is None:
+            return
+        with self.dying(death):
+            self.releases.undo(self.sources[last.source], OPERATOR, self.now())
+        if len(self.select(RELEASES, self.name)) < len(stood):
+            self.evidence.restore(last.source)
+
+    @rule(approves=st.booleans(), death=deaths)
+    def a_person_decides_about_what_is_held(self, approves: bool, death: str) -> None:
+        """What is approved was said, from then on; what is rejected never was."""
+        before = self.held()
+        with self.dying(death):
+            for run in self.journal.runs(self.name):
+                with suppress(NothingHeld):
+                    (self.verdicts.approve if approves else self.verdicts.reject)(run.id, OPERATOR, self.now())
+        for one in sorted(before - self.held()) if approves else ():
+            self.say(self.pending[one], [one[1]])
 
     # What holds
 
@@ -177,7 +236,7 @@ class Histories(Clinic, RuleBasedStateMachine):
                 known = self.known(name)
                 assert known.contact == patient.contact
                 check_values(self.evidence, name, patient)
-                check_texts(self.evidence, name, known, self.owed.get(self.evidence.group(name), ()))
+                check_texts(self.evidence, name, known, self.owing.of(name))
                 check_calls(self.evidence, name, known)
 
 
