@@ -19,7 +19,7 @@ from store.freshness import Freshness
 from store.ids import parsed, shown
 from store.lock import Mark
 from store.patient import Patient, PatientRef
-from store.preference import EMR, Assertion, ContactPreferences, Identifier, Preference
+from store.preference import EMR, Assertion, ContactPreferences, Identifier
 from store.word import standing
 
 BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.updated
@@ -61,15 +61,16 @@ class Reader:
         """What is in force, by patient; computed anew where it was stored for another configuration."""
         basis = self.enterprise.basis
         found: dict[int, ContactPreferences] = {}
-        outdated = []
+        outdated: dict[int, dict[str, Mapping[str, Assertion]]] = {}
         for row in rows:
             if row[5] == basis:
                 found[row[3]] = documents.read_contact(row[7])
             else:
-                outdated.append(row[3])
-        for patient in outdated:
-            found[patient] = merge.contact(self.in_force(patient))
-        return found
+                outdated[row[3]] = {}
+        if outdated:
+            for row in self._select(ASSERTIONS, [list(outdated)]):
+                outdated[row[0]][row[1]] = _held(row).current()
+        return found | {patient: merge.contact(merge.in_force(said, self.enterprise)) for patient, said in outdated.items()}
 
     def opt_outs(self, contacts: Iterable[ContactPreferences]) -> dict[str, tuple[OptOut, ...]]:
         """Number -> its standing opt-outs, for all numbers of these patients."""
@@ -78,18 +79,13 @@ class Reader:
             return {}
         return {number: standing(documents.read_words(text)) for number, text in self._select(WORDS, [self.enterprise.name, numbers])}
 
-    def in_force(self, patient: int) -> dict[str, Preference]:
-        """The preferences in force of one patient, from its assertions, with where each comes from."""
-        return merge.in_force({authority: assertions for authority, assertions, _ in self.held(patient)}, self.enterprise)
-
     def held(self, patient: int) -> list[tuple[str, Mapping[str, Assertion], Mark]]:
         """Each authority's assertions about one patient, and the mark they make."""
         found: list[tuple[str, Mapping[str, Assertion], Mark]] = []
-        for _, authority, text, effective, confirmed, since, heard in self._select(ASSERTIONS, [[patient]]):
-            held = merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), "", instant(since))
+        for row in self._select(ASSERTIONS, [[patient]]):
+            held, authority, heard = _held(row), row[1], instant(row[6])
             assertions = held.current()
-            mark = Mark(authority.removeprefix(EMR), instant(since), instant(heard), frozenset(assertions))
-            found.append((authority, assertions, mark))
+            found.append((authority, assertions, Mark(authority.removeprefix(EMR), held.since, heard, frozenset(assertions))))
         return found
 
     def patient(self, ref: PatientRef) -> Patient:
@@ -136,6 +132,12 @@ class Reader:
 
     def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return self.database.select(self.connection, sql, parameters)
+
+
+def _held(row: Any) -> merge.Held:
+    """What one authority asserts, from a row of :data:`ASSERTIONS`."""
+    _, _, text, effective, confirmed, since, _ = row
+    return merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), "", instant(since))
 
 
 def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import event
 
 from store.patient import PatientRef
 from store.preference import PatientStatements
-from tests.store.site import Site, cell, merges, mr, says
+from tests.store.site import SYNCED, Site, cell, merges, mr, says
 
 MANY = 1_000
 HANDFUL = 12
@@ -53,6 +54,15 @@ def test_a_thousand_asks_are_a_handful_of_statements(site: Site) -> None:
         known = site.store.known(site.enterprise, [PatientRef(value=str(number)) for number in range(MANY)], site.now)
     assert len(sent) <= HANDFUL, sent
     assert [len(one.opt_outs) for one in known if not isinstance(one, Exception)] == [int(number == 7) for number in range(MANY)]
+
+
+def test_a_thousand_asks_under_another_configuration_are_a_handful_of_statements(site: Site) -> None:
+    site.apply(*batch(0, "yes"))
+    off = site.configured(replace(SYNCED, syncs=False))
+    with statements(off) as sent:
+        known = off.store.known(off.enterprise, [PatientRef(value=str(number)) for number in range(MANY)], off.now)
+    assert len(sent) <= HANDFUL, sent
+    assert {one.contact.do_not_contact for one in known if not isinstance(one, Exception)} == {"unknown"}
 
 
 def test_items_of_one_patient_in_one_batch_apply_in_their_order(site: Site) -> None:
