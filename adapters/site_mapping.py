@@ -82,6 +82,13 @@ class Refusal(NamedTuple):
     attribute: str
     code: str = ""
 
+    @property
+    def detail(self) -> str:
+        """What to mend, without the code itself."""
+        if self.reason == "code_unmapped":
+            return f"{self.attribute}: the code here is in no 'values' table of the mapping: add it, or say what 'on_unknown' shall do"
+        return f"{self.attribute}: the mapping asks for a value here and there is none"
+
 
 Find = Callable[[Any], Sequence[Found]]
 CompilePath = Callable[[str], Find]
@@ -153,9 +160,6 @@ def compile_mapping(mapping: Mapping[str, Mapping[str, Any]], compile_path: Comp
     Raises :class:`MappingError` for the first that is wrong.
     """
     rules = {attribute: rule for attribute, rule in expanded(mapping).items() if not standard(attribute, rule)}
-    for attribute in rules:
-        if attribute.endswith(EACH):
-            raise MappingError(attribute, "cannot be read number by number from this kind of source")
     return tuple(compile_rule(attribute, rule, compile_path) for attribute, rule in rules.items())
 
 

@@ -15,7 +15,7 @@ from adapters.fhir import explain, identity, link, patient, standing
 from adapters.fhir.decode import NotReadable, decode, encode
 from adapters.fhir.moment import instant
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
-from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, preferred_by, refusal_detail
+from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, preferred_by
 from adapters.fhir.standing import Standing
 from adapters.site_mapping import Refusal
 from store.preference import PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement
@@ -237,7 +237,7 @@ def _is_of_consent(item: Item) -> TypeGuard[PatientStatements]:
 
 
 def _refused(refusal: Refusal, source: _Source, resource: dict[str, Any]) -> Unmappable:
-    return Unmappable(refusal.reason, refusal_detail(refusal), source.locator, source.body or encode(resource), refusal.path)
+    return Unmappable(refusal.reason, refusal.detail, source.locator, source.body or encode(resource), refusal.path)
 
 
 def _unmappable(reason: str, detail: str, source: _Source, resource: Any) -> Unmappable:

@@ -118,10 +118,3 @@ def in_our_words(
         else:
             made[attribute] = statement._replace(value=value)
     return made
-
-
-def refusal_detail(refusal: Refusal) -> str:
-    """What to mend, without the code itself."""
-    if refusal.reason == "code_unmapped":
-        return f"{refusal.attribute}: the code found there is not in the mapping's values; add it or set on_unknown"
-    return f"{refusal.attribute}: nothing found there, and the mapping's on_absent is reject"

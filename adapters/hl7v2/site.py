@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from adapters import language, telecom
+from adapters.hl7v2.each import EachNumber
 from adapters.hl7v2.path import Path, parse
 from adapters.hl7v2.reader import Message, Unusable
-from adapters.site_mapping import CompilePath, Found, Refusal, Rule, compile_mapping
+from adapters.site_mapping import EACH, CompilePath, Found, Refusal, Rule, compile_mapping
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement, base
 
-REFUSED = {
-    "code_unmapped": "the code here is in no 'values' table of the mapping: add it, or say what 'on_unknown' shall do",
-    "value_absent": "the mapping asks for a value here and there is none",
-}
+Outcome = TypeVar("Outcome")
 _KINDS = frozenset(kind.value for kind in PhoneKind)
 
 
@@ -26,7 +24,8 @@ class SiteRules:
         self._region = region
         # A number that is preferred may be one of the phones, so it is read last.
         ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
-        self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered)
+        self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered if not rule.attribute.endswith(EACH))
+        self._each = EachNumber(self._rules, region)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -36,9 +35,7 @@ class SiteRules:
     def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem]) -> None:
         """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal."""
         for rule, is_text in self._steps:
-            outcome = rule.apply(message)
-            if isinstance(outcome, Refusal):
-                raise Unusable(outcome.reason, f"{outcome.attribute}: {REFUSED[outcome.reason]}", outcome.path)
+            outcome = _accepted(rule.apply(message))
             if is_text:
                 outcome = self._usable(rule, outcome, message, statements, problems)
                 for name in [one for one in statements if base(one) == rule.attribute]:
@@ -46,6 +43,7 @@ class SiteRules:
             statements.pop(rule.attribute, None)
             if outcome is not None:
                 statements[rule.attribute] = outcome
+        statements |= _accepted(self._each.apply(message))
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
@@ -91,6 +89,13 @@ class SiteRules:
             return None
         use = kind if kind in _KINDS else PhoneKind.OTHER.value
         return Phone(number, use, text, None, use == PhoneKind.CELL.value or telecom.is_mobile(number))
+
+
+def _accepted(outcome: Outcome | Refusal) -> Outcome:
+    """What a rule said, unless it refuses the message."""
+    if isinstance(outcome, Refusal):
+        raise Unusable(outcome.reason, outcome.detail, outcome.path)
+    return outcome
 
 
 _READ = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})

@@ -79,6 +79,12 @@ class TelecomReader:
                 self._hear(said, number, parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, said), kind, today)
         return said.result()
 
+    def number(self, message: Message, repetition: str) -> str | None:
+        """The number of one repetition in E.164, in use or not; ``None`` when it is no usable phone."""
+        parts = _cleaned(message, repetition.split(message.delimiters.component), _Said(""))
+        coded = codes(parts[1], parts[2])
+        return self._number(parts)[1] if coded.is_phone and not coded.is_mail else None
+
     def _hear(self, said: _Said, number: int, parts: list[str], kind: str, today: date) -> None:
         coded = codes(parts[1], parts[2])
         text = parts[0]

@@ -186,11 +186,7 @@ def _each(rule: Rule, record: dict[str, Any], by_entry: Mapping[str, str]) -> St
 
 
 def _refused(refusal: Refusal) -> Unusable:
-    if refusal.reason == "code_unmapped":
-        detail = f"{refusal.attribute}: the code found there is not in the mapping's values; add it or set on_unknown"
-    else:
-        detail = f"{refusal.attribute}: nothing found there, and the mapping's on_absent is reject"
-    return Unusable(refusal.reason, detail, refusal.path)
+    return Unusable(refusal.reason, refusal.detail, refusal.path)
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

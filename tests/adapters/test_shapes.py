@@ -133,7 +133,6 @@ def test_a_list_of_the_sites_stands_over_each_channel_of_the_presets() -> None:
         ("consent.*", {"from": ""}, "has no 'from'"),
         ("consent.sms", {"aggregate": "some", "values": ANSWERS}, "aggregate is 'some'"),
         ("consent.sms", {"by": "first", "values": ANSWERS}, "by is 'first'"),
-        ("consent.sms#*", {"values": ANSWERS}, "number by number"),
     ],
 )
 def test_a_wrong_shape_says_what_to_mend(attribute: str, rule: dict[str, Any], words: str) -> None:

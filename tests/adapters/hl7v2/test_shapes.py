@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.site_mapping import MappingError
 from store.preference import Statement
-from tests.adapters.hl7v2.messages import RECEIVED, adt, settings, statements
+from tests.adapters.hl7v2.messages import RECEIVED, adt, refused, settings, statements
 
 FIRST = {"preferred_phone": {"by": "first"}}
 MEDIA = {"E": "email", "T": "sms", "P": "voice", "M": "other", "X": "none"}
@@ -33,9 +35,48 @@ def test_where_the_first_repetition_holds_no_phone_none_is_preferred(field: str)
     assert "preferred_phone" not in statements(adt(f13=field, f14="(217)555-0125"), mapping=FIRST)
 
 
-def test_consent_for_each_number_is_not_read_from_messages() -> None:
-    with pytest.raises(MappingError, match="number by number"):
-        Hl7Mapper(settings(mapping={"consent.sms#*": {"from": "PID-13", "values": {"Y": "granted"}}}))
+ANSWERS = {"Y": "granted", "N": "denied"}
+MAY_TEXT = {"consent.sms#*": {"from": ["PID-13.9", "PID-14.9"], "values": ANSWERS}}
+
+
+def consents(body: bytes, **changes: Any) -> dict[str, Statement]:
+    said = statements(body, mapping=MAY_TEXT, **changes)
+    return {name: one for name, one in said.items() if name.startswith("consent.")}
+
+
+def test_consent_beside_each_number_is_stated_for_that_number() -> None:
+    body = adt(f13="(217)555-0123^PRN^PH^^^^^^N~(217)555-0124^PRS^CP^^^^^^Y~(217)555-0125", f14="^WPN^PH^^^217^5550126^^Y")
+    assert consents(body) == {
+        "consent.sms#+12175550123": Statement("denied", "PID-13[1].9"),
+        "consent.sms#+12175550124": Statement("granted", "PID-13[2].9"),
+        "consent.sms#+12175550126": Statement("granted", "PID-14.9"),
+    }
+    assert consents(adt(f13="(217)555-0123^PRN^PH^^^^^^N"))["consent.sms#+12175550123"] == Statement("denied", "PID-13.9")
+
+
+def test_of_a_number_that_stands_there_twice_the_refusal_counts() -> None:
+    body = adt(f13="(217)555-0123^PRN^PH^^^^^^Y~+1 217 555 0123^PRS^CP^^^^^^N")
+    assert {name: one.value for name, one in consents(body).items()} == {"consent.sms#+12175550123": "denied"}
+
+
+def test_an_answer_beside_no_usable_number_is_about_nobody() -> None:
+    assert consents(adt(f13="^NET^Internet^pat@example.org^^^^^N~ask^PRN^PH^^^^^^N~(217)555-0124^WPN^FX^^^^^^N~~")) == {}
+
+
+def test_an_answer_that_is_deleted_is_taken_back_for_its_number() -> None:
+    assert consents(adt(f13='(217)555-0123^PRN^PH^^^^^^""')) == {"consent.sms#+12175550123": Statement(None, "PID-13.9")}
+
+
+def test_an_answer_that_no_table_knows_refuses_the_message() -> None:
+    told = refused(adt(f13="(217)555-0123^PRN^PH^^^^^^MAYBE"), mapping=MAY_TEXT)
+    assert (told.reason, told.path) == ("code_unmapped", "PID-13.9")
+    assert "MAYBE" not in told.detail
+
+
+@pytest.mark.parametrize("path", ["PID-13", "PID-11.9", "ZCP-2.1"])
+def test_consent_for_each_number_is_read_beside_a_number(path: str) -> None:
+    with pytest.raises(MappingError, match="beside no number"):
+        Hl7Mapper(settings(mapping={"consent.sms#*": {"from": path, "values": ANSWERS}}))
 
 
 def test_a_code_that_no_rule_knows_is_shown_once_though_several_rules_read_it() -> None:
