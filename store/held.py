@@ -136,11 +136,6 @@ class HeldStatements:
         """How many patients of a source wait for a decision in other runs than ``but``."""
         return int(self.database.select(connection, UNDECIDED, [source, but])[0][0])
 
-    def waiting_by_source(self, connection: Connection) -> dict[str, int]:
-        """Source -> patients that wait for a decision. What a run under way has not settled yet counts too."""
-        sql = "SELECT source, count(DISTINCT patient_id) FROM held_statements WHERE state = 'held' GROUP BY source"
-        return {source: int(patients) for source, patients in self.database.select(connection, sql, [])}
-
     def undecided_runs(self, connection: Connection, source: str) -> list[str]:
         """Runs of a source that hold something."""
         sql = "SELECT DISTINCT run_id FROM held_statements WHERE source = ? AND state = 'held'"

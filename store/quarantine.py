@@ -37,7 +37,9 @@ COLUMNS = (
     "last_at",
 )
 SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at"
-OPEN, RESOLVED = "open", "resolved"
+OPEN, RESOLVED = STATUSES = "open", "resolved"
+NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
+"""Along an index, whatever is asked: each state by itself."""
 AT_ONCE = 500
 SEALED_BEFORE = "SELECT id, payload, key_id FROM rejections WHERE key_id IS NOT NULL AND key_id <> ? AND id > ? ORDER BY id LIMIT ?"
 OVER = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT ?"
@@ -110,11 +112,18 @@ class Quarantine:
         reason: str | None = None,
     ) -> list[Rejection]:
         """Rejections without their payloads, the newest first."""
-        given = {"enterprise": enterprise, "source": source, "status": status, "reason": reason}
+        given = {"enterprise": enterprise, "source": source, "reason": reason}
         wanted = {name: value for name, value in given.items() if value is not None}
-        where = f"WHERE {' AND '.join(f'{name} = ?' for name in wanted)}" if wanted else ""
-        rows = self._select(f"SELECT {SUMMARY} FROM rejections {where} ORDER BY last_at DESC, id DESC LIMIT ?", [*wanted.values(), limit])
-        return [_rejection(row, b"") for row in rows]
+        sql = NEWEST.format(conditions="".join(f" AND {name} = ?" for name in wanted))
+        rows = [row for one in ([status] if status else STATUSES) for row in self._select(sql, [one, *wanted.values(), limit])]
+        found = [_rejection(row, b"") for row in rows]
+        return sorted(found, key=lambda one: (one.last_at, one.id), reverse=True)[:limit]
+
+    def count(self, enterprise: str, source: str, reason: str | None = None) -> int:
+        """How many open ones a source has, of one reason or of all."""
+        where, said = (" AND reason = ?", [reason]) if reason is not None else ("", [])
+        sql = f"SELECT count(*) FROM rejections WHERE enterprise = ? AND source = ? AND status = 'open'{where}"
+        return int(self._select(sql, [enterprise, source, *said])[0][0])
 
     def summary(self, number: str) -> Rejection:
         """One rejection without its payload. Raises :class:`StoreError` when there is none of that id."""

@@ -26,6 +26,7 @@ from store.patient import PatientRef
 from store.preference import PatientStatements
 from store.preferences import Preferences
 from store.reading import Reader
+from store.waiting import Waiting, waiting
 
 APPROVED, REJECTED, EXPIRED, RELEASED = "approved", "rejected", "expired", "released"
 CHUNK = 1_000
@@ -74,10 +75,10 @@ class Verdicts:
                 tuple(self.held.verdicts(connection, run_id)),
             )
 
-    def waiting(self) -> dict[str, int]:
-        """Source -> patients that wait for a decision; sources that hold nothing are missing."""
+    def waiting(self, enterprise: str | None = None) -> list[Waiting]:
+        """The sets that wait for a person, in one enterprise or in all."""
         with self.database.read() as connection:
-            return self.held.waiting_by_source(connection)
+            return waiting(self.database, connection, enterprise)
 
     def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
         """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""

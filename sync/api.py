@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from store.audit import ASKED_FOR_RESYNC, Audit
@@ -12,13 +12,14 @@ from store.lock import Role
 from store.sessions import Sessions
 from store.users import Users
 from store.web.app import create_app
-from store.web.operations import Work
 from store.web.pages.site import Access
+from store.web.work import Work
 from sync import logs
 from sync.describe import described
 from sync.parts import Parts, Unusable, adapter, lane
 from sync.queue import Job, Queue
 from sync.replay import replay
+from sync.replays import Replays
 
 
 class OnRequest:
@@ -37,6 +38,22 @@ class OnRequest:
         self.log.info("resync asked for", source=source, run=run.id, by=by)
         self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), source=source)
         return run
+
+    def replay_many(self, numbers: Sequence[str], by: str) -> list[dict[str, Any]]:
+        """Tries a selection again, now."""
+        try:
+            done = Replays(self.parts).again(numbers, f"{Role.OPERATOR}:{by}")
+        except Unusable as reason:
+            raise ValueRefused(str(reason)) from reason
+        self.log.info("rejections replayed", rejections=len(done), by=by)
+        return done
+
+    def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
+        """What trying a selection again would change."""
+        try:
+            return Replays(self.parts).preview(numbers).as_dict()
+        except Unusable as reason:
+            raise ValueRefused(str(reason)) from reason
 
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
         """Tries a rejection again, now."""
@@ -58,7 +75,7 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         parts.preferences,
         parts.journal,
         parts.keys,
-        work=Work(on_request.resync, on_request.replay, parts.expire),
+        work=Work(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview),
         metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from store.waiting import Waiting, by_source
 from sync.queue import Depth
 
 
@@ -19,7 +20,9 @@ class Metrics:
         self._runs = Counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], registry=self.registry)
         self._heard = Gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], registry=self.registry)
         self._frames = Counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], registry=self.registry)
-        self._held = Gauge("emr_sync_held_patients", "Patients that wait for a decision of the brake", ["source"], registry=self.registry)
+        self._held = Gauge("emr_sync_held_patients", "Patients whose held changes wait for a person", ["source"], registry=self.registry)
+        since, about = "emr_sync_held_since_timestamp_seconds", "Since when the oldest of them waits"
+        self._since = Gauge(since, about, ["source"], registry=self.registry)
         self._jobs = Gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], registry=self.registry)
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
@@ -35,13 +38,15 @@ class Metrics:
         """Counts a connection that was closed for its framing."""
         self._frames.labels(source).inc()
 
-    def text(self, heard: Mapping[str, datetime], held: Mapping[str, int] | None = None, queue: Depth | None = None) -> bytes:
-        """Everything in Prometheus' text format; ``heard``, the patients ``held`` by source and the ``queue`` are read when asked."""
+    def text(self, heard: Mapping[str, datetime], held: Iterable[Waiting] = (), queue: Depth | None = None) -> bytes:
+        """Everything in Prometheus' text format; ``heard``, the sets ``held`` for a person and the ``queue`` are read when asked."""
         for state, jobs in queue._asdict().items() if queue else ():
             self._jobs.labels(state).set(jobs)
         self._held.clear()
-        for source, patients in (held or {}).items():
+        self._since.clear()
+        for source, (patients, since) in by_source(held).items():
             self._held.labels(source).set(patients)
+            self._since.labels(source).set(since.timestamp())
         for source, at in heard.items():
             self._heard.labels(source).set(at.timestamp())
         return generate_latest(self.registry)

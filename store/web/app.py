@@ -23,11 +23,14 @@ from store.web.endpoint import JSON, Endpoint
 from store.web.feed import Feed
 from store.web.health import Health
 from store.web.openapi import document
-from store.web.operations import Operations, Work
+from store.web.operations import Operations
 from store.web.opt_outs import OptOuts
 from store.web.pages.site import Access, Site
 from store.web.patients import Patients
 from store.web.proof import Proof
+from store.web.rejections import Rejections
+from store.web.runs import Runs
+from store.web.work import Work
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
 
@@ -61,7 +64,8 @@ def create_app(
     callers = Callers(keys, store.enterprises)
     decisions = Decisions(store, callers, clock)
     administration = Administration(store, decisions.policies.changed)
-    groups = (Patients(store), OptOuts(store), Proof(store), administration, Operations(store, journal, work))
+    operations = (Operations(store, journal, work), Runs(store, journal, work), Rejections(journal, work))
+    groups = (Patients(store), OptOuts(store), Proof(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),

@@ -20,6 +20,7 @@ from store import schema
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.preferences import Preferences
+from store.waiting import waiting
 from store.web.endpoint import Answer, respond
 from store.web.problem import Problem
 
@@ -35,14 +36,26 @@ class SourceState(Struct, frozen=True):
     last_heard: datetime | None
 
 
+class HeldState(Struct, frozen=True):
+    """A set that the brake holds until a person decides, with the ``run`` that keeps it. ``kind`` ``configuration``: a changed one."""
+
+    enterprise: str
+    source: str
+    run: str
+    kind: str
+    patients: int
+    since: datetime
+
+
 class Readiness(Struct, frozen=True):
-    """``ready`` is what the status code says; ``degraded``: some source is stale or orphaned."""
+    """``ready`` is what the status code says; ``degraded``: some source is stale or orphaned, or something waits for a person."""
 
     ready: bool
     degraded: bool
     database: str
     schema: str
     sources: tuple[SourceState, ...]
+    held: tuple[HeldState, ...] = ()
 
 
 class Health:
@@ -73,13 +86,17 @@ class Health:
         """Looks at the database, its schema and the sources."""
         try:
             schema.check(self.store.database)
-            sources = self._sources()
+            sources, held = self._sources(), self._held()
         except SchemaOutdated:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
         except Exception:  # whatever the driver raises: its text may name hosts and users
             return Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
-        degraded = any(source.state != "fresh" for source in sources)
-        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources)
+        degraded = bool(held) or any(source.state != "fresh" for source in sources)
+        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held)
+
+    def _held(self) -> tuple[HeldState, ...]:
+        with self.store.database.read() as connection:
+            return tuple(HeldState(*one) for one in waiting(self.store.database, connection))
 
     def _sources(self) -> tuple[SourceState, ...]:
         now = self.clock()

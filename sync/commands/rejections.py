@@ -7,15 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from store.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
-from store.errors import PayloadUnreadable
 from store.journal import Rejection
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 from sync.config.words import duration
-from sync.dry_run import DryRun
-from sync.parts import Parts, Unusable, adapter, lane
-from sync.replay import preview, replay
+from sync.parts import Parts, Unusable
+from sync.replays import Replays
 
 rejections = typer.Typer(
     help="What could not be used: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
@@ -77,9 +75,9 @@ def replay_some(
     with given.opened(context) as parts:
         chosen = numbers or [one.id for one in parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY)]
         if dry:
-            difference.show(_preview(parts, chosen), as_json=as_json)
+            difference.show(Replays(parts).preview(chosen), as_json=as_json)
             return
-        done = [_replayed(parts, number) for number in chosen]
+        done = Replays(parts).again(chosen, given.who())
     resolved = sum(one["status"] == "resolved" for one in done)
     if as_json:
         output.emit({"replayed": len(done), "resolved": resolved, "rejections": done})
@@ -123,31 +121,3 @@ def _say_how_many(number: int, done: str, *, as_json: bool) -> None:
 def _note_everywhere(parts: Parts, action: str, **detail: Any) -> None:
     for enterprise in parts.settings.enterprises:
         Audit(parts.database).note(enterprise, action, "", actor=given.who(), now=parts.clock(), **detail)
-
-
-def _preview(parts: Parts, numbers: list[str]) -> DryRun:
-    """All of one source together, so that what they say of one patient counts once."""
-    result, found = DryRun(), [parts.journal.quarantine.summary(number) for number in numbers]
-    for source in dict.fromkeys(one.source for one in found):
-        feed = parts.feed(source)
-        chosen = [rejection for one in found if one.source == source and (rejection := _readable(parts, one.id)) is not None]
-        preview(parts.engine, lane(feed), adapter(feed).mapper, chosen, result)
-    return result
-
-
-def _replayed(parts: Parts, number: str) -> dict[str, Any]:
-    rejection = _readable(parts, number)
-    if rejection is None:
-        status = parts.journal.quarantine.summary(number).status
-        return {"id": number, "outcome": "rejected", "reason": "payload_unreadable", "status": status}
-    feed = parts.feed(rejection.source)
-    answer = replay(parts.engine, lane(feed), adapter(feed).mapper, rejection, given.who())
-    return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": parts.journal.quarantine.summary(number).status}
-
-
-def _readable(parts: Parts, number: str) -> Rejection | None:
-    """The rejection, unless its payload was erased or its key is gone: that must not stop the others."""
-    try:
-        return parts.journal.rejection(number)
-    except PayloadUnreadable:
-        return None

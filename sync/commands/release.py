@@ -74,7 +74,7 @@ def _say(done: dict[str, Any], *, as_json: bool) -> None:
 def orphans(settings: Settings) -> tuple[Mistake, ...]:
     """A warning for each source that left the configuration and still locks; none where the database cannot be asked (yet)."""
     try:
-        with _if_there(settings) as database:
+        with if_there(settings) as database:
             schema.check(database)
             found = Release(Preferences(database, settings.enterprises), Journal(database)).orphans()
     except Exception:  # a configuration is checked where its database is not, too
@@ -84,7 +84,8 @@ def orphans(settings: Settings) -> tuple[Mistake, ...]:
 
 
 @contextmanager
-def _if_there(settings: Settings) -> Iterator[Database]:
+def if_there(settings: Settings) -> Iterator[Database]:
+    """The database, where it is there already; else any exception."""
     url = settings.database
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise FileNotFoundError(url)

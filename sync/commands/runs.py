@@ -10,15 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
+from store.bases import CONFIGURATION
 from store.journal import Run
 from store.lock import Actor
 from store.verdicts import HeldSet, Verdicts
+from store.waiting import Waiting
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 from sync.commands.times import moment
 from sync.dry_run import dry_run
-from sync.parts import Unusable, adapter, lane
+from sync.parts import Parts, Unusable, adapter, lane
 from sync.piece import OUTCOMES
 
 PATIENCE = 3600.0
@@ -32,8 +34,8 @@ RunId = Annotated[str, typer.Argument(metavar="ID")]
 Source = Annotated[str, typer.Argument(help="A source of the configuration.")]
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """A run as scripts read it."""
+def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
+    """A run as scripts read it. ``waiting``: what of it a person must decide about, and since when."""
     return {
         "run": run.id,
         "source": run.source,
@@ -44,6 +46,7 @@ def summary(run: Run) -> dict[str, Any]:
         "finished": run.finished,
         "counts": {outcome: run.counts.get(outcome, 0) for outcome in OUTCOMES},
         "error": run.error,
+        "waiting": {"patients": waiting.patients, "since": waiting.since} if waiting else None,
     }
 
 
@@ -72,24 +75,32 @@ def list_runs(
 ) -> None:
     """Runs, the newest first."""
     with given.opened(context) as parts:
-        found = parts.journal.runs(source=source, limit=limit)
+        found, waits = parts.journal.runs(source=source, limit=limit), waiting_by_run(parts)
     if as_json:
-        output.emit([summary(run) for run in found])
+        output.emit([summary(run, waits.get(run.id)) for run in found])
         return
     rows = [(run.id, run.source, run.kind, run.status, run.started, output.counted(run.counts), run.error) for run in found]
     output.table(("run", "source", "kind", "status", "started", "counts", "error"), rows)
+    for one in waits.values():
+        output.say(f"waits for a person since {output.word(one.since)}: {one.patients} patients, emr-sync runs show {one.run}")
+
+
+def waiting_by_run(parts: Parts) -> dict[str, Waiting]:
+    """Run -> what of it waits for a person, the longest first."""
+    return {one.run: one for one in parts.verdicts.waiting()}
 
 
 @runs.command("show")
 def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
     """One run in detail, with what the brake holds of it."""
     with given.opened(context) as parts:
-        found = parts.verdicts.show(number)
+        found, waiting = parts.verdicts.show(number), waiting_by_run(parts).get(number)
     if as_json:
-        output.emit(preview(found))
+        output.emit(preview(found, waiting))
         return
     run = found.run
-    output.table(("", ""), [(name, value if name != "counts" else output.counted(run.counts)) for name, value in summary(run).items()])
+    said = summary(run) | {"counts": output.counted(run.counts), "waiting": f"since {output.word(waiting.since)}" if waiting else None}
+    output.table(("", ""), list(said.items()))
     _print_held(found)
 
 
@@ -116,7 +127,7 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
         output.say(f"{number}: {found.verdicts[-1].verdict}, {held.patients} patients")
 
 
-def preview(found: HeldSet) -> dict[str, Any]:
+def preview(found: HeldSet, waiting: Waiting | None = None) -> dict[str, Any]:
     """A run with its held set as scripts read it."""
     held = {
         "patients": found.patients,
@@ -124,7 +135,7 @@ def preview(found: HeldSet) -> dict[str, Any]:
         "sample": [one._asdict() for one in found.sample],
         "verdicts": [one._asdict() for one in found.verdicts],
     }
-    return summary(found.run) | {"held": held}
+    return summary(found.run, waiting) | {"held": held}
 
 
 def _print_held(found: HeldSet) -> None:
@@ -133,7 +144,8 @@ def _print_held(found: HeldSet) -> None:
         output.table(("attribute", "direction", "patients"), found.counts)
         output.say("\nfor example")
         output.table(("patient", "attribute", "direction", "read from", "effective"), found.sample)
-        output.say(f"\nemr-sync runs approve {found.run.id}, or emr-sync runs reject {found.run.id}")
+        refuse = "put the configuration back" if found.run.kind == CONFIGURATION else f"emr-sync runs reject {found.run.id}"
+        output.say(f"\nemr-sync runs approve {found.run.id}, or {refuse}")
     if found.verdicts:
         output.table(("decided", "by", "at", "patients"), found.verdicts)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from store.bases import CONFIGURATION
 from store.enterprise import Source
 from store.errors import PayloadUnreadable, StoreError
 from store.held import HELD
@@ -13,10 +14,10 @@ from store.journal import OPEN, RUNNING, Journal, Rejection, Run
 from store.lock import Actor, Role
 from store.preferences import Preferences
 from store.verdicts import HeldSet, Verdicts
-from store.web.operations import Work
 from store.web.pages.masking import masked
 from store.web.pages.page import Goto, Page, Shown, Visit
 from store.web.problem import problem_of
+from store.web.work import Work
 
 OPERATORS = frozenset({Role.OPERATOR})
 RECENT, BARS, MOST = 25, 24, 200
@@ -75,7 +76,8 @@ class Console:
     def sources(self, visit: Visit) -> Shown:
         """The enterprise's sources, in order of precedence."""
         states = [self._state(visit, source) for source in self.store.enterprises[visit.enterprise].sources]
-        return Shown("sources.html", {"title": "Sources", "sources": states})
+        waiting = [one for one in self.verdicts.waiting(visit.enterprise) if one.kind == CONFIGURATION]
+        return Shown("sources.html", {"title": "Sources", "sources": states, "waiting": waiting})
 
     def source(self, visit: Visit) -> Shown:
         """One source."""
@@ -157,7 +159,7 @@ class Console:
         found = self._held(visit)
         done = DONE.get(visit.query.get("done", ""), "")
         source = self.store.enterprises[visit.enterprise].source(found.run.source)
-        title = (source.display_name if source else "") or found.run.source
+        title = (source.display_name if source else "") or ("" if found.run.kind == CONFIGURATION else found.run.source)
         values = {"title": "Run", "found": found, "run": found.run, "source_title": title, "refusal": refusal, "done": done}
         return Shown("run.html", values, status)
 

@@ -18,7 +18,6 @@ from store.lock import Role
 from store.preferences import Preferences
 from store.sessions import Sessions, Visitor
 from store.users import Users
-from store.web.operations import Work
 from store.web.pages import audit, console, opt_outs, patients, settings
 from store.web.pages.audit import AuditLog
 from store.web.pages.console import Console, Describe
@@ -29,6 +28,7 @@ from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
 from store.web.pages.templates import CONTENT, STATIC, clock
 from store.web.problem import Problem
+from store.web.work import Work
 
 MENU = (
     ("/patients", "Patients", patients.READERS),

@@ -22,7 +22,7 @@ from store.keys import ApiKeys
 from store.preference import Identifier, PatientStatements, Phone, Statement
 from store.preferences import Preferences
 from store.web.app import create_app
-from store.web.operations import Work
+from store.web.work import Work
 from tests.factories import sealing
 
 NOW = datetime.now(UTC)
@@ -125,6 +125,15 @@ class FakeWork:
         self.asked.append(("replay", rejection, by))
         return {"outcome": "applied"}
 
+    def replay_many(self, numbers: Sequence[str], by: str) -> list[Mapping[str, Any]]:
+        self.asked += [("replay", number, by) for number in numbers]
+        return [{"id": number, "outcome": "applied", "reason": "", "status": "resolved"} for number in numbers]
+
+    def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
+        change = {"patient": "pt_1", "attribute": "phones", "direction": "other", "before": [CELL], "after": [HOME]}
+        flips = {"more_contactable": 0, "less_contactable": 1}
+        return {"counts": {"applied": len(numbers)}, "flips": flips, "changes": [change], "more_changes": 0}
+
 
 @pytest.fixture(scope="module", params=["sqlite"])
 def service(request: pytest.FixtureRequest, sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -147,7 +156,8 @@ def serve(url: str) -> Iterator[Service]:
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)
-    app = create_app(store, journal, keys, work=Work(fake.resync, fake.replay), metrics=lambda: b"emr_sync_up 1\n")
+    work = Work(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
+    app = create_app(store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n")
     with running(app) as port:
         yield Service(port, store, journal, keys, {}, asked)
     database.close()

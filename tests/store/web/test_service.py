@@ -37,6 +37,8 @@ ALLOWED = {
     ("POST", "/v1/runs/run_0/reject"): {"operator"},
     ("GET", "/v1/rejections"): {"operator"},
     ("POST", "/v1/rejections/rej_0/replay"): {"operator"},
+    ("POST", "/v1/rejections/replay"): {"operator"},
+    ("POST", "/v1/rejections/replay/preview"): {"operator"},
 }
 
 

@@ -21,8 +21,8 @@ from store.preferences import Preferences
 from store.sessions import Sessions
 from store.users import Users
 from store.web.app import create_app
-from store.web.operations import Work
 from store.web.pages.site import Access
+from store.web.work import Work
 from tests.factories import sealing
 from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
 

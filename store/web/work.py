@@ -1,0 +1,37 @@
+"""What the API asks of ``sync``, which it knows nothing of: passed in as plain functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from store.errors import ValueRefused
+from store.journal import Run
+
+Many = Sequence[str]
+Outcomes = Sequence[Mapping[str, Any]]
+
+
+def _cannot(*_: object) -> Any:
+    raise ValueRefused("this process does not replay rejections")
+
+
+def _nothing(enterprise: str) -> None:
+    """Nothing is ever held for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What ``sync`` does on request.
+
+    ``resync(source, by)`` begins a run and returns it, or raises ``RunActive``; ``replay(rejection_id, by)`` maps and applies a
+    rejection again and says what became of it; ``expire(enterprise)`` rejects what the brake held for too long;
+    ``replay_many(ids, by)`` says what became of each, and ``preview(ids)`` what they would change, all together.
+    """
+
+    resync: Callable[[str, str], Run]
+    replay: Callable[[str, str], Mapping[str, Any]]
+    expire: Callable[[str], None] = _nothing
+    replay_many: Callable[[Many, str], Outcomes] = _cannot
+    preview: Callable[[Many], Mapping[str, Any]] = _cannot

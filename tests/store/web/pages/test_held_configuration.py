@@ -1,0 +1,32 @@
+"""A changed configuration that the brake holds, on the pages of the console."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from store.proposal import Proposal
+from tests.store.web.conftest import ENTERPRISES, NOW
+from tests.store.web.pages.conftest import Pages
+
+
+def held_configuration(pages: Pages) -> str:
+    database, configured = pages.store.database, ENTERPRISES["general"]
+    Proposal(database, configured).make(lambda synced, loosened: True, NOW)
+    found = Proposal(database, replace(configured, syncs=False)).make(lambda synced, loosened: loosened < 1, NOW)
+    assert found is not None
+    return found.run_id
+
+
+def test_it_is_told_of_where_the_sources_are_and_decided_about_by_a_person(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("operator")
+    assert "The changed configuration is held" not in browser.get("/sources").text
+    run = held_configuration(fresh_pages)
+    assert "The changed configuration is held by the brake: it would make 1 patient more contactable" in browser.get("/sources").text
+    page = browser.get(f"/runs/{run}")
+    assert "The former one stays in force" in page.text
+    assert "put the configuration file back" in page.text
+    assert "Refuse them" not in page.text
+    assert browser.post(f"/runs/{run}/reject").status == 422
+    assert browser.post(f"/runs/{run}/approve").status == 303
+    assert "Approved for 1 patient by operator:" in browser.get(f"/runs/{run}").text
+    assert "The changed configuration is held" not in browser.get("/sources").text

@@ -1,0 +1,83 @@
+"""What waits for a person, over HTTP: in the readiness, in the list of runs, and decided about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from store.held import HELD, HeldStatement, HeldStatements
+from store.held_runs import HeldRuns
+from store.ids import parsed
+from store.patient import PatientRef
+from store.proposal import Proposal
+from tests.store.web.conftest import ENTERPRISES, NOW, Service
+
+WHAT = ("yes->no", "no", "ZCP-2")
+SYNC_OFF = replace(ENTERPRISES["general"], syncs=False)
+
+
+def held(service: Service) -> str:
+    """A live feed's run that would take back MRN2's Do Not Contact."""
+    patient, database = parsed(service.store.find("general", PatientRef(value="MRN2")).id) or 0, service.store.database
+    with database.write("general") as transaction:
+        run = HeldRuns(database).live(transaction, "genhosp-adt", "general", now=NOW)
+        key = (patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt", run)
+        HeldStatements(database).put(transaction, [HeldStatement(*key, HELD, False, *WHAT, NOW, 0, "M77", NOW)])
+    return run
+
+
+def held_configuration(service: Service) -> str:
+    """Sync switched off, under a brake that lets nobody through; its run."""
+    database = service.store.database
+    Proposal(database, ENTERPRISES["general"]).make(lambda synced, loosened: True, NOW)
+    found = Proposal(database, SYNC_OFF).make(lambda synced, loosened: loosened < 1, NOW)
+    assert found is not None
+    return found.run_id
+
+
+def test_a_set_that_waits_makes_the_service_degraded_and_not_down(fresh: Service) -> None:
+    run = held(fresh)
+    ready = fresh.call("GET", "/readyz", role=None)
+    assert (ready.status, ready.json["ready"], ready.json["degraded"]) == (200, True, True)
+    (one,) = ready.json["held"]
+    assert datetime.fromisoformat(one.pop("since")) == NOW
+    assert one == {"enterprise": "general", "source": "genhosp-adt", "run": run, "kind": "live", "patients": 1}
+
+
+def test_a_decided_set_does_not_wait_any_more(fresh: Service) -> None:
+    run = held(fresh)
+    (listed,) = fresh.call("GET", "/v1/runs", role="operator").json
+    assert (listed["run"], listed["waiting"]["patients"]) == (run, 1)
+    assert fresh.call("GET", f"/v1/runs/{run}", role="operator").json["waiting"] == listed["waiting"]
+    decided = fresh.call("POST", f"/v1/runs/{run}/reject", role="operator").json
+    assert (decided["status"], decided["waiting"], decided["held"]["verdicts"][0]["verdict"]) == ("done", None, "rejected")
+    ready = fresh.call("GET", "/readyz", role=None).json
+    assert (ready["degraded"], ready["held"]) == (False, [])
+
+
+def test_a_held_configuration_waits_like_a_set_and_is_approved_like_one(fresh: Service) -> None:
+    run = held_configuration(fresh)
+    (one,) = fresh.call("GET", "/readyz", role=None).json["held"]
+    assert (one["kind"], one["source"], one["run"], one["patients"]) == ("configuration", "(configuration)", run, 1)
+    shown = fresh.call("GET", f"/v1/runs/{run}", role="operator").json
+    assert shown["held"]["counts"] == [{"attribute": "do_not_contact", "direction": "yes->unknown", "patients": 1}]
+    assert fresh.call("GET", f"/v1/runs/{run}", role="operator", enterprise="local").status == 404
+    refused = fresh.call("POST", f"/v1/runs/{run}/reject", role="operator")
+    assert refused.status == 422
+    assert "putting it back" in refused.json["detail"]
+    approved = fresh.call("POST", f"/v1/runs/{run}/approve", role="operator")
+    assert (approved.status, approved.json["status"], approved.json["held"]["verdicts"][0]["actor"]) == (
+        200,
+        "done",
+        "operator:operator of general",
+    )
+    assert fresh.call("GET", "/readyz", role=None).json["degraded"] is False
+
+
+@pytest.mark.parametrize("word", ["approve", "reject"])
+def test_nothing_of_another_enterprise_is_decided(fresh: Service, word: str) -> None:
+    run = held_configuration(fresh)
+    assert fresh.call("POST", f"/v1/runs/{run}/{word}", role="operator", enterprise="local").status == 404
+    assert [one["run"] for one in fresh.call("GET", "/readyz", role=None).json["held"]] == [run]

@@ -1,0 +1,104 @@
+"""A selection of rejections over HTTP on the running service: previewed, replayed, and braked like any feed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.base import Payload
+from store.patient import PatientRef
+from sync.config import Settings, load
+from sync.parts import Parts, adapter, lane
+from sync.service import Service, serving
+from tests.sync.test_cli import CONFIG, KEYS, adt
+
+BRAKED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    brake: {floor: 1, percent: 0}\n")
+MENDED = BRAKED.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
+PATIENTS = ("MRN1", "MRN2", "MRN3")
+
+
+def settings(folder: Path, url: str, text: str) -> Settings:
+    file = folder / "config.yaml"
+    file.write_text(f"database: {url}\n{KEYS}api: {{listen: '127.0.0.1:0'}}\n{text}")
+    return load(file, {})
+
+
+@pytest.fixture
+def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
+    """Three patients who said no, then something that nobody could read; the mapping is mended since. The fourth said yes, then NEVER."""
+    parts = Parts.open(settings(tmp_path, database_url, BRAKED))
+    feed = parts.feed("adt")
+    texts = [adt(mrn, control=f"{mrn}-1") for mrn in PATIENTS] + [adt("MRN4", dnc="OK", control="MRN4-1")]
+    later = [adt(mrn, dnc="MAYBE", control=f"{mrn}-2") for mrn in PATIENTS] + [adt("MRN4", dnc="NEVER", control="MRN4-2")]
+    for text in (*texts, *(one.replace("20261101083000", "20261101093000") for one in later)):
+        parts.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(text.encode(), "test:1", parts.clock())])
+    parts.close()
+    with serving(settings(tmp_path, database_url, MENDED), ["api"]) as running:
+        yield running
+
+
+def post(service: Service, path: str, body: Any) -> tuple[int, Any]:
+    assert service.address is not None
+    key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
+    connection = HTTPConnection(*service.address, timeout=30)
+    connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {key}"})
+    answer = connection.getresponse()
+    found = json.loads(answer.read())
+    connection.close()
+    return answer.status, found
+
+
+def dnc(service: Service) -> list[str]:
+    find = service.parts.preferences.find
+    return [find("clinic", PatientRef(value=mrn)).contact.do_not_contact for mrn in (*PATIENTS, "MRN4")]
+
+
+def test_a_preview_says_who_would_flip_which_way_and_changes_nothing(service: Service) -> None:
+    status, found = post(service, "/v1/rejections/replay/preview", {"source": "adt"})
+    assert (status, found["flips"], found["left"]) == (200, {"more_contactable": 3, "less_contactable": 1}, 0)
+    assert {(one["attribute"], one["direction"]) for one in found["changes"]} == {
+        ("do_not_contact", "more_contactable"),
+        ("do_not_contact", "less_contactable"),
+    }
+    assert set(found["changes"][0]) == {"patient", "attribute", "direction"}
+    assert dnc(service) == ["yes", "yes", "yes", "no"]
+
+
+def test_a_replay_restricts_at_once_and_loosens_as_far_as_the_hour_allows(service: Service) -> None:
+    status, done = post(service, "/v1/rejections/replay", {"source": "adt", "reason": "code_unmapped"})
+    assert (status, done["replayed"], done["left"]) == (200, 4, 0)
+    assert sorted(one["outcome"] for one in done["rejections"]) == ["applied", "applied", "held", "held"]
+    values = dnc(service)
+    assert (values[3], sorted(values[:3])) == ("yes", ["no", "yes", "yes"])
+    assert service.parts.journal.rejections("clinic", "adt") == []
+    lines = service.parts.verdicts.audit.newest("clinic")
+    assert [one.line.actor for one in lines if one.line.action == "replayed_rejection"] == ["operator:kim"] * 4
+
+
+def test_a_selection_by_ids_replays_those_only(service: Service) -> None:
+    chosen = [one.id for one in service.parts.journal.rejections("clinic", "adt")][:2]
+    _, done = post(service, "/v1/rejections/replay", {"ids": chosen})
+    assert (done["replayed"], [one["id"] for one in done["rejections"]]) == (2, chosen)
+    assert len(service.parts.journal.rejections("clinic", "adt")) == 2
+
+
+def test_an_erased_payload_does_not_stop_the_others(service: Service) -> None:
+    first = service.parts.journal.rejections("clinic", "adt")[0]
+    with service.parts.database.write("clinic") as transaction:
+        transaction.exec_driver_sql(f"UPDATE rejections SET key_id = NULL WHERE id = '{first.id}'")
+    _, done = post(service, "/v1/rejections/replay", {"source": "adt"})
+    assert (done["replayed"], done["resolved"]) == (4, 3)
+    assert [one["reason"] for one in done["rejections"] if one["id"] == first.id] == ["payload_unreadable"]
+
+
+def test_a_selection_of_a_source_that_left_the_configuration_is_refused(service: Service) -> None:
+    chosen = [service.parts.journal.rejections("clinic", "adt")[0].id]
+    service.parts.settings.feeds.pop("adt")  # type: ignore[attr-defined]
+    for path in ("/v1/rejections/replay", "/v1/rejections/replay/preview"):
+        status, problem = post(service, path, {"ids": chosen})
+        assert (status, "there is no source" in problem["detail"]) == (422, True)

@@ -1,0 +1,108 @@
+"""A changed configuration as the person who changed it meets it: told of by check-config and by every command, held, approved, put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sync.conftest import Ended
+from tests.sync.test_cli import CONFIG, KEYS, EmrSync, adt
+
+BRAKE = "    default_region: US\n    brake: {floor: 1, percent: 0}\n"
+ON = CONFIG.replace("    default_region: US\n", BRAKE)
+OFF = ON.replace("sync_contact_preferences: true", "sync_contact_preferences: false")
+PATIENTS = ("MRN1", "MRN2", "MRN3")
+
+
+class Clinic:
+    """Three patients who said no, and the file that a person edits."""
+
+    def __init__(self, emr_sync: EmrSync, folder: Path, url: str) -> None:
+        self.emr_sync, self.folder, self.url, self.file = emr_sync, folder, url, folder / "config.yaml"
+
+    def writes(self, text: str) -> None:
+        self.file.write_text(f"database: {self.url}\n{KEYS}{text}")
+
+    def hears(self, *messages: str) -> Ended:
+        file = self.folder / "feed.hl7"
+        file.write_text("".join(messages), newline="")
+        return self.emr_sync("ingest", "adt", file, "--json")
+
+    def told(self) -> list[str]:
+        mistakes = self.emr_sync("check-config", "--json").value["mistakes"]
+        return [one["message"] for one in mistakes if one["where"] == "enterprises.clinic" and one["severity"] == "warning"]
+
+    def dnc(self) -> list[str]:
+        sheets = [self.emr_sync("patient", mrn, "--json").value["preferences"] for mrn in PATIENTS]
+        return [sheet.get("do_not_contact", {"value": "unknown"})["value"] for sheet in sheets]
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Clinic:
+    found = Clinic(emr_sync, tmp_path, bare_database_url)
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(found.file))
+    found.writes(ON)
+    assert found.hears(*(adt(mrn, control=mrn) for mrn in PATIENTS)).code == 0
+    return found
+
+
+def test_check_config_says_before_the_restart_what_would_be_held(clinic: Clinic) -> None:
+    assert clinic.told() == []
+    clinic.writes(OFF)
+    (told,) = clinic.told()
+    assert "would make 3 of 3 patients more contactable" in told
+    assert "contact preferences synced, sources adt" in told
+    assert clinic.dnc() == ["yes"] * 3, "looking changes nothing"
+
+
+def test_a_look_with_another_file_changes_nothing_and_says_so(clinic: Clinic) -> None:
+    clinic.writes(OFF)
+    ended = clinic.emr_sync("patient", "MRN1", "--json")
+    assert ended.value["preferences"]["do_not_contact"]["value"] == "yes"
+    assert "not in force yet" in ended.err
+    assert [run["kind"] for run in clinic.emr_sync("runs", "--json").value] == ["ingest"]
+
+
+def test_what_takes_in_proposes_and_the_brake_holds(clinic: Clinic) -> None:
+    clinic.writes(OFF)
+    ended = clinic.hears(adt("MRN1", control="again"))
+    assert "is held by the brake" in ended.err
+    (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
+    assert (run["status"], run["waiting"]["patients"], run["source"]) == ("held", 3, "(configuration)")
+    (told,) = clinic.told()
+    assert f"emr-sync runs show {run['run']}" in told
+    assert clinic.dnc() == ["yes"] * 3
+    assert "waits for a person since" in clinic.emr_sync("runs").out
+    shown = clinic.emr_sync("runs", "show", run["run"])
+    assert "held: 3 patients would become more contactable" in shown.out
+    assert "or put the configuration back" in shown.out
+
+
+def test_an_approval_names_the_person_and_takes_effect(clinic: Clinic) -> None:
+    clinic.writes(OFF)
+    clinic.hears(adt("MRN1", control="again"))
+    (run,) = [one["run"] for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
+    assert clinic.emr_sync("runs", "reject", run).code == 1
+    approved = clinic.emr_sync("runs", "approve", run, "--json").value
+    assert (approved["status"], approved["waiting"]) == ("done", None)
+    assert approved["held"]["verdicts"][0]["actor"].startswith("cli:")
+    assert (clinic.dnc(), clinic.told()) == (["unknown"] * 3, [])
+    assert clinic.hears(adt("MRN1", control="still off")).err == ""
+
+
+def test_putting_the_file_back_ends_it(clinic: Clinic) -> None:
+    clinic.writes(OFF)
+    clinic.hears(adt("MRN1", control="again"))
+    clinic.writes(ON)
+    assert clinic.hears(adt("MRN1", control="and again")).err == ""
+    (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
+    assert (run["status"], run["error"], run["waiting"]) == ("done", "the former configuration was restored", None)
+    assert clinic.dnc() == ["yes"] * 3
+
+
+def test_a_change_for_few_is_in_force_at_once(clinic: Clinic) -> None:
+    clinic.writes(OFF.replace("floor: 1", "floor: 3"))
+    assert clinic.told() == []
+    clinic.hears(adt("MRN1", control="again"))
+    assert clinic.dnc() == ["unknown"] * 3
