@@ -1,0 +1,107 @@
+"""Patients while a batch works on them: read from the rows they stand in, made into rows again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store import documents, merge
+from store.database import Database
+from store.enterprise import Enterprise
+from store.lineage import Join, Lineage
+from store.moment import instant
+from store.preference import EMR
+
+PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
+ EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
+ a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard
+ FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
+JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS (
+ SELECT m.survivor, m.seq, m.survivor, m.merged, m.effective FROM merges m
+ JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor WHERE m.survivor IN ??
+ UNION SELECT joined.patient, m.seq, m.survivor, m.merged, m.effective FROM merges m JOIN joined ON m.survivor = joined.merged
+ JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor)
+ SELECT patient, seq, survivor, merged, effective FROM joined"""
+
+PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
+ASSERTION_COLUMNS = ("patient_id", "authority", "assertions", "effective", "confirmed", "content", "seen", "since", "last_heard")
+
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Open:
+    """A patient while a batch works on it. ``is_held``: the brake keeps something about it. ``lineage``: it is several records."""
+
+    id: int
+    created: datetime
+    version: int = 0
+    numbers: frozenset[str] = frozenset()
+    held: dict[str, merge.Held] = field(default_factory=dict)
+    content: dict[str, str | None] = field(default_factory=dict)
+    heard: dict[str, datetime] = field(default_factory=dict)
+    is_new: bool = False
+    is_held: bool = False
+    touched: set[str] = field(default_factory=set)
+    visible: bool = False
+    recorded: bool = False
+    lineage: Lineage | None = None
+    joined: datetime | None = None
+
+    @property
+    def records(self) -> list[int]:
+        """The store ids of all records that the patient is."""
+        return [self.id, *(self.lineage.by_merged if self.lineage is not None else ())]
+
+    def hold(self, row: Sequence[Any]) -> None:
+        """Takes in what one authority asserts; a row of :data:`ASSERTION_COLUMNS` without the patient."""
+        authority, text, effective, confirmed, content, line, since, heard = row
+        self.held[authority] = merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), line, instant(since))
+        self.content[authority], self.heard[authority] = content, instant(heard)
+
+    def assertion_rows(self) -> Iterator[Row]:
+        """A row for each authority of which something was heard."""
+        for authority in self.touched:
+            held, content = self.held[authority], self.content.get(authority)
+            text = documents.write_assertions(held.assertions)
+            said = (held.effective, held.confirmed, content, held.seen, held.since, self.heard[authority])
+            yield (self.id, authority, text, *said)
+
+    def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, frozenset[str]]:
+        """The next version of the patient's row, and the numbers that are in force by it."""
+        in_force = merge.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
+        contact = merge.contact(in_force)
+        numbers = frozenset([phone.number for phone in contact.phones])
+        said = (documents.write(contact), documents.write_provenance(in_force), self.created, now)
+        return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *said), numbers
+
+
+def sources(authorities: Iterable[str]) -> str:
+    """The sources that have stated anything about a patient, as the row keeps them."""
+    return ",".join(sorted([name[len(EMR) :] for name in authorities if name.startswith(EMR)]))
+
+
+def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, Open]:
+    """Patients with all that anybody asserts about them. ``basis`` is the one that values are in force for now."""
+    found: dict[int, Open] = {}
+    joined = set()
+    for row in database.select(transaction, PATIENTS, [numbers]):
+        patient = found.get(row[0])
+        if patient is None:
+            on_file = frozenset([phone.number for phone in documents.read_contact(row[3]).phones])
+            patient = found[row[0]] = Open(row[0], instant(row[4]), row[1], on_file, visible=row[2] != basis, is_held=bool(row[6]))
+            if row[5]:
+                joined.add(patient.id)
+        if row[7] is not None:
+            patient.hold(row[7:])
+    joins: dict[int, list[Join]] = {}
+    for number, seq, survivor, merged, effective in database.select(transaction, JOINED, [list(joined)]) if joined else ():
+        joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))
+    for number, those in joins.items():
+        lineage = found[number].lineage = Lineage(those)
+        found[number].joined = lineage.joined
+    return found
