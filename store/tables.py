@@ -257,6 +257,7 @@ class RejectionRow(Table):
     __table_args__ = (
         Index("uq_rejections_source_digest", "source", "digest", unique=True),
         Index("ix_rejections_status_last_at", "status", "last_at"),
+        Index("ix_rejections_ranking", "enterprise", "status", "source", "reason", "path", "times", "id"),
     )
 
 

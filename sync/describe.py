@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
+from adapters import site_mapping
+from store.web.pages.about import About, Mapped
 from sync.config import Feed
+from sync.config.options import LISTENERS
 from sync.config.settings import Schedule
 
 UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
+PLAIN_OPTIONS = {"listen": "Listens at", "path": "Folder", "host": "Server", "read": "Way of reading", "group": "Group", "level": "Exports"}
+"""The adapters' own settings that hold no secret, as they were written."""
+FALLBACKS = {"on_absent": "absent", "on_unknown": "another code"}
 
 
-def described(feed: Feed) -> list[tuple[str, str]]:
-    """Name and value, in the order to read them."""
+def described(feed: Feed) -> About:
+    """Name and value, in the order to read them, and the mapping rule by rule."""
     settings = feed.settings
-    issuer = f"{settings.authority} {settings.identifier_type}".strip()
+    options, auth = settings.options, settings.options.get("auth")
     rows = [
         ("Source", feed.name),
         ("Adapter", settings.adapter),
-        ("Address", _address(str(settings.options.get("base_url") or ""))),
-        ("Listens at", str(settings.options.get("listen") or "")),
-        ("Patients known by", issuer),
+        ("Preset", str(settings.preset.get("name") or "")),
+        ("Address", _address(str(options.get("base_url") or ""))),
+        *((title, str(options.get(name) or "")) for name, title in PLAIN_OPTIONS.items()),
+        ("Signs in by", str(auth.get("kind") or "").replace("_", " ") if isinstance(auth, Mapping) else ""),
+        ("Patients known by", f"{settings.authority} {settings.identifier_type}".strip()),
         ("Read", _times(feed.schedule)),
         ("Read whole", _times(feed.full_resync)),
-        ("Masters", ", ".join(name.replace("_", " ") for name in settings.mapping)),
+        ("Time zone", settings.time_zone),
     ]
-    return [(name, value) for name, value in rows if value]
+    mapping = tuple(_mapped(attribute, rule) for attribute, rule in settings.mapping.items())
+    return About(tuple((name, value) for name, value in rows if value), mapping, settings.adapter in LISTENERS)
+
+
+def _mapped(attribute: str, rule: Mapping[str, Any]) -> Mapped:
+    values = rule.get("values")
+    codes = tuple((_word(code), _word(value)) for code, value in values.items()) if isinstance(values, Mapping) else ()
+    read_from = " | ".join(site_mapping.paths(rule)) or f"the standard fields, by {rule.get('by')}"
+    fallbacks = [f"{said}: {str(rule[key]).replace('_', ' ')}" for key, said in FALLBACKS.items() if rule.get(key)]
+    return Mapped(attribute, read_from, codes, ", ".join(fallbacks))
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).replace("_", " ")
 
 
 def _address(url: str) -> str:

@@ -60,6 +60,11 @@ class DryRun:
             if change.patient and change.direction in self.flips:
                 self.flips[change.direction].add(change.patient)
 
+    @property
+    def compared(self) -> dict[str, int]:
+        """Counts by outcome and direction, without anything about a patient: what is kept of a comparison."""
+        return {**self.counts, **{direction: len(patients) for direction, patients in self.flips.items()}}
+
     def as_dict(self) -> dict[str, Any]:
         """As scripts read it."""
         changes = [change._asdict() | {"direction": change.direction} for change in self.changes]

@@ -13,6 +13,7 @@ from typing import Any
 
 from adapters.base import AdapterError, Answer
 from store.apply import Outcome
+from store.arrivals import Arrivals
 from store.database import Database
 from store.gate import Guard
 from store.journal import Journal
@@ -41,6 +42,10 @@ class Intake:
     braking: Braking
     log: Any
     set_aside: Counter[str] = field(default_factory=Counter)
+    arrivals: Arrivals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.arrivals = Arrivals(self.database)
 
     def commit(self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None) -> list[Answer]:
         """What became of each piece, in order, after the commit. Raises when nothing could be committed. No tally: a live feed."""
@@ -89,6 +94,7 @@ class Intake:
             rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]
             self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
             counts = Counter(answer.outcome for answer in answers)
+            self.arrivals.count(transaction, lane.source, lane.enterprise, counts, now=now)
             if tally is not None:
                 self.journal.progress(transaction, tally.run, tally.counts + counts, None if tally.partial else cursor, now=now)
             if tally is None or not tally.partial:

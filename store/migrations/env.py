@@ -7,6 +7,7 @@ from alembic import context
 from store import chain_tables as chain_tables
 from store import held_tables as held_tables
 from store import merge_tables as merge_tables
+from store import source_tables as source_tables
 from store import user_tables as user_tables
 from store.tables import Table
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from adapters.base import Explanation, Payload, Unmappable
+from adapters.base import Explanation, Finding, Payload, Unmappable
 from store import schema
+from store.findings import Checked, Findings
 from store.preference import PatientMerge, PatientStatements
 from sync.commands import given, output
 from sync.commands.output import AsJson
-from sync.commands.release import orphans
+from sync.commands.release import if_there, orphans
 from sync.commands.standing import held_back
-from sync.config import Mistake, chosen, inspect
-from sync.parts import adapter, connected, feed
+from sync.config import Mistake, Settings, chosen, inspect
+from sync.parts import adapter, connected, feed, utc_now
 from sync.parts import migrate as prepare
 
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
@@ -45,16 +47,31 @@ def _mistake(one: Mistake) -> dict[str, Any]:
 
 
 def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -> None:
-    """Reach the EMR: access, what it can do, a sample read and mapped; what it cannot do and what the sync does instead."""
-    found = []
-    for finding in adapter(feed(given.settings(context), source)).check():
+    """Reach the EMR: access, what it can do, a sample read and mapped; what it cannot do and what the sync does instead.
+
+    Needs no database. Where there is one, what was found is kept for the console.
+    """
+    settings, found = given.settings(context), []
+    for finding in adapter(feed(settings, source)).check():
         found.append(finding)
         if not as_json:
             output.say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.detail}")
+    _keep(settings, source, found)
     if as_json:
         output.emit({"source": source, "ok": all(one.ok for one in found), "findings": [one._asdict() for one in found]})
     if not all(one.ok for one in found):
         raise typer.Exit(1)
+
+
+def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
+    """For the console. A source is checked where its database is not, too: then nothing is kept, and it is said."""
+    lines = tuple(Checked(one.what, one.ok, one.detail) for one in found)
+    try:
+        with if_there(settings) as database:
+            schema.check(database)
+            Findings(database).keep_check(source, settings.feeds[source].enterprise, lines, now=utc_now())
+    except Exception:
+        output.note("not kept for the console: the database is not there, or not of this version")
 
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
 from store.bases import CONFIGURATION
+from store.findings import Findings
 from store.journal import Run
 from store.lock import Actor
 from store.verdicts import HeldSet, Verdicts
@@ -167,7 +168,10 @@ def resync(
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
             if dry:
-                difference.show(dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress), as_json=as_json)
+                found = dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress)
+                if full:
+                    Findings(parts.database).keep_comparison(feed.name, feed.enterprise, found.compared, now=parts.clock())
+                difference.show(found, as_json=as_json)
                 return
             run = parts.engine.run(lane(feed), parts.polled(feed), request, "full" if full else "resync", on_progress, PATIENCE)
     show(run, as_json=as_json)

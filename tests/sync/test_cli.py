@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from store.database import Database
+from store.findings import Findings
 from sync.commands.practice import planned_faults
+from sync.config import load
 from sync.parts import Unusable
 from tests.sync.conftest import Ended
 
@@ -170,7 +173,21 @@ def test_check_config_is_content_with_a_good_one(emr_sync: EmrSync, sqlite_confi
 
 
 def test_check_says_whether_a_listener_can_listen(emr_sync: EmrSync, sqlite_config: Path) -> None:
-    assert emr_sync("check", "adt", "--json").value["ok"] is True
+    ended = emr_sync("check", "adt", "--json")
+    assert ended.value["ok"] is True
+    assert "not kept for the console" in ended.err
+    assert not list(sqlite_config.parent.glob("*.db"))
+
+
+def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSync, config: Path) -> None:
+    assert emr_sync("migrate").code == 0
+    ended = emr_sync("check", "adt", "--json")
+    assert "not kept" not in ended.err
+    database = Database.open(load(config).database)
+    kept = Findings(database).check("adt", "clinic")
+    database.close()
+    assert kept is not None
+    assert [line._asdict() for line in kept.lines] == ended.value["findings"]
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,59 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from adapters.base import SourceSettings
 from sync.config.settings import Feed, Schedule
 from sync.describe import described
 
 
+def feed(adapter: str = "fhir.rest", schedule: Schedule | None = None, **options: Any) -> Feed:
+    rules = {
+        "do_not_contact": {
+            "from": "ZCP-2",
+            "values": {"DNC": "yes", True: "no"},
+            "on_absent": "no_statement",
+            "on_unknown": "most_restrictive",
+        },
+        "language": {"from": ["PID-15", "ZCP-9"]},
+        "preferred_phone": {"by": "rank"},
+    }
+    return Feed("emr", "clinic", SourceSettings("emr", adapter, "CLINIC", "MR", rules, {"name": "epic"}, options), schedule)
+
+
 def test_a_source_is_described_without_secrets() -> None:
-    options = {"base_url": "https://user:secret@ehr.example:8443/r4?token=secret", "auth": {"client_secret": "secret"}}
-    settings = SourceSettings("emr", "fhir.rest", "CLINIC", "MR", {"do_not_contact": {"from": "x"}}, {}, options)
-    rows = dict(described(Feed("emr", "clinic", settings, Schedule(every=timedelta(minutes=15)))))
-    assert rows == {
+    options = {
+        "base_url": "https://user:secret@ehr.example:8443/r4?token=secret",
+        "auth": {"kind": "smart_backend", "client_secret": "secret", "private_key": "secret"},
+        "headers": {"x-api-key": "secret"},
+        "password": "secret",
+        "read": "full",
+    }
+    about = described(feed(schedule=Schedule(every=timedelta(minutes=15)), **options))
+    assert dict(about.rows) == {
         "Source": "emr",
         "Adapter": "fhir.rest",
+        "Preset": "epic",
         "Address": "https://ehr.example:8443/r4",
+        "Way of reading": "full",
+        "Signs in by": "smart backend",
         "Patients known by": "CLINIC MR",
         "Read": "every 15m",
-        "Masters": "do not contact",
+        "Time zone": "UTC",
     }
+    assert "secret" not in repr(about)
+    assert about.listens is False
+
+
+def test_the_mapping_is_told_rule_by_rule() -> None:
+    first, second, third = described(feed()).mapping
+    assert first == ("do_not_contact", "ZCP-2", (("DNC", "yes"), ("true", "no")), "absent: no statement, another code: most restrictive")
+    assert second == ("language", "PID-15 | ZCP-9", (), "")
+    assert third == ("preferred_phone", "the standard fields, by rank", (), "")
+
+
+def test_a_listener_is_told_as_one() -> None:
+    about = described(feed("hl7v2.mllp", listen="127.0.0.1:2575"))
+    assert about.listens is True
+    assert dict(about.rows)["Listens at"] == "127.0.0.1:2575"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
-from sync.demo import FHIR, configuration
+from store import agreement
+from store.arrivals import Arrivals
+from store.database import Database
+from sync.demo import ENTERPRISE, FHIR, configuration
 from tests.sync.conftest import Ended
 
 EmrSync = Callable[..., Ended]
@@ -57,6 +61,33 @@ def test_a_dry_run_shows_the_difference_and_leaves_everything(emr: RehearsalEmr,
     assert {change["attribute"] for change in shown["changes"]} >= {"do_not_contact", "phones"}
     assert emr_sync("runs", "--json").value == []
     assert emr_sync("patient", emr.entry(0).person.mrn).code == 1
+
+
+def test_a_full_dry_run_is_kept_as_a_comparison_and_a_full_read_takes_its_place(
+    emr: RehearsalEmr, emr_sync: EmrSync, database: Database
+) -> None:
+    emr_sync("resync", FHIR, "--json")
+    assert agreement.newest(database, ENTERPRISE, FHIR) is None
+    changed = len(emr.tick())
+    emr_sync("resync", FHIR, "--dry-run", "--json")
+    assert agreement.newest(database, ENTERPRISE, FHIR) is None
+    shown = emr_sync("resync", FHIR, "--full", "--dry-run", "--json").value
+    found = agreement.newest(database, ENTERPRISE, FHIR)
+    assert found is not None
+    assert (found.way, found.agreed, found.differed, found.compared) == (agreement.DRY, PATIENTS - changed, changed, PATIENTS)
+    assert (found.more, found.less) == (shown["flips"]["more_contactable"], shown["flips"]["less_contactable"])
+    emr_sync("resync", FHIR, "--full", "--json")
+    emr_sync("resync", FHIR, "--full", "--json")
+    found = agreement.newest(database, ENTERPRISE, FHIR)
+    assert found is not None
+    assert (found.way, found.agreed, found.percent) == (agreement.FULL, PATIENTS, 100.0)
+
+
+def test_what_a_run_takes_in_is_counted_by_the_hour_and_a_dry_run_is_not(emr_sync: EmrSync, database: Database) -> None:
+    emr_sync("resync", FHIR, "--dry-run", "--json")
+    emr_sync("resync", FHIR, "--json")
+    hours = Arrivals(database).hours(ENTERPRISE, FHIR, now=datetime.now(UTC), count=2)
+    assert (sum(hour.records for hour in hours), sum(hour.news for hour in hours)) == (PATIENTS, PATIENTS)
 
 
 def test_what_passes_is_survived(emr: RehearsalEmr, emr_sync: EmrSync) -> None:

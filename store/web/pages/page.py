@@ -36,6 +36,7 @@ STRICT = {
     "cache-control": "no-store",
 }
 HTML = "text/html"
+LIVE = "x-emr-sync-live"
 MOST_FIELDS = 50
 
 
@@ -61,11 +62,12 @@ class Visit(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A page to show."""
+    """A page to show. ``part``: the template of what is kept current of it, where something is (``static/live.js``)."""
 
     template: str
     values: Mapping[str, Any]
     status: int = 200
+    part: str = ""
 
 
 class Goto(NamedTuple):
@@ -121,7 +123,7 @@ class Door:
         try:
             form = fields(request, body)
             secret = request.cookies.get(cookie_name(request), "")
-            visitor = self.sessions.visitor(secret, now, active="x-emr-sync-live" not in request.headers) if secret else None
+            visitor = self.sessions.visitor(secret, now, active=not by_itself(request)) if secret else None
             if visitor is None:
                 return self.send(request, Goto("/sign-in?again=1" if secret else "/sign-in", "" if secret else None), None, now)
             allow(page, visitor, form)
@@ -147,8 +149,14 @@ class Door:
         if isinstance(reply, Download):
             headers = {**STRICT, "content-disposition": f'attachment; filename="{reply.name}"'}
             return ASGIResponse(body=reply.body, headers=headers, media_type=reply.media)
-        page = rendered(reply.template, {**self.frame(visitor, now), **reply.values})
+        template = reply.part if LIVE in request.headers and reply.part else reply.template
+        page = rendered(template, {**self.frame(visitor, now), **reply.values})
         return ASGIResponse(body=page, status_code=reply.status, headers=STRICT, media_type=HTML)
+
+
+def by_itself(request: Request[Any, Any, Any]) -> bool:
+    """Whether a page that keeps itself current asks, and not a person: that must not keep a session alive."""
+    return LIVE in request.headers or "live" in request.query_params
 
 
 def allow(page: Page, visitor: Visitor, form: Mapping[str, str]) -> None:

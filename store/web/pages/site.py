@@ -19,13 +19,16 @@ from store.preferences import Preferences
 from store.sessions import Sessions, Visitor
 from store.users import Users
 from store.web.pages import audit, console, opt_outs, patients, settings
+from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
-from store.web.pages.console import Console, Describe
 from store.web.pages.opt_outs import OptOutReport
 from store.web.pages.page import Door, Goto, Page, Shown, Visit
 from store.web.pages.patients import Patients
+from store.web.pages.rejections import Rejections
+from store.web.pages.runs import Runs
 from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
+from store.web.pages.sources import Describe, Sources
 from store.web.pages.templates import CONTENT, STATIC, clock
 from store.web.problem import Problem
 from store.web.work import Work
@@ -54,7 +57,7 @@ class Access:
 
     users: Users
     sessions: Sessions
-    describe: Describe = lambda source: ()
+    describe: Describe = lambda source: About()
 
 
 class Site:
@@ -79,7 +82,9 @@ class Site:
             *Patients(store).pages(),
             *OptOutReport(store).pages(),
             *DefaultSettings(store, settings_changed).pages(),
-            *Console(store, journal, work, access.describe).pages(),
+            *Sources(store, journal, work, access.describe).pages(),
+            *Runs(store, journal, work).pages(),
+            *Rejections(store, journal, work).pages(),
             *AuditLog(store).pages(),
         ]
 

@@ -43,4 +43,4 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-environment.globals.update(static=address, number=words.number)
+environment.globals.update(static=address, number=words.number, span=words.span, title_of=words.title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from store import preference as p
@@ -86,6 +87,15 @@ def source(name: str, enterprise: Enterprise) -> str:
     """A source as people call it."""
     found = enterprise.source(name)
     return (found.display_name if found else "") or name
+
+
+def span(time: timedelta) -> str:
+    """A time as long as people say it: seconds, minutes, hours or days, whichever fits."""
+    seconds = max(0, int(time.total_seconds()))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def reason(code: str) -> str:

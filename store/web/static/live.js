@@ -1,17 +1,41 @@
-// Keeps what is under way current: asks for the same page again and shows its live part. Without it the page is read by reloading.
+// Keeps what is under way current: asks for the live part of this page again, and tells screen readers now and then what came of it.
+// Without scripts the page is loaded again by itself while something runs (parts.html, live).
 "use strict";
-const PAUSE = 2000;
-async function refresh() {
-  const part = document.querySelector("[data-live='on']");
-  if (!part) return;
-  try {
-    const answer = await fetch(location.href, { headers: { "x-emr-sync-live": "1" }, redirect: "error" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = answer.ok && page.querySelector("[data-live]");
-    if (fresh) part.replaceWith(document.adoptNode(fresh));
-  } catch {
-    // signed out, or the service is away for a moment: what is shown stays
-  }
-  setTimeout(refresh, PAUSE);
+const QUIET = 15000;
+let told = Date.now();
+const within = (part) => [...part.querySelectorAll("a, button, summary, [tabindex]")];
+function tell(before, now) {
+  const ended = before.dataset.live !== now.dataset.live;
+  if (before.dataset.say === now.dataset.say || (!ended && Date.now() - told < QUIET)) return;
+  document.querySelector("[data-told]").textContent = now.dataset.say;
+  told = Date.now();
 }
-setTimeout(refresh, PAUSE);
+function keep(before, now) {
+  const open = [...before.querySelectorAll("details")].map((one) => one.open);
+  now.querySelectorAll("details").forEach((one, place) => { one.open = open[place] ?? one.open; });
+  return within(before).indexOf(document.activeElement);
+}
+function show(before, now) {
+  tell(before, now);
+  if (before.innerHTML === now.innerHTML && before.dataset.live === now.dataset.live) return;
+  const focused = keep(before, now);
+  before.replaceWith(now);
+  if (focused >= 0) within(now)[focused]?.focus({ preventScroll: true });
+}
+async function refresh(part) {
+  const answer = await fetch(location.pathname, { headers: { "x-emr-sync-live": "1" }, redirect: "error" });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const now = answer.ok && page.querySelector("[data-live]");
+  if (now) show(part, document.adoptNode(now));
+}
+async function again() {
+  const part = document.querySelector("[data-live]");
+  if (!part || part.dataset.live === "off") return;
+  if (!document.hidden) await refresh(part).catch(() => {}); // signed out, or the service is away for a moment: what is shown stays
+  later();
+}
+function later() {
+  const seconds = document.querySelector("[data-live]")?.dataset.live;
+  if (seconds && seconds !== "off") setTimeout(again, seconds * 1000);
+}
+later();

@@ -21,11 +21,13 @@ from store.preferences import Preferences
 from store.sessions import Sessions
 from store.users import Users
 from store.web.app import create_app
+from store.web.pages.about import About, Mapped
 from store.web.pages.site import Access
 from store.web.work import Work
 from tests.factories import sealing
 from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
 
+ABOUT = About((("Adapter", "hl7v2.files"),), (Mapped("do_not_contact", "ZCP-2", (("DNC", "yes"), ("OK", "no")), "another code: reject"),))
 ROLES = ("enterprise", "manager", "staff", "operator", "auditor")
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -146,7 +148,7 @@ def serve_pages(url: str) -> Iterator[Pages]:
     asked: list[tuple[str, str, str]] = []
     work: Any = FakeWork(journal, asked)
     users = Users(database)
-    access = Access(users, Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12)))
+    access = Access(users, Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12)), lambda source: ABOUT)
     app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay), clock=moment, access=access)
     with running(app) as port:
         served = Pages(f"http://127.0.0.1:{port}", store, journal, users, moment, asked)

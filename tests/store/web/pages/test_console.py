@@ -73,7 +73,7 @@ def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None
     seen = browser.get(begun.where)
     assert "The resync has begun." in seen.text
     assert "RUNNING" in seen.text
-    assert 'data-live="on"' in seen.response.text
+    assert 'data-live="1"' in seen.response.text
     assert fresh_pages.asked == [("resync", "genhosp-adt", "operator-general")]
     assert browser.post("/sources/genhosp-adt/resync").status == 409
     assert browser.get("/sources/clinic").status == 404
@@ -112,7 +112,7 @@ def test_a_rejection_shows_its_reason_and_its_content_masked(fresh_pages: Pages)
     rejection = rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")
     text = browser.get("/rejections").text
-    assert "code unmapped PV1-18" in text
+    assert "1 code unmapped PV1-18 genhosp-adt" in text
     seen = browser.get(f"/rejections/{rejection}")
     assert "the code of PV1-18 is in no values table" in seen.text
     assert "PID|•||••••^^^•••••••^••||••••••••^••••••" in seen.text

@@ -15,6 +15,7 @@ from tests.store.web.conftest import CELL, LINE, NOW
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
+from tests.store.web.pages.test_sources import came
 
 SERIOUS = {"serious", "critical"}
 PHONE, DESK = 320, 1280
@@ -53,6 +54,7 @@ def violations(tab: Page) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize("role", ["enterprise", "manager", "staff", "auditor", "operator"])
 def test_every_page_of_every_role_is_open_to_everybody(tab: Page, fresh_pages: Pages, role: str, scheme: Any) -> None:
     run, rejection = held(fresh_pages), rejected(fresh_pages)
+    came(fresh_pages, applied=1200, rejected=3)
     console = ["/sources", "/sources/genhosp-adt", f"/runs/{run}", "/rejections", f"/rejections/{rejection}"]
     sheets = ["/patients", fresh_pages.patient(), fresh_pages.patient("MRN2")]
     report = [*sheets, "/opt-outs"]
@@ -145,9 +147,40 @@ def test_a_run_under_way_keeps_itself_current(tab: Page, fresh_pages: Pages) -> 
     run = fresh_pages.journal.runs("general", "genhosp-adt", 1)[0]
     with fresh_pages.store.database.write("general") as transaction:
         fresh_pages.journal.progress(transaction, run, {"applied": 41}, None, now=fresh_pages.moment())
-    expect(tab.get_by_text("41")).to_be_visible()
+    expect(tab.get_by_text("41").first).to_be_visible(timeout=20_000)
+    tab.get_by_role("link", name="General Hospital EMR").focus()
     fresh_pages.journal.finish(run, "done", None, fresh_pages.moment())
-    expect(tab.get_by_text("DONE")).to_be_visible()
+    expect(tab.get_by_text("DONE", exact=True)).to_be_visible(timeout=20_000)
+    expect(tab.locator("[aria-live=polite]")).to_have_text("Done, 41 records after 0 seconds.")
+    expect(tab.get_by_role("link", name="General Hospital EMR")).to_be_focused()
+
+
+def test_what_was_opened_and_where_the_keyboard_was_stay_when_a_source_keeps_itself_current(tab: Page, fresh_pages: Pages) -> None:
+    came(fresh_pages, applied=7)
+    enter(tab, fresh_pages, "operator")
+    tab.goto("/sources/genhosp-adt")
+    tab.get_by_text("The figures").focus()
+    tab.keyboard.press("Enter")
+    region = tab.get_by_role("region", name="Records by hour, the newest first")
+    expect(region).to_contain_text("7")
+    tab.evaluate("document.querySelector('[data-live]').dataset.live = '1'")
+    tab.evaluate("later()")
+    came(fresh_pages, applied=1992)
+    expect(region).to_contain_text("1,999", timeout=20_000)
+    expect(tab.get_by_text("The figures")).to_be_focused()
+
+
+def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Browser, fresh_pages: Pages) -> None:
+    context = chrome.new_context(base_url=fresh_pages.url, java_script_enabled=False)
+    tab = context.new_page()
+    enter(tab, fresh_pages, "operator")
+    tab.goto("/sources/genhosp-adt")
+    tab.get_by_role("button", name="Resync now").click()
+    run = fresh_pages.journal.runs("general", "genhosp-adt", 1)[0]
+    fresh_pages.journal.finish(run, "done", None, fresh_pages.moment())
+    expect(tab.get_by_text("DONE")).to_be_visible(timeout=30_000)
+    assert tab.url.endswith(f"/runs/{run.id}?live=1")
+    context.close()
 
 
 def test_somebody_is_locked_out_and_later_signed_out_for_doing_nothing(tab: Page, fresh_pages: Pages) -> None:

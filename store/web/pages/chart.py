@@ -1,0 +1,55 @@
+"""The chart of what a source brings, as numbers to draw: a bar an hour, and the same in a sentence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from store.arrivals import Hour
+
+LEAST = 2  # of 100, so that an hour with one record beside one with a million can be seen
+
+
+class Bar(NamedTuple):
+    """One hour: its records, and how high they and those that could not be used are, of 100."""
+
+    start: datetime
+    records: int
+    news: int
+    rejected: int
+    height: int
+    rejected_height: int
+
+
+class Chart(NamedTuple):
+    """The bars, the oldest first; ``busy`` are those hours that brought something, the newest first."""
+
+    bars: tuple[Bar, ...]
+    total: int
+    most: int
+    rejected: int
+
+    @property
+    def busy(self) -> tuple[Bar, ...]:
+        """What there is to say about the hours one by one."""
+        return tuple(bar for bar in reversed(self.bars) if bar.records)
+
+    @property
+    def said(self) -> str:
+        """The chart for those who do not see it."""
+        if not self.total:
+            return f"No record in the last {len(self.bars)} hours."
+        refused = f"; {self.rejected:,} could not be used" if self.rejected else ""
+        return f"{self.total:,} records in the last {len(self.bars)} hours, at most {self.most:,} in one{refused}."
+
+
+def chart(hours: Sequence[Hour]) -> Chart:
+    """The chart of some hours in a row."""
+    most = max((hour.records for hour in hours), default=0)
+    bars = tuple(Bar(*hour, _height(hour.records, most), _height(hour.rejected, most)) for hour in hours)
+    return Chart(bars, sum(hour.records for hour in hours), most, sum(hour.rejected for hour in hours))
+
+
+def _height(count: int, most: int) -> int:
+    return max(LEAST, round(100 * count / most)) if count else 0

@@ -1,0 +1,83 @@
+"""Engineers' pages of what could not be used: ranked, one by one, one with its content masked, and its replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from store.errors import PayloadUnreadable, StoreError
+from store.journal import OPEN, Journal, Rejection
+from store.preferences import Preferences
+from store.ranking import ranked
+from store.web.pages.console import MOST, OPERATORS
+from store.web.pages.masking import masked
+from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.problem import problem_of
+from store.web.work import Work
+
+REASONS = 10
+DONE = {
+    "applied": "The rejection was replayed, and what it says is in force.",
+    "replayed": "The rejection was replayed.",
+}
+
+
+class Rejections:
+    """The pages. Nothing of another enterprise is ever found."""
+
+    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+        self.store, self.journal, self.work = store, journal, work
+
+    def pages(self) -> Iterable[Page]:
+        """All of them; the replay only where ``sync`` is there."""
+        yield Page("GET", "/rejections", OPERATORS, self.rejections)
+        yield Page("GET", "/rejections/{rejection_id:str}", OPERATORS, self.rejection)
+        if self.work is not None:
+            yield Page("POST", "/rejections/{rejection_id:str}/replay", OPERATORS, self.replay)
+
+    def rejections(self, visit: Visit) -> Shown:
+        """What could not be used, all or of one source and reason, and the reasons ranked."""
+        status, source, reason = (visit.query.get(name) or None for name in ("status", "source", "reason"))
+        wanted = None if status == "all" else OPEN
+        found = self.journal.quarantine.rejections(visit.enterprise, source, wanted, MOST, reason)
+        values = {
+            "title": "Rejections",
+            "rejections": found,
+            "ranked": ranked(self.store.database, visit.enterprise, source, REASONS),
+            "status": status or OPEN,
+            "source": source,
+            "reason": reason,
+            "most": MOST,
+        }
+        return Shown("rejections.html", values)
+
+    def rejection(self, visit: Visit) -> Shown:
+        """One rejection with its masked content."""
+        return self._rejection(visit)
+
+    def replay(self, visit: Visit) -> Shown | Goto:
+        """Tries one again."""
+        one = self._summary(visit)
+        try:
+            outcome = self.work.replay(one.id, visit.visitor.name) if self.work else {}
+        except StoreError as error:
+            problem = problem_of(error)
+            return self._rejection(visit, problem.detail, int(problem.status))
+        if outcome.get("outcome") == "rejected":
+            return self._rejection(visit, f"Still not usable: {outcome.get('detail') or outcome.get('reason')}", 409)
+        return Goto(f"/rejections/{one.id}?done={'applied' if outcome.get('outcome') == 'applied' else 'replayed'}")
+
+    def _rejection(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
+        one = self._summary(visit)
+        try:
+            content, why = masked(self.journal.rejection(one.id).payload), ""
+        except PayloadUnreadable as error:
+            content, why = "", str(error)
+        values = {"title": "Rejection", "one": one, "content": content, "why": why, "refusal": refusal, "may_replay": self.work is not None}
+        return Shown("rejection.html", {**values, "done": DONE.get(visit.query.get("done", ""), "")}, status)
+
+    def _summary(self, visit: Visit) -> Rejection:
+        """Looked for without its payload: it is to be seen also where that does not open."""
+        one = self.journal.quarantine.summary(visit.path["rejection_id"])
+        if one.enterprise != visit.enterprise:
+            raise StoreError("this enterprise has no such rejection")
+        return one

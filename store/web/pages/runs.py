@@ -1,0 +1,81 @@
+"""Engineers' page of a run: its counts while it works, and what the brake holds of it, to be let through or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from store.bases import CONFIGURATION
+from store.errors import StoreError
+from store.journal import Journal
+from store.lock import Actor
+from store.preferences import Preferences
+from store.verdicts import HeldSet, Verdicts
+from store.web.pages import words
+from store.web.pages.console import OPERATORS
+from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.problem import problem_of
+from store.web.work import Work
+
+DONE = {
+    "resync": "The resync has begun.",
+    "approved": "The held changes are in force.",
+    "rejected": "The held changes are refused; what was in force stays.",
+}
+
+
+class Runs:
+    """The page and its two decisions. Nothing of another enterprise is ever found."""
+
+    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+        self.store, self.work, self.verdicts = store, work, Verdicts(store, journal)
+
+    def pages(self) -> Iterable[Page]:
+        """All of them."""
+        yield Page("GET", "/runs/{run_id:str}", OPERATORS, self.run)
+        yield Page("POST", "/runs/{run_id:str}/approve", OPERATORS, self.approve)
+        yield Page("POST", "/runs/{run_id:str}/reject", OPERATORS, self.reject)
+
+    def run(self, visit: Visit) -> Shown:
+        """One run, and what it holds."""
+        return self._run(visit)
+
+    def approve(self, visit: Visit) -> Shown | Goto:
+        """Lets through what the run holds."""
+        return self._decide(visit, self.verdicts.approve, "approved")
+
+    def reject(self, visit: Visit) -> Shown | Goto:
+        """Refuses what the run holds."""
+        return self._decide(visit, self.verdicts.reject, "rejected")
+
+    def _run(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
+        found = self._held(visit)
+        run, source = found.run, self.store.enterprises[visit.enterprise].source(found.run.source)
+        values = {
+            "title": "Run",
+            "found": found,
+            "run": run,
+            "records": sum(run.counts.values()),
+            "took": words.span((run.finished or visit.now) - run.started),
+            "source_title": (source.display_name if source else "") or ("" if run.kind == CONFIGURATION else run.source),
+            "refusal": refusal,
+            "done": DONE.get(visit.query.get("done", ""), ""),
+        }
+        return Shown("run.html", values, status, part="run_live.html")
+
+    def _decide(self, visit: Visit, verdict: Callable[[str, Actor, datetime], HeldSet], done: str) -> Shown | Goto:
+        run = self._held(visit).run
+        try:
+            if self.work is not None:
+                self.work.expire(visit.enterprise)
+            verdict(run.id, visit.actor, visit.now)
+        except StoreError as error:
+            problem = problem_of(error)
+            return self._run(visit, problem.detail, int(problem.status))
+        return Goto(f"/runs/{run.id}?done={done}")
+
+    def _held(self, visit: Visit) -> HeldSet:
+        found = self.verdicts.show(visit.path["run_id"])
+        if found.run.enterprise != visit.enterprise:
+            raise StoreError("this enterprise has no such run")
+        return found

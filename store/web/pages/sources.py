@@ -1,0 +1,118 @@
+"""Engineers' pages of sources: how each of them is, and one with all there is to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from store import agreement
+from store.agreement import Agreement
+from store.arrivals import Arrivals
+from store.bases import Bases
+from store.enterprise import Source
+from store.errors import StoreError
+from store.findings import Findings
+from store.journal import RUNNING, Journal, Run
+from store.preferences import Preferences
+from store.ranking import open_rejections, ranked
+from store.verdicts import Verdicts
+from store.web.pages.about import About
+from store.web.pages.chart import Chart, chart
+from store.web.pages.console import OPERATORS, RECENT, known_source
+from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.problem import problem_of
+from store.web.work import Work
+
+HOURS = 48
+REASONS = 10
+Describe = Callable[[str], About]
+"""A source -> its configuration in words, without secrets."""
+
+
+class State(NamedTuple):
+    """A source as the overview shows it. ``state``: fresh, silent, never heard or running."""
+
+    name: str
+    title: str
+    state: str
+    heard: datetime | None
+    last: Run | None
+    held: int
+    rejected: int
+    chart: Chart
+    agreement: Agreement | None
+
+
+class Sources:
+    """The pages. Nothing of another enterprise is ever found."""
+
+    def __init__(self, store: Preferences, journal: Journal, work: Work | None, describe: Describe) -> None:
+        self.store, self.journal, self.work, self.describe = store, journal, work, describe
+        self.verdicts, self.arrivals, self.findings = Verdicts(store, journal), Arrivals(store.database), Findings(store.database)
+
+    def pages(self) -> Iterable[Page]:
+        """All of them; the one that begins a run only where ``sync`` is there."""
+        yield Page("GET", "/sources", OPERATORS, self.overview)
+        yield Page("GET", "/sources/{source:str}", OPERATORS, self.source)
+        if self.work is not None:
+            yield Page("POST", "/sources/{source:str}/resync", OPERATORS, self.resync)
+
+    def overview(self, visit: Visit) -> Shown:
+        """The enterprise's sources, in order of precedence."""
+        states = [self._state(visit, source) for source in self.store.enterprises[visit.enterprise].sources]
+        with self.store.database.read() as connection:
+            held = Bases(self.store.database).standing(connection, visit.enterprise).held
+        return Shown("sources.html", {"title": "Sources", "sources": states, "held": held}, part="sources_live.html")
+
+    def source(self, visit: Visit) -> Shown:
+        """One source."""
+        return self._source(visit)
+
+    def resync(self, visit: Visit) -> Shown | Goto:
+        """Begins a run of the source."""
+        source = known_source(self.store, visit)
+        try:
+            run = self.work.resync(source.name, visit.visitor.name) if self.work else None
+        except StoreError as error:
+            problem = problem_of(error)
+            return self._source(visit, problem.detail, int(problem.status))
+        return Goto(f"/runs/{run.id}?done=resync" if run else "/sources")
+
+    def _state(self, visit: Visit, source: Source) -> State:
+        heard = self.store.freshness.last_heard(visit.now).get(source.name)
+        stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
+        last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
+        running = last is not None and last.status == RUNNING
+        state = "running" if running else "never heard" if heard is None else "silent" if stale else "fresh"
+        return State(
+            source.name,
+            source.display_name or source.name,
+            state,
+            heard,
+            last,
+            self._held(source.name),
+            open_rejections(self.store.database, visit.enterprise, source.name),
+            chart(self.arrivals.hours(visit.enterprise, source.name, now=visit.now, count=HOURS)),
+            agreement.newest(self.store.database, visit.enterprise, source.name),
+        )
+
+    def _held(self, source: str) -> int:
+        with self.store.database.read() as connection:
+            return self.verdicts.held.waiting(connection, source)
+
+    def _source(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
+        source = known_source(self.store, visit)
+        about = self.describe(source.name)
+        values = {
+            "title": source.display_name or source.name,
+            "source": self._state(visit, source),
+            "freshness": source.freshness,
+            "runs": self.journal.runs(visit.enterprise, source.name, RECENT),
+            "ranked": ranked(self.store.database, visit.enterprise, source.name, REASONS),
+            "check": self.findings.check(source.name, visit.enterprise),
+            "about": about,
+            "may_resync": self.work is not None and not about.listens,
+            "refusal": refusal,
+        }
+        return Shown("source.html", values, status, part="source_live.html")

@@ -1,0 +1,142 @@
+"""A source's page: intake by hour, agreement with the EMR, the plan of the last check, what is not mapped, the configuration."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from store.arrivals import Arrivals, Hour
+from store.findings import Checked, Findings
+from store.web.pages.chart import chart
+from tests.store.web.conftest import NOW
+from tests.store.web.pages.conftest import Pages
+from tests.store.web.pages.test_console import rejected
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SOURCE = "/sources/genhosp-adt"
+
+
+def came(pages: Pages, ago: timedelta = timedelta(), **outcomes: int) -> None:
+    with pages.store.database.write("general") as transaction:
+        Arrivals(pages.store.database).count(transaction, "genhosp-adt", "general", outcomes, now=NOW - ago)
+
+
+def full_read(pages: Pages, **counts: int) -> str:
+    run = pages.journal.start("genhosp-adt", "general", "full", now=pages.moment())
+    with pages.store.database.write("general") as transaction:
+        pages.journal.progress(transaction, run, counts, None, now=pages.moment())
+    pages.journal.finish(run, "done", None, pages.moment())
+    pages.moment.pass_(timedelta(minutes=1))
+    return run.id
+
+
+def test_a_chart_is_as_high_as_its_highest_hour_and_the_smallest_can_be_seen() -> None:
+    found = chart([Hour(NOON, 1000, 10, 500), Hour(NOON), Hour(NOON, 1, 1, 0)])
+    assert [(bar.height, bar.rejected_height) for bar in found.bars] == [(100, 50), (0, 0), (2, 0)]
+    assert [bar.records for bar in found.busy] == [1, 1000]
+    assert found.said == "1,001 records in the last 3 hours, at most 1,000 in one; 500 could not be used."
+    assert chart([Hour(NOON)]).said == "No record in the last 1 hours."
+
+
+def test_intake_is_a_picture_with_its_words_and_its_figures(fresh_pages: Pages) -> None:
+    came(fresh_pages, applied=1200, unchanged=34)
+    came(fresh_pages, timedelta(hours=3), rejected=2)
+    seen = fresh_pages.signed_in("operator").get(SOURCE)
+    said = "1,236 records in the last 48 hours, at most 1,234 in one; 2 could not be used."
+    assert f'role="img" aria-label="Intake by hour. {said}"' in seen.response.text
+    assert seen.text.count(said) == 1
+    assert "1,234 1,200 0" in seen.text
+    assert " style=" not in seen.response.text
+    assert said in fresh_pages.signed_in("operator").get("/sources").text
+
+
+def test_a_source_that_brought_nothing_says_so_without_a_picture(pages: Pages) -> None:
+    seen = pages.signed_in("operator").get(SOURCE)
+    assert "No record in the last 48 hours." in seen.text
+    assert 'class="bars"' not in seen.response.text
+
+
+def test_where_nothing_was_compared_the_page_says_what_to_run(pages: Pages) -> None:
+    browser = pages.signed_in("operator")
+    assert "emr-sync resync genhosp-adt --full --dry-run compares everything and changes nothing" in browser.get(SOURCE).text
+    assert "not compared yet" in browser.get("/sources").text
+
+
+def test_agreement_is_said_with_what_was_compared_and_when(fresh_pages: Pages) -> None:
+    full_read(fresh_pages, applied=3)
+    browser = fresh_pages.signed_in("operator")
+    assert "Nothing was compared yet." in browser.get(SOURCE).text
+    run = full_read(fresh_pages, unchanged=1990, applied=8, held=1, stale=1, rejected=4)
+    seen = browser.get(SOURCE)
+    assert "99.5 % of 2,000 records said what stands here." in seen.text
+    assert "9 said something new or somebody new; it is in force by now, or held by the brake." in seen.text
+    assert "1 is older than what the EMR said before." in seen.text
+    assert "4 could not be used, and so not compared." in seen.text
+    assert f'href="/runs/{run}"' in seen.response.text
+    assert "99.5 % of 2,000 records" in browser.get("/sources").text
+
+
+def test_a_dry_run_says_who_would_become_more_and_less_contactable(fresh_pages: Pages) -> None:
+    counts = {"unchanged": 9, "applied": 1, "more_contactable": 0, "less_contactable": 1}
+    Findings(fresh_pages.store.database).keep_comparison("genhosp-adt", "general", counts, now=NOW)
+    text = fresh_pages.signed_in("operator").get(SOURCE).text
+    assert "90.0 % of 10 records" in text
+    assert "Taken over, 0 patients would become more and 1 less contactable." in text
+    assert "By a dry run, which changed nothing" in text
+
+
+def test_the_plan_of_the_last_check_stands_with_its_time(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("operator")
+    assert "Not checked yet. emr-sync check genhosp-adt reaches the EMR" in browser.get(SOURCE).text
+    lines = (Checked("token", False, "the server granted less than was asked"), Checked("plan", True, "full reads, told apart by content"))
+    Findings(fresh_pages.store.database).keep_check("genhosp-adt", "general", lines, now=NOW)
+    seen = browser.get(SOURCE)
+    assert "Token not well the server granted less than was asked" in seen.text
+    assert "Plan full reads, told apart by content" in seen.text
+    assert "Checked" in seen.text
+
+
+def test_what_could_not_be_used_is_ranked_with_an_example(fresh_pages: Pages) -> None:
+    rejection = rejected(fresh_pages)
+    seen = fresh_pages.signed_in("operator").get(SOURCE)
+    assert "1 code unmapped PV1-18 one of 1" in seen.text
+    assert f'href="/rejections/{rejection}"' in seen.response.text
+
+
+def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> None:
+    rejected(fresh_pages)
+    browser = fresh_pages.signed_in("operator")
+    assert "PV1-18" in browser.get("/rejections?source=genhosp-adt&reason=code_unmapped").text
+    other = browser.get("/rejections?source=genhosp-adt&reason=value_absent").text
+    assert "None of these." in other
+    assert "Only “value absent” of genhosp-adt" in other
+
+
+def test_the_configuration_stands_with_its_mapping(pages: Pages) -> None:
+    text = pages.signed_in("operator").get(SOURCE).text
+    assert "Adapter hl7v2.files" in text
+    assert "Do Not Contact ZCP-2 DNC → yes OK → no another code: reject" in text
+    assert "after 26 hours without a word" in text
+
+
+def test_a_live_part_comes_alone_for_scripts_and_the_whole_page_for_people(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("operator")
+    run = fresh_pages.journal.start("genhosp-adt", "general", "resync", now=fresh_pages.moment())
+    for path in ("/sources", SOURCE, f"/runs/{run.id}"):
+        part = browser.get(path, **{"x-emr-sync-live": "1"}).response.text
+        assert part.lstrip().startswith('<div class="sheet" data-live=')
+        assert "<html" not in part
+        whole = browser.get(path).response.text
+        assert f'<noscript><meta http-equiv="refresh" content="5; url={path}?live=1"></noscript>' in whole
+    fresh_pages.journal.finish(run, "done", None, fresh_pages.moment())
+    whole = browser.get(f"/runs/{run.id}").response.text
+    assert "http-equiv" not in whole
+    assert 'data-live="off"' in whole
+
+
+def test_a_page_that_loads_itself_again_keeps_no_session_alive(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("operator")
+    fresh_pages.moment.pass_(timedelta(minutes=20))
+    assert browser.get("/sources?live=1").status == 200
+    assert browser.get("/sources", **{"x-emr-sync-live": "1"}).status == 200
+    fresh_pages.moment.pass_(timedelta(minutes=20))
+    assert browser.get("/sources").where == "/sign-in?again=1"
