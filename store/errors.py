@@ -15,6 +15,7 @@
     ├── MergeRefused            the merge would close a circle or join a patient with itself
     ├── ValueRefused            the value is not one of those allowed
     ├── PayloadUnreadable       a kept payload cannot be opened: its key is not there, or it was not kept
+    ├── ChainBroken             a line of a chain does not fit what stands before it
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
     SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
@@ -86,6 +87,10 @@ class RunActive(StoreError):
 
 class PayloadUnreadable(StoreError):
     """A kept payload cannot be opened, or was not kept."""
+
+
+class ChainBroken(StoreError):
+    """A line of a chain does not fit: somebody changed it. Nothing of it is removed."""
 
 
 class NothingHeld(StoreError):

@@ -1,23 +1,26 @@
-"""What is done every so often without being asked: payloads whose time is over are erased."""
+"""What is done every so often without being asked: what was kept long enough is erased."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.quarantine import Quarantine
+from store.cutting import Cutting
 from sync import logs
+from sync.parts import Parts
 
 EVERY = 3600.0
+Chore = Callable[[], int]
+"""Does something that is due; how often, for the log."""
 
 
 class Housekeeping:
-    """A role of the serving process. A failure is logged, and made up for the next time."""
+    """A role of the serving process. ``chores`` by what the log calls them. One that fails is logged, and made up for the next time."""
 
-    def __init__(self, quarantine: Quarantine, keep: timedelta, clock: Callable[[], datetime], every: float = EVERY) -> None:
-        self.quarantine, self.keep, self.clock, self.every = quarantine, keep, clock, every
+    def __init__(self, chores: Mapping[str, Chore], every: float = EVERY) -> None:
+        self.chores, self.every = chores, every
         self.log: Any = logs.logger()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="housekeeping")
@@ -32,15 +35,41 @@ class Housekeeping:
         if self._thread.is_alive():
             self._thread.join()
 
-    def once(self) -> int:
-        """Erases the payloads whose time is over; how many."""
-        return self.quarantine.erase(self.clock() - self.keep)
+    def once(self) -> None:
+        """Every chore, one after the other."""
+        for name, chore in self.chores.items():
+            try:
+                if done := chore():
+                    self.log.info(name, count=done)
+            except Exception as error:
+                self.log.error(f"not done: {name}", error=logs.place(error))
 
     def _work(self) -> None:
         while not self._ended.is_set():
-            try:
-                if erased := self.once():
-                    self.log.info("payloads erased", payloads=erased)
-            except Exception as error:
-                self.log.error("payloads not erased", error=logs.place(error))
+            self.once()
             self._ended.wait(self.every)
+
+
+def chores(parts: Parts) -> dict[str, Chore]:
+    """What is due in an installation, by its settings."""
+    settings, clock = parts.settings, parts.clock
+    found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.quarantine.erase(clock() - settings.keep_payloads)}
+    for name, keep in (("receipts", settings.keep_receipts), ("audit", settings.keep_audit_log)):
+        if keep is not None:
+            found[f"lines of {name} removed"] = _cut(parts, name, keep)
+    return found
+
+
+def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:
+    """By whole days, so that a chain is not cut every hour."""
+    cutting = Cutting(parts.database, name)
+
+    def cut() -> int:
+        now = parts.clock()
+        return cutting.run(_midnight(now - keep), now)
+
+    return cut
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)

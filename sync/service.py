@@ -15,7 +15,7 @@ from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
-from sync.housekeeping import Housekeeping
+from sync.housekeeping import Housekeeping, chores
 from sync.parts import ROLES, Parts, Unusable, adapter, is_listener
 from sync.queue import LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
@@ -106,7 +106,7 @@ class Service:
         if self._tending:
             yield self._tending
         if "work" in self.wanted:
-            yield Housekeeping(self.parts.journal.quarantine, self.parts.settings.keep_payloads, self.parts.clock)
+            yield Housekeeping(chores(self.parts))
         if "schedule" in self.wanted:
             yield Clock(feeds, self.queue.put)
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from store.audit import VIEWED_RECEIPTS, Audit
-from store.chain import Head, Verdict, verify
+from store.chain import Head
 from store.patient import PatientRef
 from store.receipts import Receipts
+from store.verifying import Verdict, verify
 from store.web.facesheet import as_json as plain
 from store.web.proof import audit_out
 from sync.answers import reference
@@ -67,7 +68,7 @@ def verify_all(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Walk every chain from its first line; ends with 1 when a line was changed, removed or moved."""
+    """Walk every chain from its first line, or from where it was cut; ends with 1 when a line was changed, removed or moved."""
     with given.opened(context) as parts:
         verdicts = verify(parts.database, enterprise, _heads(noted) if noted else ())
     if as_json:
@@ -101,11 +102,13 @@ def _summary(one: Verdict) -> dict[str, Any]:
         "hash": head.hash,
         "broken_at": one.broken_at,
         "why": one.why,
+        "cut": {"upto": one.cut.upto, "at": one.cut.at, "by": one.cut.actor} if one.cut else None,
     }
 
 
 def _in_words(one: Verdict) -> str:
-    return "well" if one.broken_at is None else f"BROKEN at line {one.broken_at}: {one.why}"
+    state = "well" if one.broken_at is None else f"BROKEN at line {one.broken_at}: {one.why}"
+    return state if one.cut is None else f"{state}; lines 1 to {one.cut.upto} were removed on {one.cut.at:%Y-%m-%d} by {one.cut.actor}"
 
 
 def _show(lines: Lines, as_json: AsJson) -> None:

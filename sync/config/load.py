@@ -112,6 +112,8 @@ def _joined(
         silence=top.work.silence,
         sealing=Sealing(top.payload_keys.current, top.payload_keys.keys) if top.payload_keys else None,
         keep_payloads=top.keep_payloads,
+        keep_receipts=top.keep_receipts,
+        keep_audit_log=top.keep_audit_log,
         brakes={name: Brake(part.brake.floor, part.brake.percent, part.brake.expires) for name, part in parts.items()},
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sync.config.words import Address, Duration, Listen, PayloadKey, Region, TimeZone
+from sync.config.words import Address, Duration, DurationOrForever, Listen, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 OneOrMore = Annotated[int, Field(ge=1)]
@@ -178,5 +178,7 @@ class Top(Part):
     work: WorkPart = WorkPart()
     payload_keys: PayloadKeysPart | None = None
     keep_payloads: Duration = timedelta(days=90)
+    keep_receipts: DurationOrForever = timedelta(days=1461)
+    keep_audit_log: DurationOrForever = None
     enterprises: dict[str, Any]
     sources: dict[str, Any] = Field(default_factory=dict)

@@ -86,4 +86,6 @@ class Settings:
     brakes: Mapping[str, Brake] = field(default_factory=dict)
     sealing: Sealing | None = None
     keep_payloads: timedelta = timedelta(days=90)
+    keep_receipts: timedelta | None = timedelta(days=1461)
+    keep_audit_log: timedelta | None = None
     warnings: tuple[Mistake, ...] = ()

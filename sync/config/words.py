@@ -44,6 +44,11 @@ def duration_or_never(value: object) -> timedelta:
     return timedelta(0) if value == "0" else duration(value)
 
 
+def duration_or_forever(value: object) -> timedelta | None:
+    """A duration, or ``forever``."""
+    return None if value is None or value == "forever" else duration(value)
+
+
 def address(value: object) -> Address:
     """``127.0.0.1:8080`` or ``[::1]:8080``."""
     host, colon, port = str(value).rpartition(":")
@@ -91,6 +96,7 @@ def payload_key(value: object) -> bytes:
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]
+DurationOrForever = Annotated[timedelta | None, BeforeValidator(duration_or_forever)]
 DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
 ListenText = Annotated[str, BeforeValidator(listen)]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from store.chain import verify
 from store.database import Database
+from store.verifying import verify
 from tests.functional.program import emr_sync, free_port, hospital, written
 from tests.functional.test_crash import message
 

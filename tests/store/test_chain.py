@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from store.chain import Chain, Head, Line, verify
+from store.chain import Chain, Head, Line
 from store.database import Database
+from store.verifying import verify
 from tests.store.site import HOSPITAL, at
 
 OTHER = "other-hospital"

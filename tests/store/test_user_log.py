@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from store.audit import Audit
-from store.chain import verify
 from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.database import Database
 from store.sessions import Sessions
 from store.users import Users
+from store.verifying import verify
 from tests.factories import NOW
 
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from store.cutting import Cutting
 from store.database import Database
 from store.enterprise import Enterprise
 from store.preferences import Preferences
@@ -119,6 +121,23 @@ def test_tampering_ends_verify_with_1(emr_sync: EmrSync, config: Path, tmp_path:
     assert (ended.code, ended.value["ok"]) == (1, False)
     assert {one["chain"]: one["broken_at"] for one in ended.value["chains"]} == {"audit": None, "receipts": 2}
     assert "BROKEN at line 2" in emr_sync("audit", "verify").out
+
+
+def test_verify_names_what_was_cut_off_and_finds_a_changed_cut(emr_sync: EmrSync, config: Path, database_url: str) -> None:
+    for _ in range(3):
+        assert emr_sync("opt-outs").code == 0
+    database = Database.open(database_url)
+    assert Cutting(database, "audit").run(datetime(2100, 1, 1, tzinfo=UTC), NOW) == 3
+    emr_sync("opt-outs")
+    (chain,) = emr_sync("audit", "verify", "--json").value["chains"]
+    assert (chain["lines"], chain["broken_at"]) == (5, None)
+    assert chain["cut"] == {"upto": 3, "at": "2026-11-01T12:00:00Z", "by": "housekeeping"}
+    assert "well; lines 1 to 3 were removed on 2026-11-01 by housekeeping" in emr_sync("audit", "verify").out
+    with database.write("tampering") as transaction:
+        transaction.exec_driver_sql("UPDATE chain_links SET detail = '{}' WHERE action = 'cut_chain'")
+    database.close()
+    broken = emr_sync("audit", "verify", "--json")
+    assert (broken.code, broken.value["ok"], broken.value["chains"][0]["broken_at"]) == (1, False, 1)
 
 
 def test_a_file_that_was_never_noted_is_wrong_use(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:

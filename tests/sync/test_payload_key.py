@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
 from datetime import timedelta
@@ -10,11 +11,14 @@ from textwrap import dedent
 
 import pytest
 
+from store.chain import Chain, Line
 from store.journal import Journal, Rejected
 from store.sealing import new_key
-from sync import payload_key
+from store.verifying import verify
+from sync import logs, payload_key
 from sync.config import ConfigError, inspect, load
-from sync.housekeeping import Housekeeping
+from sync.config.settings import Logging
+from sync.housekeeping import Housekeeping, chores
 from sync.parts import Parts
 from sync.unusable import Unusable
 from tests.factories import NOW, sealing
@@ -110,6 +114,44 @@ def test_a_program_on_sqlite_opens_what_it_kept(tmp_path: Path) -> None:
     parts.close()
 
 
+def test_how_long_receipts_and_the_audit_log_are_kept_is_a_setting(tmp_path: Path) -> None:
+    settings = load(written(tmp_path))
+    assert (settings.keep_receipts, settings.keep_audit_log) == (timedelta(days=1461), None)
+    settings = load(written(tmp_path, "keep_receipts: forever\nkeep_audit_log: 2192d\n"))
+    assert (settings.keep_receipts, settings.keep_audit_log) == (None, timedelta(days=2192))
+    assert [one.where for one in inspect(written(tmp_path, "keep_audit_log: sometimes\n")).mistakes] == ["keep_audit_log"]
+
+
+@pytest.mark.parametrize(
+    ("more", "removed"),
+    [("", (0, 1)), ("keep_audit_log: 30d\nkeep_receipts: 29.5d\n", (1, 2)), ("keep_receipts: forever\n", (0, 0))],
+)
+def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: Path, more: str, removed: tuple[int, int]) -> None:
+    parts = Parts.open(load(written(tmp_path, more)))
+    for name in ("audit", "receipts"):
+        days = (2000, 31, 1) if name == "receipts" else (31, 30, 1)
+        Chain(parts.database, name).add("e", [Line(NOW - timedelta(days=day), "staff:sam", "did", "", "{}") for day in days])
+    parts.clock = lambda: NOW
+    Housekeeping(chores(parts)).once()
+    verdicts = {one.head.chain: one for one in verify(parts.database)}
+    assert [one.broken_at for one in verdicts.values()] == [None, None]
+    assert tuple(one.cut.upto if (one := verdicts[name]).cut else 0 for name in ("audit", "receipts")) == removed
+    parts.close()
+
+
+def test_a_chore_that_fails_is_in_the_log_and_the_others_are_done(capsys: pytest.CaptureFixture[str]) -> None:
+    done = []
+
+    def fails() -> int:
+        raise RuntimeError("MRN10001")
+
+    logs.configure(Logging("info", "json"))
+    Housekeeping({"payloads erased": fails, "lines of audit removed": lambda: done.append(1) or 7}).once()
+    said = [json.loads(one) for one in capsys.readouterr().err.splitlines()]
+    assert [(one["event"], one.get("count")) for one in said] == [("not done: payloads erased", None), ("lines of audit removed", 7)]
+    assert done == [1]
+
+
 def test_housekeeping_erases_at_its_start_and_stops_at_once(sqlite_url: str) -> None:
     from store.database import Database
 
@@ -118,15 +160,13 @@ def test_housekeeping_erases_at_its_start_and_stops_at_once(sqlite_url: str) -> 
     with database.write("e") as transaction:
         journal.reject(transaction, [Rejected("r", "d", "", "a", b"x")], source="s", enterprise="e", run_id=None, now=NOW)
     erased = threading.Event()
-    role = Housekeeping(journal.quarantine, timedelta(days=1), lambda: NOW + timedelta(days=2))
-    once = role.once
 
-    def watched() -> int:
-        done = once()
+    def erase() -> int:
+        done = journal.quarantine.erase(NOW + timedelta(days=1))
         erased.set()
         return done
 
-    role.once = watched  # type: ignore[method-assign]
+    role = Housekeeping({"payloads erased": erase})
     role.start()
     assert erased.wait(10)
     role.stop()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from store.chain import verify
+from store.verifying import verify
 from store.web.decisions import NDJSON
 from tests.store.web import conftest as web
 from tests.store.web.conftest import CELL, EARLIER, ENTERPRISES, LINE, NOW, Service
