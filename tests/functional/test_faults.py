@@ -57,8 +57,8 @@ def configuration(emr: RehearsalEmr, folder: Path, url: str, **retry: Any) -> Pa
 
 
 @pytest.fixture
-def parts(emr: RehearsalEmr, tmp_path: Path, sqlite_url: str) -> Iterator[Parts]:
-    opened = Parts.open(load(configuration(emr, tmp_path, sqlite_url), {}))
+def parts(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Parts]:
+    opened = Parts.open(load(configuration(emr, tmp_path, database_url), {}))
     yield opened
     opened.close()
 
@@ -193,8 +193,8 @@ def test_a_deleted_patient_stays_as_last_known(emr: RehearsalEmr, parts: Parts) 
 
 
 @pytest.fixture
-def service(emr: RehearsalEmr, tmp_path: Path, sqlite_url: str) -> Iterator[Service]:
-    with serving(load(configuration(emr, tmp_path, sqlite_url), {}), roles=("listen",)) as running:
+def service(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Service]:
+    with serving(load(configuration(emr, tmp_path, database_url), {}), roles=("listen",)) as running:
         yield running
 
 
