@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from store import statements
+from store import arrays, statements
 from store.statements import Rows, Statement
 
 SQLITE_PRAGMAS = (
@@ -40,6 +40,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else arrays.listed
         self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
         # Reads need no transaction: each statement sees what is committed, and PostgreSQL is asked once, not three times.
@@ -116,7 +117,7 @@ class Database:
     def select(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Rows of hand-written SQL, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
         text = statements.select(sql, sqlite=self.is_sqlite)
-        bound = [_json_list(value) if isinstance(value, list) else value for value in parameters] if self.is_sqlite else parameters
+        bound = [self._listed(value) if isinstance(value, list) else value for value in parameters]
         cursor = self._cursor(connection, text, bound)
         try:
             found: list[tuple[Any, ...]] = cursor.execute(text, bound).fetchall()
@@ -206,7 +207,3 @@ def _driver(connection: Connection) -> Any:
 
 def _in_one_piece(connection: Connection) -> bool:
     return bool(_driver(connection).pgconn.pipeline_status)
-
-
-def _json_list(values: list[Any]) -> str:
-    return json.dumps(values)

@@ -10,14 +10,21 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table
+from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from store import arrays
 from store.tables import UtcDateTime
 
 Rows = Sequence[tuple[Any, ...]]
 Columns = tuple[str, ...]
 _POSTGRESQL = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_ARRAYS: tuple[tuple[Any, Callable[[Sequence[Any]], str]], ...] = (
+    (Text, arrays.texts),
+    ((BigInteger, Integer), arrays.numbers),
+    (UtcDateTime, arrays.times),
+    (LargeBinary, arrays.octets),
+)
 _kept = lru_cache(maxsize=1_000)  # more than there are places in the code that read or write
 
 
@@ -37,7 +44,9 @@ def insert(table: Table, columns: Columns, *, sqlite: bool, replacing: bool = Fa
     if sqlite:
         marks = ", ".join("?" * len(columns))
         return Statement(f"INSERT INTO {table.name} ({names}) VALUES ({marks}){rest}", _binder(table, columns), many=True)
-    return Statement(f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)}){rest}", _by_column, many=False)
+    return Statement(
+        f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)}){rest}", _by_column(table, columns), many=False
+    )
 
 
 @_kept
@@ -50,7 +59,7 @@ def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> St
     assigned = ", ".join(f"{name} = incoming.{name}" for name in columns)
     matched = " AND ".join(f"{table.name}.{name} = incoming.{name}" for name in keys)
     incoming = f"unnest({_arrays(table, names)}) AS incoming({', '.join(names)})"
-    return Statement(f"UPDATE {table.name} SET {assigned} FROM {incoming} WHERE {matched}", _by_column, many=False)
+    return Statement(f"UPDATE {table.name} SET {assigned} FROM {incoming} WHERE {matched}", _by_column(table, names), many=False)
 
 
 @_kept
@@ -60,7 +69,7 @@ def delete(table: Table, keys: Columns, *, sqlite: bool) -> Statement:
         return Statement(f"DELETE FROM {table.name} WHERE {_matched(keys)}", _binder(table, keys), many=True)
     matched = " AND ".join(f"{table.name}.{name} = gone.{name}" for name in keys)
     gone = f"unnest({_arrays(table, keys)}) AS gone({', '.join(keys)})"
-    return Statement(f"DELETE FROM {table.name} USING {gone} WHERE {matched}", _by_column, many=False)
+    return Statement(f"DELETE FROM {table.name} USING {gone} WHERE {matched}", _by_column(table, keys), many=False)
 
 
 @_kept
@@ -82,11 +91,16 @@ def _matched(keys: Columns) -> str:
 
 
 def _arrays(table: Table, columns: Columns) -> str:
-    return ", ".join(f"%b::{table.c[name].type.compile(_POSTGRESQL)}[]" for name in columns)
+    return ", ".join(f"%s::{table.c[name].type.compile(_POSTGRESQL)}[]" for name in columns)
 
 
-def _by_column(rows: Rows) -> Sequence[Any]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _by_column(table: Table, columns: Columns) -> Callable[[Rows], Sequence[str]]:
+    written = [next(write for kind, write in _ARRAYS if isinstance(table.c[name].type, kind)) for name in columns]
+
+    def by_column(rows: Rows) -> Sequence[str]:
+        return [write(column) for write, column in zip(written, zip(*rows, strict=True), strict=True)]
+
+    return by_column
 
 
 def _binder(table: Table, columns: Columns) -> Callable[[Rows], Sequence[Any]]:
