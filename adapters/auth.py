@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 
 MARGIN = 30.0  # seconds before its end at which a token is no longer used
 DEFAULT_LIFE = 300.0  # RFC 6749 lets expires_in out; SMART recommends at most this
-TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
 class TokenRequest(NamedTuple):

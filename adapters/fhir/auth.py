@@ -16,8 +16,9 @@ from urllib.parse import urljoin, urlsplit
 
 import jwt
 
-from adapters.auth import DEFAULT_LIFE, MARGIN, TRANSIENT, Auth, Clock, Flow, Static, TokenReply, TokenRequest
+from adapters.auth import DEFAULT_LIFE, MARGIN, Auth, Clock, Flow, Static, TokenReply, TokenRequest
 from adapters.base import AdapterError
+from adapters.retry import TRANSIENT
 
 ALGORITHMS = ("RS384", "ES384")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -6,25 +6,25 @@ issue codes, never an address or a body, since both may hold a patient.
 
 from __future__ import annotations
 
-import random
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin
 
 import requests
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from adapters import headers as fields
+from adapters import retry
 from adapters.auth import Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
-from adapters.fhir import outcome, page, retry
+from adapters.fhir import outcome, page
 from adapters.fhir.moment import instant
 from adapters.fhir.page import Page
+from adapters.retry import Again
 
 ACCEPT = "application/fhir+json, application/json;q=0.9"
 REDIRECTS = 3
@@ -64,14 +64,6 @@ class SearchPage(NamedTuple):
 
 class NotUnderstood(AdapterError):
     """The server does not understand the request: wrong settings, or a link to a page that it no longer knows."""
-
-
-class Again(Exception):
-    """The request may be made again. ``asked`` is the pause in seconds that the server asked for."""
-
-    def __init__(self, error: AdapterError, asked: float | None) -> None:
-        self.error, self.asked = error, asked
-        super().__init__(str(error))
 
 
 class _Trusting(requests.adapters.HTTPAdapter):
@@ -175,13 +167,8 @@ class FhirClient:
             raise AdapterError(f"the next page of a search cannot be read: {error}") from None
 
     def retrying(self, attempt: Callable[[], T]) -> T:
-        """The attempt, repeated while it says so (:class:`Again`) and it is worth it."""
-        again = retry_if_exception_type(Again)
-        retrying = Retrying(retry=again, stop=_gives_up, wait=_wait, sleep=lambda seconds: self.sleep(float(seconds)), reraise=True)
-        try:
-            return retrying(attempt)
-        except Again as failed:
-            raise failed.error from None
+        """The attempt, repeated while it says so (:class:`~adapters.retry.Again`) and it is worth it."""
+        return retry.retrying(attempt, self.sleep)
 
     def _once(self, url: str) -> Response | None:
         """One request, authenticated once more if the server refuses the token."""
@@ -207,8 +194,7 @@ class FhirClient:
         issues = outcome.summary(response.content)
         said = f"the server answered {status}" + (f" ({issues})" if issues else "")
         if status in retry.TRANSIENT:
-            asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
-            raise Again(AdapterError(said, retry_after=asked), asked)
+            raise Again(AdapterError(said, retry_after=self.asked(response.headers)))
         if status in REFUSED:
             raise AdapterError(f"{said}: it refuses us; look at auth and at what this client may read", permanent=True)
         raise NotUnderstood(said, permanent=True)
@@ -217,8 +203,8 @@ class FhirClient:
         form = dict(wanted.form) if wanted.form is not None else None
         response = self.send("GET" if form is None else "POST", wanted.url, {"Accept": "application/json"}, form)
         if response.status_code in retry.TRANSIENT:
-            asked = retry.seconds_asked(response.headers.get("Retry-After"), self.clock())
-            raise Again(AdapterError(f"the token endpoint answered {response.status_code}", retry_after=asked), asked)
+            said = f"the token endpoint answered {response.status_code}"
+            raise Again(AdapterError(said, retry_after=self.asked(response.headers)))
         return TokenReply(response.status_code, response.content)
 
     def send(
@@ -244,24 +230,11 @@ class FhirClient:
             raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
         except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
             # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
-            raise Again(AdapterError(f"the server could not be reached ({type(error).__name__})"), None) from None
+            raise Again(AdapterError(f"the server could not be reached ({type(error).__name__})")) from None
+
+    def asked(self, headers: Mapping[str, str]) -> float | None:
+        """In how many seconds the server wants to be asked again, where it says so."""
+        return fields.seconds_asked(headers.get("Retry-After"), self.clock())
 
     def _time(self, response: requests.Response) -> datetime:
-        try:
-            told = parsedate_to_datetime(response.headers["Date"])
-            return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
-        except (KeyError, TypeError, ValueError):
-            return self.clock()
-
-
-def _asked(state: RetryCallState) -> float | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error.asked if isinstance(error, Again) else None
-
-
-def _gives_up(state: RetryCallState) -> bool:
-    return retry.pause(state.attempt_number, _asked(state), 0.0) is None
-
-
-def _wait(state: RetryCallState) -> float:
-    return retry.pause(state.attempt_number, _asked(state), random.random()) or 0.0
+        return fields.moment(response.headers.get("Date")) or self.clock()

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urljoin
 
 from adapters.base import AdapterError
-from adapters.fhir import manifest, outcome, retry
+from adapters.fhir import manifest, outcome
 from adapters.fhir.client import ACCEPT, REFUSED, Answer, FhirClient
 from adapters.fhir.manifest import ExportFile, Manifest
+from adapters.retry import TRANSIENT
 
 ASYNC = {"Accept": ACCEPT, "Prefer": "respond-async"}
 MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
@@ -55,7 +56,7 @@ class Export:
         """Asks for an export; its status address, and in how many seconds to look. Raises :class:`~adapters.base.AdapterError`."""
         url = f"{self.client.base_url}/{path}?{urlencode({'_outputFormat': NDJSON, **parameters})}"
         answer = self.client.ask("GET", url, ASYNC)
-        if answer.status in retry.TRANSIENT:
+        if answer.status in TRANSIENT:
             raise AdapterError(f"{_said(answer)} when asked for an export", retry_after=self._asked(answer))
         if answer.status in (404, 405, 410, 501):
             raise AdapterError(f"{_said(answer)}: it has no such export; look at export.level and export.group", permanent=True)
@@ -82,11 +83,11 @@ class Export:
             answer = self.client.ask("DELETE", status, MANIFEST)
         except AdapterError:
             return False
-        return answer.status not in retry.TRANSIENT
+        return answer.status not in TRANSIENT
 
     def _unwell(self, answer: Answer) -> Running:
         issues = outcome.codes(answer.body)
-        if answer.status in retry.TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
+        if answer.status in TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
             return Running(self._asked(answer), None, failing=answer.status != 429)
         if answer.status in REFUSED:
             raise AdapterError(f"{_said(answer)} when asked for the export's status; look at auth", permanent=True)
@@ -108,7 +109,7 @@ class Export:
         return Ready(first.transaction_time, tuple(files))
 
     def _asked(self, answer: Answer) -> float | None:
-        seconds = retry.seconds_asked(_header(answer, "Retry-After"), self.client.clock())
+        seconds = self.client.asked(answer.headers)
         return None if seconds is None else min(seconds, LONGEST_POLL)
 
 

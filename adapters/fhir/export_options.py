@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from adapters.base import SourceSettings
-from adapters.fhir.options import joined, listed, number, one_of, own, switch
+from adapters.options import joined, listed, number, one_of, own, switch, texts
 
 LEVELS = ("patient", "group", "system")
 KNOWN = ("level", "group", "since", "parameters", "file_origins", "give_up_after")
@@ -46,7 +46,7 @@ def export_options(settings: SourceSettings) -> ExportOptions:
         level=level,
         group=group,
         since=switch(options, "since", default=True),
-        parameters={str(name): str(value) for name, value in (options.get("parameters") or {}).items()},
+        parameters=texts(options, "parameters"),
         file_origins=listed(options, "file_origins"),
         give_up_after=timedelta(seconds=number(options, "give_up_after", 7 * 86400, least=60, most=90 * 86400)),
     )

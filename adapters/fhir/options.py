@@ -1,6 +1,5 @@
 """The settings of a FHIR source, read once and checked. Pure.
 
-``options`` of a preset and of the site are joined here, the site's first; values may be text, as YAML gives them.
 A wrong value is a ``ValueError`` that names the option and what it takes.
 """
 
@@ -13,11 +12,11 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.budget import Limits, quiet_hours
+from adapters.budget import Limits
+from adapters.options import base_url, joined, limits, listed, number, one_of, own, switch, texts
 from store.preference import DO_NOT_CONTACT
 
 LATEST, MOST_RESTRICTIVE = "latest", "most_restrictive"
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +71,6 @@ class RestOptions:
     limits: Limits = field(default_factory=Limits)
 
 
-def joined(settings: SourceSettings) -> dict[str, Any]:
-    """The preset's options under the site's own."""
-    return {**(settings.preset.get("options") or {}), **settings.options}
-
-
 def mapper_options(settings: SourceSettings) -> MapperOptions:
     options = joined(settings)
     return MapperOptions(
@@ -89,20 +83,17 @@ def mapper_options(settings: SourceSettings) -> MapperOptions:
 
 def rest_options(settings: SourceSettings) -> RestOptions:
     options = joined(settings)
-    base_url = str(options.get("base_url") or "").rstrip("/")
-    if not base_url.startswith(("https://", "http://")):
-        raise ValueError("base_url is missing or no http address: give the server's FHIR endpoint")
     return RestOptions(
-        base_url=base_url,
+        base_url=base_url(options, "the server's FHIR endpoint"),
         auth=options.get("auth") or {},
         read=_read(options),
         group=str(options.get("group") or ""),
         page_size=int(number(options, "page_size", 200, least=1, most=10_000)),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
-        search={str(name): str(value) for name, value in (options.get("search") or {}).items()},
+        search=texts(options, "search"),
         ca=_certificates(str(options.get("ca") or "")),
-        limits=_limits(options.get("budget") or {}, settings.time_zone),
+        limits=limits(options, settings.time_zone),
     )
 
 
@@ -135,61 +126,3 @@ def _certificates(pem: str) -> str:
     except (ssl.SSLError, ValueError):
         raise ValueError("ca is no certificate: give a PEM file of the authority, as file:PATH") from None
     return pem
-
-
-def _limits(options: Any, time_zone: str) -> Limits:
-    part = own("budget", options, ("requests_per_minute", "parallel", "quiet_hours", "bulk_every"))
-    return Limits(
-        requests_per_minute=number(part, "requests_per_minute", 0, least=0, most=60_000),
-        parallel=int(number(part, "parallel", 4, least=1, most=32)),
-        quiet=tuple(quiet_hours(text) for text in listed(part, "quiet_hours")),
-        bulk_every=timedelta(seconds=number(part, "bulk_every", 0, least=0, most=90 * 86400)),
-        time_zone=time_zone,
-    )
-
-
-def own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
-    """The settings that stand under one name."""
-    if not isinstance(options, Mapping):
-        raise ValueError(f"{name} takes settings of its own: {', '.join(known)}")
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"{name}.{unknown[0]} is not known: use {', '.join(known)}")
-    return options
-
-
-def switch(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """A yes-or-no option."""
-    value = options.get(name)
-    text = str(value).lower()
-    if value is None or text in TRUE or text in FALSE:
-        return default if value is None else text in TRUE
-    raise ValueError(f"{name} is {value!r}: use true or false")
-
-
-def listed(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """A list of texts; one text alone is a list of one."""
-    value = options.get(name)
-    if value is None:
-        return ()
-    return tuple(str(one) for one in value) if isinstance(value, (list, tuple)) else (str(value),)
-
-
-def number(options: Mapping[str, Any], name: str, default: float, *, least: float, most: float) -> float:
-    """A number within bounds."""
-    value = default if options.get(name) is None else options[name]
-    try:
-        made = float(value)
-    except (TypeError, ValueError):
-        made = least - 1
-    if not least <= made <= most:
-        raise ValueError(f"{name} is {value!r}: use a number from {least:g} to {most:g}")
-    return made
-
-
-def one_of(options: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
-    """One of a few words; the first is the default."""
-    value = str(options.get(name) or allowed[0])
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}: use one of {', '.join(allowed)}")
-    return value

@@ -21,11 +21,12 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from adapters.base import AdapterError
-from adapters.fhir import page, retry
-from adapters.fhir.client import REDIRECTS, REFUSED, Again, FhirClient
+from adapters.fhir import page
+from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
 from adapters.fhir.export import NDJSON, Lost
 from adapters.fhir.files import GZIP
 from adapters.fhir.manifest import ExportFile
+from adapters.retry import TRANSIENT, Again
 
 CHUNK = 256 * 1024
 GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
@@ -96,7 +97,7 @@ class Transfer:
                         raise AdapterError("the run ended before the file was fetched")
                     content.write(chunk)
             except requests.exceptions.RequestException as error:
-                raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})"), None) from None
+                raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
 
     def _open(self, file: ExportFile) -> requests.Response:
         response = self._follow(file)
@@ -107,9 +108,9 @@ class Transfer:
         if status == 200:
             return response
         response.close()
-        if status in retry.TRANSIENT:
-            asked = retry.seconds_asked(response.headers.get("Retry-After"), self.client.clock())
-            raise Again(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked), asked)
+        if status in TRANSIENT:
+            asked = self.client.asked(response.headers)
+            raise Again(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked))
         if status in GONE:
             raise Lost(f"a file of the export is gone (the server answered {status}): the export will be asked for anew")
         raise AdapterError(f"the server answered {status} for a file of the export", permanent=status in REFUSED)

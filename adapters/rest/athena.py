@@ -24,8 +24,8 @@ from zoneinfo import ZoneInfo
 
 from adapters.auth import Clock
 from adapters.base import AdapterError, Batch, Fetch, Finding, SourceSettings
+from adapters.options import joined, number
 from adapters.rest.client import JsonClient
-from adapters.rest.options import joined, number
 from adapters.rest.rest import JsonAdapter, sample, utc_now
 
 EASTERN = ZoneInfo("America/New_York")

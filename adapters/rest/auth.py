@@ -11,8 +11,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.auth import DEFAULT_LIFE, MARGIN, TRANSIENT, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest
+from adapters.auth import DEFAULT_LIFE, MARGIN, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest
 from adapters.base import AdapterError
+from adapters.retry import TRANSIENT
 
 KINDS = ("none", "bearer", "basic", "oauth2")
 

@@ -7,24 +7,21 @@ an address or a body, since both may hold a patient.
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from adapters.auth import TRANSIENT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
+from adapters import headers as fields
+from adapters.auth import Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
+from adapters.retry import TRANSIENT, Again, retrying
 
-ATTEMPTS = 4
-FIRST_WAIT = 1.0  # seconds; doubled with each attempt
 REDIRECTS = 3
-LONGEST_WAIT = 60.0  # a longer Retry-After ends the run and is left to the schedule
 CONNECT_TIMEOUT = 10.0  # seconds
 REFUSED = (401, 403)
 
@@ -35,14 +32,6 @@ class Answer(NamedTuple):
     data: Any
     url: str
     at: datetime
-
-
-class _Again(Exception):
-    """The request may be made again; ``asked`` is the pause in seconds that the server asked for."""
-
-    def __init__(self, error: AdapterError, asked: float | None = None) -> None:
-        self.error, self.asked = error, asked
-        super().__init__(str(error))
 
 
 class JsonClient:
@@ -91,15 +80,7 @@ class JsonClient:
         return url
 
     def _retrying(self, url: str) -> Answer | None:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._once(url)
-            except _Again as failed:
-                if attempt == ATTEMPTS or (failed.asked or 0.0) > LONGEST_WAIT:
-                    failed.error.retry_after = failed.asked
-                    raise failed.error from None
-                self.sleep(max(failed.asked or 0.0, FIRST_WAIT * 2.0 ** (attempt - 1) * (0.75 + 0.5 * random.random())))
-        raise AssertionError("the last attempt returns or raises")
+        return retrying(lambda: self._once(url), self.sleep)
 
     def _once(self, url: str) -> Answer | None:
         """One request, authenticated once more if the server refuses the token."""
@@ -121,7 +102,7 @@ class JsonClient:
         if status in (404, 410):
             return None
         if status in TRANSIENT:
-            raise _Again(AdapterError(f"the server answers {status}"), self._seconds_asked(response))
+            raise Again(AdapterError(f"the server answers {status}", retry_after=self._seconds_asked(response)))
         if status in REFUSED:
             raise AdapterError(f"the server refuses us ({status}): look at auth and at what this client may read", permanent=True)
         if not 200 <= status < 300:
@@ -129,7 +110,7 @@ class JsonClient:
         try:
             return Answer(json.loads(response.content), url, self._time(response))
         except ValueError:
-            raise _Again(AdapterError("the server's answer is not JSON")) from None
+            raise Again(AdapterError("the server's answer is not JSON")) from None
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
         self.budget.spend()
@@ -144,28 +125,15 @@ class JsonClient:
             )
         except requests.exceptions.RequestException as error:
             # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
-            raise _Again(AdapterError(f"the server could not be reached ({type(error).__name__})")) from None
+            raise Again(AdapterError(f"the server could not be reached ({type(error).__name__})")) from None
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         response = self._send("POST", wanted.url, wanted.headers, wanted.form)
         return TokenReply(response.status_code, response.content, self._seconds_asked(response))
 
     def _seconds_asked(self, response: requests.Response) -> float | None:
-        """Retry-After in seconds or as a date (RFC 9110 10.2.3); Elation sends none."""
-        asked = response.headers.get("Retry-After", "").strip()
-        if asked.isascii() and asked.isdigit():
-            return float(asked[:9])
-        try:
-            return max(0.0, (_utc(parsedate_to_datetime(asked)) - self.clock()).total_seconds()) if asked else None
-        except (TypeError, ValueError):
-            return None
+        """What Retry-After says; Elation sends none."""
+        return fields.seconds_asked(response.headers.get("Retry-After"), self.clock())
 
     def _time(self, response: requests.Response) -> datetime:
-        try:
-            return _utc(parsedate_to_datetime(response.headers["Date"]))
-        except (KeyError, TypeError, ValueError):
-            return self.clock()
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return fields.moment(response.headers.get("Date")) or self.clock()

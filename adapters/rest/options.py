@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.budget import Limits, quiet_hours
+from adapters.budget import Limits
+from adapters.options import base_url, joined, limits, number, own, texts
 from store.preference import PhoneKind
 
 KINDS = tuple(kind.value for kind in PhoneKind)
@@ -94,103 +95,63 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
 
 
-def joined(settings: SourceSettings) -> dict[str, Any]:
-    """The preset's options under the site's own."""
-    return {**(settings.preset.get("options") or {}), **settings.options}
-
-
 def record_options(settings: SourceSettings) -> RecordOptions:
     options = joined(settings)
     known = ("id", "patient_id", "name", "phones", "emails", "updated", "merged_into")
-    own = _own("record", options.get("record") or {}, known)
-    if not own.get("id"):
+    part = own("record", options.get("record") or {}, known)
+    if not part.get("id"):
         raise ValueError("record.id is missing: name the member that holds the record's own id, or choose a preset")
-    texts = {name: str(own.get(name) or "") for name in ("id", "updated", "merged_into")}
+    plain = {name: str(part.get(name) or "") for name in ("id", "updated", "merged_into")}
     return RecordOptions(
-        **texts,
-        patient_id=str(options.get("patient_id_from") or own.get("patient_id") or ""),
-        name=tuple(str(one) for one in _list("record.name", own.get("name"))),
-        phones=tuple(_phone(f"record.phones[{n}]", one) for n, one in enumerate(_list("record.phones", own.get("phones")))),
-        emails=tuple(_email(f"record.emails[{n}]", one) for n, one in enumerate(_list("record.emails", own.get("emails")))),
+        **plain,
+        patient_id=str(options.get("patient_id_from") or part.get("patient_id") or ""),
+        name=tuple(str(one) for one in _list("record.name", part.get("name"))),
+        phones=tuple(_phone(f"record.phones[{n}]", one) for n, one in enumerate(_list("record.phones", part.get("phones")))),
+        emails=tuple(_email(f"record.emails[{n}]", one) for n, one in enumerate(_list("record.emails", part.get("emails")))),
     )
 
 
 def list_options(settings: SourceSettings) -> ListOptions:
     known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one")
-    own = _own("list", joined(settings).get("list") or {}, known)
-    if not own.get("path"):
+    part = own("list", joined(settings).get("list") or {}, known)
+    if not part.get("path"):
         raise ValueError("list.path is missing: name the path below base_url that lists patients, or choose a preset")
-    texts = {name: str(own.get(name) or "") for name in known if name not in ("parameters", "since_format")}
-    format_ = str(own.get("since_format") or FORMATS[0])
+    plain = {name: str(part.get(name) or "") for name in known if name not in ("parameters", "since_format")}
+    format_ = str(part.get("since_format") or FORMATS[0])
     if format_ not in FORMATS:
         raise ValueError(f"list.since_format is {format_!r}: use one of {', '.join(FORMATS)}")
-    parameters = {str(name): str(value) for name, value in (own.get("parameters") or {}).items()}
-    return ListOptions(**texts, since_format=format_, parameters=parameters)
+    return ListOptions(**plain, since_format=format_, parameters=texts(part, "parameters"))
 
 
 def server_options(settings: SourceSettings) -> ServerOptions:
     options = joined(settings)
-    base_url = str(options.get("base_url") or "").rstrip("/")
-    if not base_url.startswith(("https://", "http://")):
-        raise ValueError("base_url is missing or no http address: give the address below which the API's paths begin")
     return ServerOptions(
-        base_url=base_url,
+        base_url=base_url(options, "the address below which the API's paths begin"),
         auth=options.get("auth") or {},
         page_size=int(number(options, "page_size", 100, least=1, most=10_000)),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
-        limits=_limits(options.get("budget") or {}, settings.time_zone),
-    )
-
-
-def number(options: Plain, name: str, default: float, *, least: float, most: float) -> float:
-    """A number within bounds."""
-    value = default if options.get(name) is None else options[name]
-    try:
-        made = float(value)
-    except (TypeError, ValueError):
-        made = least - 1
-    if not least <= made <= most:
-        raise ValueError(f"{name} is {value!r}: use a number from {least:g} to {most:g}")
-    return made
-
-
-def _limits(options: Any, time_zone: str) -> Limits:
-    own = _own("budget", options, ("requests_per_minute", "quiet_hours"))
-    return Limits(
-        requests_per_minute=number(own, "requests_per_minute", 0, least=0, most=60_000),
-        quiet=tuple(quiet_hours(str(text)) for text in _list("budget.quiet_hours", own.get("quiet_hours"))),
-        time_zone=time_zone,
+        limits=limits(options, settings.time_zone, ("requests_per_minute", "quiet_hours")),
     )
 
 
 def _phone(where: str, written: Any) -> PhonePlace:
     known = ("number", "kind", "each", "kind_from", "kinds", "rank", "unless")
-    own = {name: value for name, value in _own(where, written, known).items() if value is not None}
-    kinds = {str(code).casefold(): str(kind) for code, kind in (own.pop("kinds", None) or {}).items()}
-    wrong = next((kind for kind in (*kinds.values(), str(own.get("kind") or KINDS[0])) if kind not in KINDS), None)
+    place = {name: value for name, value in own(where, written, known).items() if value is not None}
+    kinds = {str(code).casefold(): str(kind) for code, kind in (place.pop("kinds", None) or {}).items()}
+    wrong = next((kind for kind in (*kinds.values(), str(place.get("kind") or KINDS[0])) if kind not in KINDS), None)
     if wrong is not None:
         raise ValueError(f"{where} has the kind {wrong!r}: use one of {', '.join(KINDS)}")
-    if not own.get("number"):
+    if not place.get("number"):
         raise ValueError(f"{where}.number is missing: name the member that holds the number")
-    return PhonePlace(**{name: str(value) for name, value in own.items()}, kinds=kinds)
+    return PhonePlace(**{name: str(value) for name, value in place.items()}, kinds=kinds)
 
 
 def _email(where: str, written: Any) -> EmailPlace:
-    own = {name: str(value) for name, value in _own(where, written, ("address", "each", "unless")).items() if value is not None}
-    if not own.get("address"):
+    place = {name: str(value) for name, value in own(where, written, ("address", "each", "unless")).items() if value is not None}
+    if not place.get("address"):
         raise ValueError(f"{where}.address is missing: name the member that holds the address")
-    return EmailPlace(**own)
-
-
-def _own(name: str, options: Any, known: tuple[str, ...]) -> Plain:
-    """The settings that stand under one name."""
-    if not isinstance(options, Mapping):
-        raise ValueError(f"{name} takes settings of its own: {', '.join(known)}")
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"{name}.{unknown[0]} is not known: use {', '.join(known)}")
-    return options
+    return EmailPlace(**place)
 
 
 def _list(name: str, value: Any) -> list[Any]:

@@ -1,0 +1,24 @@
+"""Header fields that any HTTP server may send. Pure. Source: RFC 9110, 6.6.1 (Date) and 10.2.3 (Retry-After)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+
+def moment(header: str | None) -> datetime | None:
+    """The time of a Date header, in UTC; ``None`` when there is none that can be read."""
+    try:
+        found = parsedate_to_datetime(header or "")
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def seconds_asked(header: str | None, now: datetime) -> float | None:
+    """What a Retry-After header asks for, in seconds from ``now``: a number or a date. ``None`` when it cannot be read."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    time = moment(text)
+    return None if time is None else max(0.0, (time - now).total_seconds())
