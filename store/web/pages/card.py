@@ -20,6 +20,11 @@ CHANNELS = ("sms", "voice", "email")
 TYPES = tuple(str(kind) for kind in MessageType)
 KINDS = {"cell": "cell", "home": "home", "work": "work"}
 RECENT = 40
+HINTS = {
+    (p.DECEASED, True): "Nothing is sent, by any channel.",
+    (p.RESTRICTED, True): "The EMR protects this record: what is missing here may be withheld, not removed.",
+    (p.ACTIVE, False): "The EMR does not keep this record active.",
+}
 
 
 class Origin(NamedTuple):
@@ -33,12 +38,13 @@ class Origin(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the card. ``locked_by``: the source that masters it, as people call it."""
+    """A line of the card. ``locked_by``: the source that masters it, as people call it. ``hint``: what follows from it."""
 
     title: str
     value: str
     origin: Origin | None
     locked_by: str | None
+    hint: str = ""
 
 
 class Number(NamedTuple):
@@ -54,11 +60,15 @@ class Number(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """The toggle: its state (on, off, unknown), and where to change it when that is not here."""
+    """The toggle: its state (on, off, unknown), and where to change it when that is not here.
+
+    ``kept``: it is locked, and what is in force is staff's word from before, for no EMR has stated anything yet.
+    """
 
     state: str
     enabled: bool
     locked: bool
+    kept: bool
     why: str
     where: str
     since: datetime | None
@@ -91,11 +101,11 @@ def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch |
     """The toggle, or ``None`` where there is none to see."""
     if not toggle.visible:
         return None
-    master = locked(p.DO_NOT_CONTACT, patient.marks, enterprise)
-    state = {p.YES: "on", p.NO: "off"}.get(toggle.value, "unknown")
+    master, found = locked(p.DO_NOT_CONTACT, patient.marks, enterprise), patient.preferences.get(p.DO_NOT_CONTACT)
+    state, is_locked = {p.YES: "on", p.NO: "off"}.get(toggle.value, "unknown"), toggle.reason == MASTERED_BY_EMR
+    kept = is_locked and found is not None and found.authority == p.STAFF
     why, where = TOGGLE_REASONS.get(toggle.reason, ""), master.where if master else ""
-    since, origin = master.since if master else None, _origin(patient.preferences.get(p.DO_NOT_CONTACT), enterprise)
-    return Switch(state, toggle.enabled, toggle.reason == MASTERED_BY_EMR, why, where, since, origin)
+    return Switch(state, toggle.enabled, is_locked, kept, why, where, master.since if master else None, _origin(found, enterprise))
 
 
 def badge(contact: p.ContactPreferences) -> str:
@@ -131,6 +141,13 @@ def consents(patient: Patient, enterprise: Enterprise) -> list[Row]:
 def topics(patient: Patient, enterprise: Enterprise) -> list[Row]:
     """Permissions by topic."""
     return [row(name, patient, enterprise) for name in sorted(patient.preferences) if name.startswith(p.TOPIC)]
+
+
+def record(patient: Patient, enterprise: Enterprise) -> list[Row]:
+    """What is said about the record itself; what nobody ever said is left out."""
+    stated = [name for name in (p.DECEASED, p.RESTRICTED, p.ACTIVE) if name in patient.preferences]
+    hints = {name: HINTS.get((name, patient.preferences[name].value), "") for name in stated}
+    return [row(name, patient, enterprise)._replace(hint=hints[name]) for name in stated]
 
 
 def sms_consent(patient: Patient) -> str:

@@ -11,6 +11,7 @@ from store.decision import decide, refused
 from store.errors import PatientUnknown, StoreError
 from store.ids import parsed
 from store.lock import Role
+from store.merged_records import merged_records
 from store.patient import Patient, PatientRef
 from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
 from store.preferences import Preferences
@@ -108,8 +109,6 @@ class Patients:
         try:
             change()
         except (StoreError, Problem) as error:
-            if isinstance(error, PatientUnknown):
-                raise
             problem = problem_of(error)
             return self._facesheet(visit, problem.detail, int(problem.status))
         return Goto(f"/patients/{visit.path['patient_id']}?done={what}")
@@ -119,7 +118,11 @@ class Patients:
         return Shown("find.html", {"title": "Find a patient", "said": said, "issuers": issuers, "form": visit.form}, status)
 
     def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
-        patient = self.store.find(visit.enterprise, PatientRef(id=visit.path["patient_id"]))
+        asked = visit.path["patient_id"]
+        try:
+            patient = self.store.find(visit.enterprise, PatientRef(id=asked))
+        except PatientUnknown:
+            return self._form(visit, "There is no such patient here. Look for them by an identifier.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)
         enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
         may_record = role in RECORDERS
@@ -137,6 +140,9 @@ class Patients:
             "language": card.row(LANGUAGE, patient, enterprise),
             "consents": card.consents(patient, enterprise),
             "topics": card.topics(patient, enterprise),
+            "record": card.record(patient, enterprise),
+            "merged": merged_records(self.store.database, visit.enterprise, patient.id),
+            "merged_here": asked != patient.id,
             "sms_consent": card.sms_consent(patient),
             "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
             "may_opt_out": may_record,

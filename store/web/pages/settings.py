@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from store.enterprise import Enterprise
 from store.errors import StoreError
 from store.lock import Role
 from store.preferences import Preferences
@@ -77,6 +78,46 @@ POLICIES = (
 )
 
 
+class Configured(NamedTuple):
+    """What the configuration file settles, and what that means."""
+
+    title: str
+    value: str
+    does: str
+
+
+def configured(enterprise: Enterprise) -> list[Configured]:
+    """What people of the enterprise should know and cannot change here."""
+    names = [source.display_name or source.name for source in enterprise.sources]
+    day, words = enterprise.revoke_all_from, ", ".join(sorted(enterprise.opt_in_words))
+    return [
+        Configured(
+            "Contact preferences are synced",
+            "yes" if enterprise.syncs else "no",
+            "The EMR sets Do Not Contact and what else it states; it is locked here."
+            if enterprise.syncs
+            else "What the EMR says about contact is kept as evidence and has no effect; it is set here.",
+        ),
+        Configured(
+            "Sources, the most trusted first", ", ".join(names) or "none", "Where two state different phones, the first one counts."
+        ),
+        Configured("Words that undo a STOP", words, "Texted by the patient. They undo their own STOP, nothing else."),
+        Configured(
+            "A STOP to one line counts for all lines",
+            f"from {day.isoformat()}" if day else "no",
+            "From that day on, one STOP ends all texts." if day else "A STOP ends the texts of its line; STOP ALL those of all lines.",
+        ),
+        Configured(
+            "Decisions are kept",
+            "yes" if enterprise.receipts else "no",
+            "Each answer to a sender can be shown again, with what was known then."
+            if enterprise.receipts
+            else "Answers to senders are not kept; what was known at any time can be asked all the same.",
+        ),
+        Configured("Time zone", enterprise.time_zone.replace("_", " "), "Times on the pages are in it."),
+    ]
+
+
 class DefaultSettings:
     """The settings page. ``changed`` is called after each change."""
 
@@ -113,6 +154,7 @@ class DefaultSettings:
                 "toggle": TOGGLE_POLICY,
                 "policies": POLICIES,
                 "chosen": chosen,
+                "configured": configured(enterprise),
                 "refusal": refusal,
                 "done": "The settings are saved." if visit.query.get("done") else "",
             },

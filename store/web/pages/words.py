@@ -8,6 +8,7 @@ from typing import Any
 from store import preference as p
 from store.enterprise import Enterprise
 from store.reason import CLIENT, NOTES, REFUSALS, SKIPS
+from store.web.pages.languages import LANGUAGES
 
 TITLES = {
     p.DO_NOT_CONTACT: "Do Not Contact",
@@ -28,11 +29,6 @@ TITLES = {
 CHANNELS = {"sms": "text", "voice": "call", "email": "e-mail"}
 BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "portal": "PORTAL", "none": "NO CONTACT"}
 SAID = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
-LANGUAGES = {
-    "ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "ht": "Haitian Creole", "it": "Italian",
-    "ko": "Korean", "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "so": "Somali", "tl": "Tagalog", "vi": "Vietnamese",
-    "zh": "Chinese",
-}  # fmt: skip
 REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
 NANP_DIGITS = 12
 

@@ -9,6 +9,7 @@ import pytest
 from store.audit import Audit
 from store.lock import Actor, Role
 from store.patient import PatientRef
+from store.preference import Identifier, PatientMerge, PatientStatements
 from store.web.pages import card
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
@@ -208,3 +209,97 @@ def test_who_looked_at_a_facesheet_is_in_the_audit_log(pages: Pages) -> None:
     assert line.line.action == "viewed_patient"
     assert line.line.actor.startswith("manager:")
     assert pages.patient().endswith(line.line.subject)
+
+
+def stated(pages: Pages, *items: PatientStatements | PatientMerge, enterprise: str = "general", source: str = "genhosp-adt") -> None:
+    with pages.store.database.write(enterprise) as transaction:
+        pages.store.apply_many(transaction, enterprise, source, items, now=NOW)
+
+
+def test_a_local_do_not_contact_from_before_the_sync_says_that_it_stays_until_the_emr_speaks(
+    fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = fresh_pages.patient(enterprise="quiet")
+    before = fresh_pages.store.enterprises["quiet"]
+    switched_on = replace(before, do_not_contact_toggle=True)
+    monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", switched_on)  # type: ignore[arg-type]
+    said = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "asked at the desk", "now": NOW}
+    fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **said)  # type: ignore[arg-type]
+    monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", replace(before, syncs=True))  # type: ignore[arg-type]
+    text = fresh_pages.signed_in("staff", "quiet").get(where).text
+    assert "Do Not Contact: off locked Automations may be sent" in text  # the EMR had said no already
+    stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="quiet", source="practice")
+    new = fresh_pages.patient("NEW", "quiet")
+    text = fresh_pages.signed_in("staff", "quiet").get(new).text
+    assert "Practice EMR sets it, and has not said anything about it yet. To change it, update this patient in Practice EMR." in text
+
+
+def test_staff_s_own_word_is_not_shown_as_the_emr_s(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="local", source="clinic")
+    where = fresh_pages.patient("NEW", "local")
+    assert fresh_pages.signed_in("enterprise", "local").post(f"{where}/do-not-contact", value="yes", reason="asked").status == 303
+    before = fresh_pages.store.enterprises["local"]
+    monkeypatch.setitem(fresh_pages.store.enterprises, "local", replace(before, syncs=True, do_not_contact_toggle=False))  # type: ignore[arg-type]
+    text = fresh_pages.signed_in("staff", "local").get(where).text
+    assert "Do Not Contact: on locked" in text
+    assert "Set here by staff, before Clinic EMR set it. It stays in force until the EMR states something about it." in text
+    assert "To change it, update this patient in Clinic EMR." in text
+    assert "Set by Clinic EMR" not in text
+
+
+def test_a_language_is_shown_by_its_name(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("staff")
+    for number, (tag, name) in enumerate({"es-MX": "Spanish (es-MX)", "ase": "American Sign Language (ase)", "hmn": "Hmong (hmn)"}.items()):
+        stated(fresh_pages, statements(f"L{number}", f"L{number}", language=tag))
+        assert f"Language {name}" in browser.get(fresh_pages.patient(f"L{number}")).text
+
+
+def test_a_deceased_and_a_restricted_record_say_what_follows_and_where_it_comes_from(fresh_pages: Pages) -> None:
+    stated(fresh_pages, statements("GONE", "G1", deceased=True, restricted=True, active=False))
+    seen = fresh_pages.signed_in("staff").get(fresh_pages.patient("GONE"))
+    assert "DECEASED RESTRICTED NOT ACTIVE" in seen.text
+    assert re.search(r"Deceased yes .*?Nothing is sent, by any channel. Where from Deceased Said by General Hospital EMR", seen.text)
+    assert "Restricted record yes" in seen.text
+    assert "may be withheld, not removed" in seen.text
+    assert "Active record no" in seen.text
+    assert seen.text.count("Do not send The patient has died.") == 4
+
+
+def test_a_merged_record_leads_to_the_patient_who_has_it_now(fresh_pages: Pages) -> None:
+    old, new = fresh_pages.patient("MRN2"), fresh_pages.patient("MRN1")
+    merge = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), NOW, "A40-7")
+    stated(fresh_pages, merge)
+    browser = fresh_pages.signed_in("staff")
+    by_old = browser.get(old)
+    assert "The record you asked for was merged into this patient" in by_old.text
+    assert "GENHOSP MR MRN1 GENHOSP MR MRN2" in by_old.text
+    by_new = browser.get(new)
+    assert "The record you asked for" not in by_new.text
+    assert "Records that were merged into this one" in by_new.text
+    assert f"Evidence A40-7 Record {old.removeprefix('/patients/')}" in by_new.text
+    unmerged = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "two people", "now": NOW + timedelta(minutes=1)}
+    fresh_pages.store.unmerge("general", PatientRef(value="MRN2"), **unmerged)  # type: ignore[arg-type]
+    assert "Records that were merged into this one" not in browser.get(new).text
+    assert "The record you asked for" not in browser.get(old).text
+
+
+def test_a_patient_who_is_not_there_leads_to_the_search(pages: Pages) -> None:
+    seen = pages.signed_in("staff").get("/patients/pt_0000000000000000")
+    assert seen.status == 404
+    assert "There is no such patient here. Look for them by an identifier." in seen.text
+    assert 'id="value"' in seen.response.text
+
+
+def test_a_patient_of_whom_nobody_said_anything_has_words_in_every_place(fresh_pages: Pages) -> None:
+    stated(fresh_pages, statements("BARE", "B1", active=True))
+    text = fresh_pages.signed_in("enterprise").get(fresh_pages.patient("BARE")).text
+    for words in ("Preferred contact unknown", "Phones no phone on file", "E-mail unknown", "Language unknown", "SMS consent Opted In",
+                  "Consent to calls unknown", "Topics nothing stated"):  # fmt: skip
+        assert words in text
+
+
+def test_the_sheet_says_whose_times_it_shows_and_who_looks(pages: Pages) -> None:
+    text = pages.signed_in("manager").get(pages.patient()).text
+    assert "Times are those of UTC." in text
+    assert text.endswith("to manager-general, manager.")
+    assert re.search(r"Synced from General Hospital EMR since \S+ \S+ UTC , last heard", text)

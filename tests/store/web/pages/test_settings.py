@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from store.settings import CHOICES
+from store.web.pages.settings import POLICIES, TOGGLE_POLICY
 from tests.store.web.pages.conftest import Pages
 
 
@@ -47,3 +49,21 @@ def test_each_choice_says_what_it_does_and_the_one_in_force_is_checked(pages: Pa
     assert "Senders get an answer from what was last known, marked as stale." in seen.text
     assert 'name="when_stale" value="flag" checked' in seen.response.text
     assert 'name="do_not_contact_toggle" value="true" checked' in seen.response.text
+
+
+def test_what_the_configuration_file_settles_is_said_with_what_it_means(pages: Pages) -> None:
+    text = pages.signed_in("enterprise").get("/settings").text
+    assert "Contact preferences are synced yes The EMR sets Do Not Contact" in text
+    assert "Sources, the most trusted first General Hospital EMR" in text
+    assert "Words that undo a STOP START, UNSTOP, YES" in text
+    assert "A STOP to one line counts for all lines no" in text
+    assert "Contact preferences are synced no" in pages.signed_in("enterprise", "local").get("/settings").text
+
+
+def test_every_setting_there_is_has_its_question_with_every_choice(pages: Pages) -> None:
+    html = pages.signed_in("enterprise", "local").get("/settings").response.text
+    for name, choices in CHOICES.items():
+        for choice in choices:
+            assert f'name="{name}" value="{str(choice).lower()}"' in html
+    for policy in (TOGGLE_POLICY, *POLICIES):
+        assert all(choice.does.endswith(".") for choice in policy.choices)
