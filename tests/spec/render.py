@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from store import consent, reason
 from store.channel import GOVERNS
 from store.lock import TOGGLE_REASONS
+from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
 from tests.spec.order import ORDER
 from tests.spec.replies import REPLIES
 from tests.spec.situation import Table
@@ -43,7 +45,7 @@ Two failures matter most, in this order: contacting somebody who said no, and si
 
 def page() -> str:
     """The whole document."""
-    parts = [HEAD, _governance(), *map(_table, TABLES), _toggles(), _order(), _replies(), _codes()]
+    parts = [HEAD, _governance(), *map(_table, TABLES), _toggles(), _order(), _replies(), _brake(), _codes()]
     return "\n".join(parts)
 
 
@@ -106,6 +108,69 @@ def _replies() -> str:
         "Confirmations", "", ("class", "what to say"), ((f"`{code}`", text) for code, text in consent.CONFIRMATIONS.items())
     )
     return f"{words}\n{confirmations}"
+
+
+def _brake() -> str:
+    return "\n".join((_changes(), _limits(), _held(), _configurations()))
+
+
+def _changes() -> str:
+    about = (
+        "Values in force, so nothing loosens while another authority refuses. A change that counts for the brake waits where too many\n"
+        "patients have one; everything else takes effect at once, in a held run too. A patient that is new loosens nothing."
+    )
+    rows = ((one.attribute, _plain(one.before), _plain(one.after), one.brake) for one in CHANGES)
+    return _section("The brake: what loosens", about, ("attribute", "in force", "would become", "for the brake it"), rows)
+
+
+def _limits() -> str:
+    limit = _section(
+        "The brake: how many are too many",
+        "The larger of `brake.floor` and `brake.percent` of the source's patients, rounded down.",
+        ("floor", "percent", "patients of the source", "limit"),
+        (tuple(map(str, row)) for row in LIMITS),
+    )
+    ends = _section(
+        "The brake: how a run ends",
+        "With a limit of 50. What waits in other runs of the source counts with it.",
+        ("patients it would loosen", "waiting", "its loosening changes"),
+        ((str(loosened), str(waiting), "are held" if ends == "held" else "take effect") for loosened, waiting, ends in ENDS),
+    )
+    hour = _section(
+        "The brake: a live feed's hour",
+        "With a limit of 50; a patient counts once. The hour is the 60 minutes before each message, and survives a restart.",
+        ("loosened in the hour", "waiting", "how many more may be"),
+        (tuple(map(str, row)) for row in HOURS),
+    )
+    live = _section(
+        "The brake: a live feed, message by message",
+        "With a limit of 2. All had said yes to Do Not Contact.",
+        ("rule", "what arrives", "Do Not Contact"),
+        ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in LIVE),
+    )
+    return "\n".join((limit, ends, hour, live))
+
+
+def _held() -> str:
+    about = "With a brake that lets nobody through; written as under *Which evidence counts*. Undecided sets expire after 14 days."
+    rows = ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in HELD)
+    return _section("The brake: what becomes of a held change", about, ("rule", "what happens", "Do Not Contact"), rows)
+
+
+def _configurations() -> str:
+    about = (
+        "With a brake that lets nobody through. While a configuration waits, the former stays in force; what the new one refuses counts\n"
+        "already. `sync adt fhir` is an enterprise that syncs from two sources, in this order."
+    )
+    head = ("change", "before", "after", "what was said", "Do Not Contact")
+    rows = ((change, *(f"`{cell}`" for cell in cells)) for change, *cells in CONFIGURATIONS)
+    return _section("The brake: a changed configuration", about, head, rows)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(one if isinstance(one, str) else one.number for one in value) or "none"
+    return {None: "unknown", True: "yes", False: "no"}.get(value, str(value))
 
 
 def _codes() -> str:

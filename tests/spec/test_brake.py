@@ -1,0 +1,168 @@
+"""The tables of the brake: the pure ones against the rules, the others on the real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.base import Fetch, Item, Payload
+from store.configurations import Configurations
+from store.database import Database
+from store.enterprise import Enterprise, Source
+from store.journal import Journal
+from store.lock import Actor
+from store.loosening import loosened, may_loosen
+from store.patient import PatientRef
+from store.preference import Assertion, Preference
+from store.preferences import Preferences
+from store.proposal import Proposal
+from store.verdicts import Verdicts
+from sync import brake
+from sync.config.settings import Brake
+from sync.engine import Engine
+from sync.lane import Lane
+from sync.metrics import Metrics
+from tests.factories import CLINIC, NOW, payload, statements
+from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch
+from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE, WAITS, Change
+from tests.store.site import HOSPITAL, Site, says
+
+PERSON = Actor("operator", "kim")
+DEFAULT = Brake(50, 5)
+NOBODY = Brake(0, 0, timedelta(days=14))
+
+
+def in_force(attribute: str, value: Any) -> dict[str, Preference]:
+    if value is None:
+        return {}
+    return {attribute: Preference(value, "emr:adt", Assertion(value, NOW, NOW, "M1", "X-1", 0))}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one.attribute} {one.before}->{one.after}")
+def test_what_loosens(change: Change) -> None:
+    name, before, after = change.attribute, in_force(change.attribute, change.before), in_force(change.attribute, change.after)
+    assert bool(loosened(before, after, [name])) is (change.brake == WAITS)
+    assert may_loosen(name, change.after) or change.brake != WAITS, "the quick look misses nothing"
+
+
+@pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
+def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, limit: int) -> None:
+    assert brake.limit(Brake(floor, percent), synced) == limit
+
+
+@pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
+def test_how_a_run_ends(loosens: int, waiting: int, ends: str) -> None:
+    assert brake.releases(DEFAULT, synced=100, loosened=loosens, waiting=waiting) is (ends != "held")
+
+
+@pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
+def test_the_room_of_an_hour(lately: int, waiting: int, room: int) -> None:
+    assert brake.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
+
+
+@dataclass
+class Clinic:
+    """Two sources and a brake over a real store."""
+
+    database: Database
+    rule: Brake
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        enterprise = Enterprise(CLINIC, syncs=True, sources=(Source("adt", "ADT"), Source("fhir", "FHIR")))
+        self.store, self.journal = Preferences(self.database, {CLINIC: enterprise}), Journal(self.database)
+        self.engine = Engine(self.database, self.store, self.journal, self.clock, Metrics(), brakes={CLINIC: self.rule})
+        self.verdicts = Verdicts(self.store, self.journal)
+
+    def dnc(self, patient: str) -> str:
+        return self.store.find(CLINIC, PatientRef(value=patient)).contact.do_not_contact
+
+    def waiting(self) -> str:
+        patients = sum(one.patients for one in self.verdicts.waiting())
+        return f"; {patients} wait{'' if patients > 1 else 's'}" if patients else ""
+
+    def passes(self, event: str) -> bool:
+        """Whether the event is that time passes."""
+        amount, _, unit = event.partition(" ")
+        if not amount.isdigit():
+            return False
+        self.clock.now += timedelta(**{unit: int(amount)})
+        return True
+
+    def hears(self, event: str) -> None:
+        """One run of one source."""
+        what, _, when = event.partition("@")
+        source, _, value = what.partition(" ")
+        said = {"language": "en"} if value == "..." else {"do_not_contact": None if value == "-" else value}
+        read = FakeAdapter(batch(statements("a", said, minutes=int(when), evidence=f"{what}{when}")))
+        self.engine.run(Lane(source, CLINIC), read, Fetch(), "incremental")
+
+    def decides(self, word: str) -> None:
+        """A person approves or rejects what waits."""
+        decide = self.verdicts.approve if word == "approve" else self.verdicts.reject
+        (one,) = self.verdicts.waiting()
+        decide(one.run, PERSON, self.clock())
+
+
+class Told(FakeMapper):
+    """Reads ``patient value minute``."""
+
+    def read(self, payload: Payload) -> list[Item]:
+        name, value, minute = payload.body.decode().split()
+        return [statements(name, {"do_not_contact": value}, minutes=int(minute))]
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    found = Database.open(sqlite_url)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(("rule", "events", "expected"), HELD, ids=[rule for rule, *_ in HELD])
+def test_what_becomes_of_a_held_change(database: Database, rule: str, events: str, expected: str) -> None:
+    clinic = Clinic(database, NOBODY)
+    for event in events.split(", "):
+        if event in ("approve", "reject"):
+            clinic.decides(event)
+        elif not clinic.passes(event):
+            clinic.hears(event)
+    assert clinic.dnc("a") + clinic.waiting() == expected
+
+
+@pytest.mark.parametrize(("rule", "events", "expected"), LIVE, ids=[rule for rule, *_ in LIVE])
+def test_a_live_feed_and_its_hour(database: Database, rule: str, events: str, expected: str) -> None:
+    clinic, lane = Clinic(database, Brake(2, 0)), Lane("adt", CLINIC)
+    clinic.engine.ingest(lane, Told(), [payload(f"{name} yes 0") for name in "abcd"])
+    for minute, event in enumerate(events.split(", "), 1):
+        if not clinic.passes(event):
+            clinic.engine.ingest(lane, Told(), [payload(f"{event} {minute}")])
+    names = [one.partition(" ")[0] for one in expected.partition(";")[0].split(", ")]
+    assert ", ".join(f"{name} {clinic.dnc(name)}" for name in names) + clinic.waiting() == expected
+
+
+def configured(text: str) -> Enterprise:
+    names = text.removeprefix("no ").split()[1:]
+    return Enterprise(
+        HOSPITAL, syncs=not text.startswith("no "), do_not_contact_toggle=True, sources=tuple(Source(name, name) for name in names)
+    )
+
+
+@pytest.mark.parametrize(("change", "before", "after", "said", "expected"), CONFIGURATIONS, ids=[row[0] for row in CONFIGURATIONS])
+def test_a_changed_configuration(database: Database, change: str, before: str, after: str, said: str, expected: str) -> None:
+    site = Site(database, configured(before))
+    Proposal(database, configured(before)).make(lambda synced, loosened: True, site.tick())
+    site.apply(says("1", 0, {"language": "en"}))
+    for who, _, value in (one.partition(" ") for one in said.split(", ")):
+        if who == "staff":
+            site.flip("1", value)
+        else:
+            site.apply(says("1", 1, {"do_not_contact": value}), source=who)
+    held = Proposal(database, configured(after)).make(lambda synced, loosened: loosened < 1, site.tick())
+    store = Preferences(database, Configurations(database, {HOSPITAL: configured(after)}))
+    found = store.find(HOSPITAL, PatientRef(value="1")).contact.do_not_contact
+    assert found + ("; waits" if held else "") == expected
