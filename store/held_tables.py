@@ -34,8 +34,8 @@ class HeldStatementRow(Table):
     evidence_id: Mapped[str]
     at: Mapped[datetime]
     __table_args__ = (
-        Index("ix_held_statements_run_id_state", "run_id", "state"),
-        Index("ix_held_statements_source_state", "source", "state"),
+        Index("ix_held_statements_run_id_state", "run_id", "state", "patient_id"),
+        Index("ix_held_statements_source_state", "source", "state", "patient_id", "run_id"),
     )
 
 

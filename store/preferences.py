@@ -36,7 +36,7 @@ from store.sms import SmsConsent
 from store.unmerging import Unmerging
 
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
- WHERE enterprise = ? AND patient_id IN ?? ORDER BY seq DESC LIMIT ?"""
+ WHERE patient_id = ? ORDER BY seq DESC LIMIT ?"""
 CHANGES = "SELECT seq, patient_id, version, at, changes FROM changes WHERE enterprise = ? AND seq > ? ORDER BY seq LIMIT ?"
 HISTORY_LIMIT = 1_000
 
@@ -93,8 +93,9 @@ class Preferences:
             if isinstance(row, StoreError):
                 raise row
             numbers = [row[3], *self._merged_into(connection, row[3])]
-            rows = self.database.select(connection, HISTORY, [enterprise, numbers, limit])
-        return [entry for row in rows for entry in _entries(row)]
+            # A record at a time, along its index: asked for together, SQLite walks the history of everybody.
+            rows = [row for number in numbers for row in self.database.select(connection, HISTORY, [number, limit])]
+        return [entry for row in sorted(rows, key=_seq, reverse=True)[:limit] for entry in _entries(row)]
 
     def as_of(self, enterprise: str, ref: PatientRef, at: datetime) -> AsOf:
         """What was known about a patient at an earlier time. Raises :class:`PatientUnknown` where nothing was."""
@@ -222,6 +223,10 @@ class Preferences:
 
     def _sms(self, transaction: Connection, enterprise: str) -> SmsConsent:
         return SmsConsent(self.database, transaction, self.enterprises[enterprise], self.ids)
+
+
+def _seq(row: tuple[object, ...]) -> int:
+    return int(str(row[0]))
 
 
 def _entries(row: tuple[object, ...]) -> Iterator[Entry]:

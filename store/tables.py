@@ -127,7 +127,7 @@ class ChangeRow(Table):
     __tablename__ = "changes"
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     enterprise: Mapped[str]
-    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"))
     version: Mapped[int]
     at: Mapped[datetime]
     authority: Mapped[str]
@@ -137,7 +137,7 @@ class ChangeRow(Table):
     effective: Mapped[datetime]
     run_id: Mapped[str | None]
     changes: Mapped[str]
-    __table_args__ = (Index("ix_changes_enterprise_seq", "enterprise", "seq"),)
+    __table_args__ = (Index("ix_changes_enterprise_seq", "enterprise", "seq"), Index("ix_changes_patient_id_seq", "patient_id", "seq"))
 
 
 class SmsWordsRow(Table):
@@ -256,7 +256,9 @@ class RejectionRow(Table):
     last_at: Mapped[datetime]
     __table_args__ = (
         Index("uq_rejections_source_digest", "source", "digest", unique=True),
-        Index("ix_rejections_status_last_at", "status", "last_at"),
+        Index("ix_rejections_status_last_at", "status", "last_at", "id"),
+        Index("ix_rejections_enterprise_status_last_at", "enterprise", "status", "last_at", "id"),
+        Index("ix_rejections_source_status_last_at", "source", "status", "last_at", "id"),
         Index("ix_rejections_ranking", "enterprise", "status", "source", "reason", "path", "times", "id"),
     )
 
