@@ -25,6 +25,7 @@ BENCHES = {
     "batch": "bench.batch",
     "ingest": "bench.ingest",
     "bulk": "bench.bulk",
+    "pages": "bench.pages",
 }
 
 

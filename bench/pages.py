@@ -1,0 +1,183 @@
+"""Every page of the real service over a store that has grown for years, beside its sign-in form, which reads nothing of the store.
+
+One browser asks for one page after the other; what is measured is the time from the request to the last byte of the page.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import yaml
+
+from bench import asks, crowd, site
+from bench.crowd import AUTHORITY, BUSY, Crowd, Found, Size
+from bench.databases import Databases
+from bench.figure import Figure
+from bench.receiver import wait_for
+from bench.turns import processor_seconds
+from store.lock import Role
+from store.users import Users
+from sync.config.load import load
+from sync.parts import Parts
+
+EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
+MOST_MS = 100.0
+SEALED = {"payload_keys": {"current": "bench", "keys": {"bench": "YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmU="}}}
+CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+FORM = "/sign-in"
+
+
+class Asked(NamedTuple):
+    """A page as a browser asks for it."""
+
+    name: str
+    role: Role
+    path: str
+    form: Mapping[str, str] | None = None
+
+
+def asked(found: Found) -> list[Asked]:
+    """Every page that reads the store, with what makes it work hardest."""
+    return [
+        Asked("find a patient, form", Role.STAFF, "/patients"),
+        Asked("find a patient by identifier", Role.STAFF, "/patients", {"value": BUSY, "authority": AUTHORITY}),
+        Asked("facesheet, long history", Role.STAFF, f"/patients/{found.patient}"),
+        Asked("default settings", Role.ENTERPRISE, "/settings"),
+        Asked("opt-outs", Role.ENTERPRISE, "/opt-outs"),
+        Asked("opt-outs, a number that few have", Role.ENTERPRISE, "/opt-outs", {"number": "5550123"}),
+        Asked("opt-outs, by staff", Role.ENTERPRISE, "/opt-outs", {"who": "staff"}),
+        Asked("sources", Role.OPERATOR, "/sources"),
+        Asked("source", Role.OPERATOR, f"/sources/{site.ADT}"),
+        Asked("run that holds a set", Role.OPERATOR, f"/runs/{found.run}"),
+        Asked("rejections", Role.OPERATOR, "/rejections"),
+        Asked("rejections, all of one source", Role.OPERATOR, f"/rejections?status=all&source={site.ADT}"),
+        Asked("rejection", Role.OPERATOR, f"/rejections/{found.rejection}"),
+        Asked("audit", Role.AUDITOR, "/audit"),
+        Asked("audit of one patient", Role.AUDITOR, f"/audit?subject={found.patient}"),
+    ]
+
+
+def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
+    size, times = (Size().smaller(50), 20) if quick else (Size(), 200)
+    for kind in databases.kinds:
+        with databases.fresh(kind) as url, asks.folder() as folder:
+            config = _config(folder, url)
+            found, passwords = _filled(config, size)
+            with _serving(config) as (port, pid):
+                yield from _measured(kind, size, Browsers(port, pid, passwords), found, times)
+
+
+@dataclass(slots=True)
+class Browsers:
+    """A browser of each role, each on a connection of its own."""
+
+    port: int
+    pid: int
+    passwords: Mapping[Role, str]
+    cookies: dict[Role, str] = field(default_factory=dict)
+    tokens: dict[Role, str] = field(default_factory=dict)
+    connections: dict[Role, http.client.HTTPConnection] = field(default_factory=dict)
+
+    def sign_in(self, role: Role) -> None:
+        """Signs in, and takes the token that forms carry."""
+        self.connections[role] = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        reply, _ = self._reply(role, "POST", FORM, {"name": role, "password": self.passwords[role]})
+        self.cookies[role] = (reply.getheader("set-cookie") or "").partition(";")[0]
+        place = reply.getheader("location") or "/"
+        while reply.status == 303:
+            reply, body = self._reply(role, "GET", place)
+            place = reply.getheader("location") or place
+        self.tokens[role] = CSRF.search(body)[1]  # type: ignore[index]
+
+    def settle(self, page: Asked) -> None:
+        """Asks once, on a new connection (the server hung up the idle one): what is read for the first time comes from disk."""
+        self.connections[page.role].close()
+        self.milliseconds(page)
+
+    def milliseconds(self, page: Asked) -> float:
+        """How long one page takes. ``RuntimeError`` for a page that does not come."""
+        method, form = ("GET", None) if page.form is None else ("POST", {"csrf": self.tokens[page.role], **page.form})
+        began = time.perf_counter()
+        reply, _ = self._reply(page.role, method, page.path, form)
+        took = 1000 * (time.perf_counter() - began)
+        if reply.status not in (200, 303):
+            raise RuntimeError(f"{page.name}: HTTP {reply.status}")
+        return took
+
+    def _reply(self, role: Role, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[http.client.HTTPResponse, str]:
+        headers = {"content-type": "application/x-www-form-urlencoded"} if form else {}
+        if role in self.cookies and path != FORM:
+            headers["cookie"] = self.cookies[role]
+        connection = self.connections[role]
+        connection.request(method, path, urlencode(form) if form else None, headers)
+        reply = connection.getresponse()
+        return reply, reply.read().decode()
+
+
+def _measured(kind: str, size: Size, browsers: Browsers, found: Found, times: int) -> Iterator[Figure]:
+    for role in browsers.passwords:
+        browsers.sign_in(role)
+    for page in asked(found):
+        empty, real = Asked("empty", page.role, FORM), page
+        browsers.settle(real)
+        floor, took, used = [], [], 0.0
+        for _ in range(times):
+            floor.append(browsers.milliseconds(empty))
+            before = processor_seconds(browsers.pid)
+            took.append(browsers.milliseconds(real))
+            used += processor_seconds(browsers.pid) - before
+        details = {"patients": size.patients, "times": times, "cpu_ms": 1000 * used / times}
+        for what, share in (("median", 0.5), ("p99", 0.99)):
+            value, least = (sorted(one)[int(share * times)] for one in (took, floor))
+            yield Figure(
+                "pages",
+                f"{page.name}, {what}",
+                value,
+                "ms",
+                floor=least,
+                floor_is="empty page",
+                most=MOST_MS,
+                database=kind,
+                details=details,
+            )
+
+
+def _config(folder: Path, url: str) -> Path:
+    path = site.write(folder, url, sources=(site.ADT, site.FHIR), listen=f"127.0.0.1:{site.free_port()}")
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | SEALED, sort_keys=False))
+    return path
+
+
+def _filled(config: Path, size: Size) -> tuple[Found, dict[Role, str]]:
+    """What the pages are about, and a password of a user of each role."""
+    parts = Parts.open(load(config, {}))
+    try:
+        found = Crowd(parts.preferences, parts.journal, size).fill()
+        users, roles = Users(parts.database), (Role.STAFF, Role.ENTERPRISE, Role.OPERATOR, Role.AUDITOR)
+        return found, {role: users.add(role, site.ENTERPRISE, role, crowd.NOW)[1] or "" for role in roles}
+    finally:
+        parts.close()
+
+
+@contextmanager
+def _serving(config: Path) -> Iterator[tuple[int, int]]:
+    """The service as people run it, but for its listener: nobody sends anything."""
+    port = int(yaml.safe_load(config.read_text())["api"]["listen"].rpartition(":")[2])
+    command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port, process)
+            yield port, process.pid
+        finally:
+            process.terminate()
+            process.wait(60)
