@@ -6,17 +6,18 @@ of its payload is applied without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from store import merge
+from store import merge, yielding
 from store.enterprise import Enterprise
 from store.held import HELD, HeldStatement, HeldStatements
+from store.held_runs import HeldRuns
 from store.loosening import loosened, may_loosen
-from store.preference import EMR, Assertion, PatientStatements
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, Assertion, PatientStatements
 
 Key = tuple[int, str, str]
 ByAuthority = dict[str, merge.Held]
@@ -75,7 +76,7 @@ class Gate:
 
         What is held is kept for the record that it is about, which may be one with another: so that it goes with it.
         """
-        loose = self._loosened(by_authority, merged)
+        loose = self._loosened(by_authority, item, merged)
         held_before = any((record, self.authority, name) in self.kept for name in loose)
         back = {} if not loose or (not held_before and self.guard.admits(patient)) else loose
         for name in merge.stated(item):
@@ -96,6 +97,8 @@ class Gate:
         self.held.drop(self.transaction, sorted(self.dropped - self.put.keys()))
         self.held.put(self.transaction, list(self.put.values()))
         self.guard.close(len(self.put))
+        if self.dropped:
+            HeldRuns(self.held.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
 
     def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldStatement | None) -> None:
         again = known is not None and (known.again or known.state != HELD)
@@ -106,11 +109,14 @@ class Gate:
             item.effective, item.version, item.evidence_id, self.now,
         )  # fmt: skip
 
-    def _loosened(self, by_authority: ByAuthority, merged: merge.Merged) -> dict[str, str]:
-        names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)]
+    def _loosened(self, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged) -> dict[str, str]:
+        lifts = yielding.lifts(by_authority, item)
+        names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)] + [DO_NOT_CONTACT] * lifts
         if not names:
             return {}
         said: dict[str, Any] = {name: held.assertions for name, held in by_authority.items()}
         before = merge.in_force(said, self.enterprise)
-        after: dict[str, dict[str, Assertion]] = said | {self.authority: merged.assertions}
+        after: dict[str, Mapping[str, Assertion]] = said | {self.authority: merged.assertions}
+        if lifts:
+            after[STAFF] = yielding.lifted(by_authority[STAFF]).assertions
         return loosened(before, merge.in_force(after, self.enterprise), names)

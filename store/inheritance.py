@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from store import merge
+from store import merge, yielding
 from store.enterprise import Enterprise
 from store.loosening import loosened
 from store.merge import INHERITED, NEEDS_SYNC, Held
-from store.preference import PHONES, PREFERRED_METHOD, STAFF, Assertion, Preference, base
+from store.preference import DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, STAFF, Assertion, Preference, base
 
 ByAuthority = Mapping[str, Held]
 
@@ -26,6 +26,8 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
     kept = staff.current()
     for name, one in mine.current().items():
         if one.value is None or not (enterprise.syncs or not name.startswith(NEEDS_SYNC)):
+            continue
+        if name == DO_NOT_CONTACT and yielding.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then
             continue
         old = kept.get(name)
         if old is None or (enterprise.syncs and not (is_inherited(old) and merge.more_restrictive(name, old.value, one.value))):

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -34,11 +35,12 @@ from store.preference import PatientMerge
 from sync.config.settings import Brake
 from sync.replay import replay
 from tests.properties.clinic import HOLDS_ALL, Clinic
-from tests.properties.history import DNC, STAFF
+from tests.properties.history import DNC, OPT_OUTS, STAFF
 from tests.properties.holds import check_calls, check_texts, check_values
 from tests.properties.post import (
     NAMES,
     SOURCES,
+    VALUES,
     Letter,
     Message,
     Reply,
@@ -58,6 +60,7 @@ from tests.store.site import CELL, HOME, LINE, at, cell, mr, says
 
 OPERATOR = Actor(Role.OPERATOR, "robin")
 RELEASES = "SELECT id FROM releases WHERE enterprise = ? AND undone_at IS NULL"
+mostly = st.sampled_from([True, True, False])
 brakes = st.sampled_from([Brake(), HOLDS_ALL])
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
 
@@ -67,7 +70,7 @@ class Histories(Clinic, RuleBasedStateMachine):
 
     letters: Bundle[Letter] = Bundle("letters")
 
-    @initialize(syncs=st.booleans(), order=st.permutations(SOURCES), known=st.booleans(), brake=brakes)
+    @initialize(syncs=mostly, order=st.permutations(SOURCES), known=st.booleans(), brake=brakes)
     def begins(self, syncs: bool, order: list[str], known: bool, brake: Brake) -> None:
         """Perhaps a source has brought every patient with a number already."""
         self.founded()
@@ -175,16 +178,19 @@ class Histories(Clinic, RuleBasedStateMachine):
         self.says_that_two_are_one(source, pair, when, "")
         self.configuration_changes(True, list(SOURCES), 3, self.brake)
 
-    @rule(syncs=st.booleans(), order=st.permutations(SOURCES), count=st.integers(1, 3), brake=brakes)
+    @rule(syncs=mostly, order=st.permutations(SOURCES), count=st.integers(1, 3), brake=brakes)
     def configuration_changes(self, syncs: bool, order: list[str], count: int, brake: Brake) -> None:
         """Sync on or off, the sources in another order, some of them gone; another brake."""
         self.brake = brake
         self.configure(syncs, order[:count])
         self.starts_again()
 
-    @rule(name=names, death=deaths)
-    def a_merge_is_undone(self, name: str, death: str) -> None:
-        """By naming the record that was merged away; a record that was not is left as it is."""
+    @precondition(lambda self: self.evidence.merges())
+    @rule(place=st.integers(0, 2), death=deaths)
+    def a_merge_is_undone(self, place: int, death: str) -> None:
+        """By naming the record that was merged away; one that another merge has to be undone before is left as it is."""
+        merges = self.evidence.merges()
+        name = merges[place % len(merges)].merged
         before = self.find(name)
         with suppress(MergeRefused, PatientUnknown), self.dying(death):
             ref = PatientRef(authority="GENHOSP", value=name)
@@ -195,26 +201,35 @@ class Histories(Clinic, RuleBasedStateMachine):
             self.evidence.parted(restored)
             self.owing.parted(restored)
 
-    @rule(source=sources, death=deaths)
-    def a_source_is_retired(self, source: str, death: str) -> None:
-        """What the brake holds of it is rejected with it."""
+    @rule(source=sources, last=messages, death=deaths)
+    def a_source_is_retired(self, source: str, last: Message, death: str) -> None:
+        """After a last word. What the brake holds of it is rejected with it."""
+        self.speaks(source, [last], "", False)
         count = len(self.select(RELEASES, self.name))
         with suppress(ValueRefused), self.dying(death):
             self.releases.release(self.sources[source], OPERATOR, self.now())
         if len(self.select(RELEASES, self.name)) > count:
             self.evidence.retire(source, in_force=self.evidence.syncs)
 
+    @precondition(lambda self: self.evidence.retired)
     @rule(death=deaths)
     def retiring_is_undone(self, death: str) -> None:
-        stood = self.select(RELEASES, self.name)
-        last = next((one for one in reversed(self.evidence.retired)), None)
-        if last is None:
-            return
+        stood, last = self.select(RELEASES, self.name), self.evidence.retired[-1]
         with self.dying(death):
             self.releases.undo(self.sources[last.source], OPERATOR, self.now())
         if len(self.select(RELEASES, self.name)) < len(stood):
             self.evidence.restore(last.source)
 
+    @rule(source=sources, name=names, attribute=st.sampled_from(sorted(OPT_OUTS)), when=seconds, places=st.permutations(range(3)))
+    def an_opt_out_is_taken_back(self, source: str, name: str, attribute: str, when: int, places: list[int]) -> None:
+        """And said again, one by one, in any order, before a brake that holds all that would loosen."""
+        self.configuration_changes(True, list(SOURCES), 3, HOLDS_ALL)
+        values = (OPT_OUTS[attribute], next(value for value in VALUES[attribute] if value != OPT_OUTS[attribute]), OPT_OUTS[attribute])
+        for place in places:
+            message = Message(name, when + 2 * place, {attribute: values[place]}, False)
+            self.deliver([self.write(source, self.statements(message))], "")
+
+    @precondition(lambda self: self.pending)
     @rule(approves=st.booleans(), death=deaths)
     def a_person_decides_about_what_is_held(self, approves: bool, death: str) -> None:
         """What is approved was said, from then on; what is rejected never was."""

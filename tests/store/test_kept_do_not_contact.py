@@ -1,0 +1,75 @@
+"""A local Do Not Contact that a merge keeps, before the brake, a retired source, and what is undone."""
+
+from __future__ import annotations
+
+import pytest
+
+from store.gate import HoldAll
+from store.journal import Journal
+from store.lock import Actor, Role
+from store.patient import PatientRef
+from store.release import Release
+from tests.store.site import ADT, FHIR, LOCAL, SYNCED, Site, merges, says
+
+YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
+OPERATOR = Actor(Role.OPERATOR, "robin")
+
+
+@pytest.fixture
+def kept(site: Site) -> Site:
+    """Staff said yes of record 1 before sync; record 2, of which the EMR had said no, became one with it."""
+    local = site.configured(LOCAL)
+    local.apply(says("1", 1), says("2", 1, NO))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    with site.database.write(site.enterprise) as transaction:
+        Journal(site.database).heard(transaction, ADT, site.enterprise, now=synced.now)
+    synced.apply(merges("1", "2", 20_000))
+    assert synced.dnc("1") == "yes"
+    return synced
+
+
+def releases(site: Site) -> Release:
+    return Release(site.store, Journal(site.database))
+
+
+@pytest.mark.parametrize("said", [YES, NO])
+def test_the_brake_holds_the_statement_that_would_lift_it(kept: Site, said: dict[str, str]) -> None:
+    kept.apply(says("2", 2, said))
+    with kept.database.write(kept.enterprise) as transaction:
+        outcomes = kept.store.apply_many(
+            transaction, kept.enterprise, ADT, [says("1", 30_000, NO)], now=kept.tick(), run_id="run", guard=HoldAll("run")
+        )
+    assert [one.outcome for one in outcomes] == ["held"]
+    assert kept.dnc("1") == "yes"
+
+
+def test_it_stands_when_the_source_that_had_said_no_is_retired_and_another_one_is_late(kept: Site) -> None:
+    releases(kept).release(ADT, OPERATOR, kept.tick())
+    kept.apply(says("1", 5, NO), source=FHIR)
+    assert kept.dnc("1") == "yes"
+    kept.apply(says("1", 30_000, NO), source=FHIR)
+    assert kept.dnc("1") == "no"
+
+
+def test_it_stands_when_retiring_is_undone(kept: Site) -> None:
+    releases(kept).release(ADT, OPERATOR, kept.tick())
+    releases(kept).undo(ADT, OPERATOR, kept.tick())
+    assert kept.dnc("1") == "yes"
+    kept.apply(says("1", 30_000, NO))
+    assert kept.dnc("1") == "no"
+
+
+def test_one_that_came_from_a_retired_source_survives_a_merge_and_its_undoing(site: Site) -> None:
+    site.apply(says("1", 1, YES), says("2", 1))
+    site.apply(says("2", 2, NO), source=FHIR)
+    with site.database.write(site.enterprise) as transaction:
+        Journal(site.database).heard(transaction, ADT, site.enterprise, now=site.now)
+    releases(site).release(ADT, OPERATOR, site.tick())
+    site.apply(merges("2", "1", 100), source=FHIR)
+    assert site.dnc("1") == "yes"
+    site.store.unmerge(site.enterprise, PatientRef(authority="GENHOSP", value="1"), actor=OPERATOR, reason="", now=site.tick())
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "no")
+    releases(site).undo(ADT, OPERATOR, site.tick())
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "no")
+    assert [mark.source for mark in site.find("1").marks] == [ADT]
