@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from store.preference import PatientMerge, PatientStatements
 
@@ -156,6 +156,7 @@ Ingest = Callable[[Sequence[Payload]], Sequence[Answer]]
 """Maps, applies and **commits** a group of received payloads; the answers are in the order of the payloads."""
 
 
+@runtime_checkable
 class Listener(Protocol):
     """An EMR that calls us. ``serve`` returns when ``stop`` was called; it answers a payload only after ``ingest`` returned."""
 

@@ -115,6 +115,10 @@ class Rule:
         """The paths as they are shown to people."""
         return " | ".join(self.paths)
 
+    def knows(self, code: str) -> bool:
+        """Whether its table has the code. A rule without a table takes any text."""
+        return self.values is None or code in self.values or code.casefold() in self.values
+
     def find(self, payload: Any) -> Sequence[Found]:
         """Everything that the rule reads."""
         return self.finds[0](payload) if len(self.finds) == 1 else [one for find in self.finds for one in find(payload)]

@@ -94,9 +94,9 @@ class Parts:
         propose(self.database, self.settings, self.clock())
         self.configurations.look()
 
-    def expire(self, enterprise: str) -> None:
-        """Rejects what the brake held for longer than a person may take."""
-        self.verdicts.expire(enterprise, after=self.settings.brakes[enterprise].expires, now=self.clock())
+    def expire(self, enterprise: str) -> int:
+        """Rejects what the brake held for longer than a person may take; how many sets."""
+        return len(self.verdicts.expire(enterprise, after=self.settings.brakes[enterprise].expires, now=self.clock()))
 
     def close(self) -> None:
         """Closes the database."""
@@ -143,14 +143,9 @@ def adapter(feed: Feed) -> Adapter | Listener:
 def polled(feed: Feed) -> Adapter:
     """The adapter of a source that is read. Raises ``Unusable`` for one that calls us."""
     found = adapter(feed)
-    if is_listener(found):
+    if isinstance(found, Listener):
         raise Unusable(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
-    return found  # type: ignore[return-value]
-
-
-def is_listener(adapter: Adapter | Listener) -> bool:
-    """Whether the EMR calls us, rather than we it."""
-    return hasattr(adapter, "serve")
+    return found
 
 
 def settle_collector() -> None:

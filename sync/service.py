@@ -11,12 +11,13 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from adapters.base import Listener
 from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
-from sync.housekeeping import Housekeeping, chores
-from sync.parts import ROLES, Parts, Unusable, adapter, is_listener
+from sync.housekeeping import ATTESTED_EVERY, Housekeeping, attestation, chores
+from sync.parts import ROLES, Parts, Unusable, adapter
 from sync.queue import LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
 from sync.schedule import Clock
@@ -96,8 +97,8 @@ class Service:
         feeds = self.parts.settings.feeds.values()
         if "listen" in self.wanted:
             for feed in feeds:
-                if is_listener(listener := adapter(feed)):
-                    self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))  # type: ignore[arg-type]
+                if isinstance(listener := adapter(feed), Listener):
+                    self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
                     yield self.listeners[-1]
         if "api" in self.wanted:
             settings = self.parts.settings
@@ -107,6 +108,7 @@ class Service:
             yield self._tending
         if "work" in self.wanted:
             yield Housekeeping(chores(self.parts))
+            yield Housekeeping(attestation(self.parts), ATTESTED_EVERY)
         if "schedule" in self.wanted:
             yield Clock(feeds, self.queue.put)
 

@@ -50,7 +50,7 @@ def _resources(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _unmapped(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str]]:
     for rule in rules.get(resource["resourceType"], ()):
         for found in rule.find(resource):
-            if rule.values is not None and found.text is not None and not {found.text, found.text.casefold()} & rule.values.keys():
+            if found.text is not None and not rule.knows(found.text):
                 yield found.path, found.text
 
 

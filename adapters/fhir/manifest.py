@@ -53,9 +53,9 @@ class _Link(msgspec.Struct):
     url: str | None = None
 
 
-class _Manifest(msgspec.Struct):
-    transactionTime: str | None = None  # noqa: N815 - the standard's name
-    requiresAccessToken: bool | None = None  # noqa: N815
+class _Manifest(msgspec.Struct, rename="camel"):
+    transaction_time: str | None = None
+    requires_access_token: bool | None = None
     output: list[_File] | None = None
     deleted: list[_File] | None = None
     error: list[_File] | None = None
@@ -74,10 +74,10 @@ def read(body: bytes, url: str) -> Manifest:
         raise AdapterError("the server answered the export's status with something that is no manifest") from None
     if found.output is None:
         raise AdapterError("the export's manifest has no output")
-    token = found.requiresAccessToken is True  # what is not asked for is not sent
+    token = found.requires_access_token is True  # what is not asked for is not sent
     parts = ((OUTPUT, found.output), (OUTCOME, [*(found.error or []), *(found.outcome or [])]), (DELETED, found.deleted or []))
     files = [ExportFile(part, one.type or "", urljoin(url, one.url), one.count, token, 0) for part, ones in parts for one in ones]
-    return Manifest(found.transactionTime or "", tuple(files), _next(found, url))
+    return Manifest(found.transaction_time or "", tuple(files), _next(found, url))
 
 
 def _next(found: _Manifest, url: str) -> str | None:

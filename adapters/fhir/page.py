@@ -27,12 +27,12 @@ class _Entry(msgspec.Struct):
     search: _Mode | None = None
 
 
-class _Meta(msgspec.Struct):
-    lastUpdated: str | None = None  # noqa: N815 - FHIR's name
+class _Meta(msgspec.Struct, rename="camel"):
+    last_updated: str | None = None
 
 
-class _Bundle(msgspec.Struct):
-    resourceType: str  # noqa: N815 - FHIR's name
+class _Bundle(msgspec.Struct, rename="camel"):
+    resource_type: str
     total: int | None = None
     link: list[_Link] | None = None
     entry: list[_Entry] | None = None
@@ -57,11 +57,11 @@ def read(body: bytes, url: str) -> Page:
         bundle = _decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise AdapterError("the server answered a search with something that is no Bundle") from None
-    if bundle.resourceType != "Bundle":
+    if bundle.resource_type != "Bundle":
         raise AdapterError("the server answered a search with something that is no Bundle")
     entries = bundle.entry or []
     found = tuple(bytes(one.resource) for one in entries if _is_result(one))
-    return Page(found, bundle.total, _next(bundle, url), bundle.meta.lastUpdated if bundle.meta else None)
+    return Page(found, bundle.total, _next(bundle, url), bundle.meta.last_updated if bundle.meta else None)
 
 
 def _is_result(entry: _Entry) -> bool:

@@ -17,7 +17,10 @@ from store.preference import Identifier
 PATIENT_TYPES = frozenset({"", "MR", "MRN", "PI", "PT", "U", "EPI", "NI", "PN"})
 # Accounts and visits name something else; social security, licence and insurance numbers are mistyped and shared within
 # families, so joining patients by them would join strangers. Other types are read only where there is nothing better.
-NEVER = frozenset("AN ANC ANT VN SS SSN DL PPN MA MB MC NIIP HC SN GN BC CC TAX TN AC ACSN BR XX XV".split())  # noqa: SIM905
+ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
+NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
+PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
+NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
 
 
 class IdentifierReader:

@@ -150,9 +150,10 @@ def _connected(server: Server) -> Iterator[paramiko.SFTPClient]:
         else:
             transport.auth_password(server.user, server.password, fallback=False)
         client = paramiko.SFTPClient.from_transport(transport)
-        if client is None:
+        channel = client.get_channel() if client else None
+        if client is None or channel is None:
             raise AdapterError("the server opens no SFTP session for this user")
-        client.get_channel().settimeout(server.timeout)  # type: ignore[union-attr]
+        channel.settimeout(server.timeout)
         yield client
     finally:
         transport.close()

@@ -47,13 +47,8 @@ class SiteRules:
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
-        found = [(rule, one) for rule in self._rules if rule.values is not None for one in rule.find(message)]
-        unknown = [
-            (one.path, one.text)
-            for rule, one in found
-            if one.text is not None and one.text not in rule.values and one.text.casefold() not in rule.values  # type: ignore[operator]
-        ]
-        return list(dict.fromkeys(unknown))
+        found = [(rule, one.path, one.text) for rule in self._rules for one in rule.find(message)]
+        return list(dict.fromkeys((path, text) for rule, path, text in found if text is not None and not rule.knows(text)))
 
     def _usable(
         self, rule: Rule, outcome: Statement | None, message: Message, statements: Mapping[str, Statement], problems: list[Problem]

@@ -51,15 +51,19 @@ class FhirServer:
 
     def __init__(self, clinic: Clinic, port: int = 0, tls: SSLContext | None = None) -> None:
         self.stopping = Event()
-        handler = type("Handler", (_Handler,), {"clinic": clinic, "stopping": self.stopping})
-        self._server = _Server((LOOPBACK, port), handler)
+
+        class Handler(_Handler):
+            """The addresses of this server."""
+
+        Handler.clinic, Handler.stopping = clinic, self.stopping
+        self._server = _Server((LOOPBACK, port), Handler)
         if tls is not None:
             # Without the handshake, which else would be made before a thread is there for the connection.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.root = f"{'http' if tls is None else 'https'}://{LOOPBACK}:{self._server.server_address[1]}"
         self.base_url, self.token_url = f"{self.root}/fhir/r4", f"{self.root}/token"
-        handler.base_url, handler.token_url = self.base_url, self.token_url  # type: ignore[attr-defined]
-        handler.pages = BulkPages(clinic.exports, self.root, self.base_url, clinic.open_files)  # type: ignore[attr-defined]
+        Handler.base_url, Handler.token_url = self.base_url, self.token_url
+        Handler.pages = BulkPages(clinic.exports, self.root, self.base_url, clinic.open_files)
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="rehearsal-fhir", daemon=True)
 
     def start(self) -> None:

@@ -98,7 +98,8 @@ def index_of(mrn_value: str) -> int | None:
 
 def _turns(start: int, revision: int) -> tuple[int, int, int, int]:
     """How often each of the four changing things has changed after ``revision`` changes."""
-    return tuple((start + revision - kind) // 4 - (start - kind) // 4 for kind in range(4))  # type: ignore[return-value]
+    first, second, third, fourth = ((start + revision - kind) // 4 - (start - kind) // 4 for kind in range(4))
+    return first, second, third, fourth
 
 
 def _family(seed: int, household: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jwt.types import Options
 
 from adapters.rehearsal.chart import Clock
 
@@ -77,7 +78,7 @@ class TokenDesk:
         return until is not None and self.clock() < until
 
     def _verified(self, assertion: str, token_url: str) -> dict[str, Any]:
-        required = {"require": ["iss", "sub", "aud", "exp", "jti"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        required: Options = {"require": ["iss", "sub", "aud", "exp", "jti"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
             # PyJWT would compare times with the machine's clock; here the EMR's own clock counts.
             claims: dict[str, Any] = jwt.decode(
@@ -86,7 +87,7 @@ class TokenDesk:
                 algorithms=[self.key.algorithm],
                 audience=token_url,
                 issuer=self.client_id,
-                options=required,  # type: ignore[arg-type]
+                options=required,
             )
         except jwt.PyJWTError as error:
             raise TokenRefused("invalid_client", f"assertion refused: {type(error).__name__}") from error

@@ -40,7 +40,7 @@ def _unused(record: dict[str, Any], read: frozenset[str], by_rules: set[str]) ->
 def _unmapped(record: dict[str, Any], rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
     for rule in rules:
         for found in rule.find(record):
-            if rule.values is not None and found.text is not None and not {found.text, found.text.casefold()} & rule.values.keys():
+            if found.text is not None and not rule.knows(found.text):
                 yield found.path, found.text
 
 
