@@ -101,7 +101,7 @@ class Server:
             transport.add_server_key(self._host_key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files, self._folder)
             self._transports.append(transport)
-            with suppress(paramiko.SSHException, EOFError):
+            with suppress(paramiko.SSHException, EOFError, OSError):  # a client may leave in the middle
                 transport.start_server(server=Door(self._user_key))
 
     def cut(self) -> None:
