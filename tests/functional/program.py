@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import yaml
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
-STARTED_WITHIN = 30.0
+STARTED_WITHIN = 60.0
+READY_WITHIN = 60.0
 
 
 def free_port() -> int:
@@ -84,6 +86,17 @@ def serving(config: Path, port: int, *arguments: str) -> Iterator[subprocess.Pop
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
         log.close()
+
+
+def ready(address: str) -> None:
+    """Returns when the service says that it can answer."""
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        with suppress(OSError), urlopen(f"{address}/readyz", timeout=READY_WITHIN) as answer:
+            if json.load(answer)["ready"]:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the service is not ready after {READY_WITHIN:.0f} s")
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

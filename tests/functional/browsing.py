@@ -1,0 +1,159 @@
+"""The real service, as its own process over the rehearsal EMR, and people in front of it in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from adapters.base import Fetch
+from adapters.rehearsal.emr import RehearsalEmr
+from store.keys import ApiKeys
+from store.users import Users
+from sync.config import load
+from sync.parts import Parts, lane
+from tests.functional.program import free_port, ready, serving, written
+
+CLINIC, DESK = "clinic", "walk-in"
+FHIR, ADT, WALK_INS = "rehearsal-fhir", "rehearsal-adt", "walk-in-adt"
+PATIENCE_MS = 90_000
+TABS = 60
+KEYS = {"payload_keys": {"current": "k1", "keys": {"k1": "azEtazEtazEtazEtazEtazEtazEtazEtazEtazEtazE="}}}
+
+
+@dataclass
+class Hospital:
+    """Two enterprises, one that syncs from the rehearsal EMR and one that does not; their users, and a sender."""
+
+    emr: RehearsalEmr
+    folder: Path
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    key: str = field(default="", repr=False)
+    address: str = ""
+
+    def configured(self, folder: Path, **mappings: Mapping[str, Any]) -> Path:
+        """The configuration file in a folder, beside a copy of the database. ``mappings``: source -> rules in the place of its own."""
+        if not (folder / "hospital.db").exists():
+            shutil.copyfile(self.folder / "hospital.db", folder / "hospital.db")
+        (folder / "key.pem").write_text(self.emr.private_key)
+        listener = self.emr.hl7_source(enterprise=CLINIC, listen="127.0.0.1:0")
+        sources = {
+            FHIR: self.emr.fhir_source(enterprise=CLINIC, private_key="file:key.pem"),
+            ADT: listener | {"listen": f"127.0.0.1:{free_port()}"},
+            WALK_INS: listener | {"enterprise": DESK, "display_name": "Walk-in EMR", "listen": f"127.0.0.1:{free_port()}"},
+        }
+        for name, rules in mappings.items():
+            source = sources[name.replace("_", "-")]
+            source["mapping"] = {**source["mapping"], **rules}
+        common = {"default_region": "US", "authorities": self.emr.authorities}
+        enterprises = {
+            CLINIC: common | {"display_name": "Rehearsal Clinic", "sync_contact_preferences": True},
+            DESK: common | {"display_name": "Walk-in Clinic", "do_not_contact_toggle": True},
+        }
+        top = {"database": "sqlite:///hospital.db", "api": {"listen": f"127.0.0.1:{free_port()}"}, **KEYS}
+        return written(folder, {**top, "enterprises": enterprises, "sources": sources})
+
+    @contextmanager
+    def serving(self, config: Path) -> Iterator[str]:
+        """The service at work; its address."""
+        settings = load(config, {})
+        with serving(config, settings.listen.port):
+            self.address = f"http://{settings.listen}"
+            ready(self.address)
+            yield self.address
+
+    def fill(self) -> None:
+        """Everybody of the EMR is on file in both enterprises, and there are users of every role and a sender."""
+        config = self.configured(self.folder)
+        parts = Parts.open(load(config, {}))
+        try:
+            run = parts.engine.run(lane(parts.feed(FHIR)), parts.polled(parts.feed(FHIR)), Fetch(full=True), "full")
+            assert run.status == "done", run.error
+            self._people(parts)
+        finally:
+            parts.close()
+
+    def told(self, values: Iterable[str], kind: str = "automation") -> Counter[tuple[str, bool]]:
+        """What a sender hears about patients: the decision, and whether Do Not Contact is among its reasons."""
+        asks = [{"patient": {"value": value}, "message_type": kind, "channels": ["sms", "voice", "email"]} for value in values]
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        request = Request(f"{self.address}/v1/decisions/batch", json.dumps(asks).encode(), headers)
+        with urlopen(request, timeout=60) as answer:
+            return Counter((one["decision"], "do_not_contact" in one["reasons"]) for one in json.load(answer))
+
+    def sent(self, source: str, config: Path, messages: Sequence[bytes]) -> int:
+        """Messages of the EMR, acknowledged by a listener; how many. In a thread: Playwright has this one's event loop."""
+        host, _, port = str(load(config, {}).feeds[source].settings.options["listen"]).partition(":")
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self.emr.send, host, int(port), messages).result().codes.total()
+
+    def refusing(self) -> list[str]:
+        """The record numbers of those who wanted no automations from the beginning, and want none now."""
+        population = self.emr.chart.population
+        people = [(population.person(index), self.emr.entry(index).person) for index in range(population.size)]
+        return [one.mrn for one, now in people if one.do_not_contact and now.do_not_contact and one.deceased_on is None]
+
+    def _people(self, parts: Parts) -> None:
+        users, now = Users(parts.database), datetime.now(UTC)
+        for enterprise in (CLINIC, DESK):
+            for role in ("enterprise", "manager", "staff", "operator", "auditor"):
+                name = f"{role}-{enterprise}"
+                self.passwords[name] = users.add(name, enterprise, role, now)[1] or ""
+        self.key = ApiKeys(parts.database).create("sender", CLINIC, "sender", now)[1]
+
+
+@contextmanager
+def tab(chrome: Browser, address: str) -> Iterator[Page]:
+    """A browser that nobody has used. What its console complains of, or throws, fails the test."""
+    context = chrome.new_context(base_url=address)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page, complaints = context.new_page(), []
+    page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page
+    finally:
+        context.close()
+    assert complaints == []
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """With the mouse and the keyboard, as most people do."""
+    page.goto("/sign-in")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def enter(page: Page, hospital: Hospital, role: str, enterprise: str = CLINIC) -> None:
+    """Signs in and is in."""
+    name = f"{role}-{enterprise}"
+    sign_in(page, name, hospital.passwords[name])
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def tab_to(page: Page, what: Locator) -> None:
+    """Goes there with the Tab key alone, as somebody without a mouse does."""
+    expect(what).to_be_visible()
+    for _ in range(TABS):
+        page.keyboard.press("Tab")
+        if what.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"the Tab key does not lead there: {what}")
+
+
+def press(page: Page, what: Locator) -> None:
+    """Goes there and presses Enter."""
+    tab_to(page, what)
+    page.keyboard.press("Enter")

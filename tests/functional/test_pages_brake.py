@@ -1,0 +1,95 @@
+"""A broken mapping, from its first run to a person's verdict, in the console of the real service: what a sender hears all the while."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from adapters.rehearsal.chart import GROUPS
+from adapters.rehearsal.emr import RehearsalEmr
+from tests.functional.browsing import Hospital, enter, press, tab, tab_to
+from tests.store.web.pages.browser import chrome as chrome
+
+PATIENTS = 1_000
+UPSIDE_DOWN = {"true": "no", "false": "yes"}
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Hospital]:
+    """Everybody on file by the mapping as it was."""
+    folder = tmp_path_factory.mktemp("hospital")
+    (folder / "hospital.db").write_bytes(sqlite_template.read_bytes())
+    with RehearsalEmr(patients=PATIENTS, seed=3) as emr:
+        found = Hospital(emr, folder)
+        found.fill()
+        for _ in range(GROUPS):
+            emr.tick()  # everybody's record was touched since: the next read brings them all
+        yield found
+
+
+@pytest.fixture
+def hospital(clinic: Hospital, tmp_path: Path) -> Iterator[Hospital]:
+    """The service runs with a mapping that says the opposite."""
+    broken = clinic.emr.mapping["fhir"]["do_not_contact"] | {"values": UPSIDE_DOWN}
+    with clinic.serving(clinic.configured(tmp_path, rehearsal_fhir={"do_not_contact": broken})):
+        yield clinic
+
+
+def silent(hospital: Hospital) -> Counter[tuple[str, bool]]:
+    """Everybody who refused is left alone."""
+    return Counter({("do_not_send", True): len(hospital.refusing())})
+
+
+def held_by(page: Page, hospital: Hospital) -> None:
+    """The run is over and the page of what it holds is open."""
+    expect(page.get_by_text("HELD", exact=True)).to_be_visible()
+    page.reload()
+    refusing = len(hospital.refusing())
+    expect(page.get_by_role("heading", name="Held by the brake")).to_be_visible()
+    expect(page.get_by_role("region", name="What would change")).to_contain_text("do not contact")
+    expect(page.get_by_role("region", name="What would change")).to_contain_text("yes → no")
+    assert refusing > 50  # what the brake lets through
+    assert hospital.told(hospital.refusing()) == silent(hospital)
+
+
+@pytest.mark.timeout(300)
+def test_a_broken_mapping_is_held_looked_at_and_refused_and_senders_never_hear_otherwise(chrome: Browser, hospital: Hospital) -> None:
+    assert hospital.told(hospital.refusing()) == silent(hospital)
+    with tab(chrome, hospital.address) as page:
+        enter(page, hospital, "operator")
+        page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
+        page.get_by_role("button", name="Resync now").click()
+        held_by(page, hospital)
+        page.get_by_text("Some examples").click()
+        expect(page.get_by_text("Patient.extension").first).to_be_visible()
+        page.get_by_role("button", name="Refuse them").click()
+        expect(page.get_by_role("status")).to_contain_text("what was in force stays")
+        expect(page.get_by_role("button", name="Refuse them")).to_have_count(0)
+        expect(page.get_by_role("heading", name="Decided")).to_be_visible()
+    assert hospital.told(hospital.refusing()) == silent(hospital)
+
+
+@pytest.mark.timeout(300)
+def test_what_is_held_is_let_through_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
+    assert hospital.told(hospital.refusing()) == silent(hospital)
+    with tab(chrome, hospital.address) as page:
+        page.goto("/sign-in")
+        tab_to(page, page.get_by_label("Name"))
+        page.keyboard.type("operator-clinic")
+        tab_to(page, page.get_by_label("Password"))
+        page.keyboard.type(hospital.passwords["operator-clinic"])
+        page.keyboard.press("Enter")
+        press(page, page.get_by_role("link", name="Rehearsal EMR (FHIR)"))
+        expect(page.get_by_role("heading", name="Rehearsal EMR (FHIR)")).to_be_visible()
+        press(page, page.get_by_role("button", name="Resync now"))
+        held_by(page, hospital)
+        press(page, page.get_by_text("Let them through …"))
+        press(page, page.get_by_role("button", name="Yes, let them through"))
+        expect(page.get_by_role("status")).to_contain_text("in force")
+    told = hospital.told(hospital.refusing())
+    assert told["send", False] > 0
+    assert {refused for _, refused in told} == {False}
