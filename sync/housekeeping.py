@@ -54,6 +54,7 @@ def chores(parts: Parts) -> dict[str, Chore]:
     """What is due in an installation, by its settings."""
     settings, clock = parts.settings, parts.clock
     found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.quarantine.erase(clock() - settings.keep_payloads)}
+    found["held sets expired"] = lambda: sum(parts.expire(name) for name in settings.enterprises)
     for name, keep in (("receipts", settings.keep_receipts), ("audit", settings.keep_audit_log)):
         if keep is not None:
             found[f"lines of {name} removed"] = _cut(parts, name, keep)

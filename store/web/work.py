@@ -32,6 +32,6 @@ class Work:
 
     resync: Callable[[str, str], Run]
     replay: Callable[[str, str], Mapping[str, Any]]
-    expire: Callable[[str], None] = _nothing
+    expire: Callable[[str], object] = _nothing
     replay_many: Callable[[Many, str], Outcomes] = _cannot
     preview: Callable[[Many], Mapping[str, Any]] = _cannot

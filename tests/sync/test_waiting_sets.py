@@ -1,0 +1,142 @@
+"""Sets that wait for a person: where they are shown, for how long, and every way in which they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.base import Payload
+from store.database import Database
+from store.lock import Actor
+from store.patient import PatientRef
+from store.waiting import Waiting
+from store.web.health import Health, Readiness
+from sync.config import load
+from sync.housekeeping import chores
+from sync.parts import Parts, adapter, lane
+from tests.fakes import FakeClock
+from tests.sync.test_cli import CONFIG, KEYS, adt
+
+BRAKED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    brake: {floor: 0, percent: 0, expires: 2d}\n")
+BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
+PERSON = Actor("operator", "kim")
+
+
+class Clinic:
+    """A live feed of two patients who said no, under a brake that lets nobody through."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        file = folder / "config.yaml"
+        file.write_text(f"database: {url}\n{KEYS}{BRAKED}")
+        self.clock = FakeClock(BEGIN)
+        self.parts = Parts(load(file, {}), Database.open(url), self.clock)
+        self.parts.propose()
+        self.minute = 0
+        self.says(adt("MRN1"), adt("MRN2"))
+
+    def says(self, *texts: str) -> list[str]:
+        """One group of messages, newer than all before."""
+        self.minute += 1
+        feed = self.parts.feed("adt")
+        sent = [text.replace("0830", f"08{self.minute:02}").replace("C1", f"C{self.minute}{place}") for place, text in enumerate(texts)]
+        payloads = [Payload(text.encode(), "test:1", self.clock()) for text in sent]
+        return [one.outcome for one in self.parts.engine.ingest(lane(feed), adapter(feed).mapper, payloads)]
+
+    def waiting(self) -> list[Waiting]:
+        return self.parts.verdicts.waiting()
+
+    def statuses(self) -> list[tuple[str, str | None]]:
+        return [(run.status, run.error) for run in self.parts.journal.runs(source="adt")]
+
+    def ready(self) -> Readiness:
+        return Health(self.parts.preferences, None, self.clock).readiness()
+
+    def metrics(self) -> str:
+        return self.parts.metrics.text({}, self.waiting()).decode()
+
+    def dnc(self, mrn: str) -> str:
+        return self.parts.preferences.find("clinic", PatientRef(value=mrn)).contact.do_not_contact
+
+
+@pytest.fixture
+def clinic(database_url: str, tmp_path: Path) -> Iterator[Clinic]:
+    found = Clinic(database_url, tmp_path)
+    yield found
+    found.parts.close()
+
+
+FREE = (adt("MRN1", dnc="OK"), adt("MRN2", dnc="OK"))
+
+
+def test_it_is_shown_everywhere_with_how_many_and_since_when(clinic: Clinic) -> None:
+    assert (clinic.ready().degraded, clinic.waiting()) == (False, [])
+    assert "emr_sync_held_patients{" not in clinic.metrics()
+    assert clinic.says(*FREE) == ["held", "held"]
+    (one,) = clinic.waiting()
+    assert (one.enterprise, one.source, one.kind, one.patients) == ("clinic", "adt", "live", 2)
+    assert BEGIN < one.since < clinic.clock()
+    ready = clinic.ready()
+    assert (ready.ready, ready.degraded, [(held.run, held.patients, held.since) for held in ready.held]) == (
+        True,
+        True,
+        [(one.run, 2, one.since)],
+    )
+    metrics = clinic.metrics()
+    assert 'emr_sync_held_patients{source="adt"} 2.0' in metrics
+    since = metrics.partition('emr_sync_held_since_timestamp_seconds{source="adt"} ')[2].partition("\n")[0]
+    assert float(since) == one.since.timestamp()
+
+
+def test_the_time_is_that_of_the_oldest_change_that_still_waits(clinic: Clinic) -> None:
+    clinic.says(adt("MRN1", dnc="OK"))
+    (first,) = clinic.waiting()
+    clinic.clock.now += timedelta(hours=3)
+    clinic.says(adt("MRN2", dnc="OK"))
+    assert [one.since for one in clinic.waiting()] == [first.since]
+    clinic.says(adt("MRN1"))
+    (left,) = clinic.waiting()
+    assert (left.patients, left.since - first.since > timedelta(hours=3)) == (1, True)
+
+
+def test_newer_refusals_end_it_without_a_run_and_without_a_person(clinic: Clinic) -> None:
+    clinic.says(*FREE)
+    clinic.says(adt("MRN1"), adt("MRN2"))
+    assert (clinic.waiting(), clinic.ready().degraded) == ([], False)
+    assert clinic.statuses() == [("done", "what it held was replaced by newer evidence")]
+    assert (clinic.dnc("MRN1"), clinic.dnc("MRN2")) == ("yes", "yes")
+
+
+def test_it_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
+    clinic.says(*FREE)
+    expire = chores(clinic.parts)["held sets expired"]
+    clinic.clock.now += timedelta(hours=47)
+    assert (expire(), len(clinic.waiting())) == (0, 1)
+    clinic.clock.now += timedelta(hours=2)
+    assert (expire(), expire(), clinic.waiting(), clinic.ready().degraded) == (1, 0, [], False)
+    (verdict,) = clinic.parts.verdicts.show(clinic.parts.journal.runs(source="adt")[0].id).verdicts
+    assert (verdict.verdict, verdict.actor, verdict.patients) == ("expired", "", 2)
+    (line,) = [one.line for one in clinic.parts.verdicts.audit.newest("clinic") if one.line.action == "expired_held_changes"]
+    assert line.actor == "expiry"
+    assert clinic.dnc("MRN1") == "yes"
+    assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired is rejected: the same word waits again"
+
+
+def test_a_word_that_comes_anew_begins_its_time_anew(clinic: Clinic) -> None:
+    clinic.says(adt("MRN1", dnc="OK"))
+    clinic.clock.now += timedelta(hours=47)
+    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.clock.now += timedelta(hours=2)
+    assert chores(clinic.parts)["held sets expired"]() == 0, "the newest of the set is two hours old"
+
+
+def test_a_new_set_begins_after_a_verdict(clinic: Clinic) -> None:
+    clinic.says(adt("MRN1", dnc="OK"))
+    (first,) = clinic.waiting()
+    clinic.parts.verdicts.reject(first.run, PERSON, clinic.clock())
+    clinic.says(adt("MRN2", dnc="OK"))
+    (second,) = clinic.waiting()
+    assert second.run != first.run
+    assert second.patients == 1
