@@ -96,6 +96,11 @@ class Chain:
         rows = self.database.select(connection, f"{LINES} ORDER BY number LIMIT ?", [enterprise, self.name, limit])
         return [_link(row) for row in rows]
 
+    def last(self, connection: Connection, enterprise: str) -> list[Link]:
+        """The newest line, if there is one, inside a connection that the caller opened."""
+        rows = self.database.select(connection, f"{LINES} ORDER BY number DESC LIMIT 1", [enterprise, self.name])
+        return [_link(row) for row in rows]
+
     def lock(self, enterprise: str) -> str:
         """The name of the lock that whoever writes the chain holds."""
         return f"{self.name} of {enterprise}"

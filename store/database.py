@@ -114,6 +114,10 @@ class Database:
         if rows:
             self._write(connection, statements.delete(table.__table__, tuple(keys), sqlite=self.is_sqlite), rows)
 
+    def one_text(self, table: Any, columns: Sequence[str]) -> str:
+        """SQL for a row's columns as one text, the same for as long as the row is."""
+        return statements.one_text(table.__table__, tuple(columns), sqlite=self.is_sqlite)
+
     def select(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Rows of hand-written SQL, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
         text = statements.select(sql, sqlite=self.is_sqlite)

