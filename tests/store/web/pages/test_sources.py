@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from store.arrivals import Arrivals, Hour
 from store.findings import Checked, Findings
+from store.queued import QueuedRuns
 from store.web.pages.chart import chart
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import Pages
@@ -116,6 +117,19 @@ def test_the_configuration_stands_with_its_mapping(pages: Pages) -> None:
     assert "Adapter hl7v2.files" in text
     assert "Do Not Contact ZCP-2 DNC → yes OK → no another code: reject" in text
     assert "after 26 hours without a word" in text
+
+
+def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pages: Pages) -> None:
+    queued = QueuedRuns(fresh_pages.journal)
+    run = queued.add("genhosp-adt", "general", "resync", now=fresh_pages.moment(), also=lambda transaction, run: None)
+    browser = fresh_pages.signed_in("operator")
+    seen = browser.get(f"/runs/{run.id}")
+    assert "QUEUED" in seen.text
+    assert "Waits for a worker" in seen.text
+    assert 'data-live="1"' in seen.response.text
+    assert "http-equiv" in seen.response.text
+    queued.refuse(run.id, "no machine knows it", fresh_pages.moment())
+    assert 'data-live="off"' in browser.get(f"/runs/{run.id}").response.text
 
 
 def test_a_live_part_comes_alone_for_scripts_and_the_whole_page_for_people(fresh_pages: Pages) -> None:
