@@ -22,7 +22,8 @@ SMS_OPT_OUT, SMS_OPT_IN, SMS_REPLY = "recorded_sms_opt_out", "recorded_sms_opt_i
 CHANGED_SETTINGS, CREATED_KEY, REVOKED_KEY = "changed_settings", "created_key", "revoked_key"
 UNMERGED, CHANGED_USER = "unmerged_patients", "changed_user"
 SIGNED_IN, REFUSED_SIGN_IN, LOCKED_OUT = "signed_in", "refused_sign_in", "locked_out"
-SIGNED_OUT, TIMED_OUT, CHANGED_PASSWORD = "signed_out", "timed_out", "changed_password"
+SIGNED_OUT, TIMED_OUT = "signed_out", "timed_out"
+CHANGED_PASSWORD, REFUSED_PASSWORD = "changed_password", "refused_password"
 ASKED_FOR_RESYNC, REPLAYED, ERASED, RESEALED = "asked_for_resync", "replayed_rejection", "erased_payloads", "resealed_payloads"
 
 

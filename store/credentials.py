@@ -1,4 +1,4 @@
-"""Names and passwords, as people give them: whether they let somebody in.
+"""Names and passwords, as people give them: whether they let somebody in, and which one somebody chooses next.
 
 After too many wrong ones in a row the user is locked out for a while. Every try is counted before it is checked, so that many at the
 same time gain nothing, and every one that lets nobody in is a line in the audit log.
@@ -10,18 +10,25 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from store import passwords
 from store.apply import instant
-from store.audit import LOCKED_OUT, REFUSED_SIGN_IN
+from store.audit import CHANGED_PASSWORD, LOCKED_OUT, REFUSED_PASSWORD, REFUSED_SIGN_IN
 from store.database import Database
-from store.user_log import DISABLED, LOCKED, NO_ROLE, STRANGER, UNKNOWN_NAME, WRONG_PASSWORD, UserLog
-from store.user_tables import UserRow
+from store.errors import ValueRefused, VersionConflict
+from store.password_rules import refusal
+from store.sessions import digest
+from store.user_log import DISABLED, ELSEWHERE, LOCKED, NO_ROLE, STRANGER, UNKNOWN_NAME, WRONG_PASSWORD, UserLog
+from store.user_tables import UserRow, UserSessionRow
 from store.users import WRITER, Kept, User, Users
 
 TRIES = 5
 LOCKED_FOR = timedelta(minutes=15)
+OTHERS = "SELECT digest FROM user_sessions WHERE user_id = ? AND digest <> ?"
+SAID = {
+    WRONG_PASSWORD: "The current password is not right.",
+    LOCKED: f"Too many wrong tries. Wait {int(LOCKED_FOR.total_seconds() // 60)} minutes, then try again.",
+    ELSEWHERE: "There is no password here: you sign in with another service. Change it there.",
+}
 
 
 class Try(NamedTuple):
@@ -44,20 +51,50 @@ class Credentials:
         tried = self._tried(name.strip(), now)
         fits = passwords.fits(password, tried.user.password if tried.user and not tried.refused else None)
         if tried.user is None or not fits:
-            self._refused(tried, tried.refused or WRONG_PASSWORD, now)
+            self._refused(REFUSED_SIGN_IN, tried, tried.refused or WRONG_PASSWORD, now)
             return None
         with self.database.write(WRITER) as transaction:
             self.database.update(transaction, UserRow, ("id",), ("failures", "locked_until"), [(0, None, tried.user.id)])
         user = self.users.find(tried.user.name)
         if user.disabled is not None or not user.roles.keys() & set(self.enterprises):
-            self._refused(tried, DISABLED if user.disabled else NO_ROLE, now)
+            self._refused(REFUSED_SIGN_IN, tried, DISABLED if user.disabled else NO_ROLE, now)
             return None
         return user
+
+    def change(self, name: str, current: str, new: str, *, session: str, now: datetime) -> None:
+        """Another password of a user's own, who is in ``session``: all others of theirs end.
+
+        Raises :class:`ValueRefused` for a new one that may not be chosen, and for a wrong current one, which counts as a try;
+        :class:`VersionConflict` when somebody else changed it meanwhile.
+        """
+        if why := refusal(passwords.normal(new), [name, *self.enterprises]):
+            raise ValueRefused(why)
+        if new == current:
+            raise ValueRefused("That is the password you have. Choose another one.")
+        tried = self._tried(name, now)
+        fits = passwords.fits(current, tried.user.password if tried.user and not tried.refused else None)
+        if tried.user is None or not fits:
+            self._refused(REFUSED_PASSWORD, tried, tried.refused or WRONG_PASSWORD, now)
+            raise ValueRefused(SAID.get(tried.refused or (LOCKED if tried.last else WRONG_PASSWORD), "You may not change it now."))
+        self._replace(tried.user, passwords.hashed(new), session, now)
+
+    def _replace(self, user: Kept, hashed: str, session: str, now: datetime) -> None:
+        with self.database.write(WRITER) as transaction:
+            kept = self.users.kept(transaction, user.name)
+            if kept is None or kept.password != user.password or kept.disabled is not None:
+                raise VersionConflict("the password was changed by somebody else meanwhile: sign in again")
+            row = (hashed, 0, None, None, user.id)
+            self.database.update(transaction, UserRow, ("id",), ("password", "failures", "locked_until", "provisional"), [row])
+            rows = self.database.select(transaction, OTHERS, [user.id, digest(session)])
+            self.database.delete(transaction, UserSessionRow, ("digest",), [tuple(one) for one in rows])
+            for enterprise, role in self.users.roles(transaction, user.id).items():
+                said = {"name": user.name, "sessions_ended": len(rows)}
+                self.log.note(transaction, [enterprise], CHANGED_PASSWORD, user.id, actor=f"{role}:{user.name}", now=now, **said)
 
     def _tried(self, name: str, now: datetime) -> Try:
         with self.database.write(WRITER) as transaction:
             user = self.users.kept(transaction, name)
-            refused = why_not(user, now)
+            refused = why_not(user, now) or (ELSEWHERE if user and user.by_openid else "")
             if user is None or refused:
                 return Try(user, refused)
             last = user.failures + 1 >= TRIES
@@ -65,23 +102,17 @@ class Credentials:
             self.database.update(transaction, UserRow, ("id",), ("failures", "locked_until"), [(*counted, user.id)])
             return Try(user, last=last)
 
-    def _refused(self, tried: Try, why: str, now: datetime) -> None:
+    def _refused(self, action: str, tried: Try, why: str, now: datetime) -> None:
         with self.database.write(WRITER) as transaction:
-            where, number, said = self._concerned(transaction, tried.user)
-            self.log.note(transaction, where, REFUSED_SIGN_IN, number, actor=STRANGER, now=now, why=why, **said)
+            where, number, said = self.users.concerned(transaction, tried.user, self.enterprises)
+            self.log.note(transaction, where, action, number, actor=STRANGER, now=now, why=why, **said)
             if tried.last and why == WRONG_PASSWORD:
                 until = (now + LOCKED_FOR).isoformat()
                 self.log.note(transaction, where, LOCKED_OUT, number, actor=STRANGER, now=now, until=until, **said)
 
-    def _concerned(self, transaction: Connection, user: Kept | None) -> tuple[Collection[str], str, dict[str, str]]:
-        """The enterprises whose log it belongs to: the user's own, or all where it is nobody's."""
-        if user is None:
-            return self.enterprises, "", {}
-        return self.users.roles(transaction, user.id) or self.enterprises, user.id, {"name": user.name}
-
 
 def why_not(user: Kept | None, now: datetime) -> str:
-    """Why no password lets this user in now; empty where one may."""
+    """Why this user may not come in now, whoever vouches for them; empty where they may."""
     if user is None:
         return UNKNOWN_NAME
     if user.disabled is not None:

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -23,7 +23,8 @@ from store.user_tables import UserSessionRow
 from store.users import WRITER, User
 
 COLUMNS = ("digest", "user_id", "enterprise", "csrf", "created", "seen")
-SESSIONS = """SELECT s.digest, u.id, u.name, s.enterprise, r.role, s.csrf, s.created, s.seen FROM user_sessions s
+SESSIONS = """SELECT s.digest, u.id, u.name, s.enterprise, r.role, u.provisional, u.password = '' AS by_openid, s.csrf, s.created, s.seen
+ FROM user_sessions s
  JOIN users u ON u.id = s.user_id AND u.disabled IS NULL
  JOIN user_roles r ON r.user_id = s.user_id AND r.enterprise = s.enterprise"""
 ELSEWHERE = "SELECT enterprise FROM user_roles WHERE user_id = ? ORDER BY enterprise"
@@ -32,13 +33,18 @@ NOTED_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is signed in: in which enterprise, in which role, and where else they could be. ``csrf`` is what their forms carry."""
+    """Who is signed in: in which enterprise, in which role, and where else they could be. ``csrf`` is what their forms carry.
+
+    ``provisional``: they must choose a password of their own before anything else. ``by_openid``: they have none here.
+    """
 
     name: str
     enterprise: str
     role: str
     csrf: str
     enterprises: tuple[str, ...]
+    provisional: bool = False
+    by_openid: bool = False
 
 
 class Session(NamedTuple):
@@ -49,6 +55,8 @@ class Session(NamedTuple):
     name: str
     enterprise: str
     role: str
+    provisional: Any
+    by_openid: bool
     csrf: str
     created: datetime
     seen: datetime
@@ -71,7 +79,7 @@ class Sessions:
             self.database.insert(transaction, UserSessionRow, COLUMNS, [row])
             self._end(transaction, over, TIMED_OUT, now)
             actor = f"{user.roles[enterprise]}:{user.name}"
-            self.log.note(transaction, [enterprise], SIGNED_IN, user.id, actor=actor, now=now)
+            self.log.note(transaction, [enterprise], SIGNED_IN, user.id, actor=actor, now=now, way=user.way)
         return secret
 
     def visitor(self, secret: str, now: datetime, *, active: bool = True) -> Visitor | None:
@@ -87,7 +95,8 @@ class Sessions:
         if active and now - found.seen > min(NOTED_EVERY, self.idle / 4):
             with self.database.write(WRITER) as transaction:
                 self.database.update(transaction, UserSessionRow, ("digest",), ("seen",), [(now, found.digest)])
-        return Visitor(found.name, found.enterprise, found.role, found.csrf, tuple(row[0] for row in others))
+        where = tuple(row[0] for row in others)
+        return Visitor(found.name, found.enterprise, found.role, found.csrf, where, found.provisional is not None, bool(found.by_openid))
 
     def move(self, secret: str, visitor: Visitor, enterprise: str, now: datetime) -> None:
         """The visitor goes to another of their enterprises. Raises :class:`RoleRefused` when it is none of them."""
@@ -117,7 +126,7 @@ class Sessions:
 
     def _found(self, connection: Connection, which: str, parameters: list[str]) -> list[Session]:
         rows = self.database.select(connection, SESSIONS + which, parameters)
-        return [Session(*texts, instant(created), instant(seen)) for *texts, created, seen in rows]
+        return [Session._make((*row[:8], instant(row[8]), instant(row[9]))) for row in rows]
 
     def _over(self, one: Session, now: datetime) -> bool:
         return now > self._until(one)

@@ -18,6 +18,7 @@ from store.database import Database
 STRANGER = "stranger"
 """Who did it, when nobody has shown who they are."""
 UNKNOWN_NAME, DISABLED, LOCKED, WRONG_PASSWORD, NO_ROLE = "unknown_name", "disabled", "locked_out", "wrong_password", "no_role"
+ELSEWHERE = "signs_in_elsewhere"
 
 
 class UserLog:

@@ -11,7 +11,11 @@ from store.tables import Table
 
 
 class UserRow(Table):
-    """A person who signs in. ``password`` is an argon2 hash; ``failures`` counts wrong ones since the last right one."""
+    """A person who signs in. ``password`` is an argon2 hash; ``failures`` counts wrong ones since the last right one.
+
+    ``provisional``: since when the password is one that somebody else made, good for choosing another one only. An empty ``password`` is
+    nobody's: the user signs in by OpenID Connect, and is ``subject`` there since the first time.
+    """
 
     __tablename__ = "users"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -21,7 +25,10 @@ class UserRow(Table):
     disabled: Mapped[datetime | None]
     failures: Mapped[int]
     locked_until: Mapped[datetime | None]
-    __table_args__ = (Index("uq_users_name", "name", unique=True),)
+    provisional: Mapped[datetime | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    __table_args__ = (Index("uq_users_name", "name", unique=True), Index("uq_users_issuer_subject", "issuer", "subject", unique=True))
 
 
 class UserRoleRow(Table):
@@ -43,3 +50,11 @@ class UserSessionRow(Table):
     csrf: Mapped[str]
     created: Mapped[datetime]
     seen: Mapped[datetime]
+
+
+class OpenIdSignInRow(Table):
+    """A sign-in by OpenID Connect that was used, as a digest: none is good twice."""
+
+    __tablename__ = "openid_sign_ins"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]

@@ -13,6 +13,7 @@ from store.sessions import Sessions
 from store.users import Users
 from store.web.app import create_app
 from store.web.pages.site import Access
+from store.web.provider import Provider
 from store.web.work import Work
 from sync import logs
 from sync.describe import described
@@ -71,6 +72,7 @@ def build_api(parts: Parts, queue: Queue) -> Any:
     """The ASGI application over these parts."""
     on_request = OnRequest(parts, queue)
     sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
+    openid = parts.settings.openid
     return create_app(
         parts.preferences,
         parts.journal,
@@ -79,5 +81,5 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
-        access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source))),
+        access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from store.lock import Role
-from store.users import User, Users
+from store.users import User, Users, Way
 from sync.commands import given, output
 from sync.commands.group import ListByDefault
 from sync.commands.keys import OfEnterprise
@@ -25,10 +25,10 @@ def add(
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """A new user, whose password is shown now and never again; or a role in one more enterprise for a user who is there."""
+    """A new user, whose first password is shown now and never again; or a role in one more enterprise for a user who is there."""
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
-        user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=given.who())
+        user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=given.who(), provisional=True)
     _told(user, password, as_json=as_json)
 
 
@@ -40,8 +40,8 @@ def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json:
     if as_json:
         output.emit([_summary(user) for user in found])
         return
-    rows = [(user.name, _roles(user), user.created, user.disabled, user.locked_until) for user in found]
-    output.table(("name", "roles", "created", "disabled", "locked until"), rows)
+    rows = [(user.name, _roles(user), user.way, user.created, user.disabled, user.locked_until) for user in found]
+    output.table(("name", "roles", "signs in with", "created", "disabled", "locked until"), rows)
 
 
 @users.command("disable")
@@ -56,21 +56,31 @@ def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None
 
 
 @users.command("reset")
-def reset(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """A new password; ends the old one, every session, a lock-out and a disabling."""
+def reset(
+    context: typer.Context,
+    name: Name,
+    way: Annotated[Way | None, typer.Option("--with", help="How they sign in from now on; left out: as before.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A new first password; ends the old one, every session, a lock-out and a disabling.
+
+    With openid there is none: they are whoever the provider next gives their name to.
+    """
     with given.opened(context) as parts:
-        user, password = Users(parts.database).reset(name, parts.clock(), by=given.who())
+        user, password = Users(parts.database).reset(name, parts.clock(), way=way.value if way else None, by=given.who())
     _told(user, password, as_json=as_json)
 
 
 def _told(user: User, password: str | None, *, as_json: bool) -> None:
     if as_json:
         output.emit(_summary(user) | {"password": password})
+    elif password is None and user.way == Way.OPENID:
+        output.say(f"{user.name} signs in by OpenID Connect, and is let in again")
     elif password is None:
         output.say(f"{user.name} has these roles now: {_roles(user)}. The password stays")
     else:
         output.say(password)
-        output.note(f"the password of {user.name} ({_roles(user)}). Keep it now: it is not shown again")
+        output.note(f"the first password of {user.name} ({_roles(user)}), who chooses another one with it. It is not shown again")
 
 
 def _roles(user: User) -> str:
@@ -78,4 +88,4 @@ def _roles(user: User) -> str:
 
 
 def _summary(user: User) -> dict[str, Any]:
-    return {name: getattr(user, name) for name in ("id", "name", "roles", "created", "disabled", "locked_until")}
+    return {name: getattr(user, name) for name in ("id", "name", "roles", "way", "created", "disabled", "locked_until")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises
 from sync.config.mistake import ConfigError, Mistake
 from sync.config.model import EnterprisePart, Top
+from sync.config.openid import openid
 from sync.config.secret import resolve
 from sync.config.settings import Backoff, Brake, Feed, Logging, Settings
 from sync.config.sources import Written, feed, read_sources, source
@@ -69,7 +71,8 @@ def _settings(document: Document, file: FilePath, environ: Mapping[str, str]) ->
     sources = read_sources(document, data.get("sources"))
     _names(document, data)
     feeds = _feeds(document, sources, parts)
-    return None if top is None else _joined(file, top, parts, sources, feeds)
+    provider = openid(document, top.openid if top else None, data["enterprises"] if isinstance(data.get("enterprises"), dict) else ())
+    return None if top is None else replace(_joined(file, top, parts, sources, feeds), openid=provider)
 
 
 def _present(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from sync.config.openid import OpenIdPart
+from sync.config.part import Part as Part
 from sync.config.words import Address, Duration, DurationOrForever, Listen, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 OneOrMore = Annotated[int, Field(ge=1)]
-
-
-class Part(BaseModel):
-    """A group of settings. Unknown ones are mistakes: a misspelt setting must not be silently without effect."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Api(Part):
@@ -180,5 +176,6 @@ class Top(Part):
     keep_payloads: Duration = timedelta(days=90)
     keep_receipts: DurationOrForever = timedelta(days=1461)
     keep_audit_log: DurationOrForever = None
+    openid: OpenIdPart | None = None
     enterprises: dict[str, Any]
     sources: dict[str, Any] = Field(default_factory=dict)

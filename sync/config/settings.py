@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from adapters.base import SourceSettings
 from store.enterprise import Enterprise
+from store.openid import OpenId
 from store.sealing import Sealing
 from sync.config.mistake import Mistake
 from sync.config.words import Address
@@ -88,4 +89,5 @@ class Settings:
     keep_payloads: timedelta = timedelta(days=90)
     keep_receipts: timedelta | None = timedelta(days=1461)
     keep_audit_log: timedelta | None = None
+    openid: OpenId | None = None
     warnings: tuple[Mistake, ...] = ()

@@ -11,6 +11,7 @@ import pytest
 from store.audit import Audit
 from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.database import Database
+from store.errors import ValueRefused
 from store.sessions import Sessions
 from store.users import Users
 from store.verifying import verify
@@ -142,3 +143,16 @@ def test_a_name_that_nobody_has_is_written_nowhere(users: Users, credentials: Cr
     with database.read() as connection:
         rows = database.select(connection, "SELECT actor, subject, detail FROM chain_links", [])
     assert typed_into_the_wrong_field not in str(rows)
+
+
+def test_a_changed_password_and_a_refused_one_are_in_the_log(users: Users, credentials: Credentials, database: Database) -> None:
+    old = added(users)
+    added(users, "local", "manager")
+    with pytest.raises(ValueRefused):
+        credentials.change("pat", "wrong", "tulip hammer river", session="none", now=NOW)
+    credentials.change("pat", old, "tulip hammer river", session="none", now=NOW)
+    for enterprise, role in (("general", "staff"), ("local", "manager")):
+        assert log(database, enterprise)[-2:] == [
+            ("stranger", "refused_password", {"why": "wrong_password", "name": "pat"}),
+            (f"{role}:pat", "changed_password", {"name": "pat", "sessions_ended": 0}),
+        ]

@@ -6,11 +6,12 @@ import pytest
 
 from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.database import Database
-from store.errors import RoleRefused, StoreError, ValueRefused
+from store.errors import RoleRefused, StoreError, ValueRefused, VersionConflict
 from store.sessions import Sessions
 from store.users import User, Users
 from tests.factories import NOW
 
+CHOSEN = "tulip hammer river"
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
 
 
@@ -178,3 +179,62 @@ def test_no_session_begins_where_the_user_has_no_role(users: Users, sessions: Se
     added(users)
     with pytest.raises(RoleRefused):
         sessions.begin(users.find("pat"), "local", datetime.now(NOW.tzinfo))
+
+
+def change(users: Users, current: str, new: str = CHOSEN, *, session: str = "none", name: str = "pat") -> None:
+    Credentials(users.database, ["general", "local"]).change(name, current, new, session=session, now=NOW)
+
+
+def test_somebody_chooses_a_password_and_every_other_session_of_theirs_ends(users: Users, sessions: Sessions) -> None:
+    old = added(users)
+    other = users.add("robin", "general", "staff", NOW)[0]
+    here, there, robins = (sessions.begin(user, "general", NOW) for user in (users.find("pat"), users.find("pat"), other))
+    change(users, old, session=here)
+    assert [sessions.visitor(secret, NOW) is not None for secret in (here, there, robins)] == [True, False, True]
+    assert check(users, "pat", old, NOW) is None
+    assert check(users, "pat", CHOSEN, NOW) is not None
+
+
+@pytest.mark.parametrize(("new", "said"), [("too short", "at least 15"), ("pat general hospital", "people try first"), ("old", "you have")])
+def test_a_new_password_that_may_not_be_chosen_changes_nothing(users: Users, new: str, said: str) -> None:
+    old = added(users)
+    with pytest.raises(ValueRefused, match=said):
+        change(users, old, old if new == "old" else new)
+    assert check(users, "pat", old, NOW) is not None
+
+
+def test_guessing_the_current_password_locks_out_as_signing_in_does(users: Users) -> None:
+    old = added(users)
+    for said in ("not right",) * (TRIES - 1) + ("Too many wrong tries",) * 2:
+        with pytest.raises(ValueRefused, match=said):
+            change(users, "wrong")
+    with pytest.raises(ValueRefused, match="Too many wrong tries"):
+        change(users, old)
+    assert check(users, "pat", old, NOW) is None
+
+
+def test_a_password_that_was_reset_meanwhile_is_not_overwritten(users: Users) -> None:
+    old, credentials = added(users), Credentials(users.database, ["general"])
+    checked = credentials._tried("pat", NOW).user
+    assert checked is not None
+    new = users.reset("pat", NOW)[1]
+    with pytest.raises(VersionConflict):
+        credentials._replace(checked, "hash", "none", NOW)
+    assert check(users, "pat", new, NOW) is not None
+    assert check(users, "pat", old, NOW) is None
+
+
+def test_a_password_from_somebody_else_is_for_choosing_another_one(users: Users, sessions: Sessions) -> None:
+    first = users.add("pat", "general", "staff", NOW, provisional=True)[1] or ""
+    secret = sessions.begin(users.find("pat"), "general", NOW)
+    assert provisional(sessions, secret) is True
+    change(users, first, session=secret)
+    assert provisional(sessions, secret) is False
+    users.reset("pat", NOW)
+    assert provisional(sessions, sessions.begin(users.find("pat"), "general", NOW)) is True
+
+
+def provisional(sessions: Sessions, secret: str) -> bool:
+    visitor = sessions.visitor(secret, NOW)
+    assert visitor is not None
+    return visitor.provisional

@@ -48,6 +48,7 @@ def test_the_example_shows_a_configuration_that_loads(tmp_path: Path) -> None:
             "ATHENA_SECRET": "x",
             "CLINIC_TOKEN": "x",
             "GENHOSP_SFTP_PASSWORD": "x",
+            "OPENID_SECRET": "x",
             "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,
             "EMR_SYNC_PAYLOAD_KEY": new_key(),
         },

@@ -41,7 +41,7 @@ def test_a_user_is_added_listed_disabled_and_reset(emr_sync: EmrSync) -> None:
 def test_people_get_the_password_alone_on_stdout(emr_sync: EmrSync) -> None:
     ended = emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
     assert (ended.code, len(ended.out.split())) == (0, 1)
-    assert "not shown again" in ended.err
+    assert "chooses another one with it. It is not shown again" in ended.err
     assert ended.out.strip() not in emr_sync("users", "list").out
 
 

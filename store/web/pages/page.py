@@ -38,6 +38,8 @@ STRICT = {
 HTML = "text/html"
 LIVE = "x-emr-sync-live"
 MOST_FIELDS = 50
+FIRST = frozenset({"/password", "/sign-out"})
+"""What somebody does with a password that another person made: choose their own, or go."""
 
 
 class Visit(NamedTuple):
@@ -62,12 +64,16 @@ class Visit(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A page to show. ``part``: the template of what is kept current of it, where something is (``static/live.js``)."""
+    """A page to show. ``part``: the template of what is kept current of it, where something is (``static/live.js``).
+
+    ``secret``: empty where a session ends with it.
+    """
 
     template: str
     values: Mapping[str, Any]
     status: int = 200
     part: str = ""
+    secret: str | None = None
 
 
 class Goto(NamedTuple):
@@ -126,6 +132,8 @@ class Door:
             visitor = self.sessions.visitor(secret, now, active=not by_itself(request)) if secret else None
             if visitor is None:
                 return self.send(request, Goto("/sign-in?again=1" if secret else "/sign-in", "" if secret else None), None, now)
+            if visitor.provisional and page.path not in FIRST:
+                return self.send(request, Goto("/password"), visitor, now)
             allow(page, visitor, form)
             visit = Visit(visitor, secret, request.path_params, request.query_params, form, now)
             return self.send(request, page.answer(visit), visitor, now)
@@ -151,7 +159,8 @@ class Door:
             return ASGIResponse(body=reply.body, headers=headers, media_type=reply.media)
         template = reply.part if LIVE in request.headers and reply.part else reply.template
         page = rendered(template, {**self.frame(visitor, now), **reply.values})
-        return ASGIResponse(body=page, status_code=reply.status, headers=STRICT, media_type=HTML)
+        headers = STRICT if reply.secret is None else {**STRICT, "set-cookie": cookie(request, reply.secret)}
+        return ASGIResponse(body=page, status_code=reply.status, headers=headers, media_type=HTML)
 
 
 def by_itself(request: Request[Any, Any, Any]) -> bool:

@@ -11,11 +11,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from store.credentials import LOCKED_FOR, TRIES, Credentials
-from store.lock import Role
+from store.federation import Federation
 from store.users import User, Users
+from store.web.pages.openid import OpenIdSignIn
 from store.web.pages.page import Door, Goto, Page, Shown, Visit, fields
+from store.web.pages.password import ALL as ALL
+from store.web.pages.password import OwnPassword
+from store.web.provider import Provider
 
-ALL = frozenset(Role)
 MINUTES = int(LOCKED_FOR.total_seconds() // 60)
 REFUSED = f"That name and password do not let anybody in. After {TRIES} wrong tries a user is locked out for {MINUTES} minutes."
 OVER = "Your session is over. Sign in again to go on."
@@ -24,8 +27,9 @@ OVER = "Your session is over. Sign in again to go on."
 class SignIn:
     """The two addresses that need no session, and what ends one."""
 
-    def __init__(self, users: Users, door: Door, enterprises: Collection[str]) -> None:
+    def __init__(self, users: Users, door: Door, enterprises: Collection[str], provider: Provider | None = None) -> None:
         self.credentials, self.door, self.enterprises = Credentials(users.database, enterprises), door, enterprises
+        self.provider, self.federation = provider, Federation(users.database, enterprises)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
@@ -37,11 +41,13 @@ class SignIn:
             return await asyncio.to_thread(self.enter, request, await request.body())
 
         named = {"GET": form, "POST": enter}
-        return [HTTPRouteHandler("/sign-in", http_method=method, status_code=200)(function) for method, function in named.items()]  # type: ignore[arg-type]
+        handlers = [HTTPRouteHandler("/sign-in", http_method=method, status_code=200)(function) for method, function in named.items()]  # type: ignore[arg-type]
+        return handlers + (OpenIdSignIn(self.provider, self.federation, self.door).handlers() if self.provider else [])
 
     def pages(self) -> tuple[Page, ...]:
         """What a visitor does with their session."""
-        return Page("POST", "/sign-out", ALL, self.leave), Page("POST", "/enterprise", ALL, self.move)
+        own = OwnPassword(self.credentials, self._title()).pages()
+        return Page("POST", "/sign-out", ALL, self.leave), Page("POST", "/enterprise", ALL, self.move), *own
 
     def form(self, request: Request[Any, Any, Any]) -> ASGIResponse:
         """The form."""
@@ -60,10 +66,15 @@ class SignIn:
         except Exception as error:
             return self.door.failed(request, error, None, now)
 
-    def leave(self, visit: Visit) -> Goto:
-        """The session ends."""
+    def leave(self, visit: Visit) -> Shown | Goto:
+        """The session ends; where the provider offers it, the one there too."""
         self.door.sessions.end(visit.secret, visit.now)
-        return Goto("/sign-in", "")
+        farewell = self.provider.farewell(visit.now) if self.provider and visit.visitor.by_openid else None
+        if farewell is None:
+            return Goto("/sign-in", "")
+        # Another site is gone to by a page, not by a redirect: a form may only lead to ours (form-action).
+        values = {"title": "Signed out", "farewell": farewell, "provider": self._title(), "visitor": None}
+        return Shown("signed_out.html", values, secret="")
 
     def move(self, visit: Visit) -> Goto:
         """To another enterprise of the same user."""
@@ -73,6 +84,9 @@ class SignIn:
     def _enterprise(self, user: User) -> str:
         return next(name for name in user.roles if name in self.enterprises)
 
+    def _title(self) -> str:
+        return self.provider.settings.title if self.provider else ""
+
     def _shown(self, request: Request[Any, Any, Any], said: str, status: int) -> ASGIResponse:
-        shown = Shown("sign_in.html", {"title": "Sign in", "said": said}, status)
+        shown = Shown("sign_in.html", {"title": "Sign in", "said": said, "provider": self._title()}, status)
         return self.door.send(request, shown, None, self.door.clock())

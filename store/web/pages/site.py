@@ -31,6 +31,7 @@ from store.web.pages.sign_in import ALL, SignIn
 from store.web.pages.sources import Describe, Sources
 from store.web.pages.templates import CONTENT, STATIC, clock
 from store.web.problem import Problem
+from store.web.provider import Provider
 from store.web.work import Work
 
 MENU = (
@@ -53,11 +54,15 @@ FOREVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may sign in, and for how long; and how a source's configuration reads to engineers, without its secrets."""
+    """Who may sign in, and for how long; and how a source's configuration reads to engineers, without its secrets.
+
+    ``provider`` lets people in beside names and passwords, where there is one.
+    """
 
     users: Users
     sessions: Sessions
     describe: Describe = lambda source: About()
+    provider: Provider | None = None
 
 
 class Site:
@@ -75,7 +80,7 @@ class Site:
     ) -> None:
         self.store = store
         self.door = Door(access.sessions, self.frame, clock)
-        self.sign_in = SignIn(access.users, self.door, store.enterprises)
+        self.sign_in = SignIn(access.users, self.door, store.enterprises, access.provider)
         self._pages: list[Page] = [
             Page("GET", "/", ALL, self.front),
             *self.sign_in.pages(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import unescape
@@ -23,6 +23,7 @@ from store.users import Users
 from store.web.app import create_app
 from store.web.pages.about import About, Mapped
 from store.web.pages.site import Access
+from store.web.provider import Provider
 from store.web.work import Work
 from tests.factories import sealing
 from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
@@ -140,18 +141,21 @@ def fresh_pages(sqlite_url: str) -> Iterator[Pages]:
     yield from serve_pages(sqlite_url)
 
 
-def serve_pages(url: str) -> Iterator[Pages]:
-    """Serves the database until the test is over."""
-    database, moment = Database.open(url), Moment()
+def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = None) -> Iterator[Pages]:
+    """Serves the database until the test is over. ``provider``: made for the pages' own address and clock."""
+    database, moment, server = Database.open(url), Moment(), running(None)
+    address = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
     store, journal = Preferences(database, ENTERPRISES), Journal(database, sealing())
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     work: Any = FakeWork(journal, asked)
     users = Users(database)
-    access = Access(users, Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12)), lambda source: ABOUT)
+    sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
+    access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
     app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay), clock=moment, access=access)
-    with running(app) as port:
-        served = Pages(f"http://127.0.0.1:{port}", store, journal, users, moment, asked)
+    server.server.config.app = app
+    with server:
+        served = Pages(address, store, journal, users, moment, asked)
         yield served
         for client in served.clients:
             client.close()

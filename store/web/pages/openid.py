@@ -1,0 +1,145 @@
+"""Signing in at an OpenID Connect provider: the way there, the way back, and who does not get in.
+
+The browser that comes back must be the one that went: it holds the sign-in's secret in a cookie, and the state that the provider returns is
+derived from it. So nobody can be signed in as somebody else by a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
+from store.openid import vouched
+from store.sessions import digest
+from store.user_log import DISABLED, LOCKED, NO_ROLE
+from store.users import User
+from store.web.pages.page import HTML, STRICT, Door, Shown, cookie, under_tls
+from store.web.provider import CODE_REFUSED, NO_PROVIDER, STATE, TOKEN_INVALID, UNREACHABLE, Provider, ProviderFailed, derived
+
+PENDING, PENDING_TLS = "emr_sync_sign_in", "__Host-emr_sync_sign_in"
+LONGEST_SECONDS = 600
+AT_ONCE = 2
+"""Sign-ins that may wait for the provider at the same time: a slow one must not take the threads that answer senders."""
+NOT_BEGUN, NOT_FINISHED = "not_begun", "not_finished"
+SAID = {
+    NOT_BEGUN: "This sign-in was not begun in this browser, or too long ago. Begin again.",
+    NOT_FINISHED: "The sign-in was not finished there. Begin again.",
+    REPLAYED: "This sign-in was used before. Begin again.",
+    UNREACHABLE: "The service that you sign in with does not answer. Try again in a while.",
+    NO_PROVIDER: "The service that you sign in with is not set up as it is described here. Whoever runs this service must look at it.",
+    CODE_REFUSED: "The service that you sign in with did not confirm who you are. Begin again.",
+    TOKEN_INVALID: "What the service that you sign in with said about you does not hold. Whoever runs this service must look at it.",
+    NO_NAME: "The service that you sign in with did not say a name for you that can be used here.",
+    NAME_TAKEN: "Somebody else has your name here. Whoever runs this service can give it to you: emr-sync users reset --with openid.",
+    NO_ROLE: "You are known, but you have no role here. Whoever looks after your account can put you into a group that has one.",
+    DISABLED: "You are known, but you may not come in any more. Whoever runs this service can let you in again.",
+    LOCKED: "You are locked out for a while. Try again later.",
+}
+STATUS = {UNREACHABLE: 503, NO_PROVIDER: 502}
+log = logging.getLogger("emr_sync.web")
+Answer = Callable[[Request[Any, Any, Any], datetime], ASGIResponse]
+
+
+class OpenIdSignIn:
+    """The two addresses."""
+
+    def __init__(self, provider: Provider, federation: Federation, door: Door) -> None:
+        self.provider, self.federation, self.door = provider, federation, door
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """The addresses for Litestar."""
+        return [self._handler("/sign-in/openid", self.begin), self._handler("/sign-in/openid/done", self.done)]
+
+    def begin(self, request: Request[Any, Any, Any], now: datetime) -> ASGIResponse:
+        """To the provider."""
+        secret = f"{secrets.token_urlsafe(32)}.{int(now.timestamp())}"
+        return _away(self.provider.begin(secret, now), _pending(request, secret))
+
+    def done(self, request: Request[Any, Any, Any], now: datetime) -> ASGIResponse:
+        """Back from the provider: a session begins."""
+        secret, said = request.cookies.get(_name(request), ""), request.query_params
+        if not _begun(secret, said.get("state", ""), now):
+            raise ProviderFailed(NOT_BEGUN)
+        if said.get("iss", self.provider.settings.issuer) != self.provider.settings.issuer:  # RFC 9207
+            raise ProviderFailed(NOT_BEGUN)
+        if not said.get("code"):
+            raise ProviderFailed(NOT_FINISHED)
+        user = self._admitted(secret, said["code"], now)
+        session = self.door.sessions.begin(user, self._enterprise(user), now)
+        return _away("/", _pending(request, ""), cookie(request, session))
+
+    def _admitted(self, secret: str, code: str, now: datetime) -> User:
+        try:
+            claims = self.provider.finish(secret, code, now)
+        except ProviderFailed as failed:
+            if failed.why in (CODE_REFUSED, TOKEN_INVALID):
+                self.federation.refuse(failed.why, now)
+            raise
+        entry = self.federation.admit(vouched(claims, self.provider.settings), digest(secret), now)
+        if entry.user is None:
+            raise ProviderFailed(entry.why)
+        return entry.user
+
+    def _enterprise(self, user: User) -> str:
+        return next(rule.enterprise for rule in self.provider.settings.roles if rule.enterprise in user.roles)
+
+    def _handler(self, path: str, answer: Answer) -> HTTPRouteHandler:
+        async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
+            async with self._places:
+                return await asyncio.to_thread(self._answered, answer, request)
+
+        return HTTPRouteHandler(path, http_method="GET", status_code=200)(handle)
+
+    def _answered(self, answer: Answer, request: Request[Any, Any, Any]) -> ASGIResponse:
+        now = self.door.clock()
+        try:
+            return answer(request, now)
+        except ProviderFailed as failed:
+            return self._refused(request, failed.why, now)
+        except Exception as error:
+            return self.door.failed(request, error, None, now)
+
+    def _refused(self, request: Request[Any, Any, Any], why: str, now: datetime) -> ASGIResponse:
+        """A page that says why nobody came in, and where to go from there."""
+        log.warning("sign-in by OpenID Connect refused: %s", why)
+        values: Mapping[str, Any] = {
+            "title": "No entry",
+            "said": SAID[why],
+            "provider": self.provider.settings.title,
+            "farewell": self.provider.farewell(now) if why in (NO_ROLE, NO_NAME, NAME_TAKEN, DISABLED, LOCKED) else None,
+        }
+        return self.door.send(request, Shown("no_entry.html", values, STATUS.get(why, 403)), None, now)
+
+
+def _begun(secret: str, state: str, now: datetime) -> bool:
+    """Whether this browser began the sign-in, not too long ago."""
+    began = secret.rpartition(".")[2]
+    if not (began.isascii() and began.isdigit() and 0 <= now.timestamp() - int(began) <= LONGEST_SECONDS):
+        return False
+    return hmac.compare_digest(derived(secret, STATE).encode(), state.encode())
+
+
+def _away(where: str, *cookies: str) -> ASGIResponse:
+    headers = [*STRICT.items(), ("location", where), *(("set-cookie", one) for one in cookies)]
+    return ASGIResponse(status_code=303, headers=headers, media_type=HTML)
+
+
+def _name(request: Request[Any, Any, Any]) -> str:
+    return PENDING_TLS if under_tls(request) else PENDING
+
+
+def _pending(request: Request[Any, Any, Any], secret: str) -> str:
+    """The cookie of a sign-in that begins, or of one that is done. Lax: the way back is a link from another site."""
+    life = LONGEST_SECONDS if secret else 0
+    return f"{_name(request)}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life}{'; Secure' if under_tls(request) else ''}"

@@ -1,0 +1,44 @@
+"""One's own password: choosing another one, or the first of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from store.credentials import Credentials
+from store.errors import ValueRefused
+from store.lock import Role
+from store.password_rules import SHORTEST
+from store.web.pages.page import Goto, Page, Shown, Visit
+
+ALL = frozenset(Role)
+DONE = "Your password is changed. Wherever else you were signed in, you are not any more."
+
+
+class OwnPassword:
+    """The page and its form."""
+
+    def __init__(self, credentials: Credentials, provider: str = "") -> None:
+        self.credentials, self.provider = credentials, provider
+
+    def pages(self) -> Iterable[Page]:
+        """For everybody who is signed in."""
+        return Page("GET", "/password", ALL, self.show), Page("POST", "/password", ALL, self.change)
+
+    def show(self, visit: Visit) -> Shown:
+        """The form; for somebody without a password here, where theirs is."""
+        return self._shown("", 200, DONE if visit.query.get("done") else "")
+
+    def change(self, visit: Visit) -> Shown | Goto:
+        """The password is changed, or the form says why not."""
+        current, new, again = (visit.form.get(name, "") for name in ("current", "new", "again"))
+        if new != again:
+            return self._shown("The new password was not typed the same way twice.", 422)
+        try:
+            self.credentials.change(visit.visitor.name, current, new, session=visit.secret, now=visit.now)
+        except ValueRefused as refused:
+            return self._shown(str(refused), 422)
+        return Goto("/password?done=1")
+
+    def _shown(self, refusal: str, status: int, done: str = "") -> Shown:
+        values = {"title": "Your password", "refusal": refusal, "done": done, "shortest": SHORTEST, "provider": self.provider}
+        return Shown("password.html", values, status)

@@ -1,0 +1,77 @@
+"""One's own password: chosen by oneself, asked for again, and the end of every other session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.web.conftest import NOW
+from tests.store.web.pages.conftest import ROLES, Browser, Pages
+
+NEW = "tulip hammer river"
+
+
+def changed(browser: Browser, current: str, new: str = NEW, again: str | None = None) -> tuple[int, str]:
+    """What the form answers: its status, and where it leads or what it says."""
+    browser.get("/password")
+    seen = browser.post("/password", current=current, new=new, again=new if again is None else again)
+    return seen.status, seen.where or seen.text
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everybody_may_look_at_the_form(pages: Pages, role: str) -> None:
+    seen = pages.signed_in(role).get("/password")
+    assert seen.status == 200
+    assert "At least 15 characters" in seen.text
+
+
+def test_a_password_is_changed_and_only_this_browser_stays(fresh_pages: Pages) -> None:
+    here, there = fresh_pages.signed_in("staff"), fresh_pages.signed_in("staff")
+    name, old = fresh_pages.user("staff")
+    assert changed(here, old) == (303, "/password?done=1")
+    assert "Your password is changed" in here.get("/password?done=1").text
+    assert here.get("/patients").status == 200
+    assert there.get("/patients").where == "/sign-in?again=1"
+    stranger = fresh_pages.stranger()
+    assert stranger.post("/sign-in", name=name, password=old).status == 403
+    assert stranger.post("/sign-in", name=name, password=NEW).status == 303
+    assert "staff:staff-general changed password" in fresh_pages.signed_in("auditor").get("/audit").text
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "again", "said"),
+    [
+        ("wrong", NEW, NEW, "The current password is not right."),
+        (None, NEW, "tulip hammer rover", "not typed the same way twice"),
+        (None, "too short", "too short", "at least 15 characters"),
+        (None, "staff general 2026", "staff general 2026", "what people try first"),
+    ],
+)
+def test_a_change_that_is_not_one_says_why(fresh_pages: Pages, current: str | None, new: str, again: str, said: str) -> None:
+    browser = fresh_pages.signed_in("staff")
+    status, text = changed(browser, fresh_pages.user("staff")[1] if current is None else current, new, again)
+    assert status == 422
+    assert said in text
+    assert new not in text
+
+
+def test_somebody_with_a_password_from_somebody_else_gets_nowhere_before_they_choose(fresh_pages: Pages) -> None:
+    first = fresh_pages.users.add("robin", "local", "enterprise", NOW, provisional=True)[1] or ""
+    browser, patient = fresh_pages.stranger(), fresh_pages.patient(enterprise="local")
+    assert browser.post("/sign-in", name="robin", password=first).status == 303
+    seen = browser.get("/password")
+    assert "Choose one that only you know" in seen.text
+    assert "<nav" not in seen.response.text
+    for path in ("/", "/patients", patient, "/settings"):
+        assert browser.get(path).where == "/password"
+    assert browser.post(f"{patient}/do-not-contact", value="yes", reason="asked").where == "/password"
+    assert changed(browser, first)[0] == 303
+    assert browser.get(patient).status == 200
+
+
+def test_somebody_with_a_password_from_somebody_else_may_go(fresh_pages: Pages) -> None:
+    first = fresh_pages.users.add("robin", "local", "enterprise", NOW, provisional=True)[1] or ""
+    browser = fresh_pages.stranger()
+    browser.post("/sign-in", name="robin", password=first)
+    browser.get("/password")
+    assert browser.post("/sign-out").where == "/sign-in"
+    assert browser.get("/password").where == "/sign-in"
