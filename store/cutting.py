@@ -37,13 +37,18 @@ class Cutting:
         done, broken = 0, None
         for enterprise in enterprises:
             try:
-                while piece := self._piece(enterprise, before, now):
+                while self._is_due(enterprise, before) and (piece := self._piece(enterprise, before, now)):
                     done += piece
             except ChainBroken as error:
                 broken = error
         if broken is not None:
             raise broken
         return done
+
+    def _is_due(self, enterprise: str, before: datetime) -> bool:
+        """Looks without a lock, for nothing is due at most times."""
+        with self.database.read() as connection:
+            return any(one.line.at < before for one in self.chain.oldest(connection, enterprise, 1))
 
     def _piece(self, enterprise: str, before: datetime, now: datetime) -> int:
         with self.database.write(self.chain.lock(enterprise)) as transaction:

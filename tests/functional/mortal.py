@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unmappable
+from store import attesting, cutting, quarantine
+from store.attesting import HISTORY, Attesting, read
+from store.chain import Chain, Line
+from store.cutting import Cutting
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, ValueRefused
@@ -21,8 +27,10 @@ from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import PatientMerge
 from store.preferences import Preferences
+from store.quarantine import Quarantine
 from store.release import Release
 from store.verdicts import Verdicts
+from store.verifying import verify
 from sync.config.settings import Brake
 from sync.engine import Engine
 from sync.lane import Lane
@@ -34,6 +42,7 @@ from tests.store.site import CELL, LINE, at, cell, mr, says
 
 DIED = 9
 NAMES = ("a", "b", "c", "d")
+BOTH_KEYS = sealing("k2", "k1")
 Point = tuple[str, int]
 """``before`` or ``after`` which commit, counted from one."""
 
@@ -166,6 +175,26 @@ class Program:
         """A patient texts."""
         self.store.record_reply(self.clinic, LINE, CELL, body, at(seconds), at(1_000))
 
+    def change_keys(self) -> None:
+        """A person has every payload sealed with the new key, one in each transaction."""
+        quarantine.AT_ONCE = 1
+        Quarantine(self.database, BOTH_KEYS).reseal()
+
+    def look(self, days: int) -> None:
+        """Somebody looked at patients, once on each of so many days."""
+        lines = [Line(NOW + timedelta(days=day), "staff:sam", "viewed_patient", "", "{}") for day in range(days)]
+        Chain(self.database, "receipts").add(self.clinic, lines)
+
+    def shorten(self) -> None:
+        """What is older than the fifth of these days is removed, two lines in each transaction."""
+        cutting.AT_ONCE = 2
+        Cutting(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
+
+    def attest(self) -> None:
+        """The service attests the history, two rows to a line."""
+        attesting.AT_ONCE = 2
+        Attesting(self.database, HISTORY).run([self.clinic], NOW)
+
     def picture(self) -> dict[str, Any]:
         """Everything that must be as if nobody had died: what is in force, its history line by line, rejections, cursor, held ones."""
         with self.database.read() as connection:
@@ -173,13 +202,25 @@ class Program:
             merges = self.database.select(connection, "SELECT count(*) FROM merges WHERE enterprise = ?", [self.clinic])
         rejections = sorted((one.reason, one.status) for one in self.journal.rejections(self.clinic, status=None))
         patients = {name: self._patient(name) for name in NAMES}
+        verdicts = verify(self.database, self.clinic)
         return {
+            "payloads": self._payloads(),
+            "chains": {one.head.chain: (one.broken_at, one.cut.upto if one.cut else 0) for one in verdicts},
+            "attested": sum(read(one).rows for one in Chain(self.database, HISTORY.chain).newest(self.clinic)),
             "held": rows[0][0],
             "merges": merges[0][0],
             "rejections": rejections,
             "cursor": self.journal.cursor(self.lane.source),
             **patients,
         }
+
+    def _payloads(self) -> tuple[list[str], list[str]]:
+        """With which keys kept payloads are sealed, and that each opens; which comes first is left to chance."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, "SELECT id, key_id FROM rejections WHERE enterprise = ?", [self.clinic])
+        kept = Quarantine(self.database, BOTH_KEYS)
+        opened = [hashlib.sha256(kept.rejection(number).payload).hexdigest() for number, _ in rows]
+        return sorted(key for _, key in rows), sorted(opened)
 
     def _patient(self, name: str) -> Any:
         try:

@@ -80,6 +80,9 @@ SCENARIOS = {
     "unmerge": Scenario(merged_by_mistake, lambda program: program.unmerge("a")),
     "release": Scenario(held_by_the_brake, lambda program: program.release(), floor=0),
     "undo of a release": Scenario(released, lambda program: program.undo_release()),
+    "change of keys": Scenario(not_understood, lambda program: program.change_keys()),
+    "removal of old receipts": Scenario(lambda program: program.look(9), lambda program: program.shorten()),
+    "attesting the history": Scenario(not_understood, lambda program: program.attest()),
     "replies": Scenario(spoken, three_replies),
 }
 
