@@ -46,6 +46,12 @@ def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict
         stays = {} if authority.startswith(EMR) else {name: one for name, one in since.items() if not _inherited(one)}
         _add(mine, authority, stays | _forbidding(since, mine.get(authority)), held)
         _add(theirs, authority, _forbidding(since, theirs.get(authority)), held)
+    then = survivor.then, merged.then
+    for own, other in ((survivor.own, theirs), (merged.own, mine)):  # of a source that was retired, only its sides are left
+        for authority in own.keys() - now.keys():
+            if authority.startswith(EMR):
+                since = _since(authority, own[authority], then, merge)
+                _add(other, authority, _forbidding(since, other.get(authority)), own[authority])
     return mine, theirs
 
 

@@ -73,3 +73,11 @@ def test_one_that_came_from_a_retired_source_survives_a_merge_and_its_undoing(si
     releases(site).undo(ADT, OPERATOR, site.tick())
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "no")
     assert [mark.source for mark in site.find("1").marks] == [ADT]
+
+
+def test_what_a_source_said_since_a_merge_holds_for_both_though_it_was_retired(kept: Site) -> None:
+    kept.apply(says("2", 21_000, YES))
+    releases(kept).release(ADT, OPERATOR, kept.tick())
+    kept.store.unmerge(kept.enterprise, PatientRef(authority="GENHOSP", value="2"), actor=OPERATOR, reason="", now=kept.tick())
+    assert (kept.dnc("1"), kept.dnc("2")) == ("yes", "yes")
+    assert [kept.find(value).marks for value in "12"] == [(), ()]
