@@ -23,7 +23,6 @@ Payload = tuple[datetime, datetime, str, int]
 
 _encode = msgspec.json.Encoder().encode
 _assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, tuple[Any, str, int]]]).decode
-_contact = msgspec.json.Decoder(ContactPreferences).decode
 _provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _plain = msgspec.json.Decoder().decode
@@ -70,9 +69,8 @@ def listed(attribute: str, value: Any) -> Any:
     return tuple(value) if name == EMAIL else value
 
 
-def read_contact(text: str) -> ContactPreferences:
-    """What is in force, as a decision looks at it."""
-    return _contact(text)
+read_contact = msgspec.json.Decoder(ContactPreferences).decode
+"""What is in force, as a decision looks at it."""
 
 
 def write_provenance(in_force: Mapping[str, Preference]) -> str:

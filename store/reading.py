@@ -22,10 +22,11 @@ from store.patient import Patient, PatientRef
 from store.preference import EMR, Assertion, ContactPreferences, Identifier
 from store.word import standing
 
-BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.updated
+BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance
  FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
-BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.updated, p.merged_into
+BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
+UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
 WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
 ASSERTIONS = "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard FROM assertions WHERE patient_id IN ??"
 IDENTIFIERS = "SELECT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
@@ -51,7 +52,7 @@ class Reader:
     def _by_id(self, ids: list[int]) -> dict[int, Any]:
         """Rows by the id asked for. A merged patient's id keeps answering with its survivor."""
         rows = {row[3]: row for row in self._select(BY_ID, [self.enterprise.name, ids])}
-        merged = {number: row[10] for number, row in rows.items() if row[10] is not None}
+        merged = {number: row[9] for number, row in rows.items() if row[9] is not None}
         if merged:
             survivors = self._by_id(list(set(merged.values())))
             rows |= {number: survivors[survivor] for number, survivor in merged.items()}
@@ -74,7 +75,7 @@ class Reader:
 
     def opt_outs(self, contacts: Iterable[ContactPreferences]) -> dict[str, tuple[OptOut, ...]]:
         """Number -> its standing opt-outs, for all numbers of these patients."""
-        numbers = list({phone.number for contact in contacts for phone in contact.phones})
+        numbers = list({phone[0] for contact in contacts for phone in contact.phones})
         if not numbers:
             return {}
         return {number: standing(documents.read_words(text)) for number, text in self._select(WORDS, [self.enterprise.name, numbers])}
@@ -107,7 +108,7 @@ class Reader:
             in_force,
             contact,
             tuple(one for group in self.opt_outs([contact]).values() for one in group),
-            instant(row[9]),
+            self._updated([number])[number],
             dict(self._select(SHARED, [self.enterprise.name, numbers])) if numbers else {},
         )
 
@@ -117,18 +118,26 @@ class Reader:
         Evidence that was stored for another configuration explains another value: then there is none.
         """
         rows = self.rows(refs)
-        there = {row[3]: row for row in rows if not isinstance(row, StoreError)}
+        there = {row[3]: row for row in rows if type(row) is tuple}
         contacts = self.contacts(there.values())
         opt_outs = self.opt_outs(contacts.values())
         age, basis = freshness.ages(self.enterprise, now), self.enterprise.basis
+        ages = {sources: age(sources) for sources in {row[6] for row in there.values()}}
+        unheard = [number for number, row in there.items() if ages[row[6]].as_of is None]
+        updated = self._updated(unheard) if unheard else {}
         found: dict[int, Known] = {}
+        refused: tuple[OptOut, ...] = ()
         for number, row in there.items():
-            contact = contacts[number]
-            refused = tuple(one for phone in contact.phones for one in opt_outs.get(phone.number, ())) if opt_outs else ()
-            as_of, stale = age(row[6])
+            contact, (as_of, stale) = contacts[number], ages[row[6]]
+            if opt_outs:
+                refused = tuple([one for phone in contact.phones for one in opt_outs.get(phone.number, ())])
             evidence = documents.Provenance(row[8]) if row[5] == basis else no_evidence
-            found[number] = Known(shown(number), row[4], contact, refused, as_of or instant(row[9]), stale, evidence)
-        return [row if isinstance(row, StoreError) else found[row[3]] for row in rows]
+            found[number] = Known(shown(number), row[4], contact, refused, as_of or updated[number], stale, evidence)
+        return [found[row[3]] if type(row) is tuple else row for row in rows]
+
+    def _updated(self, patients: list[int]) -> dict[int, datetime]:
+        """When the rows of patients were written last. Apart: the driver takes longer to read a time than the rest of a row."""
+        return {number: instant(at) for number, at in self._select(UPDATED, [patients])}
 
     def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return self.database.select(self.connection, sql, parameters)
@@ -146,15 +155,11 @@ def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, li
         return by_id.get(number) or _unknown() if number is not None else _unknown()
     chosen = None
     for row in by_value.get(ref.value or "", ()):
-        if _fits(ref, row):
+        if (not ref.authority or row[1] == ref.authority) and (not ref.type or not row[2] or row[2] == ref.type):
             if chosen is not None and chosen[3] != row[3]:
                 return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
             chosen = row
     return chosen or _unknown()
-
-
-def _fits(ref: PatientRef, row: Any) -> bool:
-    return (not ref.authority or row[1] == ref.authority) and (not ref.type or not row[2] or row[2] == ref.type)
 
 
 def _unknown() -> PatientUnknown:
