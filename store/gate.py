@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -17,7 +17,7 @@ from store.enterprise import Enterprise
 from store.held import HELD, HeldStatement, HeldStatements
 from store.held_runs import HeldRuns
 from store.loosening import loosened, may_loosen
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, Assertion, PatientStatements
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, Assertion, PatientStatements, base
 
 Key = tuple[int, str, str]
 ByAuthority = dict[str, merge.Held]
@@ -114,9 +114,14 @@ class Gate:
         names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)] + [DO_NOT_CONTACT] * lifts
         if not names:
             return {}
-        said: dict[str, Any] = {name: held.assertions for name, held in by_authority.items()}
+        wanted = {base(name) for name in names}  # attributes do not act on each other: no other can matter
+        said = {name: _only(wanted, held.assertions) for name, held in by_authority.items()}
         before = merge.in_force(said, self.enterprise)
-        after: dict[str, Mapping[str, Assertion]] = said | {self.authority: merged.assertions}
+        after = said | {self.authority: _only(wanted, merged.assertions)}
         if lifts:
             after[STAFF] = yielding.lifted(by_authority[STAFF]).assertions
         return loosened(before, merge.in_force(after, self.enterprise), names)
+
+
+def _only(attributes: set[str], assertions: Mapping[str, Assertion]) -> Mapping[str, Assertion]:
+    return {name: one for name, one in assertions.items() if base(name) in attributes}

@@ -35,6 +35,8 @@ PEOPLE = "SELECT count(*) FROM (SELECT DISTINCT patient_id FROM held_statements 
 UNDECIDED = """SELECT count(*) FROM (
  SELECT DISTINCT patient_id FROM held_statements WHERE source = ? AND state = 'held' AND run_id <> ?) AS people"""
 # A list of distinct rows, counted: PostgreSQL would sort for a count of distinct ones, which takes three times as long.
+LATELY = """SELECT (SELECT count(*) FROM loosened WHERE source = ? AND at > ?),
+ EXISTS (SELECT 1 FROM held_statements WHERE source = ? AND state = 'held')"""
 
 LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
  AND run_id IN (SELECT r.id FROM runs r WHERE r.source = held_statements.source AND r.status IN ('failed', 'waiting'))"""
@@ -102,6 +104,7 @@ class HeldStatements:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._synced: dict[str, tuple[datetime, int]] = {}
+        self._forgot: dict[str, datetime] = {}
 
     def of_patients(self, transaction: Connection, authority: str, patients: list[int]) -> list[HeldStatement]:
         """Everything kept of one authority's words about these patients, decided or not."""
@@ -179,16 +182,24 @@ class HeldStatements:
             for verdict, actor, at, patients in self.database.select(connection, sql, [run_id])
         ]
 
-    def loosened_since(self, connection: Connection, source: str, since: datetime) -> set[int]:
-        """Patients that a live feed made more contactable since then."""
-        sql = "SELECT patient_id FROM loosened WHERE source = ? AND at > ?"
-        return {row[0] for row in self.database.select(connection, sql, [source, self.database.bound(since)])}
+    def lately(self, connection: Connection, source: str, since: datetime) -> tuple[int, bool]:
+        """How many patients a live feed made more contactable since then, and whether anything of its source waits for a decision."""
+        found = self.database.select(connection, LATELY, [source, self.database.bound(since), source])[0]
+        return int(found[0]), bool(found[1])
+
+    def was_loosened(self, connection: Connection, source: str, patient: int, since: datetime) -> bool:
+        """Whether a live feed made this patient more contactable since then."""
+        sql = "SELECT 1 FROM loosened WHERE source = ? AND patient_id = ? AND at > ?"
+        return bool(self.database.select(connection, sql, [source, patient, self.database.bound(since)]))
 
     def loosen(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
-        """Counts patients that a live feed made more contactable, and forgets those counted before ``forget``."""
-        sql = "SELECT patient_id FROM loosened WHERE source = ? AND at < ?"
-        gone = self.database.select(transaction, sql, [source, self.database.bound(forget)])
-        self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), [(source, row[0]) for row in gone])
+        """Counts patients that a live feed made more contactable; now and then forgets those counted before ``forget``."""
+        forgot = self._forgot.get(source)
+        if forgot is None or not timedelta(0) <= now - forgot < COUNTED_EVERY:
+            sql = "SELECT patient_id FROM loosened WHERE source = ? AND at < ?"
+            gone = self.database.select(transaction, sql, [source, self.database.bound(forget)])
+            self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), [(source, row[0]) for row in gone])
+            self._forgot[source] = now
         self.database.upsert(transaction, LoosenedRow, ("source", "patient_id", "at"), [(source, patient, now) for patient in patients])
 
     def synced(self, connection: Connection, source: str) -> int:

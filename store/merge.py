@@ -96,19 +96,22 @@ def merge(
     newest = max(held.confirmed, item.effective)
     changed: dict[str, tuple[Any, Any]] = {}
     late = False
+    effective, version, evidence_id = item.effective, item.version, item.evidence_id
     for attribute, statement in stated(item).items():
+        value, path = statement
         old = assertions.get(attribute)
-        if old is not None and not _supersedes(attribute, statement, item, old, held, doubtful=doubtful):
-            late = late or old.value != statement.value or old.effective > item.effective
+        if old is not None and effective <= old.effective and not _supersedes(attribute, statement, item, old, held, doubtful=doubtful):
+            late = late or old.value != value or old.effective > effective
             if joined is None or not _of_the_other_record(attribute, statement, item, old, joined):
                 continue
-        when = _anchor(attribute, statement, item, joined)
+        when = _anchor(attribute, statement, item, joined) if joined is not None else effective
         before = old.value if old is not None else None
-        assertions[attribute] = Assertion(statement.value, when, recorded, item.evidence_id, statement.path, item.version)
-        if before != statement.value:
-            changed[attribute] = (before, statement.value)
+        if before != value:
+            changed[attribute] = (before, value)
         elif old is not None:  # said again: the value keeps the evidence that first gave it, at the newer time
-            assertions[attribute] = old._replace(effective=when, version=item.version)
+            assertions[attribute] = Assertion(old.value, when, old.recorded, old.evidence_id, old.path, version)
+            continue
+        assertions[attribute] = Assertion(value, when, recorded, evidence_id, path, version)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
     return Merged(assertions, changed, outcome, settled, newest)

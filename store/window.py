@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from store.held import HeldStatements
 from store.held_runs import HeldRuns
 
-Room = Callable[[int, int, int], int]
-"""(synced, loosened lately, waiting for a decision) -> how many further patients may be loosened (``sync.brake.room``)."""
+Room = Callable[[int, int, bool], int]
+"""(synced, loosened lately, whether anything waits for a decision) -> how many further patients may be loosened (``sync.brake.room``)."""
 
 
 class Window:
@@ -35,25 +35,26 @@ class Window:
         self.source, self.enterprise = lane
         self.now, self.since = now, now - span
         self.admitted: set[int] = set()
-        self._lately: set[int] | None = None
-        self._waiting = 0
+        self._lately: int | None = None
+        self._waits = False
         self._left = 0
         self._exact = False
         self._home: str | None = None
 
     def admits(self, patient: int) -> bool:
         """Whether the hour has room. A patient that was counted in it already takes none."""
-        lately = self._looked()
-        if self._waiting:
+        if self._lately is None:
+            self._lately, self._waits = self.held.lately(self.transaction, self.source, self.since)
+            self._left = self.room(0, self._lately, self._waits)
+        if self._waits:
             return False
-        if patient in lately:
+        if patient in self.admitted or self.held.was_loosened(self.transaction, self.source, patient, self.since):
             return True
         if self._left < 1 and not self._exact:
-            self._measure()
+            self._measure(self._lately + len(self.admitted))
         if self._left < 1:
             return False
         self._left -= 1
-        lately.add(patient)
         self.admitted.add(patient)
         return True
 
@@ -70,14 +71,7 @@ class Window:
         if held:
             self.runs.count(self.transaction, self.home(), held, now=self.now)
 
-    def _looked(self) -> set[int]:
-        """Who was loosened in the hour. The floor is enough for most batches: patients are counted only beyond it."""
-        if self._lately is None:
-            self._lately = self.held.loosened_since(self.transaction, self.source, self.since)
-            self._waiting = self.held.waiting(self.transaction, self.source)
-            self._left = self.room(0, len(self._lately), self._waiting)
-        return self._lately
-
-    def _measure(self) -> None:
+    def _measure(self, lately: int) -> None:
+        """The floor is enough for most batches: the patients of the source are counted only beyond it."""
         self._exact = True
-        self._left = self.room(self.held.synced_lately(self.transaction, self.source, self.now), len(self._looked()), self._waiting)
+        self._left = self.room(self.held.synced_lately(self.transaction, self.source, self.now), lately, self._waits)
