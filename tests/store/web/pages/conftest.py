@@ -98,6 +98,7 @@ class Pages:
     users: Users
     moment: Moment
     asked: list[tuple[str, str, str]]
+    app: Any
     passwords: dict[str, str] = field(default_factory=dict)
     clients: list[httpx.Client] = field(default_factory=list)
 
@@ -155,7 +156,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay), clock=moment, access=access)
     server.server.config.app = app
     with server:
-        served = Pages(address, store, journal, users, moment, asked)
+        served = Pages(address, store, journal, users, moment, asked, app)
         yield served
         for client in served.clients:
             client.close()

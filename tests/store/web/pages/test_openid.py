@@ -20,6 +20,7 @@ from tests.store.web.conftest import NOW
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Browser, Moment, Pages, Seen, serve_pages
 from tests.store.web.pages.identity import CLIENT, SECRET, Claims, Identity, Key, same, signed
+from tests.store.web.pages.test_routes import OPEN, WHO, routes
 
 ROLES = (
     RoleRule("groups", "hospital-staff", "general", "staff"),
@@ -374,6 +375,11 @@ def test_signing_out_works_while_the_provider_is_away(realm: Realm) -> None:
     assert browser.get("/patients").status == 200
     realm.pages.moment.pass_(timedelta(minutes=29))
     assert browser.post("/sign-out").where == "/sign-in"
+
+
+def test_a_provider_brings_two_addresses_that_need_no_session(realm: Realm) -> None:
+    found = {route for route in routes(realm.pages) if not route[1].startswith("/v1/")}
+    assert found - OPEN - set(WHO) == {("GET", "/sign-in/openid"), ("GET", "/sign-in/openid/done")}
 
 
 def test_without_a_provider_there_is_no_such_address(pages: Pages) -> None:

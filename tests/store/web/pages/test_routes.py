@@ -1,0 +1,210 @@
+"""Every page and everything a form does, called directly in every role: nobody can do more than their pages show.
+
+The routes are those of the application. A new one without an entry here fails the test: say who may come.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from store.sessions import Sessions
+from tests.store.web.conftest import ENTERPRISES, HOME, LINE
+from tests.store.web.pages.conftest import ROLES, Browser, Pages
+from tests.store.web.pages.test_console import held, rejected
+
+EVERYBODY = frozenset(ROLES)
+PEOPLE = frozenset({"enterprise", "manager", "staff"})
+PATIENT, RUN, REJECTION, SOURCE = (
+    "/patients/{patient_id:str}",
+    "/runs/{run_id:str}",
+    "/rejections/{rejection_id:str}",
+    "/sources/{source:str}",
+)
+CHOSEN = "tulip hammer river"
+WHO: Mapping[tuple[str, str], frozenset[str]] = {
+    ("GET", "/"): EVERYBODY,
+    ("GET", "/password"): EVERYBODY,
+    ("POST", "/password"): EVERYBODY,
+    ("POST", "/enterprise"): EVERYBODY,
+    ("POST", "/sign-out"): EVERYBODY,
+    ("GET", "/patients"): PEOPLE | {"auditor"},
+    ("POST", "/patients"): PEOPLE | {"auditor"},
+    ("GET", PATIENT): PEOPLE | {"auditor"},
+    ("POST", f"{PATIENT}/do-not-contact"): PEOPLE,
+    ("POST", f"{PATIENT}/preferred-phone"): frozenset({"enterprise", "staff"}),
+    ("POST", f"{PATIENT}/sms-consent"): frozenset({"enterprise", "staff"}),
+    ("GET", "/opt-outs"): frozenset({"enterprise", "manager", "auditor"}),
+    ("POST", "/opt-outs"): frozenset({"enterprise", "manager", "auditor"}),
+    ("POST", "/opt-outs/file"): frozenset({"enterprise", "manager", "auditor"}),
+    ("GET", "/settings"): frozenset({"enterprise"}),
+    ("POST", "/settings"): frozenset({"enterprise"}),
+    ("GET", "/sources"): frozenset({"operator"}),
+    ("GET", SOURCE): frozenset({"operator"}),
+    ("POST", f"{SOURCE}/resync"): frozenset({"operator"}),
+    ("GET", RUN): frozenset({"operator"}),
+    ("POST", f"{RUN}/approve"): frozenset({"operator"}),
+    ("POST", f"{RUN}/reject"): frozenset({"operator"}),
+    ("GET", "/rejections"): frozenset({"operator"}),
+    ("GET", REJECTION): frozenset({"operator"}),
+    ("POST", f"{REJECTION}/replay"): frozenset({"operator"}),
+    ("GET", "/audit"): frozenset({"auditor"}),
+}
+"""Which roles a page is for."""
+OPEN = {
+    *((method, "/sign-in") for method in ("GET", "POST")),
+    *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/schema", "/schema/openapi.json", "/static/{digest:str}/{name:str}")),
+}
+"""What needs no session."""
+FORMS: Mapping[str, Mapping[str, str]] = {
+    "/enterprise": {"enterprise": "general"},
+    "/patients": {"value": "MRN1"},
+    f"{PATIENT}/do-not-contact": {"value": "yes", "reason": "asked"},
+    f"{PATIENT}/preferred-phone": {"number": HOME},
+    f"{PATIENT}/sms-consent": {"line": LINE, "reason": "asked"},
+    "/settings": {"when_stale": "refuse", "do_not_contact_toggle": "false"},
+}
+"""A form that would do something, for whoever may."""
+OF_VISITS = {"user_sessions", "chain_links", "chain_heads"}
+"""What changes by looking: who is there, and the audit log."""
+ACTION = re.compile(r'<form method="post" action="([^"]+)"')
+
+
+@dataclass
+class Caller:
+    """Somebody who calls addresses directly, each time in a session of its own."""
+
+    pages: Pages
+    role: str
+    enterprise: str
+
+    def __post_init__(self) -> None:
+        self.name, self.password = self.pages.user(self.role, self.enterprise)
+        self.browser = self.pages.stranger()
+        self.sessions = Sessions(self.pages.store.database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
+        self.ids = {
+            "patient_id:str": self.pages.patient(enterprise=self.enterprise).removeprefix("/patients/"),
+            "run_id:str": held(self.pages),
+            "rejection_id:str": rejected(self.pages, self.enterprise, self.source),
+            "source:str": self.source,
+        }
+
+    @property
+    def source(self) -> str:
+        return ENTERPRISES[self.enterprise].sources[0].name
+
+    def at(self, path: str) -> str:
+        """The address of a route, of things of this enterprise."""
+        return re.sub(r"{([^}]+)}", lambda found: self.ids[found[1]], path)
+
+    def signed_in(self) -> Browser:
+        """The browser, in a new session."""
+        now = self.pages.moment()
+        secret = self.sessions.begin(self.pages.users.find(self.name), self.enterprise, now)
+        visitor = self.sessions.visitor(secret, now)
+        assert visitor is not None
+        self.browser.client.cookies.set("emr_sync_session", secret)
+        self.browser.token = visitor.csrf
+        return self.browser
+
+    def call(self, method: str, path: str) -> int:
+        """The status of the answer."""
+        browser = self.signed_in()
+        if method == "GET":
+            return browser.get(self.at(path)).status
+        form = {"current": self.password, "new": CHOSEN, "again": CHOSEN} if path == "/password" else FORMS.get(path, {})
+        return browser.post(self.at(path), **form).status
+
+    def shown(self) -> set[str]:
+        """What the forms of all pages that this role may see would do."""
+        browser = self.signed_in()
+        seen = [browser.get(self.at(path)) for (method, path), roles in WHO.items() if method == "GET" and self.role in roles]
+        return {action for one in seen for action in ACTION.findall(one.response.text)}
+
+    def state(self) -> dict[str, list[Any]]:
+        """Everything that is stored, without what visits leave; and what was asked of others."""
+        database = self.pages.store.database
+        with database.read() as connection:
+            tables = [row[0] for row in database.select(connection, "SELECT name FROM sqlite_master WHERE type = 'table'", [])]
+            kept = {name: [tuple(row) for row in database.select(connection, f"SELECT * FROM {name}", [])] for name in tables}
+        return {name: rows for name, rows in kept.items() if name not in OF_VISITS} | {"asked": list(self.pages.asked)}
+
+
+def routes(pages: Pages) -> Iterator[tuple[str, str]]:
+    """Every method and path that the application answers."""
+    for route in pages.app.routes:
+        yield from ((method, route.path) for method in route.methods if method not in ("HEAD", "OPTIONS"))
+
+
+def test_it_is_said_of_every_route_who_may_come(pages: Pages) -> None:
+    found = {route for route in routes(pages) if not route[1].startswith("/v1/")}
+    assert found - OPEN == set(WHO)
+    assert found >= OPEN
+
+
+@pytest.mark.parametrize("enterprise", ["general", "local"])
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_does_more_than_their_pages_show(fresh_pages: Pages, role: str, enterprise: str) -> None:
+    caller = Caller(fresh_pages, role, enterprise)
+    for (method, path), roles in WHO.items():
+        shown, before = caller.shown() if method == "POST" and role in roles else set(), caller.state()
+        status = caller.call(method, path)
+        changed = caller.state() != before
+        if role not in roles:
+            assert (status, changed) == (403, False), (method, path)
+        elif method == "GET":
+            own = enterprise == "general" or path != RUN
+            assert (status, changed) == (303 if path == "/" else 200 if own else 404, False), path
+        elif changed:
+            assert caller.at(path) in shown, path
+
+
+def test_somebody_does_what_their_pages_show(fresh_pages: Pages) -> None:
+    """So that the test above is not kept by nobody doing anything."""
+    done = set()
+    for role, enterprise in (("staff", "local"), ("enterprise", "local"), ("operator", "general")):
+        caller = Caller(fresh_pages, role, enterprise)
+        for method, path in WHO:
+            before = caller.state()
+            if method == "POST" and caller.call(method, path) == 303 and caller.state() != before:
+                done.add((role, path))
+            if (role, path) == ("operator", f"{RUN}/approve"):
+                caller.ids["run_id:str"] = held(fresh_pages)
+    assert {path for role, path in done if role == "staff"} == {f"{PATIENT}/preferred-phone", f"{PATIENT}/sms-consent", "/password"}
+    assert {("enterprise", f"{PATIENT}/do-not-contact"), ("enterprise", "/settings")} <= done
+    assert {("operator", path) for path in (f"{RUN}/approve", f"{RUN}/reject", f"{REJECTION}/replay", f"{SOURCE}/resync")} <= done
+
+
+def test_somebody_without_a_session_is_sent_to_the_sign_in_and_changes_nothing(fresh_pages: Pages) -> None:
+    caller = Caller(fresh_pages, "staff", "local")
+    before, stranger = caller.state(), fresh_pages.stranger()
+    for method, path in WHO:
+        seen = stranger.get(caller.at(path)) if method == "GET" else stranger.post(caller.at(path), **FORMS.get(path, {}))
+        assert (seen.status, seen.where) == (303, "/sign-in"), path
+    assert caller.state() == before
+
+
+def test_things_of_another_enterprise_are_not_there(fresh_pages: Pages) -> None:
+    for role in ROLES:
+        caller = Caller(fresh_pages, role, "local")
+        other = Caller(fresh_pages, role, "general")
+        caller.ids = other.ids
+        before = caller.state()
+        for (method, path), roles in WHO.items():
+            if role in roles and "{" in path:
+                assert caller.call(method, path) == 404, (method, path)
+        assert caller.state() == before
+
+
+def test_a_session_is_no_key_of_the_api(fresh_pages: Pages) -> None:
+    browser = Caller(fresh_pages, "enterprise", "general").signed_in()
+    keyed = [(method, path) for method, path in routes(fresh_pages) if path.startswith("/v1/")]
+    assert len(keyed) > 20
+    for method, path in keyed:
+        answer = browser.client.request(method, re.sub(r"{[^}]+}", "x", path), content=b"{}")
+        assert answer.status_code == 401, (method, path)
