@@ -15,6 +15,7 @@ from store import documents
 from store.ask import Known
 from store.enterprise import Enterprise, Source
 from store.errors import PatientUnknown, StoreError
+from store.ids import shown
 from store.journal import Journal
 from store.loosening import loosened
 from store.patient import Patient, PatientRef
@@ -34,6 +35,7 @@ from tests.store.site import at, says
 
 STARTED = 25
 HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
+PASSED = "SELECT patient_id FROM loosened WHERE source = ?"
 HOLDS_ALL = Brake(floor=0, percent=0.0)
 unique = itertools.count()
 Pending = tuple[str, str]
@@ -41,7 +43,10 @@ Pending = tuple[str, str]
 
 
 class Clinic:
-    """What rules do to both sides. ``pending``: what the brake holds, with the letter that said it."""
+    """What rules do to both sides. ``pending``: what the brake ever held, with the letter that said it.
+
+    ``rejected``: (source, record, attribute) of what a person rejected, until the source says something else of it.
+    """
 
     url = ""
 
@@ -54,6 +59,7 @@ class Clinic:
         self.owing = Owing(self.evidence, self.on_file)
         self.heard: set[int] = set()
         self.pending: dict[Pending, Letter] = {}
+        self.rejected: set[tuple[str, str, str]] = set()
         self.brake = Brake()
 
     def configure(self, syncs: bool, order: list[str]) -> None:
@@ -119,8 +125,8 @@ class Clinic:
         answers: list[Answer] = []
         with self.dying(death):
             yield answers
-        if self.brake == HOLDS_ALL and merge is None:
-            self.check_nothing_loosened(before)
+        if merge is None:
+            self.check_the_brake(group, before)
         if death == "before the commit":
             return
         held = self.held()
@@ -143,6 +149,7 @@ class Clinic:
         waits = {attribute for attribute in item.statements if (item.evidence_id, attribute) in held}
         self.pending |= {(item.evidence_id, attribute): letter for attribute in waits}
         self.evidence.held |= set(self.evidence.members(name)) if waits else set()
+        self.rejected -= {(letter.source, name, attribute) for attribute in about(letter, name) if attribute not in waits}
         self.say(letter, [attribute for attribute in item.statements if attribute not in waits])
 
     def say(self, letter: Letter, attributes: list[str]) -> None:
@@ -161,11 +168,28 @@ class Clinic:
             assert attribute not in OPT_OUTS or documents.read(value) != OPT_OUTS[attribute], f"an opt-out of {attribute} is held"
         return {(evidence_id, attribute) for evidence_id, attribute, _ in rows}
 
-    def check_nothing_loosened(self, before: dict[str, Patient]) -> None:
+    def check_the_brake(self, group: list[Letter], before: dict[str, Patient]) -> None:
+        """One that holds all loosens nobody whom it has not let pass this hour; and none lets through again what was rejected."""
+        passed = {shown(number) for (number,) in self.select(PASSED, self.sources[group[0].source])}
         for name, patient in before.items():
             now = self.find(name)
             assert now is not None
-            assert not loosened(patient.preferences, now.preferences, OPT_OUTS), f"the brake let through what loosens {name}"
+            names = OPT_OUTS if self.brake == HOLDS_ALL and patient.id not in passed else self.rejected_again(group, name)
+            assert not loosened(patient.preferences, now.preferences, names), f"the brake let through what loosens {name}"
+
+    def rejected_again(self, group: list[Letter], name: str) -> list[str]:
+        """The attributes of a record that a letter speaks of alone, of which a person rejected what its source had said."""
+        if self.evidence.members(name) != [name]:
+            return []
+        told = [(one.source, attribute) for one in group for attribute in about(one, name)]
+        return [
+            attribute for source, attribute in told if (source, name, attribute) in self.rejected and told.count((source, attribute)) == 1
+        ]
+
+    def reject(self, one: Pending) -> None:
+        letter = self.pending[one]
+        assert isinstance(letter.item, PatientStatements)
+        self.rejected.add((letter.source, letter.item.identifiers[0].value, one[1]))
 
     def reply(self, reply: Reply) -> None:
         """A patient texts."""
@@ -203,3 +227,11 @@ class Clinic:
         for name in NAMES:
             patient = self.find(name)
             assert patient is None or feed[patient.id][-1] == patient.version
+
+
+def about(letter: Letter, name: str) -> list[str]:
+    """The attributes of a record that a letter speaks of."""
+    item = letter.item
+    if isinstance(item, PatientMerge) or item.identifiers[0].value != name:
+        return []
+    return list(item.statements)

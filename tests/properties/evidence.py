@@ -93,6 +93,12 @@ class Evidence(History):
         self.retired.append(last._replace(superseded=frozenset(range(before + 1, self.receipts + 1))))
         self.ever_retired = True
 
+    def current(self, authority: str, attribute: str, record: str) -> Any:
+        """What an authority's newest evidence says. A late word of a source is outdated by what it had said before it was retired."""
+        when, value = self.standing(authority, attribute, record)
+        heirs = (self.standing(one.heir, attribute, record)[0] for one in self.retired if one.source == authority)
+        return None if any(before > when for before in heirs) else value
+
     def _in_force(self) -> list[str]:
         lapsed = {one.heir for one in self.retired if not one.in_force}
         return [one for one in self.authorities() if one not in lapsed]

@@ -139,12 +139,8 @@ class History:
         groups = _groups(self.met)
         return {name for name, group in groups.items() if group == groups.get(record)} or {record}
 
-    def current(self, authority: str, attribute: str, record: str) -> Any:
-        """What an authority's newest evidence says: the walk of the module's text. ``None``: nothing."""
-        return self.standing(authority, attribute, record)[1]
-
     def standing(self, authority: str, attribute: str, record: str) -> tuple[Any, Any]:
-        """The same, with when it was said."""
+        """When an authority's newest evidence was said, and what: the walk of the module's text. ``None``: nothing."""
         order = as_it_was_received if authority == STAFF else as_it_became_true
         return self._walk(authority, attribute, order).get(self.group(record), (BEFORE_ALL, None))
 

@@ -40,7 +40,6 @@ from tests.properties.holds import check_calls, check_texts, check_values
 from tests.properties.post import (
     NAMES,
     SOURCES,
-    VALUES,
     Letter,
     Message,
     Reply,
@@ -48,12 +47,14 @@ from tests.properties.post import (
     messages,
     names,
     pairs,
+    permission,
     replies,
     same_record,
     seconds,
     seldom,
     sources,
     stated,
+    turns,
 )
 from tests.properties.words import Word
 from tests.store.site import CELL, HOME, LINE, at, cell, mr, says
@@ -185,6 +186,15 @@ class Histories(Clinic, RuleBasedStateMachine):
         self.configure(syncs, order[:count])
         self.starts_again()
 
+    @rule(source=sources, pair=pairs, when=seconds, said=st.lists(st.tuples(sources, messages), min_size=1, max_size=3))
+    def two_are_one_for_a_while(self, source: str, pair: tuple[str, str], when: int, said: list[tuple[str, Message]]) -> None:
+        """A merge, words about either or both, and its undoing."""
+        self.says_that_two_are_one(source, pair, when, "")
+        for place, (speaker, message) in enumerate(said):
+            self.speaks(speaker, [message._replace(name=pair[place % 2])], "", False)
+        if merges := self.evidence.merges():
+            self.a_merge_is_undone(len(merges) - 1, "")
+
     @precondition(lambda self: self.evidence.merges())
     @rule(place=st.integers(0, 2), death=deaths)
     def a_merge_is_undone(self, place: int, death: str) -> None:
@@ -211,6 +221,14 @@ class Histories(Clinic, RuleBasedStateMachine):
         if len(self.select(RELEASES, self.name)) > count:
             self.evidence.retire(source, in_force=self.evidence.syncs)
 
+    @rule(source=sources, last=messages, said=st.lists(st.tuples(sources, messages), max_size=2))
+    def a_source_is_retired_for_a_while(self, source: str, last: Message, said: list[tuple[str, Message]]) -> None:
+        """Others, or itself again, speak before that is undone."""
+        self.a_source_is_retired(source, last, "")
+        for speaker, message in said:
+            self.speaks(speaker, [message], "", False)
+        self.retiring_is_undone("")
+
     @precondition(lambda self: self.evidence.retired)
     @rule(death=deaths)
     def retiring_is_undone(self, death: str) -> None:
@@ -220,11 +238,11 @@ class Histories(Clinic, RuleBasedStateMachine):
         if len(self.select(RELEASES, self.name)) < len(stood):
             self.evidence.restore(last.source)
 
-    @rule(source=sources, name=names, attribute=st.sampled_from(sorted(OPT_OUTS)), when=seconds, places=st.permutations(range(3)))
+    @rule(source=sources, name=names, attribute=st.sampled_from(sorted(OPT_OUTS)), when=seconds, places=turns)
     def an_opt_out_is_taken_back(self, source: str, name: str, attribute: str, when: int, places: list[int]) -> None:
         """And said again, one by one, in any order, before a brake that holds all that would loosen."""
         self.configuration_changes(True, list(SOURCES), 3, HOLDS_ALL)
-        values = (OPT_OUTS[attribute], next(value for value in VALUES[attribute] if value != OPT_OUTS[attribute]), OPT_OUTS[attribute])
+        values = (OPT_OUTS[attribute], permission(attribute), OPT_OUTS[attribute])
         for place in places:
             message = Message(name, when + 2 * place, {attribute: values[place]}, False)
             self.deliver([self.write(source, self.statements(message))], "")
@@ -238,8 +256,20 @@ class Histories(Clinic, RuleBasedStateMachine):
             for run in self.journal.runs(self.name):
                 with suppress(NothingHeld):
                     (self.verdicts.approve if approves else self.verdicts.reject)(run.id, OPERATOR, self.now())
-        for one in sorted(before - self.held()) if approves else ():
-            self.say(self.pending[one], [one[1]])
+        for one in sorted(before - self.held()):
+            if approves:
+                self.say(self.pending[one], [one[1]])
+            else:
+                self.reject(one)
+
+    @precondition(lambda self: self.rejected)
+    @rule(place=st.integers(0, 5), when=seconds)
+    def what_was_rejected_is_said_again(self, place: int, when: int) -> None:
+        """In a message of its own, before a brake that would let it through."""
+        self.configuration_changes(True, list(SOURCES), 3, Brake())
+        source, name, attribute = sorted(self.rejected)[place % len(self.rejected)]
+        message = Message(name, when, {attribute: permission(attribute)}, False)
+        self.deliver([self.write(source, self.statements(message))], "")
 
     # What holds
 
