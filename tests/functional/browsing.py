@@ -26,7 +26,7 @@ from tests.functional.program import free_port, ready, serving, written
 
 CLINIC, DESK = "clinic", "walk-in"
 FHIR, ADT, WALK_INS = "rehearsal-fhir", "rehearsal-adt", "walk-in-adt"
-PATIENCE_MS = 90_000
+PATIENCE_MS = 60_000
 TABS = 60
 KEYS = {"payload_keys": {"current": "k1", "keys": {"k1": "azEtazEtazEtazEtazEtazEtazEtazEtazEtazEtazE="}}}
 
