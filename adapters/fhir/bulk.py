@@ -12,13 +12,15 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
 from adapters.fhir import group, job, lines, manifest, probe
 from adapters.fhir.client import Clock, FhirClient
-from adapters.fhir.export import Export, Lost, Ready, Running, poll_pause
+from adapters.fhir.export import Export, Lost, NotTaken, Ready, Running, poll_pause
 from adapters.fhir.export_options import ExportOptions, export_options
 from adapters.fhir.job import Job, State
+from adapters.fhir.joiners import Joiners
 from adapters.fhir.manifest import ExportFile
 from adapters.fhir.moment import instant
 from adapters.fhir.rest import RestAdapter, came_again, utc_now
@@ -29,6 +31,7 @@ from store.preference import PatientStatements
 BATCH = 1_000
 PREPARED = "the server prepares the export"
 FAILURES = 5  # polls in a row that fail in passing, before the run does
+FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
 NEWCOMERS = 500  # more of them than this come with an export of everybody
 LOST_IN_A_ROW = 2
 LATER = 3_600.0  # seconds: an export that is lost again and again is left to the schedule
@@ -41,6 +44,7 @@ class BulkAdapter:
         self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for what is read one by one
         self.options: ExportOptions = export_options(settings)
         self.mapper, self.clock, self.budget = self.rest.mapper, clock, self.rest.budget
+        self._joiners = Joiners(lambda: self.rest.notes)
 
     @property
     def notes(self) -> Notes:
@@ -74,27 +78,39 @@ class BulkAdapter:
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
         yield from self._tidied(export, state)
-        state = replace(state, ended="")
-        if state.job is None:
-            state = yield from self._asked_for(client, export, state, request)
+        whole, by_name = False, not apart
+        while not whole:
+            state = replace(state, ended="")
+            if state.job is None:
+                state = yield from self._asked_for(client, export, state, request, by_name=by_name)
+            whole, by_name = not (state.job and state.job.joined), False
+            state = yield from self._stored(client, export, state)
+            if whole and self.options.group and not apart:
+                self._joiners.stored()
+            yield from self._tidied(export, state)
+
+    def _stored(self, client: FhirClient, export: Export, state: State) -> Generator[Batch, None, State]:
+        """Waits for the export under way and reads its files. Returns the state without it."""
         try:
             state, ready = yield from self._awaited(export, state)
-            state = yield from self._read(client, state, ready)
+            return (yield from self._read(client, state, ready))
         except Lost as lost:
             state = state.without_job()
             yield _kept(state)
             raise AdapterError(str(lost), retry_after=LATER if state.lost > LOST_IN_A_ROW else None) from None
-        if not apart:
-            self._members_stored()
-        yield from self._tidied(export, state)
 
     def _tidied(self, export: Export, state: State) -> Iterator[Batch]:
         """Deletes at the server what is stored here. What cannot be deleted now is tried once more by the next run."""
         if state.ended and export.forget(state.ended):
             yield _kept(replace(state, ended=""))
 
-    def _asked_for(self, client: FhirClient, export: Export, state: State, request: Fetch) -> Generator[Batch, None, State]:
-        """Asks for an export, and keeps its address before anything else is done. Returns the state with the job."""
+    def _asked_for(
+        self, client: FhirClient, export: Export, state: State, request: Fetch, *, by_name: bool
+    ) -> Generator[Batch, None, State]:
+        """Asks for an export, and keeps its address before anything else is done. Returns the state with the job.
+
+        ``by_name``: it may be one of those who joined the group; everybody's is asked for after it.
+        """
         while (wait := self.budget.quiet() or self.budget.export()) is not None:
             yield Batch((), wait=wait)
         since = "" if request.full or not self.options.since else state.since
@@ -103,14 +119,18 @@ class BulkAdapter:
         if self.options.group:
             names = group.members(client, self.options.group)
             if request.since is None and not request.dry:
-                self._members_noted(names)
-            everybody = since and (yield from self._joined(client, names))
-            since = "" if everybody else since
+                self._joiners.asked_for(names)
+            new = (self._joiners.new(names) if names is not None else []) if since else []
+            if new is None or len(new) > NEWCOMERS:
+                since = ""
+            elif by_name and len(new) > FEW and (job := self._asked_by_name(export, new)) is not None:
+                yield _kept(state := replace(state, job=job))
+                return state
+            else:
+                yield from self._one_by_one(client, new)
         self.budget.exported()
         status, asked = export.ask(self.options.path, self._parameters(since))
-        now = self.clock()
-        poll_at = (now + timedelta(seconds=asked)).isoformat() if asked else ""
-        state = replace(state, job=Job(status, now.isoformat(), since, request.full, poll_at=poll_at))
+        state = replace(state, job=self._job(status, asked, since=since, full=request.full))
         yield _kept(state)
         return state
 
@@ -174,8 +194,10 @@ class BulkAdapter:
                 state = state.on(done=state.job.done + 1) if state.job else state
                 safe = state.text()
                 yield from self._until(state, "")
-        state = state.finished(ready.transaction_time)
+        under_way, state = state.job, state.finished(ready.transaction_time)
         yield _batch(pending, state.text(), total)
+        if under_way and under_way.joined and not under_way.left_out:
+            self._joiners.read(under_way.joined)
         return state
 
     def _said(self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None]) -> Iterator[tuple[Item, bytes]]:
@@ -203,26 +225,24 @@ class BulkAdapter:
                 raise
             return Filtered("end_not_confirmed", item.locator)
 
-    def _joined(self, client: FhirClient, names: Sequence[str] | None) -> Generator[Batch, None, bool]:
-        """Reads those who joined the group since the last export. Returns whether everybody should rather be exported."""
-        new = group.newcomers(names, self.notes.read(group.EACH)) if names is not None else []
-        if new is None or len(new) > NEWCOMERS:
-            return True
+    def _asked_by_name(self, export: Export, new: Sequence[str]) -> Job | None:
+        """An export of those who joined the group; ``None`` where the server has none, or one export is all that it gives for a while."""
+        if self.budget.limits.bulk_every:
+            return None
+        try:
+            status, asked = export.ask(self.options.path, self._parameters(""), new)
+        except NotTaken:
+            return None
+        return self._job(status, asked, joined=group.packed(new))
+
+    def _one_by_one(self, client: FhirClient, new: Sequence[str]) -> Iterator[Batch]:
         for name in new:
             yield from (batch._replace(total=None) for batch in self.rest.by_id(client, name))
-        yield from self.rest.about(client, new)
-        return False
+        yield from self.rest.about(client, list(new))
 
-    def _members_noted(self, names: Sequence[str] | None) -> None:
-        """Who was in the group when the export was asked for. It counts only when the export is stored.
-
-        A read apart from the cursor's exports notes nothing: those who are new to it would pass for stored.
-        """
-        self.notes.change(group.PENDING, lambda _: "" if names is None else group.packed(names))
-
-    def _members_stored(self) -> None:
-        if self.options.group and (pending := self.notes.read(group.PENDING)):
-            self.notes.change(group.EACH, lambda _: pending)
+    def _job(self, status: str, asked: float | None, **known: Any) -> Job:
+        now = self.clock()
+        return Job(status, now.isoformat(), poll_at=(now + timedelta(seconds=asked)).isoformat() if asked else "", **known)
 
 
 def _kept(state: State) -> Batch:

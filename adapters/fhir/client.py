@@ -132,14 +132,14 @@ class FhirClient:
             seen.add(hash(found.next_url))
             response = self._next(self._ours(found.next_url))
 
-    def ask(self, method: str, url: str, headers: Headers) -> Answer:
+    def ask(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> Answer:
         """One request with our token, to our server only; its answer is the caller's to judge. Asked again when the network fails."""
-        return self.retrying(lambda: self._asked(method, self._ours(url), headers))
+        return self.retrying(lambda: self._asked(method, self._ours(url), headers, body))
 
-    def _asked(self, method: str, url: str, headers: Headers) -> Answer:
-        response = self.send(method, url, {**headers, **self._authorize()})
+    def _asked(self, method: str, url: str, headers: Headers, body: bytes | None) -> Answer:
+        response = self.send(method, url, {**headers, **self._authorize()}, body)
         if response.status_code in REFUSED and self.auth.forget():
-            response = self.send(method, url, {**headers, **self._authorize()})
+            response = self.send(method, url, {**headers, **self._authorize()}, body)
         return Answer(response.status_code, response.headers, response.content, url, self._time(response))
 
     def authorize(self) -> Headers:
@@ -208,7 +208,7 @@ class FhirClient:
         return TokenReply(response.status_code, response.content)
 
     def send(
-        self, method: str, url: str, headers: Headers, form: dict[str, str] | None = None, *, stream: bool = False
+        self, method: str, url: str, headers: Headers, body: dict[str, str] | bytes | None = None, *, stream: bool = False
     ) -> requests.Response:
         """One request exactly as given: who calls sees to it that a token goes only where it may."""
         self.budget.spend()
@@ -218,7 +218,7 @@ class FhirClient:
                 method,
                 url,
                 headers=headers,
-                data=form,
+                data=body,
                 auth=lambda request: request,
                 timeout=(min(CONNECT_TIMEOUT, self.timeout), self.timeout),
                 allow_redirects=False,

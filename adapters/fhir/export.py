@@ -6,8 +6,9 @@ fatal errors as 500 or 504; eClinicalWorks asks to come back in 7200 s; Epic ref
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlencode, urljoin
@@ -19,6 +20,8 @@ from adapters.fhir.manifest import ExportFile, Manifest
 from adapters.retry import TRANSIENT
 
 ASYNC = {"Accept": ACCEPT, "Prefer": "respond-async"}
+POSTED = {**ASYNC, "Content-Type": "application/fhir+json"}
+NOT_KNOWN = (400, 404, 405, 406, 410, 415, 422, 501)
 MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
 NDJSON = "application/fhir+ndjson"
 PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s*%")
@@ -29,6 +32,10 @@ PASSING_ISSUES = ("transient", "lock-error", "timeout", "throttled", "incomplete
 
 class Lost(AdapterError):
     """The export came to nothing, or its files are gone: it has to be asked for anew."""
+
+
+class NotTaken(AdapterError):
+    """The server exports no patients that are named; everybody else's export may be asked for."""
 
 
 class Running(NamedTuple):
@@ -52,10 +59,18 @@ class Export:
 
     client: FhirClient
 
-    def ask(self, path: str, parameters: Mapping[str, str]) -> tuple[str, float | None]:
-        """Asks for an export; its status address, and in how many seconds to look. Raises :class:`~adapters.base.AdapterError`."""
-        url = f"{self.client.base_url}/{path}?{urlencode({'_outputFormat': NDJSON, **parameters})}"
-        answer = self.client.ask("GET", url, ASYNC)
+    def ask(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> tuple[str, float | None]:
+        """Asks for an export; its status address, and in how many seconds to look. Raises :class:`~adapters.base.AdapterError`.
+
+        Only of some ``patients`` where they are named (resource ids): raises :class:`NotTaken` of a server that has no such thing.
+        """
+        url, wanted = f"{self.client.base_url}/{path}", {"_outputFormat": NDJSON, **parameters}
+        if patients:
+            answer = self.client.ask("POST", url, POSTED, _parameters(wanted, patients))
+        else:
+            answer = self.client.ask("GET", f"{url}?{urlencode(wanted)}", ASYNC)
+        if patients and answer.status in NOT_KNOWN:
+            raise NotTaken(f"{_said(answer)} when asked for an export of some patients", permanent=True)
         if answer.status in TRANSIENT:
             raise AdapterError(f"{_said(answer)} when asked for an export", retry_after=self._asked(answer))
         if answer.status in (404, 405, 410, 501):
@@ -116,6 +131,13 @@ class Export:
 def poll_pause(times: int) -> float:
     """Seconds between polls of a server that names none: from one to sixty."""
     return min(2.0**times, 60.0)
+
+
+def _parameters(wanted: Mapping[str, str], patients: Sequence[str]) -> bytes:
+    """A kick-off as a resource: the parameter ``patient`` is for those only. Source: Bulk Data Access IG 2.0, "Query Parameters"."""
+    plain = [{"name": name, "valueInstant" if name == "_since" else "valueString": value} for name, value in wanted.items()]
+    named = [{"name": "patient", "valueReference": {"reference": f"Patient/{name}"}} for name in patients]
+    return json.dumps({"resourceType": "Parameters", "parameter": [*plain, *named]}).encode()
 
 
 def _header(answer: Answer, name: str) -> str:

@@ -2,7 +2,7 @@
 
 ``_since`` has a hole: somebody who joins a group with data that is old is no change, so an incremental export does not bring them
 (LinuxForHealth FHIR issue 3151). The ids of the members at the last export are kept, as numbers, and whoever was not among them is
-read one by one.
+read apart (``joiners``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import msgspec
 from adapters.base import AdapterError
 from adapters.fhir.client import FhirClient
 
-EACH, PENDING = "group.members", "group.members.pending"
 NUMBER = "Q"  # 64 bits: of a million members, two share a number once in 37 million groups
 
 
@@ -62,18 +61,29 @@ def _patients(found: Iterable[_Member]) -> Iterator[str]:
 
 def packed(names: Iterable[str]) -> str:
     """The members as they are kept: sorted numbers, eight bytes each."""
-    return b64encode(zlib.compress(array(NUMBER, sorted(map(_number, names))).tobytes(), 1)).decode()
+    return _as_text(map(_number, names))
 
 
 def newcomers(names: Iterable[str], kept: str | None) -> list[str] | None:
     """Those who were not members before; ``None`` when it is not known who was."""
+    known = _unpacked(kept)
+    return None if known is None else [name for name in names if not _holds(known, _number(name))]
+
+
+def united(kept: str | None, more: str) -> str:
+    """Two packed lists as one."""
+    return _as_text({*(_unpacked(kept) or ()), *(_unpacked(more) or ())})
+
+
+def _unpacked(kept: str | None) -> array[int] | None:
     try:
-        known = array(NUMBER, zlib.decompress(b64decode(kept, validate=True))) if kept else None
+        return array(NUMBER, zlib.decompress(b64decode(kept, validate=True))) if kept else None
     except (ValueError, zlib.error):
-        known = None
-    if known is None:
         return None
-    return [name for name in names if not _holds(known, _number(name))]
+
+
+def _as_text(numbers: Iterable[int]) -> str:
+    return b64encode(zlib.compress(array(NUMBER, sorted(numbers)).tobytes(), 1)).decode()
 
 
 def _holds(known: array[int], number: int) -> bool:

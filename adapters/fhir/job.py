@@ -20,7 +20,8 @@ class Job:
     """One export. ``status`` is its address at the server; ``since`` is what it was asked for; ``asked`` when.
 
     ``done`` files of the list whose digest is ``files`` are stored. ``left_out``: the server could not give everything, so the next
-    export must reach back as far as this one. ``poll_at`` is when the server wants to be asked again.
+    export must reach back as far as this one. ``poll_at`` is when the server wants to be asked again. ``joined``: only those were asked
+    for who joined the group since its last export (``group.packed``).
     """
 
     status: str
@@ -31,6 +32,7 @@ class Job:
     done: int = 0
     left_out: bool = False
     poll_at: str = ""
+    joined: str = ""
 
     @property
     def asked_at(self) -> datetime | None:
@@ -61,7 +63,7 @@ class State:
         """After everything of the job is stored. A time that cannot be read, or an export with gaps, does not move ``since``."""
         if self.job is None:
             return self
-        moves = not self.job.left_out and instant(transaction_time) is not None
+        moves = not self.job.joined and not self.job.left_out and instant(transaction_time) is not None
         return State(transaction_time if moves else self.since, None, self.job.status)
 
     def without_job(self) -> State:

@@ -73,7 +73,7 @@ def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
         return
     names = group.members(client, export.group)
     seen = "the group's members are not shown: new ones with old data are found by a full_resync only; give it a schedule"
-    yield Finding("group", names is not None, f"{len(names)} members; new ones are read one by one" if names is not None else seen)
+    yield Finding("group", names is not None, f"{len(names)} members; new ones are read apart" if names is not None else seen)
 
 
 def _budget(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:

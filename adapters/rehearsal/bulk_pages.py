@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ class BulkPages:
     base_url: str
     open_files: bool = False
 
-    def kick_off(self, path: str, parameters: Mapping[str, str], headers: Any) -> Reply:
+    def kick_off(self, path: str, parameters: Mapping[str, str], headers: Any, patients: Sequence[str] = ()) -> Reply:
         """``path`` is below the endpoint: ``$export``, ``Patient/$export``, ``Group/NAME/$export``."""
         group = path.split("/")[1] if path.startswith("Group/") else None
         if group is not None and not self.desk.known_group(group):
@@ -41,12 +41,21 @@ class BulkPages:
         if "respond-async" not in (headers.get("Prefer") or ""):
             return _refusal(400, "invalid", "an export needs Prefer: respond-async")
         try:
-            name = self.desk.ask(parameters, None if group == "everybody" else group)
+            name = self.desk.ask(parameters, None if group == "everybody" else group, patients)
         except BadExport as error:
             return _refusal(400, "invalid", str(error))
         if name is None:
             return _refusal(429, "throttled", "an export is under way", (("Retry-After", "120"),))
         return Reply(202, {}, (("Content-Location", f"{self.root}/export-status/{name}"),))
+
+    def kick_off_posted(self, path: str, body: bytes, headers: Any) -> Reply:
+        """The same, asked for with a Parameters resource: the only way to name patients."""
+        try:
+            asked = [(one["name"], next(value for key, value in one.items() if key.startswith("value"))) for one in _parameters(body)]
+        except (ValueError, KeyError, TypeError, StopIteration):
+            return _refusal(400, "invalid", "an export is asked for with Parameters")
+        patients = [str(value["reference"]) for name, value in asked if name == "patient"]
+        return self.kick_off(path, {name: str(value) for name, value in asked if name != "patient"}, headers, patients)
 
     def status(self, name: str) -> Reply:
         percent, job = self.desk.poll(name), self.desk.job(name)
@@ -96,6 +105,11 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
             held, size = [], 0
     if held:
         yield b"".join(held)
+
+
+def _parameters(body: bytes) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(body)["parameter"]
+    return found
 
 
 def _chunk(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -16,7 +16,7 @@ from typing import Any
 
 from adapters.rehearsal.chart import Chart
 from adapters.rehearsal.faults import Faults
-from adapters.rehearsal.resource import instant, outcome, patient, resource_id
+from adapters.rehearsal.resource import index_of, instant, outcome, patient, resource_id
 
 FILE_SIZE = 1_000
 REPEATED = 10
@@ -28,7 +28,7 @@ class BadExport(ValueError):
 
 @dataclass(slots=True)
 class Job:
-    """One export. ``group`` is ``None`` for everybody; ``polls`` are still to be answered with "not yet"."""
+    """One export. ``group`` is ``None`` for everybody; ``polls`` are still to be answered with "not yet"; ``only`` these were named."""
 
     since: datetime | None
     group: str | None
@@ -36,6 +36,7 @@ class Job:
     polls: int
     left_out: frozenset[int] = frozenset()
     extra_count: int = 0
+    only: frozenset[int] | None = None
 
 
 def _set() -> Event:
@@ -46,7 +47,8 @@ def _set() -> Event:
 
 @dataclass(slots=True)
 class ExportDesk:
-    """Takes exports and hands out their files. ``polls``: how often each says "not yet"; ``most``: exports at a time.
+    """Takes exports and hands out their files. ``polls``: how often each says "not yet"; ``most``: exports at a time;
+    ``by_name``: exports of patients that are named are taken.
 
     ``groups`` are name -> indexes of their members; ``everybody`` is always there. Safe for threads.
     """
@@ -57,6 +59,7 @@ class ExportDesk:
     retry_after: str = "0"
     file_size: int = FILE_SIZE
     most: int = 1
+    by_name: bool = True
     groups: dict[str, list[int]] = field(default_factory=dict)
     asked: int = 0
     dropped: int = 0
@@ -65,9 +68,12 @@ class ExportDesk:
     _jobs: dict[str, Job] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def ask(self, parameters: Mapping[str, str], group: str | None) -> str | None:
-        """Begins an export; ``None`` while too many are under way. Raises :class:`BadExport`."""
+    def ask(self, parameters: Mapping[str, str], group: str | None, patients: Sequence[str] = ()) -> str | None:
+        """Begins an export, of everybody or of the ``patients`` (references); ``None`` while too many are under way. Raises
+        :class:`BadExport`.
+        """
         since = _since(parameters.get("_since"))
+        only = self._named(patients) if patients else None
         with self._lock:
             if len(self._jobs) >= self.most:
                 return None
@@ -75,8 +81,14 @@ class ExportDesk:
             name = secrets.token_hex(6)
             left_out = frozenset([self.faults.left_out]) if self.faults.take("partial") else frozenset()
             extra = 1 if self.faults.take("miscount") else 0
-            self._jobs[name] = Job(since, group, self.chart.clock().astimezone(UTC), self.polls, left_out, extra)
+            self._jobs[name] = Job(since, group, self.chart.clock().astimezone(UTC), self.polls, left_out, extra, only)
         return name
+
+    def _named(self, patients: Sequence[str]) -> frozenset[int]:
+        indexes = [index_of(reference.removeprefix("Patient/")) for reference in patients]
+        if not self.by_name or None in indexes:
+            raise BadExport("patient is not taken")
+        return frozenset(index for index in indexes if index is not None)
 
     def job(self, name: str) -> Job | None:
         return self._jobs.get(name)
@@ -150,7 +162,8 @@ class ExportDesk:
         start, end = number * self.file_size, (number + 1) * self.file_size
         members = set(self.groups[job.group]) if job.group in self.groups else None
         found = takewhile(lambda index: index < end, self.chart.indexes(lambda updated: _counts(updated, job), start))
-        return (index for index in found if (members is None or index in members) and index not in job.left_out)
+        named = (index for index in found if job.only is None or index in job.only)
+        return (index for index in named if (members is None or index in members) and index not in job.left_out)
 
 
 def _counts(updated: datetime, job: Job) -> bool:

@@ -141,16 +141,20 @@ class _Handler(BaseHTTPRequestHandler):
             return lambda: self.pages.status(path.removeprefix(STATUS))
         if path.startswith(FILES) and path.count("/") == 3:
             return lambda: self.pages.file(*path.removeprefix(FILES).split("/"))
-        if below in ("$export", "Patient/$export") or (below.startswith("Group/") and below.endswith("/$export") and below.count("/") == 2):
+        if _is_export(below):
             return lambda: self.pages.kick_off(below, dict(parse_qsl(query)), self.headers)
         return (lambda: self.pages.group(below.removeprefix("Group/"))) if below.startswith("Group/") else None
 
     def do_POST(self) -> None:
-        form = self._form()
-        if form is None:
+        body, path = self._body(), urlsplit(self.path).path
+        if body is None:
             return self._refuse(413, "too-long", "the form is too long or has no length")
-        if urlsplit(self.path).path != "/token":
+        below = path.removeprefix("/fhir/r4/")
+        if below != path and _is_export(below):
+            return self._guarded(lambda: self._reply(self.pages.kick_off_posted(below, body, self.headers)))
+        if path != "/token":
             return self._refuse(404, "not-supported", "this server has no such operation")
+        form = dict(parse_qsl(body.decode("utf-8", "replace")))
         try:
             self._send(200, self.clinic.desk.issue(form, self.token_url), JSON, (("Cache-Control", "no-store"),))
         except TokenRefused as refused:
@@ -230,12 +234,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         return True
 
-    def _form(self) -> dict[str, str] | None:
+    def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > LARGEST_FORM:
             self.close_connection = True
             return None
-        return dict(parse_qsl(self.rfile.read(int(length)).decode("utf-8", "replace")))
+        return self.rfile.read(int(length))
 
     def _searches(self) -> tuple[tuple[str, str], ...]:
         return (*SEARCHES, LAST_UPDATED) if self.clinic.by_last_updated else SEARCHES
@@ -272,3 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing: request lines hold identifiers."""
+
+
+def _is_export(below: str) -> bool:
+    """Whether an address below the endpoint is that of a kick-off."""
+    return below in ("$export", "Patient/$export") or (below.startswith("Group/") and below.endswith("/$export") and below.count("/") == 2)

@@ -287,6 +287,78 @@ def test_who_joins_a_group_with_old_data_is_read(emr: RehearsalEmr) -> None:
     assert names(items) == {"rp-1"}, "who left and came back may have changed in between"
 
 
+def joined(emr: RehearsalEmr, *, by_name: bool = True, **options: Any) -> tuple[BulkAdapter, str | None]:
+    """A group that is exported, and that some more join then than are read one by one."""
+    emr.exports.groups["reminders"], emr.exports.by_name = [1, 2, 3], by_name
+    made = adapter(emr, group="reminders", **options)
+    _, cursor, _ = taken(made.fetch(Fetch()))
+    emr.exports.groups["reminders"] = [2, 3, *range(20, 40)]
+    return made, cursor
+
+
+NEW = {f"rp-{index}" for index in range(20, 40)}
+
+
+def test_many_who_join_a_group_come_with_an_export_of_their_own(emr: RehearsalEmr) -> None:
+    made, cursor = joined(emr)
+    since = job.read(cursor).since
+    items, later, _ = taken(made.fetch(Fetch(cursor=cursor)))
+    assert names(items) == NEW
+    assert (emr.exports.asked, emr.exports.dropped, emr.exports.under_way) == (3, 3, 0), "everybody's, theirs, and what changed"
+    assert job.read(later).since > since
+    items, _, _ = taken(made.fetch(Fetch(cursor=later)))
+    assert (items, emr.exports.asked) == ([], 4)
+
+
+@pytest.mark.parametrize("options", [{}, {"budget": {"bulk_every": 0.001}}])
+def test_where_patients_cannot_be_named_they_are_read_one_by_one(emr: RehearsalEmr, options: dict[str, Any]) -> None:
+    made, cursor = joined(emr, by_name=bool(options), **options)
+    items, _, _ = taken(made.fetch(Fetch(cursor=cursor)))
+    assert names(items) == NEW
+    assert emr.exports.asked == 2
+
+
+def test_an_export_of_those_who_joined_is_gone_on_with(emr: RehearsalEmr) -> None:
+    made, cursor = joined(emr)
+    first = next(batch for batch in made.fetch(Fetch(cursor=cursor)) if batch.cursor)
+    under_way = job.read(first.cursor)
+    assert under_way.job is not None
+    assert under_way.job.joined
+    assert under_way.since == job.read(cursor).since, "it says nothing of the others"
+    items, later, _ = taken(made.fetch(Fetch(cursor=first.cursor)))
+    assert (names(items), emr.exports.asked) == (NEW, 3)
+    assert job.read(later).job is None
+
+
+def test_those_who_joined_and_are_stored_are_not_read_again_when_the_run_ends_before_the_others(emr: RehearsalEmr) -> None:
+    made, cursor = joined(emr)
+    kept = cursor
+    for batch in made.fetch(Fetch(cursor=cursor)):
+        kept = batch.cursor or kept
+        state = job.read(kept)
+        if state.job and not state.job.joined and emr.exports.asked == 3:
+            break  # the process dies when everybody's export is asked for
+    emr.exports.groups["reminders"].append(41)
+    items, later, _ = taken(made.fetch(Fetch(cursor=kept)))
+    assert names(items) == set()
+    items, _, _ = taken(made.fetch(Fetch(cursor=later)))
+    assert names(items) == {"rp-41"}
+
+
+def test_who_is_left_out_of_that_export_is_read_one_by_one(emr: RehearsalEmr) -> None:
+    made, cursor = joined(emr)
+    emr.faults.leave_out(25)
+    items, _, _ = taken(made.fetch(Fetch(cursor=cursor)))
+    assert names(items) == NEW
+    assert [one.reason for one in items if isinstance(one, Unmappable)] == ["export_error"]
+
+
+def test_a_dry_read_asks_for_no_export_of_those_who_joined(emr: RehearsalEmr) -> None:
+    made, cursor = joined(emr)
+    items, _, _ = taken(made.fetch(Fetch(cursor=cursor, dry=True)))
+    assert (names(items), emr.exports.asked) == (NEW, 2)
+
+
 def test_a_dry_read_does_not_make_new_members_old(emr: RehearsalEmr) -> None:
     emr.exports.groups["reminders"] = [1, 2]
     made = adapter(emr, group="reminders")
