@@ -13,8 +13,12 @@ from typing import Literal, NamedTuple
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
+from store.findings import Checked, Findings
 from sync import demo
+from sync.dry_run import dry_run
+from sync.parts import adapter, lane
 from sync.service import Service
 
 FOLDER = Path(__file__).parent / "screenshots"
@@ -41,24 +45,35 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         RehearsalEmr(patients=400, seed=1) as emr,
         demo.staged(emr, Path(folder), lambda *_, **__: None) as (service, watched),
-        sync_playwright() as playwright,
     ):
         demo.read_changes(emr, service, watched)
+        demo.send_messages(emr, service, lambda _: None)
         demo.decisions(emr, service)
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        take(browser, service, pictures(f"/patients/{demo.locked_patient(emr, service).id}", service))
-        browser.close()
+        looked_into(emr, service)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+            take(browser, service, pictures(f"/patients/{demo.locked_patient(emr, service).id}"))
+            browser.close()
 
 
-def pictures(facesheet: str, service: Service) -> list[Picture]:
+def looked_into(emr: RehearsalEmr, service: Service) -> None:
+    """What an engineer does: ``check`` and a comparison, which the source's page shows."""
+    parts, feed = service.parts, service.parts.feed(demo.FHIR)
+    lines = tuple(Checked(one.what, one.ok, one.detail) for one in adapter(feed).check())
+    findings = Findings(parts.database)
+    findings.keep_check(feed.name, feed.enterprise, lines, now=parts.clock())
+    found = dry_run(parts.engine, lane(feed), parts.polled(feed), Fetch(full=True))
+    findings.keep_comparison(feed.name, feed.enterprise, found.compared, now=parts.clock())
+
+
+def pictures(facesheet: str) -> list[Picture]:
     """What the README shows."""
-    run = service.parts.journal.runs(demo.ENTERPRISE, demo.FHIR, 1)[0]
     return [
-        Picture("facesheet", "pat", facesheet, 1120, "light", 1140),
-        Picture("facesheet-narrow-dark", "pat", facesheet, 390, "dark", 1100),
-        Picture("settings-dark", "pat", "/settings", 1280, "dark", 800),
-        Picture("source", "olga", f"/sources/{demo.FHIR}", 1280, "light", 800),
-        Picture("run-narrow", "olga", f"/runs/{run.id}", 390, "light", 700),
+        Picture("facesheet", "pat", facesheet, 1000, "light", 900),
+        Picture("facesheet-narrow-dark", "pat", facesheet, 390, "dark", 900),
+        Picture("source", "olga", f"/sources/{demo.FHIR}", 1000, "light", 900),
+        Picture("sources-narrow", "olga", "/sources", 390, "light", 900),
+        Picture("opt-outs-dark", "pat", "/opt-outs", 1000, "dark", 420),
     ]
 
 

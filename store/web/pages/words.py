@@ -91,7 +91,7 @@ def span(time: timedelta) -> str:
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}s"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}" if seconds else "less than a second"
 
 
 def reason(code: str) -> str:
