@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import instant
 from store.audit import CHANGED_USER, REFUSED_SIGN_IN
 from store.credentials import why_not
 from store.database import Database
@@ -102,9 +101,10 @@ class Federation:
         self.log.note(transaction, where, REFUSED_SIGN_IN, number, actor=STRANGER, now=now, why=why, way=BY, **said)
 
     def _used(self, transaction: Connection, sign_in: str, now: datetime) -> bool:
-        rows = self.database.select(transaction, "SELECT digest, at FROM openid_sign_ins", [])
-        self.database.delete(transaction, OpenIdSignInRow, ("digest",), [(row[0],) for row in rows if now - instant(row[1]) > REMEMBERED])
-        if any(row[0] == sign_in for row in rows):
+        if self.database.select(transaction, "SELECT digest FROM openid_sign_ins WHERE digest = ?", [sign_in]):
             return True
+        before = self.database.bound(now - REMEMBERED)
+        old = self.database.select(transaction, "SELECT digest FROM openid_sign_ins WHERE at < ?", [before])
+        self.database.delete(transaction, OpenIdSignInRow, ("digest",), [tuple(row) for row in old])
         self.database.insert(transaction, OpenIdSignInRow, ("digest", "at"), [(sign_in, now)])
         return False

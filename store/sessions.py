@@ -75,7 +75,8 @@ class Sessions:
         secret = secrets.token_urlsafe(32)
         row = (digest(secret), user.id, enterprise, secrets.token_urlsafe(32), now, now)
         with self.database.write(WRITER) as transaction:
-            over = [one for one in self._found(transaction, "", []) if self._over(one, now)]
+            times = [self.database.bound(now - self.idle), self.database.bound(now - self.longest)]
+            over = self._found(transaction, " WHERE s.seen < ? OR s.created < ?", times)
             self.database.insert(transaction, UserSessionRow, COLUMNS, [row])
             self._end(transaction, over, TIMED_OUT, now)
             actor = f"{user.roles[enterprise]}:{user.name}"
@@ -124,7 +125,7 @@ class Sessions:
     def _one(self, connection: Connection, secret: str) -> Session | None:
         return next(iter(self._found(connection, " WHERE s.digest = ?", [digest(secret)])), None)
 
-    def _found(self, connection: Connection, which: str, parameters: list[str]) -> list[Session]:
+    def _found(self, connection: Connection, which: str, parameters: list[Any]) -> list[Session]:
         rows = self.database.select(connection, SESSIONS + which, parameters)
         return [Session._make((*row[:8], instant(row[8]), instant(row[9]))) for row in rows]
 

@@ -99,10 +99,11 @@ class Users:
 
     def find(self, name: str) -> User:
         """One user. Raises :class:`StoreError` when there is none of that name."""
-        found = next((user for user in self.list() if user.name == name.strip()), None)
-        if found is None:
-            raise StoreError("no such user: emr-sync users list shows them")
-        return found
+        with self.database.read() as connection:
+            found = self.kept(connection, name.strip())
+            if found is None:
+                raise StoreError("no such user: emr-sync users list shows them")
+            return _user(found, self.roles(connection, found.id))
 
     def list(self, enterprise: str | None = None) -> list[User]:
         """All users, or those with a role in one enterprise, by name."""

@@ -20,6 +20,7 @@ from tests.store.web.conftest import NOW
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Browser, Moment, Pages, Seen, serve_pages
 from tests.store.web.pages.identity import CLIENT, SECRET, Claims, Identity, Key, same, signed
+from tests.store.web.pages.test_in_a_browser import PHONE, violations
 from tests.store.web.pages.test_routes import OPEN, WHO, routes
 
 ROLES = (
@@ -388,14 +389,15 @@ def test_without_a_provider_there_is_no_such_address(pages: Pages) -> None:
     assert "Sign in with" not in browser.get("/sign-in").text
 
 
-def test_somebody_signs_in_and_out_in_a_real_browser(chrome: Chrome, realm: Realm) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_somebody_signs_in_and_out_in_a_real_browser(chrome: Chrome, realm: Realm, scheme: Any) -> None:
     realm.identity.person = ROBIN
-    context = chrome.new_context(base_url=realm.pages.url)
-    tab: Any = context.new_page()
-    tab.set_default_timeout(20_000)
-    complaints: list[str] = []
+    context = chrome.new_context(base_url=realm.pages.url, color_scheme=scheme, viewport={"width": PHONE, "height": 800})
+    context.set_default_timeout(20_000)
+    tab, complaints = context.new_page(), []
     tab.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
     tab.goto("/sign-in")
+    assert violations(tab) == []
     tab.get_by_role("link", name="Sign in with Hospital sign-in").click()
     tab.get_by_role("button", name="It is me").click()
     expect(tab.get_by_text("robin, staff")).to_be_visible()
@@ -405,5 +407,11 @@ def test_somebody_signs_in_and_out_in_a_real_browser(chrome: Chrome, realm: Real
     assert realm.identity.requests[-1] == "/logout"
     tab.goto("/patients")
     expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+    realm.identity.person = {**ROBIN, "groups": []}
+    tab.get_by_role("link", name="Sign in with Hospital sign-in").click()
+    tab.get_by_role("button", name="It is me").click()
+    expect(tab.get_by_role("alert")).to_contain_text("you have no role here")
+    assert violations(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     context.close()
     assert complaints == []

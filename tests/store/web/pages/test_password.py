@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from playwright.sync_api import Page, expect
 
 from tests.store.web.conftest import NOW
+from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import ROLES, Browser, Pages
+from tests.store.web.pages.test_in_a_browser import PHONE, violations
+from tests.store.web.pages.test_in_a_browser import tab as tab
 
 NEW = "tulip hammer river"
 
@@ -75,3 +81,30 @@ def test_somebody_with_a_password_from_somebody_else_may_go(fresh_pages: Pages) 
     browser.get("/password")
     assert browser.post("/sign-out").where == "/sign-in"
     assert browser.get("/password").where == "/sign-in"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_somebody_new_chooses_a_password_in_a_real_browser(tab: Page, fresh_pages: Pages, scheme: Any) -> None:
+    first = fresh_pages.users.add("robin", "local", "enterprise", NOW, provisional=True)[1] or ""
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": PHONE, "height": 800})
+    tab.goto("/sign-in")
+    tab.get_by_label("Name").fill("robin")
+    tab.get_by_label("Password").fill(first)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Your password")).to_be_visible()
+    assert violations(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    tab.get_by_label("The password you have").fill(first)
+    tab.get_by_label("A new one").fill("password12345678")
+    tab.get_by_label("The new one again").fill("password12345678")
+    tab.get_by_role("button", name="Change it").click()
+    expect(tab.get_by_role("alert")).to_contain_text("people try first")
+    tab.get_by_label("The password you have").fill(first)
+    tab.get_by_label("A new one").fill(NEW)
+    tab.get_by_label("The new one again").fill(NEW)
+    tab.get_by_role("button", name="Change it").click()
+    expect(tab.get_by_role("status")).to_contain_text("Your password is changed")
+    assert violations(tab) == []
+    tab.get_by_role("link", name="Go on").click()
+    expect(tab.get_by_label("Identifier")).to_be_visible()
