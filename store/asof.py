@@ -20,8 +20,9 @@ from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.ids import parsed, shown
+from store.merge import INHERITED
 from store.patient import PatientRef
-from store.preference import ATTRIBUTES, CONSENT, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base
+from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
 from store.reading import Reader
 from store.word import Word, heard, recorded, standing
 
@@ -30,6 +31,7 @@ LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM c
 ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ? AND patient_id = ?"
 EVENTS = """SELECT number, line, authority, kind, at, scope, topic FROM sms_consent_events
  WHERE enterprise = ? AND number IN ?? AND recorded <= ? ORDER BY seq"""
+JOINED = "SELECT merged, evidence_id, at FROM merges WHERE survivor = ? AND at <= ? ORDER BY seq"
 MERGED_INTO = "merged_into"
 EVERY_LINE = "*"
 
@@ -60,7 +62,7 @@ class Past:
         lines = self._lines(number, at)
         if not lines:
             raise PatientUnknown("nothing was known about this patient at that time")
-        in_force = merge.in_force(_assertions(lines), self.enterprise)
+        in_force = merge.in_force(_assertions(lines, self._joined(number, at)), self.enterprise)
         contact = merge.contact(in_force)
         return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(contact, at))
 
@@ -82,6 +84,13 @@ class Past:
             into = documents.read(line[5]).get(MERGED_INTO, (None, into))[1]
         return number if into is None else self._survivor(parsed(into) or 0, at)
 
+    def _joined(self, number: int, at: datetime) -> dict[str, dict[str, dict[str, Assertion]]]:
+        """By the evidence of each merge into a record: what the other record had been told."""
+        found = {}
+        for other, evidence_id, when in self._select(JOINED, [number, self.database.bound(at)]):
+            found[evidence_id] = _assertions(self._lines(other, instant(when)), self._joined(other, instant(when)))
+        return found
+
     def _opt_outs(self, contact: ContactPreferences, at: datetime) -> tuple[OptOut, ...]:
         numbers = sorted({phone.number for phone in contact.phones})
         events = self._select(EVENTS, [self.enterprise.name, numbers, self.database.bound(at)]) if numbers else []
@@ -94,15 +103,34 @@ class Past:
         return self.database.select(self.connection, sql, parameters)
 
 
-def _assertions(lines: Iterable[Any]) -> dict[str, dict[str, Assertion]]:
-    """Authority -> attribute -> what it asserted last."""
+def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[str, Assertion]]]) -> dict[str, dict[str, Assertion]]:
+    """Authority -> attribute -> what it asserted last. ``joined``: what was said of the records that became this one."""
     found: dict[str, dict[str, Assertion]] = {}
+    stated: dict[tuple[str, str, Any], Assertion] = {}
     for at, _, authority, evidence_id, effective, changes in lines:
         for attribute, (_, after, path) in documents.read(changes).items():
             if base(attribute) in ATTRIBUTES or attribute.startswith((CONSENT, TOPIC)):  # else an event, like a merge
                 said = Assertion(documents.listed(attribute, after), instant(effective), instant(at), evidence_id, path)
+                if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
+                    said = _again(said, stated.get((_owner(authority, path), attribute, said.value)))
+                elif evidence_id in joined:
+                    said = _again(said, joined[evidence_id].get(authority, {}).get(attribute))
                 found.setdefault(authority, {})[attribute] = said
+                if said.value is not None:
+                    stated[authority, attribute, said.value] = said
     return found
+
+
+def _owner(authority: str, path: str) -> str:
+    """Whose words these were: what staff has from a retired source, that source said."""
+    return emr(path.split(":", 2)[1]) if path.startswith(INHERITED) else authority
+
+
+def _again(said: Assertion, before: Assertion | None) -> Assertion:
+    """What only changed hands, or came back when a merge was undone, names the message that had brought it."""
+    if before is None or before.value != said.value:
+        return said
+    return before._replace(recorded=said.recorded, path=said.path) if said.path else before
 
 
 def _words(events: Iterable[Any]) -> tuple[Word, ...]:

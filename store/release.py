@@ -24,7 +24,7 @@ from store.journal import Journal
 from store.lock import Actor
 from store.merge import Held
 from store.patient import PatientRef
-from store.preference import STAFF, base, emr
+from store.preference import STAFF, Assertion, base, emr
 from store.preferences import Preferences
 from store.reading import Reader
 from store.saved_marks import SavedMarks, heard, read, text
@@ -216,7 +216,28 @@ def _opened(work: Application, number: int) -> Open:
     return work.resume([row[3]])[row[3]]
 
 
+def _record(work: Application, patient: Open, held: dict[str, Held]) -> None:
+    """Lines of the history for what changes hands, so that every moment can be laid out again (``store.asof``)."""
+    by = work.author
+    for authority in sorted({*patient.held, *held}):
+        was, now = (one[authority].assertions if authority in one else {} for one in (patient.held, held))
+        changed = {name: _handed(was.get(name), now.get(name)) for name in {**was, **now}}
+        said = {name: one for name, one in changed.items() if one is not None}
+        if said:
+            work.author = by._replace(authority=authority)
+            work.changes.append(work.line(patient, said, "", by.now))
+            work.author = by
+
+
+def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str] | None:
+    """One attribute's value before and after, and its path; ``None`` where nothing changes."""
+    before, after = (one.value if one else None for one in (was, now))
+    path = now.path if now else ""
+    return None if before == after and (after is None or (was is not None and was.path == path)) else (before, after, path)
+
+
 def _change(work: Application, patient: Open, held: dict[str, Held], now: datetime, heard: datetime | None = None) -> None:
+    _record(work, patient, held)
     touched = {authority for authority, one in held.items() if one is not patient.held.get(authority)}
     for authority in touched:
         patient.content[authority] = None

@@ -17,6 +17,7 @@ from store.lineage import Side
 from store.merge import Held
 from store.parting import Half, Merge, part
 from store.patient import PatientRef
+from store.preference import STAFF, Assertion
 from store.saved_marks import SavedMarks
 from store.tables import AssertionRow, PatientRow
 
@@ -104,7 +105,7 @@ class Unmerging:
             was = patient.held[authority].assertions if authority in patient.held else {}
             now = held[authority].assertions if authority in held else {}
             changed = {
-                name: (was[name].value if name in was else None, now[name].value if name in now else None, "")
+                name: (was[name].value if name in was else None, now[name].value if name in now else None, _path(authority, now.get(name)))
                 for name in {**was, **now}
                 if name not in was or name not in now or was[name].value != now[name].value
             }
@@ -138,3 +139,8 @@ class Unmerging:
             level = [number for (number,) in self.database.select(self.transaction, BELOW, [level])]
             found += level
         return found
+
+
+def _path(authority: str, now: Assertion | None) -> str:
+    """What staff has from a retired source says so in its path; else the line tells of the merge, not of a message."""
+    return now.path if now is not None and authority == STAFF else ""

@@ -150,7 +150,13 @@ def test_the_history_and_the_feed_say_who_released(retiring: Retiring) -> None:
     retiring.release()
     entry = retiring.site.store.history("general-hospital", retiring.site.find("1").id)[0]
     assert (entry.attribute, entry.before, entry.after, entry.actor) == ("mastered_by", ADT, None, "cli:kim")
-    assert len(retiring.site.store.changes("general-hospital", seq, 100)) == 2
+    fed = retiring.site.store.changes("general-hospital", seq, 100)
+    assert [one.attributes for one in fed].count(("mastered_by",)) == len({(one.patient_id, one.version) for one in fed}) == 2
+    handed = {
+        (one.authority, str(one.before), str(one.after))
+        for one in retiring.site.store.history("general-hospital", retiring.site.find("1").id)
+    }
+    assert {("staff", "None", "yes"), ("emr:adt", "yes", "None")} <= handed
     (line,) = retiring.work.audit.newest("general-hospital", ADT)
     assert (line.line.action, line.line.actor) == ("released_source", "cli:kim")
 
@@ -218,3 +224,14 @@ def _dies(url: str, step: str, place: int) -> int:
         os._exit(0)
     finally:
         os._exit(1)
+
+
+@pytest.mark.parametrize("named", [{"do_not_contact": "no"}, {"preferred_method": "sms"}])
+def test_a_late_word_of_a_retired_source_lifts_no_refusal_that_it_left(retiring: Retiring, named: dict[str, str]) -> None:
+    retiring.hears(says("1", 20, {"do_not_contact": "yes", "preferred_method": "none"}))
+    retiring.release()
+    before = retiring.contact()
+    assert retiring.site.apply(says("1", 10, named)) in (["stale"], ["unchanged"], ["applied"])
+    assert retiring.contact() == before
+    retiring.hears(says("1", 30, named))
+    assert retiring.contact() != before

@@ -164,6 +164,39 @@ def mended(config: Path, mapping: str) -> None:
     config.write_text(config.read_text().replace("{DNC: yes, OK: no}", mapping))
 
 
+def test_an_earlier_time_is_answered_across_a_merge_a_reply_and_a_retired_source(
+    emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str
+) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "A"), adt("MRN2", "OK", "B", 31))
+    merge = adt("MRN2", "OK", "C", 32).replace(b"A08", b"A40").replace(b"ZCP|1|OK", b"MRG|MRN1^^^CLINIC^MR")
+    times = [datetime.now(UTC).isoformat()]
+    ingest(emr_sync, tmp_path, merge)
+    times.append(datetime.now(UTC).isoformat())
+    database = Database.open(database_url)
+    now = datetime.now(UTC)
+    Preferences(database, {"clinic": Enterprise("clinic")}).record_reply("clinic", "+12175550190", "+12175550123", "STOP", now, now)
+    database.close()
+    times.append(datetime.now(UTC).isoformat())
+    assert emr_sync("release", "adt", "--yes").code == 0
+    times.append(datetime.now(UTC).isoformat())
+    assert emr_sync("unmerge", "MRN1", "--reason", "two people").code == 0
+    times.append(datetime.now(UTC).isoformat())
+
+    def known(patient: str) -> list[tuple[str, str, str, str]]:
+        found = [emr_sync("patient", patient, "--as-of", time, "--json").value for time in times]
+        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+
+    both = [
+        ("yes", "emr:adt", "A", "Opted In"),
+        ("yes", "emr:adt", "A", "Opted Out of 1 number"),
+        ("yes", "staff", "A", "Opted Out of 1 number"),
+    ]
+    stopped = "Opted Out of 1 number"
+    assert known("MRN1") == [("yes", "emr:adt", "A", "Opted In"), *both, ("yes", "staff", "A", stopped)]
+    assert known("MRN2") == [("no", "emr:adt", "B", "Opted In"), *both, ("no", "staff", "B", stopped)]
+
+
 def test_a_replay_shows_first_who_would_flip_which_way(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     known = [adt("MRN1", "DNC", "A"), adt("MRN2", "OK", "B")]
     ingest(emr_sync, tmp_path, *known, adt("MRN1", "FINE", "C", 40), adt("MRN2", "NEVER", "D", 40), adt("MRN3", "NEVER", "E", 40))
