@@ -19,6 +19,7 @@ from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
 from store.identity import Directory
 from store.ids import PatientIds
+from store.inheritance import without_late
 from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
@@ -166,13 +167,15 @@ class Application:
         if held is not None and seen.knows(held.seen, key):
             return "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
+        whole, item = item, without_late(patient.held, authority, item)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
                 item = replace(item, statements={name: one for name, one in item.statements.items() if name not in back})
                 merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
-                merged = replace(merged, outcome="held", settled=False)
+                merged = replace(merged, outcome="held")
+        merged = merged if item is whole else replace(merged, settled=False)
         self._keep(patient, item, merged, digest, key)
         self._tell_side(patient, item, digest, record)
         return merged.outcome
@@ -186,6 +189,7 @@ class Application:
         authority, now = self.author.authority, self.author.now
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
+        item = without_late(patient.held, authority, item)
         merged = merge.merge(patient.held.get(authority), item, now, doubtful=doubtful, joined=patient.joined)
         self._keep(patient, item, replace(merged, settled=False), "", "")
         self._tell_side(patient, item, documents.digest((), item.statements, item.version), record)

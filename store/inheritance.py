@@ -14,7 +14,7 @@ from store import merge, yielding
 from store.enterprise import Enterprise
 from store.loosening import loosened
 from store.merge import INHERITED, NEEDS_SYNC, Held
-from store.preference import DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, STAFF, Assertion, Preference, base
+from store.preference import DO_NOT_CONTACT, EMR, PHONES, PREFERRED_METHOD, STAFF, Assertion, PatientStatements, Preference, base
 
 ByAuthority = Mapping[str, Held]
 
@@ -48,6 +48,25 @@ def give_back(
     again = by_authority.get(authority)
     rest = {**by_authority, authority: merge.join(again, mine) if again is not None else mine}
     return _holding_fast(by_authority, rest, _staff(staff, kept, now), source, enterprise, now)
+
+
+def without_late(by_authority: ByAuthority, authority: str, item: PatientStatements) -> PatientStatements:
+    """A payload of a source that speaks again after it was retired, without what it says late.
+
+    What staff has of it is its own past: a word from before a refusal in it lifts nothing (rule 5.1). A late opt-out still counts.
+    """
+    staff = by_authority.get(STAFF)
+    past = staff.current() if staff is not None and authority.startswith(EMR) else {}
+    begins = f"{INHERITED}{authority.removeprefix(EMR)}:"
+    late = {
+        name
+        for name, one in item.statements.items()
+        if name in past
+        and past[name].path.startswith(begins)
+        and past[name].effective > item.effective
+        and merge.more_restrictive(name, past[name].value, one.value)
+    }
+    return replace(item, statements={name: one for name, one in item.statements.items() if name not in late}) if late else item
 
 
 def is_inherited(assertion: Assertion) -> bool:

@@ -11,7 +11,7 @@ opt-out of an authority that may speak, that opt-out is in force:
 
 * Do Not Contact, while the enterprise syncs: of any source; of staff, until a source has stated about that patient, and one that
   stood when two records became one stands until a source has stated since; what staff has of a retired source, until a source
-  states about that patient after it was retired. While it does not sync: of staff.
+  states about that patient after it was retired (it itself: what is true since). While it does not sync: of staff.
 * Consent and topic, any authority; what a source says of them, and what staff has of a retired one, while the enterprise syncs.
 * A preferred method of "none", of the first source in order that states one, while the enterprise syncs.
 * The newest reply about a number and a line, and what staff recorded: for everybody who has the number, and after a merge also
@@ -125,6 +125,8 @@ class Evidence(History):
         if kept:
             return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
         since = [one for one in self.events if isinstance(one, Said) and one.receipt > retired.receipt and one.authority in self.sources]
+        last = self.standing(retired.heir, DNC, record)[0]
+        since = [one for one in since if one.authority != retired.source or one.true_at > last]  # what it says late lifts nothing
         return not any(one.stated.get(DNC) is not None and self.group(one.record) == self.group(record) for one in since)
 
     def _merges_of(self, record: str) -> list[Joined]:
