@@ -26,7 +26,6 @@ URGENCY = {"resync": 1}
 """Somebody waits for these: of the jobs of one source they go first."""
 DEPTH = """SELECT count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHERE status = 'doing')
            FROM procrastinate_jobs WHERE queue_name = ?"""
-
 WAITS = "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = ? AND status = 'todo'"
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from procrastinate.schema import SchemaManager
 
 from store.database import Database
 from store.errors import SchemaOutdated
 
+NEWER = "the queue's tables are newer than this program: run the program that matches them"
 STANDING = "SELECT obj_description(to_regclass('procrastinate_jobs'), 'pg_class')"
 
 
 def migrate(database: Database) -> None:
     """Creates the tables, or upgrades them step by step. Safe to call from several processes: they take turns."""
     with database.write("schema") as transaction:
-        standing = database.select(transaction, STANDING, [])[0][0]
+        standing = _standing(database, transaction)
         for sql in [SchemaManager.get_schema()] if standing is None else _after(standing):
             transaction.exec_driver_sql(sql.replace("%", "%%"))
         transaction.exec_driver_sql(f"COMMENT ON TABLE procrastinate_jobs IS '{_newest()}'")
@@ -24,7 +26,7 @@ def migrate(database: Database) -> None:
 def check(database: Database) -> None:
     """Raises ``SchemaOutdated`` unless the tables are those that the library was written for."""
     with database.read() as connection:
-        standing = database.select(connection, STANDING, [])[0][0]
+        standing = _standing(database, connection)
     if standing != _newest():
         raise SchemaOutdated("the database has not the queue's tables of this program: run emr-sync migrate")
 
@@ -32,6 +34,14 @@ def check(database: Database) -> None:
 def steps() -> list[Path]:
     """The library's upgrades, the oldest first."""
     return sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+
+
+def _standing(database: Database, connection: Any) -> str | None:
+    """The last step that was done here; ``None`` before the first."""
+    standing: str | None = database.select(connection, STANDING, [])[0][0]
+    if standing is not None and standing > _newest():
+        raise SchemaOutdated(NEWER)
+    return standing
 
 
 def _after(standing: str) -> list[str]:

@@ -50,10 +50,12 @@ class Worker:
         except Unusable as reason:
             self._refuse(job, reason)
             return True
+        except RunActive:
+            self.log.info("run not started", source=job.source, kind=job.kind, reason="RunActive")
+            return False
         except Exception as error:
-            known = type(error).__name__ if isinstance(error, RunActive) else logs.place(error)
-            self.log.info("run not started", source=job.source, kind=job.kind, reason=known)
-            return not (isinstance(error, RunActive) or retry.passes(error))
+            self.log.error("run not started", source=job.source, kind=job.kind, error=logs.place(error))
+            return not retry.passes(error)
         return run is None or self.work(run, job)
 
     def begin(self, job: Job) -> Run:

@@ -274,6 +274,14 @@ def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url
     bare.close()
 
 
+def test_tables_of_a_newer_version_are_left_as_they_are(database: Database) -> None:
+    change(database, "COMMENT ON TABLE procrastinate_jobs IS '99.00.00_01_a_step_of_the_future.sql'")
+    for look in (queue_tables.check, queue_tables.migrate):
+        with pytest.raises(SchemaOutdated, match="newer than this program"):
+            look(database)
+    assert rows(database, queue_tables.STANDING) == [("99.00.00_01_a_step_of_the_future.sql",)]
+
+
 def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_url: str) -> None:
     bare = Database.open(bare_database_url)
     with pytest.raises(SchemaOutdated, match="emr-sync migrate"):
