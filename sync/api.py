@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from store.audit import ASKED_FOR_RESYNC, Audit
+from store.audit import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.errors import ValueRefused
 from store.journal import Run
 from store.lock import Role
@@ -14,13 +14,14 @@ from store.users import Users
 from store.web.app import create_app
 from store.web.pages.site import Access
 from store.web.provider import Provider
-from store.web.work import Work
+from store.web.work import UnmappedCode, Work
 from sync import logs
 from sync.describe import described
 from sync.parts import Parts, Unusable, adapter, lane
 from sync.queue import Job, Queue
 from sync.replay import replay
 from sync.replays import Replays
+from sync.unmapped import unmapped_codes
 
 
 class OnRequest:
@@ -56,6 +57,13 @@ class OnRequest:
         except Unusable as reason:
             raise ValueRefused(str(reason)) from reason
 
+    def codes(self, source: str, by: str) -> Sequence[UnmappedCode]:
+        """The codes of a source that no mapping knows. Payloads are opened for it, and the audit log says so."""
+        feed = self.parts.feed(source)
+        actor, now = f"{Role.OPERATOR}:{by}", self.parts.clock()
+        self.audit.note(feed.enterprise, VIEWED_PAYLOAD, "", actor=actor, now=now, source=source, what="unmapped codes")
+        return unmapped_codes(self.parts, source)
+
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
         """Tries a rejection again, now."""
         rejection = self.parts.journal.rejection(rejection_id)
@@ -77,7 +85,7 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         parts.preferences,
         parts.journal,
         parts.keys,
-        work=Work(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview),
+        work=Work(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
         metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from store.web.pages.chart import Chart, chart
 from store.web.pages.console import OPERATORS, RECENT, known_source
 from store.web.pages.page import Goto, Page, Shown, Visit
 from store.web.problem import problem_of
-from store.web.work import Work
+from store.web.work import UnmappedCode, Work
 
 HOURS = 48
 REASONS = 10
@@ -101,6 +101,11 @@ class Sources:
         with self.store.database.read() as connection:
             return self.verdicts.held.waiting(connection, source)
 
+    def _codes(self, visit: Visit, source: Source) -> Sequence[UnmappedCode] | None:
+        """Only where the address asks for them: payloads are opened, and the log keeps who had it done."""
+        asked = bool(visit.query.get("codes"))
+        return self.work.codes(source.name, visit.visitor.name) if asked and self.work is not None else None
+
     def _source(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         source = known_source(self.store, visit)
         about = self.describe(source.name)
@@ -109,6 +114,8 @@ class Sources:
             "source": self._state(visit, source),
             "freshness": source.freshness,
             "runs": self.journal.runs(visit.enterprise, source.name, RECENT),
+            "codes": self._codes(visit, source),
+            "may_see_codes": self.work is not None,
             "ranked": ranked(self.store.database, visit.enterprise, source.name, REASONS),
             "check": self.findings.check(source.name, visit.enterprise),
             "about": about,

@@ -22,7 +22,7 @@ from store.keys import ApiKeys
 from store.preference import Identifier, PatientStatements, Phone, Statement
 from store.preferences import Preferences
 from store.web.app import create_app
-from store.web.work import Work
+from store.web.work import UnmappedCode, Work
 from tests.factories import sealing
 
 NOW = datetime.now(UTC)
@@ -124,6 +124,10 @@ class FakeWork:
     def replay(self, rejection: str, by: str) -> Mapping[str, Any]:
         self.asked.append(("replay", rejection, by))
         return {"outcome": "applied"}
+
+    def codes(self, source: str, by: str) -> list[UnmappedCode]:
+        self.asked.append(("codes", source, by))
+        return [UnmappedCode("PV1-18", "X9", 4), UnmappedCode("PV1-18", "", 2)]
 
     def replay_many(self, numbers: Sequence[str], by: str) -> list[Mapping[str, Any]]:
         self.asked += [("replay", number, by) for number in numbers]

@@ -153,7 +153,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
-    app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay), clock=moment, access=access)
+    app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay, codes=work.codes), clock=moment, access=access)
     server.server.config.app = app
     with server:
         served = Pages(address, store, journal, users, moment, asked, app)

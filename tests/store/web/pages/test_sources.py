@@ -103,6 +103,20 @@ def test_what_could_not_be_used_is_ranked_with_an_example(fresh_pages: Pages) ->
     assert f'href="/rejections/{rejection}"' in seen.response.text
 
 
+def test_codes_that_no_mapping_knows_are_told_when_they_are_asked_for(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("operator")
+    assert "Which codes are they?" not in browser.get(SOURCE).text
+    rejected(fresh_pages)
+    assert "Which codes are they? Opens rejected payloads; the audit log says so." in browser.get(SOURCE).text
+    assert fresh_pages.asked == []
+    text = browser.get(f"{SOURCE}?codes=1").text
+    assert "Code Where Records X9 PV1-18 4 covered PV1-18 2" in text
+    assert fresh_pages.asked == [("codes", "genhosp-adt", "operator-general")]
+    assert browser.get("/sources/clinic?codes=1").status == 404
+    assert fresh_pages.signed_in("staff").get(f"{SOURCE}?codes=1").status == 403
+    assert len(fresh_pages.asked) == 1
+
+
 def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> None:
     rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")

@@ -1,0 +1,45 @@
+"""Which codes of a source no table of its mapping knows: read from what was rejected for one, ranked by how many records bear it.
+
+Rejected payloads are about patients. A code is told only where several records bear it and it looks like one: a word that stands in
+a coded field by mistake stays covered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from adapters.base import Payload
+from store.errors import PayloadUnreadable
+from store.journal import OPEN
+from store.web.work import UnmappedCode
+from sync.parts import Parts, adapter
+
+REASON = "code_unmapped"
+LOOKED_AT, TOLD_FROM, SHOWN = 200, 3, 20
+CODE = re.compile(r"[\w.:/+-]{1,20}")
+
+
+def unmapped_codes(parts: Parts, source: str) -> list[UnmappedCode]:
+    """The codes of the newest rejections, the most frequent first."""
+    return ranked(Counter(pair for pairs in _pairs(parts, source) for pair in pairs))
+
+
+def ranked(records: Mapping[tuple[str, str], int]) -> list[UnmappedCode]:
+    """What may be told of (path, code) and how many records bear it; the covered ones of a path are one."""
+    told: Counter[tuple[str, str]] = Counter()
+    for (path, code), count in records.items():
+        told[path, code if count >= TOLD_FROM and CODE.fullmatch(code) else ""] += count
+    return [UnmappedCode(path, code, count) for (path, code), count in told.most_common(SHOWN)]
+
+
+def _pairs(parts: Parts, source: str) -> Iterator[set[tuple[str, str]]]:
+    feed = parts.feed(source)
+    mapper, journal = adapter(feed).mapper, parts.journal
+    for one in journal.quarantine.rejections(feed.enterprise, source, OPEN, LOOKED_AT, REASON):
+        try:
+            payload = journal.rejection(one.id).payload
+        except PayloadUnreadable:
+            continue
+        yield set(mapper.explain(Payload(payload, one.locator, one.first_at)).unmapped)

@@ -1,0 +1,54 @@
+"""Codes that no mapping knows, from real rejections: ranked, and told only where they are no patient's word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store.audit import VIEWED_PAYLOAD, Audit
+from store.web.work import UnmappedCode
+from sync.api import OnRequest
+from sync.config import load
+from sync.parts import Parts
+from sync.queue import LocalQueue
+from sync.unmapped import ranked
+from sync.worker import Worker
+from tests.sync.conftest import Ended
+from tests.sync.test_cli import CONFIG, KEYS, adt
+
+EmrSync = Callable[..., Ended]
+
+
+@pytest.fixture
+def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file
+
+
+def test_a_code_that_several_records_bear_is_told_and_a_rare_one_is_covered(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, code in enumerate(["NOCALL", "NOCALL", "NOCALL", "NOCALL", "Smith", "DNC"]):
+        (folder / f"{number}.hl7").write_text(adt(f"MRN{number}", dnc=code, control=f"C{number}"), newline="")
+    assert emr_sync("ingest", "adt", folder, "--json").value["counts"]["rejected"] == 5
+    parts = Parts.open(load(config))
+    try:
+        found = OnRequest(parts, LocalQueue(Worker(parts), 1)).codes("adt", "olga")
+        (line,) = Audit(parts.database).newest("clinic", limit=1)
+    finally:
+        parts.close()
+    assert found == [UnmappedCode("ZCP-2", "NOCALL", 4), UnmappedCode("ZCP-2", "", 1)]
+    assert (line.line.action, line.line.actor) == (VIEWED_PAYLOAD, "operator:olga")
+
+
+def test_what_does_not_look_like_a_code_stays_covered_however_often_it_comes() -> None:
+    records = {("A", "OK-1"): 3, ("A", "RARE"): 2, ("A", "please do not call"): 9, ("A", "x" * 21): 5, ("B", "T"): 21, ("A", ""): 4}
+    assert ranked(records) == [UnmappedCode("B", "T", 21), UnmappedCode("A", "", 20), UnmappedCode("A", "OK-1", 3)]
+
+
+def test_at_most_twenty_are_told() -> None:
+    assert len(ranked({("A", f"C{number}"): 3 for number in range(50)})) == 20
