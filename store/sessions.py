@@ -1,7 +1,7 @@
 """Sessions of users: who is at a browser now. One ends by signing out, by inactivity, and after its longest time in any case.
 
-Each beginning and each end is a line in the audit log. A session that ran out is noted when somebody next comes by, with the moment
-at which it was over.
+Each beginning and each end is a line in the audit log. A session that ran out is noted when somebody next comes by or within an
+hour, with the moment at which it was over.
 """
 
 from __future__ import annotations
@@ -75,8 +75,7 @@ class Sessions:
         secret = secrets.token_urlsafe(32)
         row = (digest(secret), user.id, enterprise, secrets.token_urlsafe(32), now, now)
         with self.database.write(WRITER) as transaction:
-            times = [self.database.bound(now - self.idle), self.database.bound(now - self.longest)]
-            over = self._found(transaction, " WHERE s.seen < ? OR s.created < ?", times)
+            over = self._ran_out(transaction, now)
             self.database.insert(transaction, UserSessionRow, COLUMNS, [row])
             self._end(transaction, over, TIMED_OUT, now)
             actor = f"{user.roles[enterprise]}:{user.name}"
@@ -115,6 +114,17 @@ class Sessions:
             found = self._one(transaction, secret)
             if found is not None:
                 self._end(transaction, [found], TIMED_OUT if self._over(found, now) else SIGNED_OUT, now)
+
+    def sweep(self, now: datetime) -> int:
+        """Notes the sessions that ran out and that nobody came back to; how many."""
+        with self.database.write(WRITER) as transaction:
+            over = self._ran_out(transaction, now)
+            self._end(transaction, over, TIMED_OUT, now)
+        return len(over)
+
+    def _ran_out(self, connection: Connection, now: datetime) -> list[Session]:
+        times = [self.database.bound(now - self.idle), self.database.bound(now - self.longest)]
+        return self._found(connection, " WHERE s.seen < ? OR s.created < ?", times)
 
     def _end(self, transaction: Connection, ended: list[Session], action: str, now: datetime) -> None:
         self.database.delete(transaction, UserSessionRow, ("digest",), [(one.digest,) for one in ended])

@@ -9,6 +9,7 @@ from typing import Any
 
 from store.attesting import LEDGERS, Attesting
 from store.cutting import Cutting
+from store.sessions import Sessions
 from sync import logs
 from sync.parts import Parts
 
@@ -55,6 +56,8 @@ def chores(parts: Parts) -> dict[str, Chore]:
     """What is due in an installation, by its settings."""
     settings, clock = parts.settings, parts.clock
     found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.quarantine.erase(clock() - settings.keep_payloads)}
+    sessions = Sessions(parts.database, idle=settings.session_idle, longest=settings.session_longest)
+    found["sessions ended"] = lambda: sessions.sweep(clock())
     found["held sets expired"] = lambda: sum(parts.expire(name) for name in settings.enterprises)
     for name, keep in (("receipts", settings.keep_receipts), ("audit", settings.keep_audit_log)):
         if keep is not None:

@@ -90,6 +90,16 @@ def test_sessions_that_nobody_came_back_to_are_noted_at_the_next_sign_in(users: 
     assert [action for _, action, _ in log(database)[1:]] == ["signed_in", "timed_out", "signed_in"]
 
 
+def test_sessions_that_nobody_came_back_to_are_swept(users: Users, sessions: Sessions, database: Database) -> None:
+    added(users)
+    first, second = (sessions.begin(users.find("pat"), "general", NOW + moment) for moment in (timedelta(0), IDLE))
+    assert sessions.sweep(NOW + IDLE) == 0
+    assert sessions.sweep(NOW + IDLE * 3 / 2) == 1
+    assert [sessions.visitor(secret, NOW + IDLE * 3 / 2) is not None for secret in (first, second)] == [False, True]
+    assert sessions.sweep(NOW + LONGEST * 2) == 1
+    assert [action for _, action, _ in log(database)].count("timed_out") == 2
+
+
 def test_going_to_another_enterprise_is_a_line_there(users: Users, sessions: Sessions, database: Database) -> None:
     added(users)
     added(users, "local", "manager")

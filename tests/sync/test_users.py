@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from store.sessions import Sessions
+from store.users import Users
+from sync.config import load
+from sync.housekeeping import chores
+from sync.parts import Parts
 from tests.sync.conftest import Ended
 
 EmrSync = Callable[..., Ended]
@@ -58,3 +64,26 @@ def test_wrong_use_is_one_line(emr_sync: EmrSync, arguments: list[str], code: in
     ended = emr_sync("users", *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err
+
+
+def test_a_user_is_given_over_to_the_provider_and_back(emr_sync: EmrSync) -> None:
+    emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
+    given = emr_sync("users", "reset", "pat", "--with", "openid", "--json").value
+    assert (given["way"], given["password"]) == ("openid", None)
+    assert "signs in by OpenID Connect" in emr_sync("users", "reset", "pat").out
+    refused = emr_sync("users", "add", "pat", "--enterprise", "hospital", "--role", "staff")
+    assert (refused.code, "has the roles of openid.roles" in refused.err) == (1, True)
+    back = emr_sync("users", "reset", "pat", "--with", "password", "--json").value
+    assert (back["way"], len(back["password"]) > 20) == ("password", True)
+    assert "openid" not in emr_sync("users", "list").out
+
+
+def test_sessions_that_ran_out_are_ended_without_anybody_coming_by(tmp_path: Path) -> None:
+    parts = Parts.open(load(tmp_path / "config.yaml"))
+    try:
+        yesterday = parts.clock() - timedelta(days=1)
+        user, _ = Users(parts.database).add("pat", "clinic", "staff", yesterday)
+        Sessions(parts.database, idle=timedelta(minutes=30), longest=timedelta(hours=12)).begin(user, "clinic", yesterday)
+        assert [chores(parts)["sessions ended"]() for _ in range(2)] == [1, 0]
+    finally:
+        parts.close()
