@@ -130,8 +130,9 @@ class Application:
             return
         found = opened.read(self.database, self.transaction, self.enterprise.basis, wanted)
         self.open |= found
-        if self.gate is not None:
-            self.gate.load([record for patient in found.values() if patient.is_held or patient.lineage for record in patient.records])
+        held = [record for patient in found.values() if patient.is_held or patient.lineage for record in patient.records]
+        if self.gate is not None and held:
+            self.gate.load(held)
 
     def _apply(self, directory: Directory, item: PatientStatements, digest: str) -> Outcome:
         found = _resolved(directory, item)

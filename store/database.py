@@ -29,6 +29,7 @@ SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout=30000",
     "PRAGMA cache_size=-65536",
     "PRAGMA temp_store=MEMORY",
+    "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
 )
 LOCK = "SELECT pg_advisory_xact_lock(?)"
 COPY_FROM = 64  # rows from which COPY pays for its extra round trips
