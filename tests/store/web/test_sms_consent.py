@@ -1,0 +1,219 @@
+"""SMS consent, sentence by sentence of the product's rule 6, as a sender and the people of an enterprise meet it over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from store.preference import Phone
+from tests.store.web.conftest import CELL, EARLIER, HOME, LINE, NOW, Service, statements
+
+OTHER_LINE, NEW = "+12175550191", "+12175550140"
+MRN1, MRN2 = "MRN1", "MRN2"
+OPT_OUT_WORDS = ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT", "STOP ALL")
+STOPPED, OPEN = "Opted Out of 1 number", "Opted In"
+
+
+def text(service: Service, body: str, number: str = CELL, line: str = LINE, *, enterprise: str = "general", **more: Any) -> Any:
+    reply = service.call("POST", "/v1/sms-replies", {"line": line, "from": number, "body": body} | more, enterprise=enterprise)
+    assert reply.status == 200
+    return reply.json
+
+
+def decided(service: Service, patient: str, line: str = LINE, enterprise: str = "general", **more: Any) -> Any:
+    ask = {"patient": {"value": patient}, "message_type": "broadcast", "channels": ["sms"], "line": line} | more
+    return service.call("POST", "/v1/decisions", ask, enterprise=enterprise).json
+
+
+def may_text(service: Service, patient: str = MRN1, line: str = LINE, enterprise: str = "general", **more: Any) -> bool:
+    return bool(decided(service, patient, line, enterprise, **more)["decision"] == "send")
+
+
+def shown(service: Service, patient: str = MRN1, enterprise: str = "general") -> str:
+    return str(service.patient(patient, enterprise)["sms_consent"]["display"])
+
+
+def by_hand(service: Service, body: dict[str, Any], patient: str = MRN1, role: str = "staff") -> Any:
+    return service.call("POST", f"/v1/patients/{service.patient(patient)['id']}/sms-consent", body, role=role)
+
+
+def states(service: Service, patient: str, evidence: str, *numbers: str, **more: Any) -> None:
+    """The EMR states which numbers a patient has."""
+    phones = tuple(Phone(number, "cell", number, rank, textable=True) for rank, number in enumerate(numbers, 1))
+    item = replace(statements(patient, evidence, phones=phones, **more), effective=EARLIER + timedelta(minutes=int(evidence[1:])))
+    with service.store.database.write("general") as transaction:
+        service.store.apply_many(transaction, "general", "genhosp-adt", [item], now=NOW)
+
+
+@pytest.mark.parametrize("enterprise", ["general", "local", "quiet"])
+def test_it_exists_whether_or_not_preferences_are_synced(fresh: Service, enterprise: str) -> None:
+    assert may_text(fresh, enterprise=enterprise)
+    text(fresh, "STOP", enterprise=enterprise)
+    assert (may_text(fresh, enterprise=enterprise), shown(fresh, enterprise=enterprise)) == (False, STOPPED)
+
+
+def test_it_is_held_per_line_and_number(fresh: Service) -> None:
+    text(fresh, "STOP", HOME)
+    assert [(one["line"], one["number"]) for one in fresh.patient()["sms_consent"]["opted_out"]] == [(LINE, HOME)]
+    assert (may_text(fresh, line=OTHER_LINE), may_text(fresh, MRN2)) == (True, True)
+    assert fresh.patient(MRN2)["sms_consent"]["opted_out"] == []
+
+
+def test_it_is_shown_as_opted_in_or_opted_out_of_so_many_numbers(fresh: Service) -> None:
+    assert shown(fresh) == "Opted In"
+    text(fresh, "STOP")
+    text(fresh, "STOP", line=OTHER_LINE)
+    assert shown(fresh) == "Opted Out of 1 number"
+    text(fresh, "STOP", HOME)
+    assert shown(fresh) == "Opted Out of 2 numbers"
+
+
+def test_replies_carry_when_they_were_received_and_late_ones_do_not_undo_newer_ones(fresh: Service) -> None:
+    text(fresh, "STOP", received_at=(NOW - timedelta(minutes=1)).isoformat())
+    text(fresh, "START", received_at=(NOW - timedelta(minutes=2)).isoformat())
+    assert not may_text(fresh)
+    (stands,) = fresh.patient()["sms_consent"]["opted_out"]
+    assert stands["at"].startswith((NOW - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+@pytest.mark.parametrize("written", [str.upper, str.lower, str.title, lambda word: f"  {word}!! ", lambda word: f'"{word}."'])
+def test_every_opt_out_word_counts_in_any_case_and_without_its_punctuation(fresh: Service, written: Any) -> None:
+    for place, word in enumerate(OPT_OUT_WORDS):
+        line = f"+121755502{place:02}"
+        assert text(fresh, written(word), line=line)["recognised"] == "opt_out", word
+        assert not may_text(fresh, line=line), word
+
+
+@pytest.mark.parametrize("word", ["START", "unstop", "Yes!"])
+def test_every_opt_in_word_undoes_the_patients_own_opt_out(fresh: Service, word: str) -> None:
+    text(fresh, "STOP")
+    assert text(fresh, word)["recognised"] == "opt_in"
+    assert (may_text(fresh), shown(fresh)) == (True, OPEN)
+
+
+def test_opt_in_words_are_the_sites_choice_and_no_opt_out_word_can_be_one(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = fresh.store.enterprises["general"]
+    monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, opt_in_words=frozenset({"RESUME", "STOP"})))  # type: ignore[arg-type]
+    text(fresh, "STOP")
+    assert (text(fresh, "START")["recognised"], text(fresh, "STOP")["recognised"], may_text(fresh)) == (None, "opt_out", False)
+    assert (text(fresh, "resume")["recognised"], may_text(fresh)) == ("opt_in", True)
+
+
+def test_the_answer_says_what_was_recognised_the_scope_and_which_one_confirmation_to_send(fresh: Service) -> None:
+    def answered(body: str, **more: Any) -> tuple[Any, ...]:
+        said = text(fresh, body, **more)
+        return said["recognised"], said["scope"], said["confirmation"]
+
+    assert answered("STOP") == ("opt_out", "line", "opt_out_confirmed")
+    assert answered("STOP") == ("opt_out", "line", "none"), "one confirmation, not one for each repetition"
+    assert answered("STOPALL") == ("opt_out", "all_lines", "opt_out_confirmed")
+    assert answered("START") == ("opt_in", "line", "opt_in_confirmed")
+    assert answered("START") == ("opt_in", "line", "none")
+    assert answered("see you at noon") == (None, None, "none")
+    by_hand(fresh, {"all_lines": True})
+    assert answered("START") == ("opt_in", "line", "still_opted_out")
+
+
+def test_a_number_shared_by_several_patients_opts_all_of_them_out_on_that_line(fresh: Service) -> None:
+    assert text(fresh, "STOP")["patients"] == 2
+    assert [(may_text(fresh, one), may_text(fresh, one, OTHER_LINE), shown(fresh, one)) for one in (MRN1, MRN2)] == [
+        (False, True, STOPPED)
+    ] * 2
+    text(fresh, "START")
+    assert [may_text(fresh, one) for one in (MRN1, MRN2)] == [True, True]
+
+
+@pytest.mark.parametrize("role", ["enterprise", "staff"])
+def test_enterprise_users_and_staff_record_an_opt_out_by_hand_for_a_line_or_for_all(fresh: Service, role: str) -> None:
+    assert by_hand(fresh, {"line": LINE, "reason": "phoned"}, role=role).status == 200
+    assert (may_text(fresh), may_text(fresh, line=OTHER_LINE)) == (False, True)
+    assert by_hand(fresh, {"all_lines": True}, role=role).status == 200
+    assert (may_text(fresh, line=OTHER_LINE), shown(fresh)) == (False, "Opted Out of 2 numbers")
+
+
+def test_never_an_opt_in_on_the_patients_behalf_unless_the_policy_allows_it(fresh: Service) -> None:
+    text(fresh, "STOP", HOME)
+    said = {"kind": "opt_in", "line": LINE, "number": HOME, "reason": "asked at the desk"}
+    assert (by_hand(fresh, said).json["code"], may_text(fresh)) == ("opt_in_off", False)
+    fresh.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, role="enterprise")
+    assert (by_hand(fresh, said).status, may_text(fresh)) == (200, True)
+
+
+def test_each_revocation_keeps_its_scope(fresh: Service) -> None:
+    text(fresh, "STOP", HOME)
+    text(fresh, "STOPALL", HOME, OTHER_LINE)
+    by_hand(fresh, {"line": LINE, "topic": "billing"}, MRN2)
+    kept = fresh.call("GET", "/v1/sms-consent/report", role="manager").json
+    assert [(one["number"], one["scope"], one["line"], one["topic"]) for one in kept] == [
+        (CELL, "topic", LINE, "billing"),
+        (HOME, "all_lines", None, None),
+        (HOME, "line", LINE, None),
+    ]
+    assert (may_text(fresh, MRN2, topic="billing"), may_text(fresh, MRN2, topic="recalls")) == (False, True)
+
+
+def test_a_site_switches_to_revoke_all_by_policy_from_a_day_on(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = fresh.store.enterprises["general"]
+    text(fresh, "STOP", HOME)
+    for day, scope, elsewhere in ((date(2999, 1, 1), "line", True), (NOW.date() - timedelta(days=1), "all_lines", False)):
+        monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, revoke_all_from=day))  # type: ignore[arg-type]
+        assert text(fresh, "STOP")["scope"] == scope
+        assert may_text(fresh, MRN2, OTHER_LINE) is elsewhere
+    scopes = {one["number"]: one["scope"] for one in fresh.call("GET", "/v1/sms-consent/report?scope=line", role="manager").json}
+    assert scopes[HOME] == "line", "what was said before keeps its scope"
+
+
+def test_no_emr_locks_it_and_none_undoes_it(fresh: Service) -> None:
+    text(fresh, "STOP")
+    states(fresh, MRN1, "M1", CELL, consent__sms="granted")
+    assert not may_text(fresh)
+    assert by_hand(fresh, {"line": LINE}).status == 200, "the enterprise syncs, and SMS consent is not locked"
+
+
+def test_an_emr_that_denies_is_not_undone_by_start(fresh: Service) -> None:
+    states(fresh, MRN1, "M1", CELL, consent__sms="denied")
+    text(fresh, "START")
+    assert not may_text(fresh)
+
+
+def test_the_stop_of_a_number_stays_with_it_when_it_moves_to_another_patient(fresh: Service) -> None:
+    text(fresh, "STOP", HOME)
+    by_hand(fresh, {"line": OTHER_LINE, "reason": "phoned"})
+    states(fresh, MRN1, "M1", NEW)
+    states(fresh, MRN2, "M2", HOME)
+    assert (may_text(fresh, MRN1), may_text(fresh, MRN1, OTHER_LINE)) == (True, True), "the new number never said no"
+    assert (may_text(fresh, MRN2), may_text(fresh, MRN2, OTHER_LINE)) == (False, False), "per line, whoever said it"
+    assert {(one["line"], one["authority"]) for one in fresh.patient(MRN2)["sms_consent"]["opted_out"]} == {
+        (LINE, "patient"),
+        (OTHER_LINE, "staff"),
+    }
+    owners = {
+        one["line"]: one["patients"] for one in fresh.call("GET", "/v1/sms-consent/report", role="manager").json if one["number"] == HOME
+    }
+    assert owners == {line: [fresh.patient(MRN2)["id"]] for line in (LINE, OTHER_LINE)}, (
+        "the report knows its owner of today, not the former one"
+    )
+
+
+def test_the_new_owner_of_a_number_opens_it_with_start_for_what_was_texted_only(fresh: Service) -> None:
+    text(fresh, "STOP", HOME)
+    states(fresh, MRN1, "M1", NEW)
+    states(fresh, MRN2, "M2", HOME)
+    assert text(fresh, "START", HOME) == {"recognised": "opt_in", "scope": "line", "confirmation": "opt_in_confirmed", "patients": 1}
+    assert may_text(fresh, MRN2)
+    by_hand(fresh, {"line": LINE}, MRN2)
+    states(fresh, MRN2, "M3", CELL)
+    states(fresh, MRN1, "M4", HOME)
+    assert not may_text(fresh, MRN1), "what staff recorded stays with the number, too"
+    assert (text(fresh, "START", HOME)["confirmation"], may_text(fresh, MRN1)) == ("still_opted_out", False)
+
+
+def test_a_number_that_comes_back_is_as_its_owner_left_it(fresh: Service) -> None:
+    text(fresh, "STOP", HOME)
+    states(fresh, MRN1, "M1", NEW)
+    assert may_text(fresh)
+    states(fresh, MRN1, "M2", NEW, HOME)
+    assert not may_text(fresh), "with a number of theirs that opted out of this line, no other is texted on it"
