@@ -1,8 +1,7 @@
 """What was known about a patient at an earlier time, and from which message: the history, read up to that time.
 
 The history holds every value that an authority newly stated, so the assertions of any moment can be laid out again; what was in force
-follows from them by the rules of ``store.merge``. The rules are today's: which sources there are, their order, and whether the
-enterprise syncs are taken from the present configuration.
+follows from them by the rules of ``store.merge`` and by the configuration that was in force then (``store.former``).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from store.consent import OPT_OUT, OptOut
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
+from store.former import former
 from store.ids import parsed, shown
 from store.merge import INHERITED
 from store.patient import PatientRef
@@ -62,7 +62,8 @@ class Past:
         lines = self._lines(number, at)
         if not lines:
             raise PatientUnknown("nothing was known about this patient at that time")
-        in_force = merge.in_force(_assertions(lines, self._joined(number, at)), self.enterprise)
+        rules = former(self.database, self.connection, self.enterprise, at)
+        in_force = merge.in_force(_assertions(lines, self._joined(number, at)), rules)
         contact = merge.contact(in_force)
         return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(contact, at))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from store.journal import Journal
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.verdicts import Verdicts
-from tests.store.site import ADT, CELL, ENTERPRISE_USER, FHIR, HOME, LINE, OTHER_LINE, SYNCED, Site, cell, merges, mr, says
+from tests.store.site import ADT, CELL, ENTERPRISE_USER, FHIR, HOME, LINE, LOCAL, OTHER_LINE, SYNCED, Site, cell, merges, mr, says
+from tests.store.test_proposal import Running
 from tests.store.test_release import Retiring
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
@@ -276,3 +278,29 @@ def test_what_the_brake_held_was_not_known_before_a_person_let_it_through(site: 
     assert [one.contact.do_not_contact for one in moments] == ["yes", "yes", "no"]
     assert [known(site, "1", one.when) for one in moments] == moments
     assert ask(site, "1", site.now).preferences["do_not_contact"].assertion.evidence_id == "B"
+
+
+def test_each_moment_is_known_by_the_configuration_of_then(site: Site) -> None:
+    running = Running(site, LOCAL)
+    moments = []
+
+    def look() -> None:
+        moments.extend(seen(running, patient) for patient in "123")
+
+    running.apply(*(says(patient, 1, {**YES, "preferred_method": "sms", "language": "en"}) for patient in "123"))
+    running.apply(says("1", 2, {**NO, "language": "es"}), source=FHIR)
+    look()
+    running = running.restarted(SYNCED)
+    look()
+    running = running.restarted(replace(SYNCED, sources=SYNCED.sources[::-1]))
+    look()
+    running = running.restarted(LOCAL)
+    assert running.held is not None, "the brake holds what would make three patients contactable"
+    look()
+    running.approve()
+    look()
+    running = running.restarted(SYNCED)
+    look()
+    silent = [moment.contact.do_not_contact for moment in moments]
+    assert silent == ["unknown"] * 3 + ["yes"] * 9 + ["unknown"] * 3 + ["yes"] * 3
+    assert [known(running, moment.patient, moment.when) for moment in moments] == moments
