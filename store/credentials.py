@@ -50,16 +50,23 @@ class Credentials:
         """Whose name and password these are. ``None`` for a wrong one, and for a user who is disabled, locked out or without a role."""
         tried = self._tried(name.strip(), now)
         fits = passwords.fits(password, tried.user.password if tried.user and not tried.refused else None)
-        if tried.user is None or not fits:
+        if tried.user is None or not fits or not self._still(tried.user):
             self._refused(REFUSED_SIGN_IN, tried, tried.refused or WRONG_PASSWORD, now)
             return None
-        with self.database.write(WRITER) as transaction:
-            self.database.update(transaction, UserRow, ("id",), ("failures", "locked_until"), [(0, None, tried.user.id)])
         user = self.users.find(tried.user.name)
         if user.disabled is not None or not user.roles.keys() & set(self.enterprises):
             self._refused(REFUSED_SIGN_IN, tried, DISABLED if user.disabled else NO_ROLE, now)
             return None
         return user
+
+    def _still(self, user: Kept) -> bool:
+        """Whether the password that was checked is the user's still; the wrong ones before it are forgotten then."""
+        with self.database.write(WRITER) as transaction:
+            kept = self.users.kept(transaction, user.name)
+            if kept is None or kept.password != user.password:
+                return False
+            self.database.update(transaction, UserRow, ("id",), ("failures", "locked_until"), [(0, None, user.id)])
+            return True
 
     def change(self, name: str, current: str, new: str, *, session: str, now: datetime) -> None:
         """Another password of a user's own, who is in ``session``: all others of theirs end.

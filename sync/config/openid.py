@@ -26,7 +26,15 @@ def web_address(value: object) -> str:
     return str(value)
 
 
+def origin(value: object) -> str:
+    """Such an address without a path: pages stand at the root of theirs."""
+    if urlsplit(web_address(value)).path not in ("", "/"):
+        raise ValueError("has a path: pages are served at the root, so write it like https://emr-sync.example")
+    return str(value).rstrip("/")
+
+
 WebAddress = Annotated[str, BeforeValidator(web_address)]
+Origin = Annotated[str, BeforeValidator(origin)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -45,7 +53,7 @@ class OpenIdPart(Part):
     issuer: WebAddress
     client_id: Text
     client_secret: Text
-    public_url: WebAddress
+    public_url: Origin
     title: Text = "OpenID Connect"
     scopes: list[str] = Field(default_factory=lambda: ["openid", "profile"])
     name_claim: Text = "preferred_username"
@@ -69,7 +77,7 @@ def openid(document: Document, part: OpenIdPart | None, enterprises: Collection[
         issuer=part.issuer,
         client_id=part.client_id,
         client_secret=part.client_secret,
-        public_url=part.public_url.rstrip("/"),
+        public_url=part.public_url,
         roles=tuple(RoleRule(rule.claim, rule.value, rule.enterprise, rule.role) for rule in part.roles),
         title=part.title,
         scopes=tuple(dict.fromkeys(["openid", *part.scopes])),

@@ -224,6 +224,15 @@ def test_a_password_that_was_reset_meanwhile_is_not_overwritten(users: Users) ->
     assert check(users, "pat", old, NOW) is None
 
 
+def test_a_password_that_was_reset_while_it_was_checked_lets_nobody_in(users: Users) -> None:
+    added(users)
+    credentials = Credentials(users.database, ["general"])
+    checked = credentials._tried("pat", NOW).user
+    assert checked is not None
+    users.reset("pat", NOW)
+    assert credentials._still(checked) is False
+
+
 def test_a_password_from_somebody_else_is_for_choosing_another_one(users: Users, sessions: Sessions) -> None:
     first = users.add("pat", "general", "staff", NOW, provisional=True)[1] or ""
     secret = sessions.begin(users.find("pat"), "general", NOW)

@@ -59,6 +59,7 @@ def test_without_it_there_are_names_and_passwords_only(tmp_path: Path) -> None:
         ({"issuer": "login.example"}, "openid.issuer", "write it like https://"),
         ({"public_url": "https://u@emr-sync.example"}, "openid.public_url", "write it like https://"),
         ({"public_url": "https://emr-sync.example/?a=1"}, "openid.public_url", "write it like https://"),
+        ({"public_url": "https://here.example/emr-sync"}, "openid.public_url", "has a path"),
         ({"client_id": ""}, "openid.client_id", "is missing"),
         ({"client_secret": ""}, "openid.client_secret", "is missing"),
         ({"roles": ""}, "openid.roles", "is missing"),
