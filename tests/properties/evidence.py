@@ -13,7 +13,8 @@ opt-out of an authority that may speak, that opt-out is in force:
   stood when two records became one stands until a source has stated since; what staff has of a retired source, until a source
   states about that patient after it was retired (it itself: what is true since). While it does not sync: of staff.
 * Consent and topic, any authority; what a source says of them, and what staff has of a retired one, while the enterprise syncs.
-* A preferred method of "none", of the first source in order that states one, while the enterprise syncs.
+* A preferred method of "none", of the first source in order that states one, while the enterprise syncs; where a source was retired,
+  unless any states another.
 * The newest reply about a number and a line, and what staff recorded: for everybody who has the number, and after a merge also
   for the survivor who does not have it any more, until a START from a number that is on file, or from the one it was said of.
 
@@ -52,15 +53,14 @@ class Evidence(History):
         if attribute == DNC:
             return self._do_not_contact(record)
         if attribute == METHOD:
-            return self.value(record, METHOD) == opt_out
+            return self._no_method(record)
         return self.syncs and any(self.current(one, attribute, record) == opt_out for one in self._in_force())
 
     def value(self, record: str, attribute: str) -> Any:
         """What the first source in order states; exact for what forbids nothing."""
         if attribute in NEEDS_SYNC and not self.syncs:
             return None
-        heirs = [one for one in self._in_force() if one not in self.sources] if attribute in NEEDS_SYNC else []
-        stated = (self.current(one, attribute, record) for one in (*self.order, *heirs))
+        stated = (self.current(one, attribute, record) for one in self.order)
         return next((value for value in stated if value is not None), None)
 
     def expected(self, record: str, attribute: str) -> Any:
@@ -102,6 +102,13 @@ class Evidence(History):
     def _in_force(self) -> list[str]:
         lapsed = {one.heir for one in self.retired if not one.in_force}
         return [one for one in self.authorities() if one not in lapsed]
+
+    def _no_method(self, record: str) -> bool:
+        """Once a source was retired, its method is behind those of others, and among what staff has there is no order."""
+        if not self.ever_retired or not self.syncs:
+            return self.value(record, METHOD) == OPT_OUTS[METHOD]
+        stated = {self.current(one, METHOD, record) for one in self._in_force()} - {None}
+        return stated == {OPT_OUTS[METHOD]}
 
     def _do_not_contact(self, record: str) -> bool:
         if not self.syncs:
