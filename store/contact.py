@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from store.preference import (
     ACTIVE,
@@ -25,27 +24,18 @@ from store.preference import (
 
 def contact(preferences: Mapping[str, Preference]) -> ContactPreferences:
     """Every attribute with a value where nothing is known: never one that permits."""
-
-    def value(attribute: str, default: Any) -> Any:
-        found = preferences.get(attribute)
-        return default if found is None else found.value
-
-    phones = value(PHONES, ())
-    preferred = value(PREFERRED_PHONE, None)
+    values = {name: one.value for name, one in preferences.items()}
+    phones, preferred = values.get(PHONES, ()), values.get(PREFERRED_PHONE)
     return ContactPreferences(
-        do_not_contact=value(DO_NOT_CONTACT, UNKNOWN),
-        preferred_method=value(PREFERRED_METHOD, None),
-        preferred_phone=preferred if any(phone.number == preferred for phone in phones) else None,
+        do_not_contact=values.get(DO_NOT_CONTACT, UNKNOWN),
+        preferred_method=values.get(PREFERRED_METHOD),
+        preferred_phone=preferred if preferred is not None and any(phone.number == preferred for phone in phones) else None,
         phones=phones,
-        emails=value(EMAIL, ()),
-        language=value(LANGUAGE, None),
-        consents=_family(preferences, CONSENT),
-        topics=_family(preferences, TOPIC),
-        deceased=value(DECEASED, False),
-        restricted=value(RESTRICTED, False),
-        active=value(ACTIVE, True),
+        emails=values.get(EMAIL, ()),
+        language=values.get(LANGUAGE),
+        consents={name[len(CONSENT) :]: value for name, value in values.items() if name.startswith(CONSENT)},
+        topics={name[len(TOPIC) :]: value for name, value in values.items() if name.startswith(TOPIC)},
+        deceased=values.get(DECEASED, False),
+        restricted=values.get(RESTRICTED, False),
+        active=values.get(ACTIVE, True),
     )
-
-
-def _family(preferences: Mapping[str, Preference], prefix: str) -> dict[str, str]:
-    return {name[len(prefix) :]: found.value for name, found in preferences.items() if name.startswith(prefix)}

@@ -27,6 +27,7 @@ _provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tu
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _plain = msgspec.json.Decoder().decode
 _LISTS = (PHONES, EMAIL)
+_new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
 
 
 def write(value: Any) -> str:
@@ -54,8 +55,9 @@ def read_assertions(text: str) -> dict[str, Assertion]:
     read = {}
     for attribute, (value, path, index) in said.items():
         effective, recorded, evidence_id, version = payloads[index]
-        value = listed(attribute, value) if attribute.startswith(_LISTS) else value
-        read[attribute] = Assertion(value, effective, recorded, evidence_id, path, version)
+        if attribute.startswith(_LISTS):
+            value = listed(attribute, value)
+        read[attribute] = _new(Assertion, (value, effective, recorded, evidence_id, path, version))
     return read
 
 

@@ -225,9 +225,14 @@ def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise
     for authority, assertions in speakers:
         emr_has_effect = enterprise.syncs or not authority.startswith(EMR)
         for attribute, assertion in sorted(assertions.items()):  # so that slots join in the same order whichever was heard first
-            if assertion.value is None or not (emr_has_effect or not attribute.startswith(NEEDS_SYNC)):
+            value = assertion.value
+            if value is None or not (emr_has_effect or not attribute.startswith(NEEDS_SYNC)):
                 continue
-            _join(result, attribute, Preference(assertion.value, authority, assertion))
+            candidate = Preference(value, authority, assertion)
+            if attribute not in result and "#" not in attribute:
+                result[attribute] = candidate  # the usual case: nothing to join with
+            else:
+                _join(result, attribute, candidate)
     if enterprise.syncs:
         _local_dnc_yields(result, speakers)
     return result
