@@ -67,6 +67,10 @@ class Bases:
         waiting = HeldBasis(parse(held[0][0]), held[0][1], instant(held[0][2]), held[0][3]) if held else None
         return Standing(parse(now[0][0]), waiting) if now else Standing(self._never_written(connection, enterprise), written=False)
 
+    def enterprises(self, connection: Connection) -> list[str]:
+        """All that were ever in force, configured or not."""
+        return [row[0] for row in self.database.select(connection, "SELECT DISTINCT enterprise FROM bases ORDER BY enterprise", [])]
+
     def put_in_force(self, transaction: Connection, enterprise: str, basis: Basis, *, now: datetime) -> None:
         """From now on."""
         self._add(transaction, (enterprise, basis.text, IN_FORCE, None, now, 0, ""))

@@ -24,7 +24,7 @@ from store.errors import RunActive, StoreError
 from store.ids import token
 from store.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
 from store.sealing import Sealing
-from store.tables import RunRow, SourceStateRow
+from store.tables import RunRow, SourceNoteRow, SourceStateRow
 
 HEARD_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
@@ -135,6 +135,15 @@ class Journal:
         """Where the next incremental pull goes on."""
         rows = self._select("SELECT cursor FROM source_states WHERE source = ?", [source])
         return rows[0][0] if rows else None
+
+    def belongs(self, source: str, enterprise: str) -> None:
+        """Forgets where a source stood for another enterprise (one that was renamed): of this one nothing is read yet."""
+        others = "SELECT 1 FROM source_states WHERE source = ? AND enterprise <> ?"
+        if self._select(others, [source, enterprise]):
+            with self.database.write(enterprise) as transaction:
+                self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
+                self.database.delete(transaction, SourceNoteRow, ("source",), [(source,)])
+            self._heard.pop(source, None)
 
     def heard(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> None:
         """The source answered or called: what it stated until now is known. Written once a second, however much it says."""

@@ -5,14 +5,12 @@ Until then a source that left the configuration still locks what it stated, and 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents
 from store.apply import Application, Author, Open, instant
 from store.audit import Audit
 from store.errors import RunActive, StoreError, ValueRefused
@@ -23,8 +21,9 @@ from store.inheritance import give_back, inherit
 from store.journal import Journal
 from store.lock import Actor
 from store.merge import Held
+from store.outlook import outlook
 from store.patient import PatientRef
-from store.preference import STAFF, Assertion, base, emr
+from store.preference import STAFF, Assertion, emr
 from store.preferences import Preferences
 from store.reading import Reader
 from store.saved_marks import SavedMarks, heard, read, text
@@ -41,13 +40,19 @@ RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cur
 
 
 class Preview(NamedTuple):
-    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients that wait for a decision of the brake."""
+    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients that wait for a decision of the brake.
+
+    ``changes``: patients by attribute for whom another source's value would come into force; ``loosens`` those whom that makes more
+    contactable, by attribute and direction.
+    """
 
     source: str
     enterprise: str
     patients: int
     attributes: Mapping[str, int]
     held: int
+    changes: Mapping[str, int]
+    loosens: Mapping[str, int]
 
 
 class Released(NamedTuple):
@@ -78,16 +83,13 @@ class Release:
         configured = {source.name for one in self.store.enterprises.values() for source in one.sources}
         return sorted(source for source in self.journal.last_heard() if source not in configured)
 
-    def preview(self, source: str) -> Preview:
+    def preview(self, source: str, now: datetime) -> Preview:
         """What would be unlocked. Changes nothing."""
         enterprise = self.owner(source)
-        patients, attributes = 0, Counter[str]()
         with self.database.read() as connection:
-            for rows in self._pages(connection, MARKED, [enterprise, emr(source)]):
-                patients += len(rows)
-                for _, text in rows:
-                    attributes.update({base(name) for name in documents.read_assertions(text)})
-            return Preview(source, enterprise, patients, dict(sorted(attributes.items())), self.held.waiting(connection, source))
+            found = outlook(self.database, connection, self.store.enterprises[enterprise], source, now)
+            attributes, changes, loosens = (dict(sorted(one.items())) for one in (found.attributes, found.changes, found.loosens))
+            return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, loosens)
 
     def release(self, source: str, actor: Actor, now: datetime) -> Released:
         """Does it, in one transaction. What the brake holds of the source is rejected first. Raises :class:`RunActive`."""

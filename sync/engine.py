@@ -86,6 +86,7 @@ class Engine:
         An EMR that prepares its answer is waited for, ``patience`` seconds in all (the longest wait between attempts, unless given):
         a worker must not be held for hours. The run is then closed as ``waiting``, and the next one goes on from its cursor.
         """
+        self.journal.belongs(lane.source, lane.enterprise)
         tally = Tally(run, partial=request.patient is not None or request.since is not None)
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
         return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))

@@ -17,7 +17,7 @@ from store.preference import PatientMerge, PatientStatements
 from sync.commands import given, output
 from sync.commands.output import AsJson
 from sync.commands.release import if_there, orphans
-from sync.commands.standing import held_back
+from sync.commands.standing import held_back, left
 from sync.config import Mistake, Settings, chosen, inspect
 from sync.parts import adapter, connected, feed, utc_now
 from sync.parts import migrate as prepare
@@ -30,7 +30,7 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
     file = chosen(context.find_root().params.get("config"))
     reading = inspect(file)
     wrong = [one for one in reading.mistakes if not one.warning]
-    found = (*orphans(reading.settings), *held_back(reading.settings)) if reading.settings else ()
+    found = (*orphans(reading.settings), *held_back(reading.settings), *left(reading.settings)) if reading.settings else ()
     mistakes = (*reading.mistakes, *found)
     if as_json:
         output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes]})

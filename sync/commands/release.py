@@ -40,7 +40,7 @@ def release(
             return
         if source is None:
             raise Unusable(f"name the source to release{_known(work)}")
-        found = work.preview(source)
+        found = work.preview(source, parts.clock())
         if not yes and not _confirmed(parts, found, as_json=as_json):
             return
         done = work.release(source, given.person(), parts.clock())
@@ -55,11 +55,17 @@ def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
         return False
     output.say(f"{found.source} states preferences of {found.patients} patients of {found.enterprise}; these would be unlocked:")
     output.table(("attribute", "patients"), found.attributes.items())
+    if found.changes:
+        output.say("\nanother source states something else; its value would be in force from then on:")
+        output.table(("attribute", "patients"), found.changes.items())
+    if found.loosens:
+        output.say("\nof these would become more contactable:")
+        output.table(("change", "patients"), found.loosens.items())
     if found.held:
         output.say(f"changes of {found.held} patients wait for the brake's verdict: they would be rejected")
     if configured:
         output.say("it is still configured: its next message masters its patients again. Take it out of the configuration first")
-    output.say("values stay as they are, owned by staff; no opt-out is lost; emr-sync release --undo takes it back")
+    output.say("all other values stay as they are, owned by staff; no opt-out is lost; emr-sync release --undo takes it back")
     return typer.confirm("release it?", default=False)
 
 

@@ -1,8 +1,9 @@
-"""What ``check-config`` says of a configuration that is not in force, or would not be if it were served."""
+"""What ``check-config`` says of a configuration that is not in force, would not be if it were served, or lost an enterprise."""
 
 from __future__ import annotations
 
 from store import schema
+from store.bases import Bases
 from store.database import Database
 from store.enterprise import Enterprise
 from store.proposal import Proposal
@@ -21,6 +22,20 @@ def held_back(settings: Settings) -> tuple[Mistake, ...]:
     except Exception:  # a configuration is checked where its database is not, too
         return ()
     return tuple(Mistake(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
+
+
+def left(settings: Settings) -> tuple[Mistake, ...]:
+    """A warning for each enterprise that left the configuration; none where the database cannot be asked (yet)."""
+    try:
+        with if_there(settings) as database, database.read() as connection:
+            gone = [name for name in Bases(database).enterprises(connection) if name not in settings.enterprises]
+    except Exception:  # as above
+        return ()
+    mend = (
+        "left the configuration: its patients are kept, and unknown to every sender. An enterprise under another name is another one: it "
+        "knows nobody, and its sources are read from the beginning. Put the name back if that is not meant"
+    )
+    return tuple(Mistake(0, f"enterprises.{name}", mend, warning=True) for name in gone)
 
 
 def _warning(database: Database, configured: Enterprise, rule: Brake) -> str:

@@ -57,7 +57,7 @@ def retiring(site: Site) -> Retiring:
 
 
 def test_a_preview_counts_what_would_be_unlocked_and_changes_nothing(retiring: Retiring) -> None:
-    found = retiring.work.preview(ADT)
+    found = retiring.work.preview(ADT, retiring.site.now)
     assert (found.patients, found.held) == (2, 0)
     assert found.attributes == {"consent.sms": 1, "do_not_contact": 2, "language": 1, "phones": 1, "preferred_phone": 1}
     assert retiring.marks() == [ADT]
@@ -168,7 +168,7 @@ def test_what_the_brake_holds_of_the_source_is_rejected(retiring: Retiring) -> N
         guard = HoldAll(run.id)
         retiring.site.store.apply_many(transaction, "general-hospital", ADT, said, now=retiring.site.now, run_id=run.id, guard=guard)
     retiring.journal.finish(run, "held", None, retiring.site.now)
-    assert retiring.work.preview(ADT).held == 1
+    assert retiring.work.preview(ADT, retiring.site.now).held == 1
     retiring.release()
     assert retiring.work.verdicts.show(run.id).patients == 0
     assert retiring.site.dnc("1") == "yes"

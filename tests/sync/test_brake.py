@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -282,6 +283,14 @@ def test_a_replaced_phone_a_consent_and_a_topic_are_held(site: Clinic) -> None:
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert (site.value("A", "consent.sms"), site.value("A", "phones")) == ("granted", other)
     assert site.value("A", "consent.sms#+12175550101") is None
+
+
+def test_a_source_that_is_another_enterprises_now_is_read_from_the_beginning(site: Clinic) -> None:
+    elsewhere = Lane(FEED, "elsewhere")
+    site.store.enterprises["elsewhere"] = replace(clinic(), name="elsewhere")  # type: ignore[index]
+    read = FakeAdapter(batch(statements("A"), cursor="new"))
+    site.engine.run(elsewhere, read, Fetch(cursor=site.journal.cursor(FEED)), "incremental")
+    assert (read.requests[0].cursor, site.journal.cursor(FEED)) == (None, "new")
 
 
 def test_a_run_under_way_cannot_be_decided_about(site: Clinic) -> None:

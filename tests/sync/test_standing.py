@@ -101,6 +101,17 @@ def test_putting_the_file_back_ends_it(clinic: Clinic) -> None:
     assert clinic.dnc() == ["yes"] * 3
 
 
+def test_an_enterprise_under_another_name_is_told_of_and_knows_nobody(clinic: Clinic) -> None:
+    clinic.writes(ON.replace("  clinic:\n", "  clinics:\n").replace("enterprise: clinic\n", "enterprise: clinics\n"))
+    (told,) = clinic.told()
+    assert "left the configuration" in told
+    assert clinic.emr_sync("patient", "MRN1").code == 1
+    decided = clinic.emr_sync("decide", "MRN1", "--type", "broadcast", "--channels", "sms", "--json").value
+    assert (decided["decision"], decided["reasons"]) == ("do_not_send", ["patient_unknown"])
+    clinic.writes(ON)
+    assert (clinic.told(), clinic.dnc()) == ([], ["yes"] * 3)
+
+
 def test_a_change_for_few_is_in_force_at_once(clinic: Clinic) -> None:
     clinic.writes(OFF.replace("floor: 1", "floor: 3"))
     assert clinic.told() == []
