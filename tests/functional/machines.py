@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,11 @@ from typing import Any, NamedTuple
 from store.database import Database
 from store.journal import Journal, Run
 from store.keys import ApiKeys
+from store.queued import QueuedRuns
+from sync.lane import Lane
+from sync.parts import utc_now
+from sync.queue import Job
+from sync.queue_shared import SharedQueue
 from tests.functional.program import EMR_SYNC
 
 PATIENCE = 90.0
@@ -74,6 +79,13 @@ def until(true: Callable[[], Any]) -> Any:
     return found
 
 
+class Anybody:
+    """Every source is the hospital's."""
+
+    def lane(self, job: Job) -> Lane:
+        return Lane(job.source, "general-hospital")
+
+
 class Books:
     """What stands in the journal of all of them."""
 
@@ -83,6 +95,11 @@ class Books:
 
     def close(self) -> None:
         self.database.close()
+
+    def ask(self, source: str) -> None:
+        """Asks for a run, as a schedule does."""
+        queue = SharedQueue(self.database, QueuedRuns(self.journal), Anybody(), utc_now, threading.Event())
+        assert queue.put(Job(source))
 
     def runs(self, *statuses: str, kind: str | None = None) -> list[Run]:
         """Runs of these states, the oldest first."""
@@ -103,7 +120,7 @@ class Books:
 
     def key(self, role: str) -> str:
         """A key of the hospital's."""
-        return ApiKeys(self.database).create(role, "general-hospital", role, datetime.now(UTC))[1]
+        return ApiKeys(self.database).create(role, "general-hospital", role, utc_now())[1]
 
     def _one(self, sql: str, *parameters: str) -> Any:
         with self.database.read() as connection:

@@ -26,7 +26,7 @@ PATIENTS, SOURCE, ADT = 200, "genhosp-fhir", "genhosp-adt"
 def emr() -> Iterator[RehearsalEmr]:
     """An EMR that answers each page late, so that a run can be met in the middle."""
     with RehearsalEmr(patients=PATIENTS, seed=11) as running:
-        running.faults.delay = 0.2
+        running.faults.delay = 0.5
         yield running
 
 
@@ -89,7 +89,8 @@ def test_a_resync_asked_over_http_is_done_by_a_worker_that_starts_later(
 @on_postgresql
 def test_a_killed_worker_s_run_is_done_by_another(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     config = site(tmp_path, database_url, emr)
-    with machine(config, "schedule"), machine(config, "work") as first:
+    books.ask(SOURCE)
+    with machine(config, "work") as first:
         until(lambda: books.patients() >= 20)
         first.kill()
         assert books.patients() < PATIENTS, "the kill came in the middle of the run"
@@ -104,7 +105,8 @@ def test_a_killed_worker_s_run_is_done_by_another(database_url: str, tmp_path: P
 @on_postgresql
 def test_a_worker_told_to_stop_hands_its_run_on(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     config = site(tmp_path, database_url, emr)
-    with machine(config, "schedule"), machine(config, "work") as first:
+    books.ask(SOURCE)
+    with machine(config, "work") as first:
         until(lambda: books.patients() >= 20)
         assert first.end() == 0
         stopped = books.patients()

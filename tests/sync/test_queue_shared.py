@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from store import schema
 from store.database import Database
 from store.errors import RunActive, SchemaOutdated
 from store.journal import RUNNING, Journal, Run
@@ -22,6 +25,7 @@ from sync.queue_shared import SharedQueue
 from sync.queue_worker import QueueWorker
 from tests.factories import CLINIC, NOW
 from tests.fakes import FakeClock
+from tests.sync.conftest import Ended
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
 PATIENCE = 60
@@ -271,6 +275,20 @@ def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url
     queue_tables.migrate(bare)
     queue_tables.check(bare)
     assert rows(bare, "SELECT 1 FROM pg_proc WHERE proname = 'procrastinate_retry_job_v2'") == [(1,)]
+    bare.close()
+
+
+def test_nothing_serves_before_the_tables_are_made_and_migrate_makes_them(
+    bare_database_url: str, tmp_path: Path, emr_sync: Callable[..., Ended]
+) -> None:
+    bare, config = Database.open(bare_database_url), tmp_path / "config.yaml"
+    schema.migrate(bare)  # as a version without worker machines left it
+    config.write_text(json.dumps({"database": bare_database_url, "enterprises": {CLINIC: {}}, "sources": {}}))
+    refused = emr_sync("-c", config, "serve", "--only", "work")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "run emr-sync migrate" in refused.err
+    assert emr_sync("-c", config, "migrate").code == 0
+    queue_tables.check(bare)
     bare.close()
 
 

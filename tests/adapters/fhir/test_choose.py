@@ -43,7 +43,9 @@ def answered(options: dict[str, Any], *changed: dict[str, Any], others: tuple[di
 
 
 def values(items: list[Item]) -> list[Any]:
-    return [item.statements["consent.sms"].value if isinstance(item, PatientStatements) else item.reason for item in items]  # type: ignore[union-attr]
+    return [
+        item.statements["consent.sms"].value if isinstance(item, PatientStatements) else getattr(item, "reason", item) for item in items
+    ]
 
 
 def test_the_latest_is_taken_as_it_comes() -> None:

@@ -163,11 +163,13 @@ def bundle(*entries: Any) -> dict[str, Any]:
 
 
 def test_each_entry_of_a_bundle_is_read_by_itself() -> None:
-    items = read(bundle({"resource": patient()}, {"resource": {"resourceType": "Patient"}}, {"resource": {"resourceType": "Observation"}}))
-    assert isinstance(items[0], PatientStatements)
-    assert isinstance(items[1], Unmappable)
-    assert isinstance(items[2], Filtered)
-    assert [item.locator for item in items] == [f"file:1#entry[{index}]" for index in range(3)]  # type: ignore[union-attr]
+    first, second, third = read(
+        bundle({"resource": patient()}, {"resource": {"resourceType": "Patient"}}, {"resource": {"resourceType": "Observation"}})
+    )
+    assert isinstance(first, PatientStatements)
+    assert isinstance(second, Unmappable)
+    assert isinstance(third, Filtered)
+    assert [first.locator, second.locator, third.locator] == [f"file:1#entry[{index}]" for index in range(3)]
 
 
 def test_rejected_entry_keeps_its_own_bytes_for_replay() -> None:

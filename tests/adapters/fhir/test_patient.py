@@ -161,9 +161,8 @@ def test_period_is_kept_as_dates() -> None:
 
 
 def test_emails_are_listed_most_preferred_first() -> None:
-    entries = [{"system": "email", "value": f"{name}@example.org"} for name in "abc"]
-    entries[1]["rank"] = 2  # type: ignore[assignment]
-    entries[2]["rank"] = 1  # type: ignore[assignment]
+    ranks: dict[str, Any] = {"b": {"rank": 2}, "c": {"rank": 1}}
+    entries = [{"system": "email", "value": f"{name}@example.org", **ranks.get(name, {})} for name in "abc"]
     assert stated(patient(telecom=entries))["email"].value == ("c@example.org", "b@example.org", "a@example.org")
 
 

@@ -6,6 +6,7 @@ import socketserver
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Thread
+from typing import Any
 
 import pytest
 
@@ -68,8 +69,8 @@ def peer(script: Script) -> Iterator[Peer]:
             thread.join()
 
 
-def sender(server: Peer, **settings: object) -> MllpSender:
-    return MllpSender("127.0.0.1", server.server_address[1], **({"timeout": 5.0, "pause": 0.0} | settings))  # type: ignore[arg-type]
+def sender(server: Peer, **settings: Any) -> MllpSender:
+    return MllpSender("127.0.0.1", server.server_address[1], **({"timeout": 5.0, "pause": 0.0} | settings))
 
 
 @pytest.fixture(scope="module")
