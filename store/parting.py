@@ -82,12 +82,15 @@ def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
 
 
 def _forbidding(since: Mapping[str, Assertion], own: Held | None) -> dict[str, Assertion]:
+    """Those of the opt-outs that the record does not have, or has of an older time: nothing from before them lifts them."""
     has = own.current() if own else {}
-    return {
-        name: one
-        for name, one in since.items()
-        if more_restrictive(name, one.value, None) and more_restrictive(name, one.value, has[name].value if name in has else None)
-    }
+    return {name: one for name, one in since.items() if more_restrictive(name, one.value, None) and _is_news(name, one, has.get(name))}
+
+
+def _is_news(name: str, one: Assertion, own: Assertion | None) -> bool:
+    if own is None or more_restrictive(name, one.value, own.value):
+        return True
+    return one.value == own.value and one.effective > own.effective
 
 
 def _add(records: dict[str, Held], authority: str, more: Mapping[str, Assertion], like: Held) -> None:

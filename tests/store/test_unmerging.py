@@ -70,6 +70,13 @@ def test_an_opt_out_of_the_merged_record_that_was_said_again_since_stays_with_th
     assert site.dnc("1") == site.dnc("2") == "yes"
 
 
+def test_what_was_forbidden_since_holds_against_what_is_older_though_the_record_had_forbidden_it_before(site: Site) -> None:
+    site.apply(says("1", 1), says("2", 1), merges("1", "2", 2), says("1", 55, YES), says("2", 6, YES))
+    unmerge(site, "2")
+    assert site.apply(says("2", 39, NO)) == ["stale"]
+    assert site.dnc("1") == site.dnc("2") == "yes"
+
+
 def test_an_opt_out_of_the_merged_record_alone_goes_with_it(site: Site) -> None:
     site.apply(says("1", 1, NO), says("2", 1, YES), merges("1", "2"))
     assert site.dnc("1") == "yes"
