@@ -20,7 +20,7 @@ from procrastinate.jobs import Job as JobRow
 from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 
-from sync import logs
+from sync import logs, retry
 from sync.queue import Job, Work
 from sync.queue_shared import LATER, QUEUE, TASK, SharedQueue
 
@@ -38,15 +38,17 @@ class Again(Exception):
 
 
 class GoesBack(BaseRetryStrategy):
-    """Jobs that could not be done now go back; those of a worker that stops are wanted at once."""
+    """Jobs that could not be done now go back, also when the database was away; those of a worker that stops are wanted at once."""
 
     def __init__(self, stopping: threading.Event) -> None:
         self.stopping = stopping
 
     def get_retry_decision(self, *, exception: BaseException, job: JobRow) -> RetryDecision | None:
         """When the job is tried again; ``None`` is never."""
+        if not isinstance(exception, Again) and not retry.passes(exception):
+            return None
         pause = AT_ONCE if self.stopping.is_set() else LATER
-        return RetryDecision(retry_in={"milliseconds": round(pause * 1000)}) if isinstance(exception, Again) else None
+        return RetryDecision(retry_in={"milliseconds": round(pause * 1000)})
 
 
 class QueueWorker:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from store import schema
 from store.database import Database
@@ -29,6 +30,7 @@ from tests.sync.conftest import Ended
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
 PATIENCE = 60
+GONE = OperationalError("SELECT 1", None, Exception("the connection is gone"))
 
 
 class Sources:
@@ -45,6 +47,7 @@ class Desk:
         self.began, self.ended, self.go = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
         self.done: list[Job] = []
         self.refuses: set[Job] = set()
+        self.gone: Exception | None = None
         self.at_once: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self._stopping, self._lock = stopping or threading.Event(), threading.Lock()
@@ -58,6 +61,8 @@ class Desk:
         with self._lock:
             self.at_once[job.source] -= 1
         self.ended.release()
+        if self.gone:
+            raise self.gone
         if job in self.refuses or self._stopping.is_set():
             return False
         self.done.append(job)
@@ -92,8 +97,15 @@ class Machine:
         self.role.stop()
 
 
-def shared(database: Database) -> SharedQueue:
-    return SharedQueue(database, QueuedRuns(Journal(database)), Sources(), FakeClock(), threading.Event())
+class Unreachable(SharedQueue):
+    """A queue that takes jobs and cannot be looked into."""
+
+    def waits(self, job: Job) -> bool:
+        raise GONE
+
+
+def shared(database: Database, kind: type[SharedQueue] = SharedQueue) -> SharedQueue:
+    return kind(database, QueuedRuns(Journal(database)), Sources(), FakeClock(), threading.Event())
 
 
 def rows(database: Database, sql: str) -> list[Any]:
@@ -187,6 +199,20 @@ def test_what_cannot_be_done_now_and_is_asked_for_again_waits_once(database: Dat
         desk.refuses.clear()
         until(lambda: desk.done == [Job("a")])
         until(lambda: queue.depth() == Depth(0, 0))
+
+
+@pytest.mark.parametrize("during", ["the work", "the look at the queue behind it"])
+def test_a_job_during_which_the_database_was_away_is_not_lost(database: Database, during: str) -> None:
+    queue, machine = shared(database), Machine(database)
+    if during == "the work":
+        machine.desk.gone = GONE
+    else:
+        machine.desk.refuses.add(Job("a"))
+        machine.role.queue = shared(database, Unreachable)
+    machine.desk.go.set()
+    queue.put(Job("a"))
+    with machine.working():
+        until(lambda: rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND attempts = 1"))
 
 
 def test_a_machine_that_stops_hands_its_work_to_another(database: Database) -> None:
