@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from store import documents
 from store.audit import Audit
+from store.chain import Line
 from store.lock import Role
 from store.preferences import Preferences
 from store.web.pages.page import Page, Shown, Visit
@@ -12,6 +14,8 @@ from store.web.pages.page import Page, Shown, Visit
 AUDITORS = frozenset({Role.AUDITOR})
 MOST = 200
 PATIENT = "pt_"
+TOLD = ("name", "role", "what", "why", "way")
+"""What a line's detail says that people want to read at once: which user or key, and why or how."""
 
 
 class AuditLog:
@@ -28,4 +32,12 @@ class AuditLog:
         """The log, or what it says about one subject (an opaque id)."""
         subject = visit.query.get("subject") or None
         lines = [link.line for link in self.audit.newest(visit.enterprise, subject, MOST)]
-        return Shown("audit.html", {"title": "Audit", "lines": lines, "subject": subject, "most": MOST, "patient": PATIENT})
+        return Shown(
+            "audit.html", {"title": "Audit", "lines": lines, "subject": subject, "most": MOST, "patient": PATIENT, "remark": remark}
+        )
+
+
+def remark(line: Line) -> str:
+    """A line's detail in a few words."""
+    detail = documents.read(line.detail)
+    return ", ".join(str(detail[name]).replace("_", " ") for name in TOLD if detail.get(name))

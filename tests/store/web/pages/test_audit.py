@@ -31,9 +31,19 @@ def test_coming_in_failing_to_and_going_are_in_the_log(fresh_pages: Pages) -> No
     for line in ("staff:staff-general signed in", "staff:staff-general signed out", "stranger refused sign in"):
         assert line in text
     assert "tulip" not in text
+    assert text.count("unknown name") == 1
     local = fresh_pages.signed_in("auditor", "local").get("/audit").text
     assert "stranger refused sign in" in local
     assert "staff-general" not in local
+
+
+def test_a_line_about_a_user_says_who_and_why(fresh_pages: Pages) -> None:
+    name, _ = fresh_pages.user("staff")
+    fresh_pages.stranger().post("/sign-in", name=name, password="wrong")
+    text = fresh_pages.signed_in("auditor").get("/audit").text
+    assert "staff-general, wrong password" in text
+    assert "staff-general, staff, added" in text
+    assert "auditor:auditor-general signed in" in text
 
 
 @pytest.mark.parametrize("role", ["enterprise", "manager", "staff", "operator"])
