@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from store.lock import Actor
+from store.patient import PatientRef
+from store.preference import Identifier, PatientMerge
+from store.release import Release
 from store.verifying import verify
 from store.web.decisions import NDJSON
 from tests.store.web import conftest as web
@@ -166,6 +170,33 @@ def test_an_earlier_time_is_answered_with_its_messages(fresh: Service) -> None:
     assert then["preferences"]["phones"]["value"][0]["number"] == CELL
     assert then["sms_consent"] == "Opted In"
     assert fresh.call("GET", f"{path}2001-01-01T00:00:00Z", role="auditor").status == 404
+
+
+def test_an_earlier_time_is_answered_across_a_merge_a_reply_a_retired_source_and_the_merges_undoing(fresh: Service) -> None:
+    store, actor, times = fresh.store, Actor("cli", "kim"), [NOW]
+    ids = {patient: fresh.patient(patient)["id"] for patient in ("MRN1", "MRN2")}
+
+    def then() -> datetime:
+        times.append(NOW + timedelta(minutes=len(times)))
+        return times[-1]
+
+    joined = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), EARLIER, "A40")
+    with store.database.write("general") as transaction:
+        store.apply_many(transaction, "general", "genhosp-adt", [joined], now=then())
+    store.record_reply("general", LINE, CELL, "STOP", times[-1], then())
+    Release(store, fresh.journal).release("genhosp-adt", actor, then())
+    store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=then())
+
+    def known(patient: str) -> list[tuple[str, str, str, str]]:
+        asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in times]
+        found = [fresh.call("GET", path, role="auditor").json for path in asked]
+        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+
+    emr, stopped = "emr:genhosp-adt", "Opted Out of 1 number"
+    both = [("yes", emr, "M2", "Opted In"), ("yes", emr, "M2", stopped), ("yes", "staff", "M2", stopped)]
+    assert known("MRN1") == [("no", emr, "M1", "Opted In"), *both, ("no", "staff", "M1", stopped)]
+    assert known("MRN2") == [("yes", emr, "M2", "Opted In"), *both, ("yes", "staff", "M2", stopped)]
 
 
 @pytest.mark.parametrize("at", ["", "?at=", "?at=yesterday", "?at=2026-11-02", "?at=2026-11-02T10:42:00"])
