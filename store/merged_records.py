@@ -8,6 +8,7 @@ from typing import NamedTuple
 from store.apply import instant
 from store.database import Database
 from store.ids import parsed, shown
+from store.preference import EMR
 
 INTO = """WITH RECURSIVE gone(id) AS (SELECT id FROM patients WHERE enterprise = ? AND merged_into = ?
  UNION SELECT p.id FROM patients p JOIN gone ON p.merged_into = gone.id)
@@ -29,5 +30,5 @@ def merged_records(database: Database, enterprise: str, patient_id: str) -> list
     """The records that went into this patient, also through others; the latest merge first, each record once."""
     with database.read() as connection:
         rows = database.select(connection, INTO, [enterprise, parsed(patient_id)])
-    found = [MergedRecord(shown(row[0]), row[1], row[2], instant(row[3]), instant(row[4])) for row in rows]
+    found = [MergedRecord(shown(row[0]), row[1].removeprefix(EMR), row[2], instant(row[3]), instant(row[4])) for row in rows]
     return list({one.id: one for one in reversed(found)}.values())[::-1]
