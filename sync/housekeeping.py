@@ -9,11 +9,12 @@ from typing import Any
 
 from store.attesting import LEDGERS, Attesting
 from store.cutting import Cutting
+from store.restating import Restating
 from store.sessions import Sessions
 from sync import logs
 from sync.parts import Parts
 
-EVERY, ATTESTED_EVERY = 3600.0, 10.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY = 3600.0, 10.0, 10.0
 Chore = Callable[[], int]
 """Does something that is due; how often, for the log."""
 
@@ -74,6 +75,16 @@ def attestation(parts: Parts) -> dict[str, Chore]:
         return 0
 
     return {"history attested": attest}
+
+
+def restatement(parts: Parts) -> dict[str, Chore]:
+    """What another configuration changes of values in force, so that the feed of changes tells of it (``store.restating``)."""
+    restating = Restating(parts.preferences, stopped=parts.engine.stop.is_set)
+
+    def restate() -> int:
+        return sum(restating.run(name, parts.clock()) for name in parts.settings.enterprises)
+
+    return {"values in force written anew": restate}
 
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:

@@ -16,7 +16,7 @@ from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
-from sync.housekeeping import ATTESTED_EVERY, Housekeeping, attestation, chores
+from sync.housekeeping import ATTESTED_EVERY, RESTATED_EVERY, Housekeeping, attestation, chores, restatement
 from sync.parts import ROLES, Parts, Unusable, adapter
 from sync.queue import LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
@@ -109,6 +109,7 @@ class Service:
         if "work" in self.wanted:
             yield Housekeeping(chores(self.parts))
             yield Housekeeping(attestation(self.parts), ATTESTED_EVERY)
+            yield Housekeeping(restatement(self.parts), RESTATED_EVERY)
         if "schedule" in self.wanted:
             yield Clock(feeds, self.queue.put)
 

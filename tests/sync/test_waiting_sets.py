@@ -15,7 +15,7 @@ from store.patient import PatientRef
 from store.waiting import Waiting
 from store.web.health import Health, Readiness
 from sync.config import load
-from sync.housekeeping import chores
+from sync.housekeeping import chores, restatement
 from sync.parts import Parts, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.test_cli import CONFIG, KEYS, adt
@@ -130,6 +130,16 @@ def test_a_word_that_comes_anew_begins_its_time_anew(clinic: Clinic) -> None:
     clinic.says(adt("MRN2", dnc="OK"))
     clinic.clock.now += timedelta(hours=2)
     assert chores(clinic.parts)["held sets expired"]() == 0, "the newest of the set is two hours old"
+
+
+def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(file.read_text().replace("floor: 0", "floor: 9").replace("preferences: true", "preferences: false"))
+    parts = Parts.open(load(file, {}))
+    last = parts.preferences.changes("clinic", 0, 100)[-1].seq
+    assert restatement(parts)["values in force written anew"]() == 2
+    assert len(parts.preferences.changes("clinic", last, 100)) == 2
+    parts.close()
 
 
 def test_a_new_set_begins_after_a_verdict(clinic: Clinic) -> None:
