@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from store.web.decisions import read_array, read_item
 from store.web.problem import Problem
-from store.web.wire import AskIn, InvalidAsk, SmsOptOutIn, SmsReplyIn, read
+from store.web.wire import AskIn, InvalidAsk, SmsConsentIn, SmsReplyIn, read
 
 GOOD: dict[str, Any] = {
     "patient": {"authority": "GENHOSP", "value": "MRN1"},
@@ -47,7 +47,7 @@ def test_what_was_sent_is_not_quoted(name: str, value: str) -> None:
         assert isinstance(item, AskIn) or value not in item.detail
 
 
-@given(plain, st.sampled_from([AskIn, SmsReplyIn, SmsOptOutIn, list[AskIn]]))
+@given(plain, st.sampled_from([AskIn, SmsReplyIn, SmsConsentIn, list[AskIn]]))
 def test_any_json_is_a_value_or_a_problem(value: Any, kind: Any) -> None:
     with suppress(Problem):
         read(json.dumps(value).encode(), kind)
