@@ -1,0 +1,82 @@
+"""A service whose every page has something to show: what is held, rejected, under way, opted out, merged, locked, and long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from store.findings import Checked, Findings
+from store.lock import Actor, Role
+from store.patient import PatientRef
+from store.preference import Identifier, PatientMerge, Phone
+from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
+from tests.store.web.pages.conftest import Pages
+from tests.store.web.pages.test_console import held, rejected
+from tests.store.web.pages.test_held_configuration import held_configuration
+from tests.store.web.pages.test_sources import came, full_read
+
+SOURCE, ENTERPRISE = "genhosp-adt", "general"
+LONG = "averylongnamethatnobodyhasbutthatmustnotbreakthepage.example.test"
+
+
+class Filled:
+    """Fills the pages, once. What the names say is where it is to be seen."""
+
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
+        self.rejection = rejected(pages)
+        self.resolved = self._resolved()
+        self.done = full_read(pages, unchanged=1990, applied=8, stale=1, rejected=4)
+        came(pages, applied=1200, unchanged=34, rejected=3)
+        came(pages, timedelta(hours=3), applied=7)
+        self._patients()
+        self._opt_outs()
+        self._checked()
+        self.configuration = held_configuration(pages)
+        self.held = held(pages)
+        self.failed = self._failed()
+        self.running = pages.journal.start(SOURCE, ENTERPRISE, "resync", now=pages.moment()).id
+
+    def patient(self, value: str, enterprise: str = ENTERPRISE) -> str:
+        """The address of a facesheet."""
+        return self.pages.patient(value, enterprise)
+
+    def _resolved(self) -> str:
+        number = rejected(self.pages, "local", "clinic")
+        with self.pages.store.database.write("local") as transaction:
+            self.pages.journal.resolve(transaction, number, now=NOW)
+        return number
+
+    def _failed(self) -> str:
+        run = self.pages.journal.start(SOURCE, ENTERPRISE, "incremental", now=self.pages.moment())
+        return self.pages.journal.finish(run, "failed", "the EMR does not answer: check its address", self.pages.moment()).id
+
+    def _patients(self) -> None:
+        kinds = ("cell", "home", "work", "other")
+        phones = tuple(Phone(f"+1217555{110 + n:04d}", kind, "", None, n % 2 == 0) for n, kind in enumerate(kinds))
+        said = {
+            "do_not_contact": "yes", "preferred_method": "sms", "preferred_phone": phones[0].number, "phones": phones,
+            "email": (f"somebody@{LONG}",), "language": "es", "consent.voice": "denied", f"consent.sms#{phones[0].number}": "denied",
+            "topic.billing.sms": "denied", "topic.recalls.voice": "granted",
+        }  # fmt: skip
+        everything = [statements("LONG", f"L{turn}", **{**said, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
+        later = [replace(one, effective=NOW + timedelta(seconds=turn)) for turn, one in enumerate(everything)]
+        dead = statements("DEAD", "D1", deceased=True, phones=phones[:1])
+        closed = statements("CLOSED", "C1", restricted=True)
+        bare = statements("BARE", "B1", do_not_contact="no")
+        gone = statements("GONE", "G1", do_not_contact="no", phones=phones[1:2])
+        merge = PatientMerge((Identifier("GENHOSP", "MR", "BARE"),), (Identifier("GENHOSP", "MR", "GONE"),), NOW, "A40")
+        for item in (*later, dead, closed, bare, gone, merge):
+            with self.pages.store.database.write(ENTERPRISE) as transaction:
+                self.pages.store.apply_many(transaction, ENTERPRISE, SOURCE, [item], now=self.pages.moment())
+
+    def _opt_outs(self) -> None:
+        store = self.pages.store
+        store.record_reply(ENTERPRISE, LINE, CELL, "STOPALL", NOW, NOW)
+        store.record_reply(ENTERPRISE, LINE, HOME, "STOP", NOW, NOW)
+        patient = store.find(ENTERPRISE, PatientRef(value="LONG"))
+        store.record_sms_opt_out(ENTERPRISE, patient.id, line=None, topic="billing", actor=Actor(Role.STAFF, "desk"), now=NOW)
+
+    def _checked(self) -> None:
+        lines = (Checked("token", False, "the server granted less than was asked"), Checked("plan", True, "full reads"))
+        Findings(self.pages.store.database).keep_check(SOURCE, ENTERPRISE, lines, now=NOW)

@@ -1,0 +1,230 @@
+"""Every page in every state, light and dark, narrow and wide: axe finds nothing that keeps somebody out, and nothing runs off the page.
+
+The pages are those of the application: a new one without a visit here fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, Page, expect
+
+from store.sessions import Sessions
+from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.conftest import Pages, serve_pages
+from tests.store.web.pages.filled import Filled
+from tests.store.web.pages.test_routes import OPEN, PATIENT, REJECTION, RUN, SOURCE, routes
+
+SERIOUS = {"serious", "critical"}
+HEIGHT = 800
+LOOKS: tuple[tuple[int, Literal["light", "dark"], list[str]], ...] = (
+    (1280, "light", []),
+    (390, "light", []),
+    (320, "light", []),
+    (320, "dark", ["color-contrast"]),
+    (1280, "dark", ["color-contrast"]),
+)
+"""How wide, in which colours, and which of axe's rules to look at (none named: all). In the dark nothing but colours is different."""
+PATIENCE_MS = 60_000
+FIND = (
+    """() => axe.run({resultTypes: ['violations']}).then(found => found.violations.map(one => [one.id, one.impact, one.nodes[0].html]))"""
+)
+WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+UNKNOWN = "/patients/pt_0000000000000000"
+
+
+class World(NamedTuple):
+    """A service where nothing has happened yet, and one where everything has."""
+
+    empty: Pages
+    full: Filled
+
+
+Where = Callable[[World], tuple[Pages, str]]
+
+
+class Visit(NamedTuple):
+    """Somebody looks at a page in one state. ``then``: what they do there before they look closer."""
+
+    state: str
+    who: str | None
+    where: Where
+    then: Callable[[Page], object] = lambda page: None
+    enterprise: str = "general"
+
+
+def empty(path: str) -> Where:
+    return lambda world: (world.empty, path)
+
+
+def full(path: str) -> Where:
+    return lambda world: (world.full.pages, path)
+
+
+def sheet(value: str, enterprise: str = "general") -> Where:
+    return lambda world: (world.full.pages, world.full.patient(value, enterprise))
+
+
+def of(name: str, path: str = "/runs/{}") -> Where:
+    """A run or rejection, by what it is in a full service."""
+    return lambda world: (world.full.pages, path.format(getattr(world.full, name)))
+
+
+def opened(page: Page) -> None:
+    """Everything that can be unfolded."""
+    page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
+def typed(button: str, **fields: str) -> Callable[[Page], None]:
+    """A form filled in and sent, with its browser's own checks off."""
+
+    def send(page: Page) -> None:
+        page.evaluate("() => document.querySelectorAll('form').forEach(one => one.noValidate = true)")
+        for label, text in fields.items():
+            page.get_by_label(label.replace("_", " "), exact=True).fill(text)
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_role("alert").first).to_be_visible()
+
+    return send
+
+
+def overtaken(page: Page) -> None:
+    """A flip of a toggle whose patient changed meanwhile."""
+    opened(page)
+    page.evaluate("() => document.querySelectorAll('input[name=version]').forEach(one => one.value = '0')")
+    page.get_by_label("Why?").first.fill("asked")
+    page.get_by_role("button", name="Turn Do Not Contact").first.click()
+    expect(page.get_by_role("alert").first).to_be_visible()
+
+
+def forged(page: Page) -> None:
+    """A choice that the form does not have."""
+    page.evaluate("() => document.querySelectorAll('input[type=radio]').forEach(one => one.value = 'guess')")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").first).to_be_visible()
+
+
+VISITS: Mapping[str, tuple[Visit, ...]] = {
+    "/sign-in": (
+        Visit("empty", None, empty("/sign-in")),
+        Visit("over", None, empty("/sign-in?again=1")),
+        Visit("error", None, empty("/sign-in"), typed("Sign in", Name="nobody", Password="wrong")),
+    ),
+    "/": (Visit("first page", "staff", empty("/")),),
+    "/password": (
+        Visit("empty", "staff", empty("/password")),
+        Visit("error", "staff", empty("/password"), typed("Change it", The_password_you_have="wrong")),
+    ),
+    "/patients": (
+        Visit("empty", "staff", empty("/patients")),
+        Visit("error", "staff", empty("/patients"), typed("Find", Identifier="NOBODY")),
+    ),
+    PATIENT: (
+        *(Visit(f"locked, {role}", role, sheet("MRN2"), opened) for role in ("enterprise", "manager", "staff", "auditor")),
+        Visit("full", "enterprise", sheet("LONG"), opened),
+        Visit("bare, merged", "staff", sheet("BARE"), opened),
+        Visit("deceased", "staff", sheet("DEAD")),
+        Visit("restricted", "staff", sheet("CLOSED")),
+        Visit("toggle", "enterprise", sheet("MRN1", "local"), opened, "local"),
+        Visit("toggle of others", "manager", sheet("MRN1", "local"), opened, "local"),
+        Visit("error", "enterprise", sheet("MRN1", "local"), overtaken, "local"),
+        Visit("no toggle", "enterprise", sheet("MRN1", "quiet"), opened, "quiet"),
+        Visit("unknown", "staff", empty(UNKNOWN)),
+    ),
+    "/opt-outs": (
+        Visit("empty", "manager", empty("/opt-outs")),
+        Visit("full", "enterprise", full("/opt-outs")),
+        Visit("error", "enterprise", full("/opt-outs"), typed("Show", Number_holds="none")),
+    ),
+    "/settings": (
+        Visit("locked", "enterprise", empty("/settings")),
+        Visit("full", "enterprise", full("/settings"), enterprise="local"),
+        Visit("error", "enterprise", full("/settings"), forged, "local"),
+        Visit("refused", "staff", empty("/settings")),
+    ),
+    "/sources": (Visit("empty", "operator", empty("/sources")), Visit("full, held", "operator", full("/sources"), opened)),
+    SOURCE: (
+        Visit("empty", "operator", empty("/sources/genhosp-adt")),
+        Visit("full, running", "operator", full("/sources/genhosp-adt"), opened),
+        Visit("unknown", "operator", empty("/sources/none")),
+    ),
+    RUN: (
+        Visit("held", "operator", of("held"), opened),
+        Visit("held configuration", "operator", of("configuration"), opened),
+        Visit("running", "operator", of("running")),
+        Visit("done", "operator", of("done")),
+        Visit("failed", "operator", of("failed")),
+        Visit("unknown", "operator", empty("/runs/run_0")),
+    ),
+    "/rejections": (
+        Visit("empty", "operator", empty("/rejections")),
+        Visit("full", "operator", full("/rejections?status=all")),
+    ),
+    REJECTION: (
+        Visit("open", "operator", of("rejection", "/rejections/{}")),
+        Visit("resolved", "operator", of("resolved", "/rejections/{}"), enterprise="local"),
+    ),
+    "/audit": (Visit("full", "auditor", full("/audit")), Visit("of nobody", "auditor", empty("/audit?subject=pt_0"))),
+}
+
+
+@pytest.fixture(scope="module")
+def world(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("worlds")
+    urls = []
+    for name in ("empty", "full"):
+        (folder / f"{name}.db").write_bytes(sqlite_template.read_bytes())
+        urls.append(f"sqlite:///{folder / name}.db")
+    one, other = (serve_pages(url) for url in urls)
+    yield World(next(one), Filled(next(other)))
+    for served in (one, other):
+        assert next(served, None) is None
+
+
+def test_every_page_has_its_visits(world: World) -> None:
+    found = {path for method, path in routes(world.empty) if method == "GET" and not path.startswith("/v1/")}
+    without_people = {path for method, path in OPEN if method == "GET"} - {"/sign-in"}
+    assert found - without_people == set(VISITS)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("visit", [pytest.param(one, id=f"{path} {one.state}") for path, visits in VISITS.items() for one in visits])
+def test_axe_finds_nothing_serious(chrome: Browser, world: World, visit: Visit) -> None:
+    assert looked_at(chrome, world, visit) == []
+
+
+def looked_at(chrome: Browser, world: World, visit: Visit) -> list[Any]:
+    """What is wrong with one page in one state, however it is looked at."""
+    pages, path = visit.where(world)
+    context = chrome.new_context(base_url=pages.url, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    if visit.who:
+        context.add_cookies([{"name": "emr_sync_session", "value": session(pages, visit), "url": pages.url}])
+    page = context.new_page()
+    try:
+        page.goto(path)
+        visit.then(page)
+        page.evaluate(AXE_SCRIPT)
+        return [problem for look in LOOKS for problem in problems(page, *look)]
+    finally:
+        context.close()
+
+
+def problems(page: Page, width: int, scheme: Literal["light", "dark"], rules: list[str]) -> list[Any]:
+    page.set_viewport_size({"width": width, "height": HEIGHT})
+    page.emulate_media(color_scheme=scheme)
+    found = [(width, scheme, *one) for one in page.evaluate(FIND, rules) if one[1] in SERIOUS]
+    return [*found, *([(width, "wider than the window")] if page.evaluate(WIDER) > 0 else [])]
+
+
+def session(pages: Pages, visit: Visit) -> str:
+    """A session, without the sign-in page."""
+    name, _ = pages.user(visit.who or "", visit.enterprise)
+    sessions = Sessions(pages.store.database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
+    return sessions.begin(pages.users.find(name), visit.enterprise, pages.moment())
