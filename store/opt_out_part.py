@@ -6,22 +6,22 @@ A number that thousands of patients have (a care home's, a placeholder) is shown
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
 from store.database import Database
 from store.ids import shown
-from store.opt_outs import OptedOut, Wanted, among
+from store.opt_outs import OWNERS, OptedOut, Wanted, among
 
 LOOKED_THROUGH = 5_000
 """At most so many numbers are read for one part: a filter that fits few must not hold it up."""
 NUMBERS = """SELECT number, words FROM sms_words WHERE enterprise = ? AND number > ? AND number LIKE ? AND words LIKE ?
  ORDER BY number LIMIT ?"""
 
-OWNERS = """SELECT number, patient_id, patients FROM (
- SELECT number, patient_id, row_number() OVER (PARTITION BY number ORDER BY patient_id) AS place,
-  count(*) OVER (PARTITION BY number) AS patients FROM patient_phones WHERE enterprise = ? AND number IN ??
- ) AS owned WHERE place <= ? ORDER BY number, patient_id"""
+OWNED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
+SOME = "SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number = ? ORDER BY patient_id LIMIT ?"
 SOME_OWNERS = 3
 
 
@@ -45,11 +45,13 @@ def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "
     with database.read() as connection:
 
         def owners(numbers: list[str]) -> Mapping[str, Sequence[str]]:
-            some: dict[str, list[str]] = {}
-            for number, patient, patients in database.select(connection, OWNERS, [enterprise, numbers, SOME_OWNERS]):
-                some.setdefault(number, []).append(shown(patient))
-                how_many[number] = patients
-            return some
+            how_many.update(map(tuple, database.select(connection, OWNED, [enterprise, numbers])))
+            few = [number for number in numbers if 0 < how_many.get(number, 0) <= SOME_OWNERS]
+            rows = database.select(connection, OWNERS, [enterprise, few]) if few else []
+            for number in numbers:
+                if how_many.get(number, 0) > SOME_OWNERS:  # by itself: of thousands only the first are read
+                    rows += database.select(connection, SOME, [enterprise, number, SOME_OWNERS])
+            return {number: [shown(patient) for _, patient in group] for number, group in groupby(sorted(map(tuple, rows)), itemgetter(0))}
 
         while more and len(found) < limit and looked < LOOKED_THROUGH:
             rows = database.select(connection, NUMBERS, [enterprise, after, f"%{digits}%", words, limit])
