@@ -162,9 +162,9 @@ def _filled(config: Path, size: Size) -> tuple[Found, dict[Role, str]]:
     """What the pages are about, and a password of a user of each role."""
     parts = Parts.open(load(config, {}))
     try:
-        found = Crowd(parts.preferences, parts.journal, size).fill()
         users, roles = Users(parts.database), (Role.STAFF, Role.ENTERPRISE, Role.OPERATOR, Role.AUDITOR)
-        return found, {role: users.add(role, site.ENTERPRISE, role, crowd.NOW)[1] or "" for role in roles}
+        passwords = {role: users.add(role, site.ENTERPRISE, role, crowd.NOW)[1] or "" for role in roles}
+        return Crowd(parts.preferences, parts.journal, size).fill(), passwords
     finally:
         parts.close()
 
@@ -173,6 +173,7 @@ def _filled(config: Path, size: Size) -> tuple[Found, dict[Role, str]]:
 def _serving(config: Path) -> Iterator[tuple[int, int]]:
     """The service as people run it, but for its listener: nobody sends anything."""
     port = int(yaml.safe_load(config.read_text())["api"]["listen"].rpartition(":")[2])
+    subprocess.run([EMR_SYNC, "-c", str(config), "migrate"], check=True, stdout=subprocess.DEVNULL)  # the tables of the queue
     command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
