@@ -1,0 +1,109 @@
+"""The process dies at every commit of holding, approving and writing anew a changed configuration; started again, nobody is loosened."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import event
+
+from store.configurations import Configurations
+from store.database import Database
+from store.enterprise import Enterprise
+from store.journal import Journal
+from store.lock import Actor
+from store.preferences import Preferences
+from store.proposal import Proposal
+from store.restating import Restating
+from store.verdicts import Verdicts
+from tests.store.site import HOSPITAL, SYNCED, Site, cell, says
+
+pytestmark = pytest.mark.crash
+PATIENTS = "12345"
+OFF = replace(SYNCED, syncs=False)
+DIED = 9
+PERSON = Actor("operator", "kim")
+
+
+class Process(Site):
+    """One process that serves with sync switched off."""
+
+    def __init__(self, database: Database, configured: Enterprise = OFF) -> None:
+        super().__init__(database, configured)
+        self.configurations = Configurations(database, {HOSPITAL: configured})
+        self.store = Preferences(database, self.configurations)
+        self.verdicts = Verdicts(self.store, Journal(database))
+
+    def propose(self) -> None:
+        Proposal(self.database, self.enterprises[HOSPITAL]).make(lambda synced, loosened: loosened < 1, self.tick())
+        self.configurations.look()
+
+    def approve(self) -> None:
+        for one in self.verdicts.waiting():
+            self.verdicts.approve(one.run, PERSON, self.tick())
+
+    def restate(self) -> None:
+        Restating(self.store, chunk=2).run(HOSPITAL, self.tick())
+
+    def silent(self) -> int:
+        self.configurations.look()
+        return sum(self.known(patient).contact.do_not_contact == "yes" for patient in PATIENTS)
+
+
+@pytest.fixture
+def process(database: Database) -> Process:
+    """Five patients who said no, and sync switched off since."""
+    on = Process(database, SYNCED)
+    on.propose()
+    on.apply(*(says(patient, 0, {"do_not_contact": "yes", "phones": (cell(),)}) for patient in PATIENTS))
+    return Process(database)
+
+
+def dying_at_each_commit(url: str, work: Callable[[Process], None]) -> Iterator[None]:
+    """Does the work in processes of their own: the first dies at its first commit, the next at its second, until one lives."""
+    for place in itertools.count(1):
+        child = os.fork()
+        if not child:
+            _die_at(url, place, work)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (0, DIED)
+        if code == 0:
+            return
+        yield
+
+
+def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
+    """In the child: never returns. The commit that it dies at does not happen."""
+    try:
+        database = Database.open(url)
+        commits = itertools.count(1)
+        event.listen(database.engine, "commit", lambda _connection: os._exit(DIED) if next(commits) == place else None)
+        work(Process(database))
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def test_a_configuration_that_is_held_while_the_process_dies_loosens_nobody(process: Process, database_url: str) -> None:
+    for _ in dying_at_each_commit(database_url, Process.propose):
+        assert process.silent() == len(PATIENTS)
+    assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
+
+
+def test_an_approval_that_dies_is_whole_or_not_at_all(process: Process, database_url: str) -> None:
+    process.propose()
+    for _ in dying_at_each_commit(database_url, Process.approve):
+        assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
+    assert (process.silent(), process.verdicts.waiting()) == (0, [])
+
+
+def test_writing_anew_goes_on_after_a_death(process: Process, database_url: str) -> None:
+    process.propose()
+    process.approve()
+    last = process.store.changes(HOSPITAL, 0, 100)[-1].seq
+    for _ in dying_at_each_commit(database_url, Process.restate):
+        assert process.silent() == 0
+    assert len(process.store.changes(HOSPITAL, last, 100)) == len(PATIENTS), "each is in the feed once"
