@@ -23,10 +23,10 @@ from store.users import Users
 from sync.config import load
 from sync.parts import Parts, lane
 from tests.functional.program import free_port, ready, serving, written
+from tests.store.web.pages.browser import PATIENCE_MS
 
 CLINIC, DESK = "clinic", "walk-in"
 FHIR, ADT, WALK_INS = "rehearsal-fhir", "rehearsal-adt", "walk-in-adt"
-PATIENCE_MS = 60_000
 TABS = 60
 KEYS = {"payload_keys": {"current": "k1", "keys": {"k1": "azEtazEtazEtazEtazEtazEtazEtazEtazEtazEtazE="}}}
 
@@ -117,7 +117,6 @@ def tab(chrome: Browser, address: str) -> Iterator[Page]:
     """A browser that nobody has used. What its console complains of, or throws, fails the test."""
     context = chrome.new_context(base_url=address)
     context.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
     page, complaints = context.new_page(), []
     page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

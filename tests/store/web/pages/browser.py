@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -18,6 +18,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE_MS = 60_000
+"""What a machine that is busy with everything else may take for a page."""
+
 MISSING = "no Chromium on this machine: make browser installs it"
 
 
@@ -35,6 +38,7 @@ def chromium() -> str:
 def chrome() -> Iterator[Browser]:
     """One browser for the tests of a module."""
     path = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from store.credentials import TRIES
+from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
@@ -24,7 +25,7 @@ PHONE, DESK = 320, 1280
 def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
     """A tab of a browser that nobody has used. Anything its console complains of fails the test."""
     context = chrome.new_context(base_url=fresh_pages.url)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     page, complaints = context.new_page(), []
     page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -15,6 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from store.sessions import Sessions
+from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages, serve_pages
 from tests.store.web.pages.filled import Filled
@@ -30,7 +31,6 @@ LOOKS: tuple[tuple[int, Literal["light", "dark"], list[str]], ...] = (
     (1280, "dark", ["color-contrast"]),
 )
 """How wide, in which colours, and which of axe's rules to look at (none named: all). In the dark nothing but colours is different."""
-PATIENCE_MS = 60_000
 FIND = (
     """() => axe.run({resultTypes: ['violations']}).then(found => found.violations.map(one => [one.id, one.impact, one.nodes[0].html]))"""
 )
@@ -203,7 +203,6 @@ def looked_at(chrome: Browser, world: World, visit: Visit) -> list[Any]:
     pages, path = visit.where(world)
     context = chrome.new_context(base_url=pages.url, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
     if visit.who:
         context.add_cookies([{"name": "emr_sync_session", "value": session(pages, visit), "url": pages.url}])
     page = context.new_page()
