@@ -121,7 +121,7 @@ class Clinic:
         """What is committed meanwhile is evidence from then on, but for what is held. A brake that holds all lets nothing loosen."""
         before = {name: patient for name in NAMES if (patient := self.find(name)) is not None}
         merge = group[0].item if isinstance(group[0].item, PatientMerge) else None
-        owed = self.owing.about(merge)
+        owed, met = self.owing.about(merge), len(self.evidence.met)
         answers: list[Answer] = []
         with self.dying(death):
             yield answers
@@ -133,7 +133,7 @@ class Clinic:
         for letter in group:
             if letter.number not in self.post.damaged and letter.number not in self.heard:
                 self.tell(letter, held)
-        if merge is not None and group[0].number in self.heard:
+        if merge is not None and len(self.evidence.met) > met:
             self.owing.joined(merge, owed)
 
     def tell(self, letter: Letter, held: set[Pending]) -> None:

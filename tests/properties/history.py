@@ -1,8 +1,8 @@
 """Everything that was delivered to the store in one random history, and how it is laid out again in the order it became true.
 
 The walk knows nothing of rows, digests, batches, versions of patients or what was seen before, and takes no account of the order of
-arrival. A merge that was undone is taken out of the history as though it had never been; what was said since then by a source and
-stands for both as an opt-out when they part is then said of each. A source that is retired goes on under a name of its own, as what
+arrival. A merge that was undone is taken out of the history as though it had never been; an opt-out that a source first said since then
+and that stands for both when they part is then said of each. A source that is retired goes on under a name of its own, as what
 staff has of it; undone, it is the source's again.
 """
 
@@ -157,17 +157,14 @@ class History:
         self.events = [one._replace(authority=new) if isinstance(one, Said) and one.authority == old else one for one in self.events]
 
     def _since(self, authority: str, merge: Joined) -> Iterable[tuple[str, Moment]]:
-        """Opt-outs that stand for both records of a merge, by a statement that came since."""
-        group = self.group(merge.survivor)
+        """Opt-outs that stand for both records of a merge, by a statement that came since and is news."""
+        met = self.ever_met(merge.survivor)
+        told = [one for one in self.events if isinstance(one, Said) and one.authority == authority and one.record in met]
         for attribute, opt_out in OPT_OUTS.items():
             when, value = self.standing(authority, attribute, merge.survivor)
-            if value == opt_out and any(
-                isinstance(one, Said)
-                and (one.authority, one.true_at, one.stated.get(attribute)) == (authority, when, opt_out)
-                and one.receipt > merge.receipt
-                and self.group(one.record) == group
-                for one in self.events
-            ):
+            said = [one for one in told if one.stated.get(attribute) == opt_out]
+            news = not any(one.receipt < merge.receipt for one in said)
+            if value == opt_out and news and any(one.true_at == when for one in said):
                 yield attribute, when
 
     def _walk(self, authority: str, attribute: str, order: Order) -> Standing:

@@ -58,7 +58,7 @@ bodies, received = st.sampled_from(["STOP", "START", "STOPALL"]), st.one_of(seco
 replies = st.builds(Reply, st.sampled_from([CELL, HOME]), st.sampled_from(LINES), bodies, received)
 pairs = st.permutations(NAMES).map(lambda names: (names[0], names[1]))
 seldom = st.sampled_from([False, False, False, True])
-turns = st.one_of(st.just([0, 1]), st.lists(st.integers(0, 2), min_size=2, max_size=4))
+turns = st.one_of(st.just([0, 1]), st.just([0, 1, 2]), st.lists(st.integers(0, 2), min_size=2, max_size=4))
 deaths = st.sampled_from(["", "", "", "before the commit", "after the commit"])
 
 

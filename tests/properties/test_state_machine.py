@@ -62,6 +62,7 @@ from tests.store.site import CELL, HOME, LINE, at, cell, mr, says
 OPERATOR = Actor(Role.OPERATOR, "robin")
 RELEASES = "SELECT id FROM releases WHERE enterprise = ? AND undone_at IS NULL"
 mostly = st.sampled_from([True, True, False])
+opt_outs = st.sampled_from(sorted(OPT_OUTS))
 brakes = st.sampled_from([Brake(), HOLDS_ALL])
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
 
@@ -191,7 +192,8 @@ class Histories(Clinic, RuleBasedStateMachine):
         """A merge, words about either or both, and its undoing."""
         self.says_that_two_are_one(source, pair, when, "")
         for place, (speaker, message) in enumerate(said):
-            self.speaks(speaker, [message._replace(name=pair[place % 2])], "", False)
+            about_both = message._replace(name=pair[place % 2], when=when + 1 + message.when)
+            self.speaks(speaker, [about_both], "", False)
         if merges := self.evidence.merges():
             self.a_merge_is_undone(len(merges) - 1, "")
 
@@ -238,14 +240,16 @@ class Histories(Clinic, RuleBasedStateMachine):
         if len(self.select(RELEASES, self.name)) < len(stood):
             self.evidence.restore(last.source)
 
-    @rule(source=sources, name=names, attribute=st.sampled_from(sorted(OPT_OUTS)), when=seconds, places=turns)
-    def an_opt_out_is_taken_back(self, source: str, name: str, attribute: str, when: int, places: list[int]) -> None:
-        """And said again, one by one, in any order, before a brake that holds all that would loosen."""
+    @rule(source=sources, name=names, attribute=opt_outs, when=seconds, places=turns, decided=st.sampled_from([None, True, False]))
+    def an_opt_out_is_taken_back(self, source: str, name: str, attribute: str, when: int, places: list[int], decided: bool | None) -> None:
+        """And said again, one by one, in any order, before a brake that holds all that would loosen; perhaps a person decides."""
         self.configuration_changes(True, list(SOURCES), 3, HOLDS_ALL)
         values = (OPT_OUTS[attribute], permission(attribute), OPT_OUTS[attribute])
         for place in places:
             message = Message(name, when + 2 * place, {attribute: values[place]}, False)
             self.deliver([self.write(source, self.statements(message))], "")
+        if decided is not None:
+            self.a_person_decides_about_what_is_held(decided, "")
 
     @precondition(lambda self: self.pending)
     @rule(approves=st.booleans(), death=deaths)
@@ -265,10 +269,10 @@ class Histories(Clinic, RuleBasedStateMachine):
     @precondition(lambda self: self.rejected)
     @rule(place=st.integers(0, 5), when=seconds)
     def what_was_rejected_is_said_again(self, place: int, when: int) -> None:
-        """In a message of its own, before a brake that would let it through."""
+        """In a newer message of its own, before a brake that would let it through."""
         self.configuration_changes(True, list(SOURCES), 3, Brake())
         source, name, attribute = sorted(self.rejected)[place % len(self.rejected)]
-        message = Message(name, when, {attribute: permission(attribute)}, False)
+        message = Message(name, when + 61, {attribute: permission(attribute)}, False)
         self.deliver([self.write(source, self.statements(message))], "")
 
     # What holds
