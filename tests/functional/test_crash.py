@@ -18,6 +18,7 @@ from store.database import Database
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, serving, written
 
 PATIENTS = 400
+PATIENCE = 90.0  # seconds; the machine may be busy
 START, END = b"\x0b", b"\x1c\r"
 
 
@@ -83,7 +84,7 @@ def test_killed_while_it_takes_in_messages(database_url: str, tmp_path: Path) ->
                     feed.start()
             _wait_until_more(feeds, 60)
             process.send_signal(signal.SIGKILL)
-            process.wait(timeout=10)
+            process.wait(timeout=PATIENCE)
             acknowledged_at_kill.append(sum(feed.acknowledged for feed in feeds))
     with serving(config, port, "--only", "listen"):
         for feed in feeds:
@@ -98,7 +99,7 @@ def test_killed_while_it_takes_in_messages(database_url: str, tmp_path: Path) ->
 
 def _wait_until_more(feeds: list[Feed], count: int) -> None:
     goal = min(sum(feed.acknowledged for feed in feeds) + count, sum(len(feed.messages) for feed in feeds) - 1)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while sum(feed.acknowledged for feed in feeds) < goal:
         assert time.monotonic() < deadline, "the feed stands still"
         time.sleep(0.005)
@@ -123,7 +124,7 @@ def test_killed_in_the_middle_of_a_run(database_url: str, tmp_path: Path, slow_e
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     stored = _wait_for_patients(database_url, 40)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE)
     assert stored < PATIENTS, "the kill came in the middle of the run"
     assert _cursor(database_url) is None, "the cursor stays until everything is committed"
 
@@ -141,7 +142,7 @@ def test_killed_in_the_middle_of_a_run(database_url: str, tmp_path: Path, slow_e
 
 
 def _wait_for_patients(url: str, count: int) -> int:
-    database, deadline = Database.open(url), time.monotonic() + 30
+    database, deadline = Database.open(url), time.monotonic() + PATIENCE
     while True:
         with database.read() as connection:
             stored = int(database.select(connection, "SELECT count(*) FROM patients", [])[0][0])

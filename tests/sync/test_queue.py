@@ -36,11 +36,11 @@ def test_a_job_that_waits_is_not_queued_twice() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     assert queue.put(Job("a"))
-    assert work.began.acquire(timeout=10)
+    assert work.began.acquire(timeout=60)
     assert [queue.put(Job("b")), queue.put(Job("b")), queue.put(Job("a"))] == [True, False, True]
     work.go.set()
     for _ in range(2):
-        assert work.began.acquire(timeout=10)
+        assert work.began.acquire(timeout=60)
     queue.close()
     assert work.done == [Job("a"), Job("b"), Job("a")]
 
@@ -49,7 +49,7 @@ def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
-    assert work.began.acquire(timeout=10)
+    assert work.began.acquire(timeout=60)
     queue.put(Job("b"))
     closing = threading.Thread(target=queue.close)
     closing.start()
@@ -64,7 +64,7 @@ def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
-    assert work.began.acquire(timeout=10)
+    assert work.began.acquire(timeout=60)
     assert queue.request(Job("b", "resync")).id == "run_1"
     work.go.set()
     queue.close()
@@ -75,7 +75,7 @@ def test_the_depth_is_what_waits_and_what_is_done_now() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
-    assert work.began.acquire(timeout=10)
+    assert work.began.acquire(timeout=60)
     queue.put(Job("b"))
     assert queue.depth() == Depth(waiting=1, running=1)
     work.go.set()

@@ -36,7 +36,7 @@ def client(emr: RehearsalEmr) -> Client:
 
 def call(client: Client, path: str, method: str = "GET", **headers: str) -> requests.Response:
     url = path if path.startswith("http") else f"{client.emr.base_url}/{path}"
-    return client.session.request(method, url, headers={"Authorization": f"Bearer {client.token}", **headers}, timeout=5)
+    return client.session.request(method, url, headers={"Authorization": f"Bearer {client.token}", **headers}, timeout=30)
 
 
 def exported(client: Client, path: str = "$export") -> tuple[str, dict[str, Any]]:
@@ -91,8 +91,8 @@ def test_one_export_at_a_time_until_it_is_deleted(client: Client) -> None:
 def test_nothing_of_an_export_is_shown_without_a_token(emr: RehearsalEmr, client: Client) -> None:
     status, manifest = exported(client)
     for url in (status, manifest["output"][0]["url"], f"{emr.base_url}/Group/everybody"):
-        assert requests.get(url, timeout=5).status_code == 401
-    assert requests.delete(status, timeout=5).status_code == 401
+        assert requests.get(url, timeout=30).status_code == 401
+    assert requests.delete(status, timeout=30).status_code == 401
 
 
 def test_files_are_gzipped_for_those_who_take_that(client: Client) -> None:
@@ -100,7 +100,7 @@ def test_files_are_gzipped_for_those_who_take_that(client: Client) -> None:
     url = manifest["output"][0]["url"]
     plain = call(client, url, **{"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers
-    zipped = client.session.get(url, headers={"Authorization": f"Bearer {client.token}", "Accept-Encoding": "gzip"}, stream=True, timeout=5)
+    zipped = client.session.get(url, headers={"Authorization": f"Bearer {client.token}", "Accept-Encoding": "gzip"}, stream=True, timeout=30)
     assert gzip.decompress(zipped.raw.read(decode_content=False)) == plain.content
 
 
@@ -119,7 +119,7 @@ def test_tls_is_trusted_by_its_own_certificate_only() -> None:
     with RehearsalEmr(patients=3, seed=4, tls=True) as emr:
         assert emr.certificate is not None
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(f"{emr.base_url}/metadata", timeout=5)
+            requests.get(f"{emr.base_url}/metadata", timeout=30)
 
 
 def test_streams_are_disordered_as_asked() -> None:

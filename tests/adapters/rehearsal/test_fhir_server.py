@@ -49,7 +49,7 @@ class Client:
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": assertion,
         }
-        return self.session.post(self.emr.token_url, data=fields | form, timeout=5)
+        return self.session.post(self.emr.token_url, data=fields | form, timeout=30)
 
     def log_in(self) -> Client:
         self.token = self.ask_token(self.claims()).json()["access_token"]
@@ -57,7 +57,7 @@ class Client:
 
     def get(self, path: str, **parameters: str) -> requests.Response:
         url = path if path.startswith("http") else f"{self.emr.base_url}/{path}"
-        return self.session.get(url, params=parameters, headers={"Authorization": f"Bearer {self.token}"}, timeout=5)
+        return self.session.get(url, params=parameters, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
 
     def walk(self, **parameters: str) -> list[list[str]]:
         """Resource ids, page by page."""
@@ -202,12 +202,12 @@ def test_what_does_not_exist_is_not_found(client: Client, path: str, code: str) 
 
 
 def test_another_method_gets_an_operation_outcome(emr: RehearsalEmr) -> None:
-    response = requests.delete(f"{emr.base_url}/Patient/rp-1", timeout=5)
+    response = requests.delete(f"{emr.base_url}/Patient/rp-1", timeout=30)
     assert (response.status_code, code_of(response)) == (501, "not-supported")
 
 
 def test_nothing_is_told_without_a_token(emr: RehearsalEmr) -> None:
-    response = requests.get(f"{emr.base_url}/Patient", timeout=5)
+    response = requests.get(f"{emr.base_url}/Patient", timeout=30)
     assert (response.status_code, code_of(response)) == (401, "login")
 
 
@@ -217,8 +217,8 @@ def test_a_token_expires(client: Client, clock: Clock) -> None:
 
 
 def test_the_token_endpoint_can_be_discovered(emr: RehearsalEmr) -> None:
-    smart = requests.get(f"{emr.base_url}/.well-known/smart-configuration", timeout=5).json()
-    statement = requests.get(f"{emr.base_url}/metadata", timeout=5).json()
+    smart = requests.get(f"{emr.base_url}/.well-known/smart-configuration", timeout=30).json()
+    statement = requests.get(f"{emr.base_url}/metadata", timeout=30).json()
     assert smart["token_endpoint"] == emr.token_url
     assert statement["rest"][0]["security"]["extension"][0]["extension"] == [{"url": "token", "valueUri": emr.token_url}]
 
