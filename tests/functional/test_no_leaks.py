@@ -71,7 +71,7 @@ def wrong_requests(port: int, keys: dict[str, str], emr: RehearsalEmr) -> str:
         ("sender", "POST", "/v1/decisions", f"{{{person.mrn}".encode()),
         ("sender", "POST", "/v1/decisions/batch", f'{{"{person.mrn}": 1}}'.encode()),
         ("sender", "POST", "/v1/sms-replies", {"line": "", "from": number, "body": person.family}),
-        ("sender", "POST", "/v1/sms-replies", {"line": "+12175550190", "from": f"tel:{number}", "body": "STOP"}),
+        ("sender", "POST", "/v1/sms-replies", {"line": "+12175550190", "from": person.family, "body": number}),
         ("staff", "POST", "/v1/patients/lookup", who),
         ("staff", "GET", f"/v1/patients/{person.mrn}", None),
         ("staff", "GET", f"/v1/patients/{person.mrn}/history?name={person.family}", None),
