@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from adapters.telecom import e164
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.errors import RunActive
@@ -31,7 +32,9 @@ CELL, HOME, LINE = "+12175550101", "+12175550102", "+12175550190"
 ENTERPRISES = {
     one.name: one
     for one in (
-        Enterprise("general", syncs=True, sources=(Source("genhosp-adt", "General Hospital EMR", timedelta(hours=26)),)),
+        Enterprise(
+            "general", syncs=True, sources=(Source("genhosp-adt", "General Hospital EMR", timedelta(hours=26)),), default_region="US"
+        ),
         Enterprise("local", do_not_contact_toggle=True, sources=(Source("clinic", "Clinic EMR"),)),
         Enterprise("quiet", sources=(Source("practice", "Practice EMR"),)),
     )
@@ -156,7 +159,7 @@ def fresh(database_url: str) -> Iterator[Service]:
 def serve(url: str) -> Iterator[Service]:
     """Serves the database until the test is over."""
     database = Database.open(url)
-    store, journal, keys = Preferences(database, ENTERPRISES), Journal(database, sealing()), ApiKeys(database)
+    store, journal, keys = Preferences(database, ENTERPRISES, read_number=e164), Journal(database, sealing()), ApiKeys(database)
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)
