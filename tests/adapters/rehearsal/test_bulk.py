@@ -100,7 +100,8 @@ def test_files_are_gzipped_for_those_who_take_that(client: Client) -> None:
     url = manifest["output"][0]["url"]
     plain = call(client, url, **{"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers
-    zipped = client.session.get(url, headers={"Authorization": f"Bearer {client.token}", "Accept-Encoding": "gzip"}, stream=True, timeout=9)
+    headers = {"Authorization": f"Bearer {client.token}", "Accept-Encoding": "gzip"}
+    zipped = client.session.get(url, headers=headers, stream=True, timeout=30)
     assert gzip.decompress(zipped.raw.read(decode_content=False)) == plain.content
 
 
