@@ -170,7 +170,7 @@ class Verdicts:
             work.resume({answering[row.patient_id] for row in said})
             for (patient, *_), payload in groupby(said, key=lambda row: (row.patient_id, row.effective, row.version, row.evidence_id)):
                 survivor = answering[patient]
-                work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient)
+                work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
             work.finish()
 
 
