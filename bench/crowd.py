@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 from bench import site
 from bench.multiplied import multiplied
-from store.arrivals import Arrivals
-from store.audit import VIEWED, Audit
-from store.chain_tables import ChainHeadRow, ChainLinkRow
-from store.held import HELD, HeldStatement, HeldStatements
-from store.held_runs import HeldRuns
+from store.brake.held import HELD, HeldStatement, HeldStatements
+from store.brake.held_runs import HeldRuns
 from store.ids import parsed, token
 from store.journal import DONE, RUN_COLUMNS, Journal, Rejected
 from store.lock import Actor
 from store.patient import PatientRef
 from store.preference import Identifier, PatientStatements, Phone, Statement, emr
 from store.preferences import Preferences
+from store.proof.audit import VIEWED, Audit
+from store.proof.chain_tables import ChainHeadRow, ChainLinkRow
+from store.sources.arrivals import Arrivals
 from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow, RunRow, SmsWordsRow
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -27,7 +27,7 @@ from bench.figure import Figure
 from bench.receiver import wait_for
 from bench.turns import processor_seconds
 from store.lock import Role
-from store.users import Users
+from store.people.users import Users
 from sync.config.load import load
 from sync.parts import Parts
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
-from store.findings import Checked, Findings
+from store.sources.findings import Checked, Findings
 from sync import demo
 from sync.dry_run import dry_run
 from sync.parts import adapter, lane

@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, seen, yielding
+from store import documents, merge, opened, seen
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
 from store.identity import Directory
 from store.ids import PatientIds
-from store.inheritance import without_late
+from store.merging import yielding
+from store.merging.sides import Heard, Sides
 from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
 from store.opened import Row
 from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
-from store.sides import Heard, Sides
+from store.retiring.inheritance import without_late
 from store.writing import CHANGE_COLUMNS as CHANGE_COLUMNS
 from store.writing import Writing
 
 if TYPE_CHECKING:
-    from store.gate import Gate
+    from store.brake.gate import Gate
 
 
 class Outcome(NamedTuple):

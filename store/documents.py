@@ -15,7 +15,7 @@ import msgspec
 
 from store.ask import Evidence
 from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
-from store.word import Word
+from store.texting.word import Word
 
 Payload = tuple[datetime, datetime, str, int]
 """What the statements of one payload share: effective, recorded, evidence id, version. Written once per document."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from types import MappingProxyType
 
-from store.basis import Basis
+from store.configuration.basis import Basis
 from store.preference import emr
 
 
@@ -49,13 +49,13 @@ class Enterprise:
     default_region: str | None = None
     opt_in_words: frozenset[str] = frozenset({"START", "UNSTOP", "YES"})
     receipts: bool = False
-    """Whether every decision is kept with its ask (``store.receipts``)."""
+    """Whether every decision is kept with its ask (``store.proof.receipts``)."""
     revoke_all_from: date | None = None
     """From this day, in the enterprise's time zone, an opt-out word that is texted to one line counts for all lines."""
     order: tuple[str, ...] | None = None
-    """The names of the sources by precedence, where what is in force is not what is configured (``store.bases``)."""
+    """The names of the sources by precedence, where what is in force is not what is configured (``store.configuration.bases``)."""
     waiting: Enterprise | None = None
-    """The configuration that the brake holds: what it refuses counts at once, what it allows does not (``store.configurations``)."""
+    """The configuration that the brake holds: what it refuses counts at once, what it allows does not (``store.configuration``)."""
 
     def source(self, name: str) -> Source | None:
         """The source of that name, or ``None`` when the configuration no longer has it."""

@@ -22,8 +22,8 @@ from store.apply import instant
 from store.database import Database
 from store.errors import RunActive, StoreError
 from store.ids import token
-from store.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
-from store.sealing import Sealing
+from store.sources.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
+from store.sources.sealing import Sealing
 from store.tables import RunRow, SourceNoteRow, SourceStateRow
 
 HEARD_EVERY = timedelta(seconds=1)

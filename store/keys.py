@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from store.apply import instant
-from store.audit import CREATED_KEY, REVOKED_KEY, Audit
 from store.database import Database
 from store.errors import StoreError, ValueRefused
 from store.ids import token
 from store.lock import Role
+from store.proof.audit import CREATED_KEY, REVOKED_KEY, Audit
 from store.tables import ApiKeyRow
 
 PREFIX = "esk"

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from store import documents
 from store.apply import Application, Author
-from store.audit import SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE, Audit
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import ValueRefused, VersionConflict
@@ -18,6 +17,7 @@ from store.lock import Actor, may_set, may_set_do_not_contact
 from store.merge import Held
 from store.patient import Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, PREFERRED_PHONE, STAFF, PatientStatements, Statement
+from store.proof.audit import SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE, Audit
 from store.reading import Reader
 from store.settings import Settings
 

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from store import seen
+from store.brake.loosening import loosened
 from store.contact import contact as contact
 from store.enterprise import Enterprise
-from store.loosening import loosened
 from store.preference import (
     CONSENT,
     DECEASED,
@@ -40,13 +40,13 @@ from store.preference import (
 )
 
 BY_MERGE = "merge"
-"""The path of a local Do Not Contact that was in force when its record became one with another (``store.yielding``)."""
+"""The path of a local Do Not Contact that was in force when its record became one with another (``store.merging.yielding``)."""
 
 NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 """What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
 
 INHERITED = "released:"
-"""Where the path of an assertion begins that staff has from a source that was retired (``store.inheritance``)."""
+"""Where the path of an assertion begins that staff has from a source that was retired (``store.retiring.inheritance``)."""
 
 SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
 

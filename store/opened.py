@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from store import documents, merge
 from store.database import Database
 from store.enterprise import Enterprise
-from store.lineage import Join, Lineage
+from store.merging.lineage import Join, Lineage
 from store.moment import instant
 from store.preference import EMR
 

@@ -13,27 +13,27 @@ from sqlalchemy import Connection
 
 from store import consent, documents
 from store.apply import Application, Author, Outcome, instant
-from store.asof import AsOf, Past
-from store.audit import UNMERGED, Audit
+from store.brake.gate import Gate, Guard
+from store.brake.held import HeldStatements
 from store.consent import Reply
 from store.database import Database
 from store.decision import Known
 from store.enterprise import Enterprise
 from store.errors import OptInOff, StoreError, ValueRefused
 from store.freshness import Freshness
-from store.gate import Gate, Guard
-from store.held import HeldStatements
 from store.ids import PatientIds, shown
-from store.joining import Joining
 from store.local import LocalChange
 from store.lock import Actor, Toggle, locked, toggle
-from store.numbering import Numbering, ReadNumber, in_full
+from store.merging.joining import Joining
+from store.merging.unmerging import Unmerging
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, STAFF, PatientMerge, PatientStatements, emr
+from store.proof.asof import AsOf, Past
+from store.proof.audit import UNMERGED, Audit
 from store.reading import Reader
 from store.settings import Settings
-from store.sms import SmsConsent
-from store.unmerging import Unmerging
+from store.texting.numbering import Numbering, ReadNumber, in_full
+from store.texting.sms import SmsConsent
 
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
  WHERE patient_id = ? ORDER BY seq DESC LIMIT ?"""

@@ -20,7 +20,7 @@ from store.ids import parsed, shown
 from store.lock import Mark
 from store.patient import Patient, PatientRef
 from store.preference import EMR, Assertion, ContactPreferences, Identifier
-from store.word import standing
+from store.texting.word import standing
 
 BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance
  FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""

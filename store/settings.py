@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import documents
-from store.audit import CHANGED_SETTINGS, Audit
 from store.database import Database
 from store.enterprise import Enterprise, Policy
 from store.errors import SettingRefused, ValueRefused
 from store.lock import Actor, may_switch_toggle_on
+from store.proof.audit import CHANGED_SETTINGS, Audit
 from store.tables import SettingRow
 
 NEWEST = "SELECT settings FROM settings WHERE enterprise = ? ORDER BY seq DESC LIMIT 1"

@@ -222,7 +222,7 @@ class SourceStateRow(Table):
 
 
 class SourceNoteRow(Table):
-    """What a source's adapter keeps between runs (``store.notes``)."""
+    """What a source's adapter keeps between runs (``store.sources.notes``)."""
 
     __tablename__ = "source_notes"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -234,7 +234,7 @@ class SourceNoteRow(Table):
 class RejectionRow(Table):
     """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``.
 
-    ``payload`` is sealed with the key ``key_id`` (``store.sealing``); both are empty where no payload is kept.
+    ``payload`` is sealed with the key ``key_id`` (``store.sources.sealing``); both are empty where no payload is kept.
     """
 
     __tablename__ = "rejections"

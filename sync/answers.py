@@ -9,7 +9,7 @@ from store.decision import decide
 from store.errors import PatientUnknown, StoreError
 from store.ids import parsed
 from store.patient import Patient, PatientRef
-from store.receipts import Receipts
+from store.proof.receipts import Receipts
 from store.web.facesheet import as_json, facesheet
 from sync.parts import Parts
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from store.audit import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.errors import ValueRefused
 from store.journal import Run
 from store.lock import Role
-from store.sessions import Sessions
-from store.users import Users
+from store.people.sessions import Sessions
+from store.people.users import Users
+from store.proof.audit import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.web.app import create_app
 from store.web.pages.site import Access
 from store.web.provider import Provider

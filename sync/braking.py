@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from store.brake.gate import Guard, HoldAll
+from store.brake.held import HELD, HeldStatements
+from store.brake.verdicts import Verdicts
+from store.brake.window import Window
 from store.database import Database
-from store.gate import Guard, HoldAll
-from store.held import HELD, HeldStatements
 from store.journal import DONE, Journal
 from store.preferences import Preferences
-from store.verdicts import Verdicts
-from store.window import Window
 from sync import brake
 from sync.config.settings import Brake
 from sync.lane import Lane

@@ -19,8 +19,8 @@ from store.errors import PreferenceLocked
 from store.journal import Run
 from store.lock import Actor, Role
 from store.patient import Patient, PatientRef
+from store.people.users import Users
 from store.preference import NO
-from store.users import Users
 from sync.answers import decision_of
 from sync.config import load
 from sync.parts import Unusable

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.attesting import LEDGERS, Attesting
-from store.cutting import Cutting
-from store.restating import Restating
-from store.sessions import Sessions
+from store.configuration.restating import Restating
+from store.people.sessions import Sessions
+from store.proof.attesting import LEDGERS, Attesting
+from store.proof.cutting import Cutting
 from sync import logs
 from sync.parts import Parts
 
@@ -67,7 +67,7 @@ def chores(parts: Parts) -> dict[str, Chore]:
 
 
 def attestation(parts: Parts) -> dict[str, Chore]:
-    """The history of the last seconds (``store.attesting``). The log says nothing of it: it is done for every change."""
+    """The history of the last seconds (``store.proof.attesting``). The log says nothing of it: it is done for every change."""
 
     def attest() -> int:
         for ledger in LEDGERS.values():
@@ -78,7 +78,7 @@ def attestation(parts: Parts) -> dict[str, Chore]:
 
 
 def restatement(parts: Parts) -> dict[str, Chore]:
-    """What another configuration changes of values in force, so that the feed of changes tells of it (``store.restating``)."""
+    """What another configuration changes of values in force, so that the feed of changes tells of it."""
     restating = Restating(parts.preferences, stopped=parts.engine.stop.is_set)
 
     def restate() -> int:

@@ -13,12 +13,12 @@ from typing import Any
 
 from adapters.base import AdapterError, Answer
 from store.apply import Outcome
-from store.arrivals import Arrivals
+from store.brake.gate import Guard
 from store.database import Database
-from store.gate import Guard
 from store.journal import Journal
 from store.preference import PatientMerge, PatientStatements
 from store.preferences import Preferences
+from store.sources.arrivals import Arrivals
 from sync import logs, retry
 from sync.braking import Braking
 from sync.lane import Lane

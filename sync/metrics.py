@@ -7,7 +7,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from store.waiting import Waiting, by_source
+from store.brake.waiting import Waiting, by_source
 from sync.queue import Depth
 
 

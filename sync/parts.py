@@ -12,13 +12,13 @@ from adapters.notes import KeepsNotes
 from adapters.registry import build
 from adapters.telecom import e164
 from store import schema
-from store.configurations import Configurations
+from store.brake.verdicts import Verdicts
+from store.configuration.configurations import Configurations
 from store.database import Database
 from store.journal import Journal
 from store.keys import ApiKeys
-from store.notes import SourceNotes
 from store.preferences import Preferences
-from store.verdicts import Verdicts
+from store.sources.notes import SourceNotes
 from sync import payload_key, retry
 from sync.config import Feed, Settings
 from sync.engine import Engine

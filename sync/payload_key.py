@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from store.sealing import Sealing, new_key, read_key
+from store.sources.sealing import Sealing, new_key, read_key
 from sync.config import Settings
 from sync.unusable import Unusable
 

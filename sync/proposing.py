@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from store.bases import HeldBasis
+from store.configuration.bases import HeldBasis
+from store.configuration.proposal import Allows, Proposal
 from store.database import Database
-from store.proposal import Allows, Proposal
 from sync import brake, logs
 from sync.config.settings import Brake, Settings
 

@@ -14,7 +14,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from store.database import Database, driver_connection
 from store.errors import RunActive
 from store.journal import Run
-from store.queued import QueuedRuns
+from store.sources.queued import QueuedRuns
 from sync import logs
 from sync.lane import Lane
 from sync.queue import Depth, Job

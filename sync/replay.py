@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from adapters.base import Answer, Mapper, Payload
-from store.audit import REPLAYED, Audit
 from store.journal import Rejection
+from store.proof.audit import REPLAYED, Audit
 from sync.dry_run import DryRun, attempt
 from sync.engine import Engine
 from sync.lane import Lane

@@ -15,7 +15,7 @@ import uvicorn
 from adapters.base import AdapterError, Listener, Unmappable
 from adapters.notes import KeepsNotes
 from store.journal import Rejected
-from store.notes import SourceNotes
+from store.sources.notes import SourceNotes
 from sync import logs
 from sync.config import Feed
 from sync.config.words import Address

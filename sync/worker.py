@@ -7,7 +7,7 @@ from typing import Protocol
 from adapters.base import Fetch
 from store.errors import RunActive
 from store.journal import FAILED, Run
-from store.queued import QueuedRuns
+from store.sources.queued import QueuedRuns
 from sync import logs, retry
 from sync.engine import STOPPED
 from sync.lane import Lane

@@ -9,7 +9,7 @@ from typing import Any
 from adapters.base import Payload
 from store.enterprise import Enterprise, Source
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Problem, Statement
-from store.sealing import Sealing
+from store.sources.sealing import Sealing
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 CLINIC, FEED = "clinic", "clinic-emr"

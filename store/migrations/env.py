@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from store import chain_tables as chain_tables
-from store import held_tables as held_tables
-from store import merge_tables as merge_tables
-from store import source_tables as source_tables
-from store import user_tables as user_tables
+from store.brake import held_tables as held_tables
+from store.merging import merge_tables as merge_tables
+from store.people import user_tables as user_tables
+from store.proof import chain_tables as chain_tables
+from store.sources import source_tables as source_tables
 from store.tables import Table
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Table.metadata)

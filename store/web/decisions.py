@@ -23,9 +23,9 @@ from store.decision import decide, refused
 from store.errors import IdentifierAmbiguous, StoreError
 from store.keys import ApiKey
 from store.lock import Role
-from store.numbering import is_e164
 from store.preferences import Preferences
-from store.receipts import Receipts
+from store.proof.receipts import Receipts
+from store.texting.numbering import is_e164
 from store.web.auth import Callers
 from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode

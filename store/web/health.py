@@ -17,10 +17,10 @@ from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from store import schema
+from store.brake.waiting import waiting
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.preferences import Preferences
-from store.waiting import waiting
 from store.web.endpoint import Answer, respond
 from store.web.problem import Problem
 

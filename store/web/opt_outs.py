@@ -11,13 +11,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from store.audit import VIEWED_OPT_OUTS, Audit
 from store.consent import SCOPES
 from store.lock import Role
-from store.numbering import Numbering
-from store.opt_outs import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
 from store.preferences import Preferences
+from store.proof.audit import VIEWED_OPT_OUTS, Audit
+from store.texting.numbering import Numbering
+from store.texting.opt_outs import OptedOut, Wanted, opted_out
 from store.web.endpoint import Answer, Call, Endpoint, encode
 from store.web.wire import moment, one_of
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.audit import VIEWED, VIEWED_HISTORY, Audit
 from store.lock import Role
 from store.patient import Patient, PatientRef
 from store.preferences import Preferences
+from store.proof.audit import VIEWED, VIEWED_HISTORY, Audit
 from store.web.endpoint import Answer, Call, Endpoint, etag, if_match
 from store.web.facesheet import EntryOut, PatientOut, facesheet, history_line
 from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut

@@ -9,9 +9,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from store.asof import AsOf
-from store.audit import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
-from store.chain import Link
 from store.consent import display
 from store.errors import PatientUnknown
 from store.ids import parsed
@@ -19,7 +16,10 @@ from store.lock import Role
 from store.patient import PatientRef
 from store.preference import ATTRIBUTES
 from store.preferences import Preferences
-from store.receipts import Receipts
+from store.proof.asof import AsOf
+from store.proof.audit import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
+from store.proof.chain import Link
+from store.proof.receipts import Receipts
 from store.web.endpoint import Answer, Call, Endpoint
 from store.web.facesheet import OptOutOut, PreferenceOut, preference_out
 from store.web.problem import Problem

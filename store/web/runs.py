@@ -7,12 +7,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from store.brake.verdicts import HeldSet, Verdicts
+from store.brake.waiting import Waiting
 from store.errors import StoreError
 from store.journal import Journal, Run
 from store.lock import Actor, Role
 from store.preferences import Preferences
-from store.verdicts import HeldSet, Verdicts
-from store.waiting import Waiting
 from store.web.endpoint import Answer, Call, Endpoint
 from store.web.wire import whole_number
 from store.web.work import Work

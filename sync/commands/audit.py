@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from store.audit import VIEWED_RECEIPTS, Audit
-from store.chain import Head
 from store.patient import PatientRef
-from store.receipts import Receipts
-from store.verifying import Verdict, verify
+from store.proof.audit import VIEWED_RECEIPTS, Audit
+from store.proof.chain import Head
+from store.proof.receipts import Receipts
+from store.proof.verifying import Verdict, verify
 from store.web.facesheet import as_json as plain
 from store.web.proof import audit_out
 from sync.answers import reference

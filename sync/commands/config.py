@@ -12,8 +12,8 @@ import typer
 
 from adapters.base import Explanation, Finding, Payload, Unmappable
 from store import schema
-from store.findings import Checked, Findings
 from store.preference import PatientMerge, PatientStatements
+from store.sources.findings import Checked, Findings
 from sync.commands import given, output
 from sync.commands.output import AsJson
 from sync.commands.release import if_there, orphans

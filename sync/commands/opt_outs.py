@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from store.audit import VIEWED_OPT_OUTS, Audit
 from store.consent import SCOPES
-from store.opt_outs import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
+from store.proof.audit import VIEWED_OPT_OUTS, Audit
+from store.texting.opt_outs import OptedOut, Wanted, opted_out
 from store.web.opt_outs import asked, csv_pieces, json_pieces
 from sync.commands import given, output
 from sync.commands.output import AsJson

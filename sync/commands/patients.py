@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from store.ask import Appointment, Ask
-from store.asof import AsOf
-from store.audit import VIEWED, VIEWED_AS_OF, Audit
 from store.lock import Role
-from store.numbering import Numbering
 from store.preference import UNKNOWN, Channel, MessageType, Method
+from store.proof.asof import AsOf
+from store.proof.audit import VIEWED, VIEWED_AS_OF, Audit
+from store.texting.numbering import Numbering
 from store.web.facesheet import as_json as plain
 from store.web.facesheet import history_line
 from store.web.proof import as_of_out

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from store.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
 from store.journal import Rejection
+from store.proof.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson

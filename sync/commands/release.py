@@ -13,7 +13,7 @@ from store import schema
 from store.database import Database
 from store.journal import Journal
 from store.preferences import Preferences
-from store.release import Preview, Release
+from store.retiring.release import Preview, Release
 from sync.commands import given, output
 from sync.commands.output import AsJson
 from sync.config import Mistake, Settings

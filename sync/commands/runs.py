@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
-from store.bases import CONFIGURATION
-from store.findings import Findings
+from store.brake.verdicts import HeldSet, Verdicts
+from store.brake.waiting import Waiting
+from store.configuration.bases import CONFIGURATION
 from store.journal import Run
 from store.lock import Actor
-from store.verdicts import HeldSet, Verdicts
-from store.waiting import Waiting
+from store.sources.findings import Findings
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from store import schema
-from store.bases import Bases
+from store.configuration.bases import Bases
+from store.configuration.proposal import Proposal
 from store.database import Database
 from store.enterprise import Enterprise
-from store.proposal import Proposal
 from sync.commands.release import if_there
 from sync.config import Mistake, Settings
 from sync.config.settings import Brake

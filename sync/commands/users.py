@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from store.lock import Role
-from store.users import User, Users, Way
+from store.people.users import User, Users, Way
 from sync.commands import given, output
 from sync.commands.group import ListByDefault
 from sync.commands.keys import OfEnterprise

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
-from store.sealing import Sealing
+from store.sources.sealing import Sealing
 from sync.config.check import checked
 from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from adapters.base import SourceSettings
 from store.enterprise import Enterprise
-from store.openid import OpenId
-from store.sealing import Sealing
+from store.people.openid import OpenId
+from store.sources.sealing import Sealing
 from sync.config.mistake import Mistake
 from sync.config.words import Address
 from sync.cron import Cron

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from store.database import Database
 from store.journal import Journal, Run
 from store.keys import ApiKeys
-from store.queued import QueuedRuns
+from store.sources.queued import QueuedRuns
 from sync.lane import Lane
 from sync.parts import utc_now
 from sync.queue import Job

@@ -15,10 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unmappable
-from store import attesting, cutting, quarantine
-from store.attesting import HISTORY, Attesting, read
-from store.chain import Chain, Line
-from store.cutting import Cutting
+from store.brake.verdicts import Verdicts
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, ValueRefused
@@ -27,10 +24,14 @@ from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import PatientMerge
 from store.preferences import Preferences
-from store.quarantine import Quarantine
-from store.release import Release
-from store.verdicts import Verdicts
-from store.verifying import verify
+from store.proof import attesting, cutting
+from store.proof.attesting import HISTORY, Attesting, read
+from store.proof.chain import Chain, Line
+from store.proof.cutting import Cutting
+from store.proof.verifying import verify
+from store.retiring.release import Release
+from store.sources import quarantine
+from store.sources.quarantine import Quarantine
 from sync.config.settings import Brake
 from sync.engine import Engine
 from sync.lane import Lane

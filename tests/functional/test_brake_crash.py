@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import event
 
+from store.brake.verdicts import Verdicts
 from store.database import Database
 from store.errors import NothingHeld
 from store.journal import Run
 from store.patient import PatientRef
-from store.verdicts import Verdicts
 from tests.factories import CLINIC, statements
 from tests.sync.test_brake import PERSON, Clinic
 

@@ -10,15 +10,15 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from store.configurations import Configurations
+from store.brake.verdicts import Verdicts
+from store.configuration.configurations import Configurations
+from store.configuration.proposal import Proposal
+from store.configuration.restating import Restating
 from store.database import Database
 from store.enterprise import Enterprise
 from store.journal import Journal
 from store.lock import Actor
 from store.preferences import Preferences
-from store.proposal import Proposal
-from store.restating import Restating
-from store.verdicts import Verdicts
 from tests.store.site import HOSPITAL, SYNCED, Site, cell, says
 
 pytestmark = pytest.mark.crash

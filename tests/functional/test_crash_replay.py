@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from store.database import Database
-from store.verifying import verify
+from store.proof.verifying import verify
 from tests.functional.program import emr_sync, free_port, hospital, written
 from tests.functional.test_crash import message
 
 DIES = """
 import os, sys
-from store.audit import Audit
-from store.chain import Chain
-from store.quarantine import Quarantine
+from store.proof.audit import Audit
+from store.proof.chain import Chain
+from store.sources.quarantine import Quarantine
 from sync import cli
 
 point, arguments = sys.argv[1], sys.argv[2:]

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.credentials import TRIES
 from store.database import Database
-from store.user_tables import UserSessionRow
+from store.people.credentials import TRIES
+from store.people.user_tables import UserSessionRow
 from tests.functional.browsing import ADT, CLINIC, DESK, WALK_INS, Hospital, enter, press, sign_in, tab, tab_to
 from tests.store.web.pages.browser import chrome as chrome
 

@@ -13,16 +13,16 @@ from sqlalchemy import event
 from adapters.base import Answer, Payload
 from store import documents
 from store.ask import Known
+from store.brake.loosening import loosened
+from store.brake.verdicts import Verdicts
 from store.enterprise import Enterprise, Source
 from store.errors import PatientUnknown, StoreError
 from store.ids import shown
 from store.journal import Journal
-from store.loosening import loosened
 from store.patient import Patient, PatientRef
 from store.preference import PatientMerge, PatientStatements
 from store.preferences import Preferences
-from store.release import Release
-from store.verdicts import Verdicts
+from store.retiring.release import Release
 from sync.config.settings import Brake
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics

@@ -17,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from store.brake.gate import HoldAll
+from store.brake.loosening import loosened
+from store.brake.verdicts import Verdicts
 from store.database import Database
 from store.errors import NothingHeld
-from store.gate import HoldAll
 from store.journal import Journal, Run
 from store.lock import Actor
-from store.loosening import loosened
 from store.preference import PatientStatements
-from store.verdicts import Verdicts
 from tests.store.site import ADT, CELL, FHIR, HOME, Site, cell, says
 
 PERSON = Actor("operator", "kim")

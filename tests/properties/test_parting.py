@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import merge
-from store.parting import Half, Merge, part
+from store.merging.parting import Half, Merge, part
 from store.preference import PatientStatements
 from tests.properties.test_merge import BEGIN, hear, hear_all, histories, restricts
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from adapters.base import Fetch, Item, Payload
-from store.configurations import Configurations
+from store.brake.loosening import loosened, may_loosen
+from store.brake.verdicts import Verdicts
+from store.configuration.configurations import Configurations
+from store.configuration.proposal import Proposal
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.journal import Journal
 from store.lock import Actor
-from store.loosening import loosened, may_loosen
 from store.patient import PatientRef
 from store.preference import Assertion, Preference
 from store.preferences import Preferences
-from store.proposal import Proposal
-from store.verdicts import Verdicts
 from sync import brake
 from sync.config.settings import Brake
 from sync.engine import Engine

@@ -20,7 +20,7 @@ from store.consent import (
     reply,
 )
 from store.preference import ContactPreferences
-from store.word import Word, heard, replied, standing
+from store.texting.word import Word, heard, replied, standing
 from tests.spec.replies import REPLIES
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store.agreement import DRY, FULL, Agreement, counted, newest
 from store.database import Database
-from store.findings import Checked, Findings
 from store.journal import Journal
+from store.sources.agreement import DRY, FULL, Agreement, counted, newest
+from store.sources.findings import Checked, Findings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from store.arrivals import KEPT, Arrivals, Hour
 from store.database import Database
+from store.sources.arrivals import KEPT, Arrivals, Hour
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from store.asof import AsOf
+from store.brake.gate import HoldAll
+from store.brake.verdicts import Verdicts
 from store.errors import IdentifierAmbiguous, PatientUnknown
-from store.gate import HoldAll
 from store.journal import Journal
 from store.lock import Actor, Role
 from store.patient import PatientRef
-from store.verdicts import Verdicts
+from store.proof.asof import AsOf
 from tests.store.site import ADT, CELL, ENTERPRISE_USER, FHIR, HOME, LINE, LOCAL, OTHER_LINE, SYNCED, Site, cell, merges, mr, says
 from tests.store.test_proposal import Running
 from tests.store.test_release import Retiring

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from store.attesting import HISTORY, LEDGERS, SMS, Attesting
-from store.chain import Chain
 from store.database import Database
 from store.errors import ChainBroken
-from store.verifying import verify
+from store.proof.attesting import HISTORY, LEDGERS, SMS, Attesting
+from store.proof.chain import Chain
+from store.proof.verifying import verify
 from tests.store.site import HOSPITAL, SYNCED, Site, cell, says
 from tests.store.test_chain import do
 
@@ -64,7 +64,7 @@ def test_rows_that_are_not_attested_yet_prove_nothing(two: Site) -> None:
 
 
 def test_lines_of_few_rows_fit_together(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.attesting.AT_ONCE", 2)
+    monkeypatch.setattr("store.proof.attesting.AT_ONCE", 2)
     rows = len(column(two, "changes", "seq"))
     attest(two)
     assert len(Chain(two.database, "history").newest(HOSPITAL)) == (rows + 1) // 2
@@ -141,7 +141,7 @@ def test_a_changed_attestation_is_found_and_not_built_upon(two: Site) -> None:
 
 
 def test_many_who_write_and_attest_at_once_make_one_chain(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.attesting.AT_ONCE", 3)
+    monkeypatch.setattr("store.proof.attesting.AT_ONCE", 3)
     writing, wrong = threading.Barrier(3), []
 
     def work(source: str) -> None:

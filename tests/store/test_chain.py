@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from store.chain import Chain, Head, Line
 from store.database import Database
-from store.verifying import verify
+from store.proof.chain import Chain, Head, Line
+from store.proof.verifying import verify
 from tests.store.site import HOSPITAL, at
 
 OTHER = "other-hospital"
@@ -115,7 +115,7 @@ def test_a_chain_that_vanished_whole_shows_against_a_noted_head(chain: Chain) ->
 
 
 def test_pages_of_a_long_chain_fit_together(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.chain.PAGE", 2)
+    monkeypatch.setattr("store.proof.chain.PAGE", 2)
     assert broken(chain.database) == [(HOSPITAL, None), (OTHER, None)]
     do(chain.database, f"UPDATE chain_links SET actor = 'x' WHERE enterprise = '{HOSPITAL}' AND number = 7")
     assert broken(chain.database)[0] == (HOSPITAL, 7)

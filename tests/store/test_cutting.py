@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from store import cut
-from store.audit import Audit
-from store.chain import Chain, Head, Line
-from store.cutting import Cutting
 from store.database import Database
 from store.errors import ChainBroken
-from store.verifying import Verdict, verify
+from store.proof import cut
+from store.proof.audit import Audit
+from store.proof.chain import Chain, Head, Line
+from store.proof.cutting import Cutting
+from store.proof.verifying import Verdict, verify
 from tests.store.site import HOSPITAL, at
 from tests.store.test_chain import OTHER, broken, do, line
 
@@ -79,7 +79,7 @@ def test_a_line_out_of_the_order_of_time_keeps_those_behind_it(chain: Chain) -> 
 
 
 def test_pieces_fit_together(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.cutting.AT_ONCE", 2)
+    monkeypatch.setattr("store.proof.cutting.AT_ONCE", 2)
     assert Cutting(chain.database, "audit").run(at(5 * DAY), NOW) == 5 + 2
     assert numbers(chain) == [13, 12, 11, 10, 9, 8, 7, 6]
     found = verdict(chain)
@@ -141,8 +141,8 @@ def test_a_head_that_was_noted_before_the_cut_cannot_be_proven_and_says_so(chain
 
 
 def test_the_audit_log_goes_on_while_it_is_cut_and_verified(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.cutting.AT_ONCE", 3)
-    monkeypatch.setattr("store.chain.PAGE", 2)
+    monkeypatch.setattr("store.proof.cutting.AT_ONCE", 3)
+    monkeypatch.setattr("store.proof.chain.PAGE", 2)
     audit, cutting, found = Audit(database), Cutting(database, "audit"), []
     audit.chain.add(HOSPITAL, [line(place) for place in range(40)])
     done = threading.Event()

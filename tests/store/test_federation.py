@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from store.audit import Audit
-from store.credentials import Credentials
 from store.database import Database
-from store.federation import NAME_TAKEN, REMEMBERED, REPLAYED, Federation
-from store.openid import Vouched
-from store.sessions import Sessions
-from store.user_log import DISABLED, NO_ROLE
-from store.users import Users
+from store.people.credentials import Credentials
+from store.people.federation import NAME_TAKEN, REMEMBERED, REPLAYED, Federation
+from store.people.openid import Vouched
+from store.people.sessions import Sessions
+from store.people.user_log import DISABLED, NO_ROLE
+from store.people.users import Users
+from store.proof.audit import Audit
 from tests.factories import NOW
 
 ISSUER, SERVED = "https://login.example", ("general", "local")

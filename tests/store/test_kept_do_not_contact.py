@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from store.gate import HoldAll
+from store.brake.gate import HoldAll
 from store.journal import Journal
 from store.lock import Actor, Role
 from store.patient import PatientRef
-from store.release import Release
+from store.retiring.release import Release
 from tests.store.site import ADT, FHIR, LOCAL, SYNCED, Site, merges, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from store.configuration.proposal import Proposal
 from store.enterprise import Enterprise, Source
 from store.errors import PatientUnknown, PreferenceLocked
 from store.journal import Journal
 from store.keys import ApiKeys
 from store.lock import Role
-from store.notes import SourceNotes
 from store.patient import PatientRef
-from store.proposal import Proposal
-from store.release import Release
+from store.retiring.release import Release
+from store.sources.notes import SourceNotes
 from store.web.auth import Callers
 from store.web.health import Health
 from store.web.problem import Problem

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.lock import Actor, Role
-from store.merged_records import merged_records
-from store.opt_out_part import part
-from store.opt_outs import Wanted
+from store.merging.merged_records import merged_records
 from store.patient import PatientRef
 from store.preference import STAFF, Identifier, PatientMerge, PatientStatements, Phone, Statement
 from store.preferences import Preferences
+from store.texting.opt_out_part import part
+from store.texting.opt_outs import Wanted
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LINE = "+12175550190"

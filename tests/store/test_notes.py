@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from store.database import Database
-from store.notes import SourceNotes
+from store.sources.notes import SourceNotes
 
 
 @pytest.fixture

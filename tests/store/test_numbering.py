@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.telecom import e164
-from store.numbering import Numbering, in_full
+from store.texting.numbering import Numbering, in_full
 
 LINE = "+12175550100"
 US, GB, NOWHERE = Numbering("US", e164), Numbering("GB", e164), Numbering(None, e164)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.release import Preview
+from store.retiring.release import Preview
 from tests.store.site import ADT, CELL, FHIR, HOME, Site, cell, says
 from tests.store.test_release import Retiring
 

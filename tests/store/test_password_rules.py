@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from store import passwords
-from store.password_rules import LONGEST, SHORTEST, refusal
+from store.people import passwords
+from store.people.password_rules import LONGEST, SHORTEST, refusal
 
 NAMES = ("robin", "general-hospital")
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from store.bases import HeldBasis
-from store.configurations import Configurations
+from store.brake.verdicts import Verdicts
+from store.configuration.bases import HeldBasis
+from store.configuration.configurations import Configurations
+from store.configuration.proposal import Proposal
 from store.enterprise import Enterprise
 from store.errors import NothingHeld, PreferenceLocked, ValueRefused
 from store.journal import Journal
 from store.lock import Actor
 from store.preferences import Preferences
-from store.proposal import Proposal
-from store.verdicts import Verdicts
 from tests.store.site import ADT, BEGIN, CELL, FHIR, HOME, HOSPITAL, LOCAL, SYNCED, Site, cell, merges, says
 
 PERSON = Actor("cli", "kim")

@@ -9,7 +9,7 @@ import pytest
 from store.database import Database
 from store.errors import RunActive
 from store.journal import DONE, FAILED, RUNNING, Journal, Run
-from store.queued import QUEUED, QueuedRuns
+from store.sources.queued import QUEUED, QueuedRuns
 from tests.factories import CLINIC, FEED
 from tests.fakes import FakeClock
 

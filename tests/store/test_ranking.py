@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from store.database import Database
 from store.journal import Journal, Rejected
-from store.ranking import ranked
+from store.sources.ranking import ranked
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

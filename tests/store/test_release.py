@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
+from store.brake.gate import HoldAll
 from store.database import Database
 from store.errors import PreferenceLocked, RunActive, ValueRefused
-from store.gate import HoldAll
 from store.journal import Journal
 from store.lock import Actor
-from store.release import Release
+from store.retiring.release import Release
 from tests.store.site import ADT, CELL, FHIR, HOME, LOCAL, SYNCED, Site, cell, merges, says
 
 PERSON = Actor("cli", "kim")

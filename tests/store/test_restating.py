@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from store.configuration.restating import Restating
 from store.enterprise import Enterprise
-from store.restating import Restating
 from tests.store.site import FHIR, HOSPITAL, LOCAL, SYNCED, Site, cell, says
 
 PATIENTS = "1234567"

@@ -9,7 +9,7 @@ import pytest
 from store.database import Database
 from store.errors import PayloadUnreadable
 from store.journal import Journal, Rejected
-from store.sealing import Sealing, new_key, read_key
+from store.sources.sealing import Sealing, new_key, read_key
 from tests.factories import sealing
 from tests.store.site import ADT, HOSPITAL, at
 
@@ -116,7 +116,7 @@ def test_a_change_of_keys_that_misses_one_changes_nothing(database: Database) ->
 
 
 def test_many_payloads_are_sealed_anew_in_parts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.quarantine.AT_ONCE", 2)
+    monkeypatch.setattr("store.sources.quarantine.AT_ONCE", 2)
     for place in range(5):
         reject(Journal(database, sealing("k1")), BROKEN._replace(payload=bytes([place])), place)
     both = Journal(database, sealing("k2", "k1"))

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from store.ask import Ask
-from store.audit import SMS_OPT_IN, Audit
 from store.consent import NO_CONFIRMATION, OPT_IN_CONFIRMED, OPT_OUT_CONFIRMED, STILL_OPTED_OUT, display
 from store.decision import decide
 from store.enterprise import Policy
 from store.errors import OptInOff, RoleRefused, ValueRefused
 from store.lock import Actor, Role
 from store.patient import Patient
+from store.proof.audit import SMS_OPT_IN, Audit
 from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, merges, says
 
 PHONES = {"phones": (cell(CELL),)}

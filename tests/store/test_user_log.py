@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from store.audit import Audit
-from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.database import Database
 from store.errors import ValueRefused
-from store.sessions import Sessions
-from store.users import Users
-from store.verifying import verify
+from store.people.credentials import LOCKED_FOR, TRIES, Credentials
+from store.people.sessions import Sessions
+from store.people.users import Users
+from store.proof.audit import Audit
+from store.proof.verifying import verify
 from tests.factories import NOW
 
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from store.credentials import LOCKED_FOR, TRIES, Credentials
 from store.database import Database
 from store.errors import RoleRefused, StoreError, ValueRefused, VersionConflict
-from store.sessions import Sessions
-from store.users import User, Users
+from store.people.credentials import LOCKED_FOR, TRIES, Credentials
+from store.people.sessions import Sessions
+from store.people.users import User, Users
 from tests.factories import NOW
 
 CHOSEN = "tulip hammer river"

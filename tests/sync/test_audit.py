@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from store.cutting import Cutting
 from store.database import Database
 from store.enterprise import Enterprise
 from store.preferences import Preferences
+from store.proof.cutting import Cutting
 from tests.factories import NOW
 from tests.sync.conftest import Ended
 

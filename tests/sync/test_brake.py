@@ -9,13 +9,13 @@ from datetime import timedelta
 import pytest
 
 from adapters.base import Fetch, Item
+from store.brake.verdicts import Verdicts
 from store.database import Database
 from store.errors import NothingHeld
 from store.journal import Journal, Run
 from store.lock import Actor
 from store.patient import PatientRef
 from store.preferences import Preferences
-from store.verdicts import Verdicts
 from sync import brake
 from sync.config import Backoff
 from sync.config.settings import Brake

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from store.database import Database
-from store.findings import Findings
+from store.sources.findings import Findings
 from sync.commands.practice import planned_faults
 from sync.config import load
 from sync.parts import Unusable

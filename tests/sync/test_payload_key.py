@@ -11,10 +11,10 @@ from textwrap import dedent
 
 import pytest
 
-from store.chain import Chain, Line
 from store.journal import Journal, Rejected
-from store.sealing import new_key
-from store.verifying import verify
+from store.proof.chain import Chain, Line
+from store.proof.verifying import verify
+from store.sources.sealing import new_key
 from sync import logs, payload_key
 from sync.config import ConfigError, inspect, load
 from sync.config.settings import Logging

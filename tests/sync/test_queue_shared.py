@@ -18,7 +18,7 @@ from store import schema
 from store.database import Database
 from store.errors import RunActive, SchemaOutdated
 from store.journal import RUNNING, Journal, Run
-from store.queued import QUEUED, QueuedRuns
+from store.sources.queued import QUEUED, QueuedRuns
 from sync import queue_tables
 from sync.lane import Lane
 from sync.queue import Depth, Job

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store import agreement
-from store.arrivals import Arrivals
 from store.database import Database
+from store.sources import agreement
+from store.sources.arrivals import Arrivals
 from sync.demo import ENTERPRISE, FHIR, configuration
 from tests.sync.conftest import Ended
 

@@ -15,7 +15,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from store.database import Database
 from store.journal import Run
 from store.patient import PatientRef
-from store.sealing import new_key
+from store.sources.sealing import new_key
 from sync.config import Settings, load
 from sync.config.words import Address
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from store.audit import VIEWED_PAYLOAD, Audit
+from store.proof.audit import VIEWED_PAYLOAD, Audit
 from store.web.work import UnmappedCode
 from sync.api import OnRequest
 from sync.config import load

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from store.sessions import Sessions
-from store.users import Users
+from store.people.sessions import Sessions
+from store.people.users import Users
 from sync.config import load
 from sync.housekeeping import chores
 from sync.parts import Parts

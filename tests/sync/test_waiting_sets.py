@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Payload
+from store.brake.waiting import Waiting
 from store.database import Database
 from store.lock import Actor
 from store.patient import PatientRef
-from store.waiting import Waiting
 from store.web.health import Health, Readiness
 from sync.config import load
 from sync.housekeeping import chores, restatement

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from store import documents
-from store.audit import Audit
-from store.chain import Line
 from store.lock import Role
 from store.preferences import Preferences
+from store.proof.audit import Audit
+from store.proof.chain import Line
 from store.web.pages.page import Page, Shown, Visit
 
 AUDITORS = frozenset({Role.AUDITOR})

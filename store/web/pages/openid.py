@@ -18,11 +18,11 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
-from store.openid import vouched
-from store.sessions import digest
-from store.user_log import DISABLED, LOCKED, NO_ROLE
-from store.users import User
+from store.people.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
+from store.people.openid import vouched
+from store.people.sessions import digest
+from store.people.user_log import DISABLED, LOCKED, NO_ROLE
+from store.people.users import User
 from store.web.pages.page import HTML, STRICT, Door, Shown, cookie, under_tls
 from store.web.provider import CODE_REFUSED, NO_PROVIDER, STATE, TOKEN_INVALID, UNREACHABLE, Provider, ProviderFailed, derived
 

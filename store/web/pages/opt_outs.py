@@ -10,14 +10,14 @@ from datetime import date, datetime, time
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from store import opt_outs
-from store.audit import VIEWED_OPT_OUTS, Audit
 from store.enterprise import Enterprise
-from store.numbering import Numbering
-from store.opt_out_part import Part, part
-from store.opt_outs import Wanted
 from store.preference import PATIENT, STAFF
 from store.preferences import Preferences
+from store.proof.audit import VIEWED_OPT_OUTS, Audit
+from store.texting import opt_outs
+from store.texting.numbering import Numbering
+from store.texting.opt_out_part import Part, part
+from store.texting.opt_outs import Wanted
 from store.web.opt_outs import CSV, as_csv
 from store.web.opt_outs import READERS as READERS
 from store.web.pages.page import Download, Page, Shown, Visit

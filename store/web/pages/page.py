@@ -18,7 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from store.lock import Actor, Role
-from store.sessions import Sessions, Visitor
+from store.people.sessions import Sessions, Visitor
 from store.web.pages.templates import rendered
 from store.web.problem import Problem, answer, problem_of
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from store.ask import Ask, Known
-from store.audit import VIEWED, Audit
 from store.decision import decide, refused
 from store.errors import PatientUnknown, StoreError
 from store.ids import parsed
 from store.lock import Role
-from store.merged_records import merged_records
+from store.merging.merged_records import merged_records
 from store.patient import Patient, PatientRef
 from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
 from store.preferences import Preferences
+from store.proof.audit import VIEWED, Audit
 from store.reason import PATIENT_UNKNOWN
 from store.web.pages import card
 from store.web.pages.page import Goto, Page, Shown, Visit

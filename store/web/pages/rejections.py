@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from store.errors import PayloadUnreadable, StoreError
 from store.journal import OPEN, Journal, Rejection
 from store.preferences import Preferences
-from store.ranking import ranked
+from store.sources.ranking import ranked
 from store.web.pages.console import MOST, OPERATORS
 from store.web.pages.masking import masked
 from store.web.pages.page import Goto, Page, Shown, Visit

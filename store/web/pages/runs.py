@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from store.bases import CONFIGURATION
+from store.brake.verdicts import HeldSet, Verdicts
+from store.configuration.bases import CONFIGURATION
 from store.errors import StoreError
 from store.journal import Journal
 from store.lock import Actor
 from store.preferences import Preferences
-from store.verdicts import HeldSet, Verdicts
 from store.web.pages import words
 from store.web.pages.console import OPERATORS
 from store.web.pages.page import Goto, Page, Shown, Visit

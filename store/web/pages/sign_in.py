@@ -10,9 +10,9 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.credentials import LOCKED_FOR, TRIES, Credentials
-from store.federation import Federation
-from store.users import User, Users
+from store.people.credentials import LOCKED_FOR, TRIES, Credentials
+from store.people.federation import Federation
+from store.people.users import User, Users
 from store.web.pages.openid import OpenIdSignIn
 from store.web.pages.page import Door, Goto, Page, Shown, Visit, fields
 from store.web.pages.password import ALL as ALL

@@ -15,9 +15,9 @@ from litestar.response.base import ASGIResponse
 
 from store.journal import Journal
 from store.lock import Role
+from store.people.sessions import Sessions, Visitor
+from store.people.users import Users
 from store.preferences import Preferences
-from store.sessions import Sessions, Visitor
-from store.users import Users
 from store.web.pages import audit, console, opt_outs, patients, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from store import agreement
-from store.agreement import Agreement
-from store.arrivals import Arrivals
-from store.bases import Bases
+from store.brake.verdicts import Verdicts
+from store.configuration.bases import Bases
 from store.enterprise import Source
 from store.errors import StoreError
-from store.findings import Findings
 from store.journal import RUNNING, Journal, Run
 from store.preferences import Preferences
-from store.ranking import open_rejections, ranked
-from store.verdicts import Verdicts
+from store.sources import agreement
+from store.sources.agreement import Agreement
+from store.sources.arrivals import Arrivals
+from store.sources.findings import Findings
+from store.sources.ranking import open_rejections, ranked
 from store.web.pages.about import About
 from store.web.pages.chart import Chart, chart
 from store.web.pages.console import OPERATORS, RECENT, known_source

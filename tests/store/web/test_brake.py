@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.gate import HoldAll
+from store.brake.gate import HoldAll
 from tests.store.web.conftest import NOW, Service, statements
 
 

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import pytest
 
-from store.held import HELD, HeldStatement, HeldStatements
-from store.held_runs import HeldRuns
+from store.brake.held import HELD, HeldStatement, HeldStatements
+from store.brake.held_runs import HeldRuns
+from store.configuration.proposal import Proposal
 from store.ids import parsed
 from store.patient import PatientRef
-from store.proposal import Proposal
 from tests.store.web.conftest import ENTERPRISES, NOW, Service
 
 WHAT = ("yes->no", "no", "ZCP-2")

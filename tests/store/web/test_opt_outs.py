@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from store.opt_outs import opted_out
 from store.tables import SmsWordsRow
+from store.texting.opt_outs import opted_out
 from store.web.opt_outs import as_csv, csv_pieces, json_pieces
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, Service
 
@@ -162,7 +162,7 @@ def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytes
             raise RuntimeError(CELL)
         return real(connection, sql, parameters)
 
-    monkeypatch.setattr("store.opt_outs.PAGE", 1)
+    monkeypatch.setattr("store.texting.opt_outs.PAGE", 1)
     monkeypatch.setattr(four.store.database, "select", failing)
     with pytest.raises(IncompleteRead):
         four.call("GET", "/v1/sms-consent/report", **ALL)
@@ -170,7 +170,7 @@ def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytes
 
 @pytest.mark.parametrize("page", [1, 2, 3])
 def test_pages_fit_together(fresh: Service, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.opt_outs.PAGE", page)
+    monkeypatch.setattr("store.texting.opt_outs.PAGE", page)
     for last in range(1, 7):
         stop(fresh, f"+1217555010{last}", "STOP" if last % 3 else "START")
     numbers = [one["number"] for one in fresh.call("GET", "/v1/sms-consent/report", **ALL).json]

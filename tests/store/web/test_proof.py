@@ -13,8 +13,8 @@ import pytest
 from store.lock import Actor
 from store.patient import PatientRef
 from store.preference import Identifier, PatientMerge
-from store.release import Release
-from store.verifying import verify
+from store.proof.verifying import verify
+from store.retiring.release import Release
 from store.web.decisions import NDJSON
 from tests.store.web import conftest as web
 from tests.store.web.conftest import CELL, EARLIER, ENTERPRISES, LINE, NOW, Service

@@ -9,7 +9,7 @@ import pytest
 import requests
 import responses
 
-from store.openid import OpenId
+from store.people.openid import OpenId
 from store.web.provider import KEPT, NO_PROVIDER, UNREACHABLE, Provider, ProviderFailed, derived
 from tests.factories import NOW
 

@@ -17,9 +17,9 @@ from store.database import Database
 from store.journal import Journal
 from store.keys import ApiKeys
 from store.patient import PatientRef
+from store.people.sessions import Sessions
+from store.people.users import Users
 from store.preferences import Preferences
-from store.sessions import Sessions
-from store.users import Users
 from store.web.app import create_app
 from store.web.pages.about import About, Mapped
 from store.web.pages.site import Access

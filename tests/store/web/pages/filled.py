@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from store.findings import Checked, Findings
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import Identifier, PatientMerge, Phone
+from store.sources.findings import Checked, Findings
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import held, rejected

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from store.held import HELD, HeldStatement, HeldStatements
-from store.held_runs import HeldRuns
+from store.brake.held import HELD, HeldStatement, HeldStatements
+from store.brake.held_runs import HeldRuns
 from store.ids import parsed
 from store.journal import Rejected
 from store.patient import PatientRef

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from store.audit import Audit
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import Identifier, PatientMerge, PatientStatements
+from store.proof.audit import Audit
 from store.web.pages import card
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages

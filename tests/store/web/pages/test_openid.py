@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser as Chrome
 from playwright.sync_api import expect
 
-from store.openid import OpenId, RoleRule
+from store.people.openid import OpenId, RoleRule
 from store.web.provider import Provider
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.browser import chrome as chrome

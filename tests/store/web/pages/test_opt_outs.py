@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import pytest
 
-from store import opt_out_part
-from store.audit import Audit
 from store.lock import Actor, Role
-from store.opt_out_part import part
-from store.opt_outs import Wanted
 from store.patient import PatientRef
 from store.preference import Phone
+from store.proof.audit import Audit
+from store.texting import opt_out_part
+from store.texting.opt_out_part import part
+from store.texting.opt_outs import Wanted
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from store.sessions import Sessions
+from store.people.sessions import Sessions
 from tests.store.web.conftest import ENTERPRISES, HOME, LINE
 from tests.store.web.pages.conftest import ROLES, Browser, Pages
 from tests.store.web.pages.test_console import held, rejected

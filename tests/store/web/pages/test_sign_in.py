@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from store.credentials import TRIES
+from store.people.credentials import TRIES
 from tests.store.web.pages.conftest import ROLES, Pages
 
 

@@ -1,0 +1,1 @@
+"""What would make many patients more contactable waits for a person (product section 8)."""

@@ -1,0 +1,128 @@
+"""Where the brake acts: inside the batch that would make patients more contactable, before anything of it is written.
+
+What refuses is applied at once. What loosens goes through where the guard admits its patient, and is held back otherwise: the rest
+of its payload is applied without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from store import merge
+from store.brake.held import HELD, HeldStatement, HeldStatements
+from store.brake.held_runs import HeldRuns
+from store.brake.loosening import loosened, may_loosen
+from store.enterprise import Enterprise
+from store.merging import yielding
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, Assertion, PatientStatements, base
+
+Key = tuple[int, str, str]
+ByAuthority = dict[str, merge.Held]
+
+
+class Guard(Protocol):
+    """Says which patients a batch may make more contactable now."""
+
+    def admits(self, patient: int) -> bool:
+        """Whether this patient may be."""
+
+    def home(self) -> str:
+        """The run that what is held back belongs to."""
+
+    def close(self, held: int) -> None:
+        """The batch is written; ``held`` statements of it were newly held back."""
+
+
+class HoldAll:
+    """A run: how much it would loosen is known at its end, so everything waits until then."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+
+    def admits(self, patient: int) -> bool:
+        return False
+
+    def home(self) -> str:
+        return self.run_id
+
+    def close(self, held: int) -> None:
+        """The run itself counts what it held."""
+
+
+class Gate:
+    """The brake of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
+
+    def __init__(
+        self, held: HeldStatements, transaction: Connection, enterprise: Enterprise, authority: str, guard: Guard, now: datetime
+    ) -> None:
+        self.held, self.transaction, self.enterprise = held, transaction, enterprise
+        self.authority, self.guard, self.now = authority, guard, now
+        self.kept: dict[Key, HeldStatement] = {}
+        self.put: dict[Key, HeldStatement] = {}
+        self.dropped: set[Key] = set()
+
+    def load(self, patients: Iterable[int]) -> None:
+        """What is kept already about the patients of the batch."""
+        for row in self.held.of_patients(self.transaction, self.authority, list(patients)):
+            self.kept[row.patient_id, row.authority, row.attribute] = row
+
+    def sift(
+        self, patient: int, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged, *, record: int
+    ) -> frozenset[str]:
+        """The attributes of a payload that must not take effect. ``merged`` is what would stand if all of it did.
+
+        What is held is kept for the record that it is about, which may be one with another: so that it goes with it.
+        """
+        loose = self._loosened(by_authority, item, merged)
+        held_before = any((record, self.authority, name) in self.kept for name in loose)
+        back = {} if not loose or (not held_before and self.guard.admits(patient)) else loose
+        for name in merge.stated(item):
+            key = (record, self.authority, name)
+            known = self.kept.get(key)
+            if known is not None and known.newer_than(item.effective, item.version):
+                continue
+            if name in back:
+                self._keep(key, item, back[name], known)
+            elif known is not None:  # newer evidence: what was held is history
+                del self.kept[key]
+                self.put.pop(key, None)
+                self.dropped.add(key)
+        return frozenset(back)
+
+    def write(self) -> None:
+        """Writes what is held back now, and forgets what newer evidence replaced."""
+        self.held.drop(self.transaction, sorted(self.dropped - self.put.keys()))
+        self.held.put(self.transaction, list(self.put.values()))
+        self.guard.close(len(self.put))
+        if self.dropped:
+            HeldRuns(self.held.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
+
+    def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldStatement | None) -> None:
+        again = known is not None and (known.again or known.state != HELD)
+        said = item.statements[key[2]]
+        source = self.authority.removeprefix(EMR)
+        self.put[key] = self.kept[key] = HeldStatement(
+            *key, self.enterprise.name, source, self.guard.home(), HELD, again, direction, said.value, said.path,
+            item.effective, item.version, item.evidence_id, self.now,
+        )  # fmt: skip
+
+    def _loosened(self, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged) -> dict[str, str]:
+        lifts = yielding.lifts(by_authority, item)
+        names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)] + [DO_NOT_CONTACT] * lifts
+        if not names:
+            return {}
+        wanted = {base(name) for name in names}  # attributes do not act on each other: no other can matter
+        said = {name: _only(wanted, held.assertions) for name, held in by_authority.items()}
+        before = merge.in_force(said, self.enterprise)
+        after = said | {self.authority: _only(wanted, merged.assertions)}
+        if lifts:
+            after[STAFF] = yielding.lifted(by_authority[STAFF]).assertions
+        return loosened(before, merge.in_force(after, self.enterprise), names)
+
+
+def _only(attributes: set[str], assertions: Mapping[str, Assertion]) -> Mapping[str, Assertion]:
+    return {name: one for name, one in assertions.items() if base(name) in attributes}

@@ -1,0 +1,198 @@
+"""What becomes of what the brake holds: let through by the same rules as any evidence, or dropped; by whom is recorded.
+
+What is let through is as old as it was, so newer evidence of the same authority still wins. It is written and forgotten in one
+transaction, some patients at a time: a process that dies in between leaves the rest held, to be decided again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from store.apply import Application, Author
+from store.brake.held import Count, Example, HeldStatement, HeldStatements, Verdict
+from store.brake.held_runs import HeldRuns
+from store.brake.waiting import Waiting, waiting
+from store.configuration.bases import CONFIGURATION, Bases
+from store.errors import NothingHeld, StoreError, ValueRefused
+from store.ids import shown
+from store.journal import RUNNING, Journal, Run
+from store.lock import Actor
+from store.patient import PatientRef
+from store.preference import PatientStatements
+from store.preferences import Preferences
+from store.proof.audit import Audit
+from store.reading import Reader
+
+APPROVED, REJECTED, EXPIRED, RELEASED = "approved", "rejected", "expired", "released"
+CHUNK = 1_000
+SAMPLE = 10
+BY_ITSELF = Actor("", "")
+
+Releases = Callable[[int, int, int], bool]
+"""(synced, loosened by the run, waiting elsewhere) -> whether the run's loosenings take effect (``sync.brake.releases``)."""
+
+
+class HeldSet(NamedTuple):
+    """What a run holds: patients, counts by attribute and direction, some examples, and what was decided so far."""
+
+    run: Run
+    patients: int
+    counts: tuple[Count, ...]
+    sample: tuple[Example, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Settled(NamedTuple):
+    """How a run ended before the brake: patients whose loosenings took effect, and patients held."""
+
+    released: int
+    held: int
+
+
+class Verdicts:
+    """Decides about held statements. Thread-safe; one per process."""
+
+    def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
+        self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
+        self.held, self.runs, self.audit = HeldStatements(store.database), HeldRuns(store.database), Audit(store.database)
+        self.bases = Bases(store.database)
+
+    def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
+        """The preview of a run's held set; empty for a run that holds nothing."""
+        run = self.journal.run(run_id)
+        held: Bases | HeldStatements = self.bases if run.kind == CONFIGURATION else self.held
+        with self.database.read() as connection:
+            return HeldSet(
+                run,
+                held.patients(connection, run_id),
+                tuple(held.preview(connection, run_id)),
+                tuple(held.sample(connection, run_id, sample)),
+                tuple(self.held.verdicts(connection, run_id)),
+            )
+
+    def waiting(self, enterprise: str | None = None) -> list[Waiting]:
+        """The sets that wait for a person, in one enterprise or in all."""
+        with self.database.read() as connection:
+            return waiting(self.database, connection, enterprise)
+
+    def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
+        """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""
+        found = self._decide(run_id, APPROVED, actor, now)
+        if found.run.kind == CONFIGURATION:
+            return found
+        self._let_through(found.run, actor, now, APPROVED)
+        self._close(found.run, now)
+        return found
+
+    def reject(self, run_id: str, actor: Actor, now: datetime, verdict: str = REJECTED) -> HeldSet:
+        """Keeps the values that stand, and remembers what was refused. Raises :class:`NothingHeld`.
+
+        A configuration is refused in its file, or it would come again: :class:`ValueRefused` says so.
+        """
+        if self.journal.run(run_id).kind == CONFIGURATION:
+            raise ValueRefused("a changed configuration is refused by putting it back: until then the former one stays in force")
+        found = self._decide(run_id, verdict, actor, now)
+        self._close(found.run, now)
+        return found
+
+    def expire(self, enterprise: str, *, after: timedelta, now: datetime) -> list[str]:
+        """Rejects the held sets that nobody decided about in time; their runs."""
+        with self.database.read() as connection:
+            runs = self.held.expired(connection, enterprise, now - after)
+        gone = [number for number in runs if self.journal.run(number).status != RUNNING]
+        for number in gone:
+            self.reject(number, BY_ITSELF, now, EXPIRED)
+        return gone
+
+    def settle(self, run: Run, releases: Releases, *, now: datetime) -> Settled:
+        """The end of a run: what it would loosen takes effect, or is held, all of it. What was rejected before is held in any case."""
+        with self.database.write(run.enterprise) as transaction:
+            self.held.adopt(transaction, run.source, run.id)
+            self.runs.close_empty(transaction, run.source, now=now)
+            loosened = self.held.patients(transaction, run.id)
+            if not loosened:
+                return Settled(0, 0)
+            fresh = self.held.patients(transaction, run.id, fresh_only=True)
+            elsewhere = self.held.waiting(transaction, run.source, but=run.id)
+            lets = bool(fresh) and releases(self.held.synced(transaction, run.source), loosened, elsewhere)
+        if lets:
+            self._let_through(run, BY_ITSELF, now, RELEASED, fresh_only=True)
+        with self.database.read() as connection:
+            return Settled(fresh if lets else 0, self.held.patients(connection, run.id))
+
+    def _decide(self, run_id: str, verdict: str, actor: Actor, now: datetime) -> HeldSet:
+        found = self.show(run_id)
+        if found.run.status == RUNNING:
+            raise NothingHeld("the run is under way: what it holds is decided about at its end")
+        if not found.patients:
+            raise NothingHeld("this run holds nothing that waits for a decision: emr-sync runs show says what became of it")
+        with self.database.write(found.run.enterprise) as transaction:
+            said = Verdict(verdict, _person(actor), now, found.patients)
+            self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
+            if found.run.kind == CONFIGURATION:
+                self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
+            elif verdict != APPROVED:
+                self.held.mark_rejected(transaction, run_id)
+            action, who = f"{verdict}_held_changes", _person(actor) or "expiry"
+            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)
+        return found
+
+    def _close(self, run: Run, now: datetime) -> None:
+        with self.database.write(run.enterprise) as transaction:
+            if run.status == "held" and not self.held.patients(transaction, run.id):
+                self.runs.close(transaction, run.id, now=now)
+
+    def _let_through(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> None:
+        after = 0
+        while True:
+            with self.database.write(run.enterprise) as transaction:
+                rows = self.held.of_run(transaction, run.id, self.chunk, after=after, fresh_only=fresh_only)
+                self._apply(transaction, run, rows, actor, now, why)
+                self.held.drop(transaction, [row[:3] for row in rows])
+            if not rows:
+                return
+            after = max(row.patient_id for row in rows)
+
+    def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldStatement], actor: Actor, now: datetime, why: str) -> None:
+        enterprise = self.store.enterprises[run.enterprise]
+        reader = Reader(self.database, transaction, enterprise)
+        answering = _answering(reader, [row.patient_id for row in rows])
+        reason = "" if why == RELEASED else f"held by the brake, {why}"
+        for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
+            author = Author(authority, now, run.id, _person(actor), reason)
+            work = Application(self.database, transaction, enterprise, author, self.store.ids)
+            said = list(group)
+            work.resume({answering[row.patient_id] for row in said})
+            for (patient, *_), payload in groupby(said, key=lambda row: (row.patient_id, row.effective, row.version, row.evidence_id)):
+                survivor = answering[patient]
+                work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
+            work.finish()
+
+
+def _order(row: HeldStatement) -> tuple[str, int, datetime, int, str]:
+    return row.authority, row.patient_id, row.effective, row.version, row.evidence_id
+
+
+def _item(rows: Sequence[HeldStatement]) -> PatientStatements:
+    first = rows[0]
+    said = {row.attribute: row.statement for row in rows}
+    return PatientStatements((), said, first.effective, first.evidence_id, first.version)
+
+
+def _answering(reader: Reader, patients: Sequence[int]) -> dict[int, int]:
+    """Patient -> itself, or the one it was merged into since."""
+    found = {}
+    for patient, row in zip(patients, reader.rows([PatientRef(id=shown(patient)) for patient in patients]), strict=True):
+        if isinstance(row, StoreError):
+            raise row
+        found[patient] = row[3]
+    return found
+
+
+def _person(actor: Actor) -> str:
+    return f"{actor.role}:{actor.name}" if actor.name else ""

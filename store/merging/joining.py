@@ -1,0 +1,222 @@
+"""Two records of one person become one (product rule 5.7): what was said of both is joined, every opt-out survives.
+
+The merged patient's rows stay as they were, so that the merge can be undone; its identifiers and its id keep answering, with
+the survivor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from store import documents, merge
+from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
+from store.consent import TOPIC, OptOut
+from store.errors import MergeRefused, StoreError
+from store.identity import Directory
+from store.ids import shown
+from store.merging import yielding
+from store.merging.displaced import DisplacedNumbers
+from store.merging.merge_tables import MergeRow
+from store.preference import DENIED, PATIENT, STAFF, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent, topic
+from store.reading import WORDS
+from store.tables import ChangeRow, PatientRow, PhoneRow
+from store.texting.word import standing
+
+OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
+BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
+MERGED_BY = "SELECT effective FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
+MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
+MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
+
+
+class Joining:
+    """One merge inside one transaction. Use once: :meth:`run`."""
+
+    def __init__(self, application: Application, item: PatientMerge) -> None:
+        self.work, self.item = application, item
+        self.displaced: set[str] = set()
+        self.database, self.transaction = application.database, application.transaction
+
+    def run(self) -> Outcome:
+        """Joins the two records, or says why not.
+
+        Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``.
+        """
+        if _alike(self.item.survivor[0], self.item.merged[0]):
+            return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
+        try:
+            survivor, merged = self._resolve()
+        except MergeRefused as error:
+            return Outcome("rejected", "merge_circular", str(error))
+        except StoreError as error:
+            return Outcome("rejected", "identifier_conflict", str(error))
+        if self.item.renamed:
+            return self._rename(survivor, merged)
+        if survivor is not None and survivor == merged:
+            return Outcome(self._complete(survivor), patient_id=survivor)
+        if merged is not None and self._was_undone(merged):
+            return Outcome("stale", patient_id=survivor)
+        return Outcome("merged", patient_id=self._join(survivor, merged))
+
+    def _resolve(self) -> tuple[int | None, int | None]:
+        item = self.item
+        values = list({one.value for one in (*item.survivor, *item.merged)})
+        rows = self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values])
+        self.owners = Directory(tuple(row[:4]) for row in rows)
+        origins = Directory((*row[:3], row[4]) for row in rows)
+        survivor, merged = self.owners.resolve(item.survivor), self.owners.resolve(item.merged)
+        if survivor is not None and survivor == merged:
+            _refuse_inverse(survivor, origins, item)
+        return survivor, merged
+
+    def _complete(self, patient_id: int) -> str:
+        """They are one record already, perhaps met by a further identifier: all that are named here answer to it from now on."""
+        patient = self.work.resume([patient_id])[patient_id]
+        self._keep_identifiers(patient, (*self.item.survivor, *self.item.merged))
+        new = bool(self.work.new_identifiers)
+        self.work.finish()
+        return "merged" if new else "unchanged"
+
+    def _rename(self, survivor: int | None, merged: int | None) -> Outcome:
+        """One record under a new identifier. Where the new one is another record's already, only a merge may say that they are one."""
+        if survivor is not None and merged is not None and survivor != merged:
+            detail = "the new identifier is another patient's here: if both are one person, a merge must say so"
+            return Outcome("rejected", "identifier_in_use", detail)
+        patient = survivor if survivor is not None else merged
+        if patient is None:
+            patient = self.work.create().id
+        return Outcome(self._complete(patient), patient_id=patient)
+
+    def _was_undone(self, merged: int) -> bool:
+        """Whether this very message merged the record before. Since then a person took it apart: a repeat does not join it again."""
+        said = [merged, self.work.author.authority, self.item.evidence_id]
+        return any(instant(effective) == self.item.effective for (effective,) in self.database.select(self.transaction, MERGED_BY, said))
+
+    def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
+        opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
+        survivor = opened[survivor_id] if survivor_id is not None else self.work.create()
+        self._keep_identifiers(survivor, self.item.survivor)
+        merged = opened[merged_id] if merged_id is not None else self.work.create()
+        self._keep_identifiers(merged, self.item.merged)
+        before = self._before(survivor)
+        self._take_over(survivor, merged)
+        self._anchor(survivor)
+        self.work.finish()
+        self._retire(survivor, merged, before)
+        return survivor.id
+
+    def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier]) -> None:
+        for one in self.owners.missing(identifiers):
+            self.owners.add(one, patient.id)
+            self.work.new_identifiers.append((self.work.enterprise.name, one.value, one.authority, one.type, patient.id, patient.id))
+
+    def _take_over(self, survivor: Open, merged: Open) -> None:
+        """The survivor now stands for everything said of either."""
+        was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
+        opt_outs = self._opt_outs(survivor) | self._opt_outs(merged)
+        local = any(yielding.stands(one.held, self.work.enterprise) for one in (survivor, merged))
+        for authority, held in merged.held.items():
+            mine = survivor.held.get(authority)
+            joined = merge.join(mine, held) if mine else held
+            survivor.held[authority] = joined
+            survivor.content[authority] = None  # the next payload is looked at whole
+            survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
+            survivor.touched.add(authority)
+            self._record(survivor, authority, was.get(authority, {}), joined)
+        survivor.visible = True
+        self._keep_opt_outs(survivor, opt_outs)
+        if local:
+            survivor.held[STAFF] = yielding.kept(survivor.held[STAFF])
+            survivor.touched.add(STAFF)
+
+    def _anchor(self, survivor: Open) -> None:
+        for authority, held in survivor.held.items():
+            survivor.held[authority] = merge.anchored(held, self.item.effective)
+            survivor.content[authority] = None
+            survivor.touched.add(authority)
+
+    def _record(self, survivor: Open, authority: str, was: dict[str, object], joined: merge.Held) -> None:
+        changed = {name: (was.get(name), one.value) for name, one in joined.assertions.items() if was.get(name) != one.value}
+        statements = {name: Statement(after, joined.assertions[name].path) for name, (_, after) in changed.items()}
+        item = PatientStatements((), statements, self.item.effective, self.item.evidence_id)
+        outcome = merge.Merged(joined.assertions, changed, "merged", settled=False, confirmed=joined.confirmed)
+        work = Application(
+            self.database, self.transaction, self.work.enterprise, self.work.author._replace(authority=authority), self.work.ids
+        )
+        work.record(survivor, item, outcome)
+        self.work.changes += work.changes
+
+    def _opt_outs(self, patient: Open) -> set[OptOut]:
+        """The opt-outs that stand for a patient's numbers, as they are in force for the present configuration."""
+        numbers = sorted(patient.numbers | self._on_file(patient))
+        rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, numbers])
+        return {one for _, text in rows for one in standing(documents.read_words(text))}
+
+    def _keep_opt_outs(self, survivor: Open, opt_outs: set[OptOut]) -> None:
+        """An opt-out of a number that the survivor has no more would be lost with it: it stays, as the word of who said it."""
+        on_file = self._on_file(survivor)
+        lost = [one for one in opt_outs if one.number not in on_file]
+        for authority, name in sorted({(one.authority, _denied_by(one)) for one in lost}):
+            self._deny_texts(survivor, authority, name)
+        self.displaced = {one.number for one in lost if one.authority == PATIENT}
+
+    def _on_file(self, patient: Open) -> set[str]:
+        in_force = merge.in_force({name: held.assertions for name, held in patient.held.items()}, self.work.enterprise)
+        return {phone.number for phone in merge.contact(in_force).phones}
+
+    def _deny_texts(self, survivor: Open, authority: str, name: str) -> None:
+        now = self.work.author.now
+        held = survivor.held.get(authority) or merge.Held({}, now, now, "", now)
+        was = {attribute: one.value for attribute, one in held.assertions.items()}
+        said = {**held.current(), name: Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")}
+        newest = max(now, held.confirmed)
+        survivor.held[authority] = replace(held, assertions=said, effective=newest, confirmed=newest)
+        survivor.content[authority] = None
+        survivor.heard[authority] = now
+        survivor.touched.add(authority)
+        self._record(survivor, authority, was, survivor.held[authority])
+
+    def _before(self, survivor: Open) -> str:
+        rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])
+        return documents.write([tuple(row) for row in rows])
+
+    def _retire(self, survivor: Open, merged: Open, before: str) -> None:
+        work, now = self.work, self.work.author.now
+        self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
+        retired = (survivor.id, merged.version + 1, now, merged.id)
+        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
+        line = work.line(merged, {"merged_into": (None, shown(survivor.id), "")}, self.item.evidence_id, self.item.effective)
+        self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, [line])  # whoever keeps a copy of it reads it again
+        gone = [(work.enterprise.name, number, merged.id) for number in merged.numbers]
+        self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
+        row = (
+            work.enterprise.name,
+            survivor.id,
+            merged.id,
+            work.author.authority,
+            self.item.evidence_id,
+            self.item.effective,
+            now,
+            work.author.run_id,
+            before,
+        )
+        self.database.insert(self.transaction, MergeRow, MERGE_COLUMNS, [row])
+        DisplacedNumbers(self.database, self.transaction, work.enterprise.name).keep(survivor.id, self.displaced)
+
+
+def _denied_by(opt_out: OptOut) -> str:
+    """The attribute of a patient that says what an opt-out of one number said."""
+    return topic(opt_out.topic, "sms") if opt_out.scope == TOPIC and opt_out.topic else consent("sms")
+
+
+def _alike(one: Identifier, other: Identifier) -> bool:
+    """Records of one person may share further identifiers; the one that a source knows them by is never the same."""
+    return one._replace(type="") == other._replace(type="") and (one.type == other.type or not (one.type and other.type))
+
+
+def _refuse_inverse(patient: int, origins: Directory, item: PatientMerge) -> None:
+    """Already one record. Said again it changes nothing; said the other way round it would close a circle."""
+    survivor, merged = origins.find(item.survivor[0]), origins.find(item.merged[0])
+    if survivor not in (patient, None) and merged == patient:
+        raise MergeRefused("the survivor was merged into this very patient before: the two messages contradict each other")

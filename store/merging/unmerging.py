@@ -1,0 +1,146 @@
+"""A merge is undone by a person: two records again, each with its own identifiers and history (product rule 5.7).
+
+``store.merging.parting`` says what each of them holds. Merges of one survivor are undone in the reverse order, the latest first. The EMR
+may merge the two again, but a repeat of the message that was undone does not (``store.merging.joining``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from store import documents
+from store.apply import Application, Author, Open, instant
+from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
+from store.ids import parsed, shown
+from store.merge import Held
+from store.merging.displaced import DisplacedNumbers
+from store.merging.lineage import Side
+from store.merging.parting import Half, Merge, part
+from store.patient import PatientRef
+from store.preference import STAFF, Assertion
+from store.retiring.saved_marks import SavedMarks
+from store.tables import AssertionRow, PatientRow
+
+ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ?"
+INTO = "SELECT merged_into FROM patients WHERE enterprise = ? AND id = ?"
+BELOW = "SELECT id FROM patients WHERE merged_into IN ??"
+LAST = """SELECT m.merged, m.evidence_id, m.effective, m.seq FROM merges m JOIN patients p ON p.id = m.merged
+ WHERE m.survivor = ? AND p.merged_into = m.survivor ORDER BY m.seq DESC LIMIT 1"""
+ON_FILE = "SELECT contact FROM patients WHERE id IN ??"
+RETURN = "UPDATE identifiers SET patient_id = {merged} WHERE patient_id = {survivor} AND origin IN ({origins})"
+
+
+class Parted(NamedTuple):
+    """The store ids of the two records."""
+
+    survivor: int
+    restored: int
+
+
+class Unmerging:
+    """One merge undone inside one transaction. Use once: :meth:`run`."""
+
+    def __init__(self, application: Application) -> None:
+        self.work = application
+        self.database, self.transaction = application.database, application.transaction
+
+    def run(self, ref: PatientRef) -> Parted:
+        """Takes the record that ``ref`` names out of the one it was merged into.
+
+        Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
+        merged = self._merged(ref)
+        survivor = self._into(merged)
+        if survivor is None:
+            raise MergeRefused("this record is not merged into another one: name the record that was merged away")
+        if self._into(survivor) is not None:
+            raise MergeRefused("the record it was merged into was itself merged later: undo that merge first")
+        last, evidence_id, effective, seq = self.database.select(self.transaction, LAST, [survivor])[0]
+        if last != merged:
+            raise MergeRefused("another record was merged into the same one later: undo that merge first")
+        self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)))
+        return Parted(survivor, merged)
+
+    def _merged(self, ref: PatientRef) -> int:
+        if ref.id is not None:
+            return parsed(ref.id) or 0
+        rows = self.database.select(self.transaction, ORIGINS, [self.work.enterprise.name, ref.value])
+        fitting = {row[2] for row in rows if (not ref.authority or row[0] == ref.authority) and (not ref.type or row[1] == ref.type)}
+        if len(fitting) > 1:
+            raise IdentifierAmbiguous("several records had this identifier: name its authority, and its type if need be")
+        return int(fitting.pop()) if fitting else 0
+
+    def _into(self, patient: int) -> int | None:
+        rows = self.database.select(self.transaction, INTO, [self.work.enterprise.name, patient])
+        if not rows:
+            raise PatientUnknown("no such patient in this enterprise")
+        found: int | None = rows[0][0]
+        return found
+
+    def _part(self, mine_was: Side, theirs_was: Side, merge: Merge) -> None:
+        survivor_id, merged_id = mine_was.record, theirs_was.record
+        opened = self.work.resume([survivor_id, merged_id])
+        survivor, merged = opened[survivor_id], opened[merged_id]
+        merged.numbers = frozenset()  # its numbers were taken off the list of who has which
+        mine, theirs = part(survivor.held, self._half(mine_was), self._half(theirs_was), merge)
+        marks = SavedMarks(self.database, self.transaction)
+        parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
+        mine, theirs = dict(parted[survivor_id]), dict(parted[merged_id])
+        self._drop(survivor, mine)
+        self._drop(merged, theirs)
+        self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
+        self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
+        self.work.finish()
+        self._return_numbers(survivor_id, merged_id)
+        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
+        origins = ", ".join(str(number) for number in self._below(merged_id))
+        self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
+
+    def _half(self, side: Side) -> Half:
+        return Half(self.work.sides.then(side), self.work.sides.own(side))
+
+    def _hold(self, patient: Open, held: dict[str, Held], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
+        """From now on the patient is what ``held`` says; the history shows every value that changes by it."""
+        for authority in sorted({*patient.held, *held}):
+            was = patient.held[authority].assertions if authority in patient.held else {}
+            now = held[authority].assertions if authority in held else {}
+            changed = {
+                name: (was[name].value if name in was else None, now[name].value if name in now else None, _path(authority, now.get(name)))
+                for name in {**was, **now}
+                if name not in was or name not in now or was[name].value != now[name].value
+            }
+            if changed:
+                self._line(patient, authority, changed, merge)
+            patient.heard.setdefault(authority, self.work.author.now)
+            patient.content[authority] = None  # the next payload is looked at whole
+        patient.held, patient.touched, patient.visible = held, set(held), True
+        self._line(patient, self.work.author.authority, event, merge)
+
+    def _return_numbers(self, survivor: int, merged: int) -> None:
+        rows = self.database.select(self.transaction, ON_FILE, [[survivor, merged]])
+        numbers = [phone.number for (text,) in rows for phone in documents.read_contact(text).phones]
+        DisplacedNumbers(self.database, self.transaction, self.work.enterprise.name).return_to(survivor, numbers)
+
+    def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
+        by: Author = self.work.author
+        self.work.author = by._replace(authority=authority)
+        self.work.changes.append(self.work.line(patient, changes, merge.evidence_id, by.now))
+        self.work.author = by
+        patient.recorded = True
+
+    def _drop(self, patient: Open, held: dict[str, Held]) -> None:
+        rows = [(patient.id, authority) for authority in patient.held if authority not in held]
+        self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), rows)
+
+    def _below(self, patient: int) -> list[int]:
+        """The record and every one that was merged into it before."""
+        found, level = [patient], [patient]
+        while level:
+            level = [number for (number,) in self.database.select(self.transaction, BELOW, [level])]
+            found += level
+        return found
+
+
+def _path(authority: str, now: Assertion | None) -> str:
+    """What staff has from a retired source says so in its path; else the line tells of the merge, not of a message."""
+    return now.path if now is not None and authority == STAFF else ""

@@ -1,0 +1,1 @@
+"""Who signs in to the pages, and how."""

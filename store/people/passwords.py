@@ -1,0 +1,58 @@
+"""Passwords: made at random, kept as argon2id hashes (RFC 9106), checked in the same time whether or not there is such a user.
+
+They are compared in one Unicode form (NFKC), so that it does not matter which keyboard an accent was typed on (NIST SP 800-63B).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import unicodedata
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from store.people.password_rules import LONGEST
+
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another when read aloud
+GROUPS, LETTERS_IN_GROUP = 4, 5
+AT_ONCE = threading.BoundedSemaphore(2)
+"""Each check takes 64 MiB for a moment: many at once must not take the machine's memory."""
+
+
+def made() -> str:
+    """A new password of about 100 random bits, in groups, for somebody to type once."""
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(LETTERS_IN_GROUP)) for _ in range(GROUPS))
+
+
+def hashed(password: str) -> str:
+    """What is kept of a password."""
+    with AT_ONCE:
+        return _hasher().hash(normal(password))
+
+
+def fits(password: str, kept: str | None) -> bool:
+    """Whether it is the password that was kept. ``None``: nobody's, which takes as long and is never right."""
+    if len(password) > LONGEST:
+        return False
+    try:
+        with AT_ONCE:
+            return _hasher().verify(kept or _nobodys(), normal(password)) and kept is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def normal(password: str) -> str:
+    """The one form of a password that is hashed."""
+    return unicodedata.normalize("NFKC", password)
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    return PasswordHasher()
+
+
+@cache
+def _nobodys() -> str:
+    return _hasher().hash(secrets.token_urlsafe(32))

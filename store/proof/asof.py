@@ -1,0 +1,142 @@
+"""What was known about a patient at an earlier time, and from which message: the history, read up to that time.
+
+The history holds every value that an authority newly stated, so the assertions of any moment can be laid out again; what was in force
+follows from them by the rules of ``store.merge`` and by the configuration that was in force then (``store.configuration.former``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store import documents, merge
+from store.apply import instant
+from store.configuration.former import former
+from store.consent import OPT_OUT, OptOut
+from store.database import Database
+from store.enterprise import Enterprise
+from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
+from store.ids import parsed, shown
+from store.merge import INHERITED
+from store.patient import PatientRef
+from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
+from store.reading import Reader
+from store.texting.word import Word, heard, recorded, standing
+
+LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
+ WHERE enterprise = ? AND patient_id = ? AND at <= ? ORDER BY seq"""
+ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ? AND patient_id = ?"
+EVENTS = """SELECT number, line, authority, kind, at, scope, topic FROM sms_consent_events
+ WHERE enterprise = ? AND number IN ?? AND recorded <= ? ORDER BY seq"""
+JOINED = "SELECT merged, evidence_id, at FROM merges WHERE survivor = ? AND at <= ? ORDER BY seq"
+MERGED_INTO = "merged_into"
+EVERY_LINE = "*"
+
+
+class AsOf(NamedTuple):
+    """A patient as it was known ``at`` that time; ``preferences`` carry the evidence that first gave each value."""
+
+    id: str
+    version: int
+    at: datetime
+    preferences: Mapping[str, Preference]
+    contact: ContactPreferences
+    opt_outs: tuple[OptOut, ...]
+
+
+class Past:
+    """Reads an earlier time, inside a connection that the caller opened."""
+
+    def __init__(self, database: Database, connection: Connection, enterprise: Enterprise) -> None:
+        self.database, self.connection, self.enterprise = database, connection, enterprise
+
+    def patient(self, ref: PatientRef, at: datetime) -> AsOf:
+        """The patient that this ref named at that time. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
+        numbers = {self._survivor(number, at) for number in self._records(ref)}
+        if len(numbers) > 1:
+            raise IdentifierAmbiguous("this identifier named several patients at that time: name its authority, and its type if need be")
+        number = numbers.pop()
+        lines = self._lines(number, at)
+        if not lines:
+            raise PatientUnknown("nothing was known about this patient at that time")
+        rules = former(self.database, self.connection, self.enterprise, at)
+        in_force = merge.in_force(_assertions(lines, self._joined(number, at)), rules)
+        contact = merge.contact(in_force)
+        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(contact, at))
+
+    def _records(self, ref: PatientRef) -> set[int]:
+        """The records meant, as they were before any merge."""
+        row = Reader(self.database, self.connection, self.enterprise).rows([ref])[0]
+        if isinstance(row, StoreError):
+            raise row
+        if ref.id is not None:
+            return {parsed(ref.id) or 0}
+        rows = self._select(ORIGINS, [self.enterprise.name, ref.value, row[3]])
+        fitting = {origin for authority, kind, origin in rows if ref.authority in (None, "", authority) and ref.type in (None, "", kind)}
+        return fitting or {row[3]}
+
+    def _survivor(self, number: int, at: datetime) -> int:
+        """Which record stood for this one at that time."""
+        into = None
+        for line in self._lines(number, at):
+            into = documents.read(line[5]).get(MERGED_INTO, (None, into))[1]
+        return number if into is None else self._survivor(parsed(into) or 0, at)
+
+    def _joined(self, number: int, at: datetime) -> dict[str, dict[str, dict[str, Assertion]]]:
+        """By the evidence of each merge into a record: what the other record had been told."""
+        found = {}
+        for other, evidence_id, when in self._select(JOINED, [number, self.database.bound(at)]):
+            found[evidence_id] = _assertions(self._lines(other, instant(when)), self._joined(other, instant(when)))
+        return found
+
+    def _opt_outs(self, contact: ContactPreferences, at: datetime) -> tuple[OptOut, ...]:
+        numbers = sorted({phone.number for phone in contact.phones})
+        events = self._select(EVENTS, [self.enterprise.name, numbers, self.database.bound(at)]) if numbers else []
+        return tuple(one for number in numbers for one in standing(_words(row for row in events if row[0] == number)))
+
+    def _lines(self, number: int, at: datetime) -> list[Any]:
+        return self._select(LINES, [self.enterprise.name, number, self.database.bound(at)])
+
+    def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
+        return self.database.select(self.connection, sql, parameters)
+
+
+def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[str, Assertion]]]) -> dict[str, dict[str, Assertion]]:
+    """Authority -> attribute -> what it asserted last. ``joined``: what was said of the records that became this one."""
+    found: dict[str, dict[str, Assertion]] = {}
+    stated: dict[tuple[str, str, Any], Assertion] = {}
+    for at, _, authority, evidence_id, effective, changes in lines:
+        for attribute, (_, after, path) in documents.read(changes).items():
+            if base(attribute) in ATTRIBUTES or attribute.startswith((CONSENT, TOPIC)):  # else an event, like a merge
+                said = Assertion(documents.listed(attribute, after), instant(effective), instant(at), evidence_id, path)
+                if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
+                    said = _again(said, stated.get((_owner(authority, path), attribute, said.value)))
+                elif evidence_id in joined:
+                    said = _again(said, joined[evidence_id].get(authority, {}).get(attribute))
+                found.setdefault(authority, {})[attribute] = said
+                if said.value is not None:
+                    stated[authority, attribute, said.value] = said
+    return found
+
+
+def _owner(authority: str, path: str) -> str:
+    """Whose words these were: what staff has from a retired source, that source said."""
+    return emr(path.split(":", 2)[1]) if path.startswith(INHERITED) else authority
+
+
+def _again(said: Assertion, before: Assertion | None) -> Assertion:
+    """What only changed hands, or came back when a merge was undone, names the message that had brought it."""
+    if before is None or before.value != said.value:
+        return said
+    return before._replace(recorded=said.recorded, path=said.path) if said.path else before
+
+
+def _words(events: Iterable[Any]) -> tuple[Word, ...]:
+    words: tuple[Word, ...] = ()
+    for number, line, authority, kind, at, scope, topic in events:
+        word = Word(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
+        words = recorded(words, word) if authority == STAFF else heard(words, word)
+    return words

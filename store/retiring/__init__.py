@@ -1,0 +1,1 @@
+"""A source leaves: its locks go, its last known values stay."""

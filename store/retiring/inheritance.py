@@ -1,0 +1,100 @@
+"""Who owns the values of a source that is retired: staff inherits them, and gives them back when that is undone. Pure.
+
+Nothing that was refused becomes allowed by either. An inherited assertion names the source in its path; an inherited Do Not Contact
+stands until another source states one after it (``store.merge``), not because of what that source had said before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from store import merge
+from store.brake.loosening import loosened
+from store.enterprise import Enterprise
+from store.merge import INHERITED, NEEDS_SYNC, Held
+from store.merging import yielding
+from store.preference import DO_NOT_CONTACT, EMR, PHONES, PREFERRED_METHOD, STAFF, Assertion, PatientStatements, Preference, base
+
+ByAuthority = Mapping[str, Held]
+
+
+def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: Enterprise, now: datetime) -> dict[str, Held]:
+    """What stands of a patient when the source is retired: its values are staff's. Of two refusals neither is lost."""
+    mine = by_authority[authority]
+    staff = by_authority.get(STAFF) or Held({}, now, now, "", now)
+    kept = staff.current()
+    for name, one in mine.current().items():
+        if one.value is None or not (enterprise.syncs or not name.startswith(NEEDS_SYNC)):
+            continue
+        if name == DO_NOT_CONTACT and yielding.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then
+            continue
+        old = kept.get(name)
+        if old is None or (enterprise.syncs and not (is_inherited(old) and merge.more_restrictive(name, old.value, one.value))):
+            kept[name] = _marked(one, source, now)
+    rest = {name: held for name, held in by_authority.items() if name != authority}
+    return _holding_fast(by_authority, rest, _staff(staff, kept, now), source, enterprise, now)
+
+
+def give_back(
+    by_authority: ByAuthority, authority: str, source: str, before: tuple[Held, Held | None], enterprise: Enterprise, now: datetime
+) -> dict[str, Held]:
+    """What stands when retiring is undone. ``before``: the source's words then, and staff's. Staff's newer words stay staff's."""
+    mine, theirs = before
+    staff = by_authority.get(STAFF) or Held({}, now, now, "", now)
+    kept = {name: one for name, one in staff.current().items() if not one.path.startswith(f"{INHERITED}{source}:")}
+    was = theirs.current() if theirs is not None else {}
+    kept = {name: one for name, one in was.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
+    again = by_authority.get(authority)
+    rest = {**by_authority, authority: merge.join(again, mine) if again is not None else mine}
+    return _holding_fast(by_authority, rest, _staff(staff, kept, now), source, enterprise, now)
+
+
+def without_late(by_authority: ByAuthority, authority: str, item: PatientStatements) -> PatientStatements:
+    """A payload of a source that speaks again after it was retired, without what it says late.
+
+    What staff has of it is its own past: a word from before a refusal in it lifts nothing (rule 5.1). A late opt-out still counts.
+    """
+    staff = by_authority.get(STAFF)
+    past = staff.current() if staff is not None and authority.startswith(EMR) else {}
+    begins = f"{INHERITED}{authority.removeprefix(EMR)}:"
+    late = {
+        name
+        for name, one in item.statements.items()
+        if name in past
+        and past[name].path.startswith(begins)
+        and past[name].effective > item.effective
+        and merge.more_restrictive(name, past[name].value, one.value)
+    }
+    return replace(item, statements={name: one for name, one in item.statements.items() if name not in late}) if late else item
+
+
+def is_inherited(assertion: Assertion) -> bool:
+    """Whether staff has it from a retired source."""
+    return assertion.path.startswith(INHERITED)
+
+
+def _holding_fast(
+    before: ByAuthority, rest: ByAuthority, staff: Held, source: str, enterprise: Enterprise, now: datetime
+) -> dict[str, Held]:
+    """Puts every refusal that would be lost into staff's hands. Which number or method comes first is not a refusal."""
+    was, after = (_in_force(one, enterprise) for one in (before, {**rest, STAFF: staff}))
+    names = [name for name in was if base(name) not in (PHONES, PREFERRED_METHOD)]
+    lost = {name: _marked(was[name].assertion, source, now) for name in loosened(was, after, names)}
+    staff = replace(staff, assertions={**staff.assertions, **lost})
+    return {**rest, STAFF: staff} if staff.assertions else {name: held for name, held in rest.items() if name != STAFF}
+
+
+def _in_force(by_authority: ByAuthority, enterprise: Enterprise) -> dict[str, Preference]:
+    return merge.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
+
+
+def _marked(assertion: Assertion, source: str, now: datetime) -> Assertion:
+    path = assertion.path.split(":", 2)[2] if is_inherited(assertion) else assertion.path
+    return assertion._replace(recorded=now, path=f"{INHERITED}{source}:{path}")
+
+
+def _staff(staff: Held, kept: Mapping[str, Assertion], now: datetime) -> Held:
+    newest = max(staff.confirmed, now)
+    return Held(kept, newest, newest, staff.seen, staff.since)

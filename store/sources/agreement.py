@@ -1,0 +1,74 @@
+"""How far an EMR and the store agree: what a read of everything, or a dry run of one, said that was known already.
+
+Counted are records, as the EMR sends them. A record that says what stands here agrees; one that says something new or somebody new
+differs; one that is older than what the same source said before is neither; one that could not be used was not compared. The first
+read of a source compares with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from store import documents
+from store.apply import instant
+from store.database import Database
+from store.sources.findings import Findings
+
+FULL, DRY = "full", "dry"
+AGREES, DIFFERS, OLDER, UNUSABLE = ("unchanged",), ("applied", "merged", "held"), ("stale",), ("rejected",)
+WHOLE_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
+ AND status IN ('done', 'held') ORDER BY started DESC LIMIT 1"""
+BEFORE = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One comparison. ``way``: a full read, whose differences were taken over, or a dry run, which changed nothing.
+
+    ``more`` and ``less``: patients who would become more or less contactable, where a dry run counted them.
+    """
+
+    at: datetime
+    way: str
+    run: str | None
+    agreed: int
+    differed: int
+    older: int
+    unusable: int
+    more: int = 0
+    less: int = 0
+
+    @property
+    def compared(self) -> int:
+        """Records that could be compared."""
+        return self.agreed + self.differed + self.older
+
+    @property
+    def percent(self) -> float | None:
+        """Of those compared, how many agreed; rounded down, so that 100 means every one. ``None`` where there were none."""
+        return self.agreed * 1000 // self.compared / 10 if self.compared else None
+
+
+def counted(at: datetime, way: str, run: str | None, counts: Mapping[str, int]) -> Agreement:
+    """A comparison from its counts by outcome."""
+    agreed, differed, older, unusable = (sum(counts.get(name, 0) for name in group) for group in (AGREES, DIFFERS, OLDER, UNUSABLE))
+    more, less = counts.get("more_contactable", 0), counts.get("less_contactable", 0)
+    return Agreement(at, way, run, agreed, differed, older, unusable, more, less)
+
+
+def newest(database: Database, enterprise: str, source: str) -> Agreement | None:
+    """The last comparison of a source, of either kind; ``None`` when nothing was ever compared."""
+    dry = Findings(database).comparison(source, enterprise)
+    found = [*([counted(dry[0], DRY, None, dry[1])] if dry else []), *_whole_read(database, enterprise, source)]
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def _whole_read(database: Database, enterprise: str, source: str) -> list[Agreement]:
+    with database.read() as connection:
+        rows = database.select(connection, WHOLE_READ, [enterprise, source])
+        if not rows or not database.select(connection, BEFORE, [enterprise, source, rows[0][1]]):
+            return []
+    number, started, finished, counts = rows[0]
+    return [counted(instant(finished or started), FULL, number, documents.read(counts))]

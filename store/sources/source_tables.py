@@ -1,0 +1,35 @@
+"""The typed rows of what is known about a source besides its runs. No behaviour, like ``store.tables``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.tables import Table
+
+
+class ArrivalRow(Table):
+    """How many records of a source were taken in within an hour (``store.sources.arrivals``). ``hour`` is its beginning."""
+
+    __tablename__ = "arrivals"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    records: Mapped[int]
+    news: Mapped[int]
+    rejected: Mapped[int]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class FindingRow(Table):
+    """What was found out about a source last, by kind (``store.sources.findings``)."""
+
+    __tablename__ = "source_findings"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    at: Mapped[datetime]
+    document: Mapped[str]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
