@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Connection
 
@@ -178,8 +179,8 @@ class Program:
 
     def change_keys(self) -> None:
         """A person has every payload sealed with the new key, one in each transaction."""
-        quarantine.AT_ONCE = 1
-        Quarantine(self.database, BOTH_KEYS).reseal()
+        with patch.object(quarantine, "AT_ONCE", 1):
+            Quarantine(self.database, BOTH_KEYS).reseal()
 
     def look(self, days: int) -> None:
         """Somebody looked at patients, once on each of so many days."""
@@ -188,13 +189,13 @@ class Program:
 
     def shorten(self) -> None:
         """What is older than the fifth of these days is removed, two lines in each transaction."""
-        cutting.AT_ONCE = 2
-        Cutting(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
+        with patch.object(cutting, "AT_ONCE", 2):
+            Cutting(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
 
     def attest(self) -> None:
         """The service attests the history, two rows to a line."""
-        attesting.AT_ONCE = 2
-        Attesting(self.database, HISTORY).run([self.clinic], NOW)
+        with patch.object(attesting, "AT_ONCE", 2):
+            Attesting(self.database, HISTORY).run([self.clinic], NOW)
 
     def picture(self) -> dict[str, Any]:
         """Everything that must be as if nobody had died: what is in force, its history line by line, rejections, cursor, held ones."""
