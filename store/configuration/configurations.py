@@ -29,7 +29,7 @@ class Configurations(Mapping[str, Enterprise]):
 
     def __getitem__(self, name: str) -> Enterprise:
         if self.clock() >= self._until:
-            self.look()
+            self._look_again()
         return self._in_force[name]
 
     def __contains__(self, name: object) -> bool:
@@ -49,9 +49,22 @@ class Configurations(Mapping[str, Enterprise]):
     def look(self) -> None:
         """Reads what is in force now."""
         with self._lock:
-            with self.database.read() as connection:
-                self._in_force = {name: in_force(one, self.bases.standing(connection, name)) for name, one in self.configured.items()}
-            self._until = self.clock() + KEPT_FOR
+            self._read()
+
+    def _look_again(self) -> None:
+        """One caller looks; meanwhile the others go by what stood: they may hold the connections that the one that looks waits for."""
+        if not self._lock.acquire(blocking=not self._in_force):
+            return
+        try:
+            if self.clock() >= self._until:
+                self._read()
+        finally:
+            self._lock.release()
+
+    def _read(self) -> None:
+        with self.database.read() as connection:
+            self._in_force = {name: in_force(one, self.bases.standing(connection, name)) for name, one in self.configured.items()}
+        self._until = self.clock() + KEPT_FOR
 
 
 def in_force(configured: Enterprise, standing: Standing) -> Enterprise:
