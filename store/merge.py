@@ -186,7 +186,8 @@ def join(first: Held, second: Held) -> Held:
     An opt-out that is kept over a newer permission takes the newer time, so that no repeated message undoes it.
     """
     mine, theirs = first.current(), second.current()
-    assertions = {name: _joined_assertion(name, mine.get(name), theirs.get(name)) for name in mine | theirs}
+    both = {name: _joined_assertion(name, mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
+    assertions = mine | theirs | both
     newest = max(first.confirmed, second.confirmed)
     return Held(assertions, newest, newest, seen.joined(first.seen, second.seen), min(first.since, second.since))
 
@@ -200,9 +201,7 @@ def anchored(held: Held, merged_at: datetime) -> Held:
     return replace(held, assertions=assertions, effective=held.confirmed)
 
 
-def _joined_assertion(attribute: str, mine: Assertion | None, theirs: Assertion | None) -> Assertion:
-    if mine is None or theirs is None:
-        return mine or theirs  # type: ignore[return-value]  # one of them is there: it named the attribute
+def _joined_assertion(attribute: str, mine: Assertion, theirs: Assertion) -> Assertion:
     newer, older = (mine, theirs) if mine.effective >= theirs.effective else (theirs, mine)
     if _forbids(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
         return older._replace(effective=newer.effective, version=newer.version)
