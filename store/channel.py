@@ -168,7 +168,7 @@ def _only_callable(number: str, phones: tuple[Phone, ...], consents: dict[str, s
     found = False
     for phone in phones:
         if phone.number == number:
-            if phone.textable:
+            if phone.textable and consents.get(f"sms#{number}") != DENIED:
                 return False
             found = True
     return found and consents.get(f"voice#{number}") != DENIED

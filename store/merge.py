@@ -48,7 +48,7 @@ NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 INHERITED = "released:"
 """Where the path of an assertion begins that staff has from a source that was retired (``store.retiring.inheritance``)."""
 
-SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
+SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, True: 2, False: 0, None: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +134,17 @@ def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatement
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:
-    """The statements that count: a restricted record's missing phones and e-mail are no statement (rule 6)."""
+    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6)."""
     if not item.restricted:
         return item.statements
-    return {name: one for name, one in item.statements.items() if one.value or base(name) not in (PHONES, EMAIL)}
+    return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}
 
 
 def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held, *, doubtful: bool) -> bool:
     if item.effective != old.effective:
         return item.effective > old.effective
+    if _of_two_resources(item.evidence_id, old.evidence_id):  # versions order copies of one resource only (rule 5.1)
+        return more_restrictive(attribute, statement.value, old.value)
     if item.version != old.version:
         return item.version > old.version
     if item.evidence_id == old.evidence_id:
@@ -150,6 +152,12 @@ def _supersedes(attribute: str, statement: Statement, item: PatientStatements, o
     if item.effective >= held.confirmed and not doubtful:
         return True  # the later receipt
     return more_restrictive(attribute, statement.value, old.value)
+
+
+def _of_two_resources(one: str, other: str) -> bool:
+    """Whether two evidence ids name versions of different FHIR resources."""
+    (mine, dated, _), (theirs, dated_too, _) = one.partition("/_history/"), other.partition("/_history/")
+    return bool(dated and dated_too) and mine != theirs
 
 
 def _of_the_other_record(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
@@ -170,7 +178,7 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
     """Whether a value allows less than another. Always false for attributes that permit nothing (phones, language)."""
     if attribute == PREFERRED_METHOD:
         return bool(value == Method.NONE and than != Method.NONE)
-    if attribute == DO_NOT_CONTACT or attribute.startswith((CONSENT, TOPIC)):
+    if attribute in (DO_NOT_CONTACT, DECEASED) or attribute.startswith((CONSENT, TOPIC)):
         return SEVERITY[value] > SEVERITY[than]
     return False
 

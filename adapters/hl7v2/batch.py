@@ -116,7 +116,7 @@ class _Count:
             counts = self._passed(name, text)
             if counts is not None:
                 said = text.split(text[3:4])[1].strip()
-                if said.isdigit() and int(said) not in counts:
+                if said.isdigit() and said.lstrip(b"0") not in {str(count).encode().lstrip(b"0") for count in counts}:
                     yield text
 
     def open(self) -> Iterator[bytes]:

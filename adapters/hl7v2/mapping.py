@@ -33,7 +33,6 @@ from store.preference import (
     PatientStatements,
     Problem,
     Statement,
-    base,
     slot,
 )
 
@@ -166,7 +165,7 @@ class Hl7Mapper:
         self._site.apply(message, statements, problems)
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted:
-            statements = {name: one for name, one in statements.items() if one.value is not None or base(name) not in (PHONES, EMAIL)}
+            statements = {name: one for name, one in statements.items() if one.value is not None}
         return PatientStatements(
             self._patient(message, pid, today),
             statements,
@@ -237,10 +236,12 @@ def _times(message: Message, updated: str) -> Iterator[tuple[str, str]]:
 def _kind(message: Message) -> tuple[str, str]:
     """Message type and event, MSH-9 and in old messages EVN-1."""
     parts = message.field("MSH", 9).split(message.delimiters.component)
-    kind = parts[0].strip()
+    kind = parts[0].strip().upper()
     if not kind or kind == DELETE:
         raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
-    event = parts[1].strip() if len(parts) > 1 else ""
+    event = parts[1].strip().upper() if len(parts) > 1 else ""
+    if kind.startswith("ADT_"):  # the message structure of MSH-9.3 written into MSH-9.1
+        kind, event = "ADT", event or kind[4:]
     if kind == "ADT" and not event:
         event = message.field("EVN", 1).strip()
         if not event:

@@ -95,7 +95,7 @@ class TelecomReader:
         said.stated = True
         if parts[13] and _ended(parts[13], today):
             return
-        order = int(parts[17]) if parts[17].isdecimal() else None
+        order = int(parts[17]) if parts[17].isdecimal() and len(parts[17]) < 10 else None
         if address:
             said.email(number, address, order)
         if dialled and coded.is_phone and not (coded.is_mail and address):

@@ -119,6 +119,7 @@ class JsonClient:
                 method,
                 url,
                 data=form,
+                auth=lambda request: request,  # or a matching ~/.netrc would take the place of our token
                 headers={"Accept": "application/json", **headers},
                 timeout=(CONNECT_TIMEOUT, self.timeout),
                 allow_redirects=False,

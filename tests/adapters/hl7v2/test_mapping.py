@@ -376,3 +376,13 @@ def test_explain_of_a_merge_names_both_sides() -> None:
     explained = Hl7Mapper(settings()).explain(Payload(body, "x", RECEIVED))
     assert [type(one) for one in explained.items] == [PatientMerge]
     assert ("merged", "GENHOSP|MR|MRN2", "MRG-1") in explained.stated
+
+
+def test_a_protected_record_takes_no_refusal_back() -> None:
+    assert "do_not_contact" not in statements(adt("A08", segment("PD1", f12="Y"), 'ZCP|1|""'), mapping=SITE)
+
+
+@pytest.mark.parametrize("kind", ["adt^a08", "ADT_A08"])
+def test_a_message_type_in_another_spelling_is_read(kind: str) -> None:
+    body = adt("A08", "ZCP|1|DNC").replace(b"ADT^A08", kind.encode())
+    assert statements(body, mapping=SITE)["do_not_contact"].value == "yes"
