@@ -48,7 +48,7 @@ NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 INHERITED = "released:"
 """Where the path of an assertion begins that staff has from a source that was retired (``store.retiring.inheritance``)."""
 
-SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, True: 2, False: 0, None: 1}
+SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
     """Whether a value allows less than another. Always false for attributes that permit nothing (phones, language)."""
     if attribute == PREFERRED_METHOD:
         return bool(value == Method.NONE and than != Method.NONE)
-    if attribute in (DO_NOT_CONTACT, DECEASED) or attribute.startswith((CONSENT, TOPIC)):
+    if attribute == DO_NOT_CONTACT or attribute.startswith((CONSENT, TOPIC)):
         return SEVERITY[value] > SEVERITY[than]
     return False
 

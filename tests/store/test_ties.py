@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.seen import KEPT
-from tests.store.site import Site, merges, says
+from tests.store.site import Site, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
@@ -130,10 +130,3 @@ def test_versions_of_two_consents_do_not_compare_so_the_refusal_counts(site: Sit
     site.apply(says("2", 1, granted, evidence="Consent/c/_history/9", version=9))
     site.apply(says("2", 1, denied, evidence="Consent/d/_history/1", version=1))
     assert [site.value(one, "consent.sms") for one in ("1", "2")] == ["denied", "denied"]
-
-
-def test_death_of_either_record_survives_a_merge(site: Site) -> None:
-    site.apply(says("1", 1, {"deceased": True}), says("2", 5, {"deceased": False}))
-    site.apply(merges("2", "1"))
-    assert site.value("2", "deceased") is True
-    assert site.decision("2").decision == "do_not_send"
