@@ -28,6 +28,7 @@ from store.opened import Row
 from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
+from store.texting.binding import Bindings
 from store.writing import CHANGE_COLUMNS as CHANGE_COLUMNS
 from store.writing import Writing
 
@@ -98,9 +99,10 @@ class Application:
                 outcomes.append(Outcome("unchanged", patient_id=patient))
             else:
                 outcomes.append(self._apply(found.directory, item, digest))
+        writing = self._prepared()
         with self.database.together(self.transaction, len(items)):
             repeats.write(self.database, self.transaction)
-            self.finish()
+            self._write(writing)
             if self.gate is not None:
                 self.gate.write()
         return outcomes
@@ -116,12 +118,21 @@ class Application:
 
     def finish(self) -> None:
         """Writes every open patient that something was said about."""
+        self._write(self._prepared())
+
+    def _prepared(self) -> Writing:
+        """The rows of every open patient that something was said about. What is read for them is read here."""
         writing = Writing()
         for patient in self.open.values():
             if patient.touched or patient.is_new or patient.recorded:
                 if patient.visible and not patient.recorded:  # a new configuration, or identifiers only: every version is in the feed
                     self.changes.append(self.line(patient, {}, "", self.author.now))
                 writing.add(patient, self.enterprise, self.author.now)
+        gone = [(patient, number) for _, number, patient in writing.gone]
+        Bindings(self.database, self.transaction, self.enterprise.name).leave(gone, self.author.now)
+        return writing
+
+    def _write(self, writing: Writing) -> None:
         writing.write(self.database, self.transaction, self.new_identifiers, self.changes)
         self.sides.write()
 

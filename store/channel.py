@@ -40,7 +40,7 @@ class Wish(NamedTuple):
     """How this message should reach the patient, the appointment's word already put over the patient's.
 
     ``phones`` are those that may be used at all. ``strict``: no other channel than ``method``. ``pinned``: no other
-    address than ``number``. ``call_first``: the preferred number is no mobile, and no method is preferred.
+    address than ``number``. ``call_first``: the preferred number is no mobile or closed to texts, and no method is preferred.
     """
 
     phones: tuple[Phone, ...]

@@ -1,15 +1,13 @@
-"""SMS consent: the words of a reply, and what they change. Pure.
+"""SMS consent: what an opt-out is, what it forbids, and how a reply is answered. Pure.
 
 Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product rule 6).
-The words follow CTIA's Messaging Principles 5.1.3 and US 47 CFR 64.1200(a)(10).
+What a reply means is in ``store.texting.recognition``; whom it binds, in ``store.texting.bound``.
 
 What ``START`` may undo is the patient's own ``STOP``: a denial by staff or by the EMR stands (product rule 5.4).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import NamedTuple
@@ -19,15 +17,13 @@ from store.preference import DENIED, PATIENT, STAFF, ContactPreferences
 
 OPT_OUT = "opt_out"
 OPT_IN = "opt_in"
+REVIEW = "review"
+"""A reply that may mean an opt-out; also who speaks for it (the authority) until a person looks at it."""
 
 LINE = "line"
 ALL_LINES = "all_lines"
 TOPIC = "topic"
 SCOPES = (LINE, ALL_LINES, TOPIC)
-
-OPT_OUT_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT", "STOP ALL"})
-OPT_IN_WORDS = frozenset({"START", "UNSTOP", "YES"})
-EVERYWHERE = frozenset({"STOPALL", "STOP ALL"})
 
 OPT_OUT_CONFIRMED = "opt_out_confirmed"
 OPT_IN_CONFIRMED = "opt_in_confirmed"
@@ -37,17 +33,16 @@ CONFIRMATIONS = {
     OPT_OUT_CONFIRMED: "Say once that no more texts will come; nothing else (47 CFR 64.1200(a)(12)).",
     OPT_IN_CONFIRMED: "Say once that texts will come again, and that STOP ends them.",
     STILL_OPTED_OUT: "Say that a denial recorded by the clinic still stands, and whom to ask.",
-    NO_CONFIRMATION: "Send nothing: no keyword, or nothing changed.",
+    NO_CONFIRMATION: "Send nothing: nothing was recognised, nothing changed, or a person looks at the reply first.",
 }
-
-_NOT_A_LETTER = re.compile(r"[\W_]+")
 
 
 class OptOut(NamedTuple):
     """One standing "do not text me".
 
-    ``line`` is ``None`` for all lines but ``except_lines`` (where the patient said START since). ``number`` is E.164.
-    ``scope`` is one of :data:`SCOPES`; ``topic`` is set for that scope only. ``authority`` is ``patient`` or ``staff``.
+    ``line`` is ``None`` for all lines but ``except_lines`` (where the patient said START since). ``number`` is E.164, empty where staff
+    recorded it for a patient who had none. ``scope`` is one of :data:`SCOPES`; ``topic`` is set for that scope only. ``authority`` is
+    ``patient``, ``staff``, or ``review`` for an unclear reply that waits for a person.
     """
 
     line: str | None
@@ -60,7 +55,7 @@ class OptOut(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """What a reply's words mean by themselves: ``kind`` is ``opt_out``, ``opt_in`` or ``None``."""
+    """What a reply means by itself: ``kind`` is ``opt_out``, ``opt_in``, ``review`` or ``None``."""
 
     kind: str | None
     scope: str | None
@@ -75,24 +70,9 @@ class Reply(NamedTuple):
     patients: int = 0
 
 
-UNRECOGNISED = Recognised(None, None)
-
-
-def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS) -> Recognised:
-    """The meaning of a reply. Only a reply that is nothing but the keyword counts, whatever its case, width and punctuation.
-
-    Opt-out words may be repeated (``stop stop``). They win over an opt-in word of the same text, so a site cannot configure STOP to
-    mean yes.
-    """
-    text = _words(body)
-    if text in OPT_OUT_WORDS or OPT_OUT_WORDS.issuperset(text.split() or ("",)):
-        return Recognised(OPT_OUT, ALL_LINES if text in EVERYWHERE else LINE)
-    return Recognised(OPT_IN, LINE) if text and text in {_words(word) for word in opt_in_words} else UNRECOGNISED
-
-
 def widened(said: Recognised, at: datetime, revoke_all_from: date | None, time_zone: str) -> Recognised:
     """An opt-out from one line counts for all lines from the day that the site has chosen, in its time zone."""
-    if said.kind != OPT_OUT or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
+    if said.kind not in (OPT_OUT, REVIEW) or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
         return said
     return said._replace(scope=ALL_LINES)
 
@@ -118,8 +98,8 @@ def by_staff(numbers: Iterable[str], line: str | None, at: datetime, topic: str 
 
 
 def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[str, ...]:
-    """The patient's numbers that may not be texted on some line, by anybody's word; sorted."""
-    said = {one.number for one in opt_outs if one.scope != TOPIC}
+    """The numbers that may not be texted on some line, by anybody's word, also those no longer on file; sorted."""
+    said = {one.number for one in opt_outs if one.scope != TOPIC and one.number}
     on_file = {phone.number for phone in contact.phones}
     if contact.consents.get("sms") == DENIED:
         return tuple(sorted(said | on_file))
@@ -128,14 +108,11 @@ def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -
 
 def display(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> str:
     """The words on the facesheet: ``Opted In`` or ``Opted Out of N numbers``."""
+    opt_outs = tuple(opt_outs)
     count = len(opted_out_numbers(contact, opt_outs))
-    if not count and contact.consents.get("sms") != DENIED:
+    if not count and contact.consents.get("sms") != DENIED and all(one.scope == TOPIC for one in opt_outs):
         return "Opted In"
     return f"Opted Out of {count} number{'' if count == 1 else 's'}"
-
-
-def _words(body: str) -> str:
-    return _NOT_A_LETTER.sub(" ", unicodedata.normalize("NFKC", body)).strip().upper()
 
 
 def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:

@@ -11,6 +11,7 @@ Rules of ours, beyond the table of message types (``tests/spec`` has a case for 
 * The EMR's consent for one number closes that number only; for the patient it closes the channel.
 * ``preferred_method`` ``none`` is a no: the policy ``when_preferred_impossible: next`` does not go around it.
 * An appointment's number that is not on file may be called and, as nobody knows whether it is mobile, not texted.
+* An appointment's number that cannot be used is named in the reasons, whether or not another one is used instead.
 * Where an appointment lifts Do Not Contact, it does so for the method or number it names, and for nothing else.
 """
 
@@ -111,6 +112,8 @@ def _conclude(
     reasons = tuple(dict.fromkeys(one.reason for one in skipped)) if skipped else ()
     if lifted:
         reasons = (why.DO_NOT_CONTACT_LIFTED, *reasons)
+    if ask.appointment is not None and _missed_number(ask.appointment, rule, skipped, channel, found):
+        reasons = (*reasons, why.APPOINTMENT_NUMBER)
     if known.evidence is no_evidence:
         return _answer(known, channel, found, reasons, skipped, ())
     attributes = _mattered(ask, known, wanted, skipped, channel, found)
@@ -118,6 +121,16 @@ def _conclude(
     if why.SMS_OPTED_OUT in reasons:
         evidence += _opt_out_evidence(ask, known)
     return _answer(known, channel, found, reasons, skipped, evidence)
+
+
+def _missed_number(
+    appointment: Appointment, rule: Governance, skipped: tuple[Skipped, ...], channel: str | None, found: str | None
+) -> bool:
+    """Whether the number chosen for the appointment was looked for and could not be used."""
+    if not rule.number or not appointment.preferred_phone or found == appointment.preferred_phone:
+        return False
+    tried = {one.channel for one in skipped if one.reason not in (why.NO_COPY, why.NOT_PREFERRED)} | {channel}
+    return SMS in tried or VOICE in tried
 
 
 def _answer(

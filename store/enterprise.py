@@ -48,6 +48,8 @@ class Enterprise:
     time_zone: str = "UTC"
     default_region: str | None = None
     opt_in_words: frozenset[str] = frozenset({"START", "UNSTOP", "YES"})
+    opt_out_words: frozenset[str] = frozenset()
+    """Beside those that everybody has (``store.texting.recognition``)."""
     receipts: bool = False
     """Whether every decision is kept with its ask (``store.proof.receipts``)."""
     revoke_all_from: date | None = None

@@ -4,6 +4,7 @@
 
     StoreError                  something about this request; nothing was changed
     ├── PatientUnknown          no such patient in this enterprise
+    ├── ReplyUnknown            no such reply in this enterprise
     ├── IdentifierAmbiguous     several patients answer to it: name the authority
     ├── IdentifierConflict      one payload's identifiers belong to different patients
     ├── PreferenceLocked        an EMR masters the value: change it there
@@ -34,6 +35,10 @@ class StoreError(Exception):
 
 class PatientUnknown(StoreError):
     """No such patient in this enterprise."""
+
+
+class ReplyUnknown(StoreError):
+    """No such reply in this enterprise."""
 
 
 class IdentifierAmbiguous(StoreError):

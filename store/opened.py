@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from store.enterprise import Enterprise
 from store.merging.lineage import Join, Lineage
 from store.moment import instant
 from store.preference import EMR
+from store.texting.listing import listed
 
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
  EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
@@ -35,12 +36,15 @@ Row = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Open:
-    """A patient while a batch works on it. ``is_held``: the brake keeps something about it. ``lineage``: it is several records."""
+    """A patient while a batch works on it. ``is_held``: the brake keeps something about it. ``lineage``: it is several records.
+
+    ``numbers``: those that are written down as the patient's, each with whether it is in force (1 or 0).
+    """
 
     id: int
     created: datetime
     version: int = 0
-    numbers: frozenset[str] = frozenset()
+    numbers: Mapping[str, int] = field(default_factory=dict)
     held: dict[str, merge.Held] = field(default_factory=dict)
     content: dict[str, str | None] = field(default_factory=dict)
     heard: dict[str, datetime] = field(default_factory=dict)
@@ -71,11 +75,16 @@ class Open:
             said = (held.effective, held.confirmed, content, held.seen, held.since, self.heard[authority])
             yield (self.id, authority, text, *said)
 
-    def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, frozenset[str]]:
-        """The next version of the patient's row, and the numbers that are in force by it."""
+    @property
+    def listed(self) -> frozenset[str]:
+        """The numbers that any authority lists."""
+        return listed(held.assertions for held in self.held.values())
+
+    def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
+        """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""
         in_force = merge.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
         contact = merge.contact(in_force)
-        numbers = frozenset([phone.number for phone in contact.phones])
+        numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
         said = (documents.write(contact), documents.write_provenance(in_force), self.created, now)
         return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *said), numbers
 
@@ -88,16 +97,19 @@ def sources(authorities: Iterable[str]) -> str:
 def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, Open]:
     """Patients with all that anybody asserts about them. ``basis`` is the one that values are in force for now."""
     found: dict[int, Open] = {}
+    on_file: dict[int, dict[str, int]] = {}
     joined = set()
     for row in database.select(transaction, PATIENTS, [numbers]):
         patient = found.get(row[0])
         if patient is None:
-            on_file = frozenset([phone.number for phone in documents.read_contact(row[3]).phones])
-            patient = found[row[0]] = Open(row[0], instant(row[4]), row[1], on_file, visible=row[2] != basis, is_held=bool(row[6]))
+            on_file[row[0]] = {phone.number: 1 for phone in documents.read_contact(row[3]).phones}
+            patient = found[row[0]] = Open(row[0], instant(row[4]), row[1], visible=row[2] != basis, is_held=bool(row[6]))
             if row[5]:
                 joined.add(patient.id)
         if row[7] is not None:
             patient.hold(row[7:])
+    for number, patient in found.items():
+        patient.numbers = dict.fromkeys(patient.listed, 0) | on_file[number]
     joins: dict[int, list[Join]] = {}
     for number, seq, survivor, merged, effective in database.select(transaction, JOINED, [list(joined)]) if joined else ():
         joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))

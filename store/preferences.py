@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 
 from sqlalchemy import Connection
@@ -32,20 +33,38 @@ from store.proof.asof import AsOf, Past
 from store.proof.audit import UNMERGED, Audit
 from store.reading import Reader
 from store.settings import Settings
+from store.sources.sealing import Sealing
+from store.texting import recognition
 from store.texting.numbering import Numbering, ReadNumber, in_full
+from store.texting.recognition import Reading
+from store.texting.replies import KeptReply, Replies, Unclear
+from store.texting.review import Review
 from store.texting.sms import SmsConsent
 
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
  WHERE patient_id = ? ORDER BY seq DESC LIMIT ?"""
 CHANGES = "SELECT seq, patient_id, version, at, changes FROM changes WHERE enterprise = ? AND seq > ? ORDER BY seq LIMIT ?"
 HISTORY_LIMIT = 1_000
+NUMBERS_AT_HAND = 10_000
+"""So many numbers and lines are read once only: every ask names one of a few lines."""
 
 
 class Preferences:
-    """The repository of patients' preferences. Thread-safe; one per process. ``read_number`` knows the numbering plans."""
+    """The repository of patients' preferences. Thread-safe; one per process.
 
-    def __init__(self, database: Database, enterprises: Mapping[str, Enterprise], *, read_number: ReadNumber = in_full) -> None:
-        self.database, self.enterprises, self.read_number = database, enterprises, read_number
+    ``read_number`` knows the numbering plans; ``sealing`` seals the replies that wait for a person (without it they are not kept).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        enterprises: Mapping[str, Enterprise],
+        *,
+        read_number: ReadNumber = in_full,
+        sealing: Sealing | None = None,
+    ) -> None:
+        self.database, self.enterprises, self.read_number = database, enterprises, lru_cache(NUMBERS_AT_HAND)(read_number)
+        self.replies = Replies(database, sealing)
         self.settings = Settings(database, enterprises)
         self.freshness = Freshness(database)
         self.ids = PatientIds()
@@ -166,19 +185,43 @@ class Preferences:
             self._sms(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
-    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime, now: datetime) -> Reply:
-        """What a patient texted to a line. An opt-out counts for every number that ``number`` may mean; all else takes one number.
+    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> Reply:
+        """What a patient texted to a line. An opt-out counts for every number that ``number`` may mean; an opt-in takes one number.
 
-        Raises :class:`ValueRefused` where that cannot be told.
+        ``received_at`` is ``None`` where the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
+        :class:`ValueRefused` for what is no line, and where the number cannot be told.
         """
-        numbering = self.numbering(enterprise)
-        numbers = numbering.meant(number)
-        if not numbers or (len(numbers) > 1 and consent.recognise(body).kind != consent.OPT_OUT):
+        numbering, said = self.numbering(enterprise), self.read_reply(enterprise, body)
+        where, numbers = numbering.line(line), numbering.meant(number)
+        if not numbers or (len(numbers) > 1 and said.kind not in (consent.OPT_OUT, consent.REVIEW)):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
+        recognised = consent.Recognised(said.kind, said.scope)
+        if said.kind is None:
+            return consent.reply(recognised, (), (), where)
         with self.database.write(enterprise) as transaction:
-            sms, where = self._sms(transaction, enterprise), numbering.line(line)
-            replies = [sms.reply(where, one, body, received_at, now) for one in numbers]
+            sms = self._sms(transaction, enterprise)
+            replies = [sms.reply(recognised, where, one, said.term, received_at, now) for one in numbers]
+            if said.kind == consent.REVIEW:
+                kept = [
+                    Unclear(one, where, str(reply.scope), body, received_at or now) for one, reply in zip(numbers, replies, strict=True)
+                ]
+                self.replies.add(transaction, enterprise, kept, now)
         return replies[0]._replace(patients=sum(reply.patients for reply in replies))
+
+    def read_reply(self, enterprise: str, body: str) -> Reading:
+        """How the enterprise reads a reply. Changes nothing."""
+        rules = self.enterprises[enterprise]
+        return recognition.read(body, rules.opt_in_words, rules.opt_out_words)
+
+    def decide_reply(self, enterprise: str, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> KeptReply:
+        """A person says whether an unclear reply is an opt-out (``opt_out``) or not (``dismiss``).
+
+        Raises :class:`ReplyUnknown`, :class:`VersionConflict` where somebody decided already, or :class:`RoleRefused`.
+        """
+        with self.database.write(enterprise) as transaction:
+            review = Review(self._sms(transaction, enterprise), self.replies)
+            review.decide(reply_id, decision, actor=actor, reason=reason, now=now)
+        return self.replies.one(enterprise, reply_id)
 
     def numbering(self, enterprise: str) -> Numbering:
         """How phone numbers and lines are read in one enterprise."""

@@ -20,6 +20,7 @@ from store.ids import parsed, shown
 from store.lock import Mark
 from store.patient import Patient, PatientRef
 from store.preference import EMR, Assertion, ContactPreferences, Identifier
+from store.texting.bound import in_force
 from store.texting.word import standing
 
 BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance
@@ -28,6 +29,10 @@ BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
 UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
 WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
+BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND until IS NULL
+ UNION ALL SELECT ph.patient_id, w.words FROM patient_phones ph JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number
+ WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
+"""What patients are bound by, and what was said of numbers that only a source lists whose phones are not in force."""
 ASSERTIONS = "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard FROM assertions WHERE patient_id IN ??"
 IDENTIFIERS = "SELECT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
@@ -73,12 +78,23 @@ class Reader:
                 outdated[row[0]][row[1]] = _held(row).current()
         return found | {patient: merge.contact(merge.in_force(said, self.enterprise)) for patient, said in outdated.items()}
 
-    def opt_outs(self, contacts: Iterable[ContactPreferences]) -> dict[str, tuple[OptOut, ...]]:
-        """Number -> its standing opt-outs, for all numbers of these patients."""
-        numbers = list({phone[0] for contact in contacts for phone in contact.phones})
-        if not numbers:
+    def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
+        """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
+        numbers = list({phone[0] for contact in contacts.values() for phone in contact.phones})
+        words = dict(self._select(WORDS, [self.enterprise.name, numbers])) if numbers else {}
+        by_number = {number: standing(documents.read_words(text)) for number, text in words.items()}
+        bound: dict[int, list[OptOut]] = {}
+        patients = list(contacts)
+        for patient, text in self._select(BOUND, [patients, patients]) if patients else ():
+            bound.setdefault(patient, []).extend(standing(documents.read_words(text)))
+        if not by_number and not bound:
             return {}
-        return {number: standing(documents.read_words(text)) for number, text in self._select(WORDS, [self.enterprise.name, numbers])}
+        found = {}
+        for patient, contact in contacts.items():
+            mine = [one for phone in contact.phones for one in by_number.get(phone.number, ())]
+            if mine or patient in bound:
+                found[patient] = in_force(mine, bound.get(patient, ()))
+        return found
 
     def held(self, patient: int) -> list[tuple[str, Mapping[str, Assertion], Mark]]:
         """Each authority's assertions about one patient, and the mark they make."""
@@ -107,7 +123,7 @@ class Reader:
             tuple(mark for authority, _, mark in held if authority.startswith(EMR)),
             in_force,
             contact,
-            tuple(one for group in self.opt_outs([contact]).values() for one in group),
+            self.opt_outs({number: contact}).get(number, ()),
             self._updated([number])[number],
             dict(self._select(SHARED, [self.enterprise.name, numbers])) if numbers else {},
         )
@@ -120,19 +136,16 @@ class Reader:
         rows = self.rows(refs)
         there = {row[3]: row for row in rows if type(row) is tuple}
         contacts = self.contacts(there.values())
-        opt_outs = self.opt_outs(contacts.values())
+        opt_outs = self.opt_outs(contacts)
         age, basis = freshness.ages(self.enterprise, now), self.enterprise.basis
         ages = {sources: age(sources) for sources in {row[6] for row in there.values()}}
         unheard = [number for number, row in there.items() if ages[row[6]].as_of is None]
         updated = self._updated(unheard) if unheard else {}
         found: dict[int, Known] = {}
-        refused: tuple[OptOut, ...] = ()
         for number, row in there.items():
             contact, (as_of, stale) = contacts[number], ages[row[6]]
-            if opt_outs:
-                refused = tuple([one for phone in contact.phones for one in opt_outs.get(phone.number, ())])
             evidence = documents.Provenance(row[8]) if row[5] == basis else no_evidence
-            found[number] = Known(shown(number), row[4], contact, refused, as_of or updated[number], stale, evidence)
+            found[number] = Known(shown(number), row[4], contact, opt_outs.get(number, ()), as_of or updated[number], stale, evidence)
         return [found[row[3]] if type(row) is tuple else row for row in rows]
 
     def _updated(self, patients: list[int]) -> dict[int, datetime]:

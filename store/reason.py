@@ -21,6 +21,7 @@ VOICE_DENIED = "voice_denied"
 EMAIL_DENIED = "email_denied"
 NO_ADDRESS = "no_address"
 NOT_TEXTABLE = "not_textable"
+APPOINTMENT_NUMBER = "appointment_number"
 NO_ANSWER = "no_answer"
 
 REFUSALS = {
@@ -39,7 +40,7 @@ SKIPS = {
     NO_COPY: "The message has no copy for this channel.",
     NOT_PREFERRED: "The patient prefers another way of contact, or none.",
     TOPIC_DECLINED: "The patient declined the topic on this channel.",
-    SMS_OPTED_OUT: "The patient opted out of texts, by a reply, through staff or in the EMR.",
+    SMS_OPTED_OUT: "The patient opted out of texts, by a reply, through staff or in the EMR; or an unclear reply waits for review.",
     VOICE_DENIED: "The patient denied calls, in general or to every number on file.",
     EMAIL_DENIED: "The patient denied e-mail.",
     NO_ADDRESS: "No number or address in its period is on file for this channel.",
@@ -49,8 +50,9 @@ SKIPS = {
 
 NOTES = {
     DO_NOT_CONTACT_LIFTED: "The appointment's own preference lifted the patient's Do Not Contact, as the policy allows.",
+    APPOINTMENT_NUMBER: "The number chosen for the appointment could not be used.",
 }
-"""Said beside a message that may be sent."""
+"""Beside the channels: what else a sender should know."""
 
 CLIENT = {
     NO_ANSWER: "The service did not answer in a way that can be trusted, so nothing may be sent (said by the sender's own client).",

@@ -112,13 +112,17 @@ class AssertionRow(Table):
 
 
 class PhoneRow(Table):
-    """Which patients have a number: for shared numbers, and to say who changed when a number opts out."""
+    """Which patients have a number, by any source that lists it. ``in_force`` is 0 where what is in force does not have it."""
 
     __tablename__ = "patient_phones"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(primary_key=True)
     patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True, index=True)
-    __table_args__: Any = ({"sqlite_with_rowid": False},)
+    in_force: Mapped[int] = mapped_column(server_default=text("1"))
+    __table_args__: Any = (
+        Index("ix_patient_phones_not_in_force", "patient_id", sqlite_where=text("in_force = 0"), postgresql_where=text("in_force = 0")),
+        {"sqlite_with_rowid": False},
+    )
 
 
 class ChangeRow(Table):

@@ -16,19 +16,21 @@ IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", 
 CHANGE_COLUMNS = (
     "enterprise", "patient_id", "version", "at", "authority", "actor", "reason", "evidence_id", "effective", "run_id", "changes",
 )  # fmt: skip
-PHONE_COLUMNS = ("enterprise", "number", "patient_id")
+PHONE_KEY = ("enterprise", "number", "patient_id")
+PHONE_COLUMNS = (*PHONE_KEY, "in_force")
 NEXT_VERSION = (*PATIENT_COLUMNS[2:7], "updated")
 
 
 @dataclass(slots=True)
 class Writing:
-    """What a batch writes of its patients. ``first``: assertions of patients who had none."""
+    """What a batch writes of its patients. ``first``: assertions of patients who had none; ``replaced``: phones of those who had some."""
 
     new: list[Row] = field(default_factory=list)
     old: list[Row] = field(default_factory=list)
     first: list[Row] = field(default_factory=list)
     further: list[Row] = field(default_factory=list)
     phones: list[Row] = field(default_factory=list)
+    replaced: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
 
     def add(self, patient: Open, enterprise: Enterprise, now: datetime) -> None:
@@ -42,8 +44,9 @@ class Writing:
         else:
             self.old.append((*row[2:7], row[8], row[0]))
         if numbers != patient.numbers:
-            self.phones += [(enterprise.name, number, patient.id) for number in numbers - patient.numbers]
-            self.gone += [(enterprise.name, number, patient.id) for number in patient.numbers - numbers]
+            changed = numbers.items() - patient.numbers.items()
+            (self.phones if patient.is_new else self.replaced).extend((enterprise.name, one, patient.id, is_on) for one, is_on in changed)
+            self.gone += [(enterprise.name, number, patient.id) for number in patient.numbers.keys() - numbers.keys()]
 
     def write(self, database: Database, transaction: Connection, identifiers: list[Row], changes: list[Row]) -> None:
         """Writes it, with new identifiers and with lines of the history."""
@@ -52,6 +55,7 @@ class Writing:
         database.insert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, identifiers)
         database.insert(transaction, AssertionRow, ASSERTION_COLUMNS, self.first)
         database.upsert(transaction, AssertionRow, ASSERTION_COLUMNS, self.further)
-        database.delete(transaction, PhoneRow, PHONE_COLUMNS, self.gone)
+        database.delete(transaction, PhoneRow, PHONE_KEY, self.gone)
         database.insert(transaction, PhoneRow, PHONE_COLUMNS, self.phones)
+        database.upsert(transaction, PhoneRow, PHONE_COLUMNS, self.replaced)
         database.insert(transaction, ChangeRow, CHANGE_COLUMNS, changes)

@@ -54,8 +54,9 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
-        self.preferences = Preferences(self.database, self.configurations, read_number=e164)
-        self.journal = Journal(self.database, payload_key.sealing(self.settings))
+        sealing = payload_key.sealing(self.settings)
+        self.preferences = Preferences(self.database, self.configurations, read_number=e164, sealing=sealing)
+        self.journal = Journal(self.database, sealing)
         self.keys = ApiKeys(self.database)
         self.verdicts = Verdicts(self.preferences, self.journal)
         self.engine = Engine(

@@ -7,21 +7,17 @@ the survivor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from store import documents, merge
 from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
-from store.consent import TOPIC, OptOut
 from store.errors import MergeRefused, StoreError
 from store.identity import Directory
 from store.ids import shown
 from store.merging import yielding
-from store.merging.displaced import DisplacedNumbers
 from store.merging.merge_tables import MergeRow
-from store.preference import DENIED, PATIENT, STAFF, Assertion, Identifier, PatientMerge, PatientStatements, Statement, consent, topic
-from store.reading import WORDS
+from store.preference import STAFF, Identifier, PatientMerge, PatientStatements, Statement
 from store.tables import ChangeRow, PatientRow, PhoneRow
-from store.texting.word import standing
+from store.texting.binding import Bindings
 
 OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
 BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
@@ -35,7 +31,6 @@ class Joining:
 
     def __init__(self, application: Application, item: PatientMerge) -> None:
         self.work, self.item = application, item
-        self.displaced: set[str] = set()
         self.database, self.transaction = application.database, application.transaction
 
     def run(self) -> Outcome:
@@ -100,9 +95,12 @@ class Joining:
         merged = opened[merged_id] if merged_id is not None else self.work.create()
         self._keep_identifiers(merged, self.item.merged)
         before = self._before(survivor)
+        had = [(one.id, number) for one in (survivor, merged) for number in sorted(one.numbers)]
         self._take_over(survivor, merged)
         self._anchor(survivor)
+        lost = [(record, number) for record, number in had if number not in survivor.listed]
         self.work.finish()
+        Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
         return survivor.id
 
@@ -114,7 +112,6 @@ class Joining:
     def _take_over(self, survivor: Open, merged: Open) -> None:
         """The survivor now stands for everything said of either."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
-        opt_outs = self._opt_outs(survivor) | self._opt_outs(merged)
         local = any(yielding.stands(one.held, self.work.enterprise) for one in (survivor, merged))
         for authority, held in merged.held.items():
             mine = survivor.held.get(authority)
@@ -125,7 +122,6 @@ class Joining:
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
         survivor.visible = True
-        self._keep_opt_outs(survivor, opt_outs)
         if local:
             survivor.held[STAFF] = yielding.kept(survivor.held[STAFF])
             survivor.touched.add(STAFF)
@@ -147,36 +143,6 @@ class Joining:
         work.record(survivor, item, outcome)
         self.work.changes += work.changes
 
-    def _opt_outs(self, patient: Open) -> set[OptOut]:
-        """The opt-outs that stand for a patient's numbers, as they are in force for the present configuration."""
-        numbers = sorted(patient.numbers | self._on_file(patient))
-        rows = self.database.select(self.transaction, WORDS, [self.work.enterprise.name, numbers])
-        return {one for _, text in rows for one in standing(documents.read_words(text))}
-
-    def _keep_opt_outs(self, survivor: Open, opt_outs: set[OptOut]) -> None:
-        """An opt-out of a number that the survivor has no more would be lost with it: it stays, as the word of who said it."""
-        on_file = self._on_file(survivor)
-        lost = [one for one in opt_outs if one.number not in on_file]
-        for authority, name in sorted({(one.authority, _denied_by(one)) for one in lost}):
-            self._deny_texts(survivor, authority, name)
-        self.displaced = {one.number for one in lost if one.authority == PATIENT}
-
-    def _on_file(self, patient: Open) -> set[str]:
-        in_force = merge.in_force({name: held.assertions for name, held in patient.held.items()}, self.work.enterprise)
-        return {phone.number for phone in merge.contact(in_force).phones}
-
-    def _deny_texts(self, survivor: Open, authority: str, name: str) -> None:
-        now = self.work.author.now
-        held = survivor.held.get(authority) or merge.Held({}, now, now, "", now)
-        was = {attribute: one.value for attribute, one in held.assertions.items()}
-        said = {**held.current(), name: Assertion(DENIED, now, now, self.item.evidence_id, "sms_opt_out")}
-        newest = max(now, held.confirmed)
-        survivor.held[authority] = replace(held, assertions=said, effective=newest, confirmed=newest)
-        survivor.content[authority] = None
-        survivor.heard[authority] = now
-        survivor.touched.add(authority)
-        self._record(survivor, authority, was, survivor.held[authority])
-
     def _before(self, survivor: Open) -> str:
         rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])
         return documents.write([tuple(row) for row in rows])
@@ -188,7 +154,7 @@ class Joining:
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
         line = work.line(merged, {"merged_into": (None, shown(survivor.id), "")}, self.item.evidence_id, self.item.effective)
         self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, [line])  # whoever keeps a copy of it reads it again
-        gone = [(work.enterprise.name, number, merged.id) for number in merged.numbers]
+        gone = [(work.enterprise.name, number, merged.id) for number in sorted(merged.numbers)]
         self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
         row = (
             work.enterprise.name,
@@ -202,12 +168,6 @@ class Joining:
             before,
         )
         self.database.insert(self.transaction, MergeRow, MERGE_COLUMNS, [row])
-        DisplacedNumbers(self.database, self.transaction, work.enterprise.name).keep(survivor.id, self.displaced)
-
-
-def _denied_by(opt_out: OptOut) -> str:
-    """The attribute of a patient that says what an opt-out of one number said."""
-    return topic(opt_out.topic, "sms") if opt_out.scope == TOPIC and opt_out.topic else consent("sms")
 
 
 def _alike(one: Identifier, other: Identifier) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
@@ -29,13 +28,3 @@ class MergeRow(Table):
     run_id: Mapped[str | None]
     before: Mapped[str]
     own: Mapped[str | None]
-
-
-class DisplacedNumberRow(Table):
-    """A number that a merge took off a patient while texts to it were refused: its own START lifts what the merge kept of that."""
-
-    __tablename__ = "displaced_numbers"
-    enterprise: Mapped[str] = mapped_column(primary_key=True)
-    number: Mapped[str] = mapped_column(primary_key=True)
-    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True, index=True)
-    __table_args__: Any = ({"sqlite_with_rowid": False},)

@@ -6,27 +6,26 @@ may merge the two again, but a repeat of the message that was undone does not (`
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from store import documents
 from store.apply import Application, Author, Open, instant
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.ids import parsed, shown
 from store.merge import Held
-from store.merging.displaced import DisplacedNumbers
 from store.merging.lineage import Side
 from store.merging.parting import Half, Merge, part
 from store.patient import PatientRef
 from store.preference import STAFF, Assertion
 from store.retiring.saved_marks import SavedMarks
 from store.tables import AssertionRow, PatientRow
+from store.texting.binding import Bindings
 
 ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ?"
 INTO = "SELECT merged_into FROM patients WHERE enterprise = ? AND id = ?"
 BELOW = "SELECT id FROM patients WHERE merged_into IN ??"
-LAST = """SELECT m.merged, m.evidence_id, m.effective, m.seq FROM merges m JOIN patients p ON p.id = m.merged
+LAST = """SELECT m.merged, m.evidence_id, m.effective, m.seq, m.at FROM merges m JOIN patients p ON p.id = m.merged
  WHERE m.survivor = ? AND p.merged_into = m.survivor ORDER BY m.seq DESC LIMIT 1"""
-ON_FILE = "SELECT contact FROM patients WHERE id IN ??"
 RETURN = "UPDATE identifiers SET patient_id = {merged} WHERE patient_id = {survivor} AND origin IN ({origins})"
 
 
@@ -55,10 +54,11 @@ class Unmerging:
             raise MergeRefused("this record is not merged into another one: name the record that was merged away")
         if self._into(survivor) is not None:
             raise MergeRefused("the record it was merged into was itself merged later: undo that merge first")
-        last, evidence_id, effective, seq = self.database.select(self.transaction, LAST, [survivor])[0]
+        last, evidence_id, effective, seq, at = self.database.select(self.transaction, LAST, [survivor])[0]
         if last != merged:
             raise MergeRefused("another record was merged into the same one later: undo that merge first")
         self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)))
+        self._part_bindings(survivor, merged, instant(at))
         return Parted(survivor, merged)
 
     def _merged(self, ref: PatientRef) -> int:
@@ -81,7 +81,7 @@ class Unmerging:
         survivor_id, merged_id = mine_was.record, theirs_was.record
         opened = self.work.resume([survivor_id, merged_id])
         survivor, merged = opened[survivor_id], opened[merged_id]
-        merged.numbers = frozenset()  # its numbers were taken off the list of who has which
+        merged.numbers = {}  # its numbers were taken off the list of who has which
         mine, theirs = part(survivor.held, self._half(mine_was), self._half(theirs_was), merge)
         marks = SavedMarks(self.database, self.transaction)
         parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
@@ -91,7 +91,6 @@ class Unmerging:
         self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
         self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
-        self._return_numbers(survivor_id, merged_id)
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
         origins = ", ".join(str(number) for number in self._below(merged_id))
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
@@ -116,10 +115,10 @@ class Unmerging:
         patient.held, patient.touched, patient.visible = held, set(held), True
         self._line(patient, self.work.author.authority, event, merge)
 
-    def _return_numbers(self, survivor: int, merged: int) -> None:
-        rows = self.database.select(self.transaction, ON_FILE, [[survivor, merged]])
-        numbers = [phone.number for (text,) in rows for phone in documents.read_contact(text).phones]
-        DisplacedNumbers(self.database, self.transaction, self.work.enterprise.name).return_to(survivor, numbers)
+    def _part_bindings(self, survivor: int, merged: int, since: datetime) -> None:
+        numbers = {is_merged: self.work.open[one].listed for is_merged, one in ((False, survivor), (True, merged))}
+        bindings = Bindings(self.database, self.transaction, self.work.enterprise.name)
+        bindings.part(survivor, merged, self._below(merged), since, numbers, self.work.author.now)
 
     def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
         by: Author = self.work.author

@@ -10,6 +10,7 @@ from store.people import user_tables as user_tables
 from store.proof import chain_tables as chain_tables
 from store.sources import source_tables as source_tables
 from store.tables import Table
+from store.texting import consent_tables as consent_tables
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Table.metadata)
 with context.begin_transaction():

@@ -6,7 +6,7 @@ follows from them by the rules of ``store.merge`` and by the configuration that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,7 +24,10 @@ from store.merge import INHERITED
 from store.patient import PatientRef
 from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
 from store.reading import Reader
-from store.texting.word import Word, heard, recorded, standing
+from store.texting.binding import Bindings
+from store.texting.bound import in_force as bound_in_force
+from store.texting.listing import listed
+from store.texting.word import Word, received, recorded, standing
 
 LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
  WHERE enterprise = ? AND patient_id = ? AND at <= ? ORDER BY seq"""
@@ -63,9 +66,10 @@ class Past:
         if not lines:
             raise PatientUnknown("nothing was known about this patient at that time")
         rules = former(self.database, self.connection, self.enterprise, at)
-        in_force = merge.in_force(_assertions(lines, self._joined(number, at)), rules)
+        said = _assertions(lines, self._joined(number, at))
+        in_force = merge.in_force(said, rules)
         contact = merge.contact(in_force)
-        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(contact, at))
+        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, listed(said.values()), at))
 
     def _records(self, ref: PatientRef) -> set[int]:
         """The records meant, as they were before any merge."""
@@ -92,10 +96,11 @@ class Past:
             found[evidence_id] = _assertions(self._lines(other, instant(when)), self._joined(other, instant(when)))
         return found
 
-    def _opt_outs(self, contact: ContactPreferences, at: datetime) -> tuple[OptOut, ...]:
-        numbers = sorted({phone.number for phone in contact.phones})
-        events = self._select(EVENTS, [self.enterprise.name, numbers, self.database.bound(at)]) if numbers else []
-        return tuple(one for number in numbers for one in standing(_words(row for row in events if row[0] == number)))
+    def _opt_outs(self, patient: int, numbers: Collection[str], at: datetime) -> tuple[OptOut, ...]:
+        events = self._select(EVENTS, [self.enterprise.name, sorted(numbers), self.database.bound(at)]) if numbers else []
+        by_number = [one for number in sorted(numbers) for one in standing(_words(row for row in events if row[0] == number))]
+        bound = Bindings(self.database, self.connection, self.enterprise.name).then(patient, at)
+        return bound_in_force(by_number, (one for each in bound for one in standing(each.words)))
 
     def _lines(self, number: int, at: datetime) -> list[Any]:
         return self._select(LINES, [self.enterprise.name, number, self.database.bound(at)])
@@ -138,5 +143,5 @@ def _words(events: Iterable[Any]) -> tuple[Word, ...]:
     words: tuple[Word, ...] = ()
     for number, line, authority, kind, at, scope, topic in events:
         word = Word(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
-        words = recorded(words, word) if authority == STAFF else heard(words, word)
+        words = recorded(words, word) if authority == STAFF else received(words, word)
     return words

@@ -20,6 +20,7 @@ VIEWED_RECEIPTS, VIEWED_OPT_OUTS, VIEWED_PAYLOAD = "viewed_receipts", "viewed_op
 SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE = "set_do_not_contact", "set_preferred_phone"
 SMS_OPT_OUT, SMS_OPT_IN, SMS_REPLY = "recorded_sms_opt_out", "recorded_sms_opt_in", "sms_reply"
 CHANGED_SETTINGS, CREATED_KEY, REVOKED_KEY = "changed_settings", "created_key", "revoked_key"
+DECIDED_REPLY, VIEWED_REPLIES = "decided_reply", "viewed_replies"
 UNMERGED, CHANGED_USER = "unmerged_patients", "changed_user"
 SIGNED_IN, REFUSED_SIGN_IN, LOCKED_OUT = "signed_in", "refused_sign_in", "locked_out"
 SIGNED_OUT, TIMED_OUT = "signed_out", "timed_out"

@@ -9,10 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from store.errors import ValueRefused
+
 ReadNumber = Callable[[str, str | None], str | None]
 """A number as it is written, and the region it is dialled from (ISO 3166-1 alpha-2) -> E.164, or ``None``: not usable."""
 
-LONGEST_SHORT_CODE = 7
+SHORT_CODES = range(3, 8)
+NORTH_AMERICAN_SHORT_CODES = range(5, 7)
+"""How many digits a short code has; the common short codes of the US and of Canada have five or six."""
+NORTH_AMERICA = frozenset({"US", "CA", "PR", "GU", "VI", "AS", "MP"})
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _PUNCTUATION = re.compile(r"[\s().-]+")
 
@@ -50,13 +55,30 @@ class Numbering:
     def line(self, text: str) -> str:
         """One spelling of a line: ``+12175550100`` for ``(217) 555-0100`` in the US and for ``12175550100`` anywhere.
 
-        Short codes pass as they are, senders' names in capitals.
+        A short code passes as it is. Raises :class:`ValueRefused` for anything else: read as another line, it would hide an opt-out. A
+        sender's name takes no replies, so no line is known by one.
         """
-        if is_e164(text):
-            return text
-        key = _PUNCTUATION.sub("", text).upper()
-        digits = key.removeprefix("+")
-        if not digits.isdigit() or len(digits) <= LONGEST_SHORT_CODE:
-            return key
-        meant = self.meant(text)
-        return meant[0] if meant else f"+{digits[2:] if key.startswith('00') else digits}"
+        spelled = self.spelled(text)
+        if spelled is None:
+            raise ValueRefused("line must be a phone number in E.164, like +12175550100, or a short code")
+        return spelled
+
+    def check(self, number: str) -> None:
+        """Raises :class:`ValueRefused` for a number in E.164 that no numbering plan has, like one that is a digit short."""
+        if self._read(number, None) is None:
+            raise ValueRefused("preferred_phone must be a phone number in E.164, like +12175550100")
+
+    def spelled(self, text: str) -> str | None:
+        """The same, ``None`` for what is no line."""
+        plain = text.strip()
+        digits = _PUNCTUATION.sub("", plain)
+        if digits.isascii() and digits.isdigit() and len(digits) in self._short_codes:
+            return digits
+        if plain.startswith(("+", "00")):
+            return self._read(f"+{digits.removeprefix('+').removeprefix('00')}", None)
+        meant = self.meant(plain)
+        return meant[0] if meant else None
+
+    @property
+    def _short_codes(self) -> range:
+        return NORTH_AMERICAN_SHORT_CODES if self._region in NORTH_AMERICA else SHORT_CODES

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from store.database import Database
 from store.ids import shown
-from store.texting.opt_outs import OWNERS, OptedOut, Wanted, among
+from store.texting.binding import Bindings
+from store.texting.opt_outs import OWNERS, WITHOUT_NUMBER, OptedOut, Wanted, among
 
 LOOKED_THROUGH = 5_000
 """At most so many numbers are read for one part: a filter that fits few must not hold it up."""
-NUMBERS = """SELECT number, words FROM sms_words WHERE enterprise = ? AND number > ? AND number LIKE ? AND words LIKE ?
+NUMBERS = """SELECT number, words FROM sms_words w WHERE enterprise = ? AND number > ? AND number LIKE ? AND (words LIKE ? OR EXISTS (
+ SELECT 1 FROM sms_bindings b WHERE b.enterprise = w.enterprise AND b.number = w.number AND b.until IS NULL AND b.words LIKE ?))
  ORDER BY number LIMIT ?"""
 
 OWNED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
@@ -53,8 +55,12 @@ def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "
                     rows += database.select(connection, SOME, [enterprise, number, SOME_OWNERS])
             return {number: [shown(patient) for _, patient in group] for number, group in groupby(sorted(map(tuple, rows)), itemgetter(0))}
 
+        bindings = Bindings(database, connection, enterprise)
         while more and len(found) < limit and looked < LOOKED_THROUGH:
-            rows = database.select(connection, NUMBERS, [enterprise, after, f"%{digits}%", words, limit])
-            found += among(rows, wanted, owners)
+            rows = database.select(connection, NUMBERS, [enterprise, after, f"%{digits}%", words, words, limit])
+            without = [WITHOUT_NUMBER] if not (after or digits) else []
+            for one in among([*without, *rows], wanted, owners, bindings):
+                how_many[one.number] = max(how_many.get(one.number, 0), len(one.patients))
+                found.append(one._replace(patients=one.patients[:SOME_OWNERS]))
             after, looked, more = rows[-1][0] if rows else after, looked + len(rows), len(rows) == limit
     return Part(tuple(found), how_many, after if more else None)

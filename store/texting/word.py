@@ -10,12 +10,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from store.consent import ALL_LINES, LINE, OPT_OUT, OptOut, Recognised
+from store.consent import ALL_LINES, LINE, OPT_OUT, REVIEW, OptOut, Recognised
 from store.preference import PATIENT
 
 
 class Word(NamedTuple):
-    """One authority's word about one number on one line (``None``: all lines), opt-out or opt-in."""
+    """One authority's word about one number on one line (``None``: all lines), opt-out or opt-in.
+
+    The authority ``review`` speaks for a reply that a person has not looked at yet.
+    """
 
     number: str
     line: str | None
@@ -27,9 +30,17 @@ class Word(NamedTuple):
 
 
 def replied(said: Recognised, line: str, number: str, at: datetime) -> Word:
-    """The word of a patient who replied with a keyword."""
+    """The word of a patient who replied; an unclear reply counts as an opt-out until a person looks."""
     where = None if said.scope == ALL_LINES else line
-    return Word(number, where, PATIENT, said.kind == OPT_OUT, at, said.scope or LINE)
+    authority = REVIEW if said.kind == REVIEW else PATIENT
+    return Word(number, where, authority, said.kind in (OPT_OUT, REVIEW), at, said.scope or LINE)
+
+
+def received(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
+    """The words with one of the patient's. A clear opt-in answers what was unclear before it."""
+    if word.authority == PATIENT and not word.opted_out:
+        words = _settled(words, word)
+    return heard(words, word)
 
 
 def heard(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
@@ -48,7 +59,7 @@ def recorded(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
     An opt-in that staff record is the patient's word too, given through them: it lifts the patient's own opt-outs, and staff's.
     """
     if not word.opted_out:
-        return heard(heard(words, word), word._replace(authority=PATIENT))
+        return heard(heard(_settled(words, word), word), word._replace(authority=PATIENT))
     key = (word.number, word.line, word.authority, word.topic, ())
     stands = any((one.number, one.line, one.authority, one.topic, one.except_lines) == key for one in standing(words))
     return words if stands else heard(words, word)
@@ -62,6 +73,13 @@ def standing(words: Iterable[Word]) -> tuple[OptOut, ...]:
     said = tuple(words)
     everywhere = tuple(one for one in said if one.line is None and not one.opted_out)
     return tuple(_opt_out(word, said) for word in said if word.opted_out and not any(_lifts(one, word) for one in everywhere))
+
+
+def _settled(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
+    """Where an unclear reply waits for a person, a clear opt-in counts against it as well."""
+    if all(one.authority != REVIEW for one in words):
+        return words
+    return heard(words, word._replace(authority=REVIEW))
 
 
 def _opt_out(word: Word, said: tuple[Word, ...]) -> OptOut:

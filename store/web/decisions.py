@@ -20,12 +20,11 @@ from litestar.response.base import ASGIResponse
 from store import reason as why
 from store.ask import DO_NOT_SEND, Decision
 from store.decision import decide, refused
-from store.errors import IdentifierAmbiguous, StoreError
+from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.keys import ApiKey
 from store.lock import Role
 from store.preferences import Preferences
 from store.proof.receipts import Receipts
-from store.texting.numbering import is_e164
 from store.web.auth import Callers
 from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode
@@ -67,7 +66,7 @@ class Decisions:
 
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
-            ask = read_ask(await request.body())
+            ask = self.checked(key.enterprise, read_ask(await request.body()))
             return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask, _actor(key))), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
@@ -97,7 +96,6 @@ class Decisions:
         """The decisions on well-formed asks, in order, from one reading of the store. ``askers`` are for the receipts."""
         now = self.clock()
         policy = self.policies.get(enterprise)
-        asks = self._spelled(enterprise, asks)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
         decisions = [
             _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
@@ -107,12 +105,23 @@ class Decisions:
             self.receipts.keep(enterprise, asks, known, decisions, askers, now)
         return decisions
 
-    def _spelled(self, enterprise: str, asks: Sequence[AskIn]) -> Sequence[AskIn]:
-        """Lines in their one spelling, by which opt-outs are kept."""
-        if all(ask.line is None or is_e164(ask.line) for ask in asks):
-            return asks
-        line = self.store.numbering(enterprise).line
-        return [ask if ask.line is None else msgspec.structs.replace(ask, line=line(ask.line)) for ask in asks]
+    def checked(self, enterprise: str, ask: AskIn) -> AskIn:
+        """The ask with its line in the one spelling by which opt-outs are kept. Raises :class:`ValueRefused` for what is no line."""
+        numbering = self.store.numbering(enterprise)
+        if ask.appointment is not None and ask.appointment.preferred_phone:
+            numbering.check(ask.appointment.preferred_phone)
+        if ask.line is None:
+            return ask
+        line = numbering.line(ask.line)
+        return ask if line == ask.line else msgspec.structs.replace(ask, line=line)
+
+    def _checked(self, enterprise: str, item: AskIn | InvalidAsk) -> AskIn | InvalidAsk:
+        if isinstance(item, InvalidAsk):
+            return item
+        try:
+            return self.checked(enterprise, item)
+        except ValueRefused as error:
+            return invalid(str(error))
 
     def answer_array(self, enterprise: str, body: bytes, asker: str) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""
@@ -131,7 +140,7 @@ class Decisions:
         """The decisions on items of which some could not be read, in order."""
         decisions: list[Decision] = []
         for start in range(0, len(items), AT_ONCE):
-            group = items[start : start + AT_ONCE]
+            group = [self._checked(enterprise, item) for item in items[start : start + AT_ONCE]]
             asks = [item for item in group if isinstance(item, AskIn)]
             decided = iter(self.decide_all(enterprise, asks, [asker] * len(asks)))
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]

@@ -5,17 +5,18 @@ The one shape of ``POST /v1/patients/lookup``, ``GET /v1/patients/{id}`` and ``e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from store.consent import display
+from store.consent import OptOut, display
 from store.enterprise import Enterprise
 from store.lock import Toggle, locked
 from store.patient import Entry, Patient
-from store.preference import ATTRIBUTES, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, Phone, Preference
+from store.preference import ATTRIBUTES, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
 
 
 class IdentifierOut(Struct, frozen=True):
@@ -66,7 +67,11 @@ class PreferenceOut(Struct, frozen=True):
 
 
 class OptOutOut(Struct, frozen=True):
-    """A number that may not be texted from ``line``; ``null`` is every line but ``except_lines``."""
+    """A number that may not be texted from ``line``; ``null`` is every line but ``except_lines``.
+
+    The patient is not texted from there at any other number either. ``on_file``: whether they have the number now; ``number`` is empty
+    for what was recorded while they had none.
+    """
 
     line: str | None
     number: str
@@ -75,6 +80,7 @@ class OptOutOut(Struct, frozen=True):
     authority: str
     at: datetime | None
     except_lines: tuple[str, ...]
+    on_file: bool
 
 
 class SmsConsentOut(Struct, frozen=True):
@@ -128,12 +134,18 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
         {name: preference_out(name, patient.preferences.get(name), _master(name, patient, enterprise)) for name in names},
         SmsConsentOut(
             display(patient.contact, patient.opt_outs),
-            tuple(OptOutOut(*one) for one in patient.opt_outs),
+            opt_outs_out(patient.contact, patient.opt_outs),
             {number: count for number, count in patient.shared_by.items() if count > 1},
         ),
         toggle,
         patient.updated,
     )
+
+
+def opt_outs_out(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[OptOutOut, ...]:
+    """The opt-outs of a patient, with whether each number is on file."""
+    on_file = {phone.number for phone in contact.phones}
+    return tuple(OptOutOut(*one, one.number in on_file) for one in opt_outs)
 
 
 def history_line(entry: Entry) -> EntryOut:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from store.consent import SCOPES
+from store.consent import REVIEW, SCOPES
 from store.lock import Role
 from store.preference import PATIENT, STAFF
 from store.preferences import Preferences
@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 500
 PARAMETERS = {
     "format": "json (default) or csv",
     "line": "only opt-outs that hold on this line",
-    "authority": "only those that this one said: patient or staff",
+    "authority": "only those by this one: patient, staff, or review for unclear replies that wait for a person",
     "scope": "only those of this scope: line, all_lines or topic",
     "topic": "only those from this topic",
     "since": "only those said at this time or later, like 2026-11-02T10:42:00Z",
@@ -74,7 +74,7 @@ def wanted(query: Mapping[str, Any], numbering: Numbering) -> Wanted:
     line = query.get("line")
     return Wanted(
         numbering.line(line) if line else None,
-        one_of(query, "authority", (PATIENT, STAFF)),
+        one_of(query, "authority", (PATIENT, STAFF, REVIEW)),
         one_of(query, "scope", SCOPES),
         query.get("topic") or None,
         moment(query, "since"),

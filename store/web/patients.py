@@ -82,7 +82,7 @@ class Patients:
     def reply(self, call: Call) -> Answer:
         """A reply to a text. One without a time was received now."""
         said: SmsReplyIn = call.body
-        reply = self.store.record_reply(call.enterprise, said.line, said.sender, said.body, said.received_at or call.now, call.now)
+        reply = self.store.record_reply(call.enterprise, said.line, said.sender, said.body, said.received_at, call.now)
         return Answer(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
 
     def _viewed(self, call: Call, patient: Patient) -> Answer:

@@ -16,6 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 PREFIX = "urn:emr-sync:problem:"
 STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.PatientUnknown: (404, "patient_unknown"),
+    errors.ReplyUnknown: (404, "reply_unknown"),
     errors.IdentifierAmbiguous: (409, "patient_ambiguous"),
     errors.PreferenceLocked: (423, "preference_locked"),
     errors.ToggleOff: (409, "toggle_off"),

@@ -21,7 +21,7 @@ from store.proof.audit import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
 from store.proof.chain import Link
 from store.proof.receipts import Receipts
 from store.web.endpoint import Answer, Call, Endpoint
-from store.web.facesheet import OptOutOut, PreferenceOut, preference_out
+from store.web.facesheet import OptOutOut, PreferenceOut, opt_outs_out, preference_out
 from store.web.problem import Problem
 from store.web.wire import moment, whole_number
 
@@ -103,7 +103,7 @@ def as_of_out(found: AsOf) -> AsOfOut:
     """A patient at an earlier time as JSON."""
     names = (*ATTRIBUTES, *sorted(name for name in found.preferences if name not in ATTRIBUTES))
     values = {name: preference_out(name, found.preferences.get(name)) for name in names}
-    opted_out = tuple(OptOutOut(*one) for one in found.opt_outs)
+    opted_out = opt_outs_out(found.contact, found.opt_outs)
     return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out)
 
 

@@ -23,13 +23,14 @@ Moment = Annotated[datetime, Meta(tz=True)]
 MessageKind = Literal["automation", "broadcast", "campaign", "manual"]
 ChannelName = Literal["sms", "voice", "email"]
 MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
+LINE = re.compile(r"\s*(?:tel:)?[+(]?(?:[0-9][\s().\-\u2010-\u2013]*){3,}", re.ASCII)
 QUOTED = re.compile(r"'[^']*'")
 
 
 def check_line(line: str) -> None:
-    """``ValueError`` for a text without a digit or letter."""
-    if not any(map(str.isalnum, line)):
-        raise ValueError("line is a phone number, a short code or a sender's name")
+    """``ValueError`` for what cannot be a phone number or short code, by its looks; the numbering plans are asked later."""
+    if LINE.fullmatch(line) is None:
+        raise ValueError("line is a phone number in E.164 or a short code")
 
 
 class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -68,7 +69,7 @@ class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
     at: Moment | None = None
 
     def __post_init__(self) -> None:
-        if self.line is not None and not self.line[1:].isdigit():
+        if self.line is not None and not self.line.removeprefix("+").isdecimal():
             check_line(self.line)
 
 
@@ -128,12 +129,19 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
 
 
 class SmsReplyOut(Struct, frozen=True):
-    """What was recognised, and which confirmation to send."""
+    """What was recognised (``opt_out``, ``opt_in``, ``review`` or nothing), and which confirmation to send."""
 
     recognised: str | None
     scope: str | None
     confirmation: str
     patients: int
+
+
+class ReplyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person makes of an unclear reply."""
+
+    decision: Literal["opt_out", "dismiss"]
+    reason: Reason = ""
 
 
 class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

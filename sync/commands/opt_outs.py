@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from store.consent import SCOPES
+from store.consent import REVIEW, SCOPES
 from store.preference import PATIENT, STAFF
 from store.proof.audit import VIEWED_OPT_OUTS, Audit
 from store.texting.opt_outs import OptedOut, Wanted, opted_out
 from store.web.opt_outs import asked, csv_pieces, json_pieces
 from sync.commands import given, output
 from sync.commands.output import AsJson
-from sync.commands.patients import OfEnterprise
+from sync.commands.patients import OfEnterprise, spelled
 from sync.commands.times import moment
 from sync.parts import Unusable
 
@@ -36,10 +36,10 @@ def opt_outs(
     if table and plain:
         raise Unusable("--csv and --json exclude each other: give one of them")
     when = moment(since, "--since"), moment(until, "--until")
-    words = _one_of(by, "--by", (PATIENT, STAFF)), _one_of(scope, "--scope", SCOPES)
+    words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
     with given.opened(context) as parts:
         owner = given.enterprise(parts.settings, enterprise)
-        wanted = Wanted(parts.preferences.numbering(owner).line(line) if line else None, *words, topic, *when)
+        wanted = Wanted(spelled(line, parts.preferences.numbering(owner)), *words, topic, *when)
         Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=given.who(), now=parts.clock(), **asked(wanted))
         found = opted_out(parts.database, owner, wanted)
         if plain or table:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from store.ask import Appointment, Ask
+from store.errors import ValueRefused
 from store.lock import Role
 from store.preference import UNKNOWN, Channel, MessageType, Method
 from store.proof.asof import AsOf
@@ -132,7 +133,7 @@ def decide(
         ask = Ask(
             message_type=message_type.value,
             channels=asked,
-            line=numbering.line(line) if line else None,
+            line=spelled(line, numbering),
             topic=topic,
             appointment=Appointment(method, _number(phone, numbering)) if method or phone else None,
             at=when,
@@ -142,6 +143,16 @@ def decide(
         output.emit(decision)
     else:
         show_decision(decision)
+
+
+def spelled(line: str | None, numbering: Numbering) -> str | None:
+    """A line in its one spelling. Raises :class:`Unusable` for what is none."""
+    if line is None:
+        return None
+    try:
+        return numbering.line(line)
+    except ValueRefused as error:
+        raise Unusable(f"--{error}") from error
 
 
 def _number(text: str | None, numbering: Numbering) -> str | None:

@@ -61,4 +61,5 @@ def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> En
         receipts=part.decision_receipts,
         revoke_all_from=part.revoke_all_from,
         opt_in_words=frozenset(word.upper() for word in part.opt_in_words),
+        opt_out_words=frozenset(word.upper() for word in part.opt_out_words),
     )

@@ -90,6 +90,7 @@ class EnterprisePart(Part):
     decision_receipts: bool = False
     revoke_all_from: date | None = None
     opt_in_words: list[str] = Field(default_factory=lambda: ["START", "UNSTOP", "YES"])
+    opt_out_words: list[str] = Field(default_factory=list)
     keep_names: bool = True
 
 

@@ -17,10 +17,10 @@ from store.brake.loosening import loosened
 from store.brake.verdicts import Verdicts
 from store.enterprise import Enterprise, Source
 from store.errors import PatientUnknown, StoreError
-from store.ids import shown
+from store.ids import parsed, shown
 from store.journal import Journal
 from store.patient import Patient, PatientRef
-from store.preference import PatientMerge, PatientStatements
+from store.preference import PATIENT, PatientMerge, PatientStatements
 from store.preferences import Preferences
 from store.retiring.release import Release
 from sync.config.settings import Brake
@@ -30,12 +30,14 @@ from tests.factories import sealing
 from tests.properties.evidence import Evidence
 from tests.properties.history import OPT_OUTS
 from tests.properties.owing import Owing
-from tests.properties.post import NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
+from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
+from tests.properties.words import Word
 from tests.store.site import at, says
 
 STARTED = 25
 HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
 PASSED = "SELECT patient_id FROM loosened WHERE source = ?"
+LISTED = "SELECT number FROM patient_phones WHERE patient_id = ?"
 HOLDS_ALL = Brake(floor=0, percent=0.0)
 unique = itertools.count()
 Pending = tuple[str, str]
@@ -56,7 +58,7 @@ class Clinic:
         self.name, self.sources = f"clinic-{number}", {name: f"{name}-{number}" for name in SOURCES}
         self.seconds, self.post = STARTED, Post()
         self.evidence = Evidence(SOURCES, syncs=True, order=SOURCES)
-        self.owing = Owing(self.evidence, self.on_file)
+        self.owing = Owing(NAMES, LINES, self.evidence.members, self.listed)
         self.heard: set[int] = set()
         self.pending: dict[Pending, Letter] = {}
         self.rejected: set[tuple[str, str, str]] = set()
@@ -121,7 +123,8 @@ class Clinic:
         """What is committed meanwhile is evidence from then on, but for what is held. A brake that holds all lets nothing loosen."""
         before = {name: patient for name in NAMES if (patient := self.find(name)) is not None}
         merge = group[0].item if isinstance(group[0].item, PatientMerge) else None
-        owed, met = self.owing.about(merge), len(self.evidence.met)
+        owed = self.owing.about(merge.survivor[0].value, merge.merged[0].value) if merge is not None else None
+        met = len(self.evidence.met)
         answers: list[Answer] = []
         with self.dying(death):
             yield answers
@@ -133,8 +136,9 @@ class Clinic:
         for letter in group:
             if letter.number not in self.post.damaged and letter.number not in self.heard:
                 self.tell(letter, held)
-        if merge is not None and len(self.evidence.met) > met:
-            self.owing.joined(merge, owed)
+        self.owing.seen()
+        if owed is not None and len(self.evidence.met) > met:
+            self.owing.joined(owed)
 
     def tell(self, letter: Letter, held: set[Pending]) -> None:
         item = letter.item
@@ -195,11 +199,14 @@ class Clinic:
         """A patient texts."""
         number, line, body, when = reply
         self.store.record_reply(self.name, line, number, body, at(when), self.now())
-        self.owing.replied(number, line, body, min(when, self.seconds))
+        word = Word(PATIENT, number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds))
+        self.owing.replied(word)
+        self.evidence.words.append(word)
 
-    def on_file(self, name: str) -> set[str]:
+    def listed(self, name: str) -> set[str]:
+        """The numbers that any source lists for the patient."""
         patient = self.find(name)
-        return {phone.number for phone in patient.contact.phones} if patient else set()
+        return {number for (number,) in self.select(LISTED, parsed(patient.id))} if patient else set()
 
     def find(self, name: str) -> Patient | None:
         try:

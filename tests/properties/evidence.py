@@ -15,8 +15,8 @@ opt-out of an authority that may speak, that opt-out is in force:
 * Consent and topic, any authority; what a source says of them, and what staff has of a retired one, while the enterprise syncs.
 * A preferred method of "none", of the first source in order that states one, while the enterprise syncs; where a source was retired,
   unless any states another.
-* The newest reply about a number and a line, and what staff recorded: for everybody who has the number, and after a merge also
-  for the survivor who does not have it any more, until a START from a number that is on file, or from the one it was said of.
+* The newest reply about a number and a line: for everybody who has the number, and for everybody who had it then
+  (``tests/properties/owing.py``).
 
 The store may forbid more than that: of two records that became one it cannot always tell who said what, and it then keeps an
 opt-out. For a record that was never merged, of which nothing was held and no source retired, it must forbid exactly this, so that

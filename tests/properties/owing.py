@@ -1,88 +1,109 @@
-"""What a merge owes: whose opt-out of which number it displaced, so that the patient is not texted at another one instead."""
+"""Whom opt-outs bind: the model beside which random histories run. A STOP is about a line, whatever numbers come later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from store.preference import PATIENT, PatientMerge
-from tests.properties.evidence import Evidence
-from tests.properties.post import LINES, NAMES
+from store.preference import PATIENT
 from tests.properties.words import Word, stopped_by
 
-Owed = frozenset[tuple[str, str]]
-"""(authority, number)."""
-NOTHING: Owed = frozenset()
+Numbers = Callable[[str], set[str]]
+"""The name of a record -> the numbers that any source lists for its patient."""
 
 
 class About(NamedTuple):
-    """What two records owe that are about to become one, each by its name; with what stands for the numbers that they have."""
+    """Two records just before they become one: the names of each patient, and their numbers."""
 
-    owed: dict[str, Owed]
-    displaced: Owed
+    sides: tuple[tuple[str, ...], tuple[str, ...]]
+    numbers: tuple[set[str], set[str]]
+
+
+class Joined(NamedTuple):
+    """A merge that stands: the names of both, and the numbers by which each was bound before."""
+
+    sides: tuple[frozenset[str], frozenset[str]]
+    before: tuple[set[str], set[str]]
 
 
 class Owing:
-    """Beside the evidence. ``owed`` is by name of a record; those of one patient owe the same."""
+    """``bound`` is what was said that binds a record, by its name. ``ever``: the numbers that were ever listed for it."""
 
-    def __init__(self, evidence: Evidence, on_file: Callable[[str], set[str]]) -> None:
-        self.evidence, self.on_file = evidence, on_file
-        self.owed: dict[str, Owed] = {}
-        self.alone: list[tuple[frozenset[str], dict[str, Owed]]] = []
-        """Of each merge that stands: its records, and what each of them owed before."""
+    def __init__(self, names: Iterable[str], lines: Collection[str], members: Callable[[str], list[str]], listed: Numbers) -> None:
+        self.names, self.lines, self.members, self.listed = tuple(names), lines, members, listed
+        self.words: list[Word] = []
+        self.bound: dict[str, list[Word]] = {name: [] for name in self.names}
+        self.ever: dict[str, set[str]] = {name: set() for name in self.names}
+        self.joins: list[Joined] = []
 
-    def of(self, name: str) -> Owed:
-        """What a patient owes."""
-        return self.owed.get(name, NOTHING)
+    def of(self, name: str) -> list[Word]:
+        """What binds the patient that the record is."""
+        return [word for member in self.members(name) for word in self.bound[member]]
 
-    def about(self, merge: PatientMerge | None) -> About:
+    def stopped(self, name: str, line: str) -> bool:
+        """Whether the patient is bound not to be texted from the line."""
+        words = self.of(name)
+        return any(stopped_by(words, one.authority, one.number, line) for one in words)
+
+    def may_be_stopped(self, name: str, line: str) -> bool:
+        """Whether anybody ever stopped the line from a number that was ever the patient's."""
+        numbers = set[str]().union(*(self.ever[one] for one in self.names))
+        return any(word.opted_out and word.line in (None, line) and word.number in numbers for word in self.words)
+
+    def seen(self) -> None:
+        """Something happened: numbers may have come."""
+        for name in self.names:
+            self.ever[name] |= self.listed(name)
+
+    def replied(self, word: Word) -> None:
+        """A patient texts."""
+        owners = {name for name in self.names if word.number in self.listed(name)}
+        who = owners or {name for name in self.names if word.number in _numbers(self.of(name))}
+        alone = len({frozenset(self.members(name)) for name in owners}) == 1
+        heard = {name: self._heard(name, word, alone) for name in who}
+        for name, words in heard.items():
+            self.bound[name] += words
+        self.words.append(word)
+
+    def _heard(self, name: str, word: Word, alone: bool) -> list[Word]:
+        numbers = _numbers(self.of(name))
+        if not word.opted_out:
+            return [word._replace(number=number) for number in numbers if alone or number == word.number]
+        if word.number in numbers:
+            return [word]
+        first = [one for one in self.words if one.number == word.number and not one.opted_out] + [word]
+        return first if any(stopped_by(first, word.authority, word.number, line) for line in self.lines) else []
+
+    def about(self, survivor: str, merged: str) -> About:
         """What is to be looked at just before a merge."""
-        if merge is None:
-            return About({}, NOTHING)
-        names = [*self.evidence.members(merge.survivor[0].value), *self.evidence.members(merge.merged[0].value)]
-        return About({name: self.of(name) for name in names}, frozenset(one for name in names for one in self._refused(name)))
+        sides = tuple(self.members(survivor)), tuple(self.members(merged))
+        return About(sides, (self.listed(sides[0][0]), self.listed(sides[1][0])))
 
-    def joined(self, merge: PatientMerge, before: About) -> None:
-        """From now on both owe what either did, and what stands for a number that they do not have any more."""
-        name = merge.survivor[0].value
-        on_file = self.on_file(name)
-        self.alone.append((frozenset(self.evidence.members(name)), before.owed))
-        owed = before.displaced.union(*before.owed.values())
-        self._set(name, frozenset(one for one in owed if one[1] not in on_file))
+    def joined(self, before: About) -> None:
+        """From now on both are bound by what either was, and by what stands for a number that the two do not have any more."""
+        bound = tuple(_numbers(word for name in side for word in self.bound[name]) for side in before.sides)
+        now = self.listed(before.sides[0][0])
+        for side, numbers in zip(before.sides, before.numbers, strict=True):
+            for number in numbers - now:
+                words = [word for word in self.words if word.number == number]
+                if any(stopped_by(words, PATIENT, number, line) for line in self.lines):
+                    self.bound[side[0]] += words
+                    bound[before.sides.index(side)].add(number)
+        self.joins.append(Joined((frozenset(before.sides[0]), frozenset(before.sides[1])), (bound[0], bound[1])))
 
     def parted(self, restored: list[str]) -> None:
-        """A merge was undone: each record owes again what it did before, but for what was taken back since."""
-        place = max(place for place, (names, _) in enumerate(self.alone) if not names.isdisjoint(restored))
-        _, before = self.alone.pop(place)
-        self.owed |= before
+        """A merge was undone: each keeps what bound it before, what its numbers said since, and what nobody can place."""
+        place = max(place for place, one in enumerate(self.joins) if not one.sides[1].isdisjoint(restored))
+        sides, before = self.joins.pop(place)
+        every = [word for side in sides for name in side for word in self.bound[name]]
+        listed = [self.listed(next(iter(side))) for side in sides]
+        for mine, other in ((0, 1), (1, 0)):
+            keeps = [
+                word for word in every if word.number in before[mine] | listed[mine] or word.number not in listed[other] | before[other]
+            ]
+            for name in sides[mine]:
+                self.bound[name] = list(keeps)
 
-    def replied(self, number: str, line: str, body: str, when: float) -> None:
-        """START from a number on file pays what the patient's own words owe; from a displaced one, what that number's words do."""
-        self.evidence.words.append(Word(PATIENT, number, None if body == "STOPALL" else line, body != "START", when))
-        if body != "START":
-            return
-        everybody = {name for name in NAMES if number in self.on_file(name)}
-        for name in everybody:
-            self._forgive(name, lambda owed: owed[0] == PATIENT)
-        if not everybody and not any(stopped_by(self.evidence.words, PATIENT, number, one) for one in LINES):
-            for name in NAMES:
-                self._forgive(name, lambda owed: owed == (PATIENT, number))
 
-    def _forgive(self, name: str, paid: Callable[[tuple[str, str]], bool]) -> None:
-        self._set(name, frozenset(one for one in self.of(name) if not paid(one)))
-        for _, before in self.alone:
-            for member in set(before) & set(self.evidence.members(name)):
-                before[member] = frozenset(one for one in before[member] if not paid(one))
-
-    def _refused(self, name: str) -> Owed:
-        words = self.evidence.words
-        authorities = {word.authority for word in words}
-        return frozenset(
-            (who, number)
-            for number in self.on_file(name)
-            for who in authorities
-            if any(stopped_by(words, who, number, line) for line in LINES)
-        )
-
-    def _set(self, name: str, owed: Owed) -> None:
-        self.owed |= dict.fromkeys(self.evidence.members(name), owed)
+def _numbers(words: Iterable[Word]) -> set[str]:
+    return {word.number for word in words}

@@ -285,7 +285,7 @@ class Histories(Clinic, RuleBasedStateMachine):
                 known = self.known(name)
                 assert known.contact == patient.contact
                 check_values(self.evidence, name, patient)
-                check_texts(self.evidence, name, known, self.owing.of(name))
+                check_texts(self.evidence, name, known, self.owing)
                 check_calls(self.evidence, name, known)
 
 

@@ -20,6 +20,8 @@ from sqlalchemy import event
 
 from store.database import Database
 from store.preference import PatientMerge, PatientStatements
+from tests.properties.owing import Owing
+from tests.properties.words import Word, stopped_by
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, LOCAL, SYNCED, Site, at, cell, mr, says
 
 NAMES, SOURCES = ("x", "y", "z"), (ADT, FHIR)
@@ -118,8 +120,16 @@ class History:
     site: Site
     model: Model
     sent: list[tuple[str, str, float, PatientStatements]] = field(default_factory=list)
-    words: dict[str, tuple[float, str]] = field(default_factory=dict)
-    merged: bool = False
+    words: list[Word] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.owing = Owing(NAMES, [LINE], self.members, self.listed)
+
+    def members(self, name: str) -> list[str]:
+        return [one for one in NAMES if self.model.record(one) == self.model.record(name)]
+
+    def listed(self, name: str) -> set[str]:
+        return {phone.number for phone in self.site.find(self.name(name)).contact.phones}
 
     def name(self, name: str) -> str:
         return f"{self.model.prefix}-{name}"
@@ -143,14 +153,18 @@ class History:
     def merges(self, names: tuple[str, str], seconds: int) -> None:
         survivor, gone = names
         item = PatientMerge((mr(self.name(survivor)),), (mr(self.name(gone)),), at(seconds), "A40")
+        before = self.owing.about(survivor, gone) if self.members(survivor) != self.members(gone) else None
         self.site.apply(item)
         self.model.merge(survivor, gone, seconds)
-        self.merged = True
+        if before is not None:
+            self.owing.joined(before)
 
     def texts(self, number: str, word: str, seconds: int) -> None:
         when = seconds + (word == "STOP") / 2  # of one instant the STOP counts
         self.site.text(word, when, number=self.number(number))
-        self.words[number] = max(self.words.get(number, (-1.0, "")), (when, word))
+        said = Word("patient", self.number(number), LINE, word == "STOP", when)
+        self.owing.replied(said)
+        self.words.append(said)
 
     def play(self, steps: list[tuple[Any, ...]]) -> None:
         for name in NAMES:
@@ -163,16 +177,13 @@ class History:
             patient = self.site.find(self.name(name))
             found = {attribute: one.value for attribute, one in patient.preferences.items() if attribute in VALUES}
             expected = self.model.in_force(name)
-            if found.get("consent.sms") == "denied" and self.merged and patient.preferences["consent.sms"].authority == "patient":
-                expected["consent.sms"] = "denied"  # the word of a number that a merge displaced
             assert found == expected
             assert self.site.known(self.name(name)).contact == patient.contact
             self.check_texts(name, expected)
             assert self.site.find(self.name(self.model.record(name))).id == patient.id
 
     def check_texts(self, name: str, expected: dict[str, Any]) -> None:
-        on_file = {phone.number for phone in self.site.find(self.name(name)).contact.phones}
-        stopped = any(self.number(number) in on_file and word == "STOP" for number, (_, word) in self.words.items())
+        stopped = any(stopped_by(self.words, "patient", number, LINE) for number in self.listed(name)) or self.owing.stopped(name, LINE)
         assert self.site.may_text(self.name(name), LINE) == (not stopped and expected.get("consent.sms") != "denied")
 
 

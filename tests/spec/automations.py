@@ -62,6 +62,22 @@ METHOD = Table(
             "sms to cell",
         ),
         Case(
+            "no method; the EMR closed the preferred cell to texts: it is called, and no other number is texted",
+            ask(),
+            patient(phones=(CELL_PHONE, SECOND_CELL_PHONE), preferred_phone=CELL, consents={f"sms#{CELL}": "denied"}),
+            "voice to cell",
+        ),
+        Case(
+            "no method; the EMR closed the preferred cell to texts and calls",
+            ask(),
+            patient(
+                phones=(CELL_PHONE, SECOND_CELL_PHONE),
+                preferred_phone=CELL,
+                consents={f"sms#{CELL}": "denied", f"voice#{CELL}": "denied"},
+            ),
+            "sms to second cell",
+        ),
+        Case(
             "no method; prefers a cell that opted out: it is called",
             ask(),
             patient(OptOut(LINE, CELL), preferred_phone=CELL),
@@ -114,13 +130,25 @@ APPOINTMENT = Table(
             "the appointment says text, to a number not on file",
             ask("automation", "sms", appointment=Appointment("sms", NEW)),
             patient(phones=(HOME_PHONE,)),
-            "no; sms: not_textable; voice: no_copy; email: no_copy",
+            "no; sms: not_textable; voice: no_copy; email: no_copy; appointment_number",
         ),
         Case(
             "the appointment's number is on file and its period is over",
             ask(appointment=Appointment(None, HOME)),
             patient(phones=(CELL_PHONE, HOME_PHONE._replace(end="2026-01-31"))),
-            "sms to cell",
+            "sms to cell; appointment_number",
+        ),
+        Case(
+            "the appointment's number is closed to texts, and nothing else is to be said",
+            ask("automation", "sms", appointment=Appointment("sms", SECOND_CELL)),
+            patient(phones=(CELL_PHONE, SECOND_CELL_PHONE), consents={f"sms#{SECOND_CELL}": "denied"}),
+            "sms to cell; appointment_number",
+        ),
+        Case(
+            "the appointment's number may be neither texted nor called",
+            ask("automation", "sms", "voice", appointment=Appointment(None, HOME)),
+            patient(phones=(HOME_PHONE,), consents={f"voice#{HOME}": "denied"}),
+            "no; sms: not_textable; voice: voice_denied; email: no_copy; appointment_number",
         ),
         Case("broadcast with an appointment", ask("broadcast", appointment=Appointment("email", HOME)), patient(), "sms to cell"),
         Case(
@@ -209,7 +237,7 @@ POLICIES = Table(
             "`appointment_may_lift_dnc: true`, the number has no way, and e-mail was not lifted",
             ask("automation", "sms", "email", appointment=Appointment(None, HOME)),
             DNC,
-            "no; voice: no_copy; sms: not_textable; email: not_preferred",
+            "no; voice: no_copy; sms: not_textable; email: not_preferred; appointment_number",
             MAY_LIFT,
         ),
         Case(

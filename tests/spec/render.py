@@ -100,7 +100,8 @@ def _order() -> str:
 def _replies() -> str:
     rows = ((f"`{body!r}`", kind or "not recognised", scope or "") for body, kind, scope in REPLIES)
     about = (
-        "Only a reply that is nothing but the keyword counts. START undoes the patient's own STOP on that line, "
+        "Any reasonable wording opts out. A longer text that contains such a word, and one that is a typo away, is for a person to review; "
+        "texts are suspended until then. An opt-in is nothing but its keyword. START undoes the patient's own STOP on that line, "
         "never a denial by staff or the EMR."
     )
     words = _section("Replies to a text", about, ("reply", "means", "scope"), rows)

@@ -2,6 +2,48 @@
 
 from __future__ import annotations
 
+OPT_OUT_WORDS = ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT", "STOP ALL")
+WORDED = (
+    "Stop please",
+    "Please stop",
+    "stop, thank you",
+    "STOP.\nSent from my phone",
+    "STOP\nJane Doe",
+    "STOP - Jane Doe",
+    "S.T.O.P.",
+    "st\u200bop",
+    "STOPP",
+    "Please stopppp",
+    "REMOVE",
+    "stop texting me",
+    "stop texting me and whats the rate",
+    "please stop calling",
+    "don't text",
+    "Don\u2019t text me",
+    "do not contact me again",
+    "no more messages",
+    "remove me",
+    "take me off this list",
+    "opt me out",
+    "leave me alone",
+    "Unsubscribe from marketing",
+)
+"""Anything reasonable revokes."""
+ELSEWHERE = (
+    *("ALTO", "parar", "Baja", "CANCELAR", "no más mensajes", "Deja de enviarme mensajes", "¡BASTA!"),
+    *("ARRET", "Arrêt", "DESABONNER", "Désabonnement", "arrêt svp"),
+)
+"""Spanish and French; NO, FIN and SI are answers, and off unless a site adds them."""
+UNCLEAR = (
+    *("stop by", "bus stop", "cancel my appointment", "the end", "please cancel my order"),
+    *("stop by at noon", "yes stop", "I want to cancel my appointment", "I QUIT smoking", "STOPPED", "how do I unsubscribe"),
+    *("Stpo", "sotp", "Dtop", "unsubscibe", "stpo texting me"),
+    *("please don't stop texting me", "Don't call, text me instead", "wrong number", "I don't want these anymore", "🛑"),
+    "Yes\n> Reply STOP to opt out",
+)
+"""A keyword in a longer text, or a slip away from one: for a person, never nothing, and never an opt-in."""
+ANSWERS = ("yes please", "NO", "no thanks", "FIN", "SI", "see you at the shop", "top floor", "quite well", "cancer screening", "thanks")
+"""Nothing of the kind."""
 REPLIES: tuple[tuple[str, str | None, str | None], ...] = (
     *((word, "opt_out", "line") for word in ("STOP", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT")),
     ("STOPALL", "opt_out", "all_lines"),
@@ -19,11 +61,11 @@ REPLIES: tuple[tuple[str, str | None, str | None], ...] = (
     ("START", "opt_in", "line"),
     ("Unstop", "opt_in", "line"),
     ("yes.", "opt_in", "line"),
-    ("stop by at noon", None, None),
-    ("yes please", None, None),
-    ("yes stop", None, None),
-    ("I want to cancel my appointment", None, None),
-    ("STOPP", None, None),
+    *((body, "opt_out", "line") for body in WORDED),
+    *((body, "opt_out", "line") for body in ELSEWHERE),
+    ("stop all texts", "opt_out", "all_lines"),
+    *((body, "review", "line") for body in UNCLEAR),
+    *((body, None, None) for body in ANSWERS),
     ("?!", None, None),
     ("", None, None),
 )

@@ -10,6 +10,7 @@ from store.consent import OptOut
 from store.decision import Appointment, Ask, Decision, Known
 from store.enterprise import Policy
 from store.preference import ContactPreferences, Phone
+from store.reason import APPOINTMENT_NUMBER
 
 NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)
 LINE, OTHER_LINE = "+12175550100", "+12175550199"
@@ -59,4 +60,5 @@ def said(decision: Decision) -> str:
     if decision.decision == "send":
         notes = [reason for reason in decision.reasons if reason not in {one.reason for one in decision.skipped}]
         return "; ".join([f"{decision.channel} to {NAMES[decision.address or '']}", *skipped, *notes])
-    return "; ".join(["no", *(skipped or decision.reasons)])
+    notes = [reason for reason in decision.reasons if reason == APPOINTMENT_NUMBER]
+    return "; ".join(["no", *(skipped or decision.reasons), *notes])

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import consent
 from store.consent import (
     NO_CONFIRMATION,
     OPT_IN_CONFIRMED,
@@ -16,12 +15,12 @@ from store.consent import (
     blocks,
     by_staff,
     display,
-    recognise,
     reply,
 )
 from store.preference import ContactPreferences
+from store.texting.recognition import recognise
 from store.texting.word import Word, heard, replied, standing
-from tests.spec.replies import REPLIES
+from tests.spec.replies import OPT_OUT_WORDS, REPLIES
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -35,6 +34,21 @@ def test_words_of_a_reply(body: str, kind: str | None, scope: str | None) -> Non
 def test_a_site_chooses_its_opt_in_words() -> None:
     assert recognise("subscribe", {"Subscribe"}).kind == "opt_in"
     assert recognise("YES", {"Subscribe"}).kind is None
+
+
+def test_a_site_adds_opt_out_words() -> None:
+    assert recognise("No", opt_out_words=["NO"]).kind == "opt_out"
+    assert recognise("no, see you then", opt_out_words=["NO"]).kind == "opt_out"
+    assert recognise("there is no parking", opt_out_words=["NO"]).kind is None, "too short to mean anything inside a text"
+    assert recognise("genug", opt_out_words=["Genug", ""]).kind == "opt_out"
+    assert recognise("das ist genug fuer heute", opt_out_words=["Genug"]).kind == "review"
+    assert recognise("YES", opt_out_words=["YES"]).kind == "opt_out", "an opt-out wins"
+
+
+def test_start_and_stop_all_of_one_instant_are_a_stop() -> None:
+    said = [replied(recognise(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
+    for words in (said, said[::-1]):
+        assert blocks(standing(heard((words[0],), words[1]))[0], LINE, None)
 
 
 def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
@@ -53,7 +67,7 @@ def test_start_undoes_the_patients_own_stop() -> None:
     assert after(("STOP", LINE), ("START", LINE)) == ()
 
 
-@pytest.mark.parametrize("word", sorted(consent.OPT_OUT_WORDS))
+@pytest.mark.parametrize("word", OPT_OUT_WORDS)
 def test_start_opens_the_line_again_after_any_opt_out_word(word: str) -> None:
     assert not any(blocks(one, LINE, None) for one in after((word, LINE), ("START", LINE)))
 

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from store.ask import Ask
+from store.decision import decide
+from store.enterprise import Policy
 from store.errors import PatientUnknown
 from store.lock import Actor, Role
 from store.patient import PatientRef
@@ -281,15 +284,15 @@ def test_an_older_start_from_a_displaced_number_lifts_nothing(site: Site) -> Non
     assert not site.may_text("1")
 
 
-def test_start_from_a_displaced_number_lifts_nothing_while_another_line_or_number_still_refuses(site: Site) -> None:
+def test_start_from_a_displaced_number_lifts_its_line_only_and_nothing_of_another_number(site: Site) -> None:
     displaced(site)
     site.text("STOP", line=OTHER_LINE)
     site.text("START")
-    assert not site.may_text("1")
+    assert (site.may_text("1"), site.may_text("1", OTHER_LINE)) == (True, False)
     site.text("STOP", number=HOME)
     site.apply(says("3", 3, {"phones": (cell(WORK),)}), merges("1", "3", 200))
     site.text("START", line=OTHER_LINE)
-    assert not site.may_text("1")
+    assert (site.may_text("1"), site.may_text("1", OTHER_LINE)) == (False, True)
     site.text("START", number=HOME)
     assert site.may_text("1")
 
@@ -323,6 +326,7 @@ def test_an_opt_out_of_a_topic_survives_a_merge_that_displaces_its_number(site: 
     number, sam = site.find("1").id, Actor(Role.STAFF, "sam")
     site.store.record_sms_opt_out(site.enterprise, number, line=None, topic="recall", actor=sam, now=site.tick())
     site.apply(merges("1", "2"))
-    assert site.value("1", "topic.recall.sms") == "denied"
+    assert [(one.topic, one.number) for one in site.find("1").opt_outs] == [("recall", CELL)]
     assert site.value("1", "consent.sms") is None
-    assert site.may_text("1")
+    about = [Ask(message_type="broadcast", channels=("sms",), line=LINE, topic=topic) for topic in ("recall", "billing")]
+    assert [decide(ask, site.known("1"), Policy(), site.now).channel for ask in about] == [None, "sms"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.telecom import e164
+from store.errors import ValueRefused
 from store.texting.numbering import Numbering, in_full
 
 LINE = "+12175550100"
@@ -43,13 +44,31 @@ def test_a_line_without_its_country_is_one_of_the_own_region() -> None:
     assert US.line("(217) 555-0100") == US.line("2175550100") == LINE
 
 
-@pytest.mark.parametrize(
-    ("written", "key"), [("12345", "12345"), ("123-456", "123456"), ("MyClinic", "MYCLINIC"), ("my clinic", "MYCLINIC")]
-)
-def test_short_codes_and_names_of_lines(written: str, key: str) -> None:
+@pytest.mark.parametrize(("written", "key"), [("12345", "12345"), ("123-456", "123456"), (" 55555 ", "55555")])
+def test_a_short_code_is_a_line(written: str, key: str) -> None:
     assert US.line(written) == key
 
 
 def test_without_numbering_plans_only_a_number_in_full_counts() -> None:
     assert Numbering("US").meant("(217) 555-0101") == ()
     assert Numbering("US").meant(LINE) == (LINE,)
+
+
+SHORT = ["+1217555010", "217555010", "(217) 555-010", "1234", "1234567"]
+
+
+@pytest.mark.parametrize("text", ["abc", "MyClinic", "", "+", "१२३४५", *SHORT])
+def test_what_is_no_number_and_no_short_code_is_no_line(text: str) -> None:
+    with pytest.raises(ValueRefused, match=r"E\.164"):
+        US.line(text)
+
+
+def test_short_codes_are_shorter_elsewhere() -> None:
+    assert [GB.spelled(text) for text in ("12", "123", "1234567")] == [None, "123", "1234567"]
+    assert [US.spelled(text) for text in ("123", "12345")] == [None, "12345"]
+
+
+def test_an_appointments_number_is_one_of_a_numbering_plan() -> None:
+    US.check("+12175550100")
+    with pytest.raises(ValueRefused):
+        US.check("+1217555010")

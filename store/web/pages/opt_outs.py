@@ -10,7 +10,9 @@ from datetime import date, datetime, time
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from store.consent import REVIEW
 from store.enterprise import Enterprise
+from store.errors import ValueRefused
 from store.preference import PATIENT, STAFF
 from store.preferences import Preferences
 from store.proof.audit import VIEWED_OPT_OUTS, Audit
@@ -25,7 +27,7 @@ from store.web.problem import Problem
 
 FILE = "sms-opt-outs.csv"
 AT_ONCE = 100
-WHO = {PATIENT: "the patient", STAFF: "staff"}
+WHO = {PATIENT: "the patient", STAFF: "staff", REVIEW: "an unclear reply"}
 FIELDS = ("number", "line", "who", "since")
 LONGEST = 40
 
@@ -98,7 +100,16 @@ def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering)
         raise Problem(422, "invalid_request", "A number is looked for by its digits; some of them are enough.")
     if who not in ("", *WHO):
         raise Problem(422, "invalid_request", "An opt-out is by the word of the patient or of staff.")
-    return Asked(Wanted(line=numbering.line(line[:LONGEST]) or None, authority=who or None, since=_day(since, enterprise)), digits)
+    return Asked(Wanted(line=_line(line, numbering), authority=who or None, since=_day(since, enterprise)), digits)
+
+
+def _line(text: str, numbering: Numbering) -> str | None:
+    if not text.strip():
+        return None
+    try:
+        return numbering.line(text[:LONGEST])
+    except ValueRefused as error:
+        raise Problem(422, "invalid_request", "A line is a phone number or a short code.") from error
 
 
 def _day(text: str, enterprise: Enterprise) -> datetime | None:

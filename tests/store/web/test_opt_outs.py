@@ -60,10 +60,11 @@ def test_the_table_holds_the_same(fresh: Service) -> None:
     assert row["patients"].split() == same["patients"]
 
 
-def test_a_line_that_a_spreadsheet_would_run_is_text(fresh: Service) -> None:
-    stop(fresh, line='=HYPERLINK("X")')
+def test_a_topic_that_a_spreadsheet_would_run_is_text(fresh: Service) -> None:
+    said = {"line": LINE, "topic": '=HYPERLINK("X")'}
+    fresh.call("POST", f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent", said, role="staff")
     (row,) = csv.DictReader(io.StringIO(fresh.call("GET", "/v1/sms-consent/report?format=csv", **ALL).body.decode()))
-    assert row["line"].startswith("'=HYPERLINK")
+    assert row["topic"].startswith("'=HYPERLINK")
     assert row["number"] == CELL
 
 
