@@ -173,11 +173,15 @@ class Statement(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A part of a payload that could not be used, while the rest could. ``detail`` never holds the value itself."""
+    """A part of a payload that could not be used, while the rest could. ``detail`` never holds the value itself.
+
+    ``attribute`` is the attribute that could not be read, where it is known which.
+    """
 
     reason: str
     path: str
     detail: str = ""
+    attribute: str = ""
 
 
 @dataclass(frozen=True, slots=True)
