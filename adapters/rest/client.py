@@ -6,7 +6,6 @@ an address or a body, since both may hold a patient.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from adapters import headers as fields
+from adapters import legible
 from adapters.auth import Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
@@ -108,7 +108,7 @@ class JsonClient:
         if not 200 <= status < 300:
             raise AdapterError(f"the server does not understand the request ({status}): look at the source's settings", permanent=True)
         try:
-            return Answer(json.loads(response.content), url, self._time(response))
+            return Answer(legible.loads(response.content), url, self._time(response))
         except ValueError:
             raise Again(AdapterError("the server's answer is not JSON")) from None
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from adapters import legible
 from adapters.base import AdapterError, Payload
 from adapters.rest.path import compile_nodes
 
@@ -76,7 +77,7 @@ def _after(first: bytes, second: bytes, file: BinaryIO) -> Iterator[bytes]:
 
 def _document(body: bytes, items: str) -> Iterator[tuple[str, bytes]]:
     try:
-        data = json.loads(body)
+        data = legible.loads(body)
     except (ValueError, RecursionError):
         if body.strip():
             yield ":1", body.strip()
@@ -89,6 +90,6 @@ def _document(body: bytes, items: str) -> Iterator[tuple[str, bytes]]:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return type(json.loads(line)) is dict
+        return type(legible.loads(line)) is dict
     except (ValueError, RecursionError):
         return False

@@ -5,18 +5,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from adapters import partial
 from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
 from adapters.language import bcp47, is_declined
+from adapters.legible import MARK, is_marked, repaired
 from adapters.rest import explain
 from adapters.rest.options import record_options
 from adapters.rest.path import compile_path
 from adapters.rest.record import RecordReader, listed, preferred
-from adapters.site_mapping import EACH, MappingError, Refusal, Rule, compile_rule, expanded, standard
+from adapters.site_mapping import EACH, MappingError, Rule, compile_rule, expanded, standard
 from adapters.telecom import resolve_preferred
 from store.preference import (
     DISPLAY_NAME,
@@ -36,7 +38,9 @@ from store.preference import (
 
 RECORD_ID = "RI"  # the record's own id is an identifier of its source, as a FHIR resource id is
 FUTURE = timedelta(minutes=15)
-NO_RECORD = ("", "0")
+NOT_JSON = "it is not JSON in UTF-8"
+NOBODY = ("", MARK)
+NO_RECORD = (*NOBODY, "0")
 """What ``merged_into`` holds when nothing was merged: JSON's null becomes 0 in some clients' hands (Elation)."""
 
 Stated = dict[str, Statement]
@@ -61,12 +65,15 @@ class JsonMapper:
         self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(mapping).items() if not standard(attribute, rule))
         choice = mapping.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
+        self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
+        self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
+        self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
         self._zone = ZoneInfo(settings.time_zone)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
         try:
-            return self._record(_decoded(payload.body), payload)
+            return self._record(*_decoded(payload.body), payload)
         except Unusable as error:
             return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
 
@@ -74,48 +81,57 @@ class JsonMapper:
         """What one record says, and what in it nothing reads."""
         items = self.read(payload)
         try:
-            record = _decoded(payload.body)
+            record, _ = _decoded(payload.body)
         except Unusable:
             return Explanation(items)
         return explain.explain(record, items, self.rules, self.reader.paths)
 
-    def _record(self, record: dict[str, Any], payload: Payload) -> list[Item]:
-        identifiers = self._identifiers(record)
+    def _record(self, record: dict[str, Any], flaw: Unusable | None, payload: Payload) -> list[Item]:
+        identifiers = self._identifiers(record, flaw)
         problems: list[Problem] = []
-        ruled, each = self._ruled(record)
-        restricted = RESTRICTED in ruled and ruled[RESTRICTED].value is True
-        if restricted:  # what is missing of a restricted record was withheld: it takes nothing back
+        ruled = self._ruled(record, problems)
+        if flaw is not None:
+            partial.leave_out_illegible(ruled, self.rules, record, "", self._elements, problems)
+        withheld = (RESTRICTED in ruled and ruled[RESTRICTED].value is True) or any(one.attribute == RESTRICTED for one in problems)
+        if withheld:  # what is missing of a restricted record was withheld: it takes nothing back
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
-        stated, by_entry = self._standard(record, problems, restricted=restricted)
-        for rule in each:
-            stated |= {name: one for name, one in _each(rule, record, by_entry).items() if one.value is not None or not restricted}
+        stated, by_entry = self._standard(record, problems, restricted=withheld)
+        stated |= self._at_each(record, by_entry, problems, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
         stated |= self._in_our_words(ruled, phones, problems)
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
-        said = PatientStatements(identifiers, stated, effective, evidence, 0, restricted, tuple(problems), payload.locator)
+        said = PatientStatements(identifiers, stated, effective, evidence, 0, withheld, tuple(problems), payload.locator)
         return [said, *self._merged(record, said)]
 
-    def _identifiers(self, record: dict[str, Any]) -> tuple[Identifier, ...]:
+    def _identifiers(self, record: dict[str, Any], flaw: Unusable | None) -> tuple[Identifier, ...]:
         """The identifier that the source's ``patient_id`` names, and the record's own id."""
         own = self.reader.text(record, self.options.id)
-        if not own:
+        if own in NOBODY:
+            if flaw is not None:
+                raise flaw
             raise Unusable("patient_id_missing", f"the record has nothing at {self.options.id}, where its id should be", self.options.id)
         authority = self.settings.authorities.get(self.settings.authority, self.settings.authority)
         known_by = self.reader.text(record, self.options.patient_id)
         record_id = Identifier(self.settings.name, RECORD_ID, own)
-        return (Identifier(authority, self.settings.identifier_type, known_by), record_id) if authority and known_by else (record_id,)
+        return (
+            (Identifier(authority, self.settings.identifier_type, known_by), record_id)
+            if authority and known_by not in NOBODY
+            else (record_id,)
+        )
 
-    def _ruled(self, record: dict[str, Any]) -> tuple[Stated, list[Rule]]:
-        """What the rules state, and those that are read number by number. Raises :class:`Unusable` for a refusal."""
+    def _ruled(self, record: dict[str, Any], problems: list[Problem]) -> Stated:
+        """What the rules state that are not read number by number."""
+        whole = [rule for rule in self.rules if not rule.attribute.endswith(EACH)]
+        return {rule.attribute: one for rule in whole if (one := partial.apply_rule(rule, record, problems)) is not None}
+
+    def _at_each(self, record: dict[str, Any], by_entry: Mapping[str, str], problems: list[Problem], *, restricted: bool) -> Stated:
+        """Consents at each entry of a list of phones, by the entry's number."""
         stated: Stated = {}
         for rule in self.rules:
-            outcome = None if rule.attribute.endswith(EACH) else rule.apply(record)
-            if isinstance(outcome, Refusal):
-                raise _refused(outcome)
-            if outcome is not None:
-                stated[rule.attribute] = outcome
-        return stated, [rule for rule in self.rules if rule.attribute.endswith(EACH)]
+            if rule.attribute.endswith(EACH):
+                stated |= partial.at_each(rule, record, _numbers(by_entry), problems)
+        return {name: one for name, one in stated.items() if one.value is not None or not restricted}
 
     def _standard(self, record: dict[str, Any], problems: list[Problem], *, restricted: bool) -> tuple[Stated, dict[str, str]]:
         stated: Stated = {}
@@ -143,7 +159,7 @@ class JsonMapper:
                 continue
             del made[attribute]
             if is_phone or not is_declined(written):
-                problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known"))
+                problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known", attribute))
         return made
 
     def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> datetime:
@@ -168,34 +184,31 @@ def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:
     return compile_rule(attribute, rule, compile_path)
 
 
-def _each(rule: Rule, record: dict[str, Any], by_entry: Mapping[str, str]) -> Stated:
-    """A consent at each entry of a list of phones, by the entry's number."""
-    stated: Stated = {}
-    numbers: dict[str, list[Any]] = {}
-    for found in rule.find(record):
-        entry = next((path for path in by_entry if path and found.path.startswith(f"{path}.")), None)
-        if entry is not None:
-            numbers.setdefault(by_entry[entry], []).append(found)
-    for number, found_there in numbers.items():
-        outcome = rule.judge(found_there)
-        if isinstance(outcome, Refusal):
-            raise _refused(outcome)
-        if outcome is not None:
-            stated[rule.attribute[:-1] + number] = outcome
-    return stated
+def _numbers(by_entry: Mapping[str, str]) -> Callable[[str], str | None]:
+    """The number of the entry that a path is in; empty where it cannot be read."""
+    return lambda path: next((number for entry, number in by_entry.items() if entry and path.startswith(f"{entry}.")), None)
 
 
-def _refused(refusal: Refusal) -> Unusable:
-    return Unusable(refusal.reason, refusal.detail, refusal.path)
+def _decoded(body: bytes) -> tuple[dict[str, Any], Unusable | None]:
+    """The record, and why it is legible only in part, where it is. Raises :class:`Unusable`."""
+    try:
+        return _strict(body), Unusable("not_json", NOT_JSON) if is_marked(body) else None
+    except Unusable as error:
+        if error.reason == "not_a_record":
+            raise
+        try:
+            return _strict(repaired(body)), error
+        except (ValueError, Unusable):
+            raise error from None
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _strict(body: bytes) -> dict[str, Any]:
     try:
         record = json.loads(body)
         # Halves of characters and NUL are legal JSON; no database takes them.
         json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise Unusable("not_json", "it is not JSON in UTF-8") from None
+        raise Unusable("not_json", NOT_JSON) from None
     if type(record) is not dict:
         raise Unusable("not_a_record", "it is JSON but no record: an object with named members is expected")
     if b"\\u0000" in body:

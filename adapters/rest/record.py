@@ -10,20 +10,25 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from adapters import telecom
+from adapters.legible import MARK
 from adapters.rest.options import EmailPlace, PhonePlace, RecordOptions
 from adapters.rest.path import Node, compile_nodes, text
-from store.preference import PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement
+from store.preference import EMAIL, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement
 
 Nodes = Callable[[Any], list[Node]]
 
 
 class Listed(NamedTuple):
-    """A list as the record has it. ``by_entry`` is the number of each entry that had one, by the entry's path."""
+    """A list as the record has it. ``by_entry`` is the number of each entry in use, by the entry's path; empty where it cannot be read.
+
+    ``unread``: an entry says something that cannot be read, so that the list is not known to be empty.
+    """
 
     present: bool
     values: tuple[Any, ...]
     by_entry: dict[str, str]
     leading: Statement | None = None
+    unread: bool = False
 
 
 class RecordReader:
@@ -43,7 +48,7 @@ class RecordReader:
         return next((said for node in self._paths[path](record) if (said := text(node.value))), "") if path else ""
 
     def phones(self, record: dict[str, Any], problems: list[Problem]) -> Listed:
-        present, leading = False, None
+        present, leading, before = False, None, len(problems)
         found: dict[str, Phone] = {}
         by_entry: dict[str, str] = {}
         for place in self.options.phones:
@@ -52,13 +57,13 @@ class RecordReader:
                 phone, path = self._phone(entry, place, problems)
                 if path and leading is None:
                     leading = Statement(phone.number if phone else None, path)
+                by_entry[entry.path] = phone.number if phone else ""
                 if phone is not None:
-                    by_entry[entry.path] = phone.number
                     found.setdefault(phone.number, phone)
-        return Listed(present, tuple(found.values()), by_entry, leading)
+        return Listed(present, tuple(found.values()), by_entry, leading, len(problems) > before)
 
     def emails(self, record: dict[str, Any], problems: list[Problem]) -> Listed:
-        present = False
+        present, before = False, len(problems)
         found: dict[str, None] = {}
         for place in self.options.emails:
             present = present or _is_there(record, place.each or place.address)
@@ -67,14 +72,14 @@ class RecordReader:
                     if said := text(node.value):
                         address = telecom.email(said)
                         if address is None:
-                            problems.append(Problem("email_unusable", node.path, "it cannot be read as an e-mail address"))
+                            problems.append(Problem("email_unusable", node.path, "it cannot be read as an e-mail address", EMAIL))
                         else:
                             found[address] = None
-        return Listed(present, tuple(found), {})
+        return Listed(present, tuple(found), {}, None, len(problems) > before)
 
     def name(self, record: dict[str, Any]) -> Statement | None:
         """The parts of the name in the order that the preset gives them."""
-        words = [word for path in self.options.name if (word := self.text(record, path))]
+        words = [word for path in self.options.name if (word := self.text(record, path)) not in ("", MARK)]
         return Statement(" ".join(words), self.options.name[0]) if words else None
 
     def _in_use(self, record: dict[str, Any], place: PhonePlace | EmailPlace) -> list[Node]:
@@ -89,7 +94,7 @@ class RecordReader:
         raw = text(node.value)
         number = telecom.e164(raw, self._region)
         if number is None:
-            problems.append(Problem("phone_unusable", node.path, "it cannot be read as a telephone number"))
+            problems.append(Problem("phone_unusable", node.path, "it cannot be read as a telephone number", PHONES))
             return None, node.path
         kind = self._kind(entry, place)
         textable = kind == PhoneKind.CELL or telecom.is_mobile(number)
@@ -108,8 +113,8 @@ class RecordReader:
 
 
 def listed(stated: dict[str, Statement], attribute: str, found: Listed, *, restricted: bool) -> None:
-    """States the list, if the record has it. An empty one takes back what was stated, but not in a record that withholds."""
-    if found.present and (found.values or not restricted):
+    """States the list, if the record has it. An empty one takes back what was stated, but not in a record that withholds or is unread."""
+    if found.present and (found.values or not (restricted or found.unread)):
         stated[attribute] = Statement(found.values or None, attribute)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from adapters.base import AdapterError
 from adapters.rest.files import payloads
+from store.preference import PatientStatements
+from tests.adapters.rest.made import mapper
 
 ONE, TWO = {"id": 1, "note": "a\nb"}, {"id": 2}
 
@@ -67,3 +69,15 @@ def test_a_file_that_cannot_be_read_names_itself_only(tmp_path: Path) -> None:
     broken.write_bytes(gzip.compress(b"{}")[:-4])
     with pytest.raises(AdapterError, match="gzipped and broken"):
         list(payloads(broken, ""))
+
+
+@pytest.mark.parametrize("form", [b'{"id": 1, "dnc": "\xff"}\n{"id": 2}\n', b'{"patients": [{"id": 1, "dnc": "\xff"}, {"id": 2}]}'])
+def test_an_illegible_text_takes_no_other_record_with_it(tmp_path: Path, form: bytes) -> None:
+    file = tmp_path / "patients.json"
+    file.write_bytes(form)
+    rule = {"do_not_contact": {"from": "dnc", "values": {"Y": "yes"}, "on_unknown": "no_statement"}}
+    items = [item for one in payloads(file, "patients") for item in mapper(rule).read(one)]
+    assert [[problem.attribute for problem in item.problems] for item in items if isinstance(item, PatientStatements)] == [
+        ["do_not_contact"],
+        [],
+    ]

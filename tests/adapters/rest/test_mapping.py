@@ -9,7 +9,7 @@ import pytest
 
 from adapters.base import Unmappable
 from adapters.site_mapping import MappingError
-from store.preference import Identifier, PatientMerge, Phone
+from store.preference import Identifier, PatientMerge, PatientStatements, Phone
 from tests.adapters.rest.made import RECEIVED, RECORD, mapper, payload, read, said, values
 
 ANSWERS = {"true": "granted", "false": "denied"}
@@ -65,6 +65,12 @@ def test_what_cannot_be_used_is_a_problem_at_its_place() -> None:
 
 
 VIP = {"restricted": {"from": "vip", "values": {"true": "true", "false": "false"}}}
+
+
+def test_a_restriction_that_cannot_be_read_takes_nothing_back() -> None:
+    rules = VIP | {"consent.sms": {"from": "texting", "values": ANSWERS, "on_absent": "clear"}}
+    item = said({"vip": "perhaps", "cell": "", "email": ""}, rules)
+    assert (item.statements, [one.attribute for one in item.problems]) == ({}, ["restricted"])
 
 
 def test_a_restricted_record_takes_nothing_back() -> None:
@@ -129,14 +135,63 @@ def test_a_date_is_no_moment(text: str) -> None:
         (b"[1]", "not_a_record"),
         (b'{"id": "a\\u0000"}', "nul_character"),
         (b"{}", "patient_id_missing"),
-        (b'{"id": 7, "texting": "maybe"}', "code_unmapped"),
     ],
 )
 def test_bad_input_is_rejected_with_a_reason_and_kept(body: bytes, reason: str) -> None:
     (item,) = read(body, {"consent.sms": {"from": "texting", "values": ANSWERS}})
     assert isinstance(item, Unmappable)
     assert (item.reason, item.payload) == (reason, body)
-    assert "maybe" not in item.detail
+
+
+def test_a_value_that_cannot_be_read_is_a_problem_of_its_attribute_and_the_rest_counts() -> None:
+    rules = {"consent.sms": {"from": "texting", "values": ANSWERS}, "do_not_contact": {"from": "dnc", "values": {"Y": "yes"}}}
+    item = said({"texting": "maybe", "dnc": "Y", "cell": "ask"}, rules)
+    assert [(one.reason, one.path, one.attribute) for one in item.problems] == [
+        ("code_unmapped", "texting", "consent.sms"),
+        ("phone_unusable", "cell", "phones"),
+    ]
+    assert {name: one.value for name, one in item.statements.items()} == {"do_not_contact": "yes"}
+    assert "maybe" not in repr(item)
+
+
+def test_a_refusal_counts_beside_values_that_cannot_be_read() -> None:
+    rules = {"consent.sms": {"from": ["a", "b"], "values": ANSWERS}}
+    assert values({"a": "maybe", "b": False}, rules) == {"consent.sms": "denied"}
+    assert values({"a": "maybe", "b": True}, rules) == {}
+    assert values({"a": "maybe", "b": False}, {"consent.sms": rules["consent.sms"] | {"aggregate": "all_denied"}}) == {}
+
+
+@pytest.mark.parametrize("empty", [{"cell": "ask"}, {"phones": [{"phone": "none"}]}])
+def test_a_phone_that_cannot_be_read_takes_nothing_back(empty: dict[str, Any]) -> None:
+    assert values(empty) == {}
+
+
+def test_an_address_that_cannot_be_read_takes_nothing_back() -> None:
+    assert values({"email": "at example"}) == {}
+
+
+def test_what_refuses_at_a_number_that_cannot_be_read_is_not_lost() -> None:
+    rules = {"consent.sms#*": {"from": "phones.may_text", "values": ANSWERS}}
+    item = said({"phones": [{"phone": "ask", "may_text": False}, {"phone": "217-555-0102", "may_text": True}]}, rules)
+    assert [(one.reason, one.attribute) for one in item.problems if one.attribute != "phones"] == [
+        ("consent_number_unreadable", "consent.sms")
+    ]
+    assert item.statements["consent.sms#+12175550102"].value == "granted"
+    assert [one.reason for one in said({"phones": [{"phone": "ask", "may_text": True}]}, rules).problems] == ["phone_unusable"]
+    assert [one.reason for one in said({"phones": [{"may_text": False}]}, rules).problems] == ["consent_number_unreadable"]
+
+
+@pytest.mark.parametrize("odd", [b"\xff", b"\\ud800", b"a\\u0000", b"\\q", b"\x01\xfe"])
+def test_an_illegible_text_takes_no_refusal_with_it(odd: bytes) -> None:
+    rules = {"do_not_contact": {"from": "dnc", "values": {"Y": "yes", "N": "no"}, "on_unknown": "clear"}}
+    (item,) = read(b'{"id": 7, "first": "%s", "last": "Example", "dnc": "Y"}' % odd, rules)
+    assert isinstance(item, PatientStatements)
+    assert {name: one.value for name, one in item.statements.items()} == {"display_name": "Example", "do_not_contact": "yes"}
+    assert [(one.reason, one.path, one.attribute) for one in item.problems] == [("text_unreadable", "first", "display_name")]
+    (item,) = read(b'{"id": 7, "dnc": "%s"}' % odd, rules)
+    assert isinstance(item, PatientStatements)
+    assert item.statements == {}, "nothing is taken back by what is illegible"
+    assert [one.attribute for one in item.problems] == ["do_not_contact"]
 
 
 def test_explain_shows_what_is_stated_unused_and_unmapped() -> None:
