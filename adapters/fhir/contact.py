@@ -11,16 +11,20 @@ from typing import Any
 
 from adapters import telecom
 from adapters.fhir.moment import ended, first_day, last_day
-from store.preference import Phone, PhoneKind, Problem
+from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 KINDS = {"mobile": PhoneKind.CELL.value, "home": PhoneKind.HOME.value, "work": PhoneKind.WORK.value}
 PHONE_SYSTEMS = ("phone", "sms")
+DIRECT = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-direct"
 LAST = 1 << 31  # behind every rank: positiveInt ends here
 
 
 @dataclass(slots=True)
 class Contacts:
-    """What one telecom list holds. ``withheld`` names the systems of entries without a value (``""`` when not even that)."""
+    """What one telecom list holds.
+
+    ``withheld`` names the systems of entries without a value, or with one that cannot be read (``""``: any).
+    """
 
     phones: dict[str, Phone] = field(default_factory=dict)
     emails: list[tuple[int, str]] = field(default_factory=list)
@@ -39,6 +43,11 @@ class Contacts:
         found = [phone.number for phone in ranked if phone.rank == lowest]
         return found[0] if len(found) == 1 else None
 
+    def unusable(self, system: str, problem: Problem) -> None:
+        """Notes an entry that says something which cannot be read: its list is not known to be empty."""
+        self.withheld.add(system)
+        self.problems.append(problem)
+
     def led_by(self, index: int, number: str | None) -> None:
         """Notes a phone in the order listed."""
         self.leading = self.leading or (index, number)
@@ -49,9 +58,9 @@ def read(entries: list[Any], region: str | None, today: str) -> Contacts:
     contacts = Contacts()
     for index, entry in enumerate(entries):
         if type(entry) is not dict:
-            contacts.problems.append(Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint"))
+            contacts.unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
         elif not ended(entry, today):
-            _point(contacts, entry, index, region)
+            _point(contacts, entry, index, region, today)
     return contacts
 
 
@@ -62,7 +71,13 @@ def number_at(entries: Any, index: int, region: str | None) -> str | None:
     return telecom.e164(value, region) if isinstance(value, str) else None
 
 
-def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None) -> None:
+def is_phone(entries: Any, index: int) -> bool:
+    """Whether the contact point at an index is a telephone, or may be one for all it says."""
+    entry = entries[index] if type(entries) is list and index < len(entries) else None
+    return type(entry) is dict and (entry.get("system") in PHONE_SYSTEMS or not isinstance(entry.get("system"), str))
+
+
+def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str) -> None:
     system, value, path = entry.get("system"), entry.get("value"), f"Patient.telecom[{index}]"
     if not isinstance(value, str) or not value.strip():
         contacts.withheld.add(system if isinstance(system, str) else "")
@@ -71,15 +86,17 @@ def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | 
     elif system in PHONE_SYSTEMS:
         contacts.led_by(index, _phone(contacts, entry, path, region))
     elif system == "email":
-        _email(contacts, entry, path)
-    elif system is None:
-        contacts.problems.append(Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)"))
+        _email(contacts, entry, path, today)
+    elif not isinstance(system, str):
+        contacts.unusable(
+            "", Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
+        )
 
 
 def _phone(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> str | None:
     number = telecom.e164(entry["value"], region)
     if number is None:
-        contacts.problems.append(Problem("phone_unusable", f"{path}.value", "it cannot be read as a telephone number"))
+        contacts.unusable("phone", Problem("phone_unusable", f"{path}.value", "it cannot be read as a telephone number", PHONES))
         return None
     use = entry.get("use")
     textable = use == "mobile" or entry["system"] == "sms" or telecom.is_mobile(number)
@@ -99,10 +116,31 @@ def _joined(first: Phone, second: Phone) -> Phone:
     return first._replace(kind=kind, rank=min(ranks, default=None), textable=first.textable or second.textable)
 
 
-def _email(contacts: Contacts, entry: dict[str, Any], path: str) -> None:
+def _is_direct(entry: dict[str, Any], address: str) -> bool:
+    """Whether it is an address for secure messages between clinicians' systems (Direct), which are no e-mail."""
+    extensions = entry.get("extension")
+    marked = any(
+        type(one) is dict and one.get("url") == DIRECT and one.get("valueBoolean") is True
+        for one in (extensions if type(extensions) is list else ())
+    )
+    return marked or "direct" in address.rpartition("@")[2].casefold().split(".")[:-2]
+
+
+def _begins_later(entry: dict[str, Any], today: str) -> bool:
+    period = entry.get("period")
+    start = first_day(period.get("start")) if type(period) is dict else None
+    return start is not None and start > today
+
+
+def _email(contacts: Contacts, entry: dict[str, Any], path: str, today: str) -> None:
     address = telecom.email(entry["value"])
     if address is None:
-        contacts.problems.append(Problem("email_unusable", f"{path}.value", "it cannot be read as an e-mail address"))
+        contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it cannot be read as an e-mail address", EMAIL))
+        return
+    if _is_direct(entry, address):
+        return
+    if _begins_later(entry, today):
+        contacts.problems.append(Problem("email_not_yet_in_use", f"{path}.period", "it is used once it is read in its period", EMAIL))
         return
     contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
 

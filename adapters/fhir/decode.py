@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+from adapters.legible import BYTE_ORDER_MARK, is_marked, repaired
+
+NOT_JSON = "it is not JSON in UTF-8"
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -31,10 +33,26 @@ def decode(body: bytes) -> dict[str, Any]:
     try:
         resource = _decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise NotReadable("not_json", "it is not JSON in UTF-8") from error
+        raise NotReadable("not_json", NOT_JSON) from error
     if type(resource) is not dict or not isinstance(resource.get("resourceType"), str):
         raise NotReadable("not_fhir", "it is JSON but no FHIR resource: resourceType is missing")
     return resource
+
+
+def decode_in_part(body: bytes) -> tuple[dict[str, Any], NotReadable | None]:
+    """The resource, and why it does not decode as a whole, where only texts in it are illegible (``adapters.legible``).
+
+    Raises :class:`NotReadable`.
+    """
+    try:
+        return decode(body), NotReadable("not_json", NOT_JSON) if is_marked(body) else None
+    except NotReadable as error:
+        if error.reason == "not_fhir":
+            raise
+        try:
+            return decode(repaired(body)), error
+        except ValueError:
+            raise error from None
 
 
 def encode(resource: Any) -> bytes:

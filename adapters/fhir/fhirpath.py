@@ -2,7 +2,7 @@
 
 ``compile_path`` gives a :data:`~adapters.site_mapping.Find`: resource in, texts and their concrete paths out (a computed value
 has the expression as its path). Supported:
-navigation over lists and choice elements, ``[n]``, ``first() last() where(…) exists(…) empty() not() ofType(T) extension('url')
+navigation over lists and choice elements, ``[n]``, ``first() last() where(…) repeat(…) exists(…) empty() not() ofType(T) extension('url')
 startsWith('…') endsWith('…')``, ``| = != ~ !~ in as and or xor``, literals, ``$this``, ``%resource``. Anything else is a
 ``ValueError`` that names it. An expression may begin with its resource type (``Patient.``), which then filters.
 Source: FHIRPath N1, http://hl7.org/fhirpath/N1/ (grammar in its appendix B).
@@ -21,7 +21,7 @@ from adapters.site_mapping import Find, Found
 
 Eval = Callable[[Nodes, Node], Nodes]
 
-FUNCTIONS = ("first", "last", "where", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
+FUNCTIONS = ("first", "last", "where", "repeat", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
 SUPPORTED = (
     "supported are element names, [n], "
     + ", ".join(f"{name}()" for name in FUNCTIONS)
@@ -164,6 +164,8 @@ class _Parser:
         if name == "where" or (name == "exists" and self.peek().text != ")"):
             kept = _where(source, self.operators(0))
             return kept if name == "where" else _then(kept, _exists)
+        if name == "repeat":
+            return _repeat(source, self.operators(0))
         if name in ("ofType", "as"):
             return _then(source, nodes.of_type(self.type_name()))
         if name == "extension":
@@ -237,6 +239,19 @@ def _constant(value: Any) -> Eval:
 
 def _where(source: Eval, criteria: Eval) -> Eval:
     return lambda focus, root: [node for node in source(focus, root) if nodes.truth(criteria([node], root))]
+
+
+def _repeat(source: Eval, projection: Eval) -> Eval:
+    """What the projection finds, at any depth. JSON has no circles, so it ends."""
+
+    def evaluate(focus: Nodes, root: Node) -> Nodes:
+        found: Nodes = []
+        level = source(focus, root)
+        while level := [inner for node in level for inner in projection([node], root) if inner.path != node.path]:
+            found += level
+        return found
+
+    return evaluate
 
 
 def _binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) -> Eval:

@@ -1,7 +1,7 @@
-"""Who a FHIR resource is about: identifiers, the resource id, references. Pure.
+"""Who a FHIR resource is about: identifiers and the resource id. Pure; references are in ``reference``.
 
 A resource id is an identifier of its source: ``Identifier(<source>, "RI", <id>)``, so that Consent, Flag and links, which know
-nothing else, meet the patient. Source: FHIR R4 Identifier, Reference; types of HL7 table 0203.
+nothing else, meet the patient. Source: FHIR R4 Identifier; types of HL7 table 0203.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.fhir.moment import ended
+from adapters.legible import MARK
 from store.preference import Identifier
 
 RESOURCE_ID = "RI"
@@ -43,19 +44,9 @@ def canonical(system: str, settings: SourceSettings) -> str:
     return known.get(system) or known.get(system.removeprefix("urn:oid:")) or system
 
 
-def reference(value: Any, settings: SourceSettings, base_url: str) -> Identifier | None:
-    """The patient that a Reference names by relative or own absolute URL, else by logical identifier, else ``None``."""
-    if type(value) is not dict:
-        return None
-    target = value.get("reference")
-    target = target if isinstance(target, str) else ""
-    if base_url and target.startswith(base_url + "/"):
-        target = target[len(base_url) + 1 :]
-    kind, _, tail = target.partition("/")
-    name = tail.partition("/")[0]
-    if kind == "Patient" and name:
-        return resource_id(settings, name)
-    return _identifier(value.get("identifier"), settings, "")
+def logical(entry: Any, settings: SourceSettings) -> Identifier | None:
+    """The identifier by which a Reference names its patient, in use or not."""
+    return _identifier(entry, settings, "")
 
 
 def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier | None:
@@ -87,4 +78,4 @@ def _is_configured(identifier: Identifier, settings: SourceSettings) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and value.strip() not in ("", MARK)

@@ -6,39 +6,37 @@ A record that was merged away is inactive and names its survivor (``replaced-by`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from adapters.base import SourceSettings
-from adapters.fhir.identity import RESOURCE_ID, reference
-from store.preference import (
-    CONSENT,
-    DENIED,
-    DO_NOT_CONTACT,
-    PREFERRED_METHOD,
-    TOPIC,
-    YES,
-    Identifier,
-    Method,
-    PatientMerge,
-    PatientStatements,
-    Problem,
-    Statement,
-)
+from adapters.fhir.identity import RESOURCE_ID
+from adapters.fhir.modifiers import DETAIL, REASON, Understood, not_understood
+from adapters.partial import is_opt_out
+from store.preference import DECEASED, Identifier, PatientMerge, PatientStatements, Problem, Statement
 
 REPLACED_BY = ("replaced-by", "replace")  # the second is DSTU2's word for the first
 
 
 def merges(
-    resource: dict[str, Any], patient: PatientStatements, settings: SourceSettings, base_url: str, problems: list[Problem]
+    resource: dict[str, Any],
+    patient: PatientStatements,
+    named: Callable[[Any], tuple[Identifier, ...]],
+    understood: Understood,
+    problems: list[Problem],
 ) -> Iterator[PatientMerge]:
-    """The merges that the links state. A link to a record of another server cannot be followed and is a problem."""
+    """The merges that the links state; ``named`` tells whom a Reference names.
+
+    A link to a record of another server cannot be followed and is a problem.
+    """
     entries = resource.get("link")
     for index, entry in enumerate(entries if type(entries) is list else ()):
         kind = entry.get("type") if type(entry) is dict else None
         if kind not in REPLACED_BY and kind != "replaces":
             continue
-        other = reference(entry.get("other"), settings, base_url)
+        if unread := not_understood(entry, f"Patient.link[{index}]", understood):
+            problems.append(Problem(REASON, unread[0], DETAIL))
+            continue
+        other = next(iter(named(entry.get("other"))), None)
         if other is None:
             problems.append(Problem("link_unresolvable", f"Patient.link[{index}].other", "it names no patient of this server"))
         elif other in patient.identifiers:
@@ -61,11 +59,8 @@ def _merge(patient: PatientStatements, *, survivor: tuple[Identifier, ...], merg
 
 
 def opt_outs(stated: dict[str, Statement]) -> dict[str, Statement]:
-    """What a record that was merged away may still say: its refusals. Its phones and its ``active: false`` are not the survivor's."""
-    return {attribute: statement for attribute, statement in stated.items() if is_opt_out(attribute, statement.value)}
+    """What a record that was merged away may still say: its refusals, and that the patient died.
 
-
-def is_opt_out(attribute: str, value: Any) -> bool:
-    if attribute.startswith((CONSENT, TOPIC)):
-        return bool(value == DENIED)
-    return (attribute, value) in ((DO_NOT_CONTACT, YES), (PREFERRED_METHOD, Method.NONE.value))
+    Its phones and its ``active: false`` are not the survivor's.
+    """
+    return {name: one for name, one in stated.items() if is_opt_out(name, one.value) or (name == DECEASED and one.value is True)}

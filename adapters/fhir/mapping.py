@@ -6,19 +6,24 @@ every other resource is none of our concern.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeGuard
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
-from adapters.fhir import explain, identity, link, patient, standing
-from adapters.fhir.decode import NotReadable, decode, encode
+from adapters.fhir import explain, identity, link, modifiers, patient, reference, standing
+from adapters.fhir.decode import NotReadable, decode_in_part, encode
+from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.moment import instant
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
-from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, preferred_by
+from adapters.fhir.reference import Surroundings
+from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
 from adapters.fhir.standing import Standing
-from adapters.site_mapping import Refusal
-from store.preference import PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement
+from adapters.partial import Stated, can_refuse, is_opt_out
+from adapters.site_mapping import Rule
+from store.preference import DECEASED, PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement, base
 
 FUTURE = timedelta(minutes=15)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +39,8 @@ class _Source(NamedTuple):
     received: datetime
     body: bytes
     undated: datetime
+    around: Surroundings
+    flaw: NotReadable | None  # why the payload is legible only in part
 
 
 class FhirMapper:
@@ -44,6 +51,8 @@ class FhirMapper:
         self.options = mapper_options(settings)
         by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
+        self._understood = {kind: understood(self.options.understood, rules) for kind, rules in self.rules.items()}
+        self._server = reference.surroundings((self.options.base_url, *self.options.other_base_urls))
         self.preferred_by = preferred_by(settings)
 
     def read(self, payload: Payload) -> list[Item]:
@@ -60,16 +69,19 @@ class FhirMapper:
     def claims(self, payload: Payload) -> list[Item]:
         """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``standing.unless_refused``)."""
         try:
-            resource = decode(payload.body)
+            resource, flaw = decode_in_part(payload.body)
+            items = self.resource(resource, _Source(payload.locator, payload.received, payload.body, payload.undated, self._server, flaw))
         except NotReadable as error:
             return [Unmappable(error.reason, str(error), payload.locator, payload.body)]
-        return self.resource(resource, _Source(payload.locator, payload.received, payload.body, payload.undated))
+        except RecursionError:
+            return [Unmappable("nested_too_deep", "its parts are nested deeper than any record's", payload.locator, payload.body)]
+        return items
 
     def explain(self, payload: Payload) -> Explanation:
         """What one resource or Bundle says, and what in it nothing reads."""
         items = self.read(payload)
         try:
-            resource = decode(payload.body)
+            resource, _ = decode_in_part(payload.body)
         except NotReadable:
             return Explanation(items)
         return explain.explain(resource, items, self.rules)
@@ -91,7 +103,9 @@ class FhirMapper:
             return []
         if type(entries) is not list:
             return [_unmappable("bundle_unreadable", "Bundle.entry is not a list", source, bundle)]
-        return [item for index, entry in enumerate(entries) for item in self._entry(entry, f"{source.locator}#entry[{index}]", source)]
+        around = reference.within(entries, source.around, self.settings, _day(source.received))
+        inside = source._replace(body=b"", around=around)
+        return [item for index, entry in enumerate(entries) for item in self._entry(entry, f"{source.locator}#entry[{index}]", inside)]
 
     def _entry(self, entry: Any, locator: str, source: _Source) -> list[Item]:
         resource = entry.get("resource") if type(entry) is dict else None
@@ -100,7 +114,7 @@ class FhirMapper:
             return [Filtered("search_outcome", locator)]
         if type(resource) is not dict:
             return [Filtered("entry_without_resource", locator)]
-        within = _Source(locator, source.received, b"", source.undated)
+        within = source._replace(locator=locator)
         if not isinstance(resource.get("resourceType"), str):
             return [_unmappable("not_fhir", "the entry's resource has no resourceType", within, resource)]
         return self.resource(resource, within)
@@ -110,42 +124,62 @@ class FhirMapper:
         identifiers = identity.identifiers(resource, self.settings, today)
         if not identifiers:
             detail = "the Patient has neither an id (a text) nor an identifier in use with system and value"
-            return [_unmappable("patient_id_missing", detail, source, resource)]
-        ruled = apply_rules(self.rules.get("Patient", ()), resource, self.settings.default_region)
-        if isinstance(ruled, Refusal):
-            return [_refused(ruled, source, resource)]
-        problems: list[Problem] = []
-        restricted = ruled.get(RESTRICTED) or patient.restriction(resource)
+            return [_nobody("patient_id_missing", detail, source, resource)]
+        problems = self._not_understood("Patient", resource, self._may_refuse("Patient", DECEASED, RESTRICTED))
+        if problems:
+            return [self._said(resource, identifiers, {}, source, problems)]
+        stated, withheld = self._patient_states(resource, source, problems)
+        said = self._said(resource, identifiers, stated, source, problems, restricted=withheld)
+        if "link" not in resource:
+            return [said]
+        return self._linked(resource, said, source)
+
+    def _patient_states(self, resource: dict[str, Any], source: _Source, problems: list[Problem]) -> tuple[Stated, bool]:
+        """The statements, and whether something was withheld: what is missing then takes nothing back."""
+        region, rules = self.settings.default_region, self.rules.get("Patient", ())
+        ruled = apply_rules(rules, resource, region, problems)
+        if source.flaw:
+            leave_out_illegible(ruled, rules, resource, problems)
+        restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
         is_restricted = restricted is not None and restricted.value is True
-        if is_restricted:  # what is missing of a restricted record was withheld: it takes nothing back
+        withheld = is_restricted or patient.is_part(resource) or any(one.attribute == RESTRICTED for one in problems)
+        if withheld:
             ruled = {attribute: one for attribute, one in ruled.items() if one.value is not None}
-        stated = patient.statements(resource, self.settings, today, problems, restricted=is_restricted, preferred_by=self.preferred_by)
+        today = _day(source.received)
+        stated = patient.statements(resource, self.settings, today, problems, restricted=withheld, preferred_by=self.preferred_by)
         phones = stated[PHONES].value or () if PHONES in stated else ()
         if restricted is not None:
             stated[RESTRICTED] = restricted
-        stated.update(in_our_words(ruled, phones, self.settings.default_region, problems))
-        said = self._said(resource, identifiers, stated, source, problems, restricted=is_restricted)
-        if "link" not in resource:
-            return [said]
-        return self._linked(resource, said)
+        stated.update(in_our_words(ruled, phones, region, problems))
+        return stated, withheld
 
-    def _linked(self, resource: dict[str, Any], said: PatientStatements) -> list[Item]:
+    def _may_refuse(self, kind: str, *others: str) -> list[str]:
+        """The attributes that a resource of the kind may refuse contact by."""
+        ruled = [base(rule.attribute) for rule in self.rules.get(kind, ())]
+        return list(dict.fromkeys([*(name for name in ruled if can_refuse(name)), *others]))
+
+    def _not_understood(self, kind: str, resource: dict[str, Any], attributes: Sequence[str]) -> list[Problem]:
+        paths = not_understood(resource, kind, self._understood.get(kind) or frozenset(self.options.understood))
+        return [Problem(modifiers.REASON, paths[0], modifiers.DETAIL, attribute) for attribute in attributes] if paths else []
+
+    def _linked(self, resource: dict[str, Any], said: PatientStatements, source: _Source) -> list[Item]:
         """The statements, and the merges that the links state. Of a record merged away only its refusals are kept.
 
         Where times are not trusted they are set long ago: read again with every run, they must not pass for news of the survivor.
         """
         problems = list(said.problems)
-        merges = list(link.merges(resource, said, self.settings, self.options.base_url, problems))
+        named = partial(self._named, resource=resource, source=source)
+        merges = list(link.merges(resource, said, named, self._understood.get("Patient") or frozenset(self.options.understood), problems))
         stated, effective = dict(said.statements), said.effective
         if any(set(merge.merged) == set(said.identifiers) for merge in merges):
             stated = link.opt_outs(stated)
             effective = effective if self.options.trust_last_updated else LONG_AGO
             if not stated and not problems:
                 return list(merges)
-        kept = PatientStatements(
-            said.identifiers, stated, effective, said.evidence_id, said.version, said.restricted, tuple(problems), said.locator
-        )
-        return [kept, *merges]
+        return [replace(said, statements=stated, effective=effective, problems=tuple(problems)), *merges]
+
+    def _named(self, value: Any, resource: dict[str, Any], source: _Source) -> tuple[Identifier, ...]:
+        return reference.patient(value, self.settings, source.around, resource, _day(source.received))
 
     def _record(self, kind: str, resource: dict[str, Any], source: _Source) -> Item:
         """A Consent or a Flag."""
@@ -156,50 +190,75 @@ class FhirMapper:
         found = standing.consent_standing(resource, options, today) if kind == "Consent" else standing.flag_standing(resource, today)
         if found is Standing.NOT_YET:
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
-        if found is Standing.IN_FORCE:
-            ruled = apply_rules(rules, resource, self.settings.default_region)
-            if isinstance(ruled, Refusal):
-                return _refused(ruled, source, resource)
-        else:
-            attributes = [rule.attribute for rule in rules if rule.attribute == options.attribute or self._says(rule, resource)]
-            ruled = standing.out_of_force(attributes, found, f"{kind}.status")
-        if not ruled:
+        speaks = [rule for rule in rules if rule.attribute == options.attribute or self._says(rule, resource)]
+        problems = self._not_understood(kind, resource, [base(rule.attribute) for rule in speaks])
+        if found is Standing.UNREADABLE and not problems:
+            problems = [Problem("status_unknown", f"{kind}.status", "it is no status that is known", base(one.attribute)) for one in speaks]
+        ruled = {} if problems else self._ruled(kind, resource, found, source, problems)
+        if not ruled and not problems:
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
-        return self._about(kind, resource, ruled, found, source)
+        return self._about(kind, resource, ruled, found, source, problems)
+
+    def _ruled(self, kind: str, resource: dict[str, Any], found: Standing, source: _Source, problems: list[Problem]) -> Stated:
+        """What a Consent or Flag states whose status is known."""
+        rules, options = self.rules[kind], self.options.consent
+        if found not in (Standing.IN_FORCE, Standing.DOUBTFUL):
+            attributes = [rule.attribute for rule in rules if rule.attribute == options.attribute or self._is_read(rule, resource)]
+            return standing.out_of_force(attributes, found, f"{kind}.status")
+        counted = standing.counting(resource, _day(source.received), self._understood[kind]) if kind == "Consent" else resource
+        ruled = apply_rules(rules, counted, self.settings.default_region, problems)
+        if source.flaw:
+            leave_out_illegible(ruled, rules, resource, problems)
+        if found is Standing.IN_FORCE:
+            return ruled
+        detail = "it cannot be read whether it is over: what it permits does not count"
+        problems += [
+            Problem("period_unreadable", f"{kind}.period", detail, name) for name, one in ruled.items() if not is_opt_out(name, one.value)
+        ]
+        return {name: one for name, one in ruled.items() if is_opt_out(name, one.value)}
 
     @staticmethod
-    def _says(rule: Any, resource: dict[str, Any]) -> bool:
-        outcome = rule.apply(resource)
-        return not isinstance(outcome, Refusal) and outcome is not None
+    def _says(rule: Rule, resource: dict[str, Any]) -> bool:
+        """Whether a rule finds something here, be it readable or not."""
+        return rule.apply(resource) is not None
 
-    def _about(self, kind: str, resource: dict[str, Any], ruled: dict[str, Statement], found: Standing, source: _Source) -> Item:
+    @staticmethod
+    def _is_read(rule: Rule, resource: dict[str, Any]) -> bool:
+        return isinstance(rule.apply(resource), Statement)
+
+    def _about(self, kind: str, resource: dict[str, Any], ruled: Stated, found: Standing, source: _Source, problems: list[Problem]) -> Item:
         """The statements of a Consent or Flag about the patient it refers to."""
-        reference = resource.get("patient") or resource.get("subject")
-        target = reference.get("reference") if type(reference) is dict else None
-        identifier = identity.reference(reference, self.settings, self.options.base_url)
-        if identifier is None and isinstance(target, str) and target.partition("/")[0] in ("Group", "Location", "Organization"):
+        named = resource.get("patient") or resource.get("subject")
+        target = named.get("reference") if type(named) is dict else None
+        identifiers = self._named(named, resource, source)
+        if not identifiers and isinstance(target, str) and target.partition("/")[0] in ("Group", "Location", "Organization"):
             return Filtered("subject_not_patient", source.locator)
-        if identifier is None:
-            return _unmappable("patient_reference_missing", f"{kind} refers to no patient of this server", source, resource)
-        problems: list[Problem] = []
+        if not identifiers:
+            return _nobody("patient_reference_missing", f"{kind} refers to no patient of this server", source, resource)
         stated = in_our_words(ruled, (), self.settings.default_region, problems)
-        return self._said(resource, (identifier,), stated, source, problems, asserted=self._asserted(kind, resource, found))
+        permits = bool(stated) and not problems and all(one.value and not is_opt_out(name, one.value) for name, one in stated.items())
+        return self._said(resource, identifiers, stated, source, problems, asserted=self._asserted(kind, resource, found, permits=permits))
 
-    def _asserted(self, kind: str, resource: dict[str, Any], found: Standing) -> tuple[datetime, str] | None:
-        """When a Consent was given; a refusal counts from the record's last change, and an end from when it came, if that is later."""
-        if kind == "Consent":
-            given = instant(resource.get("dateTime") or resource.get("date"))
-            return (given, "Consent.dateTime") if given and found is not Standing.REFUSED else None
-        period, meta = resource.get("period"), resource.get("meta")
-        end = instant(period.get("end")) if found is Standing.ENDED and type(period) is dict else None
+    def _asserted(self, kind: str, resource: dict[str, Any], found: Standing, *, permits: bool) -> tuple[datetime, str] | None:
+        """When a Consent was given, where it only permits (``permits``: and all of it can be read).
+
+        Everything else counts from the record's last change, since a record is edited in place and keeps its date; and an end from when
+        it came, a refusal from when it was given, if that is later.
+        """
+        given, path = (instant(resource.get("dateTime") or resource.get("date")), "Consent.dateTime") if kind == "Consent" else (None, "")
+        if given and permits:
+            return given, path
+        period, meta = standing.period(resource), resource.get("meta")
+        if found is Standing.ENDED:
+            given, path = instant(period.get("end")), f"{kind}.period.end"
         updated = instant(meta.get("lastUpdated")) if type(meta) is dict and self.options.trust_last_updated else None
-        return (end, "Flag.period.end") if end and updated and end > updated else None
+        return (given, path) if given and updated and given > updated else None
 
     def _said(
         self,
         resource: dict[str, Any],
         identifiers: tuple[Identifier, ...],
-        stated: dict[str, Statement],
+        stated: Stated,
         source: _Source,
         problems: list[Problem],
         *,
@@ -236,8 +295,11 @@ def _is_of_consent(item: Item) -> TypeGuard[PatientStatements]:
     return isinstance(item, PatientStatements) and item.evidence_id.startswith("Consent")
 
 
-def _refused(refusal: Refusal, source: _Source, resource: dict[str, Any]) -> Unmappable:
-    return Unmappable(refusal.reason, refusal.detail, source.locator, source.body or encode(resource), refusal.path)
+def _nobody(reason: str, detail: str, source: _Source, resource: Any) -> Unmappable:
+    """A record that cannot be told whom it is about; where it is illegible, for that reason."""
+    if source.flaw:
+        reason, detail = source.flaw.reason, str(source.flaw)
+    return _unmappable(reason, detail, source, resource)
 
 
 def _unmappable(reason: str, detail: str, source: _Source, resource: Any) -> Unmappable:

@@ -16,12 +16,13 @@ from adapters.budget import Limits
 from adapters.options import base_url, joined, limits, listed, number, one_of, own, switch, texts
 from store.preference import DO_NOT_CONTACT
 
+EVERY = "*"
 LATEST, MOST_RESTRICTIVE = "latest", "most_restrictive"
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentOptions:
-    """Which Consents are about messages. ``category`` and ``scope`` hold ``code`` or ``system|code``; empty takes any.
+    """Which Consents are about messages. ``category`` and ``scope`` hold ``code`` or ``system|code``; empty, or ``*``, takes any.
 
     ``statuses`` are those in which a Consent's decision counts; ``attribute`` is what permit and deny decide. ``choose`` says which of
     several Consents of one patient counts: the ``latest``, or the ``most_restrictive``.
@@ -31,6 +32,7 @@ class ConsentOptions:
     statuses: tuple[str, ...] = ("active",)
     category: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
+    every: bool = False  # whether "any" was written
     choose: str = LATEST
 
 
@@ -47,6 +49,8 @@ class MapperOptions:
     """What the mapping needs to know besides the rules."""
 
     base_url: str = ""
+    other_base_urls: tuple[str, ...] = ()  # further addresses by which the server's own records name each other
+    understood: tuple[str, ...] = ()  # modifier extensions and implicit rules that change nothing here
     trust_last_updated: bool = True
     consent: ConsentOptions = ConsentOptions()
     flag: FlagOptions = FlagOptions()
@@ -75,6 +79,8 @@ def mapper_options(settings: SourceSettings) -> MapperOptions:
     options = joined(settings)
     return MapperOptions(
         base_url=str(options.get("base_url") or "").rstrip("/"),
+        other_base_urls=listed(options, "other_base_urls"),
+        understood=listed(options, "understood"),
         trust_last_updated=switch(options, "trust_last_updated", default=True),
         consent=_consent(options.get("consent") or {}),
         flag=_flag(options.get("flag") or {}),
@@ -102,10 +108,16 @@ def _consent(options: Any) -> ConsentOptions:
     return ConsentOptions(
         attribute=str(part.get("attribute") or ""),
         statuses=listed(part, "statuses") or ("active",),
-        category=listed(part, "category"),
-        scope=listed(part, "scope"),
+        category=_named(part, "category"),
+        scope=_named(part, "scope"),
+        every=EVERY in (*listed(part, "category"), *listed(part, "scope")),
         choose=one_of(part, "choose", (LATEST, MOST_RESTRICTIVE)),
     )
+
+
+def _named(part: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    codes = listed(part, name)
+    return () if EVERY in codes else codes
 
 
 def _flag(options: Any) -> FlagOptions:

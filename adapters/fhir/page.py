@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from adapters.base import AdapterError
+from adapters.legible import BYTE_ORDER_MARK, repaired
 
 
 class _Link(msgspec.Struct):
@@ -54,7 +55,7 @@ _decode = msgspec.json.Decoder(_Bundle).decode
 def read(body: bytes, url: str) -> Page:
     """The page that ``url`` answered with. Raises :class:`~adapters.base.AdapterError` when it is none."""
     try:
-        bundle = _decode(body)
+        bundle = _bundle(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise AdapterError("the server answered a search with something that is no Bundle") from None
     if bundle.resource_type != "Bundle":
@@ -62,6 +63,14 @@ def read(body: bytes, url: str) -> Page:
     entries = bundle.entry or []
     found = tuple(bytes(one.resource) for one in entries if _is_result(one))
     return Page(found, bundle.total, _next(bundle, url), bundle.meta.last_updated if bundle.meta else None)
+
+
+def _bundle(body: bytes) -> _Bundle:
+    """An entry that is illegible in part does not take the others with it."""
+    try:
+        return _decode(body.removeprefix(BYTE_ORDER_MARK))
+    except msgspec.DecodeError:
+        return _decode(repaired(body))
 
 
 def _is_result(entry: _Entry) -> bool:

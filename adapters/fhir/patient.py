@@ -12,6 +12,7 @@ from adapters.base import SourceSettings
 from adapters.fhir import contact
 from adapters.fhir.moment import ended
 from adapters.language import bcp47, is_declined
+from adapters.legible import MARK
 from store.preference import (
     ACTIVE,
     DECEASED,
@@ -20,6 +21,7 @@ from store.preference import (
     LANGUAGE,
     PHONES,
     PREFERRED_PHONE,
+    RESTRICTED,
     Problem,
     Statement,
 )
@@ -27,24 +29,40 @@ from store.preference import (
 CONFIDENTIALITY = ("v3-Confidentiality", "v3/Confidentiality", "2.16.840.1.113883.5.25")  # R4, STU3, as an OID
 RESTRICTED_CODES = ("R", "V")
 OPEN_CODES = ("N", "L", "M", "U")
+DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+TRUTH = {"true": True, "false": False}
+VALUES, LEFT_OUT = "ObservationValue", ("SUBSETTED", "REDACTED", "MASKED", "ABSTRACTED")  # FHIR R4 3.1.1.5.8 (summary), v3-ObservationValue
 NAME_USES = ("official", "usual")
 
 Stated = dict[str, Statement]
 
 
-def restriction(resource: dict[str, Any]) -> Statement | None:
+def restriction(resource: dict[str, Any], problems: list[Problem]) -> Statement | None:
     """Whether the record is restricted, from its confidentiality label. No such label is no statement."""
     meta = resource.get("meta")
     labels = meta.get("security") if type(meta) is dict else None
-    found = None
-    for index, label in enumerate(labels if type(labels) is list else ()):
-        if type(label) is not dict or not any(name in str(label.get("system")) for name in CONFIDENTIALITY):
-            continue
-        if label.get("code") in RESTRICTED_CODES:
-            return Statement(True, f"Patient.meta.security[{index}]")
-        if label.get("code") in OPEN_CODES:
-            found = Statement(False, f"Patient.meta.security[{index}]")
-    return found
+    if (meta is not None and type(meta) is not dict) or (labels is not None and type(labels) is not list):
+        problems.append(Problem("label_unreadable", "Patient.meta.security", "it is no list of labels", RESTRICTED))
+        return None
+    found = [one for index, label in enumerate(labels or ()) if (one := _label(label, f"Patient.meta.security[{index}]", problems))]
+    return max(found, key=lambda one: one.value is True, default=None)
+
+
+def _label(label: Any, path: str, problems: list[Problem]) -> Statement | None:
+    if type(label) is not dict or not any(name in str(label.get("system")) for name in CONFIDENTIALITY):
+        return None
+    code = str(label.get("code")).upper()
+    if code in RESTRICTED_CODES or code in OPEN_CODES:
+        return Statement(code in RESTRICTED_CODES, path)
+    problems.append(Problem("label_unreadable", path, "it is no code of confidentiality", RESTRICTED))
+    return None
+
+
+def is_part(resource: dict[str, Any]) -> bool:
+    """Whether the server says that it left something out: a record cut down, masked or redacted."""
+    meta = resource.get("meta")
+    labels = [one for name in ("tag", "security") for one in _dicts(meta.get(name))] if type(meta) is dict else []
+    return any(one.get("code") in LEFT_OUT and VALUES in str(one.get("system")) for one in labels)
 
 
 def statements(
@@ -59,7 +77,7 @@ def statements(
     if found is not None:
         _preferred(stated, found, resource["telecom"], preferred_by)
     _language(stated, resource, problems)
-    _life(stated, resource)
+    _life(stated, resource, problems)
     name = _name(resource.get("name"), today) if settings.keep_names else None
     if name:
         stated[DISPLAY_NAME] = name
@@ -73,7 +91,7 @@ def _telecom(
     if entries is None:
         return None
     if type(entries) is not list:
-        problems.append(Problem("telecom_unreadable", "Patient.telecom", "it is not a list of ContactPoints"))
+        problems.append(Problem("telecom_unreadable", "Patient.telecom", "it is not a list of ContactPoints", PHONES))
         return None
     found = contact.read(entries, region, today)
     problems.extend(found.problems)
@@ -118,15 +136,14 @@ def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem])
     if tag:
         stated[LANGUAGE] = Statement(tag, path)
     elif entry.get("language") is not None and not _declined(entry["language"]):
-        problems.append(Problem("language_unusable", path, "no coding or text of it names a language"))
+        problems.append(Problem("language_unusable", path, "no coding or text of it names a language", LANGUAGE))
 
 
 def _tag(concept: Any) -> str | None:
     """The first coding, display or text that names a language: Oracle Health codes it in a set of its own first."""
     if type(concept) is not dict:
         return None
-    codings = concept.get("coding")
-    listed = [one for one in codings if type(one) is dict] if type(codings) is list else []
+    listed = _dicts(concept.get("coding"))
     by_standard = listed if len(listed) < 2 else sorted(listed, key=lambda one: one.get("system") != "urn:ietf:bcp:47")
     texts = [one.get("code") for one in by_standard] + [concept.get("text")] + [one.get("display") for one in by_standard]
     return next((tag for text in texts if isinstance(text, str) and (tag := bcp47(text))), None)
@@ -134,20 +151,36 @@ def _tag(concept: Any) -> str | None:
 
 def _declined(concept: Any) -> bool:
     """Whether the patient did not say: that is no statement, and nothing to mend."""
-    codings = concept.get("coding") if type(concept) is dict else None
-    listed = [one for one in codings if type(one) is dict] if type(codings) is list else []
+    listed = _dicts(concept.get("coding")) if type(concept) is dict else []
     texts = [one.get(name) for one in listed for name in ("code", "display")] + ([concept.get("text")] if type(concept) is dict else [])
     return any(isinstance(text, str) and is_declined(text) for text in texts)
 
 
-def _life(stated: Stated, resource: dict[str, Any]) -> None:
-    deceased, died = resource.get("deceasedBoolean"), resource.get("deceasedDateTime")
-    if isinstance(died, str) and died:
-        stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")
-    elif isinstance(deceased, bool):
-        stated[DECEASED] = Statement(deceased, "Patient.deceasedBoolean")
-    if isinstance(resource.get("active"), bool):
-        stated[ACTIVE] = Statement(resource["active"], "Patient.active")
+def _life(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
+    died, reason = resource.get("deceasedDateTime"), _absent_reason(resource.get("_deceasedDateTime"))
+    if (isinstance(died, str) and died) or (died is None and reason not in ("", "not-applicable")):
+        stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")  # that the date is not known says that there is one
+    elif died is not None:
+        problems.append(Problem("deceased_unreadable", "Patient.deceasedDateTime", "it is no date", DECEASED))
+    else:
+        _truth(stated, DECEASED, resource, "deceasedBoolean", problems)
+    _truth(stated, ACTIVE, resource, "active", problems)
+
+
+def _truth(stated: Stated, attribute: str, resource: dict[str, Any], name: str, problems: list[Problem]) -> None:
+    """A boolean, also one that was written as text."""
+    value = resource.get(name)
+    made = value if isinstance(value, bool) else TRUTH.get(value.strip().casefold()) if isinstance(value, str) else None
+    if made is not None:
+        stated[attribute] = Statement(made, f"Patient.{name}")
+    elif value is not None:
+        problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is neither true nor false", attribute))
+
+
+def _absent_reason(extra: Any) -> str:
+    """The code of FHIR's data-absent-reason on a primitive, or nothing."""
+    entries = _dicts(extra.get("extension")) if type(extra) is dict else []
+    return next((str(one.get("valueCode") or "unknown") for one in entries if one.get("url") == DATA_ABSENT), "")
 
 
 def _name(names: Any, today: str) -> Statement | None:
@@ -161,10 +194,13 @@ def _name(names: Any, today: str) -> Statement | None:
 def _written(name: dict[str, Any]) -> str:
     """Given names and family name; DSTU2 has a list of family names."""
     parts = [*_texts(name.get("given")), *_texts(name.get("family"))]
-    text = name.get("text")
-    return " ".join(parts) or (text.strip() if isinstance(text, str) else "")
+    return " ".join(parts or _texts(name.get("text"))[:1])
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if type(one) is dict] if type(value) is list else []
 
 
 def _texts(value: Any) -> list[str]:
     values = value if type(value) is list else [value]
-    return [one.strip() for one in values if isinstance(one, str) and one.strip()]
+    return [one.strip() for one in values if isinstance(one, str) and one.strip() not in ("", MARK)]

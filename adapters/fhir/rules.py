@@ -7,21 +7,25 @@ Patient. Several types may stand in one union. A rule for each number (``consent
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from adapters import partial
 from adapters.base import SourceSettings
 from adapters.fhir import contact
 from adapters.fhir.fhirpath import compile_expression, compile_path
 from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
+from adapters.fhir.options import ConsentOptions
 from adapters.language import bcp47, is_declined
-from adapters.site_mapping import EACH, Found, MappingError, Refusal, Rule, compile_rule, expanded, paths, standard
+from adapters.site_mapping import EACH, MappingError, Rule, compile_rule, expanded, paths, standard
 from adapters.telecom import resolve_preferred
-from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, Problem, Statement, base
+from store.preference import DISPLAY_NAME, EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, Problem, Statement, base
 
 READ = ("Patient", "Consent", "Flag")
 FROM_TELECOM = (PHONES, EMAIL)
 OF_A_POINT = re.compile(r"(?:Patient\.)?telecom\b")
+ELEMENTS = {"Patient.name": DISPLAY_NAME, "Patient.telecom": PHONES, "Patient.communication": LANGUAGE}
+FILTER = re.compile(r"\b(?:category|scope)\b")
 POINT = re.compile(r"Patient\.telecom\[(\d+)\]")
 
 RuleSet = dict[str, tuple[Rule, ...]]
@@ -43,6 +47,19 @@ def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str
         for name in types:
             sorted_rules.setdefault(name, []).append(compiled)
     return {name: tuple(rules) for name, rules in sorted_rules.items()}
+
+
+def counting_every_consent(settings: SourceSettings, options: ConsentOptions, rules: RuleSet) -> tuple[str, ...]:
+    """Where a configuration takes any Consent, to treatment or research too, for one about messages: ``consent``, or rules' attributes.
+
+    A source says which it means by ``category`` or ``scope``, a rule by either in its path; ``*`` says that every Consent is meant.
+    """
+    if options.category or options.scope or options.every:
+        return ()
+    unfiltered = [one for one in rules.get("Consent", ()) if not all(FILTER.search(path) for path in one.paths)]
+    return tuple(
+        "consent" if one.attribute == options.attribute and one.attribute not in _written(settings) else one.attribute for one in unfiltered
+    )
 
 
 def preferred_by(settings: SourceSettings) -> str:
@@ -69,35 +86,32 @@ def _types(attribute: str, path: str) -> set[str]:
     return named or {"Patient"}
 
 
-def apply_rules(rules: tuple[Rule, ...], resource: dict[str, Any], region: str | None) -> dict[str, Statement] | Refusal:
-    """What the rules state, by attribute; the first refusal refuses the whole resource."""
+def apply_rules(rules: tuple[Rule, ...], resource: dict[str, Any], region: str | None, problems: list[Problem]) -> dict[str, Statement]:
+    """What the rules state, by attribute. A rule that cannot read its value is a problem, and the others count."""
     stated: dict[str, Statement] = {}
     for rule in rules:
         if rule.attribute.endswith(EACH):
-            for number, found in _by_number(rule, resource, region).items():
-                outcome = rule.judge(found)
-                if isinstance(outcome, Refusal):
-                    return outcome
-                if outcome is not None:
-                    stated[rule.attribute[:-1] + number] = outcome
-            continue
-        outcome = rule.apply(resource)
-        if isinstance(outcome, Refusal):
-            return outcome
-        if outcome is not None:
+            stated |= partial.at_each(rule, resource, _numbers(resource.get("telecom"), region), problems)
+        elif (outcome := partial.apply_rule(rule, resource, problems)) is not None:
             stated[rule.attribute] = outcome
     return stated
 
 
-def _by_number(rule: Rule, resource: dict[str, Any], region: str | None) -> dict[str, list[Found]]:
-    """What the rule found, by the number of its contact point. A number that cannot be used is reported where phones are read."""
-    numbers: dict[str, list[Found]] = {}
-    for found in rule.find(resource):
-        point = POINT.match(found.path)
-        number = contact.number_at(resource.get("telecom"), int(point[1]), region) if point else None
-        if number is not None:
-            numbers.setdefault(number, []).append(found)
-    return numbers
+def leave_out_illegible(ruled: dict[str, Statement], rules: tuple[Rule, ...], resource: dict[str, Any], problems: list[Problem]) -> None:
+    """:func:`adapters.partial.leave_out_illegible` of a resource."""
+    partial.leave_out_illegible(ruled, rules, resource, str(resource["resourceType"]), ELEMENTS, problems)
+
+
+def _numbers(telecom: Any, region: str | None) -> Callable[[str], str | None]:
+    """The number of the contact point that a path is in."""
+
+    def number_of(path: str) -> str | None:
+        point = POINT.match(path)
+        if point is None or not contact.is_phone(telecom, int(point[1])):
+            return None
+        return contact.number_at(telecom, int(point[1]), region) or ""
+
+    return number_of
 
 
 def in_our_words(
@@ -114,7 +128,7 @@ def in_our_words(
             del made[attribute]
             if attribute == LANGUAGE and is_declined(statement.value):
                 continue  # the patient did not say: no statement, and nothing to mend
-            problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known"))
+            problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known", attribute))
         else:
             made[attribute] = statement._replace(value=value)
     return made

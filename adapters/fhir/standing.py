@@ -12,35 +12,56 @@ from enum import StrEnum
 from typing import Any
 
 from adapters.base import Filtered, Item
-from adapters.fhir.link import is_opt_out
+from adapters.fhir.fhirpath import compile_expression
+from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.moment import first_day, last_day
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
+from adapters.partial import is_opt_out
 from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
-# The decision of R4 (provision.type, nested provisions are exceptions), of R5 (decision) and of R5 carried in R4. Of several the most
-# restrictive counts. An R5 permit with exceptions that do not say what they permit is no permission to rely on: it is not read.
+ACT_CODE = ("http://terminology.hl7.org/CodeSystem/v3-ActCode", "http://hl7.org/fhir/v3/ActCode", "urn:oid:2.16.840.1.113883.5.4")
+OPT_IN, OPT_OUT = "http://hl7.org/fhir/ConsentPolicy/opt-in", "http://hl7.org/fhir/ConsentPolicy/opt-out"  # STU3, whose policyRule is a uri
+# Where a decision stands: in R5 decision, and R5 carried in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
+# any depth (R4 provision, STU3 except). Of several the most restrictive counts: an opt-out with exceptions is an opt-out. No permission
+# to rely on are an R5 permit with exceptions that do not say what they permit, and an opt-in with restrictions (OPTINR, in no table).
+_BASE_RULE = f"Consent.policyRule.where($this in ('{OPT_IN}' | '{OPT_OUT}'))" + "".join(
+    f" | Consent.{element}.coding.where(code in ('OPTOUT' | 'OPTOUTE' | 'OPTINR')).code"
+    f" | Consent.{element}.coding.where(code = 'OPTIN' and system in ({' | '.join(repr(one) for one in ACT_CODE)})).code"
+    f" | Consent.{element}.where(text ~ 'optout' or text ~ 'opt-out' or text ~ 'opt out').text"
+    for element in ("policyRule", "regulatoryBasis")
+)
 DECISION = (
     f"Consent.where(provision.empty()).decision | Consent.where(decision = 'deny').decision | Consent.extension('{R5_DECISION}').value"
-    " | Consent.provision.type | Consent.provision.provision.type | Consent.provision.provision.provision.type"
+    f" | Consent.repeat(provision).type | Consent.repeat(except).type | {_BASE_RULE}"
 )
+_base_rule = compile_expression(_BASE_RULE).evaluate
+NOT_UNDERSTOOD = "not understood"  # a type that is in no table: FHIR forbids to process what a modifier extension may turn round
+DECISIONS = {
+    **dict.fromkeys(("permit", "OPTIN", OPT_IN), GRANTED),
+    **dict.fromkeys(("deny", "OPTOUT", "OPTOUTE", OPT_OUT, "opt-out", "opt out"), DENIED),
+}
 
 
 class Standing(StrEnum):
-    """What a record's status and period make of what it says."""
+    """What a record's status and period make of what it says.
+
+    Of a doubtful one only the period cannot be read: what it refuses counts. An unreadable one has no status that is known.
+    """
 
     IN_FORCE = "in_force"
     REFUSED = "refused"
     ENDED = "ended"
     NOT_YET = "not_yet"
+    DOUBTFUL = "doubtful"
+    UNREADABLE = "unreadable"
 
 
 def consent_rules(options: ConsentOptions) -> dict[str, dict[str, Any]]:
     """The rule that ``consent.attribute`` stands for."""
     if not options.attribute:
         return {}
-    values = {"permit": GRANTED, "deny": DENIED}
-    return {options.attribute: {"from": DECISION, "values": values, "on_absent": "reject", "on_unknown": "reject"}}
+    return {options.attribute: {"from": DECISION, "values": DECISIONS, "on_absent": "reject", "on_unknown": "reject"}}
 
 
 def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
@@ -74,39 +95,107 @@ def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
 
 
 def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
-    listed = concepts if type(concepts) is list else [concepts]
-    codings = [coding for one in listed if type(one) is dict for coding in _list(one.get("coding")) if type(coding) is dict]
+    codings = [coding for one in _listed(concepts) if type(one) is dict for coding in _list(one.get("coding")) if type(coding) is dict]
     return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
 
 
 def consent_standing(consent: dict[str, Any], options: ConsentOptions, today: str) -> Standing:
     status = consent.get("status")
     if status in options.statuses:
-        provision = consent.get("provision")
-        periods = [one.get("period") for one in (consent, *(provision if type(provision) is list else [provision])) if type(one) is dict]
-        return _within(periods, today)
+        whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
+        return _within([one.get("period") for one in whole if type(one) is dict], today)
     if status == "rejected":
         return Standing.REFUSED
-    return Standing.ENDED if status in ("inactive", "entered-in-error") else Standing.NOT_YET
+    if status in ("draft", "proposed"):
+        return Standing.NOT_YET
+    return Standing.ENDED if status in ("inactive", "entered-in-error", "not-done") else Standing.UNREADABLE
+
+
+def counting(consent: dict[str, Any], today: str, understood: Understood) -> dict[str, Any]:
+    """The Consent without those of its exceptions that do not count on ``today``: each of them is left empty in its place.
+
+    One whose period is over counts no more, with all below it. A permission whose period has not begun does not count yet; a refusal
+    does, since nobody would read it again on its day: a statement has no period of its own.
+    """
+    made = dict(consent)
+    if "except" in consent:
+        made["except"] = _counting(consent["except"], today, understood)
+    if "provision" in consent:
+        read = _counting if _is_of_r5(consent) else _below
+        made["provision"] = read(consent["provision"], today, understood)
+        if not any(_listed(made["provision"])):
+            del made["provision"]
+    return made
+
+
+def _is_of_r5(consent: dict[str, Any]) -> bool:
+    """Whether all provisions are exceptions to a decision. The root provision of R4 is the whole Consent, with its period."""
+    return "decision" in consent
+
+
+def _is_opt_out_by_rule(consent: dict[str, Any]) -> bool:
+    """Whether its base rule refuses: the provisions are exceptions to that, and so are their periods."""
+    return any(DECISIONS.get(str(node.value).casefold(), DECISIONS.get(node.value)) == DENIED for node in _base_rule(consent))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if type(value) is list else [value]
+
+
+def _counting(provisions: Any, today: str, understood: Understood) -> Any:
+    if type(provisions) is list:
+        return [_counting(one, today, understood) for one in provisions]
+    if type(provisions) is not dict:
+        return provisions
+    found = _within([provisions.get("period")], today)
+    if found is Standing.ENDED or (found is Standing.NOT_YET and provisions.get("type") == "permit"):
+        return {}
+    if found is Standing.DOUBTFUL and provisions.get("type") == "permit":
+        return provisions | {"type": NOT_UNDERSTOOD}
+    return _below(provisions, today, understood)
+
+
+def _below(provisions: Any, today: str, understood: Understood) -> Any:
+    """The same with its nested provisions looked at."""
+    if type(provisions) is list:
+        return [_below(one, today, understood) for one in provisions]
+    if type(provisions) is not dict:
+        return provisions
+    if not_understood(provisions, "Consent.provision", understood):
+        return provisions | {"type": NOT_UNDERSTOOD}
+    return provisions | {"provision": _counting(provisions["provision"], today, understood)} if "provision" in provisions else provisions
 
 
 def flag_standing(flag: dict[str, Any], today: str) -> Standing:
     status = flag.get("status")
     if status == "active":
         return _within([flag.get("period")], today)
-    return Standing.ENDED if status in ("inactive", "entered-in-error") else Standing.NOT_YET
+    return Standing.ENDED if status in ("inactive", "entered-in-error") else Standing.UNREADABLE
+
+
+def period(record: dict[str, Any]) -> dict[str, Any]:
+    """The period of the whole record: its own, or that of an R4 Consent's root provision."""
+    holders = [record, *(() if _is_of_r5(record) else _listed(record.get("provision")))]
+    found = [one["period"] for one in holders if type(one) is dict and type(one.get("period")) is dict]
+    return found[0] if found else {}
 
 
 def _within(periods: list[Any], today: str) -> Standing:
-    found = Standing.IN_FORCE
-    for period in periods:
-        if type(period) is dict:
-            start, end = first_day(period.get("start")), last_day(period.get("end"))
-            if end is not None and end < today:
-                return Standing.ENDED
-            if start is not None and start > today:
-                found = Standing.NOT_YET
-    return found
+    """The worst of several periods: over, not begun, unreadable."""
+    found = [_at(period, today) for period in periods if period is not None]
+    return next((one for one in (Standing.ENDED, Standing.NOT_YET, Standing.DOUBTFUL) if one in found), Standing.IN_FORCE)
+
+
+def _at(period: Any, today: str) -> Standing:
+    if type(period) is not dict:
+        return Standing.DOUBTFUL
+    start, end = first_day(period.get("start")), last_day(period.get("end"))
+    if end is not None and end < today:
+        return Standing.ENDED
+    if start is not None and start > today:
+        return Standing.NOT_YET
+    unread = (period.get("start") is not None and start is None) or (period.get("end") is not None and end is None)
+    return Standing.DOUBTFUL if unread else Standing.IN_FORCE
 
 
 def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[str, Statement]:
@@ -129,20 +218,19 @@ def _certain(attribute: str, statement: Statement, choose: str) -> bool:
 def certain_only(item: PatientStatements, choose: str) -> Item:
     """What a record states that needs no other record to be asked: its refusals, where the most restrictive counts."""
     kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one, choose)}
-    return replace(item, statements=kept) if kept else Filtered("not_confirmed", item.locator)
+    return replace(item, statements=kept) if kept or item.problems else Filtered("not_confirmed", item.locator)
 
 
 def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
-    """What a record takes back, or permits while the most restrictive counts, less what another record of its patient refuses."""
-    refused = {
-        attribute
-        for other in others
-        if isinstance(other, PatientStatements) and other.identifiers == said.identifiers
-        for attribute, statement in other.statements.items()
-        if is_opt_out(attribute, statement.value)
-    }
+    """What a record takes back, or permits while the most restrictive counts, less what another record of its patient refuses.
+
+    A record that cannot be read may refuse.
+    """
+    same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == said.identifiers]
+    refused = {name for other in same for name, one in other.statements.items() if is_opt_out(name, one.value)}
+    refused |= {problem.attribute for other in same for problem in other.problems}
     kept = {name: one for name, one in said.statements.items() if _certain(name, one, choose) or name not in refused}
-    return replace(said, statements=kept) if kept else Filtered("still_refused", said.locator)
+    return replace(said, statements=kept) if kept or said.problems else Filtered("still_refused", said.locator)
 
 
 def _refused(attribute: str) -> str | None:

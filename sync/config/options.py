@@ -63,6 +63,8 @@ class FhirOptions(Part):
     auth: FhirAuth = FhirAuth()
     read: Literal["auto", "incremental", "full", "crawl"] = "auto"
     group: str | None = None
+    other_base_urls: list[str] = Field(default_factory=list)
+    understood: list[str] = Field(default_factory=list)
     trust_last_updated: bool = True
     page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     overlap: Seconds | None = None

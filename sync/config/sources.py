@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from adapters import allow_list
 from adapters.base import AdapterError, SourceSettings
+from adapters.fhir.mapping import FhirMapper
+from adapters.fhir.rules import counting_every_consent
 from adapters.registry import ADAPTERS, build
 from adapters.site_mapping import MappingError
 from store.enterprise import Source
@@ -102,6 +104,8 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
     _attributes(document, path, part)
     _only_polled(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise))
+    if settings is not None:
+        _consents(document, path, settings)
     return None if settings is None else Feed(name, part.enterprise, settings, schedule, full)
 
 
@@ -159,6 +163,19 @@ def _compiled(document: Document, path: Path, settings: SourceSettings) -> Sourc
                 return None  # what it misses is what those mistakes left out
             document.mistake(path, f"{error}" if not isinstance(error, KeyError) else f"needs the setting {error}")
             return None
+
+
+def _consents(document: Document, path: Path, settings: SourceSettings) -> None:
+    """A Consent to surgery is none to text messages: a source must say which it means."""
+    if not settings.adapter.startswith("fhir."):
+        return
+    mapper = FhirMapper(settings)
+    for name in counting_every_consent(settings, mapper.options.consent, mapper.rules):
+        where = (*path, "consent") if name == "consent" else (*path, "mapping", name)
+        message = (
+            "counts every Consent, also those to treatment or research: write 'consent: {category: [system|code]}', or '*' to mean all"
+        )
+        document.mistake(where, message)
 
 
 def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: str) -> Schedule | None:

@@ -63,3 +63,28 @@ def test_a_wrong_shape_is_a_mistake_with_its_place(tmp_path: Path, rule: str, wh
     found = inspect(config(tmp_path, f"      {rule}\n")).mistakes
     assert [one.where for one in found] == [f"sources.fhir.{where}"]
     assert words in found[0].message
+
+
+CONSENT_RULE = "      consent.sms: {from: %s, values: {permit: granted, deny: denied}}\n"
+NO_RULE = "      {}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "rule", "where"),
+    [
+        ("    consent: {attribute: consent.email}\n", NO_RULE, "consent"),
+        ("    consent: {attribute: consent.email, statuses: [active]}\n", NO_RULE, "consent"),
+        ("    consent: {attribute: consent.email, category: sms}\n", NO_RULE, ""),
+        ("    consent: {attribute: consent.email, scope: [messages]}\n", NO_RULE, ""),
+        ("    consent: {attribute: consent.email, category: '*'}\n", NO_RULE, ""),
+        ("", CONSENT_RULE % "Consent.provision.type", "mapping.consent.sms"),
+        ("", CONSENT_RULE % "\"Consent.where(category.coding.code = 'sms').provision.type\"", ""),
+        ("    consent: {category: sms}\n", CONSENT_RULE % "Consent.provision.type", ""),
+        ("    consent: {attribute: consent.sms}\n", CONSENT_RULE % "Consent.provision.type", "mapping.consent.sms"),
+        ("", "      consent.sms: {from: Patient.active, values: {true: unknown, false: denied}}\n", ""),
+    ],
+)
+def test_a_source_says_which_consents_are_about_messages(tmp_path: Path, options: str, rule: str, where: str) -> None:
+    found = inspect(config(tmp_path, rule, options)).mistakes
+    assert [one.where for one in found] == ([f"sources.fhir.{where}"] if where else [])
+    assert all(one.line and "category" in one.message for one in found)

@@ -44,6 +44,13 @@ def test_opt_out_survives_on_a_record_merged_away_and_its_phones_do_not() -> Non
     assert kept.statements == {"do_not_contact": Statement("yes", "Patient.extension[0].valueBoolean")}
 
 
+def test_death_survives_on_a_record_merged_away() -> None:
+    kept, _ = read(linked("replaced-by", to("Patient/p2"), active=False, deceasedBoolean=True))
+    assert isinstance(kept, PatientStatements)
+    assert set(kept.statements) == {"deceased"}
+    assert len(read(linked("replaced-by", to("Patient/p2"), active=False, deceasedBoolean=False))) == 1
+
+
 def test_permission_of_a_record_merged_away_is_not_kept() -> None:
     resource = linked("replaced-by", to("Patient/p2"), active=False, extension=[{"url": "https://e.example/dnc", "valueBoolean": False}])
     (merge,) = read(resource, mapping=DNC)

@@ -42,12 +42,12 @@ def test_absent_extension_states_nothing() -> None:
     assert "consent.sms" not in stated(patient(), mapping=TEXT_OK)
 
 
-def test_unmapped_code_rejects_the_resource_and_does_not_quote_it() -> None:
-    (item,) = read(patient(extension=[extension("text", valueCode="perhaps")]), mapping=TEXT_OK)
-    assert isinstance(item, Unmappable)
-    assert (item.reason, item.path) == ("code_unmapped", "Patient.extension[0].valueCode")
-    assert "perhaps" not in item.detail
-    assert json.loads(item.payload)["id"] == "p1"
+def test_unmapped_code_is_a_problem_of_its_attribute_and_is_not_quoted() -> None:
+    found = said(patient(active=True, extension=[extension("text", valueCode="perhaps")]), mapping=TEXT_OK)
+    (problem,) = found.problems
+    assert (problem.reason, problem.path, problem.attribute) == ("code_unmapped", "Patient.extension[0].valueCode", "consent.sms")
+    assert "perhaps" not in problem.detail
+    assert set(found.statements) == {"active"}
 
 
 def test_rule_wins_over_the_standard_element() -> None:

@@ -27,6 +27,11 @@ RESTRICTED = {"versionId": "1", "security": [{"system": CONFIDENTIALITY, "code":
 ABSENT = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
 
 
+def absent(reason: str | None) -> dict[str, Any]:
+    code = {} if reason is None else {"valueCode": reason}
+    return {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", **code}]}
+
+
 def phones(**changes: Any) -> tuple[Phone, ...]:
     value = telecom(**changes)["phones"].value
     assert isinstance(value, tuple)
@@ -205,6 +210,27 @@ def test_record_opened_again_says_so() -> None:
     assert found.statements["restricted"].value is False
 
 
+@pytest.mark.parametrize("code", ["R", "V", "r"])
+def test_restriction_counts_beside_any_other_label(code: str) -> None:
+    labels = [{"system": CONFIDENTIALITY, "code": one} for one in ("N", code, "N")]
+    assert said(patient(meta={"security": labels}, telecom=[])).statements == {"restricted": Statement(True, "Patient.meta.security[1]")}
+
+
+@pytest.mark.parametrize("meta", [{"security": "R"}, {"security": [{"system": CONFIDENTIALITY, "code": "X"}]}, "x"])
+def test_label_that_cannot_be_read_is_a_problem_and_takes_nothing_back(meta: Any) -> None:
+    found = said(patient(meta=meta, telecom=[]))
+    assert [(one.reason, one.attribute) for one in found.problems] == [("label_unreadable", "restricted")]
+    assert not found.statements
+
+
+@pytest.mark.parametrize(("where", "code"), [("tag", "SUBSETTED"), ("security", "REDACTED"), ("security", "MASKED")])
+def test_record_that_was_cut_down_takes_nothing_back(where: str, code: str) -> None:
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": code}
+    rule = {"do_not_contact": {"from": "Patient.extension('http://x.example/dnc').valueCode", "values": {"Y": "yes"}, "on_absent": "clear"}}
+    assert not said(patient(meta={where: [label]}, telecom=[]), mapping=rule).statements
+    assert set(said(patient(meta={where: []}, telecom=[]), mapping=rule).statements) == {"phones", "email", "do_not_contact"}
+
+
 def test_label_of_another_system_is_not_a_restriction() -> None:
     meta = {"security": [{"system": "https://other.example", "code": "R"}, "R", None]}
     assert "restricted" not in stated(patient(meta=meta))
@@ -237,6 +263,51 @@ def test_telecom_that_is_no_list_is_a_problem_and_states_nothing() -> None:
     resource = patient(telecom={"system": "phone", "value": "217-555-0123"})
     assert reasons(resource) == [("telecom_unreadable", "Patient.telecom")]
     assert not stated(resource)
+
+
+@pytest.mark.parametrize(
+    ("point", "untouched"),
+    [
+        ({"system": "phone", "value": "call the neighbour"}, {"phones"}),
+        ({"system": "email", "value": "nobody"}, {"email"}),
+        ({"value": "217-555-0100"}, {"phones", "email"}),
+        ("217-555-0101", {"phones", "email"}),
+    ],
+)
+def test_what_cannot_be_read_takes_nothing_back(point: Any, untouched: set[str]) -> None:
+    assert {"phones", "email"} - stated(patient(telecom=[point])).keys() == untouched
+
+
+def test_problems_name_their_attribute() -> None:
+    entries = [{"system": "phone", "value": "none"}, {"system": "email", "value": "nobody"}, {"value": "1"}, "x"]
+    found = said(patient(telecom=entries, communication=language(("qqq9", None))))
+    assert [one.attribute for one in found.problems] == ["phones", "email", "phones", "phones", "language"]
+
+
+DIRECT = [{"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-direct", "valueBoolean": True}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "used"),
+    [
+        ({}, True),
+        ({"extension": DIRECT}, False),
+        ({"extension": [DIRECT[0] | {"valueBoolean": False}]}, True),
+        ({"value": "pat@direct.hospital.example.org"}, False),
+        ({"value": "pat@mail.Direct.example.org"}, False),
+        ({"value": "pat@direct.example"}, True),
+        ({"value": "direct@example.org"}, True),
+        ({"period": {"start": "2026-11-02"}}, False),
+        ({"period": {"start": "2027"}}, False),
+        ({"period": {"start": "2026-11-01"}}, True),
+        ({"period": {"start": "2020", "end": "2026-11"}}, True),
+        ({"period": {"end": "2026-10-31"}}, False),
+        ({"use": "old"}, False),
+    ],
+)
+def test_address_is_used_in_its_period_and_no_direct_address_is(changes: dict[str, Any], used: bool) -> None:
+    entries = [{"system": "email", "value": "a@example.org"}, {"system": "email", "value": "pat@example.org", **changes}]
+    assert (len(stated(patient(telecom=entries))["email"].value) == 2) is used
 
 
 # Preferred phone
@@ -294,12 +365,31 @@ def test_code_that_names_no_language_is_a_problem() -> None:
         ({"deceasedBoolean": False}, Statement(False, "Patient.deceasedBoolean")),
         ({"deceasedBoolean": True}, Statement(True, "Patient.deceasedBoolean")),
         ({"deceasedDateTime": "2020"}, Statement(True, "Patient.deceasedDateTime")),
-        ({"deceasedBoolean": "true"}, None),
+        ({"deceasedBoolean": "true"}, Statement(True, "Patient.deceasedBoolean")),
+        ({"deceasedBoolean": "False"}, Statement(False, "Patient.deceasedBoolean")),
+        ({"deceasedBoolean": False, "deceasedDateTime": "2020"}, Statement(True, "Patient.deceasedDateTime")),
+        ({"_deceasedDateTime": ABSENT}, Statement(True, "Patient.deceasedDateTime")),
+        ({"_deceasedDateTime": absent("unknown"), "deceasedBoolean": False}, Statement(True, "Patient.deceasedDateTime")),
+        ({"_deceasedDateTime": absent("asked-unknown")}, Statement(True, "Patient.deceasedDateTime")),
+        ({"_deceasedDateTime": absent(None)}, Statement(True, "Patient.deceasedDateTime")),
+        ({"_deceasedDateTime": absent("not-applicable")}, None),
+        ({"_deceasedBoolean": absent("unknown")}, None),
+        ({"_deceasedDateTime": {"extension": [{"url": "https://other.example", "valueCode": "unknown"}]}}, None),
+        ({"_deceasedDateTime": "x"}, None),
         ({}, None),
     ],
 )
 def test_deceased_is_stated_only_when_said(elements: dict[str, Any], statement: Statement | None) -> None:
     assert stated(patient(**elements)).get("deceased") == statement
+
+
+@pytest.mark.parametrize(
+    "elements", [{"deceasedBoolean": "Y"}, {"deceasedBoolean": 1}, {"deceasedDateTime": ""}, {"deceasedDateTime": 2020}]
+)
+def test_deceased_that_cannot_be_read_is_a_problem_of_its_attribute(elements: dict[str, Any]) -> None:
+    found = said(patient(active=True, **elements))
+    assert [(one.reason, one.attribute) for one in found.problems] == [("deceased_unreadable", "deceased")]
+    assert set(found.statements) == {"active"}
 
 
 @pytest.mark.parametrize(

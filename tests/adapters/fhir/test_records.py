@@ -55,6 +55,13 @@ def sms(**elements: Any) -> str | None:
     return statement.value
 
 
+def unread(**elements: Any) -> list[tuple[str, str, str]]:
+    """The problems of a Consent that states nothing."""
+    found = said(consent(**elements), options=SMS)
+    assert (found.identifiers, found.statements) == ((Identifier("clinic", "RI", "p1"),), {})
+    return [(one.reason, one.path, one.attribute) for one in found.problems]
+
+
 # Consent
 
 
@@ -94,6 +101,7 @@ def test_most_restrictive_part_of_a_consent_decides(elements: dict[str, Any], va
         ({"status": "rejected", "provision": provision("permit")}, "denied"),
         ({"status": "inactive", "provision": provision("permit")}, None),
         ({"status": "entered-in-error", "provision": provision("permit")}, None),
+        ({"status": "not-done", "decision": "permit"}, None),
         ({"provision": provision("permit") | {"period": {"end": "2026-10"}}}, None),
     ],
 )
@@ -109,17 +117,34 @@ def test_consent_not_yet_in_force_states_nothing(elements: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("elements", [{}, {"decision": "permit", "provision": [{"purpose": []}]}])
-def test_active_consent_without_a_clear_decision_is_rejected(elements: dict[str, Any]) -> None:
-    (item,) = read(consent(**elements), options=SMS)
-    assert isinstance(item, Unmappable)
-    assert item.reason == "value_absent"
+def test_active_consent_without_a_clear_decision_states_nothing_and_is_a_problem(elements: dict[str, Any]) -> None:
+    assert unread(**elements) == [("value_absent", "Consent", "consent.sms")]
 
 
-def test_unknown_decision_is_rejected() -> None:
-    (item,) = read(consent(decision="maybe"), options=SMS)
-    assert isinstance(item, Unmappable)
-    assert (item.reason, item.path) == ("code_unmapped", "Consent.decision")
-    assert "maybe" not in item.detail
+def test_unknown_decision_is_a_problem_of_its_attribute() -> None:
+    assert unread(decision="maybe") == [("code_unmapped", "Consent.decision", "consent.sms")]
+    assert "maybe" not in repr(said(consent(decision="maybe"), options=SMS))
+
+
+def test_a_refusal_counts_beside_a_decision_that_cannot_be_read() -> None:
+    found = said(consent(decision="deny", provision={"type": "maybe"}), options=SMS)
+    assert found.statements["consent.sms"].value == "denied"
+    assert [one.reason for one in found.problems] == ["code_unmapped"]
+
+
+@pytest.mark.parametrize("status", ["unheard-of", None, 7, "unknown"])
+def test_status_that_is_not_known_states_nothing_and_is_a_problem(status: Any) -> None:
+    assert unread(status=status, decision="deny") == [("status_unknown", "Consent.status", "consent.sms")]
+    found = said(flag(status=status), mapping=DNC)
+    assert not found.statements
+    assert [(one.reason, one.attribute) for one in found.problems] == [("status_unknown", "do_not_contact")]
+
+
+@pytest.mark.parametrize("period", ["x", {"end": "soon"}, {"start": 7}])
+def test_of_a_period_that_cannot_be_read_only_a_refusal_counts(period: Any) -> None:
+    assert stated(consent(provision=provision("deny") | {"period": period}), options=SMS)["consent.sms"].value == "denied"
+    assert unread(provision=provision("permit") | {"period": period}) == [("period_unreadable", "Consent.period", "consent.sms")]
+    assert stated(flag(period=period), mapping=DNC)["do_not_contact"].value == "yes"
 
 
 @pytest.mark.parametrize("options", [{}, SMS])
@@ -140,12 +165,33 @@ def test_scope_is_matched_like_category() -> None:
     assert stated(resource, options=options)["consent.sms"].value == "granted"
 
 
-def test_consent_counts_from_when_it_was_given() -> None:
-    assert said(consent(dateTime="2026-03", decision="deny"), options=SMS).effective == datetime(2026, 3, 1, tzinfo=UTC)
+GIVEN = {"dateTime": "2026-03"}
 
 
-def test_rejection_counts_from_the_records_last_change() -> None:
-    assert said(consent(dateTime="2020-01-01", status="rejected"), options=SMS).effective == UPDATED
+@pytest.mark.parametrize(
+    ("elements", "effective"),
+    [
+        ({"decision": "permit"} | GIVEN, datetime(2026, 3, 1, tzinfo=UTC)),
+        ({"decision": "permit"}, UPDATED),
+        ({"decision": "deny"} | GIVEN, UPDATED),
+        ({"decision": "deny", "dateTime": "2026-10-31T09:00:00Z"}, datetime(2026, 10, 31, 9, tzinfo=UTC)),
+        ({"status": "rejected"} | GIVEN, UPDATED),
+        ({"status": "inactive", "decision": "deny"} | GIVEN, UPDATED),
+        ({"status": "unknown", "decision": "permit"} | GIVEN, UPDATED),
+        ({"decision": "maybe"} | GIVEN, UPDATED),
+        ({"provision": {"type": "deny", "period": {"end": "2026-10-30"}}} | GIVEN, UPDATED),
+        (
+            {"provision": {"type": "deny", "period": {"end": "2026-10-31T10:00:00Z"}}, "status": "inactive"},
+            datetime(2026, 10, 31, 10, tzinfo=UTC),
+        ),
+    ],
+)
+def test_permission_counts_from_when_it_was_given_and_all_else_from_the_last_change(elements: dict[str, Any], effective: datetime) -> None:
+    assert said(consent(**elements), options=SMS).effective == effective
+
+
+def test_where_the_servers_time_is_not_trusted_a_refusal_is_as_new_as_its_answer() -> None:
+    assert said(consent(decision="deny", **GIVEN), options=SMS | {"trust_last_updated": False}).effective == RECEIVED
 
 
 def test_rule_of_the_site_reads_consents() -> None:
@@ -238,9 +284,8 @@ def test_flag_cannot_refuse_what_is_no_permission() -> None:
         mapper(options={"flag": {"codes": "X", "attribute": "language"}})
 
 
-@pytest.mark.parametrize("elements", [{"status": "unheard-of"}, {"period": {"start": "2027"}}])
-def test_flag_not_in_force_states_nothing(elements: dict[str, Any]) -> None:
-    assert read(flag(**elements), mapping=DNC) == [Filtered("flag_not_in_force", "file:1")]
+def test_flag_not_in_force_states_nothing() -> None:
+    assert read(flag(period={"start": "2027"}), mapping=DNC) == [Filtered("flag_not_in_force", "file:1")]
 
 
 def test_flag_about_a_group_is_none_of_our_concern() -> None:

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from adapters.base import Unmappable
 from adapters.site_mapping import MappingError
 from store.preference import Statement
-from tests.adapters.fhir.made import CONFIDENTIALITY, mapper, patient, read, reasons, said, stated
+from tests.adapters.fhir.made import CONFIDENTIALITY, mapper, patient, reasons, said, stated
 
 MAY = "http://schemas.example/fhir/may-text"
 PER_NUMBER = {
@@ -43,11 +42,32 @@ def test_consent_at_a_number_that_cannot_be_used_is_reported_with_the_number() -
     assert reasons(patient(telecom=telecom), mapping=PER_NUMBER) == [("phone_unusable", "Patient.telecom[0].value")]
 
 
-def test_an_answer_at_a_number_that_no_table_knows_rejects_the_resource() -> None:
+def test_an_answer_at_a_number_that_no_table_knows_is_a_problem_and_the_others_count() -> None:
     rule = {"consent.sms#*": PER_NUMBER["consent.sms#*"] | {"values": {"true": "granted"}}}
-    (item,) = read(patient(telecom=[point("217-555-0101", may=False)]), mapping=rule)
-    assert isinstance(item, Unmappable)
-    assert item.reason == "code_unmapped"
+    found = said(patient(telecom=[point("217-555-0101", may=False), point("217-555-0102", may=True)]), mapping=rule)
+    assert [(one.reason, one.attribute) for one in found.problems] == [("code_unmapped", "consent.sms")]
+    assert [name for name in found.statements if name.startswith("consent")] == ["consent.sms#+12175550102"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reasons_given"),
+    [
+        (point("ask the daughter", may=False), ["phone_unusable", "consent_number_unreadable"]),
+        (point("ask the daughter", may=True), ["phone_unusable"]),
+        ({"system": "phone", "extension": [{"url": MAY, "valueBoolean": False}]}, ["consent_number_unreadable"]),
+        (
+            {"value": "217-555-0101", "extension": [{"url": MAY, "valueBoolean": False}]},
+            ["consent_number_unreadable", "contact_system_missing"],
+        ),
+        ({"system": "fax", "value": "x", "extension": [{"url": MAY, "valueBoolean": False}]}, []),
+    ],
+)
+def test_what_refuses_at_a_number_that_cannot_be_read_is_not_lost(entry: dict[str, Any], reasons_given: list[str]) -> None:
+    rule = {"consent.sms#*": PER_NUMBER["consent.sms#*"] | {"from": f"Patient.telecom.extension('{MAY}').valueBoolean"}}
+    found = said(patient(telecom=[entry, point("217-555-0102", may=True)]), mapping=rule)
+    assert sorted(one.reason for one in found.problems) == sorted(reasons_given)
+    assert {one.attribute for one in found.problems if one.reason == "consent_number_unreadable"} <= {"consent.sms"}
+    assert found.statements["consent.sms#+12175550102"].value == "granted"
 
 
 def test_a_rule_for_each_number_reads_contact_points_only() -> None:

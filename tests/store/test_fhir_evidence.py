@@ -1,0 +1,171 @@
+"""FHIR resources through the mapping into the store: what is in force after they came, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from adapters.base import Payload, SourceSettings
+from adapters.fhir.mapping import FhirMapper
+from store.preference import PatientMerge, PatientStatements
+from tests.store.site import FHIR, Site, at
+
+MRN = "https://genhosp.example/mrn"
+SETTINGS = SourceSettings(
+    FHIR,
+    "fhir.rest",
+    authority="GENHOSP",
+    identifier_type="MR",
+    authorities={MRN: "GENHOSP"},
+    default_region="US",
+    mapping={"do_not_contact": {"from": "Patient.extension('https://e.example/dnc').valueCode", "values": {"Y": "yes", "N": "no"}}},
+    options={"base_url": "http://ehr.example/r4", "consent": {"attribute": "consent.sms", "category": "*"}},
+)
+URN = "urn:uuid:0c3f6b7e-1111-4222-8333-944445555666"
+
+
+class Feed:
+    """A FHIR source of the site. Resources are received an hour after everything that they say."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.mapper = site, FhirMapper(SETTINGS)
+
+    def sends(self, *resources: dict[str, Any] | bytes) -> list[str]:
+        bodies = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in resources]
+        items = [item for body in bodies for item in self.mapper.read(Payload(body, "test", self.site.now))]
+        return self.site.apply(*(one for one in items if isinstance(one, (PatientStatements, PatientMerge))), source=FHIR)
+
+    def sms(self) -> Any:
+        return self.site.value("1", "consent.sms")
+
+
+@pytest.fixture
+def feed(site: Site) -> Feed:
+    made = Feed(site)
+    made.sends(patient())
+    return made
+
+
+def time(minutes: float) -> str:
+    return at(minutes * 60).isoformat()
+
+
+def meta(version: int, minutes: float) -> dict[str, str]:
+    return {"versionId": str(version), "lastUpdated": time(minutes)}
+
+
+def patient(*, version: int = 1, minutes: float = 0, **elements: Any) -> dict[str, Any]:
+    identifier = {"system": MRN, "type": {"coding": [{"code": "MR"}]}, "value": "1"}
+    return {"resourceType": "Patient", "id": "p1", "meta": meta(version, minutes), "identifier": [identifier], **elements}
+
+
+def consent(
+    name: str, decision: str, *, version: int = 1, minutes: float = 0, given: float | None = None, **elements: Any
+) -> dict[str, Any]:
+    made = {"resourceType": "Consent", "id": name, "meta": meta(version, minutes), "status": "active", "decision": decision}
+    dated = {} if given is None else {"dateTime": time(given)}
+    return made | dated | {"patient": {"reference": "Patient/p1"}} | elements
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_consents_of_one_date_the_refusal_counts_whatever_their_versions(feed: Feed, turned: bool) -> None:
+    both = [consent("a", "deny", version=1, minutes=1, given=1), consent("b", "permit", version=9, minutes=1, given=1)]
+    feed.sends(*(reversed(both) if turned else both))
+    assert feed.sms() == "denied"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_consent_edited_to_deny_counts_from_its_last_change(feed: Feed, turned: bool) -> None:
+    feed.sends(consent("a", "permit", version=1, minutes=1, given=1), consent("b", "permit", version=1, minutes=5, given=5))
+    edited = [consent("a", "deny", version=2, minutes=9, given=1), consent("b", "permit", version=2, minutes=10, given=5)]
+    feed.sends(*(reversed(edited) if turned else edited))
+    assert feed.sms() == "denied"
+
+
+def test_a_consent_given_after_a_refusal_permits(feed: Feed) -> None:
+    feed.sends(consent("a", "deny", minutes=1, given=1))
+    feed.sends(consent("b", "permit", minutes=5, given=5))
+    assert feed.sms() == "granted"
+
+
+def test_a_refusal_that_ended_is_taken_back_though_its_date_is_old(feed: Feed) -> None:
+    feed.sends(consent("a", "deny", version=1, minutes=5, given=1))
+    feed.sends(consent("a", "deny", version=2, minutes=9, given=1, status="inactive"))
+    assert feed.sms() is None
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"policyRule": {"coding": [{"code": "OPTOUT"}]}},
+        {"policyRule": {"coding": [{"code": "OPTOUTE"}]}, "provision": {"provision": [{"type": "permit"}]}},
+        {"provision": {"provision": [{"provision": [{"type": "deny"}]}]}},
+        {"patient": {"reference": "https://ehr.example/r4/Patient/p1"}},
+    ],
+)
+def test_refusals_in_every_form_arrive(feed: Feed, elements: dict[str, Any]) -> None:
+    made = consent("a", "deny", minutes=5) | elements
+    if "patient" not in elements:
+        del made["decision"]
+    feed.sends(consent("b", "permit", minutes=1, given=1), made)
+    assert feed.sms() == "denied"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_refusal_of_a_bundle_that_names_its_patient_by_urn_arrives(feed: Feed, turned: bool) -> None:
+    entries = [{"fullUrl": URN, "resource": patient()}, {"resource": consent("a", "deny", minutes=5, patient={"reference": URN})}]
+    bundle = {"resourceType": "Bundle", "entry": entries[::-1] if turned else entries}
+    feed.sends(json.dumps(bundle).encode())
+    assert feed.sms() == "denied"
+
+
+@pytest.mark.parametrize(
+    "element",
+    [{"_deceasedDateTime": {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}}],
+)
+def test_a_death_of_unknown_date_refuses(feed: Feed, element: dict[str, Any]) -> None:
+    feed.sends(patient(version=2, minutes=5, telecom=[{"system": "sms", "value": "217-555-0101"}]))
+    assert feed.site.may_text("1")
+    feed.sends(patient(version=3, minutes=6, **element))
+    assert not feed.site.may_text("1")
+
+
+def test_a_refusal_counts_beside_a_language_and_a_phone_that_cannot_be_read(feed: Feed) -> None:
+    odd = {"telecom": [{"system": "phone", "value": "ask"}], "communication": [{"language": {"text": "??"}}]}
+    feed.sends(patient(version=2, minutes=5, extension=[{"url": "https://e.example/dnc", "valueCode": "N"}]))
+    assert feed.site.dnc("1") == "no"
+    feed.sends(patient(version=3, minutes=6, extension=[{"url": "https://e.example/dnc", "valueCode": "Y"}], **odd))
+    assert feed.site.dnc("1") == "yes"
+
+
+def test_an_unmapped_code_takes_no_death_with_it(feed: Feed) -> None:
+    feed.sends(patient(version=2, minutes=5, deceasedBoolean=True, extension=[{"url": "https://e.example/dnc", "valueCode": "DECLINED"}]))
+    assert feed.site.known("1").contact.deceased
+
+
+@pytest.mark.parametrize("label", [("v3-Confidentiality", "R", "security"), ("v3-ObservationValue", "SUBSETTED", "tag")])
+def test_a_record_that_withholds_takes_nothing_back(feed: Feed, label: tuple[str, str, str]) -> None:
+    system, code, where = label
+    feed.mapper = FhirMapper(_clearing())
+    feed.sends(patient(version=2, minutes=5, extension=[{"url": "https://e.example/dnc", "valueCode": "Y"}]))
+    withheld = patient(version=3, minutes=6, telecom=[])
+    withheld["meta"][where] = [{"system": f"http://terminology.hl7.org/CodeSystem/{system}", "code": code}]
+    feed.sends(withheld)
+    assert feed.site.dnc("1") == "yes"
+    feed.sends(patient(version=4, minutes=7))
+    assert feed.site.dnc("1") == "unknown"
+
+
+def _clearing() -> SourceSettings:
+    rule = {**SETTINGS.mapping["do_not_contact"], "on_absent": "clear"}
+    return SourceSettings(
+        FHIR, "fhir.rest", "GENHOSP", "MR", {"do_not_contact": rule}, authorities={MRN: "GENHOSP"}, options={"base_url": "http://x.example"}
+    )
+
+
+def test_what_is_not_understood_changes_nothing(feed: Feed) -> None:
+    feed.sends(consent("a", "deny", minutes=1))
+    feed.sends(consent("b", "permit", minutes=5, modifierExtension=[{"url": "https://e.example/not", "valueBoolean": True}]))
+    assert feed.sms() == "denied"
