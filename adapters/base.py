@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from store.preference import PatientMerge, PatientStatements
+from store.preference import PatientMerge, PatientStatements, Problem
 
 
 class Unmappable(NamedTuple):
@@ -40,13 +40,15 @@ Item = PatientStatements | PatientMerge | Filtered | Unmappable
 class Payload(NamedTuple):
     """One message or resource as it came. ``locator`` finds it again and names no patient.
 
-    ``written`` is when its file was last written, for payloads that come in files.
+    ``written`` is when its file was last written, for payloads that come in files. ``refused`` (reason, detail) is set for one that
+    could not be received whole; then ``body`` is what is kept of it.
     """
 
     body: bytes
     locator: str
     received: datetime
     written: datetime | None = None
+    refused: tuple[str, str] | None = None
 
     @property
     def undated(self) -> datetime:
@@ -145,11 +147,15 @@ class Adapter(Protocol):
 
 
 class Answer(NamedTuple):
-    """What became of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why."""
+    """What became of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why.
+
+    ``problems`` are the parts of it that could not be used, while the rest was.
+    """
 
     outcome: str
     reason: str = ""
     detail: str = ""
+    problems: tuple[Problem, ...] = ()
 
 
 Ingest = Callable[[Sequence[Payload]], Sequence[Answer]]

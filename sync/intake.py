@@ -23,7 +23,7 @@ from sync import logs, retry
 from sync.braking import Braking
 from sync.lane import Lane
 from sync.metrics import Metrics
-from sync.piece import Piece, decided_alone, not_storable, rejected
+from sync.piece import Piece, decided_alone, not_storable, problems, rejected
 from sync.tally import Tally
 
 STORED = frozenset({"applied", "unchanged", "stale", "merged", "held"})
@@ -81,7 +81,7 @@ class Intake:
         items = [item for position in open_ones if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
         outcomes = self._apply(transaction, lane, items, now, run_id, guard) if items else []
         for position, outcome in zip(open_ones, outcomes, strict=True):
-            answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail)
+            answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]))
         return [answer for answer in answers if answer is not None]
 
     def _transact(

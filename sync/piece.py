@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from adapters.base import Answer, Filtered, Item, Mapper, Payload, Unmappable
 from store.journal import Rejected
-from store.preference import PatientStatements
+from store.preference import PatientStatements, Problem
 
 OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
 WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
@@ -43,14 +43,19 @@ def rejected(piece: Piece, answer: Answer) -> Iterator[Rejected]:
     if answer.outcome == "rejected":
         path = item.path if isinstance(item, Unmappable) else ""
         yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record")
-    elif isinstance(item, PatientStatements):
-        for problem in item.problems:
-            yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field")
+    for problem in problems(piece) if answer.outcome != "rejected" else ():
+        yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field")
+
+
+def problems(piece: Piece) -> tuple[Problem, ...]:
+    """The parts of a record that could not be used."""
+    return piece.item.problems if isinstance(piece.item, PatientStatements) else ()
 
 
 def summary(answers: Sequence[Answer]) -> Answer:
-    """The answer to a payload that held several records: what the sender most needs to hear."""
-    return min(answers, key=lambda answer: WORST_FIRST.index(answer.outcome), default=NOTHING)
+    """The answer to a payload that held several records: what the sender most needs to hear, and the problems of all."""
+    worst = min(answers, key=lambda answer: WORST_FIRST.index(answer.outcome), default=NOTHING)
+    return worst if len(answers) < 2 else worst._replace(problems=tuple(problem for answer in answers for problem in answer.problems))
 
 
 def grouped(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:

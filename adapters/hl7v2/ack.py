@@ -7,10 +7,14 @@ that it is ERR-1). AE means that the content is wrong and sending it again will 
 Enhanced mode is what MSH-15 or MSH-16 ask for. MSH-15 rules the accept acknowledgement (CA, CE, CR), MSH-16 the application
 acknowledgement (AA, AE, AR). What we answer is known when it is committed, so both go out at once, on the same connection; a
 message that is not accepted gets no second answer. Some senders fill both fields and then read one answer: ``mode`` says so.
+
+Of a message that was used in part each problem is an ERR segment of severity W (table 0516). Before version 2.5 ERR has no severity, so
+that it would look like an error: there the acknowledgement only has a text (MSA-3).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +23,7 @@ from typing import Any
 
 from adapters.base import Answer
 from adapters.hl7v2.reader import NOWHERE, Delimiters, header
+from store.preference import Problem
 
 ACCEPT, ERROR, REJECT = "AA", "AE", "AR"
 CODES = {
@@ -26,6 +31,8 @@ CODES = {
     "rejected": ERROR,
     "unavailable": REJECT,
 }
+PARTIAL = "partial"  # not an outcome: some part of a message that was used could not be
+MOST_WARNINGS = 20
 MODES = ("auto", "original", "enhanced")
 # Our reasons in the words of table 0357; every other one is an application error.
 TABLE_0357 = {
@@ -37,8 +44,16 @@ TABLE_0357 = {
     "event_missing": ("101", "Required field missing"),
     "value_absent": ("101", "Required field missing"),
     "code_unmapped": ("103", "Table value not found"),
+    "flag_unusable": ("103", "Table value not found"),
+    "language_unusable": ("103", "Table value not found"),
+    "phone_unusable": ("102", "Data type error"),
+    "email_unusable": ("102", "Data type error"),
+    "undecodable": ("102", "Data type error"),
+    "line_not_a_segment": ("100", "Segment sequence error"),
 }
 APPLICATION_ERROR = ("207", "Application internal error")
+PARTLY = "applied in part"
+_PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?)?")
 _PLAIN = Delimiters("|", "^", "~", "\\", "&", NOWHERE)
 _BARE = ["MSH", "|", "^~\\&"]
 
@@ -53,7 +68,8 @@ def is_acknowledgement(kind: str, message: bytes, separator: str) -> bool:
 class Acknowledger:
     """How the messages of one source are acknowledged.
 
-    ``codes`` (outcome -> AA, AE or AR) goes over :data:`CODES`. ``mode`` is ``auto`` (what each message asks for), ``original``
+    ``codes`` (outcome -> AA, AE or AR) goes over :data:`CODES`; ``partial`` among them is for messages that would get AA and of which
+    some part could not be used. ``mode`` is ``auto`` (what each message asks for), ``original``
     (one answer, whatever MSH-15 and MSH-16 say) or ``enhanced`` (one accept acknowledgement, whatever they say).
     """
 
@@ -68,8 +84,8 @@ class Acknowledger:
         if mode not in MODES:
             raise ValueError(f"ack.mode must be one of {', '.join(MODES)}")
         for outcome, code in codes.items():
-            if outcome not in CODES or code not in (ACCEPT, ERROR, REJECT):
-                raise ValueError(f"ack takes AA, AE or AR for each of {', '.join(CODES)}")
+            if outcome not in (*CODES, PARTIAL) or code not in (ACCEPT, ERROR, REJECT):
+                raise ValueError(f"ack takes AA, AE or AR for each of {', '.join((*CODES, PARTIAL))}")
         return cls(codes, mode)
 
     def replies(self, message: bytes, answer: Answer, now: datetime, expected: int | None = None) -> list[bytes]:
@@ -85,10 +101,13 @@ class Acknowledger:
         if is_acknowledgement(kind[0], message, delimiters.field):
             return []
         asked = _Asked(delimiters, fields, kind, answer, now, expected)
-        return [_reply(asked, code, message) for code in self._sent(fields[15].strip(), fields[16].strip(), answer.outcome)]
+        return [_reply(asked, code, message) for code in self._sent(fields[15].strip(), fields[16].strip(), answer)]
 
-    def _sent(self, accept: str, application: str, outcome: str) -> list[str]:
+    def _sent(self, accept: str, application: str, answer: Answer) -> list[str]:
+        outcome = answer.outcome
         code = self.codes.get(outcome) or CODES.get(outcome, REJECT)  # an outcome that is not known is AR: the sender keeps the message
+        if code == ACCEPT and answer.problems:
+            code = self.codes.get(PARTIAL, ACCEPT)
         accepted = "C" + code[1]
         if self.mode == "original" or (self.mode == "auto" and not (accept or application)):
             return [code]
@@ -133,17 +152,43 @@ def _segments(asked: _Asked, code: str, control_id: str) -> list[str]:
     reply += [delimiters.component.join(answered), control_id, fields[11] or "P", fields[12] or "2.5"]
     if fields[18]:
         reply += ["", "", "", "", "", fields[18]]
-    msa = ["MSA", code, fields[10], *(["", str(asked.expected)] if asked.expected is not None else [])]
+    problems = asked.answer.problems if CODES.get(asked.answer.outcome) == ACCEPT else ()
+    old = fields[12].split(delimiters.component)[0] < "2.5"  # as text: '2.3.1' < '2.5' <= '2.5.1'
+    text = _escaped(PARTLY, delimiters) if problems and old else ""
+    expected = [] if asked.expected is None else [str(asked.expected)]
+    msa = ["MSA", code, fields[10], *([text, *expected] if text or expected else [])]
     lines = [bar.join(reply), bar.join(msa)]
-    if code[1] != "A":
-        lines.append(_error(fields[12], delimiters, asked.answer))
+    if problems and not old:
+        lines += [_warning(problem, delimiters) for problem in problems[:MOST_WARNINGS]]
+    elif code[1] != "A":
+        lines.append(_error(delimiters, asked.answer, old=old))
     return lines
 
 
-def _error(version: str, delimiters: Delimiters, answer: Answer) -> str:
+def _warning(problem: Problem, delimiters: Delimiters) -> str:
+    number, text = TABLE_0357.get(problem.reason, APPLICATION_ERROR)
+    coded = delimiters.component.join([number, text, "HL70357"])
+    where = delimiters.component.join(_location(problem.path))
+    reason, detail = _escaped(problem.reason, delimiters), _escaped(problem.detail, delimiters)
+    return delimiters.field.join(["ERR", "", where, coded, "W", reason, "", "", detail])
+
+
+def _location(path: str) -> list[str]:
+    """ERL, the place of an error: segment, its repetition, field, its repetition, component."""
+    match = _PLACE.match(path)
+    parts = list(match.groups(default="")) if match else []
+    if parts:
+        parts[1] = parts[1] or "1"
+        parts[3] = parts[3] or ("1" if parts[4] else "")
+    return parts[: max((at for at, part in enumerate(parts, 1) if part), default=0)]
+
+
+def _error(delimiters: Delimiters, answer: Answer, *, old: bool) -> str:
     number, text = TABLE_0357.get(answer.reason, APPLICATION_ERROR)
+    if answer.problems and answer.outcome != "rejected":
+        answer = Answer(PARTIAL, answer.problems[0].reason, answer.problems[0].detail)
     reason = _escaped(answer.reason or "not_handled", delimiters)
-    if version.split(delimiters.component)[0] < "2.5":  # as text: '2.3.1' < '2.5' <= '2.5.1'
+    if old:
         parts = [number, text, "HL70357", reason]
         return delimiters.field.join(["ERR", delimiters.component * 3 + delimiters.subcomponent.replace(NOWHERE, " ").join(parts)])
     coded = delimiters.component.join([number, text, "HL70357"])

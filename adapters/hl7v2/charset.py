@@ -61,6 +61,24 @@ def wide(raw: bytes) -> str | None:
     return next((name for start, name in WIDE if raw.startswith(start)), None)
 
 
+def from_wide(raw: bytes, codec: str) -> str:
+    """Text in two or four bytes a letter. Where the frame was written so, too, half of a framing character is left in front of it or
+    behind it; which one it is does not matter for Latin letters. ``ValueError`` where it does.
+    """
+    if codec != "utf-16-be" or len(raw) % 2 == 0:
+        return raw.decode(codec)
+    text = raw[:-1].decode(codec)
+    if text != raw[1:].decode("utf-16-le"):
+        raise Undecodable
+    return text
+
+
+def damaged(raw: bytes, declared: Sequence[str], charset: str | None) -> tuple[str, str]:
+    """The text with a lone surrogate (PEP 383) for each byte that cannot be decoded, and the codec. ``ValueError`` when even that fails."""
+    name = codec(charset or "") or _named(raw, declared)
+    return raw.decode(name, "surrogateescape"), name
+
+
 def decode(raw: bytes, declared: Sequence[str], charset: str | None, fallback: str | None) -> tuple[str, str]:
     """The text and the codec that fitted. ``declared`` are the repetitions of MSH-18; raises :class:`Undecodable`.
 
@@ -68,10 +86,7 @@ def decode(raw: bytes, declared: Sequence[str], charset: str | None, fallback: s
     (its rules make a false match next to impossible); ``fallback``. Sets that MSH-18 names second are shifted to inside of the
     text; the Japanese ones, by ISO 2022 escapes, so that their codec reads the whole.
     """
-    shifted_to = JAPANESE if b"\x1b" in raw and any(codec(name) == JAPANESE for name in declared) else None
-    named = shifted_to or codec(declared[0] if declared else "")
-    if named is None or named == "ascii" or named.startswith(_WIDE_NAMES):
-        named = "utf-8"  # MSH could be read byte by byte, so it is not a wide character set whatever it says
+    named = _named(raw, declared)
     for name in (codec(charset), None) if charset else (named, codec(fallback or "")):
         if name is not None:
             try:
@@ -79,3 +94,11 @@ def decode(raw: bytes, declared: Sequence[str], charset: str | None, fallback: s
             except UnicodeDecodeError:
                 continue
     raise Undecodable
+
+
+def _named(raw: bytes, declared: Sequence[str]) -> str:
+    shifted_to = JAPANESE if b"\x1b" in raw and any(codec(name) == JAPANESE for name in declared) else None
+    named = shifted_to or codec(declared[0] if declared else "")
+    if named is None or named == "ascii" or named.startswith(_WIDE_NAMES):
+        return "utf-8"  # MSH could be read byte by byte, so it is not a wide character set whatever it says
+    return named

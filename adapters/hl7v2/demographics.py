@@ -5,8 +5,11 @@ Source: HL7 v2.9 chapter 3 (PID-5, PID-15, PID-29, PID-30, PD1-12); v2-to-FHIR f
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from adapters import language
-from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.reader import DELETE, Message, Unusable
+from adapters.tables import table
 from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
 
 
@@ -16,39 +19,58 @@ def read_language(message: Message, field: str, statements: dict[str, Statement]
         statements[LANGUAGE] = Statement(None, "PID-15")
         return
     first = field.split(message.delimiters.repetition, 1)[0]
-    parts = [message.unescape(part).strip() for part in first.split(message.delimiters.component)]
+    try:
+        parts = [message.unescape(part).strip() for part in first.split(message.delimiters.component)]
+    except Unusable as error:
+        problems.append(error.problem("PID-15", LANGUAGE))
+        return
     for part in (parts[0], *parts[1:2], *parts[3:5]):
         tag = language.bcp47(part) if part and part != DELETE else None
         if tag is not None:
             statements[LANGUAGE] = Statement(tag, "PID-15")
             return
     if not language.is_declined(parts[0]):
-        problems.append(Problem("language_unusable", "PID-15", "this is no ISO 639 code, BCP-47 tag or English name of a language"))
+        detail = "this is no ISO 639 code, BCP-47 tag or English name of a language"
+        problems.append(Problem("language_unusable", "PID-15", detail, LANGUAGE))
 
 
-def read_death(when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
+def read_death(message: Message, when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
     """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one."""
     dated = when != DELETE and when.strip("0 ")
     if dated and when[:4].isdecimal():
         statements[DECEASED] = Statement(True, "PID-29")
     elif indicator:
-        read_flag(DECEASED, indicator, "PID-30", statements)
+        read_flag(message, DECEASED, indicator, "PID-30", statements, problems)
     elif when == DELETE:
         statements[DECEASED] = Statement(None, "PID-29")
     elif dated:
-        problems.append(Problem("death_unusable", "PID-29", "this is no date of death"))
+        problems.append(Problem("death_unusable", "PID-29", "this is no date of death", DECEASED))
 
 
-def read_flag(attribute: str, text: str, path: str, statements: dict[str, Statement]) -> None:
-    """A yes or no of table 0136."""
-    answer = text.strip().upper()
-    if text == DELETE:
+def read_flag(
+    message: Message, attribute: str, field: str, path: str, statements: dict[str, Statement], problems: list[Problem]
+) -> None:
+    """A yes or no of table 0136, alone or as the code of a CWE. Several answers must agree, else yes counts: it is what protects."""
+    if field == DELETE:
         statements[attribute] = Statement(None, path)
-    elif answer in ("Y", "N"):
-        statements[attribute] = Statement(answer == "Y", path)
+        return
+    answers = {_answer(part, message.delimiters.component) for part in field.split(message.delimiters.repetition) if part}
+    if "" in answers:
+        problems.append(Problem("flag_unusable", path, "this is neither a yes nor a no of table 0136", attribute))
+    if not answers.isdisjoint(("yes", "no")):
+        if "yes" in answers or "" not in answers:
+            statements[attribute] = Statement("yes" in answers, path)
 
 
-def read_name(message: Message, field: str, statements: dict[str, Statement]) -> None:
+@lru_cache(maxsize=1024)
+def _answer(text: str, component: str) -> str:
+    """yes, no, unknown, or empty for what no table knows: the code, else the text beside it."""
+    words = [word for part in text.split(component)[:2] if (word := part.strip().upper()) and word != DELETE]
+    known = (answer for word in words for answer, spelled in table("flags").items() if word in spelled)
+    return next(known, "") if words else "unknown"
+
+
+def read_name(message: Message, field: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
     """The legal name (XPN.7 = L), else the first."""
     if field == DELETE:
         statements[DISPLAY_NAME] = Statement(None, "PID-5")
@@ -57,6 +79,10 @@ def read_name(message: Message, field: str, statements: dict[str, Statement]) ->
     names = [one.split(component) for one in field.split(message.delimiters.repetition)]
     parts = next((one for one in names if len(one) > 6 and one[6] == "L"), names[0])
     words = (*parts[1:3], parts[0].split(subcomponent, 1)[0], *parts[3:4])
-    text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
+    try:
+        text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
+    except Unusable as error:
+        problems.append(error.problem("PID-5", DISPLAY_NAME))
+        return
     if text:
         statements[DISPLAY_NAME] = Statement(text, "PID-5")

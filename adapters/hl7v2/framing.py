@@ -1,8 +1,8 @@
 """MLLP framing: ``<VT> message <FS> <CR>``. Pure; fed with whatever the network hands over.
 
 Source: HL7 "Transport Specification: MLLP, Release 1". In the field the CR is missing or followed by LF, and NULs, blanks
-and line ends stand between frames; all of that is read. Anything else between frames, or a frame beyond the limit, is an
-error of the connection: from there on nobody can say where a message begins.
+and line ends stand between frames; all of that is read. A frame beyond the limit is swallowed: only its head is given out. Anything
+else between frames is an error of the connection: from there on nobody can say where a message begins.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 START, END = b"\x0b", b"\x1c"
 BETWEEN = b"\r\n\x00 \t\x1c"
 DEFAULT_LIMIT = 1024 * 1024
+HEAD = 4096  # what is kept of a frame beyond the limit
+_WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # text in two bytes a letter, in which END may be half a letter
 
 
 class FrameError(ValueError):
@@ -18,6 +20,10 @@ class FrameError(ValueError):
     def __init__(self, reason: str, detail: str, fragment: bytes) -> None:
         self.reason, self.detail, self.fragment = reason, detail, fragment
         super().__init__(detail)
+
+
+class Oversized(bytes):
+    """The head of a frame that was larger than the limit."""
 
 
 def frame(message: bytes) -> bytes:
@@ -34,6 +40,7 @@ class Deframer:
         self._buffer = bytearray()
         self._inside = False
         self._searched = 0
+        self._head: Oversized | None = None
 
     @property
     def pending(self) -> bool:
@@ -43,7 +50,7 @@ class Deframer:
     @property
     def rest(self) -> bytes:
         """What has arrived and belongs to no message yet."""
-        return bytes(self._buffer)
+        return bytes(self._head if self._head is not None else self._buffer)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The messages that this chunk completes, in order. Those before an error are given out, too."""
@@ -70,20 +77,37 @@ class Deframer:
         return b"" if rest else None
 
     def _end(self) -> bytes | None:
-        at = self._buffer.find(END, self._searched)
-        if (at if at >= 0 else len(self._buffer)) > self._limit:
-            self._fail("frame_too_large", f"the frame is larger than {self._limit} bytes (max_message_bytes)")
-            return None
+        at = self._found()
+        if self._head is None and (at if at >= 0 else len(self._buffer)) > self._limit:
+            self._head = Oversized(self._buffer[: min(HEAD, self._limit)])
         if at < 0:
-            self._searched = len(self._buffer)
+            if self._head is not None:
+                kept = 2 + len(self._buffer) % 2  # what the search looks back at, and whether a letter begins at an even place
+                del self._buffer[: max(len(self._buffer) - kept, 0)]
+            self._searched = max(len(self._buffer) - 1, 0)
             return None
-        message = bytes(self._buffer[:at])
+        message = self._head if self._head is not None else bytes(self._buffer[:at])
         if START + b"MSH" in message[1:]:
             self._fail("frame_unfinished", "a frame begins inside of another one")
             return None
         del self._buffer[: at + 1]
-        self._inside = False
+        self._inside, self._head = False, None
         return message
+
+    def _found(self) -> int:
+        """Where the frame ends, or -1."""
+        at = self._buffer.find(END, self._searched)
+        if at < 0 or not (self._head if self._head is not None else self._buffer[:2]).startswith(_WIDE):
+            return at
+        while at >= 0 and not self._is_whole(at):
+            at = self._buffer.find(END, at + 1)
+        return at
+
+    def _is_whole(self, at: int) -> bool:
+        """Whether the END in wide text is one: at a whole letter with CR behind it, or itself in two bytes."""
+        if at % 2:
+            return self._buffer[at - 1] == 0 and self._buffer[at + 1 : at + 2] == b"\x00"
+        return self._buffer[at + 1 : at + 2] in (b"\r", b"\x00")
 
     def _fail(self, reason: str, detail: str) -> None:
         self.error = FrameError(reason, detail, bytes(self._buffer[: self._limit]))

@@ -2,8 +2,9 @@
 
 Source: HL7 v2.9 chapters 2 and 3; v2-to-FHIR for phones and death. Standard fields are read here; what a site keeps in
 publicity codes or Z-segments is configuration (``mapping``), and a rule of the site replaces the standard reading of its
-attribute. An empty field is no statement, ``""`` takes a statement back, and a record under protection (PD1-12) whose
-phones or e-mail are missing says nothing about them.
+attribute. An empty field is no statement, ``""`` takes a statement back, but not of a record under protection (PD1-12).
+Every ADT message with a PID is read for what it states; those about something else than the patient only for what is said about
+contacting the patient, and without taking anything back.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
-from adapters.hl7v2 import demographics, explain, merge, timestamp
+from adapters.hl7v2 import demographics, events, explain, merge, timestamp, torn
 from adapters.hl7v2.batch import OPENS, TRAILERS, counted, split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
 from adapters.hl7v2.site import SiteRules
 from adapters.hl7v2.xtn import TelecomReader
+from adapters.options import joined, listed
 from store.preference import (
     ACTIVE,
+    DISPLAY_NAME,
     EMAIL,
+    LANGUAGE,
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
@@ -36,25 +41,11 @@ from store.preference import (
     slot,
 )
 
-UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})
-MERGES = frozenset({"A18", "A30", "A34", "A36", "A40"})
-RENAMED = "A47"  # a change of identifier: one record before and after
-MOVED = "A43"  # the record hangs on another one of a higher level; the patient stays who it is
-DELETED = frozenset({"A23", "A29"})  # the EMR forgets the record; what was said against contacting the person is not taken back by that
-ADDED = "A28"
-ACCOUNT_MERGE = "A35"  # account numbers only: both sides are one patient
-NO_STATEMENT = {
-    "A41": "account_merge",
-    "A42": "visit_merge",
-    "A44": "account_move",
-    "A45": "visit_move",  # a visit goes to another patient; both patients stay who they are
-    "A24": "records_linked",  # reversible: both records keep what was said of each
-    "A37": "records_unlinked",
-}
 MISCOUNTED = (
     "the batch says another number of messages, or the file of batches, than came: part is missing or doubled. What came is applied"
 )
 CUT_OFF = "the batch begins and does not end: what stood behind is missing, unless the sender never ends its batches. What came is applied"
+HEAD_ONLY = b"The message was larger than the limit. Its head, which must not be read as a message:\r"
 AHEAD = timedelta(minutes=15)
 
 # Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
@@ -62,6 +53,7 @@ TELECOMS = tuple(
     (number, path, kind, slot(PHONES, path), slot(EMAIL, path))
     for number, path, kind in ((13, "PID-13", "home"), (14, "PID-14", "work"), (40, "PID-40", "other"))
 )
+DEMOGRAPHICS = frozenset({PHONES, EMAIL, PREFERRED_PHONE, LANGUAGE, DISPLAY_NAME})
 PID_WIDTH = 41
 _PADDING = [""] * PID_WIDTH
 
@@ -69,10 +61,14 @@ _PADDING = [""] * PID_WIDTH
 class Hl7Mapper:
     """Maps the messages of one source. Building it raises ``MappingError`` for a rule that cannot be compiled.
 
-    Options: ``charset`` (trusted before MSH-18) and ``charset_fallback`` (tried last), codes of table 0211 or common names.
+    Options: ``charset`` (trusted before MSH-18) and ``charset_fallback`` (tried last), codes of table 0211 or common names;
+    ``messages`` (the types that are read, default ADT) and ``processing`` (what MSH-11 may say, default P).
     """
 
     def __init__(self, settings: SourceSettings) -> None:
+        options = joined(settings)
+        self._messages = frozenset(one.upper() for one in listed(options, "messages")) or frozenset({"ADT"})
+        self._processing = frozenset(one.upper() for one in listed(options, "processing")) or frozenset({"P"})
         self._charset = _charset(settings, "charset")
         self._fallback = _charset(settings, "charset_fallback")
         self._zone = ZoneInfo(settings.time_zone)
@@ -86,6 +82,9 @@ class Hl7Mapper:
     def read(self, payload: Payload) -> list[Item]:
         """What the payload says: one item, or one for each pair of a merge and for each message of a batch."""
         body = payload.body
+        if payload.refused:
+            reason, detail = payload.refused
+            return [Unmappable(reason, detail, payload.locator, HEAD_ONLY + body)]
         try:
             message = read(body, self._charset, self._fallback)
             if len(message.segments("MSH")) > 1:
@@ -93,7 +92,7 @@ class Hl7Mapper:
                 if len(parts) > 1:
                     return [item for n, part in enumerate(parts, 1) for item in self.read(_part(payload, part, n))]
                 raise Unusable("several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH")
-            return self._message(message, payload)
+            return torn.items(message, partial(self._message, payload=payload)) if message.oddity else self._message(message, payload)
         except Unusable as error:
             if error.reason == "not_hl7" and body.strip()[:3].decode("latin-1") in ENVELOPE:
                 return [_envelope(payload, body)]
@@ -109,42 +108,80 @@ class Hl7Mapper:
         return Explanation(items, explain.stated(items), explain.unused(message, self._site.paths), self._site.unmapped(message))
 
     def _message(self, message: Message, payload: Payload) -> list[Item]:
-        kind, event = _kind(message)
-        if kind != "ADT":
-            return [Filtered("acknowledgement" if kind in ("ACK", "MCF") else "message_type_not_used", payload.locator)]
-        if event in UPDATES:
-            item = self._statements(message, payload)
-            return [_added(item)] if event == ADDED else [item]
-        if event in MERGES or event == RENAMED:
-            effective, _ = self._effective(message, "", payload)
-            found = _evidence(message, payload)
-            return [*merge.merges(message, self._identifiers, effective, found, payload.locator, renamed=event == RENAMED)]
-        if event == MOVED:
+        kind, event = events.kind(message)
+        if kind not in self._messages:
+            return [Filtered("acknowledgement" if kind in events.ACKNOWLEDGEMENTS else "message_type_not_used", payload.locator)]
+        processing = events.processing(message)
+        if processing not in self._processing:
+            return [Filtered(events.NOT_PRODUCTION.get(processing, "processing_production"), payload.locator)]
+        if kind != "ADT" or event == events.SWAPPED:
+            return self._each(message, payload, present=kind != "ADT") or [Filtered("patient_segment_absent", payload.locator)]
+        if event in events.MERGES or event == events.RENAMED:
+            return self._merged(message, payload, renamed=event == events.RENAMED)
+        if event in events.QUIET:
+            return self._quiet(message, event, payload)
+        if event in events.DELETED:
+            return [self._deleted(message, payload)]
+        if event == events.MOVED:
             same = merge.moved(message, self._identifiers, payload.received.date())
             return [replace(self._statements(message, payload), identifiers=same)]
-        if event in DELETED:
-            return [self._deleted(message, payload)]
-        return [self._filtered(message, event, payload)]
+        if event not in events.UPDATES and not message.segments("PID"):
+            return [Filtered("event_not_used", payload.locator)]
+        item = self._statements(message, payload)
+        return [_added(item)] if event == events.ADDED else [item]
 
-    def _filtered(self, message: Message, event: str, payload: Payload) -> Filtered:
-        if event == ACCOUNT_MERGE:
-            if merge.names_two_patients(message, self._identifiers, payload.received.date()):
-                detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
-                raise Unusable("merge_ambiguous", detail, "MRG-1")
-            return Filtered("account_merge", payload.locator)
-        return Filtered(NO_STATEMENT.get(event, "event_not_used"), payload.locator)
+    def _each(self, message: Message, payload: Payload, *, present: bool) -> list[Item]:
+        """What is stated about each patient of a message that may have several."""
+        return [self._tried(part, payload, present=present) for part in merge.patients(message)]
+
+    def _tried(self, part: Message, payload: Payload, *, present: bool) -> Item:
+        try:
+            return self._statements(part, payload, present=present)
+        except Unusable as error:
+            return Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
+
+    def _merged(self, message: Message, payload: Payload, *, renamed: bool) -> list[Item]:
+        """The merges of the message, and then what it says about contacting those who survive them; also where a merge cannot be used."""
+        found: list[Item] = []
+        try:
+            effective, _ = self._effective(message, "", payload)
+            evidence = _evidence(message, payload)
+            found += merge.merges(message, self._identifiers, effective, evidence, payload.locator, renamed=renamed)
+        except Unusable as error:
+            found.append(Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path))
+        return [*found, *self._asides(message, payload)]
+
+    def _quiet(self, message: Message, event: str, payload: Payload) -> list[Item]:
+        if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
+            detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
+            raise Unusable("merge_ambiguous", detail, "MRG-1")
+        return [*self._asides(message, payload)] or [Filtered(events.QUIET[event], payload.locator)]
+
+    def _asides(self, message: Message, payload: Payload) -> Iterator[PatientStatements]:
+        """What a message about something else says about contacting its patients."""
+        for part in merge.patients(message):
+            try:
+                item = self._aside(part, payload)
+            except Unusable:
+                continue  # it names no patient of ours: whoever reads its identifiers for its own event says so
+            if item.statements or item.problems:
+                yield item
+
+    def _aside(self, message: Message, payload: Payload) -> PatientStatements:
+        """Protection, death and the site's own rules; never demographics, which come in an update, and nothing is taken back."""
+        item = self._statements(message, payload, present=True)
+        stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
+        problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
+        return replace(item, statements=stated, problems=problems)
 
     def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
-        """The record is not active any more. Nothing else is read: an empty field here is no statement, and nothing is cleared."""
-        pid = _pid(message)
-        effective, late = self._effective(message, pid[33], payload)
-        said = {ACTIVE: Statement(False, "MSH-9.2")}
-        problems = (late,) if late else ()
-        found = _evidence(message, payload)
-        patient = self._patient(message, pid, payload.received.date())
-        return PatientStatements(patient, said, effective, found, problems=problems, locator=payload.locator)
+        """The record is not active any more."""
+        _pid(message)  # about one patient
+        item = self._aside(message, payload)
+        return replace(item, statements={**item.statements, ACTIVE: Statement(False, "MSH-9.2")})
 
-    def _statements(self, message: Message, payload: Payload) -> PatientStatements:
+    def _statements(self, message: Message, payload: Payload, *, present: bool = False) -> PatientStatements:
+        """``present``: rules say nothing about what the message does not have, since its kind need not have it."""
         pid = _pid(message)
         today = payload.received.date()
         statements: dict[str, Statement] = {}
@@ -156,15 +193,15 @@ class Hl7Mapper:
         if pid[15]:
             demographics.read_language(message, pid[15], statements, problems)
         if pid[29] or pid[30]:
-            demographics.read_death(pid[29], pid[30], statements, problems)
+            demographics.read_death(message, pid[29], pid[30], statements, problems)
         if self._keep_names and pid[5]:
-            demographics.read_name(message, pid[5], statements)
+            demographics.read_name(message, pid[5], statements, problems)
         protection = message.field("PD1", 12)
         if protection:
-            demographics.read_flag(RESTRICTED, protection, "PD1-12", statements)
-        self._site.apply(message, statements, problems)
+            demographics.read_flag(message, RESTRICTED, protection, "PD1-12", statements, problems)
+        self._site.apply(message, statements, problems, present=present)
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
-        if restricted:
+        if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):
             statements = {name: one for name, one in statements.items() if one.value is not None}
         return PatientStatements(
             self._patient(message, pid, today),
@@ -233,22 +270,6 @@ def _times(message: Message, updated: str) -> Iterator[tuple[str, str]]:
     yield "MSH-7", message.field("MSH", 7).partition(component)[0]
 
 
-def _kind(message: Message) -> tuple[str, str]:
-    """Message type and event, MSH-9 and in old messages EVN-1."""
-    parts = message.field("MSH", 9).split(message.delimiters.component)
-    kind = parts[0].strip().upper()
-    if not kind or kind == DELETE:
-        raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
-    event = parts[1].strip().upper() if len(parts) > 1 else ""
-    if kind.startswith("ADT_"):  # the message structure of MSH-9.3 written into MSH-9.1
-        kind, event = "ADT", event or kind[4:]
-    if kind == "ADT" and not event:
-        event = message.field("EVN", 1).strip()
-        if not event:
-            raise Unusable("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
-    return kind, event
-
-
 def _pid(message: Message) -> list[str]:
     found = message.segments("PID")
     if not found:
@@ -265,7 +286,10 @@ def _added(item: PatientStatements) -> PatientStatements:
 
 def _evidence(message: Message, payload: Payload) -> str:
     """The control id; without one a hash of the content, so that the message can still be told from others."""
-    control = message.unescape(message.field("MSH", 10)).strip()
+    try:
+        control = message.unescape(message.field("MSH", 10)).strip()
+    except Unusable:
+        control = ""
     return control if control and control != DELETE else f"sha256:{hashlib.sha256(payload.body).hexdigest()[:16]}"
 
 

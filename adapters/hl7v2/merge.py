@@ -52,6 +52,15 @@ def names_two_patients(message: Message, identifiers: IdentifierReader, today: d
         return False  # it names nobody, so it concerns accounts only
 
 
+def patients(message: Message) -> list[Message]:
+    """The message once for each PID: what stands before the first one, and what stands behind that PID up to the next."""
+    starts = [at for at, line in enumerate(message.lines) if line.startswith("PID")]
+    if len(starts) < 2:
+        return [message] if starts else []
+    head = message.lines[: starts[0]]
+    return [message.part(head + message.lines[at:end]) for at, end in zip(starts, (*starts[1:], None), strict=True)]
+
+
 def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:
     pid: list[str] | None = None
     paired = True

@@ -31,7 +31,7 @@ from adapters.hl7v2 import files, tls
 from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.connection import Connection
 from adapters.hl7v2.door import Address, Dial, Door, Port
-from adapters.hl7v2.framing import DEFAULT_LIMIT, frame
+from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
 from adapters.hl7v2.intake import Handled, Intake
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import Notes, Remembered
@@ -63,6 +63,7 @@ class MllpListener:
         self._acknowledger = Acknowledger.of(options.get("ack") or {})
         self._in_sequence = bool(options.get("sequence", False))
         self._limit = int(options.get("max_message_bytes", DEFAULT_LIMIT))
+        self._too_large = ("frame_too_large", f"the frame is larger than {self._limit} bytes (max_message_bytes): only its head was kept")
         self._idle = float(options.get("idle_timeout", IDLE))
         self._max_connections = int(options.get("max_connections", CONNECTIONS))
         self._group = int(options.get("group_size", GROUP))
@@ -111,7 +112,9 @@ class MllpListener:
         now = datetime.now(UTC)
         for body in messages:
             self._queued_bytes += len(body)
-            self._queue.append((connection, Payload(body, f"{self._name}:{connection.number}#{next(self._numbers)}", now)))
+            refused = self._too_large if isinstance(body, Oversized) else None
+            locator = f"{self._name}:{connection.number}#{next(self._numbers)}"
+            self._queue.append((connection, Payload(body, locator, now, refused=refused)))
         self._wake()
         return len(self._queue) < QUEUE and self._queued_bytes < QUEUE_BYTES
 

@@ -5,6 +5,9 @@ Source: HL7 v2.9 chapter 2, "Message construction rules" and "Use of escape sequ
 Speed comes from doing nothing early: the bytes are decoded once, cut into lines once, and a segment is cut into fields
 when somebody asks for it. Repetitions and components are plain ``str.split`` where they are needed. A field has three
 states: a value, ``""`` in quotes (:data:`DELETE`, take back what was said) and empty (nothing is said).
+
+Bytes that fit no character set spoil the element they stand in and nothing else: only :meth:`Message.unescape` of that element fails.
+A line that is no segment is kept apart (``adapters.hl7v2.torn``).
 """
 
 from __future__ import annotations
@@ -15,12 +18,18 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from adapters.hl7v2 import charset as charsets
+from adapters.tables import table
+from store.preference import Problem
 
 DELETE = '""'
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
 NOWHERE = "\uffff"  # a noncharacter, stands for a delimiter that MSH-2 does not define
 _BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and blanks that senders leave around a message
 _BLANK_TEXT = _BLANK.decode()
+_LOST = re.compile("[\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383)
+SEGMENTS = frozenset(table("segments")["standard"].split())
+TORN = "torn"  # a line that is no segment: most likely the end of one that a carriage return cut in two
+DOUBTFUL = "doubtful"  # it looks like a segment whose name no standard knows: a site's own, or the end of one that was cut in two
 _HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
 
 
@@ -30,6 +39,10 @@ class Unusable(Exception):
     def __init__(self, reason: str, detail: str, path: str = "") -> None:
         self.reason, self.detail, self.path = reason, detail, path
         super().__init__(detail)
+
+    def problem(self, path: str, attribute: str = "") -> Problem:
+        """The same of one attribute only, while the rest of the message can be used."""
+        return Problem(self.reason, path, self.detail, attribute)
 
 
 class Delimiters(NamedTuple):
@@ -44,20 +57,45 @@ class Delimiters(NamedTuple):
 
 
 class Message:
-    """One message. ``lines`` are its segments as text, in order; fields are counted from 1 as the standard does."""
+    """One message. ``lines`` are its segments as text, in order; fields are counted from 1 as the standard does.
 
-    __slots__ = ("_fields", "_names", "codec", "delimiters", "lines")
+    ``raw`` are all lines where some of them are no segments, or have a name that no standard knows; then ``oddity`` is
+    :data:`TORN` or :data:`DOUBTFUL`. ``damaged``: some bytes fit no character set.
+    """
 
-    def __init__(self, lines: list[str], delimiters: Delimiters, codec: str) -> None:
-        self.lines, self.delimiters, self.codec = lines, delimiters, codec
+    __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "lines", "oddity", "raw")
+
+    def __init__(self, lines: list[str], delimiters: Delimiters, codec: str, *, damaged: bool = False) -> None:
+        self.lines, self.delimiters, self.codec, self.damaged = lines, delimiters, codec, damaged
+        self.oddity, self.raw = "", lines
         self._fields: dict[str, list[list[str]]] = {}
         self._names: dict[str, list[str]] = {}
+        names, field = self._names, delimiters.field
         for line in lines:
             name = line[:3]
-            if name in self._names:
-                self._names[name].append(line)
+            if line[3:4] != field or not (name in SEGMENTS or name[0] == "Z"):
+                self._sort(lines)
+                break
+            if name in names:
+                names[name].append(line)
             else:
-                self._names[name] = [line]
+                names[name] = [line]
+
+    def _sort(self, lines: list[str]) -> None:
+        """The lines again, of a message in which not each is plainly a segment."""
+        self.lines, self._names = [], {}
+        for line in lines:
+            kind = line_kind(line, self.delimiters.field)
+            if kind:
+                self.oddity = TORN if TORN in (kind, self.oddity) else DOUBTFUL
+            if kind != TORN:
+                segment = line[:3].upper() + line[3:]
+                self.lines.append(segment)
+                self._names.setdefault(segment[:3], []).append(segment)
+
+    def part(self, lines: list[str]) -> Message:
+        """A message of some of the lines."""
+        return Message(lines, self.delimiters, self.codec, damaged=self.damaged)
 
     @property
     def names(self) -> Sequence[str]:
@@ -84,7 +122,9 @@ class Message:
         return segments[0][number] if segments and number < len(segments[0]) else ""
 
     def unescape(self, text: str) -> str:
-        """The text that an element stands for. Unknown escape sequences stay as they are."""
+        """The text that an element stands for. Unknown escape sequences stay as they are. Raises :class:`Unusable`: undecodable."""
+        if self.damaged and _LOST.search(text):
+            raise Unusable("undecodable", "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source")
         if self.delimiters.escape not in text:
             return text
         return _unescape(text, self.delimiters, self.codec)
@@ -93,17 +133,34 @@ class Message:
 def read(body: bytes, charset: str | None = None, fallback: str | None = None) -> Message:
     """The message in these bytes. Raises :class:`Unusable`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
     raw = body if body.startswith(b"MSH") else _trimmed(body)
+    damaged = False
     if raw.isascii() and b"\x1b" not in raw:  # ESC shifts to Japanese in ISO 2022
         text, codec = raw.decode("ascii"), "ascii"
     else:
-        text, codec = _decoded(raw, charset, fallback)
+        text, codec, damaged = _decoded(raw, charset, fallback)
     if not text.startswith("MSH"):
         raise Unusable("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
     text = text.rstrip(_BLANK_TEXT)
-    delimiters = _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
+    delimiters = delimiters_of(text)
     if codec == "ascii" and delimiters.escape + "X" in text:
         codec = _declared(raw, charset) or codec  # all its letters are ASCII, but those written in hexadecimal need not be
-    return Message(_lines(text, delimiters.field), delimiters, codec)
+    return Message(_lines(text, delimiters.field), delimiters, codec, damaged=damaged)
+
+
+def line_kind(line: str, field: str) -> str:
+    """Empty for a line that is a segment, also one whose name is in lower case; else :data:`TORN` or :data:`DOUBTFUL`."""
+    name, behind = line[:3], line[3:4]
+    shaped = len(name) == 3 and name.isascii() and name.isalnum() and name[0].isalpha() and behind in (field, "")
+    if not shaped or (not behind and not name.isupper()):
+        return TORN
+    if name.upper() in SEGMENTS or name[0] in "Zz":
+        return ""
+    return DOUBTFUL if name.isupper() else TORN
+
+
+def delimiters_of(text: str) -> Delimiters:
+    """What MSH-1 and MSH-2 name. Raises :class:`Unusable`: delimiters_missing, delimiters_invalid."""
+    return _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
 
 
 def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
@@ -113,7 +170,7 @@ def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
         line = re.split(r"[\r\n]", raw[:65536].decode(charsets.wide(raw) or "latin-1", "ignore").lstrip("\ufeff"), maxsplit=1)[0]
         if not line.startswith("MSH"):
             return None
-        delimiters = _delimiters(line[3:4], line[4 : line.find(line[3:4], 4)] if len(line) > 4 else "")
+        delimiters = delimiters_of(line)
     except Unusable:
         return None
     return delimiters, ["MSH", delimiters.field, *line.split(delimiters.field)[1:]]
@@ -136,14 +193,18 @@ def _declared(raw: bytes, charset: str | None) -> str | None:
     return charsets.codec(charset or declared)
 
 
-def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str, str]:
+def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str, str, bool]:
+    """The text, its codec, and whether some bytes of it are lost."""
+    wide = charsets.wide(raw)
     try:
-        wide = charsets.wide(raw)
         if wide:
-            return raw.decode(wide).lstrip("\ufeff" + _BLANK_TEXT), wide
+            return charsets.from_wide(raw, wide).lstrip("\ufeff" + _BLANK_TEXT), wide, False
         found = header(raw)
-        declared = found[1][18] if found and len(found[1]) > 18 else ""
-        return charsets.decode(raw, declared.split(found[0].repetition) if found else (), charset, fallback)
+        declared = found[1][18].split(found[0].repetition) if found and len(found[1]) > 18 else []
+        try:
+            return *charsets.decode(raw, declared, charset, fallback), False
+        except charsets.Undecodable:
+            return *charsets.damaged(raw, declared, charset), True
     except ValueError:
         detail = "the bytes fit neither MSH-18 nor UTF-8: set 'charset' or 'charset_fallback' of the source"
         raise Unusable("undecodable", detail, "MSH-18") from None
@@ -244,4 +305,4 @@ def _laid_out(command: str, count: str) -> str | None:
     """Formatting that plain text can show: new lines. Indents are dropped."""
     if count and not count.isdecimal():
         return None
-    return "\n" * min(int(count or 1), 99) if command == ".sp" else ""
+    return "\n" * (99 if len(count) > 2 else int(count or 1)) if command == ".sp" else ""

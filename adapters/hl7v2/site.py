@@ -32,9 +32,14 @@ class SiteRules:
         """Everything that the rules read."""
         return tuple(parse(path) for rule in self._rules for path in rule.paths)
 
-    def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem]) -> None:
-        """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal."""
+    def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem], *, present: bool = False) -> None:
+        """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal.
+
+        ``present``: a rule says nothing where the message has nothing to read, whatever its ``on_absent``.
+        """
         for rule, is_text in self._steps:
+            if present and not rule.find(message):
+                continue
             outcome = _accepted(rule.apply(message))
             if is_text:
                 outcome = self._usable(rule, outcome, message, statements, problems)

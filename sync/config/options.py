@@ -87,6 +87,8 @@ class Hl7Options(Part):
 
     charset: str | None = None
     charset_fallback: str | None = None
+    messages: list[Annotated[str, Field(pattern=r"^[A-Za-z]{3}$")]] | None = None
+    processing: list[Literal["P", "T", "D"]] | None = None
 
 
 AckCode = Literal["AA", "AE", "AR"]
@@ -97,6 +99,7 @@ class AckPart(Part):
 
     mode: Literal["auto", "original", "enhanced"] | None = None
     applied: AckCode | None = None
+    partial: AckCode | None = None
     unchanged: AckCode | None = None
     stale: AckCode | None = None
     merged: AckCode | None = None

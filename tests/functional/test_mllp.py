@@ -138,3 +138,55 @@ def test_mutual_tls_by_configuration(tmp_path: Path, database_url: str) -> None:
         with MllpSender(*address, tls=known) as connection:
             assert acknowledged(connection, message("C2"))[0] == "AA"
         assert dnc(service) == "yes"
+
+
+def test_a_message_of_which_a_part_can_be_used_is_accepted_with_a_warning_and_the_part_is_kept(tmp_path: Path, database_url: str) -> None:
+    torn = message("C1", "OK").replace(b"ZCP|1|OK", b"ZCP|1\r|DNC")
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+        reply = read(connection.send(torn))
+        assert (reply.field("MSA", 1), reply.field("ERR", 4), reply.field("ERR", 5)) == ("AA", "W", "line_not_a_segment")
+        assert (dnc(service), reasons(service)) == ("yes", ["line_not_a_segment"])
+        again = read(connection.send(torn))
+        assert (again.field("MSH", 10), again.field("ERR", 4)) == (reply.field("MSH", 10), "W")
+        assert acknowledged(connection, message("C2", "OK", minute=31))[0] == "AA"
+        assert dnc(service) == "no"
+
+
+def test_the_code_of_a_message_used_in_part_is_the_sources(tmp_path: Path, database_url: str) -> None:
+    more = "ack: {partial: AE}"
+    with listening(tmp_path, database_url, more) as (service, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, message("C1").replace(b"ZCP|1|", b"ZCP|1\r|"))[0] == "AE"
+        assert dnc(service) == "yes"
+
+
+def test_a_frame_beyond_the_limit_is_answered_its_head_is_kept_and_what_follows_arrives(tmp_path: Path, database_url: str) -> None:
+    large = message("C1", "OK") + b"NTE|1||" + b"x" * 200_000
+    with listening(tmp_path, database_url, "max_message_bytes: 20000") as (service, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, large)[0] == "AE"
+        assert reasons(service) == ["frame_too_large"]
+        assert acknowledged(connection, message("C2", "DNC"))[0] == "AA"
+        assert dnc(service) == "yes"
+        (rejection,) = service.parts.journal.rejections(source="adt")
+        assert len(service.parts.journal.payload(rejection.id)) < 5000
+
+
+def test_a_merge_and_what_is_said_beside_it_are_both_applied(tmp_path: Path, database_url: str) -> None:
+    merge = message("C3", "DNC", minute=32, event="A40").replace(b"ZCP", b"MRG|MRN10002^^^GENHOSP^MR\rZCP")
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+        acknowledged(connection, message("C1", "OK"))
+        acknowledged(connection, message("C2", "OK").replace(b"MRN10001", b"MRN10002"))
+        assert [acknowledged(connection, merge)[0] for _ in range(2)] == ["AA", "AA"]
+        assert dnc(service) == "yes"
+        gone = service.parts.preferences.find("hospital", PatientRef(authority="GENHOSP", value="MRN10002"))
+        assert gone.contact.do_not_contact == "yes"
+
+
+def test_what_is_read_is_the_sources_choice(tmp_path: Path, database_url: str) -> None:
+    results = message("C1").replace(b"ADT^A08", b"ORU^R01")
+    training = message("C2").replace(b"|P|2.5.1", b"|T|2.5.1")
+    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+        assert [acknowledged(connection, one)[0] for one in (results, training)] == ["AA", "AA"]
+        assert service.parts.preferences.resolve("hospital", PatientRef(value="MRN10001")) is None
+    with listening(tmp_path, database_url, "messages: [ADT, ORU]\nprocessing: [P, T]") as (service, address), MllpSender(*address) as connection:
+        assert acknowledged(connection, results)[0] == "AA"
+        assert dnc(service) == "yes"

@@ -7,6 +7,7 @@ import pytest
 from adapters.base import Answer
 from adapters.hl7v2.ack import CODES, Acknowledger
 from adapters.hl7v2.reader import read
+from store.preference import Problem
 from tests.adapters.hl7v2.messages import adt
 
 NOW = datetime(2026, 11, 1, 15, 0, tzinfo=UTC)
@@ -175,3 +176,49 @@ def test_an_acknowledgement_is_never_acknowledged(kind: str) -> None:
 
 def test_a_response_to_a_query_is_an_acknowledgement_too() -> None:
     assert replies(b"MSH|^~\\&|A|B|C|D|2026||RSP^K22|1|P|2.5|||AL|AL\rMSA|AA|7\rQAK|Q1|OK\r", REJECTED) == []
+
+
+PARTLY = Answer(
+    "applied",
+    problems=(
+        Problem("code_unmapped", "ZCP-3", "preferred_method: the code | here is in no table", "preferred_method"),
+        Problem("phone_unusable", "PID-13[2]", "no number"),
+        Problem("line_not_a_segment", "", "a line is no segment"),
+    ),
+)
+
+
+def test_a_message_of_which_a_part_was_used_is_accepted_with_a_warning_for_each_problem() -> None:
+    lines = answered(adt(), PARTLY).decode().split("\r")
+    assert lines[1:] == [
+        "MSA|AA|MSG00001",
+        "ERR||ZCP^1^3|103^Table value not found^HL70357|W|code_unmapped|||preferred_method: the code \\F\\ here is in no table",
+        "ERR||PID^1^13^2|102^Data type error^HL70357|W|phone_unusable|||no number",
+        "ERR|||100^Segment sequence error^HL70357|W|line_not_a_segment|||a line is no segment",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["unchanged", "stale", "held", "merged"])
+def test_the_warning_comes_again_with_a_repeat(outcome: str) -> None:
+    assert b"|W|code_unmapped" in answered(adt(), PARTLY._replace(outcome=outcome))
+
+
+def test_a_source_chooses_the_code_of_a_message_used_in_part() -> None:
+    assert codes(adt(), PARTLY, partial="AE") == ["AE"]
+    assert b"|W|" in answered(adt(), PARTLY, partial="AE")
+    assert codes(adt(), APPLIED, partial="AE") == ["AA"]
+    assert codes(adt(), REJECTED, partial="AR") == ["AE"]
+    assert codes(asking("AL", ""), PARTLY) == ["CA"]
+    assert codes(asking("AL", "AL"), PARTLY, partial="AE") == ["CE"]
+    with pytest.raises(ValueError, match="partial"):
+        Acknowledger.of({"partly": "AA"})
+
+
+def test_before_version_2_5_a_warning_is_a_text_that_nobody_takes_for_an_error() -> None:
+    old = adt(header="MSH|^~\\&|A|B|C|D|2026||ADT^A08|7|P|2.3")
+    assert answered(old, PARTLY).decode().split("\r")[1:] == ["MSA|AA|7|applied in part", ""]
+
+
+def test_warnings_have_an_end() -> None:
+    assert answered(adt(), Answer("applied", problems=PARTLY.problems * 100)).count(b"ERR|") == 20

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.hl7v2.framing import Deframer, frame
+from adapters.hl7v2.framing import Deframer, Oversized, frame
+from adapters.hl7v2.reader import Unusable, read
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,6 @@ def test_a_separator_tab_inside_text_is_text() -> None:
     ("wire", "reason"),
     [
         (b"\x0bone\x1c\rGET / HTTP/1.1", "frame_garbage"),
-        (b"\x0bone\x1c\r\x0b" + b"x" * 101, "frame_too_large"),
-        (b"\x0bone\x1c\r\x0b" + b"x" * 101 + b"\x1c\r", "frame_too_large"),
         (b"\x0bone\x1c\r\x0bMSH|cut\x0bMSH|whole\x1c\r", "frame_unfinished"),
     ],
 )
@@ -57,6 +56,47 @@ def test_an_error_ends_the_stream_and_keeps_what_came_before(wire: bytes, reason
 
 def test_a_frame_of_just_the_limit_is_taken() -> None:
     assert Deframer(limit=100).feed(frame(b"x" * 100)) == [b"x" * 100]
+
+
+def test_a_frame_beyond_the_limit_is_swallowed_and_what_follows_arrives() -> None:
+    wire = frame(b"one") + frame(b"x" * 101) + frame(b"two") + frame(b"y" * 1_000_000) + frame(b"three")
+    for size in (1, 7, 64, len(wire)):
+        deframer = Deframer(limit=100)
+        found = [message for at in range(0, len(wire), size) for message in deframer.feed(wire[at : at + size])]
+        assert found == [b"one", b"x" * 100, b"two", b"y" * 100, b"three"]
+        assert [isinstance(one, Oversized) for one in found] == [False, True, False, True, False]
+        if size == 64:
+            assert deframer.rest == b""
+
+
+def test_of_a_frame_beyond_the_limit_only_the_head_is_held_in_memory() -> None:
+    deframer = Deframer(limit=100_000)
+    assert deframer.feed(b"\x0b" + b"x" * 100_001) == []
+    for _ in range(100):
+        assert deframer.feed(b"x" * 1000) == []
+        assert len(deframer._buffer) < 4
+    assert deframer.pending
+    assert deframer.rest == b"x" * 4096
+    assert deframer.feed(b"\x1c\r" + frame(b"two")) == [b"x" * 4096, b"two"]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-16"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_text_in_two_bytes_a_letter_may_hold_the_framing_byte(codec: str, size: int) -> None:
+    text = "MSH|^~\\&|A\rNTE|1||\u201cquoted\u201d \u0d1d"
+    body = text.encode(codec)
+    wire = frame(body) + frame(b"MSH|two")
+    deframer = Deframer()
+    assert [one for at in range(0, len(wire), size) for one in deframer.feed(wire[at : at + size])] == [body, b"MSH|two"]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_the_frame_itself_may_be_in_two_bytes_a_letter(codec: str) -> None:
+    wire = "\x0bMSH|^~\\&|A|||||||||\rPID|1||Zoë\r\x1c\r".encode(codec) * 2
+    found = Deframer().feed(wire)
+    assert [read(one).field("PID", 3) for one in found] == ["Zoë"] * 2
+    with pytest.raises(Unusable):  # nobody can tell which half of a letter was lost
+        read(Deframer().feed("\x0bMSH|^~\\&|A\rPID|1||\u017e\r\x1c\r".encode(codec))[0])
 
 
 def test_an_empty_frame_is_no_message() -> None:

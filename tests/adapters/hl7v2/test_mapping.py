@@ -66,12 +66,9 @@ def test_an_update_says_what_is_true_of_a_patient(event: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("ADT^A06", "event_not_used"),
-        ("ADT^A11", "event_not_used"),
         ("ADT^A24", "records_linked"),
         ("ADT^A45", "visit_move"),
         ("ADT^A35", "account_merge"),
-        ("ADT^ZZZ", "event_not_used"),
         ("ORU^R01", "message_type_not_used"),
         ("VXU^V04^VXU_V04", "message_type_not_used"),
         ("ACK^A08^ACK", "acknowledgement"),
@@ -118,7 +115,7 @@ def test_a_message_without_a_control_id_is_told_from_others_by_its_content() -> 
 
 
 def test_a_batch_in_one_payload_is_read_message_by_message() -> None:
-    found = items(b"BHS|^~\\&|A\r" + adt() + adt("A11") + b"BTS|2\r")
+    found = items(b"BHS|^~\\&|A\r" + adt() + adt("A24") + b"BTS|2\r")
     assert [type(one) for one in found] == [PatientStatements, Filtered]
     assert [one.locator for one in found] == ["test#1.1", "test#1.2"]
 

@@ -208,7 +208,6 @@ def test_an_acknowledgement_is_taken_and_not_answered() -> None:
     ("wire", "reason"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", "frame_garbage"),
-        (b"\x0b" + b"x" * 5000, "frame_too_large"),
         (b"\x0bMSH|cut\x0bMSH|whole\x1c\r", "frame_unfinished"),
     ],
 )
@@ -236,6 +235,21 @@ def test_a_wrong_frame_closes_its_connection_only_and_is_reported(wire: bytes, r
     thread.join(WAIT)
     assert [(one.reason, one.locator) for one in reported] == [(reason, "genhosp-adt:2")]
     assert reported[0].payload
+
+
+def test_a_frame_beyond_the_limit_is_answered_and_what_follows_arrives() -> None:
+    keeper = Keeper()
+    large = message(2) + b"NTE|1||" + b"x" * 100_000
+    with served(keeper, max_message_bytes=8192) as listener, sender(listener) as connection:
+        connection.write(frame(message(1)) + frame(large) + frame(message(3)))
+        assert [outcome(connection.receive()) for _ in range(3)] == [("AA", f"MSG{number:05d}") for number in (1, 2, 3)]
+        payload = next(payload for group in keeper.groups for payload in group if payload.refused)
+        (item,) = listener.mapper.read(payload)
+    assert isinstance(item, Unmappable)
+    assert (item.reason, len(payload.body)) == ("frame_too_large", 4096)
+    assert payload.body in item.payload
+    (again,) = listener.mapper.read(Payload(item.payload, "replayed", payload.received))
+    assert isinstance(again, Unmappable)  # a head is no message, also when it is replayed
 
 
 def test_a_connection_lost_inside_a_frame_is_reported() -> None:

@@ -112,7 +112,8 @@ def test_the_header_is_read_from_a_message_that_cannot_be_decoded() -> None:
 
 def decoded(msh_18: str, text: bytes, **options: str) -> str:
     raw = f"{MSH}||||||{msh_18}\rPID|1||".encode() + text + b"\r"
-    return read(raw, **options).field("PID", 3)
+    message = read(raw, **options)
+    return message.unescape(message.field("PID", 3))
 
 
 @pytest.mark.parametrize(

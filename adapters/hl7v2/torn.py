@@ -1,0 +1,140 @@
+"""Messages with a line that is no segment: most likely a carriage return cut a field in two. Pure.
+
+Such a message is read twice: as it came, without those lines, and with each of them put back behind the segment before it. What both
+readings state is stated. Where they differ, a refusal of either is stated; a permission of one is not trusted, and is a problem of
+its attribute. The line itself is a problem of the message, so it is never dropped in silence.
+
+A line like ``DNC|T`` looks like a segment whose name no standard knows. It may well be a site's own, so only a refusal that the message
+does not state otherwise is taken from the second reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from adapters.base import Filtered, Item, Unmappable
+from adapters.hl7v2.reader import DOUBTFUL, Message, Unusable, delimiters_of, line_kind
+from adapters.refusals import refusal, refuses
+from store.preference import PatientMerge, PatientStatements, Problem, Statement
+
+REASON = "line_not_a_segment"
+DETAIL = "a line of the message is no segment: a carriage return inside of a field? What refuses contact was applied"
+Read = Callable[[Message], list[Item]]
+Statements = Mapping[str, Statement]
+
+
+def items(message: Message, read: Read) -> list[Item]:
+    """What the message states. ``read`` reads a whole one. Raises :class:`Unusable` when neither reading can be used."""
+    came, whole = _tried(message, read), _tried(joined(message), read)
+    if isinstance(came, list) and message.oddity == DOUBTFUL and not any(isinstance(item, Unmappable) for item in came):
+        return list(_with_refusals(came, whole if isinstance(whole, list) else []))
+    if isinstance(whole, Unusable):
+        if isinstance(came, Unusable):
+            raise Unusable(came.reason, f"{came.detail}; {DETAIL.partition('?')[0]}", came.path)
+        whole = []
+    return _reconciled(came if isinstance(came, list) else [], whole)
+
+
+def joined(message: Message) -> Message | Unusable:
+    """The message with each odd line behind the segment before it; several that make a segment together are one of their own."""
+    lines: list[str] = []
+    odd: list[str] = []
+    for line in (*message.raw, None):
+        if line is not None and line_kind(line, message.delimiters.field):
+            odd.append(line)
+            continue
+        if odd:
+            at = next((at for at in range(len(odd)) if not line_kind("".join(odd[at:]), message.delimiters.field)), len(odd))
+            lines[-1] += "".join(odd[:at])
+            lines += ["".join(odd[at:])] if at < len(odd) else []
+            odd = []
+        if line is not None:
+            lines.append(line)
+    try:
+        return Message(lines, delimiters_of(lines[0]), message.codec, damaged=message.damaged)
+    except Unusable as error:
+        return error
+
+
+def _tried(message: Message | Unusable, read: Read) -> list[Item] | Unusable:
+    if isinstance(message, Unusable):
+        return message
+    try:
+        return read(message)
+    except Unusable as error:
+        return error
+
+
+def _with_refusals(came: Sequence[Item], whole: Sequence[Item]) -> Iterator[Item]:
+    others = [item for item in whole if isinstance(item, PatientStatements)]
+    for item in came:
+        other = others.pop(0) if others and isinstance(item, PatientStatements) else None
+        if isinstance(item, PatientStatements) and other is not None and other.identifiers == item.identifiers:
+            more = {name: one for name, one in _refusals(other).items() if name not in item.statements}
+            item = _settled(item, {**item.statements, **more}, ()) if more else item
+        yield item
+
+
+def _reconciled(came: list[Item], whole: list[Item]) -> list[Item]:
+    merges = [item for item in came if isinstance(item, PatientMerge)]
+    if merges != [item for item in whole if isinstance(item, PatientMerge)]:
+        merges = []
+        found: list[Item] = [_unusable(came, whole)]
+    else:
+        found = list(merges)
+    here, there = ([item for item in side if isinstance(item, PatientStatements)] for side in (came, whole))
+    if there or not whole:
+        found += [_both(one, other) for one, other in _pairs(here, there)]
+    if not found and came and all(isinstance(item, Filtered) for item in (*came, *whole)):
+        return came
+    if not any(isinstance(item, PatientStatements | Unmappable) for item in found):
+        found.append(_told(merges[0]) if merges else _unusable(came, whole))
+    return found
+
+
+def _pairs(here: list[PatientStatements], there: list[PatientStatements]) -> Iterator[tuple[PatientStatements | None, PatientStatements | None]]:
+    for at in range(max(len(here), len(there))):
+        yield here[at] if at < len(here) else None, there[at] if at < len(there) else None
+
+
+def _both(came: PatientStatements | None, whole: PatientStatements | None) -> PatientStatements:
+    """What two readings of one patient come to. Of a patient whom only one reading names, or at another time, only refusals."""
+    item = whole or came
+    if item is None:
+        raise ValueError("there is a reading on one side at least")
+    if came is None or whole is None or came.identifiers != whole.identifiers:
+        stated = _refusals(item)
+        return _settled(item, stated, (*_distrusted({}, item.statements, stated),))
+    both = {name: one for name, one in whole.statements.items() if came.statements.get(name) == one}
+    if came.effective != whole.effective:
+        both = {}
+    stated = {**both, **_refusals(came), **_refusals(whole)}
+    problems = (*came.problems, *whole.problems, *_distrusted(came.statements, whole.statements, stated))
+    return _settled(replace(whole, restricted=came.restricted or whole.restricted), stated, problems)
+
+
+def _settled(item: PatientStatements, stated: dict[str, Statement], problems: Sequence[Problem]) -> PatientStatements:
+    """A problem of an attribute that is stated after all is none."""
+    open_ones = [one for one in (*item.problems, *problems) if not one.attribute or one.attribute not in stated]
+    return replace(item, statements=stated, problems=tuple(dict.fromkeys((Problem(REASON, "", DETAIL), *open_ones))))
+
+
+def _distrusted(came: Statements, whole: Statements, stated: Statements) -> Iterator[Problem]:
+    for name, one in {**came, **whole}.items():
+        if name not in stated and refusal(name) is not None:
+            yield Problem(REASON, one.path, "what would permit contact is read beside a line that is no segment, and not trusted", name)
+
+
+def _refusals(item: PatientStatements) -> dict[str, Statement]:
+    return {name: one for name, one in item.statements.items() if refuses(name, one.value)}
+
+
+def _told(merge: PatientMerge) -> PatientStatements:
+    problems = (Problem(REASON, "", DETAIL),)
+    return PatientStatements(merge.survivor, {}, merge.effective, merge.evidence_id, problems=problems, locator=merge.locator)
+
+
+def _unusable(came: Sequence[Item], whole: Sequence[Item]) -> Unmappable:
+    found = next((item for item in (*came, *whole) if isinstance(item, Unmappable)), None)
+    return found or Unmappable(REASON, "a line of the message is no segment, and its readings differ", (*came, *whole)[0].locator)

@@ -1,0 +1,19 @@
+"""Which values stop contact, and which attributes can hold one. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PREFERRED_METHOD, RESTRICTED, TOPIC, YES, Method
+
+_REFUSALS: dict[str, Any] = {DO_NOT_CONTACT: YES, PREFERRED_METHOD: Method.NONE.value, DECEASED: True, RESTRICTED: True}
+
+
+def refusal(attribute: str) -> Any:
+    """The value of an attribute that stops contact, or ``None`` when it has no such value."""
+    return DENIED if attribute.startswith((CONSENT, TOPIC)) else _REFUSALS.get(attribute)
+
+
+def refuses(attribute: str, value: Any) -> bool:
+    """Whether the value stops contact."""
+    return value is not None and bool(value == refusal(attribute))

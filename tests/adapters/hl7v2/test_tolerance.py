@@ -1,0 +1,188 @@
+"""What other senders write: message types, events, flags, and bytes that cannot be decoded."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.base import Filtered, Unmappable
+from store.preference import PatientMerge, PatientStatements, Statement
+from tests.adapters.hl7v2.messages import adt, items, refused, stated, statements
+
+SITE = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}}}
+HEADER = "MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|20261101083000||{kind}|MSG00001|{processing}|2.5.1"
+VALUES = {"yes": True, "no": False}
+
+
+def sent(kind: str, *more: str, processing: str = "P", event: str = "", **pid: str) -> bytes:
+    return adt(event, *more, header=HEADER.format(kind=kind, processing=processing), **pid)
+
+
+@pytest.mark.parametrize(
+    "kind", ["adt^a08", "ADT_A08", "ADT^A8", "ADT A08", "ADT-A08", "Adt^ADT_A08", "ADT^08", " ADT ^ A08 ", "ADT^A08^ADT_A01", "adt_a8"]
+)
+def test_the_kind_of_message_is_read_in_its_spellings(kind: str) -> None:
+    assert statements(sent(kind, "ZCP|1|DNC"), mapping=SITE)["do_not_contact"].value == "yes"
+
+
+def test_the_name_of_a_structure_says_no_event_where_evn_does() -> None:
+    assert isinstance(items(sent("ADT_A39", "MRG|MRN10002^^^GENHOSP^MR", event="A40"))[0], PatientMerge)
+    assert statements(sent("ADT_A01", event="A28"))["active"].value is True
+    assert "active" not in statements(sent("ADT^A08", event="A28"))
+
+
+@pytest.mark.parametrize(
+    "event", "A06 A07 A09 A10 A11 A12 A13 A15 A16 A21 A22 A25 A26 A27 A32 A33 A38 A46 A52 A53 A54 A55 A60 A61 A62 Z99".split()
+)
+def test_every_event_about_a_patient_is_read(event: str) -> None:
+    said = statements(adt(event, "ZCP|1|DNC", "PD1||||||||||||Y", f13="(217)555-0123", f30="Y"), mapping=SITE)
+    assert {"do_not_contact", "deceased", "restricted", "phones#PID-13"} <= set(said)
+
+
+@pytest.mark.parametrize("event", ["A23", "A29", "A24", "A37", "A35", "A41", "A42", "A44", "A45"])
+def test_an_event_about_something_else_says_what_it_says_about_contact_and_takes_nothing_back(event: str) -> None:
+    mrg = ["MRG|MRN10001^^^GENHOSP^MR"] if event in ("A35", "A41", "A42", "A44", "A45") else []
+    (item,) = items(adt(event, *mrg, "PD1||||||||||||Y", "ZCP|1|DNC", f13="(217)555-0123", f5="DOE^JAN", f15="spa", f30="Y"), mapping=SITE)
+    assert isinstance(item, PatientStatements)
+    assert {name: one.value for name, one in item.statements.items() if name != "active"} == {
+        "do_not_contact": "yes",
+        "restricted": True,
+        "deceased": True,
+    }
+    quiet = items(adt(event, *mrg, 'ZCP|1|""', f30='""'), mapping=SITE)
+    assert all(isinstance(one, Filtered) or not set(one.statements) - {"active"} for one in quiet if not isinstance(one, Unmappable))
+
+
+@pytest.mark.parametrize("event", ["A18", "A30", "A34", "A36", "A39", "A40", "A47"])
+def test_a_merge_says_what_it_says_about_the_survivor_behind_the_merge(event: str) -> None:
+    merge, item = items(adt(event, "PD1||||||||||||Y", "MRG|MRN10002^^^GENHOSP^MR", "ZCP|1|DNC", f13="(217)555-0123"), mapping=SITE)
+    assert isinstance(merge, PatientMerge)
+    assert isinstance(item, PatientStatements)
+    assert (item.identifiers, set(item.statements)) == (merge.survivor, {"do_not_contact", "restricted"})
+
+
+def test_of_two_pairs_each_says_its_own() -> None:
+    second = ("PID|||MRN10003^^^GENHOSP^MR", "MRG|MRN10004^^^GENHOSP^MR", "ZCP|1|DNC")
+    first_merge, second_merge, item = items(adt("A40", "MRG|MRN10002^^^GENHOSP^MR", *second), mapping=SITE)
+    assert isinstance(item, PatientStatements)
+    assert isinstance(second_merge, PatientMerge)
+    assert item.identifiers == second_merge.survivor
+
+
+def test_a_merge_that_cannot_be_used_does_not_lose_the_refusal_beside_it() -> None:
+    told, item = items(adt("A40", "ZCP|1|DNC"), mapping=SITE)
+    assert isinstance(told, Unmappable)
+    assert told.reason == "merge_incomplete"
+    assert isinstance(item, PatientStatements)
+    assert item.statements == {"do_not_contact": Statement("yes", "ZCP-2")}
+
+
+def test_a_rule_that_says_something_of_absence_says_nothing_in_messages_that_need_not_have_its_segment() -> None:
+    mapping = {"do_not_contact": {**SITE["do_not_contact"], "on_absent": "clear"}}
+    assert [type(one) for one in items(adt("A40", "MRG|MRN10002^^^GENHOSP^MR"), mapping=mapping)] == [PatientMerge]
+    assert statements(adt("A08"), mapping=mapping) == {"do_not_contact": Statement(None, "ZCP-2")}
+    assert statements(sent("SIU^S12"), mapping=mapping, options={"messages": ["SIU"]}) == {}
+
+
+@pytest.mark.parametrize("kind", ["VXU^V04^VXU_V04", "ORU^R01", "SIU^S12", "MDM^T02", "oru^r01"])
+def test_message_types_are_read_when_the_source_names_them(kind: str) -> None:
+    body = sent(kind, "ZCP|1|DNC")
+    assert items(body, mapping=SITE) == [Filtered("message_type_not_used", "test#1")]
+    said = statements(body, mapping=SITE, options={"messages": ["ADT", kind[:3].lower()]})
+    assert said["do_not_contact"].value == "yes"
+
+
+def test_each_patient_of_a_message_with_several_is_read() -> None:
+    body = sent("ORU^R01", "OBR|1", "ZCP|1|DNC", "PID|||MRN10002^^^GENHOSP^MR", "OBR|1", "ZCP|1|OK", "PID|||^^^GENHOSP^MR")
+    first, second, third = items(body, mapping=SITE, options={"messages": ["ORU"]})
+    assert isinstance(first, PatientStatements)
+    assert isinstance(second, PatientStatements)
+    assert isinstance(third, Unmappable)
+    assert [one.statements["do_not_contact"].value for one in (first, second)] == ["yes", "no"]
+
+
+def test_a_named_message_without_a_patient_is_filtered() -> None:
+    body = HEADER.format(kind="SIU^S12", processing="P").encode() + b"\rSCH|1\r"
+    assert items(body, options={"messages": ["SIU"]}) == [Filtered("patient_segment_absent", "test#1")]
+
+
+@pytest.mark.parametrize(("code", "reason"), [("T", "processing_training"), ("D", "processing_debugging"), ("t^A", "processing_training")])
+def test_what_is_not_meant_is_filtered_unless_the_source_wants_it(code: str, reason: str) -> None:
+    body = sent("ADT^A08", "ZCP|1|DNC", processing=code)
+    assert items(body, mapping=SITE) == [Filtered(reason, "test#1")]
+    assert statements(body, mapping=SITE, options={"processing": ["P", "T", "D"]})["do_not_contact"].value == "yes"
+    assert statements(sent("ADT^A08", "ZCP|1|DNC", processing=""), mapping=SITE)["do_not_contact"].value == "yes"
+
+
+@pytest.mark.parametrize("word", ["Y", "YES", "yes", "Y^Yes^HL70136", "1", "T", "true", "^Yes", " y "])
+def test_a_yes_is_read_in_its_spellings(word: str) -> None:
+    said = statements(adt("A08", f"PD1||||||||||||{word}", f30=word))
+    assert (said["deceased"], said["restricted"]) == (Statement(True, "PID-30"), Statement(True, "PD1-12"))
+
+
+@pytest.mark.parametrize("word", ["N", "No", "N^No^HL70136", "0", "F", "FALSE"])
+def test_a_no_is_read_in_its_spellings(word: str) -> None:
+    said = statements(adt("A08", f"PD1||||||||||||{word}", f30=word))
+    assert (said["deceased"], said["restricted"]) == (Statement(False, "PID-30"), Statement(False, "PD1-12"))
+
+
+@pytest.mark.parametrize("word", ["DEAD", "Q", "Y N", "2", "\\XFF\\"])
+def test_any_other_answer_is_a_problem_of_its_attribute(word: str) -> None:
+    found = stated(adt("A08", f"PD1||||||||||||{word}", f30=word))
+    assert {(one.reason, one.path, one.attribute) for one in found.problems} == {
+        ("flag_unusable", "PID-30", "deceased"),
+        ("flag_unusable", "PD1-12", "restricted"),
+    }
+    assert found.statements == {}
+
+
+@pytest.mark.parametrize("word", ["U", "UNK", "unknown", "NI"])
+def test_not_known_is_no_statement_and_no_problem(word: str) -> None:
+    found = stated(adt("A08", f30=word))
+    assert (found.statements, found.problems) == ({}, ())
+
+
+def test_of_several_answers_the_yes_counts() -> None:
+    assert statements(adt(f30="N~Y"))["deceased"].value is True
+    assert "deceased" not in statements(adt(f30="N~DEAD"))
+
+
+@pytest.mark.parametrize("protection", ["Y", "YES", "DEAD"])
+def test_a_restricted_record_takes_nothing_back_nor_does_one_that_may_be(protection: str) -> None:
+    body = adt("A08", f"PD1||||||||||||{protection}", 'ZCP|1|""', f13='""', f15='""', f5='""', f30='""')
+    assert not [name for name, one in statements(body, mapping=SITE).items() if one.value is None]
+    assert statements(body.replace(protection.encode(), b"N"), mapping=SITE)["do_not_contact"] == Statement(None, "ZCP-2")
+
+
+NAMES = {"byte": b"Zo\xeb", "escape": b"Zo\\XEB\\", "utf-8 cut": b"Zo\xc3"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_bytes_that_cannot_be_decoded_spoil_their_attribute_only(name: bytes) -> None:
+    body = adt("A08", "ZCP|1|DNC", f5="DOE^NAME", f13="(217)555-0123", f15="spa").replace(b"NAME", name)
+    found = stated(body, mapping=SITE)
+    assert {key: one.value for key, one in found.statements.items() if not key.startswith("phones")} == {
+        "email#PID-13": None,
+        "language": "es",
+        "do_not_contact": "yes",
+    }
+    assert found.statements["phones#PID-13"].value[0].raw == "(217)555-0123"
+    assert [(one.reason, one.path, one.attribute) for one in found.problems] == [("undecodable", "PID-5", "display_name")]
+
+
+def test_bytes_in_the_language_spoil_the_language() -> None:
+    found = stated(adt("A08", "ZCP|1|DNC", f15="X^NAME").replace(b"NAME", b"Espa\xf1ol"), mapping=SITE)
+    assert found.statements["do_not_contact"].value == "yes"
+    assert [(one.reason, one.attribute) for one in found.problems] == [("undecodable", "language")]
+
+
+def test_bytes_in_the_identifier_refuse_the_message() -> None:
+    assert refused(adt(f3="MRN^^^GENHOSP^MR").replace(b"MRN^", b"MR\xeb^")).reason == "undecodable"
+
+
+def test_bytes_in_the_kind_of_message_are_not_filtered_away() -> None:
+    assert refused(sent("ADT^A08").replace(b"ADT^A08", b"AD\xeb^A08")).reason == "undecodable"
+
+
+def test_bytes_in_the_control_id_are_no_evidence() -> None:
+    found = stated(adt("A08", "ZCP|1|DNC").replace(b"MSG00001", b"MS\xeb"), mapping=SITE)
+    assert found.evidence_id.startswith("sha256:")
