@@ -8,8 +8,9 @@ Bytes that fit nowhere are refused: replacing them would quietly change what a p
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 JAPANESE = "iso2022_jp_ext"  # ISO 2022 with every Japanese set that the table names
 TABLE_0211 = {
@@ -54,6 +55,14 @@ def codec(name: str) -> str | None:
         return codecs.lookup(name.strip().replace("/", "-").replace(" ", "-")).name
     except LookupError:
         return None
+
+
+def option(options: Mapping[str, Any], name: str) -> str | None:
+    """The character set that a source configures. ``ValueError`` for one that is none."""
+    value = str(options.get(name) or "")
+    if value and codec(value) is None:
+        raise ValueError(f"{name} {value!r} is not a character set: use a code of HL7 table 0211, for example '8859/1' or 'UNICODE UTF-8'")
+    return value or None
 
 
 def wide(raw: bytes) -> str | None:

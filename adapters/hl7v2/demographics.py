@@ -47,9 +47,7 @@ def read_death(message: Message, when: str, indicator: str, statements: dict[str
         problems.append(Problem("death_unusable", "PID-29", "this is no date of death", DECEASED))
 
 
-def read_flag(
-    message: Message, attribute: str, field: str, path: str, statements: dict[str, Statement], problems: list[Problem]
-) -> None:
+def read_flag(message: Message, attribute: str, field: str, path: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
     """A yes or no of table 0136, alone or as the code of a CWE. Several answers must agree, else yes counts: it is what protects."""
     if field == DELETE:
         statements[attribute] = Statement(None, path)
@@ -57,9 +55,8 @@ def read_flag(
     answers = {_answer(part, message.delimiters.component) for part in field.split(message.delimiters.repetition) if part}
     if "" in answers:
         problems.append(Problem("flag_unusable", path, "this is neither a yes nor a no of table 0136", attribute))
-    if not answers.isdisjoint(("yes", "no")):
-        if "yes" in answers or "" not in answers:
-            statements[attribute] = Statement("yes" in answers, path)
+    if "yes" in answers or ("no" in answers and "" not in answers):
+        statements[attribute] = Statement("yes" in answers, path)
 
 
 @lru_cache(maxsize=1024)

@@ -107,7 +107,7 @@ class Deframer:
         """Whether the END in wide text is one: at a whole letter with CR behind it, or itself in two bytes."""
         if at % 2:
             return self._buffer[at - 1] == 0 and self._buffer[at + 1 : at + 2] == b"\x00"
-        return self._buffer[at + 1 : at + 2] in (b"\r", b"\x00")
+        return bytes(self._buffer[at + 1 : at + 2]) in (b"\r", b"\x00")
 
     def _fail(self, reason: str, detail: str) -> None:
         self.error = FrameError(reason, detail, bytes(self._buffer[: self._limit]))

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
-from adapters.hl7v2 import demographics, events, explain, merge, timestamp, torn
-from adapters.hl7v2.batch import OPENS, TRAILERS, counted, split
+from adapters.hl7v2 import demographics, envelope, events, explain, merge, timestamp, torn
+from adapters.hl7v2.batch import counted, split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
@@ -38,13 +38,10 @@ from store.preference import (
     PatientStatements,
     Problem,
     Statement,
+    base,
     slot,
 )
 
-MISCOUNTED = (
-    "the batch says another number of messages, or the file of batches, than came: part is missing or doubled. What came is applied"
-)
-CUT_OFF = "the batch begins and does not end: what stood behind is missing, unless the sender never ends its batches. What came is applied"
 HEAD_ONLY = b"The message was larger than the limit. Its head, which must not be read as a message:\r"
 AHEAD = timedelta(minutes=15)
 
@@ -69,8 +66,8 @@ class Hl7Mapper:
         options = joined(settings)
         self._messages = frozenset(one.upper() for one in listed(options, "messages")) or frozenset({"ADT"})
         self._processing = frozenset(one.upper() for one in listed(options, "processing")) or frozenset({"P"})
-        self._charset = _charset(settings, "charset")
-        self._fallback = _charset(settings, "charset_fallback")
+        self._charset = charsets.option(options, "charset")
+        self._fallback = charsets.option(options, "charset_fallback")
         self._zone = ZoneInfo(settings.time_zone)
         self._keep_names = settings.keep_names
         self._identifiers = IdentifierReader(settings)
@@ -90,12 +87,12 @@ class Hl7Mapper:
             if len(message.segments("MSH")) > 1:
                 parts = list(counted(split(body)))
                 if len(parts) > 1:
-                    return [item for n, part in enumerate(parts, 1) for item in self.read(_part(payload, part, n))]
+                    return [item for n, part in enumerate(parts, 1) for item in self.read(envelope.part(payload, part, n))]
                 raise Unusable("several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH")
             return torn.items(message, partial(self._message, payload=payload)) if message.oddity else self._message(message, payload)
         except Unusable as error:
             if error.reason == "not_hl7" and body.strip()[:3].decode("latin-1") in ENVELOPE:
-                return [_envelope(payload, body)]
+                return [envelope.item(payload, body)]
             return [Unmappable(error.reason, error.detail, payload.locator, body, error.path)]
 
     def explain(self, payload: Payload) -> Explanation:
@@ -299,24 +296,3 @@ def _read_preferred(preferred: Sequence[tuple[int, str, str]], statements: dict[
     first = [one for one in preferred if one[0] == top]
     if len({number for _, number, _ in first}) == 1:
         statements[PREFERRED_PHONE] = Statement(first[0][1], first[0][2])
-
-
-def _envelope(payload: Payload, body: bytes) -> Item:
-    """What segments of a batch say that stand without any message (``batch.counted``)."""
-    name = body.strip()[:3]
-    if name in TRAILERS:
-        return Unmappable("batch_count_mismatch", MISCOUNTED, payload.locator, body, f"{name.decode()}-1")
-    if name in OPENS and len(body.strip().splitlines()) == 1:
-        return Unmappable("batch_truncated", CUT_OFF, payload.locator, body, name.decode())
-    return Filtered("batch_empty", payload.locator)
-
-
-def _part(payload: Payload, body: bytes, number: int) -> Payload:
-    return Payload(body, f"{payload.locator}.{number}", payload.received, payload.written)
-
-
-def _charset(settings: SourceSettings, option: str) -> str | None:
-    name = str(settings.options.get(option) or "")
-    if name and charsets.codec(name) is None:
-        raise ValueError(f"{option} {name!r} is not a character set: use a code of HL7 table 0211, for example '8859/1' or 'UNICODE UTF-8'")
-    return name or None

@@ -93,7 +93,9 @@ def _reconciled(came: list[Item], whole: list[Item]) -> list[Item]:
     return found
 
 
-def _pairs(here: list[PatientStatements], there: list[PatientStatements]) -> Iterator[tuple[PatientStatements | None, PatientStatements | None]]:
+def _pairs(
+    here: list[PatientStatements], there: list[PatientStatements]
+) -> Iterator[tuple[PatientStatements | None, PatientStatements | None]]:
     for at in range(max(len(here), len(there))):
         yield here[at] if at < len(here) else None, there[at] if at < len(there) else None
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from adapters import telecom
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Message
-from store.preference import Phone, PhoneKind, Problem
+from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 CELL = PhoneKind.CELL.value
 USE = {
@@ -144,13 +144,13 @@ class _Said:
     def email(self, number: int, text: str, order: int | None) -> None:
         address = telecom.email(text)
         if address is None:
-            self.problems.append(Problem("email_unusable", f"{self.path}[{number}]", "this is not an e-mail address"))
+            self.problems.append(Problem("email_unusable", f"{self.path}[{number}]", "this is not an e-mail address", EMAIL))
         else:
             self.emails.append((UNORDERED if order is None else order, address))
 
     def phone(self, number: int, phone: Phone | None) -> None:
         if phone is None:
-            self.problems.append(Problem("phone_unusable", f"{self.path}[{number}]", "this cannot be made a number in E.164"))
+            self.problems.append(Problem("phone_unusable", f"{self.path}[{number}]", "this cannot be made a number in E.164", PHONES))
             return
         self.phones.append(phone)
         if phone.rank is not None:

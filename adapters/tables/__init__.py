@@ -14,5 +14,5 @@ FOLDER = Path(__file__).parent
 @cache
 def table(name: str) -> dict[str, Any]:
     """The table ``name``. Codes are text, also those that YAML takes for numbers or booleans when they stand without quotes."""
-    loaded = yaml.load((FOLDER / f"{name}.yaml").read_text("utf-8"), Loader=yaml.CBaseLoader)  # noqa: S506 (builds text, lists and mappings only)
+    loaded = yaml.load((FOLDER / f"{name}.yaml").read_text("utf-8"), Loader=yaml.CBaseLoader)
     return dict(loaded)

@@ -52,7 +52,11 @@ def test_wherever_pid_is_cut_the_right_patient_is_known_to_have_died_or_the_mess
 
 def test_what_both_readings_state_is_stated() -> None:
     found = said(adt("A08", "ZCP|1|OK|T", "NTE|1||a note\rthat goes on", f15="eng"))
-    assert {name: one.value for name, one in found.statements.items()} == {"language": "en", "do_not_contact": "no", "preferred_method": "sms"}
+    assert {name: one.value for name, one in found.statements.items()} == {
+        "language": "en",
+        "do_not_contact": "no",
+        "preferred_method": "sms",
+    }
     assert [one.reason for one in found.problems] == [LINE]
 
 
