@@ -73,7 +73,7 @@ class OnRequest:
             raise ValueRefused(str(reason)) from reason
         answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, f"{Role.OPERATOR}:{by}")
         self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
-        return answer._asdict()
+        return {"outcome": answer.outcome, "reason": answer.reason, "detail": answer.detail}
 
 
 def build_api(parts: Parts, queue: Queue) -> Any:
