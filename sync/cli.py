@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 from adapters.base import AdapterError
 from store.errors import SchemaOutdated, StoreError
 from sync import logs, retry
-from sync.commands import audit, config, keys, opt_outs, output, patients, practice, rejections, release, runs, serve, unmerge
+from sync.commands import audit, config, keys, opt_outs, output, patients, practice, rejections, release, replies, runs, serve, unmerge
 from sync.commands.users import users
 from sync.config import ConfigError, Logging
 from sync.parts import Unusable
@@ -65,6 +65,8 @@ app.add_typer(keys.keys, name="keys")
 app.add_typer(users, name="users")
 app.add_typer(audit.audit, name="audit")
 app.command("opt-outs")(opt_outs.opt_outs)
+app.add_typer(replies.replies, name="replies")
+app.command("explain-reply")(replies.explain_reply)
 
 
 def main() -> None:

@@ -7,15 +7,17 @@ from datetime import datetime, timedelta
 from store import consent
 from store.apply import Author
 from store.consent import OPT_IN, OPT_OUT, REVIEW, Recognised
-from store.errors import ValueRefused
-from store.lock import Actor
+from store.errors import RoleRefused, ValueRefused
+from store.lock import Actor, Role
 from store.preference import STAFF
 from store.proof.audit import DECIDED_REPLY, Audit
 from store.texting.replies import DISMISSED, KeptReply, Replies
-from store.texting.sms import SmsConsent, may_record
+from store.texting.sms import SmsConsent
 from store.texting.word import Word, heard, replied
 
 DISMISS = "dismiss"
+DECIDERS = (Role.ENTERPRISE, Role.STAFF, "cli")
+"""Also whoever runs the program on its machine."""
 DECISIONS = {OPT_OUT: OPT_OUT, DISMISS: DISMISSED}
 """What a person may say -> the state of the reply then."""
 
@@ -29,7 +31,8 @@ class Review:
 
     def decide(self, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> None:
         """Settles the reply. Texts stay suspended while another one from the same number to the same line waits."""
-        may_record(actor)
+        if actor.role not in DECIDERS:
+            raise RoleRefused("replies are decided by enterprise users and staff only")
         if decision not in DECISIONS:
             raise ValueRefused(f"a decision is one of {', '.join(DECISIONS)}")
         reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)

@@ -29,6 +29,7 @@ from store.web.pages.site import Access, Site
 from store.web.patients import Patients
 from store.web.proof import Proof
 from store.web.rejections import Rejections
+from store.web.replies import RepliesQueue
 from store.web.runs import Runs
 from store.web.work import Work
 
@@ -65,7 +66,7 @@ def create_app(
     decisions = Decisions(store, callers, clock)
     administration = Administration(store, decisions.policies.changed)
     operations = (Operations(store, journal, work), Runs(store, journal, work), Rejections(journal, work))
-    groups = (Patients(store), OptOuts(store), Proof(store), administration, *operations)
+    groups = (Patients(store), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),

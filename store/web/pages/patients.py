@@ -144,6 +144,7 @@ class Patients:
             "merged": merged_records(self.store.database, visit.enterprise, patient.id),
             "merged_here": asked != patient.id,
             "sms_consent": card.sms_consent(patient),
+            "on_file": {one.number for one in patient.contact.phones},
             "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
             "may_opt_out": may_record,
             "told": self._told(visit, patient),

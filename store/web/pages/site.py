@@ -18,13 +18,14 @@ from store.lock import Role
 from store.people.sessions import Sessions, Visitor
 from store.people.users import Users
 from store.preferences import Preferences
-from store.web.pages import audit, console, opt_outs, patients, settings
+from store.web.pages import audit, console, opt_outs, patients, replies, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
 from store.web.pages.opt_outs import OptOutReport
 from store.web.pages.page import Door, Goto, Page, Shown, Visit
 from store.web.pages.patients import Patients
 from store.web.pages.rejections import Rejections
+from store.web.pages.replies import RepliesPage
 from store.web.pages.runs import Runs
 from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
@@ -37,6 +38,7 @@ from store.web.work import Work
 MENU = (
     ("/patients", "Patients", patients.READERS),
     ("/opt-outs", "Opt-outs", opt_outs.READERS),
+    ("/replies", "Replies", replies.READERS),
     ("/settings", "Default settings", settings.ENTERPRISE),
     ("/sources", "Sources", console.OPERATORS),
     ("/rejections", "Rejections", console.OPERATORS),
@@ -86,6 +88,7 @@ class Site:
             *self.sign_in.pages(),
             *Patients(store).pages(),
             *OptOutReport(store).pages(),
+            *RepliesPage(store).pages(),
             *DefaultSettings(store, settings_changed).pages(),
             *Sources(store, journal, work, access.describe).pages(),
             *Runs(store, journal, work).pages(),

@@ -159,7 +159,11 @@ def fresh(database_url: str) -> Iterator[Service]:
 def serve(url: str) -> Iterator[Service]:
     """Serves the database until the test is over."""
     database = Database.open(url)
-    store, journal, keys = Preferences(database, ENTERPRISES, read_number=e164), Journal(database, sealing()), ApiKeys(database)
+    store, journal, keys = (
+        Preferences(database, ENTERPRISES, read_number=e164, sealing=sealing()),
+        Journal(database, sealing()),
+        ApiKeys(database),
+    )
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)

@@ -26,6 +26,8 @@ ALLOWED = {
     ("GET", "/v1/audit"): {"auditor"},
     ("GET", "/v1/sms-consent/report"): {"enterprise", "manager", "auditor"},
     ("POST", "/v1/sms-replies"): {"sender"},
+    ("GET", "/v1/replies"): {"enterprise", "manager", "staff", "auditor"},
+    ("POST", "/v1/replies/rep_0/decide"): {"enterprise", "staff"},
     ("GET", "/v1/changes"): {"sender"},
     ("GET", "/v1/settings"): {"enterprise"},
     ("PUT", "/v1/settings"): {"enterprise"},

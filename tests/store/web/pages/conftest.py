@@ -146,7 +146,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     """Serves the database until the test is over. ``provider``: made for the pages' own address and clock."""
     database, moment, server = Database.open(url), Moment(), running(None)
     address = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-    store, journal = Preferences(database, ENTERPRISES), Journal(database, sealing())
+    store, journal = Preferences(database, ENTERPRISES, sealing=sealing()), Journal(database, sealing())
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     work: Any = FakeWork(journal, asked)

@@ -74,6 +74,10 @@ class Filled:
         store = self.pages.store
         store.record_reply(ENTERPRISE, LINE, CELL, "STOPALL", NOW, NOW)
         store.record_reply(ENTERPRISE, LINE, HOME, "STOP", NOW, NOW)
+        for body in ("please cancel my order", f"wrong number {LONG}", "I'll stop by at noon <b>&"):
+            store.record_reply(ENTERPRISE, LINE, HOME, body, NOW, NOW)
+        (dismissed, *_) = store.replies.some(ENTERPRISE)
+        store.decide_reply(ENTERPRISE, dismissed.id, "dismiss", actor=Actor(Role.STAFF, "desk"), reason="an order", now=NOW)
         patient = store.find(ENTERPRISE, PatientRef(value="LONG"))
         store.record_sms_opt_out(ENTERPRISE, patient.id, line=None, topic="billing", actor=Actor(Role.STAFF, "desk"), now=NOW)
 

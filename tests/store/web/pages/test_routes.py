@@ -17,6 +17,7 @@ from store.people.sessions import Sessions
 from tests.store.web.conftest import ENTERPRISES, HOME, LINE
 from tests.store.web.pages.conftest import ROLES, Browser, Pages
 from tests.store.web.pages.test_console import held, rejected
+from tests.store.web.pages.test_replies import unclear
 
 EVERYBODY = frozenset(ROLES)
 PEOPLE = frozenset({"enterprise", "manager", "staff"})
@@ -42,6 +43,8 @@ WHO: Mapping[tuple[str, str], frozenset[str]] = {
     ("GET", "/opt-outs"): frozenset({"enterprise", "manager", "auditor"}),
     ("POST", "/opt-outs"): frozenset({"enterprise", "manager", "auditor"}),
     ("POST", "/opt-outs/file"): frozenset({"enterprise", "manager", "auditor"}),
+    ("GET", "/replies"): PEOPLE | {"auditor"},
+    ("POST", "/replies/{reply_id:str}"): frozenset({"enterprise", "staff"}),
     ("GET", "/settings"): frozenset({"enterprise"}),
     ("POST", "/settings"): frozenset({"enterprise"}),
     ("GET", "/sources"): frozenset({"operator"}),
@@ -91,6 +94,7 @@ class Caller:
             "patient_id:str": self.pages.patient(enterprise=self.enterprise).removeprefix("/patients/"),
             "run_id:str": held(self.pages),
             "rejection_id:str": rejected(self.pages, self.enterprise, self.source),
+            "reply_id:str": unclear(self.pages, self.enterprise),
             "source:str": self.source,
         }
 

@@ -1,0 +1,67 @@
+"""The queue of unclear replies as a page: what a patient wrote, and the two buttons that decide about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from store.consent import OPT_OUT, REVIEW
+from store.errors import StoreError
+from store.preferences import Preferences
+from store.proof.audit import VIEWED_REPLIES, Audit
+from store.texting.replies import DISMISSED
+from store.texting.review import DISMISS
+from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.problem import problem_of
+from store.web.replies import DECIDERS
+from store.web.replies import READERS as READERS
+
+AT_ONCE, RECENT, LONGEST = 100, 20, 500
+DONE = {OPT_OUT: "The reply counts as an opt-out.", DISMISS: "The reply is no opt-out. Texts may be sent again."}
+BECAME = {OPT_OUT: "opt-out", DISMISSED: "no opt-out"}
+
+
+class RepliesPage:
+    """The queue, and what was decided lately."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit = store, Audit(store.database)
+
+    def pages(self) -> Iterable[Page]:
+        """The queue, and a decision."""
+        return (
+            Page("GET", "/replies", READERS, self.show),
+            Page("POST", "/replies/{reply_id:str}", DECIDERS, self.decide),
+        )
+
+    def show(self, visit: Visit) -> Shown:
+        """What waits, the newest first."""
+        return self._shown(visit)
+
+    def decide(self, visit: Visit) -> Shown | Goto:
+        """Opt-out, or dismissed."""
+        decision, reason = visit.form.get("decision", ""), visit.form.get("reason", "")[:LONGEST]
+        how: dict[str, Any] = {"actor": visit.actor, "reason": reason, "now": visit.now}
+        try:
+            self.store.decide_reply(visit.enterprise, visit.path["reply_id"], decision, **how)
+        except StoreError as error:
+            problem = problem_of(error)
+            return self._shown(visit, problem.detail, int(problem.status))
+        return Goto(f"/replies?done={decision}")
+
+    def _shown(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
+        replies, enterprise = self.store.replies, visit.enterprise
+        waiting = replies.some(enterprise, REVIEW, AT_ONCE)
+        decided = [one for state in BECAME for one in replies.some(enterprise, state, RECENT)]
+        self.audit.note(enterprise, VIEWED_REPLIES, "", actor=":".join(visit.actor), now=visit.now, state=REVIEW, replies=len(waiting))
+        values = {
+            "title": "Replies",
+            "waiting": waiting,
+            "count": replies.waiting(enterprise),
+            "decided": sorted(decided, key=lambda one: (one.decided or one.recorded, one.id), reverse=True)[:RECENT],
+            "became": BECAME,
+            "may_decide": visit.visitor.role in DECIDERS,
+            "refusal": refusal,
+            "done": DONE.get(visit.query.get("done", ""), ""),
+        }
+        return Shown("replies.html", values, status)

@@ -1,0 +1,74 @@
+"""``GET /v1/replies`` and ``POST /v1/replies/{id}/decide``: unclear replies to texts, and what a person makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Struct
+
+from store.consent import REVIEW
+from store.lock import Role
+from store.preferences import Preferences
+from store.proof.audit import VIEWED_REPLIES, Audit
+from store.texting.replies import STATES, KeptReply
+from store.web.endpoint import Answer, Call, Endpoint
+from store.web.wire import ReplyDecisionIn, one_of, whole_number
+
+READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+DECIDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
+MOST, AT_ONCE = 1_000, 100
+PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"how many, the newest first; up to {MOST}"}
+
+
+class ReplyOut(Struct, frozen=True):
+    """A reply. ``body`` is ``null`` where it was not kept or does not open; ``patients`` have, or had, the number."""
+
+    id: str
+    state: str
+    number: str
+    line: str
+    scope: str
+    received: datetime
+    recorded: datetime
+    decided: datetime | None
+    actor: str
+    reason: str
+    body: str | None
+    patients: tuple[str, ...]
+
+
+class RepliesQueue:
+    """The queue, from the store."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit = store, Audit(store.database)
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract."""
+        decide = "/v1/replies/{reply_id:str}/decide"
+        yield Endpoint("GET", "/v1/replies", READERS, "Replies that a person reviews", self.some, None, list[ReplyOut], PARAMETERS)
+        yield Endpoint("POST", decide, DECIDERS, "Whether an unclear reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
+
+    def some(self, call: Call) -> Answer:
+        """Replies in one state. Their text is a patient's: who looked is in the audit log."""
+        state, limit = one_of(call.query, "state", STATES) or REVIEW, whole_number(call.query, "limit", AT_ONCE, MOST)
+        found = self.store.replies.some(call.enterprise, state, limit)
+        self.audit.note(call.enterprise, VIEWED_REPLIES, "", actor=call.who, now=call.now, state=state, replies=len(found))
+        return Answer([reply_out(one) for one in found])
+
+    def decide(self, call: Call) -> Answer:
+        """A person's decision."""
+        said: ReplyDecisionIn = call.body
+        found = self.store.decide_reply(
+            call.enterprise, call.path["reply_id"], said.decision, actor=call.actor, reason=said.reason, now=call.now
+        )
+        return Answer(reply_out(found))
+
+
+def reply_out(one: KeptReply) -> ReplyOut:
+    """A reply as JSON."""
+    return ReplyOut(
+        one.id, one.state, one.number, one.line, one.scope, one.received, one.recorded, one.decided, one.actor, one.reason,
+        one.body, one.patients,
+    )  # fmt: skip

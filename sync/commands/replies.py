@@ -1,0 +1,97 @@
+"""``replies``: unclear replies to texts that wait for a person; ``explain-reply``: how a reply would be read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from store.consent import OPT_OUT, REVIEW
+from store.proof.audit import VIEWED_REPLIES, Audit
+from store.texting.recognition import read
+from store.texting.replies import STATES, KeptReply
+from store.texting.review import DISMISS
+from store.web.facesheet import as_json as plain
+from store.web.replies import reply_out
+from sync.commands import given, output
+from sync.commands.group import ListByDefault
+from sync.commands.output import AsJson
+from sync.commands.patients import OfEnterprise
+from sync.parts import Unusable
+
+replies = typer.Typer(
+    help="Unclear replies to texts: `replies`, `replies opt-out ID`, `replies dismiss ID`.",
+    cls=ListByDefault,
+)
+ReplyId = Annotated[str, typer.Argument(metavar="ID", help="As `replies` shows it.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+
+
+@replies.command("list")
+def list_replies(
+    context: typer.Context,
+    state: Annotated[str, typer.Option(help="review, opt_out or dismissed.")] = REVIEW,
+    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replies that may mean an opt-out, the newest first. They are patients' own words: mind who looks on."""
+    if state not in STATES:
+        raise Unusable(f"--state is one of {', '.join(STATES)}")
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        found = parts.preferences.replies.some(owner, state, limit)
+        Audit(parts.database).note(owner, VIEWED_REPLIES, "", actor=given.who(), now=parts.clock(), state=state, replies=len(found))
+    if as_json:
+        output.emit([_plain(one) for one in found])
+        return
+    rows = [(one.id, one.received, one.number, one.line, _text(one), len(one.patients)) for one in found]
+    output.table(("reply", "received", "from", "line", "text", "patients"), rows)
+
+
+@replies.command("opt-out")
+def opt_out(context: typer.Context, number: ReplyId, reason: Reason = "", enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
+    """The reply is an opt-out."""
+    _decide(context, number, OPT_OUT, reason, enterprise, as_json)
+
+
+@replies.command("dismiss")
+def dismiss(context: typer.Context, number: ReplyId, reason: Reason = "", enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
+    """The reply is no opt-out: texts may be sent again, unless something else stops them."""
+    _decide(context, number, DISMISS, reason, enterprise, as_json)
+
+
+def explain_reply(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What a patient would text.")],
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """How a reply would be read, and by which wording. Needs no database."""
+    settings = given.settings(context)
+    rules = settings.enterprises[given.enterprise(settings, enterprise)]
+    found = read(text, rules.opt_in_words, rules.opt_out_words)
+    said = {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
+    if as_json:
+        output.emit(said)
+    else:
+        output.table(("", ""), [(name, value) for name, value in said.items() if value is not None])
+
+
+def _decide(context: typer.Context, number: str, decision: str, reason: str, enterprise: str | None, as_json: bool) -> None:
+    with given.opened(context) as parts:
+        owner = given.enterprise(parts.settings, enterprise)
+        found = parts.preferences.decide_reply(owner, number, decision, actor=given.person(), reason=reason, now=parts.clock())
+    if as_json:
+        output.emit(_plain(found))
+    else:
+        output.say("opted out" if decision == OPT_OUT else "dismissed")
+
+
+def _text(one: KeptReply) -> str:
+    return "(not kept)" if one.body is None else one.body
+
+
+def _plain(one: KeptReply) -> dict[str, Any]:
+    found: dict[str, Any] = plain(reply_out(one))
+    return found

@@ -1,0 +1,70 @@
+"""The queue of unclear replies as a page: what a patient wrote, two buttons, and a form that works without a script."""
+
+from __future__ import annotations
+
+import pytest
+
+from store.patient import PatientRef
+from tests.store.web.conftest import CELL, LINE, NOW
+from tests.store.web.pages.conftest import Pages
+
+ORDER = "please cancel my order"
+
+
+def unclear(pages: Pages, enterprise: str = "general", body: str = ORDER) -> str:
+    """A reply that waits; its id."""
+    pages.store.record_reply(enterprise, LINE, CELL, body, NOW, NOW)
+    (found, *_) = pages.store.replies.some(enterprise)
+    return found.id
+
+
+def test_an_empty_queue_says_what_comes_here(fresh_pages: Pages) -> None:
+    assert "Nothing waits." in fresh_pages.signed_in("staff").get("/replies").text
+
+
+@pytest.mark.parametrize(("role", "may"), [("enterprise", True), ("staff", True), ("manager", False), ("auditor", False)])
+def test_people_see_what_was_written_and_some_decide(fresh_pages: Pages, role: str, may: bool) -> None:
+    unclear(fresh_pages, body="stop by <b>at noon</b>")
+    seen = fresh_pages.signed_in(role).get("/replies")
+    assert "“stop by <b>at noon</b>”" in seen.text
+    assert "<b>at noon" not in seen.response.text, "a patient's words are text"
+    assert ("Not an opt-out" in seen.text) is may
+    assert f'href="{fresh_pages.patient("MRN1")}"' in seen.response.text
+
+
+def test_operators_do_not_see_them(fresh_pages: Pages) -> None:
+    assert fresh_pages.signed_in("operator").get("/replies").status == 403
+
+
+@pytest.mark.parametrize(
+    ("decision", "said", "opted_out"), [("opt_out", "counts as an opt-out", True), ("dismiss", "is no opt-out", False)]
+)
+def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, said: str, opted_out: bool) -> None:
+    number = unclear(fresh_pages)
+    browser = fresh_pages.signed_in("staff")
+    assert "no longer on file" not in browser.get(fresh_pages.patient("MRN1")).text
+    assert "unclear reply, to be reviewed" in browser.get(fresh_pages.patient("MRN1")).text
+    browser.get("/replies")
+    seen = browser.post(f"/replies/{number}", decision=decision, reason="phoned them")
+    assert said in seen.text
+    assert "phoned them" in seen.text
+    assert "Nothing waits." in seen.text
+    patient = fresh_pages.store.find("general", PatientRef(value="MRN1"))
+    assert [one.authority for one in patient.opt_outs] == (["patient"] if opted_out else [])
+    again = browser.post(f"/replies/{number}", decision=decision)
+    assert (again.status, "already" in again.text) == (412, True)
+
+
+def test_a_decision_that_is_none_is_refused(fresh_pages: Pages) -> None:
+    number = unclear(fresh_pages)
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/replies")
+    assert browser.post(f"/replies/{number}", decision="maybe").status == 422
+    assert browser.post("/replies/rep_0", decision="dismiss").status == 404
+
+
+def test_a_reply_is_of_one_enterprise(fresh_pages: Pages) -> None:
+    number = unclear(fresh_pages, "local")
+    browser = fresh_pages.signed_in("enterprise")
+    assert ORDER not in browser.get("/replies").text
+    assert browser.post(f"/replies/{number}", decision="dismiss").status == 404
