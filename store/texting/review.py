@@ -33,9 +33,9 @@ class Review:
         """Settles the reply. Texts stay suspended while another one from the same number to the same line waits."""
         if actor.role not in DECIDERS:
             raise RoleRefused("replies are decided by enterprise users and staff only")
+        reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)
         if decision not in DECISIONS:
             raise ValueRefused(f"a decision is one of {', '.join(DECISIONS)}")
-        reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)
         person, changed = f"{actor.role}:{actor.name}", set[int]()
         if decision == OPT_OUT:
             word = replied(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)

@@ -10,8 +10,7 @@ from store.database import Database
 from store.enterprise import Enterprise
 from store.preferences import Preferences
 from store.sources.sealing import Sealing
-from tests.sync.conftest import EmrSync
-from tests.sync.test_audit import NOW, config
+from tests.sync.test_audit import NOW, EmrSync, config
 
 __all__ = ["config"]
 SEALING = Sealing("k1", {"k1": bytes.fromhex("4b" * 32)})

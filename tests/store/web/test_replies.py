@@ -74,7 +74,7 @@ def test_what_is_no_line_is_refused_everywhere(fresh: Service, line: str) -> Non
     assert fresh.call("POST", f"/v1/patients/{patient}/sms-consent", {"line": line}, role="staff").status == 422
     batch = fresh.call("POST", "/v1/decisions/batch", [ASK, ASK | {"line": line}, ASK | {"line": "+12175550191"}]).json
     assert [one["decision"] for one in batch] == ["do_not_send", "do_not_send", "send"]
-    assert [one["reasons"] for one in batch] == [["sms_opted_out"], ["ask_invalid"], []]
+    assert [one["reasons"] for one in batch] == [["sms_opted_out", "no_copy"], ["ask_invalid"], []]
 
 
 def test_a_report_about_what_is_no_line_is_refused(fresh: Service) -> None:

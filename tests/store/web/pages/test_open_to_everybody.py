@@ -136,6 +136,11 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("no toggle", "enterprise", sheet("MRN1", "quiet"), opened, "quiet"),
         Visit("unknown", "staff", empty(UNKNOWN)),
     ),
+    "/replies": (
+        Visit("empty", "staff", empty("/replies")),
+        Visit("full", "enterprise", full("/replies")),
+        Visit("full, to look at only", "auditor", full("/replies")),
+    ),
     "/opt-outs": (
         Visit("empty", "manager", empty("/opt-outs")),
         Visit("full", "enterprise", full("/opt-outs")),
