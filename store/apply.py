@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, seen
+from store import documents, merge, opened, seen, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -82,7 +82,7 @@ class Application:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
         author = self.author
         found = Found(self.database, self.transaction, self.enterprise.name, author.authority, items)
-        digests = [documents.digest(item.identifiers, merge.stated(item), item.version) for item in items]
+        digests = [documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item)) for item in items]
         patients = [_resolved(found.directory, item) for item in items]
         news = {
             patient
@@ -212,14 +212,16 @@ class Application:
         authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
         effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
         line, since = (seen.remember(held.seen, key) if key else held.seen, held.since) if held else (key, now)
-        patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since)
+        before, was = (held.current(), held.unreadable) if held is not None else ({}, {})
+        marks = unreadable.after(was, before, item, whole=bool(key))
+        patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since, marks)
         if authority.startswith(EMR) and yielding.lifts(patient.held, item):
             patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
             patient.touched.add(STAFF)
             patient.visible = True
-        alone = patient.lineage is None and not yielding.is_kept(patient.held)
+        alone = patient.lineage is None and not yielding.is_kept(patient.held) and not marks
         patient.content[authority] = digest if merged.settled and alone else None
-        patient.visible = patient.visible or held is None or bool(merged.changed)
+        patient.visible = patient.visible or held is None or bool(merged.changed) or marks != was
         if merged.changed:
             self.record(patient, item, merged)
 

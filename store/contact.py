@@ -22,7 +22,7 @@ from store.preference import (
 )
 
 
-def contact(preferences: Mapping[str, Preference]) -> ContactPreferences:
+def contact(preferences: Mapping[str, Preference], unreadable: tuple[str, ...] = ()) -> ContactPreferences:
     """Every attribute with a value where nothing is known: never one that permits."""
     values = {name: one.value for name, one in preferences.items()}
     phones, preferred = values.get(PHONES, ()), values.get(PREFERRED_PHONE)
@@ -38,4 +38,5 @@ def contact(preferences: Mapping[str, Preference]) -> ContactPreferences:
         deceased=values.get(DECEASED, False),
         restricted=values.get(RESTRICTED, False),
         active=values.get(ACTIVE, True),
+        unreadable=unreadable,
     )

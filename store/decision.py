@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from store import reason as why
 from store.ask import DO_NOT_SEND as DO_NOT_SEND
 from store.ask import SEND as SEND
@@ -32,7 +34,7 @@ from store.ask import no_evidence
 from store.channel import EMAIL, GOVERNS, ORDER, SMS, VOICE, Governance, Wish, address, lifts, obstacle, order, wish
 from store.consent import blocks
 from store.enterprise import Policy
-from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, PREFERRED_PHONE, YES, topic
+from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, PREFERRED_PHONE, TOPIC, YES, topic
 
 LIST_OF = {SMS: PHONES, VOICE: PHONES, EMAIL: "email"}
 ADDRESS_ONLY = {channel: (attribute,) for channel, attribute in LIST_OF.items()}
@@ -49,7 +51,10 @@ def decide(ask: Ask, known: Known | None, policy: Policy, now: datetime) -> Deci
         reason = gate(ask, known, policy, rule)
         if reason is not None:
             return _at_gate(reason, ask, known)
-    return _first_channel(ask, known, wish(ask, known.contact, policy, rule, ask.at or now), rule)
+    decision = _first_channel(ask, known, wish(ask, known.contact, policy, rule, ask.at or now), rule)
+    if known.contact.unreadable and unread(ask, known, rule):
+        return replace(decision, reasons=(why.PREFERENCE_UNREADABLE, *decision.reasons))
+    return decision
 
 
 def refused(reason: str) -> Decision:
@@ -65,6 +70,24 @@ def _stale(ask: Ask, known: Known, policy: Policy, rule: Governance) -> str | No
     return why.SOURCE_STALE if known.stale and policy.when_stale != "flag" else None
 
 
+def _unreadable(ask: Ask, known: Known, policy: Policy, rule: Governance) -> str | None:
+    refuses = known.contact.unreadable and policy.when_unreadable != "flag" and unread(ask, known, rule)
+    return why.PREFERENCE_UNREADABLE if refuses else None
+
+
+def unread(ask: Ask, known: Known, rule: Governance) -> bool:
+    """Whether newer evidence about an attribute that governs this message could not be read."""
+    return any(_governs(attribute, ask, rule) for attribute in known.contact.unreadable)
+
+
+def _governs(attribute: str, ask: Ask, rule: Governance) -> bool:
+    if attribute.startswith(CONSENT):
+        return attribute[len(CONSENT) :] in ask.channels
+    if attribute.startswith(TOPIC):
+        return rule.topic and ask.topic is not None and attribute.startswith(f"{TOPIC}{ask.topic}.")
+    return attribute == DECEASED or (attribute == DO_NOT_CONTACT and rule.do_not_contact)
+
+
 def _do_not_contact(ask: Ask, known: Known, policy: Policy, rule: Governance) -> str | None:
     if not rule.do_not_contact or known.contact.do_not_contact != YES or lifts(ask.appointment, policy):
         return None
@@ -78,7 +101,7 @@ def _topic(ask: Ask, known: Known, policy: Policy, rule: Governance) -> str | No
     return why.TOPIC_DECLINED if all(topics.get(f"{ask.topic}.{channel}") == DENIED for channel in ORDER) else None
 
 
-GATES = (_deceased, _stale, _do_not_contact, _topic)
+GATES = (_deceased, _stale, _unreadable, _do_not_contact, _topic)
 """In order; the first that names a reason refuses."""
 
 

@@ -16,6 +16,7 @@ import msgspec
 from store.ask import Evidence
 from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
 from store.texting.word import Word
+from store.unreadable import Marks, Unreadable
 
 Payload = tuple[datetime, datetime, str, int]
 """What the statements of one payload share: effective, recorded, evidence id, version. Written once per document."""
@@ -25,6 +26,7 @@ _encode = msgspec.json.Encoder().encode
 _assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, tuple[Any, str, int]]]).decode
 _provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
+_marks = msgspec.json.Decoder(dict[str, Unreadable]).decode
 _plain = msgspec.json.Decoder().decode
 _LISTS = (PHONES, EMAIL)
 _new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
@@ -59,6 +61,16 @@ def read_assertions(text: str) -> dict[str, Assertion]:
             value = listed(attribute, value)
         read[attribute] = _new(Assertion, (value, effective, recorded, evidence_id, path, version))
     return read
+
+
+def write_marks(marks: Marks) -> str | None:
+    """What of an authority could not be read; ``None`` where all could."""
+    return write(marks) if marks else None
+
+
+def read_marks(text: str | None) -> Marks:
+    """The same back."""
+    return _marks(text) if text else {}
 
 
 def listed(attribute: str, value: Any) -> Any:
@@ -111,10 +123,11 @@ def read_words(text: str) -> tuple[Word, ...]:
     return _words(text)
 
 
-def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement], version: int = 0) -> str:
+def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement], version: int = 0, unread: tuple[str, ...] = ()) -> str:
     """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
 
     Another version of the same content is looked at whole, so that the version it reached is kept: a lower one that arrives later
     with the same time is late. Says nothing about the patient by itself.
     """
-    return hashlib.blake2b(_encode((identifiers, statements, version)), digest_size=12).hexdigest()
+    content = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
+    return hashlib.blake2b(_encode(content), digest_size=12).hexdigest()

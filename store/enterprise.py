@@ -19,6 +19,7 @@ class Policy:
     """The named choices of product rules 6 and 7; every default is the safe one."""
 
     when_stale: str = "flag"  # flag | refuse
+    when_unreadable: str = "refuse"  # flag | refuse
     when_preferred_impossible: str = "refuse"  # refuse | next
     appointment_may_lift_dnc: bool = False
     staff_may_record_opt_in: bool = False

@@ -7,11 +7,11 @@ the later receipt; one that ties with a time that has passed, or may be a repeat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from store import seen
+from store import seen, unreadable
 from store.brake.loosening import loosened
 from store.contact import contact as contact
 from store.enterprise import Enterprise
@@ -38,6 +38,7 @@ from store.preference import (
     Statement,
     base,
 )
+from store.unreadable import Marks
 
 BY_MERGE = "merge"
 """The path of a local Do Not Contact that was in force when its record became one with another (``store.merging.yielding``)."""
@@ -60,6 +61,7 @@ class Held:
     confirmed: datetime
     seen: str
     since: datetime
+    unreadable: Marks = field(default_factory=dict)
 
     def current(self) -> dict[str, Assertion]:
         """The assertions, those of the last payload at the newest time at which it was stated again."""
@@ -134,8 +136,11 @@ def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatement
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:
-    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6)."""
-    if not item.restricted:
+    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6).
+
+    So it is for a record of which nobody can tell whether it is restricted.
+    """
+    if not item.restricted and all(one.attribute != RESTRICTED for one in item.problems):
         return item.statements
     return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}
 
@@ -197,7 +202,8 @@ def join(first: Held, second: Held) -> Held:
     both = {name: _joined_assertion(name, mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
     assertions = mine | theirs | both
     newest = max(first.confirmed, second.confirmed)
-    return Held(assertions, newest, newest, seen.joined(first.seen, second.seen), min(first.since, second.since))
+    marks = unreadable.joined(first.unreadable, second.unreadable)
+    return Held(assertions, newest, newest, seen.joined(first.seen, second.seen), min(first.since, second.since), marks)
 
 
 def anchored(held: Held, merged_at: datetime) -> Held:

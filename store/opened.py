@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge
+from store import documents, merge, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.merging.lineage import Join, Lineage
@@ -19,7 +19,7 @@ from store.texting.listing import listed
 
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
  EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
- a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard
+ a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable
  FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
 JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS (
  SELECT m.survivor, m.seq, m.survivor, m.merged, m.effective FROM merges m
@@ -29,7 +29,18 @@ JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS 
  SELECT patient, seq, survivor, merged, effective FROM joined"""
 
 PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
-ASSERTION_COLUMNS = ("patient_id", "authority", "assertions", "effective", "confirmed", "content", "seen", "since", "last_heard")
+ASSERTION_COLUMNS = (
+    "patient_id",
+    "authority",
+    "assertions",
+    "effective",
+    "confirmed",
+    "content",
+    "seen",
+    "since",
+    "last_heard",
+    "unreadable",
+)
 
 Row = tuple[Any, ...]
 
@@ -63,8 +74,9 @@ class Open:
 
     def hold(self, row: Sequence[Any]) -> None:
         """Takes in what one authority asserts; a row of :data:`ASSERTION_COLUMNS` without the patient."""
-        authority, text, effective, confirmed, content, line, since, heard = row
-        self.held[authority] = merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), line, instant(since))
+        authority, text, effective, confirmed, content, line, since, heard, marks = row
+        said, unread = documents.read_assertions(text), documents.read_marks(marks)
+        self.held[authority] = merge.Held(said, instant(effective), instant(confirmed), line, instant(since), unread)
         self.content[authority], self.heard[authority] = content, instant(heard)
 
     def assertion_rows(self) -> Iterator[Row]:
@@ -72,7 +84,15 @@ class Open:
         for authority in self.touched:
             held, content = self.held[authority], self.content.get(authority)
             text = documents.write_assertions(held.assertions)
-            said = (held.effective, held.confirmed, content, held.seen, held.since, self.heard[authority])
+            said = (
+                held.effective,
+                held.confirmed,
+                content,
+                held.seen,
+                held.since,
+                self.heard[authority],
+                documents.write_marks(held.unreadable),
+            )
             yield (self.id, authority, text, *said)
 
     @property
@@ -83,7 +103,8 @@ class Open:
     def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
         """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""
         in_force = merge.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
-        contact = merge.contact(in_force)
+        unread = unreadable.in_force(((name, held.unreadable) for name, held in self.held.items()), enterprise)
+        contact = merge.contact(in_force, unread)
         numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
         said = (documents.write(contact), documents.write_provenance(in_force), self.created, now)
         return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *said), numbers

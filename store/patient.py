@@ -21,6 +21,15 @@ class PatientRef(NamedTuple):
     value: str | None = None
 
 
+class UnreadAttribute(NamedTuple):
+    """An attribute of which newer evidence of a source could not be read, since when, and why (a stable code)."""
+
+    attribute: str
+    source: str
+    since: datetime
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
     """``preferences``: what is in force, by attribute (slots joined). ``shared_by``: number -> how many patients have it."""
@@ -35,6 +44,7 @@ class Patient:
     opt_outs: tuple[OptOut, ...]
     updated: datetime
     shared_by: Mapping[str, int]
+    unreadable: tuple[UnreadAttribute, ...] = ()
 
 
 class Entry(NamedTuple):

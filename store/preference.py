@@ -243,7 +243,7 @@ class ContactPreferences:
     """What is in force for one patient: all that a decision looks at.
 
     ``consents`` and ``topics`` map the attribute's tail (``sms``, ``sms#+12175550100``; ``billing.sms``) to ``granted``
-    or ``denied``; what is missing is unknown.
+    or ``denied``; what is missing is unknown. ``unreadable``: attributes of which newer evidence could not be read.
     """
 
     do_not_contact: str = UNKNOWN
@@ -257,3 +257,4 @@ class ContactPreferences:
     deceased: bool = False
     restricted: bool = False
     active: bool = True
+    unreadable: tuple[str, ...] = ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge
+from store import documents, merge, unreadable
 from store.apply import instant
 from store.ask import Known, no_evidence
 from store.consent import OptOut
@@ -18,8 +19,8 @@ from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.freshness import Freshness
 from store.ids import parsed, shown
 from store.lock import Mark
-from store.patient import Patient, PatientRef
-from store.preference import EMR, Assertion, ContactPreferences, Identifier
+from store.patient import Patient, PatientRef, UnreadAttribute
+from store.preference import EMR, ContactPreferences, Identifier
 from store.texting.bound import in_force
 from store.texting.word import standing
 
@@ -33,7 +34,9 @@ BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND
  UNION ALL SELECT ph.patient_id, w.words FROM patient_phones ph JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number
  WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
 """What patients are bound by, and what was said of numbers that only a source lists whose phones are not in force."""
-ASSERTIONS = "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard FROM assertions WHERE patient_id IN ??"
+ASSERTIONS = (
+    "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable FROM assertions WHERE patient_id IN ??"
+)
 IDENTIFIERS = "SELECT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
 
@@ -67,7 +70,7 @@ class Reader:
         """What is in force, by patient; computed anew where it was stored for another configuration."""
         basis = self.enterprise.basis
         found: dict[int, ContactPreferences] = {}
-        outdated: dict[int, dict[str, Mapping[str, Assertion]]] = {}
+        outdated: dict[int, dict[str, merge.Held]] = {}
         for row in rows:
             if row[5] == basis:
                 found[row[3]] = documents.read_contact(row[7])
@@ -75,8 +78,12 @@ class Reader:
                 outdated[row[3]] = {}
         if outdated:
             for row in self._select(ASSERTIONS, [list(outdated)]):
-                outdated[row[0]][row[1]] = _held(row).current()
-        return found | {patient: merge.contact(merge.in_force(said, self.enterprise)) for patient, said in outdated.items()}
+                outdated[row[0]][row[1]] = _held(row)
+        return found | {patient: self._contact(held) for patient, held in outdated.items()}
+
+    def _contact(self, held: Mapping[str, merge.Held]) -> ContactPreferences:
+        in_force = merge.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
+        return merge.contact(in_force, unreadable.in_force(((name, one.unreadable) for name, one in held.items()), self.enterprise))
 
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
@@ -96,13 +103,13 @@ class Reader:
                 found[patient] = in_force(mine, bound.get(patient, ()))
         return found
 
-    def held(self, patient: int) -> list[tuple[str, Mapping[str, Assertion], Mark]]:
-        """Each authority's assertions about one patient, and the mark they make."""
-        found: list[tuple[str, Mapping[str, Assertion], Mark]] = []
+    def held(self, patient: int) -> list[tuple[str, merge.Held, Mark]]:
+        """What each authority holds about one patient, and the mark it makes."""
+        found: list[tuple[str, merge.Held, Mark]] = []
         for row in self._select(ASSERTIONS, [[patient]]):
             held, authority, heard = _held(row), row[1], instant(row[6])
-            assertions = held.current()
-            found.append((authority, assertions, Mark(authority.removeprefix(EMR), held.since, heard, frozenset(assertions))))
+            held = replace(held, assertions=held.current(), effective=held.confirmed)
+            found.append((authority, held, Mark(authority.removeprefix(EMR), held.since, heard, frozenset(held.assertions))))
         return found
 
     def patient(self, ref: PatientRef) -> Patient:
@@ -112,8 +119,8 @@ class Reader:
             raise row
         number = row[3]
         held = self.held(number)
-        in_force = merge.in_force({authority: assertions for authority, assertions, _ in held}, self.enterprise)
-        contact = merge.contact(in_force)
+        in_force = merge.in_force({authority: one.assertions for authority, one, _ in held}, self.enterprise)
+        contact = self._contact({authority: one for authority, one, _ in held})
         numbers = [phone.number for phone in contact.phones]
         return Patient(
             shown(number),
@@ -126,6 +133,12 @@ class Reader:
             self.opt_outs({number: contact}).get(number, ()),
             self._updated([number])[number],
             dict(self._select(SHARED, [self.enterprise.name, numbers])) if numbers else {},
+            tuple(
+                UnreadAttribute(name, authority.removeprefix(EMR), mark.effective, mark.reason)
+                for authority, one, _ in held
+                for name, mark in sorted(one.unreadable.items())
+                if name in contact.unreadable
+            ),
         )
 
     def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[Known | StoreError]:
@@ -158,8 +171,9 @@ class Reader:
 
 def _held(row: Any) -> merge.Held:
     """What one authority asserts, from a row of :data:`ASSERTIONS`."""
-    _, _, text, effective, confirmed, since, _ = row
-    return merge.Held(documents.read_assertions(text), instant(effective), instant(confirmed), "", instant(since))
+    _, _, text, effective, confirmed, since, _, marks = row
+    said, unread = documents.read_assertions(text), documents.read_marks(marks)
+    return merge.Held(said, instant(effective), instant(confirmed), "", instant(since), unread)
 
 
 def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:

@@ -11,6 +11,7 @@ ASK_INVALID = "ask_invalid"
 MESSAGE_TYPE_UNKNOWN = "message_type_unknown"
 DECEASED = "deceased"
 SOURCE_STALE = "source_stale"
+PREFERENCE_UNREADABLE = "preference_unreadable"
 DO_NOT_CONTACT = "do_not_contact"
 DO_NOT_CONTACT_LIFTED = "do_not_contact_lifted"
 TOPIC_DECLINED = "topic_declined"
@@ -31,6 +32,7 @@ REFUSALS = {
     MESSAGE_TYPE_UNKNOWN: "The message type is none of automation, broadcast, campaign, manual.",
     DECEASED: "The patient has died.",
     SOURCE_STALE: "The patient's source has not been heard for longer than its freshness, and the policy is to refuse then.",
+    PREFERENCE_UNREADABLE: "Newer evidence about a governing preference could not be read, and the policy is to refuse then.",
     DO_NOT_CONTACT: "The patient must not be contacted by automations.",
     TOPIC_DECLINED: "The patient declined the topic on every channel.",
 }
@@ -49,6 +51,7 @@ SKIPS = {
 """One channel is skipped; the next may pass."""
 
 NOTES = {
+    PREFERENCE_UNREADABLE: "Newer evidence about a governing preference could not be read, and the policy is to flag it.",
     DO_NOT_CONTACT_LIFTED: "The appointment's own preference lifted the patient's Do Not Contact, as the policy allows.",
     APPOINTMENT_NUMBER: "The number chosen for the appointment could not be used.",
 }

@@ -21,6 +21,7 @@ NEWEST = "SELECT settings FROM settings WHERE enterprise = ? ORDER BY seq DESC L
 CHOICES: dict[str, tuple[object, ...]] = {
     "do_not_contact_toggle": (True, False),
     "when_stale": ("flag", "refuse"),
+    "when_unreadable": ("refuse", "flag"),
     "when_preferred_impossible": ("refuse", "next"),
     "appointment_may_lift_dnc": (True, False),
     "staff_may_record_opt_in": (True, False),
@@ -33,6 +34,7 @@ class EnterpriseSettings:
 
     do_not_contact_toggle: bool = False
     when_stale: str = "flag"
+    when_unreadable: str = "refuse"
     when_preferred_impossible: str = "refuse"
     appointment_may_lift_dnc: bool = False
     staff_may_record_opt_in: bool = False
@@ -40,7 +42,13 @@ class EnterpriseSettings:
     @property
     def policy(self) -> Policy:
         """The part that is a policy."""
-        return Policy(self.when_stale, self.when_preferred_impossible, self.appointment_may_lift_dnc, self.staff_may_record_opt_in)
+        return Policy(
+            self.when_stale,
+            self.when_unreadable,
+            self.when_preferred_impossible,
+            self.appointment_may_lift_dnc,
+            self.staff_may_record_opt_in,
+        )
 
 
 class Settings:

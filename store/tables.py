@@ -43,6 +43,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 MERGED_AWAY = text("merged_into IS NOT NULL")
+UNREADABLE = text("unreadable IS NOT NULL")
 RUNNING = text("status = 'running'")
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid alias must be spelt INTEGER
 
@@ -96,6 +97,7 @@ class AssertionRow(Table):
 
     ``effective`` is the time of the payload that last changed the document, ``confirmed`` the newest time at which the
     same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time.
+    ``unreadable``: attributes of which newer evidence could not be read (``store.unreadable``).
     """
 
     __tablename__ = "assertions"
@@ -108,7 +110,11 @@ class AssertionRow(Table):
     seen: Mapped[str]
     since: Mapped[datetime]
     last_heard: Mapped[datetime]
-    __table_args__: Any = ({"sqlite_with_rowid": False},)
+    unreadable: Mapped[str | None]
+    __table_args__: Any = (
+        Index("ix_assertions_unreadable", "authority", postgresql_where=UNREADABLE, sqlite_where=UNREADABLE),
+        {"sqlite_with_rowid": False},
+    )
 
 
 class PhoneRow(Table):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from adapters import partial
 from adapters.hl7v2.path import parse
 from adapters.hl7v2.reader import Message
 from adapters.hl7v2.xtn import TelecomReader
-from adapters.site_mapping import EACH, Found, MappingError, Refusal, Rule
-from store.preference import Statement
+from adapters.site_mapping import EACH, MappingError, Rule
+from store.preference import Problem, Statement
 
 FIELDS = (13, 14, 40)
 PLACE = re.compile(r"PID(?:\[\d+\])?-(\d+)(?:\[(\d+)\])?")
@@ -26,28 +27,17 @@ class EachNumber:
                 if path.segment != "PID" or path.field not in FIELDS or path.component is None:
                     raise MappingError(rule.attribute, "is beside no number: read a component of PID-13, PID-14 or PID-40, like PID-13.9")
 
-    def apply(self, message: Message) -> dict[str, Statement] | Refusal:
-        """What is stated for each number. One that cannot be used is reported where phones are read."""
+    def apply(self, message: Message, problems: list[Problem]) -> dict[str, Statement]:
+        """What is stated for each number. What refuses at a number that cannot be read is a problem of the consent for all numbers."""
         stated: dict[str, Statement] = {}
         for rule in self._rules:
-            for number, found in self._by_number(rule, message).items():
-                outcome = rule.judge(found)
-                if isinstance(outcome, Refusal):
-                    return outcome
-                if outcome is not None:
-                    stated[rule.attribute.removesuffix("*") + number] = outcome
+            stated |= partial.at_each(rule, message, lambda path: self._number(message, path), problems)
         return stated
 
-    def _by_number(self, rule: Rule, message: Message) -> dict[str, list[Found]]:
-        """What was found, by the number beside it: a number that stands there twice has both answers."""
-        numbers: dict[str, list[Found]] = {}
-        for found in rule.find(message):
-            place = PLACE.match(found.path)
-            number = self._number(message, int(place[1]), int(place[2] or 1)) if place else None
-            if number is not None:
-                numbers.setdefault(number, []).append(found)
-        return numbers
-
-    def _number(self, message: Message, field: int, repetition: int) -> str | None:
-        text = message.field("PID", field).split(message.delimiters.repetition)[repetition - 1]
-        return self._telecoms.number(message, text)
+    def _number(self, message: Message, path: str) -> str | None:
+        """The number that a path is beside; empty where none can be read."""
+        place = PLACE.match(path)
+        if place is None:
+            return None
+        text = message.field("PID", int(place[1])).split(message.delimiters.repetition)[int(place[2] or 1) - 1]
+        return self._telecoms.number(message, text) or ""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from adapters import language, telecom
+from adapters import language, partial, telecom
 from adapters.hl7v2.each import EachNumber
 from adapters.hl7v2.path import Path, parse
-from adapters.hl7v2.reader import Message, Unusable
-from adapters.site_mapping import EACH, CompilePath, Found, Refusal, Rule, compile_mapping
+from adapters.hl7v2.reader import Message
+from adapters.site_mapping import EACH, CompilePath, Found, Rule, compile_mapping
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement, base
 
-Outcome = TypeVar("Outcome")
 _KINDS = frozenset(kind.value for kind in PhoneKind)
 
 
@@ -33,14 +32,14 @@ class SiteRules:
         return tuple(parse(path) for rule in self._rules for path in rule.paths)
 
     def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem], *, present: bool = False) -> None:
-        """Replaces what the standard fields said by what the rules say. Raises :class:`Unusable` for a refusal.
+        """Replaces what the standard fields said by what the rules say. A rule that cannot read its value is a problem.
 
         ``present``: a rule says nothing where the message has nothing to read, whatever its ``on_absent``.
         """
         for rule, is_text in self._steps:
             if present and not rule.find(message):
                 continue
-            outcome = _accepted(rule.apply(message))
+            outcome = partial.apply_rule(rule, message, problems)
             if is_text:
                 outcome = self._usable(rule, outcome, message, statements, problems)
                 for name in [one for one in statements if base(one) == rule.attribute]:
@@ -48,7 +47,7 @@ class SiteRules:
             statements.pop(rule.attribute, None)
             if outcome is not None:
                 statements[rule.attribute] = outcome
-        statements |= _accepted(self._each.apply(message))
+        statements |= self._each.apply(message, problems)
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
@@ -67,7 +66,7 @@ class SiteRules:
         text = str(outcome.value)
         value = language.bcp47(text) if family == LANGUAGE else telecom.resolve_preferred(text, _phones(statements), self._region)
         if value is None and not (family == LANGUAGE and language.is_declined(text)):
-            problems.append(Problem(f"{family}_unusable", outcome.path, "the text here cannot be used"))
+            problems.append(Problem(f"{family}_unusable", outcome.path, "the text here cannot be used", family))
         return None if value is None else Statement(value, outcome.path)
 
     def _list(self, rule: Rule, found: Sequence[Found], path: str, problems: list[Problem]) -> Statement:
@@ -89,13 +88,6 @@ class SiteRules:
             return None
         use = kind if kind in _KINDS else PhoneKind.OTHER.value
         return Phone(number, use, text, None, use == PhoneKind.CELL.value or telecom.is_mobile(number))
-
-
-def _accepted(outcome: Outcome | Refusal) -> Outcome:
-    """What a rule said, unless it refuses the message."""
-    if isinstance(outcome, Refusal):
-        raise Unusable(outcome.reason, outcome.detail, outcome.path)
-    return outcome
 
 
 _READ = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})

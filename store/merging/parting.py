@@ -8,6 +8,7 @@ and forbids something until they part holds for both: nobody can tell any more w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -52,7 +53,12 @@ def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict
             if authority.startswith(EMR):
                 since = _since(authority, own[authority], then, merge)
                 _add(other, authority, _forbidding(since, other.get(authority)), own[authority])
-    return mine, theirs
+    return _marked(mine, now), _marked(theirs, now)
+
+
+def _marked(records: Mapping[str, Held], now: Records) -> dict[str, Held]:
+    """What could not be read of the joined record is not known to be about either, so it holds for both."""
+    return {name: replace(held, unreadable=now[name].unreadable) if name in now else held for name, held in records.items()}
 
 
 def _since(authority: str, held: Held, then: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:

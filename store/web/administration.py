@@ -21,6 +21,7 @@ class SettingsOut(msgspec.Struct, frozen=True):
     do_not_contact_toggle: bool
     do_not_contact_toggle_offered: bool
     when_stale: str
+    when_unreadable: str
     when_preferred_impossible: str
     appointment_may_lift_dnc: bool
     staff_may_record_opt_in: bool
@@ -59,6 +60,7 @@ class Administration:
                 settings.do_not_contact_toggle,
                 not syncs,
                 policy.when_stale,
+                policy.when_unreadable,
                 policy.when_preferred_impossible,
                 policy.appointment_may_lift_dnc,
                 policy.staff_may_record_opt_in,

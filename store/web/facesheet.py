@@ -42,6 +42,15 @@ class EvidenceOut(Struct, frozen=True):
     path: str
 
 
+class UnreadableOut(Struct, frozen=True):
+    """An attribute of which newer evidence of a source could not be read; ``reason`` is that of the rejection."""
+
+    attribute: str
+    source: str
+    since: datetime
+    reason: str
+
+
 class PhoneOut(Struct, frozen=True):
     """A number on file."""
 
@@ -103,6 +112,7 @@ class PatientOut(Struct, frozen=True):
     sms_consent: SmsConsentOut
     toggle: Toggle
     updated: datetime
+    unreadable: tuple[UnreadableOut, ...] = ()
 
 
 class EntryOut(Struct, frozen=True):
@@ -139,6 +149,7 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
         ),
         toggle,
         patient.updated,
+        tuple(UnreadableOut(*one) for one in patient.unreadable),
     )
 
 

@@ -149,6 +149,7 @@ class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     do_not_contact_toggle: bool | msgspec.UnsetType = msgspec.UNSET
     when_stale: Literal["flag", "refuse"] | msgspec.UnsetType = msgspec.UNSET
+    when_unreadable: Literal["refuse", "flag"] | msgspec.UnsetType = msgspec.UNSET
     when_preferred_impossible: Literal["refuse", "next"] | msgspec.UnsetType = msgspec.UNSET
     appointment_may_lift_dnc: bool | msgspec.UnsetType = msgspec.UNSET
     staff_may_record_opt_in: bool | msgspec.UnsetType = msgspec.UNSET

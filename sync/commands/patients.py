@@ -77,6 +77,8 @@ def show(sheet: dict[str, Any]) -> None:
     output.say(f"Synced: {synced or 'no'}")
     output.say(f"SMS consent: {sheet['sms_consent']['display']}")
     output.say(f"Do Not Contact toggle: {toggle_in_words(sheet['toggle'])}")
+    for one in sheet["unreadable"]:
+        output.say(f"Could not be read: {one['attribute']} from {one['source']} since {one['since']} ({one['reason']})")
     output.say()
     rows = [
         (name, in_words(one["value"]), one["locked_by"] or "", one["authority"] or "", _evidence(one["evidence"]), one["effective"])

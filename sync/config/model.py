@@ -63,6 +63,7 @@ class PolicyPart(Part):
     """The choices that product rules 6 and 7 leave to the site."""
 
     when_stale: Literal["flag", "refuse"] = "flag"
+    when_unreadable: Literal["refuse", "flag"] = "refuse"
     when_preferred_impossible: Literal["refuse", "next"] = "refuse"
     appointment_may_lift_dnc: bool = False
     staff_may_record_opt_in: bool = False

@@ -80,10 +80,11 @@ def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_tim
     assert answers[0][0] == "AA"
 
 
-def test_a_refused_message_is_taken_when_it_comes_again_and_the_mapping_was_mended(tmp_path: Path, database_url: str) -> None:
+def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_mapping_has_it(tmp_path: Path, database_url: str) -> None:
     body = message("C1", "NEVER")
     with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
-        assert acknowledged(connection, body)[0] == "AE"
+        assert acknowledged(connection, body)[0] == "AA"
+        assert service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).contact.unreadable == ("do_not_contact",)
         assert reasons(service) == ["code_unmapped"]
     mended = "  do_not_contact: {from: ZCP-2, values: {NEVER: yes}}"
     file = tmp_path / "config.yaml"
@@ -93,7 +94,8 @@ def test_a_refused_message_is_taken_when_it_comes_again_and_the_mapping_was_mend
         assert listener.bound.wait(30)
         with MllpSender(*listener.address) as connection:
             assert acknowledged(connection, body)[0] == "AA"
-        assert dnc(service) == "yes"
+        found = service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).contact
+        assert (found.do_not_contact, found.unreadable) == ("yes", ())
 
 
 def test_codes_and_mode_are_the_sources_own(tmp_path: Path, database_url: str) -> None:

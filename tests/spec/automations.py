@@ -9,6 +9,9 @@ from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, NEW, 
 
 NEXT = Policy(when_preferred_impossible="next")
 REFUSE_STALE = Policy(when_stale="refuse")
+FLAG_UNREADABLE = Policy(when_unreadable="flag")
+DNC_UNREADABLE = patient(unreadable=("do_not_contact",))
+SMS_UNREADABLE = patient(unreadable=("consent.sms",))
 MAY_LIFT = Policy(appointment_may_lift_dnc=True)
 MAY_LIFT_NEXT = Policy(appointment_may_lift_dnc=True, when_preferred_impossible="next")
 ALL_NOT_PREFERRED = "no; sms: not_preferred; voice: not_preferred; email: not_preferred"
@@ -170,6 +173,22 @@ POLICIES = Table(
         Case("`when_stale: flag`, the source is stale", ask(), patient(stale=True), "sms to cell"),
         Case("`when_stale: refuse`, the source is stale", ask(), patient(stale=True), "no; source_stale", REFUSE_STALE),
         Case("`when_stale: refuse`, the source is fresh", ask(), patient(), "sms to cell", REFUSE_STALE),
+        Case("`when_unreadable: refuse`, newer Do Not Contact could not be read", ask(), DNC_UNREADABLE, "no; preference_unreadable"),
+        Case(
+            "`when_unreadable: flag`, newer Do Not Contact could not be read",
+            ask(),
+            DNC_UNREADABLE,
+            "sms to cell; preference_unreadable",
+            FLAG_UNREADABLE,
+        ),
+        Case("Do Not Contact could not be read, a broadcast", ask("broadcast"), DNC_UNREADABLE, "sms to cell"),
+        Case("newer SMS consent could not be read, a broadcast", ask("broadcast"), SMS_UNREADABLE, "no; preference_unreadable"),
+        Case(
+            "newer SMS consent could not be read, copy for a call only",
+            ask("broadcast", "voice"),
+            SMS_UNREADABLE,
+            "voice to cell; sms: no_copy",
+        ),
         Case(
             "`when_preferred_impossible: refuse`, prefers texts and opted out",
             ask(),

@@ -204,7 +204,7 @@ def test_a_replay_shows_first_who_would_flip_which_way(emr_sync: EmrSync, config
     before = emr_sync("patient", "MRN1", "--json").value
     preview = emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value
     assert preview["status"] == "dry-run"
-    assert preview["flips"] == {"more_contactable": 1, "less_contactable": 1}
+    assert preview["flips"] == {"more_contactable": 1, "less_contactable": 2}
     directions = {(one["before"], one["after"]): one["direction"] for one in preview["changes"] if one["attribute"] == "do_not_contact"}
     assert directions[("yes", "no")] == "more_contactable"
     assert directions[("no", "yes")] == "less_contactable"

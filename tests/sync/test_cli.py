@@ -99,7 +99,11 @@ def test_runs_are_listed_by_source_and_shown_by_id(emr_sync: EmrSync, config: Pa
 
 def test_a_rejection_is_shown_and_replayed_once_the_mapping_is_mended(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     (tmp_path / "odd.hl7").write_bytes(adt(dnc="MAYBE").encode())
-    assert emr_sync("ingest", "adt", tmp_path / "odd.hl7", "--json").value["counts"]["rejected"] == 1
+    assert emr_sync("ingest", "adt", tmp_path / "odd.hl7", "--json").value["counts"]["applied"] == 1
+    assert [one["attribute"] for one in emr_sync("patient", "MRN1", "--json").value["unreadable"]] == ["do_not_contact"]
+    asked = emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms", "--json").value
+    assert asked["reasons"] == ["preference_unreadable"]
+    assert "Could not be read: do_not_contact" in emr_sync("patient", "MRN1").out
     (rejection,) = emr_sync("rejections", "adt", "--json").value
     assert (rejection["reason"], rejection["path"]) == ("code_unmapped", "ZCP-2")
     assert "payload" not in rejection
@@ -110,7 +114,8 @@ def test_a_rejection_is_shown_and_replayed_once_the_mapping_is_mended(emr_sync: 
     assert emr_sync("rejections", "replay", "--source", "adt", "--json").value["resolved"] == 1
     assert emr_sync("rejections", "--json").value == []
     assert emr_sync("rejections", "--status", "resolved", "--json").value[0]["id"] == rejection["id"]
-    assert emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
+    sheet = emr_sync("patient", "MRN1", "--json").value
+    assert (sheet["preferences"]["do_not_contact"]["value"], sheet["unreadable"]) == ("yes", [])
 
 
 def test_a_key_is_shown_once_and_can_be_revoked(emr_sync: EmrSync, config: Path) -> None:

@@ -80,9 +80,12 @@ def test_defaults_are_those_that_the_example_shows(written) -> None:
 
 
 def test_every_policy_is_what_is_written(written) -> None:
-    policy = "{when_stale: refuse, when_preferred_impossible: next, appointment_may_lift_dnc: yes, staff_may_record_opt_in: yes}"
+    policy = (
+        "{when_stale: refuse, when_unreadable: flag, when_preferred_impossible: next,"
+        " appointment_may_lift_dnc: yes, staff_may_record_opt_in: yes}"
+    )
     settings = load(written(TOP.replace("default_region: US", f"policy: {policy}")))
-    assert settings.enterprises["e"].policy == Policy("refuse", "next", appointment_may_lift_dnc=True, staff_may_record_opt_in=True)
+    assert settings.enterprises["e"].policy == Policy("refuse", "flag", "next", appointment_may_lift_dnc=True, staff_may_record_opt_in=True)
 
 
 def test_every_mistake_is_told_at_once_in_the_order_of_lines(written) -> None:

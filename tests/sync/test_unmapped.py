@@ -34,7 +34,7 @@ def test_a_code_that_several_records_bear_is_told_and_a_rare_one_is_covered(emr_
     folder.mkdir()
     for number, code in enumerate(["NOCALL", "NOCALL", "NOCALL", "NOCALL", "Smith", "DNC"]):
         (folder / f"{number}.hl7").write_text(adt(f"MRN{number}", dnc=code, control=f"C{number}"), newline="")
-    assert emr_sync("ingest", "adt", folder, "--json").value["counts"]["rejected"] == 5
+    assert emr_sync("ingest", "adt", folder, "--json").value["counts"]["applied"] == 6
     parts = Parts.open(load(config))
     try:
         found = OnRequest(parts, LocalQueue(Worker(parts), 1)).codes("adt", "olga")

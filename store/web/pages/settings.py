@@ -52,6 +52,14 @@ POLICIES = (
         ),
     ),
     Policy(
+        "when_unreadable",
+        "When newer evidence about a preference cannot be read",
+        (
+            Choice("refuse", "Do not send", "Nothing that the preference governs is sent until it can be read. This is the safe choice."),
+            Choice("flag", "Answer and flag", "Senders get an answer from what was known before, with preference_unreadable as a reason."),
+        ),
+    ),
+    Policy(
         "when_preferred_impossible",
         "When an automation cannot use the preferred way of contact",
         (

@@ -290,9 +290,11 @@ def test_absent_codes_say_nothing_and_deleted_ones_clear() -> None:
     assert statements(adt("A08", 'ZCP|1|""'), mapping=SITE) == {"do_not_contact": Statement(None, "ZCP-2")}
 
 
-def test_an_unmapped_code_rejects_the_message_and_is_not_quoted() -> None:
-    item = refused(adt("A08", "ZCP|1|MAYBE"), mapping=SITE)
-    assert (item.reason, item.path) == ("code_unmapped", "ZCP-2")
+def test_an_unmapped_code_is_a_problem_of_its_attribute_and_is_not_quoted() -> None:
+    said = stated(adt("A08", "ZCP|1|MAYBE"), mapping=SITE)
+    (item,) = said.problems
+    assert "do_not_contact" not in said.statements
+    assert (item.reason, item.path, item.attribute) == ("code_unmapped", "ZCP-2", "do_not_contact")
     assert "MAYBE" not in item.detail
     assert "do_not_contact" in item.detail
 
@@ -339,7 +341,7 @@ def test_a_preferred_phone_may_be_a_kind() -> None:
 
 def test_absence_may_be_made_to_reject() -> None:
     rules = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes"}, "on_absent": "reject"}}
-    assert refused(adt(), mapping=rules).reason == "value_absent"
+    assert [(one.reason, one.attribute) for one in stated(adt(), mapping=rules).problems] == [("value_absent", "do_not_contact")]
 
 
 def test_a_rule_that_cannot_be_compiled_is_named_at_once() -> None:
@@ -383,3 +385,16 @@ def test_a_protected_record_takes_no_refusal_back() -> None:
 def test_a_message_type_in_another_spelling_is_read(kind: str) -> None:
     body = adt("A08", "ZCP|1|DNC").replace(b"ADT^A08", kind.encode())
     assert statements(body, mapping=SITE)["do_not_contact"].value == "yes"
+
+
+def test_an_unmapped_code_costs_its_attribute_only() -> None:
+    said = stated(adt("A08", "ZCP|1|DNC|FAX"), mapping=SITE)
+    assert said.statements["do_not_contact"].value == "yes"
+    assert "preferred_method" not in said.statements
+    assert [(one.reason, one.path, one.attribute) for one in said.problems] == [("code_unmapped", "ZCP-3", "preferred_method")]
+
+
+def test_a_denial_beside_a_number_that_cannot_be_read_is_a_problem_of_the_consent() -> None:
+    rule = {"consent.sms#*": {"from": "PID-13.9", "values": {"NO": "denied", "YES": "granted"}}}
+    said = stated(adt("A08", f13="call her^PRN^CP^^^^^^NO~(217)555-0123^PRN^CP^^^^^^YES"), mapping=rule)
+    assert "consent.sms" in {one.attribute for one in said.problems}

@@ -10,7 +10,7 @@ from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.site_mapping import MappingError
 from store.preference import Statement
-from tests.adapters.hl7v2.messages import RECEIVED, adt, refused, settings, statements
+from tests.adapters.hl7v2.messages import RECEIVED, adt, settings, stated, statements
 
 FIRST = {"preferred_phone": {"by": "first"}}
 MEDIA = {"E": "email", "T": "sms", "P": "voice", "M": "other", "X": "none"}
@@ -67,9 +67,9 @@ def test_an_answer_that_is_deleted_is_taken_back_for_its_number() -> None:
     assert consents(adt(f13='(217)555-0123^PRN^PH^^^^^^""')) == {"consent.sms#+12175550123": Statement(None, "PID-13.9")}
 
 
-def test_an_answer_that_no_table_knows_refuses_the_message() -> None:
-    told = refused(adt(f13="(217)555-0123^PRN^PH^^^^^^MAYBE"), mapping=MAY_TEXT)
-    assert (told.reason, told.path) == ("code_unmapped", "PID-13.9")
+def test_an_answer_that_no_table_knows_is_a_problem_of_the_consent() -> None:
+    (told,) = stated(adt(f13="(217)555-0123^PRN^PH^^^^^^MAYBE"), mapping=MAY_TEXT).problems
+    assert (told.reason, told.path, told.attribute) == ("code_unmapped", "PID-13.9", "consent.sms")
     assert "MAYBE" not in told.detail
 
 

@@ -1,0 +1,84 @@
+"""Attributes that newer evidence spoke about and that could not be read (product section 9). Pure.
+
+A payload of which a part cannot be read is applied without that part. Where the part could be a refusal, what was in force before it
+may be outdated, so the attribute is marked for the patient, by authority, since that evidence. Newer evidence that can be read, or a
+replay of the same, removes the mark; evidence that may be older does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from store.enterprise import Enterprise
+from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, EMR, RESTRICTED, TOPIC, YES, Assertion, PatientStatements, base
+
+NEEDS_SYNC = (DO_NOT_CONTACT, CONSENT, TOPIC)
+
+
+class Unreadable(NamedTuple):
+    """Since which evidence an attribute could not be read, where in it, and why (a stable code)."""
+
+    effective: datetime
+    evidence_id: str
+    path: str
+    reason: str
+
+
+Marks = Mapping[str, Unreadable]
+"""By attribute, for one authority and one patient."""
+
+
+def may_refuse(attribute: str) -> bool:
+    """Whether the attribute can hold a refusal, so that not reading it may hide one."""
+    return attribute in (DO_NOT_CONTACT, DECEASED, RESTRICTED) or attribute.startswith((CONSENT, TOPIC))
+
+
+def unread(item: PatientStatements) -> tuple[str, ...]:
+    """The attributes of a payload that may refuse and could not be read. One that it refuses all the same is read well enough."""
+    named = dict.fromkeys(base(one.attribute) for one in item.problems if may_refuse(one.attribute))
+    return tuple(name for name in named if not _refuses(name, item))
+
+
+def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements, *, whole: bool) -> Marks:
+    """The marks of an authority once it has stated one more payload. ``before``: what it had asserted.
+
+    ``whole``: the payload itself was read, so that a mark of this very evidence goes where it is readable now.
+    """
+    new = unread(item)
+    if not marks and not new:
+        return marks
+    kept = {name: mark for name, mark in marks.items() if name in new or not _settles(name, mark, item, whole=whole)}
+    for problem in item.problems:
+        name = base(problem.attribute)
+        if name in new and not _is_older(item.effective, kept.get(name), before.get(name)):
+            kept[name] = Unreadable(item.effective, item.evidence_id, problem.path, problem.reason)
+    return kept
+
+
+def joined(first: Marks, second: Marks) -> Marks:
+    """The marks of two records that are one person: the newer of each."""
+    both = {name: max(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {**first, **second, **both}
+
+
+def in_force(by_authority: Iterable[tuple[str, Marks]], enterprise: Enterprise) -> tuple[str, ...]:
+    """The attributes that some EMR's newer evidence could not be read for, sorted. Without sync, only what counts without sync."""
+    found = {name for authority, marks in by_authority if authority.startswith(EMR) for name in marks}
+    return tuple(sorted(name for name in found if enterprise.locks or not name.startswith(NEEDS_SYNC)))
+
+
+def _refuses(name: str, item: PatientStatements) -> bool:
+    said = item.statements.get(name)
+    return said is not None and said.value in (YES, DENIED, True)
+
+
+def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
+    if name in item.statements and item.effective > mark.effective:
+        return True
+    return whole and (item.evidence_id, item.effective) == (mark.evidence_id, mark.effective)
+
+
+def _is_older(effective: datetime, mark: Unreadable | None, before: Assertion | None) -> bool:
+    return (mark is not None and mark.effective > effective) or (before is not None and before.effective > effective)

@@ -1,0 +1,142 @@
+"""A preference that newer evidence spoke about and that could not be read: refused until readable evidence settles it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from store.ask import Ask
+from store.decision import Decision, decide
+from store.enterprise import Policy
+from store.preference import PatientStatements, Problem
+from tests.store.site import ADT, CELL, FHIR, LOCAL, Site, cell, merges, says
+
+REASON = "preference_unreadable"
+REFUSE = Policy()
+OK, DNC = {"do_not_contact": "no", "phones": (cell(),)}, {"do_not_contact": "yes"}
+
+
+def unread(
+    seconds: float, attribute: str = "do_not_contact", stated: Mapping[str, Any] | None = None, evidence: str = "U"
+) -> PatientStatements:
+    item = says("1", seconds, stated if stated is not None else {"phones": (cell(),)}, evidence=evidence)
+    return replace(item, problems=(Problem("code_unmapped", "ZCP-2", "", attribute),))
+
+
+def asked(site: Site, kind: str = "automation", channels: tuple[str, ...] = ("sms", "voice"), policy: Policy = REFUSE) -> Decision:
+    return decide(Ask(message_type=kind, channels=channels), site.known("1"), policy, site.tick())
+
+
+def sends(site: Site, **rest: Any) -> bool:
+    return asked(site, **rest).decision == "send"
+
+
+def test_a_code_that_cannot_be_read_refuses_and_the_rest_is_applied(site: Site) -> None:
+    site.apply(says("1", 0, OK))
+    assert sends(site)
+    site.apply(unread(5, stated={"language": "es"}))
+    assert asked(site).reasons == (REASON,)
+    assert (site.value("1", "language"), site.dnc("1")) == ("es", "no")
+    (mark,) = site.find("1").unreadable
+    assert (mark.attribute, mark.source, mark.reason) == ("do_not_contact", ADT, "code_unmapped")
+
+
+def test_it_refuses_before_anything_was_known(site: Site) -> None:
+    site.apply(unread(5))
+    assert asked(site).reasons == (REASON,)
+
+
+@pytest.mark.parametrize(("seconds", "settled"), [(4, False), (5, False), (6, True)])
+def test_only_evidence_that_is_newer_settles_it(site: Site, seconds: float, settled: bool) -> None:
+    site.apply(says("1", 0, OK), unread(5))
+    site.apply(says("1", seconds, OK, evidence="later"))
+    assert sends(site) is settled
+    assert bool(site.find("1").unreadable) is not settled
+
+
+def test_evidence_that_says_nothing_of_it_settles_nothing_however_new(site: Site) -> None:
+    site.apply(says("1", 0, OK), unread(5), says("1", 9, {"phones": (cell(),)}))
+    assert not sends(site)
+
+
+def test_late_evidence_that_cannot_be_read_marks_nothing(site: Site) -> None:
+    site.apply(says("1", 9, OK), unread(5))
+    assert sends(site)
+
+
+def test_the_same_content_as_before_without_what_could_not_be_read_is_no_repeat(site: Site) -> None:
+    only_phones = {"phones": (cell(),)}
+    site.apply(says("1", 0, only_phones), says("1", 3, only_phones))
+    site.apply(unread(5))
+    assert not sends(site)
+    site.apply(says("1", 8, only_phones))
+    assert not sends(site)
+
+
+@pytest.mark.parametrize("now_read", [OK, {"phones": (cell(),)}, DNC])
+def test_a_replay_of_the_same_evidence_settles_it(site: Site, now_read: Mapping[str, Any]) -> None:
+    site.apply(says("1", 0, OK), unread(5, evidence="M"))
+    site.apply(says("1", 5, now_read, evidence="M"))
+    assert site.find("1").unreadable == ()
+    assert sends(site) is (now_read != DNC)
+
+
+def test_a_replay_that_is_still_unreadable_settles_nothing(site: Site) -> None:
+    site.apply(says("1", 0, OK), unread(5, evidence="M"))
+    site.apply(unread(5, evidence="M"))
+    assert not sends(site)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "kind", "channels", "refused"),
+    [
+        ("do_not_contact", "automation", ("sms",), True),
+        ("do_not_contact", "broadcast", ("sms",), False),
+        ("consent.sms", "broadcast", ("sms", "voice"), True),
+        ("consent.sms", "broadcast", ("voice",), False),
+        ("consent.voice", "manual", ("voice",), True),
+        ("deceased", "campaign", ("sms",), True),
+        ("restricted", "automation", ("sms",), False),
+        ("preferred_method", "automation", ("sms",), False),
+        ("language", "automation", ("sms",), False),
+    ],
+)
+def test_it_refuses_what_it_governs_and_nothing_else(
+    site: Site, attribute: str, kind: str, channels: tuple[str, ...], refused: bool
+) -> None:
+    site.apply(says("1", 0, OK), unread(5, attribute))
+    assert sends(site, kind=kind, channels=channels) is not refused
+
+
+def test_the_policy_may_flag_it_instead(site: Site) -> None:
+    site.apply(says("1", 0, OK), unread(5))
+    found = asked(site, policy=Policy(when_unreadable="flag"))
+    assert (found.decision, found.reasons) == ("send", (REASON,))
+
+
+def test_another_source_does_not_settle_it(site: Site) -> None:
+    site.apply(says("1", 0, OK), unread(5))
+    site.apply(says("1", 9, OK), source=FHIR)
+    assert not sends(site)
+
+
+def test_it_survives_a_merge_and_its_undoing(site: Site) -> None:
+    site.apply(says("1", 0, OK), says("2", 0, OK), unread(5))
+    site.apply(merges("2", "1"))
+    assert REASON in decide(Ask(message_type="automation", channels=("sms",)), site.known("2"), Policy(), site.tick()).reasons
+
+
+def test_a_record_of_which_nobody_can_tell_whether_it_is_restricted_takes_nothing_back(site: Site) -> None:
+    site.apply(says("1", 0, DNC | {"phones": (cell(CELL),)}))
+    site.apply(unread(5, "restricted", {"do_not_contact": None, "phones": None}))
+    assert (site.dnc("1"), [one.number for one in site.value("1", "phones")]) == ("yes", [CELL])
+
+
+def test_without_sync_it_has_no_effect(site: Site) -> None:
+    local = site.configured(LOCAL)
+    local.apply(says("1", 0, OK), unread(5))
+    assert local.find("1").unreadable == ()
+    assert sends(local)
