@@ -28,7 +28,7 @@ from store.lock import Actor, Toggle, locked, toggle
 from store.merging.joining import Joining
 from store.merging.unmerging import Unmerging
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
-from store.preference import DO_NOT_CONTACT, STAFF, PatientMerge, PatientStatements, emr
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr
 from store.proof.asof import AsOf, Past
 from store.proof.audit import UNMERGED, Audit
 from store.reading import Reader
@@ -44,6 +44,8 @@ from store.texting.sms import SmsConsent
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
  WHERE patient_id = ? ORDER BY seq DESC LIMIT ?"""
 CHANGES = "SELECT seq, patient_id, version, at, changes FROM changes WHERE enterprise = ? AND seq > ? ORDER BY seq LIMIT ?"
+UNREADABLE = """SELECT a.authority, count(*) FROM assertions a JOIN patients p ON p.id = a.patient_id
+ WHERE a.unreadable IS NOT NULL AND p.merged_into IS NULL GROUP BY a.authority"""
 HISTORY_LIMIT = 1_000
 NUMBERS_AT_HAND = 10_000
 """So many numbers and lines are read once only: every ask names one of a few lines."""
@@ -126,6 +128,11 @@ class Preferences:
         with self.database.read() as connection:
             rows = self.database.select(connection, CHANGES, [enterprise, after, limit])
         return [ChangedPatient(row[0], shown(row[1]), row[2], instant(row[3]), tuple(documents.read(row[4]))) for row in rows]
+
+    def unreadable(self) -> dict[str, int]:
+        """Source -> how many patients newer evidence of it could not be read for (``store.unreadable``)."""
+        with self.database.read() as connection:
+            return {authority.removeprefix(EMR): count for authority, count in self.database.select(connection, UNREADABLE, [])}
 
     def toggle(self, enterprise: str, patient: Patient, role: str) -> Toggle:
         """The Do Not Contact toggle as this role sees it."""

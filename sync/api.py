@@ -86,7 +86,9 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         parts.journal,
         parts.keys,
         work=Work(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
-        metrics=lambda: parts.metrics.text(parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth()),
+        metrics=lambda: parts.metrics.text(
+            parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth(), parts.preferences.unreadable()
+        ),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
         access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
@@ -23,6 +24,8 @@ class Metrics:
         self._held = Gauge("emr_sync_held_patients", "Patients whose held changes wait for a person", ["source"], registry=self.registry)
         since, about = "emr_sync_held_since_timestamp_seconds", "Since when the oldest of them waits"
         self._since = Gauge(since, about, ["source"], registry=self.registry)
+        unread = "Patients about whom newer evidence could not be read"
+        self._unreadable = Gauge("emr_sync_unreadable_patients", unread, ["source"], registry=self.registry)
         self._jobs = Gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], registry=self.registry)
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
@@ -38,10 +41,19 @@ class Metrics:
         """Counts a connection that was closed for its framing."""
         self._frames.labels(source).inc()
 
-    def text(self, heard: Mapping[str, datetime], held: Iterable[Waiting] = (), queue: Depth | None = None) -> bytes:
-        """Everything in Prometheus' text format; ``heard``, the sets ``held`` for a person and the ``queue`` are read when asked."""
+    def text(
+        self,
+        heard: Mapping[str, datetime],
+        held: Iterable[Waiting] = (),
+        queue: Depth | None = None,
+        unreadable: Mapping[str, int] = MappingProxyType({}),
+    ) -> bytes:
+        """Everything in Prometheus' text format. All that is handed in was read just now."""
         for state, jobs in queue._asdict().items() if queue else ():
             self._jobs.labels(state).set(jobs)
+        self._unreadable.clear()
+        for source in heard:
+            self._unreadable.labels(source).set(unreadable.get(source, 0))
         self._held.clear()
         self._since.clear()
         for source, (patients, since) in by_source(held).items():

@@ -28,12 +28,16 @@ PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
 
 
 class SourceState(Struct, frozen=True):
-    """``state``: fresh, stale, or orphan for one that left the configuration and is not released."""
+    """``state``: fresh, stale, or orphan for one that left the configuration and is not released.
+
+    ``unreadable``: patients about whom newer evidence of the source could not be read, so that messages to them are refused.
+    """
 
     enterprise: str
     source: str
     state: str
     last_heard: datetime | None
+    unreadable: int = 0
 
 
 class HeldState(Struct, frozen=True):
@@ -48,7 +52,7 @@ class HeldState(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """``ready`` is what the status code says; ``degraded``: some source is stale or orphaned, or something waits for a person."""
+    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits."""
 
     ready: bool
     degraded: bool
@@ -91,7 +95,7 @@ class Health:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
         except Exception:  # whatever the driver raises: its text may name hosts and users
             return Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
-        degraded = bool(held) or any(source.state != "fresh" for source in sources)
+        degraded = bool(held) or any(source.state != "fresh" or source.unreadable for source in sources)
         return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held)
 
     def _held(self) -> tuple[HeldState, ...]:
@@ -100,15 +104,13 @@ class Health:
 
     def _sources(self) -> tuple[SourceState, ...]:
         now = self.clock()
-        heard = self.store.freshness.last_heard(now)
-        states = [state for enterprise in self.store.enterprises.values() for state in self._of(enterprise, heard, now)]
+        heard, unread = self.store.freshness.last_heard(now), self.store.unreadable()
+        states = [state for enterprise in self.store.enterprises.values() for state in self._of(enterprise, heard, unread, now)]
         configured = {state.source for state in states}
-        orphans = (SourceState("", source, "orphan", at) for source, at in heard.items() if source not in configured)
+        orphans = (SourceState("", source, "orphan", at, unread.get(source, 0)) for source, at in heard.items() if source not in configured)
         return (*states, *orphans)
 
-    def _of(self, enterprise: Enterprise, heard: dict[str, datetime], now: datetime) -> list[SourceState]:
+    def _of(self, enterprise: Enterprise, heard: dict[str, datetime], unread: dict[str, int], now: datetime) -> list[SourceState]:
         age = self.store.freshness.ages(enterprise, now)
-        return [
-            SourceState(enterprise.name, source.name, "stale" if age(source.name).stale else "fresh", heard.get(source.name))
-            for source in enterprise.sources
-        ]
+        state = {source.name: "stale" if age(source.name).stale else "fresh" for source in enterprise.sources}
+        return [SourceState(enterprise.name, name, how, heard.get(name), unread.get(name, 0)) for name, how in state.items()]

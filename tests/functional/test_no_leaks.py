@@ -25,8 +25,8 @@ from tests.leaks import leaks
 PATIENTS = 15
 EXAMPLE = "+12175550100"  # the number by which our own messages show what a number looks like
 SECRET = "Zyxwvut"  # stands for anything a sender or an EMR puts where it does not belong
-BROKEN = f"MSH|^~\\&|EHR|GH|SYNC|GH|20261101083000||ADT^A08|B1|P|2.5.1\rPID|1||{SECRET}1||{SECRET}2^Person\rZCP|1|{SECRET}3\r"
-UNMAPPED = BROKEN.replace(f"{SECRET}1", "OTHER1^^^GENHOSP^MR").replace(f"{SECRET}2^Person", "Other^Person")
+BROKEN = f"MSH|^~\\&|EHR|GH|SYNC|GH|20261101083000||ADT^A08|B1|P|2.5.1\rPID|1||{SECRET}1^^^OTHER^MR||{SECRET}2^Person\rZCP|1|{SECRET}3\r"
+UNMAPPED = BROKEN.replace(f"{SECRET}1^^^OTHER^MR", "OTHER1^^^GENHOSP^MR").replace(f"{SECRET}2^Person", "Other^Person")
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,14 @@ def numbers(patient: Patient) -> list[Number]:
     return [_number(phone, patient) for phone in reversed(seen.values())]
 
 
+class Unread(NamedTuple):
+    """A preference of which newer evidence of a source could not be read, as people call it."""
+
+    title: str
+    source: str
+    since: datetime
+
+
 def row(attribute: str, patient: Patient, enterprise: Enterprise) -> Row:
     """One attribute."""
     found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)

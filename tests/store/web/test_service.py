@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import IncompleteRead
 from typing import Any
 
 import pytest
 
+from store.preference import Problem
 from store.web.client import SenderClient, Who
-from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service, reject
+from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service, codes, reject, statements
 
 ALLOWED = {
     ("POST", "/v1/decisions"): {"sender"},
@@ -231,6 +233,23 @@ def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> Non
     ready = fresh.call("GET", "/readyz", role=None).json
     assert (ready["ready"], ready["degraded"]) == (True, True)
     assert [one["source"] for one in ready["sources"] if one["state"] == "orphan"] == ["retired"]
+
+
+def test_patients_whose_newer_evidence_cannot_be_read_are_counted_and_named(fresh: Service) -> None:
+    before = fresh.patient("MRN1")
+    source = before["synced"][0]["source"]
+    item = replace(
+        statements("MRN1", "M9", language="es"), effective=NOW, problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),)
+    )
+    with fresh.store.database.write("general") as transaction:
+        fresh.store.apply_many(transaction, "general", source, [item], now=NOW)
+    (mark,) = fresh.patient("MRN1")["unreadable"]
+    assert (mark["attribute"], mark["source"], mark["reason"]) == ("do_not_contact", source, "code_unmapped")
+    ready = fresh.call("GET", "/readyz", role=None).json
+    assert (ready["degraded"], [one["unreadable"] for one in ready["sources"] if one["source"] == source]) == (True, [1])
+    ask = {"patient": {"value": "MRN1"}, "message_type": "automation", "channels": ["sms"]}
+    assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["preference_unreadable"]
+    assert codes(fresh.call("POST", "/v1/decisions/batch", [ask]).json) == [["preference_unreadable"]]
 
 
 def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from store.lock import Actor, Role
 from store.patient import PatientRef
-from store.preference import Identifier, PatientMerge, PatientStatements
+from store.preference import Identifier, PatientMerge, PatientStatements, Problem
 from store.proof.audit import Audit
 from store.web.pages import card
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
@@ -303,3 +303,15 @@ def test_the_sheet_says_whose_times_it_shows_and_who_looks(pages: Pages) -> None
     assert "Times are those of UTC." in text
     assert text.endswith("to manager-general, manager.")
     assert re.search(r"Synced from General Hospital EMR since \S+ \S+ UTC , last heard", text)
+
+
+def test_what_could_not_be_read_is_named_with_where_to_look(fresh_pages: Pages) -> None:
+    item = replace(statements("MRN1", "M9"), effective=NOW, problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),))
+    store = fresh_pages.store
+    source = store.enterprises["general"].sources[0]
+    with store.database.write("general") as transaction:
+        store.apply_many(transaction, "general", source.name, [item], now=NOW)
+    text = fresh_pages.signed_in("staff").get(fresh_pages.patient()).text
+    assert "Do Not Contact could not be read in a message of" in text
+    assert f"Check it in {source.display_name or source.name}." in text
+    assert "could not be read" not in fresh_pages.signed_in("staff").get(fresh_pages.patient("MRN2")).text
