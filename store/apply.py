@@ -189,9 +189,11 @@ class Application:
                 merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
+        was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, key)
         self._tell_side(patient, item, digest, record)
-        return merged.outcome
+        is_news = merged.outcome == "unchanged" and patient.held[authority].unreadable != was
+        return "applied" if is_news else merged.outcome
 
     def _tell_side(self, patient: Open, item: PatientStatements, digest: str, record: int | None) -> None:
         if patient.lineage is not None and record is not None:

@@ -44,6 +44,14 @@ def test_a_code_that_cannot_be_read_refuses_and_the_rest_is_applied(site: Site) 
     assert (mark.attribute, mark.source, mark.reason) == ("do_not_contact", ADT, "code_unmapped")
 
 
+def test_a_payload_that_only_makes_a_patient_unreadable_is_applied_once(site: Site) -> None:
+    site.apply(says("1", 0, OK))
+    version = site.find("1").version
+    assert site.apply(unread(5, evidence="A")) == ["applied"]
+    assert site.apply(unread(5, evidence="A")) == ["unchanged"]
+    assert site.find("1").version == version + 1
+
+
 def test_it_refuses_before_anything_was_known(site: Site) -> None:
     site.apply(unread(5))
     assert asked(site).reasons == (REASON,)
