@@ -24,10 +24,12 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
         answers = engine.intake.applied(transaction, lane, pieces, now, rejection.run_id, {})
         rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]
         engine.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=rejection.run_id, now=now)
-        same = any((row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope) for row in rows)
-        if not same:
-            engine.journal.resolve(transaction, rejection.id, now=now)
+        same = [row for row in rows if (row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope)]
         answer = summary(answers)
+        if same:  # whatever became of the rest: what was to be tried again still cannot be used
+            answer = Answer("rejected", same[0].reason, same[0].detail)
+        else:
+            engine.journal.resolve(transaction, rejection.id, now=now)
         said = {"outcome": answer.outcome, "reason": answer.reason}
         Audit(engine.database).changed(transaction, lane.enterprise, REPLAYED, rejection.id, actor=actor, now=now, **said)
     return answer

@@ -132,6 +132,11 @@ class Unread(NamedTuple):
     since: datetime
 
 
+def unread(patient: Patient) -> list[Unread]:
+    """What could not be read of a patient."""
+    return [Unread(words.title(one.attribute), one.source, one.since) for one in patient.unreadable]
+
+
 def row(attribute: str, patient: Patient, enterprise: Enterprise) -> Row:
     """One attribute."""
     found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)

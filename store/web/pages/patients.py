@@ -148,7 +148,7 @@ class Patients:
             "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
             "may_opt_out": may_record,
             "told": self._told(visit, patient),
-            "unread": [card.Unread(card.words.title(one.attribute), one.source, one.since) for one in patient.unreadable],
+            "unread": card.unread(patient),
             "events": card.timeline(self.store.history(visit.enterprise, patient.id, card.RECENT), enterprise),
             "recent": card.RECENT,
             "source_name": {one.name: one.display_name or one.name for one in enterprise.sources},
