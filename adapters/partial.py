@@ -12,36 +12,14 @@ from typing import Any
 
 from adapters.aggregation import MOST_RESTRICTIVE
 from adapters.legible import marks
+from adapters.refusals import is_opt_out
 from adapters.site_mapping import EACH, Found, Refusal, Rule
-from store.preference import (
-    CONSENT,
-    DENIED,
-    DO_NOT_CONTACT,
-    PREFERRED_METHOD,
-    TOPIC,
-    YES,
-    Method,
-    Problem,
-    Statement,
-    base,
-)
+from store.preference import Problem, Statement, base
 
 MOST = 20  # illegible places reported of one record
 LONG = 200  # characters: no path of one element
 
 Stated = dict[str, Statement]
-
-
-def is_opt_out(attribute: str, value: Any) -> bool:
-    """Whether the value refuses contact."""
-    if attribute.startswith((CONSENT, TOPIC)):
-        return bool(value == DENIED)
-    return (attribute, value) in ((DO_NOT_CONTACT, YES), (PREFERRED_METHOD, Method.NONE.value))
-
-
-def can_refuse(attribute: str) -> bool:
-    """Whether the attribute has a value that refuses contact."""
-    return attribute.startswith((CONSENT, TOPIC)) or attribute in (DO_NOT_CONTACT, PREFERRED_METHOD)
 
 
 def apply_rule(rule: Rule, record: Any, problems: list[Problem]) -> Statement | None:

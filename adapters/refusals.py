@@ -7,6 +7,7 @@ from typing import Any
 from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PREFERRED_METHOD, RESTRICTED, TOPIC, YES, Method
 
 _REFUSALS: dict[str, Any] = {DO_NOT_CONTACT: YES, PREFERRED_METHOD: Method.NONE.value, DECEASED: True, RESTRICTED: True}
+_FACTS = (DECEASED, RESTRICTED)
 
 
 def refusal(attribute: str) -> Any:
@@ -17,3 +18,13 @@ def refusal(attribute: str) -> Any:
 def refuses(attribute: str, value: Any) -> bool:
     """Whether the value stops contact."""
     return value is not None and bool(value == refusal(attribute))
+
+
+def can_refuse(attribute: str) -> bool:
+    """Whether the attribute is a choice of the patient's that can refuse contact; death and protection are none."""
+    return attribute not in _FACTS and refusal(attribute) is not None
+
+
+def is_opt_out(attribute: str, value: Any) -> bool:
+    """Whether the value is such a choice, and refuses."""
+    return can_refuse(attribute) and refuses(attribute, value)

@@ -214,8 +214,10 @@ class Application:
         authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
         effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
         line, since = (seen.remember(held.seen, key) if key else held.seen, held.since) if held else (key, now)
-        before, was = (held.current(), held.unreadable) if held is not None else ({}, {})
-        marks = unreadable.after(was, before, item, whole=bool(key))
+        was = held.unreadable if held is not None else {}
+        marks = was
+        if was or item.problems:
+            marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key))
         patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since, marks)
         if authority.startswith(EMR) and yielding.lifts(patient.held, item):
             patient.held[STAFF] = yielding.lifted(patient.held[STAFF])

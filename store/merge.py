@@ -23,10 +23,10 @@ from store.preference import (
     EMAIL,
     EMR,
     GRANTED,
+    NEEDS_SYNC,
     NO,
     PHONES,
     PREFERRED_METHOD,
-    PREFERRED_PHONE,
     RESTRICTED,
     STAFF,
     TOPIC,
@@ -42,9 +42,6 @@ from store.unreadable import Marks
 
 BY_MERGE = "merge"
 """The path of a local Do Not Contact that was in force when its record became one with another (``store.merging.yielding``)."""
-
-NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
-"""What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
 
 INHERITED = "released:"
 """Where the path of an assertion begins that staff has from a source that was retired (``store.retiring.inheritance``)."""
@@ -229,6 +226,11 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
         return found
     other = _under_rules(by_authority, enterprise.waiting)  # held by the brake: its refusals count, nothing that it would allow does
     return found | {name: other[name] for name in loosened(other, found, other) if name != PHONES}
+
+
+def unread(held: Mapping[str, Held], enterprise: Enterprise) -> tuple[str, ...]:
+    """The attributes of which newer evidence could not be read, as far as they count in the enterprise."""
+    return unreadable.in_force(((authority, one.unreadable) for authority, one in held.items()), enterprise)
 
 
 def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge, unreadable
+from store import documents, merge
 from store.database import Database
 from store.enterprise import Enterprise
 from store.merging.lineage import Join, Lineage
@@ -103,8 +103,7 @@ class Open:
     def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
         """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""
         in_force = merge.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
-        unread = unreadable.in_force(((name, held.unreadable) for name, held in self.held.items()), enterprise)
-        contact = merge.contact(in_force, unread)
+        contact = merge.contact(in_force, merge.unread(self.held, enterprise))
         numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
         said = (documents.write(contact), documents.write_provenance(in_force), self.created, now)
         return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *said), numbers

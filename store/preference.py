@@ -107,6 +107,9 @@ ATTRIBUTES = (
     "consent.email",
 )
 
+NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
+"""What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
+
 STAFF = "staff"
 PATIENT = "patient"
 EMR = "emr:"

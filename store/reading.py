@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge, unreadable
+from store import documents, merge
 from store.apply import instant
 from store.ask import Known, no_evidence
 from store.consent import OptOut
@@ -83,7 +83,7 @@ class Reader:
 
     def _contact(self, held: Mapping[str, merge.Held]) -> ContactPreferences:
         in_force = merge.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
-        return merge.contact(in_force, unreadable.in_force(((name, one.unreadable) for name, one in held.items()), self.enterprise))
+        return merge.contact(in_force, merge.unread(held, self.enterprise))
 
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
@@ -120,7 +120,7 @@ class Reader:
         number = row[3]
         held = self.held(number)
         in_force = merge.in_force({authority: one.assertions for authority, one, _ in held}, self.enterprise)
-        contact = self._contact({authority: one for authority, one, _ in held})
+        contact = merge.contact(in_force, merge.unread({authority: one for authority, one, _ in held}, self.enterprise))
         numbers = [phone.number for phone in contact.phones]
         return Patient(
             shown(number),

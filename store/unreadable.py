@@ -12,9 +12,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store.enterprise import Enterprise
-from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, EMR, RESTRICTED, TOPIC, YES, Assertion, PatientStatements, base
-
-NEEDS_SYNC = (DO_NOT_CONTACT, CONSENT, TOPIC)
+from store.preference import (
+    CONSENT,
+    DECEASED,
+    DENIED,
+    DO_NOT_CONTACT,
+    EMR,
+    NEEDS_SYNC,
+    RESTRICTED,
+    TOPIC,
+    YES,
+    Assertion,
+    PatientStatements,
+    base,
+)
 
 
 class Unreadable(NamedTuple):
@@ -37,6 +48,8 @@ def may_refuse(attribute: str) -> bool:
 
 def unread(item: PatientStatements) -> tuple[str, ...]:
     """The attributes of a payload that may refuse and could not be read. One that it refuses all the same is read well enough."""
+    if not item.problems:
+        return ()
     named = dict.fromkeys(base(one.attribute) for one in item.problems if may_refuse(one.attribute))
     return tuple(name for name in named if not _refuses(name, item))
 

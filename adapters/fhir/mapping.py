@@ -21,7 +21,8 @@ from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.reference import Surroundings
 from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
 from adapters.fhir.standing import Standing
-from adapters.partial import Stated, can_refuse, is_opt_out
+from adapters.partial import Stated
+from adapters.refusals import can_refuse, is_opt_out
 from adapters.site_mapping import Rule
 from store.preference import DECEASED, PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement, base
 

@@ -16,7 +16,7 @@ from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.moment import first_day, last_day
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
-from adapters.partial import is_opt_out
+from adapters.refusals import is_opt_out
 from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"

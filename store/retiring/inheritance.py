@@ -13,9 +13,20 @@ from datetime import datetime
 from store import merge
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
-from store.merge import INHERITED, NEEDS_SYNC, Held
+from store.merge import INHERITED, Held
 from store.merging import yielding
-from store.preference import DO_NOT_CONTACT, EMR, PHONES, PREFERRED_METHOD, STAFF, Assertion, PatientStatements, Preference, base
+from store.preference import (
+    DO_NOT_CONTACT,
+    EMR,
+    NEEDS_SYNC,
+    PHONES,
+    PREFERRED_METHOD,
+    STAFF,
+    Assertion,
+    PatientStatements,
+    Preference,
+    base,
+)
 
 ByAuthority = Mapping[str, Held]
 
