@@ -5,13 +5,31 @@ Each yields the requests it needs made and is sent their replies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 MARGIN = 30.0  # seconds before its end at which a token is no longer used
 DEFAULT_LIFE = 300.0  # RFC 6749 lets expires_in out; SMART recommends at most this
+
+
+LONGEST_LIFE = 86_400.0  # a token that claims to be good for longer, or for ever, is bought again after a day
+
+
+def life(said: Any) -> float:
+    """Seconds that a token is used, from what ``expires_in`` says: as a number or a text; servers also send Infinity, NaN and nonsense."""
+    try:
+        seconds = DEFAULT_LIFE if said is None or isinstance(said, bool) else float(said)
+    except (TypeError, ValueError, OverflowError):
+        return DEFAULT_LIFE
+    return DEFAULT_LIFE if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_LIFE)
+
+
+def fits_a_header(token: str) -> bool:
+    """Whether a token can be sent: visible ASCII without spaces. Source: RFC 6750 2.1 (b64token), RFC 9110 5.5."""
+    return bool(token) and all("!" <= character <= "~" for character in token)
 
 
 class TokenRequest(NamedTuple):

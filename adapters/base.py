@@ -64,6 +64,13 @@ class AdapterError(Exception):
         super().__init__(message)
 
 
+class BrokeOff(AdapterError):
+    """The answer is not whole: fewer records than the EMR announced, an error among them, or pages without an end.
+
+    What came was handed over and counts; the cursor was not, so that the same is read again: once more now, then by the next run.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What to read: everything after ``cursor`` (opaque, the adapter's own), or everything when it is ``None``.
@@ -92,7 +99,7 @@ class Batch(NamedTuple):
     ``payloads`` are the raw bytes beside each item (same length), kept only for those that get rejected.
     ``total`` is how many items the whole read will bring, where the EMR says so.
     A batch with ``wait`` brings nothing but its cursor: the EMR has not spoken yet. The next batch is asked for after the wait,
-    or by a later run that goes on from the cursor.
+    or by a later run that goes on from the cursor. ``note`` is one line for whoever looks at the run; it names no patient.
     """
 
     items: Sequence[Item]
@@ -100,6 +107,7 @@ class Batch(NamedTuple):
     payloads: Sequence[bytes] = ()
     total: int | None = None
     wait: Wait | None = None
+    note: str = ""
 
 
 class Finding(NamedTuple):

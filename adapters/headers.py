@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 
@@ -13,6 +13,15 @@ def moment(header: str | None) -> datetime | None:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def times(header: str | None, begun: datetime, ended: datetime) -> tuple[datetime, datetime]:
+    """Of an answer with this Date header: the server's time (else ours), and no later than when it began to answer, by both clocks.
+
+    Servers write the Date at any moment between the request and the answer, so all that it took us to wait is taken off.
+    """
+    at = moment(header) or ended
+    return at, min(begun, at - max(ended - begun, timedelta(0)))
 
 
 def seconds_asked(header: str | None, now: datetime) -> float | None:

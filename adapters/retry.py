@@ -29,6 +29,11 @@ class Again(Exception):
         super().__init__(str(error))
 
 
+def told(asked: float | None) -> str:
+    """What a Retry-After adds to an error's text."""
+    return "" if asked is None else f"; it asks us to wait {asked:.0f} s"
+
+
 def retrying(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:
     """The attempt, repeated while it says so (:class:`Again`) and it is worth it. Raises :class:`~adapters.base.AdapterError`."""
     again = retry_if_exception_type(Again)

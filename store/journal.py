@@ -51,7 +51,10 @@ __all__ = ["DONE", "FAILED", "LEASE", "OPEN", "RESOLVED", "RUNNING", "Journal", 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pull, batch or resync. ``counts`` by outcome; ``error`` is one line for people; ``cursor`` is where it ended."""
+    """One pull, batch or resync. ``counts`` by outcome; ``cursor`` is where it ended.
+
+    ``error`` is one line for people: why it failed or waits; of a run that is done, what it did beside (:attr:`note`).
+    """
 
     id: str
     source: str
@@ -64,6 +67,16 @@ class Run:
     cursor: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What a run that is done did besides, such as reading again after an answer that broke off."""
+        return self.error if self.status == DONE else None
+
+    @property
+    def failure(self) -> str | None:
+        """Why a run that is not done failed or waits."""
+        return None if self.status == DONE else self.error
 
 
 class Journal:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from adapters.base import Adapter, Answer, Fetch
+from adapters.base import Adapter, Answer, BrokeOff, Fetch
 from store.errors import PatientUnknown
 from store.ids import shown
 from store.merge import more_restrictive
@@ -43,13 +43,14 @@ class Difference(NamedTuple):
 class DryRun:
     """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out).
 
-    ``flips``: the patients known before who would be more, or less, contactable in some attribute.
+    ``flips``: the patients known before who would be more, or less, contactable in some attribute. ``note``: what is missing in it.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[Difference] = field(default_factory=list)
     more: int = 0
     flips: dict[str, set[str]] = field(default_factory=lambda: {MORE: set(), LESS: set()})
+    note: str = ""
 
     def add(self, changes: Sequence[Difference]) -> None:
         """Keeps what there is room for."""
@@ -70,7 +71,8 @@ class DryRun:
         changes = [change._asdict() | {"direction": change.direction} for change in self.changes]
         counts = {outcome: self.counts.get(outcome, 0) for outcome in OUTCOMES}
         flips = {direction: len(patients) for direction, patients in self.flips.items()}
-        return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, "changes": changes, "more_changes": self.more}
+        told = {"changes": changes, "more_changes": self.more, "note": self.note or None}
+        return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, **told}
 
 
 class _RolledBack(Exception):
@@ -79,8 +81,18 @@ class _RolledBack(Exception):
 
 def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> DryRun:
     """Reads the source and throws the result away, batch by batch. One record twice in a source counts twice."""
-    result, done = DryRun(), 0
-    for batch in adapter.fetch(replace(request, dry=True)):
+    result = DryRun()
+    try:
+        _read(engine, lane, adapter, replace(request, dry=True), progress, result)
+    except BrokeOff as short:
+        result.note = f"the answer broke off: {short}"
+    return result
+
+
+def _read(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, result: DryRun) -> None:
+    done = 0
+    for batch in adapter.fetch(request):
+        result.note = batch.note or result.note
         if batch.wait is not None:
             progress(done, batch.total, batch.wait.what)
             engine.stop.wait(batch.wait.seconds)
@@ -88,7 +100,6 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
             attempt(engine, lane, [Piece(item) for item in batch.items[start : start + engine.batch_size]], result)
         done += len(batch.items)
         progress(done, batch.total)
-    return result
 
 
 def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from adapters.base import Adapter, AdapterError, Answer, Batch, Fetch, Mapper, Payload, Wait
+from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
 from store.database import Database
-from store.journal import FAILED, Journal, Run
+from store.journal import DONE, FAILED, Journal, Run
 from store.preferences import Preferences
 from sync import logs, retry
 from sync.braking import Braking
@@ -29,6 +29,8 @@ from sync.tally import Tally
 
 WAITING = "waiting"
 STOPPED = "stopped before the end: the next run goes on from what is committed"
+READ_AGAIN = "read again, since the answer broke off: {reason}"
+BROKE_OFF = "the answer broke off, twice: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
 
 
 class NotYet(Exception):
@@ -110,7 +112,7 @@ class Engine:
         status, error = FAILED, "interrupted"
         try:
             with alive(self.journal, tally.run, self.clock):
-                status, error = self.braking.settle(tally, lane) if work() else (FAILED, STOPPED)
+                status, error = self._worked(tally, lane, work)
         except NotYet as reason:
             status, error = WAITING, str(reason)
         except AdapterError as failure:
@@ -124,9 +126,20 @@ class Engine:
             self.metrics.run(lane.source, closed.kind, status)
         return closed
 
+    def _worked(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
+        """Does the work; the run's status, and what to tell. What an answer that broke off permits is weighed like a whole one's."""
+        try:
+            if not work():
+                return FAILED, STOPPED
+        except BrokeOff as short:
+            status, held = self.braking.settle(tally, lane)
+            return FAILED if status == DONE else status, _told(held, BROKE_OFF.format(reason=short))
+        status, held = self.braking.settle(tally, lane)
+        return status, _told(held, *tally.notes)
+
     def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, patience: float) -> bool:
         """Reads to the end, through failures that pass. False when it was told to stop before."""
-        attempt, done = 1, 0
+        attempt, done, broke_off = 1, 0, False
         while not self.stop.is_set():
             started = self._from_cursor(lane, request)
             try:
@@ -136,11 +149,18 @@ class Engine:
                     else:
                         done += self._commit_batch(tally, lane, batch)
                         progress(done, batch.total)
+                    tally.note(batch.note)
                     if self.stop.is_set():
                         return False
                 return True
             except NotYet:
                 raise
+            except BrokeOff as short:
+                if broke_off:
+                    raise
+                broke_off = True
+                tally.note(READ_AGAIN.format(reason=short))
+                self.stop.wait(self.backoff.first_wait.total_seconds())
             except Exception as error:
                 # Only a cursor that moved is progress: pages that were read again are not, or a page that always fails
                 # would be tried for ever.
@@ -192,3 +212,7 @@ class Engine:
             if self.stop.is_set():
                 return False
         return True
+
+
+def _told(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)

@@ -16,7 +16,8 @@ from urllib.parse import urljoin, urlsplit
 
 import jwt
 
-from adapters.auth import DEFAULT_LIFE, MARGIN, Auth, Clock, Flow, Static, TokenReply, TokenRequest
+from adapters import came
+from adapters.auth import MARGIN, Auth, Clock, Flow, Static, TokenReply, TokenRequest, fits_a_header, life
 from adapters.base import AdapterError
 from adapters.retry import TRANSIENT
 
@@ -96,13 +97,12 @@ class SmartBackend:
         return url
 
     def _keep(self, answer: Mapping[str, Any]) -> None:
-        token, life = answer.get("access_token"), answer.get("expires_in")
+        token = answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise AdapterError("the token endpoint answered without an access_token")
-        try:
-            seconds = float(life) if life is not None else DEFAULT_LIFE
-        except (TypeError, ValueError):
-            seconds = DEFAULT_LIFE
+        if not fits_a_header(token):
+            raise AdapterError("the token endpoint answered with an access_token that no header can carry (RFC 6750: visible ASCII)")
+        seconds = life(answer.get("expires_in"))
         # A very short life must leave some use: half of it then.
         self._token, self._until = token, self.clock() + timedelta(seconds=max(seconds - MARGIN, seconds / 2))
         self.scope = str(answer.get("scope") or "")
@@ -114,7 +114,7 @@ def build(base_url: str, options: Mapping[str, Any], clock: Clock) -> Auth:
     if kind == "smart_backend":
         return SmartBackend(base_url, options, clock)
     if kind == "bearer":
-        return Static({"Authorization": f"Bearer {_needed(options, 'token')}"})
+        return Static({"Authorization": f"Bearer {_sendable(_needed(options, 'token'))}"})
     if kind == "basic":
         return Static({"Authorization": "Basic " + _basic(_needed(options, "username"), _needed(options, "password"))})
     if kind == "none":
@@ -126,17 +126,23 @@ def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
     """The JSON of a good reply. What was refused for good stops the source; the rest may be tried again."""
     try:
         answer = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     error = answer.get("error") if isinstance(answer, dict) else None
     if 200 <= reply.status < 300:
         if not isinstance(answer, dict):
-            raise AdapterError(f"{who} did not answer with JSON")
+            raise AdapterError(f"{who} answered with {came.described(reply.body)} instead of a JSON object")
         return answer
     named = error if error in OAUTH_ERRORS else "no known error code"
     # Epic answers a bare 400 now and then; only an OAuth error code says that it is meant.
     permanent = reply.status not in TRANSIENT and (reply.status != 400 or error in OAUTH_ERRORS)
     raise AdapterError(f"{who} answered {reply.status} ({named})", permanent=permanent, retry_after=reply.retry_after)
+
+
+def _sendable(token: str) -> str:
+    if not fits_a_header(token):
+        raise ValueError("auth.token holds characters that no header can carry: use visible ASCII without spaces")
+    return token
 
 
 def _basic(username: str, password: str) -> str:

@@ -1,4 +1,5 @@
-"""A FHIR server that is read by bulk exports: all of it the first time, then what changed since the last transactionTime.
+"""A FHIR server that is read by bulk exports: all of it the first time, then what changed since the last was asked for, or since its
+transactionTime where that is earlier, less an overlap.
 
 Every step is kept in the cursor (``job``): the status address as soon as the server has named it, then the files that are stored.
 Whoever goes on, after a wait or after a crash, goes on from there. Records may come twice by that, and change nothing twice.
@@ -7,7 +8,7 @@ Whoever goes on, after a wait or after a crash, goes on from there. Records may 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,18 +18,19 @@ from typing import Any
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
 from adapters.fhir import group, job, lines, manifest, probe
 from adapters.fhir.client import Clock, FhirClient
-from adapters.fhir.export import Export, Lost, NotTaken, Ready, Running, poll_pause
+from adapters.fhir.export import Export, Lost, NotTaken, Ready, Running, Taken, poll_pause
 from adapters.fhir.export_options import ExportOptions, export_options
 from adapters.fhir.job import Job, State
 from adapters.fhir.joiners import Joiners
 from adapters.fhir.manifest import ExportFile
 from adapters.fhir.moment import instant
-from adapters.fhir.rest import RestAdapter, came_again, utc_now
+from adapters.fhir.rest import RestAdapter, broke_off, came_again, utc_now
 from adapters.fhir.transfer import Fetched, Transfer
 from adapters.notes import Notes
 from store.preference import PatientStatements
 
 BATCH = 1_000
+MOST_TOLD = 3
 PREPARED = "the server prepares the export"
 FAILURES = 5  # polls in a row that fail in passing, before the run does
 FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
@@ -113,7 +115,7 @@ class BulkAdapter:
         """
         while (wait := self.budget.quiet() or self.budget.export()) is not None:
             yield Batch((), wait=wait)
-        since = "" if request.full or not self.options.since else state.since
+        since = "" if request.full or not self.options.since else self._less_overlap(state.since)
         if request.since is not None:
             since = request.since.isoformat()
         if self.options.group:
@@ -129,8 +131,9 @@ class BulkAdapter:
             else:
                 yield from self._one_by_one(client, new)
         self.budget.exported()
-        status, asked = export.ask(self.options.path, self._parameters(since))
-        state = replace(state, job=self._job(status, asked, since=since, full=request.full))
+        now = self.clock()
+        taken = export.ask(self.options.path, self._parameters(since))
+        state = replace(state, job=self._job(taken, now, since=since, full=request.full))
         yield _kept(state)
         return state
 
@@ -181,27 +184,28 @@ class BulkAdapter:
         transfer = Transfer(client, self.options.file_origins, self.rest.options.limits.parallel)
         stated, seen = instant(ready.transaction_time), dict[bytes, None]()
         pending: list[tuple[Item, bytes]] = []
+        gaps: list[str] = []
         safe: str | None = None
         with closing(transfer.files(files[state.job.done :])) as fetched:
             for one in fetched:
-                for item, body in self._said(client, one, stated, seen):
-                    if lines.left_something_out(item):
-                        state = state.on(left_out=True)
+                for item, body in self._said(client, one, stated, seen, gaps):
                     pending.append((item, body))
                     if len(pending) >= BATCH:
                         yield _batch(pending, safe, total)
                         pending, safe = [], None
-                state = state.on(done=state.job.done + 1) if state.job else state
+                state = _after_file(state, gaps)
                 safe = state.text()
                 yield from self._until(state, "")
         under_way, state = state.job, state.finished(ready.transaction_time)
-        yield _batch(pending, state.text(), total)
+        yield _batch(pending, state.text(), total, _gaps(under_way, gaps))
         if under_way and under_way.joined and not under_way.left_out:
             self._joiners.read(under_way.joined)
         return state
 
-    def _said(self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None]) -> Iterator[tuple[Item, bytes]]:
-        """What the lines of one file say, with their bytes."""
+    def _said(
+        self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: list[str]
+    ) -> Iterator[tuple[Item, bytes]]:
+        """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""
         file, received = one.file, self.clock()
         for number, body in one.lines():
             locator = f"{file.locator}:{number}"
@@ -209,17 +213,20 @@ class BulkAdapter:
                 yield Filtered("came_again", locator), body
                 continue
             for item in lines.items(self.mapper, file, body, locator, received, stated):
-                yield self._confirmed(client, item), body
-        if one.short:
-            detail = f"{one.short} lines fewer than the server's manifest says: they are asked for again with the next export"
+                if lines.left_something_out(item):
+                    gaps.append(lines.told(item))
+                yield self._confirmed(client, item, gaps), body
+        if one.wrong:
+            gaps.append(f"{file.locator}: {one.wrong}")
+            detail = f"{one.wrong}, also when fetched again: what is missing is asked for again with the next export"
             yield Unmappable("export_file_short", detail, file.locator), b""
 
-    def _confirmed(self, client: FhirClient, item: Item) -> Item:
+    def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
         """A Consent or Flag that ended takes back only what no other of its patient refuses; where nobody can say, nothing."""
         if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
             return item
         try:
-            return self.rest.still(client, kind, item)
+            return self.rest.still(client, kind, item, gaps)
         except AdapterError as error:
             if not error.permanent:
                 raise
@@ -230,19 +237,27 @@ class BulkAdapter:
         if self.budget.limits.bulk_every:
             return None
         try:
-            status, asked = export.ask(self.options.path, self._parameters(""), new)
+            now = self.clock()
+            taken = export.ask(self.options.path, self._parameters(""), new)
         except NotTaken:
             return None
-        return self._job(status, asked, joined=group.packed(new))
+        return self._job(taken, now, joined=group.packed(new))
 
     def _one_by_one(self, client: FhirClient, new: Sequence[str]) -> Iterator[Batch]:
+        short: list[str] = []
         for name in new:
             yield from (batch._replace(total=None) for batch in self.rest.by_id(client, name))
-        yield from self.rest.about(client, list(new))
+        yield from self.rest.about(client, list(new), short)
+        broke_off(short)
 
-    def _job(self, status: str, asked: float | None, **known: Any) -> Job:
-        now = self.clock()
-        return Job(status, now.isoformat(), poll_at=(now + timedelta(seconds=asked)).isoformat() if asked else "", **known)
+    def _job(self, taken: Taken, asked: datetime, **known: Any) -> Job:
+        again = (self.clock() + timedelta(seconds=taken.asked)).isoformat() if taken.asked else ""
+        return Job(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
+
+    def _less_overlap(self, since: str) -> str:
+        """From when on to ask for changes. The server's own text goes back as it came where nothing is taken off."""
+        time, overlap = instant(since), self.rest.options.overlap
+        return f"{(time - overlap).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z" if time and overlap else since
 
 
 def _kept(state: State) -> Batch:
@@ -250,8 +265,22 @@ def _kept(state: State) -> Batch:
     return Batch((), state.text(), wait=Wait(0.0, PREPARED))
 
 
-def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | None) -> Batch:
-    return Batch([item for item, _ in pending], cursor, [body for _, body in pending], total)
+def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | None, note: str = "") -> Batch:
+    return Batch([item for item, _ in pending], cursor, [body for _, body in pending], total, note=note)
+
+
+def _after_file(state: State, gaps: Iterable[str]) -> State:
+    """The state with one more file stored."""
+    job = state.job
+    return state.on(done=job.done + 1, left_out=job.left_out or any(gaps)) if job else state
+
+
+def _gaps(under_way: Job | None, gaps: Sequence[str]) -> str:
+    """What to tell about an export with gaps, also where they were found by an earlier run."""
+    if not under_way or not under_way.left_out:
+        return ""
+    why = "; ".join(list(dict.fromkeys(gaps))[:MOST_TOLD]) or "see the rejections of the run before"
+    return f"the export broke off ({why}): what came is applied; the cursor did not move, so the next export asks for the same again"
 
 
 def _total(files: Sequence[ExportFile]) -> int | None:

@@ -6,18 +6,17 @@ issue codes, never an address or a body, since both may hold a patient.
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urljoin
 
 import requests
 
 from adapters import headers as fields
-from adapters import retry
+from adapters import retry, session
 from adapters.auth import Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
@@ -25,10 +24,12 @@ from adapters.fhir import outcome, page
 from adapters.fhir.moment import instant
 from adapters.fhir.page import Page
 from adapters.retry import Again
+from adapters.whole import Whole
 
 ACCEPT = "application/fhir+json, application/json;q=0.9"
 REDIRECTS = 3
 REFUSED = (401, 403)
+SAME_METHOD = (307, 308)
 CONNECT_TIMEOUT = 10.0  # seconds
 
 Clock = Callable[[], datetime]
@@ -36,52 +37,55 @@ T = TypeVar("T")
 
 
 class Response(NamedTuple):
-    """``at`` is the server's time (its Date header), else ours."""
+    """``at`` is the server's time (its Date header), else ours. ``asked``: no later than when it began to answer, by both clocks."""
 
     body: bytes
     url: str
     at: datetime
+    asked: datetime
 
 
 class Answer(NamedTuple):
-    """An answer of any status, not judged yet."""
+    """An answer of any status, not judged yet; its times as in :class:`Response`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     url: str
     at: datetime
+    asked: datetime
 
 
 class SearchPage(NamedTuple):
-    """A page with the server's time: when it answered, and when it says it searched (it may answer from a cache)."""
+    """A page with the server's time: when it answered, and when at the latest it searched (it may answer late, or from a cache).
+
+    ``short`` says on the last page why the search is not whole; empty when it is.
+    """
 
     page: Page
     at: datetime
     searched_at: datetime
     last: bool
+    short: str = ""
 
 
-class NotUnderstood(AdapterError):
+class StatusError(AdapterError):
+    """The server answered with a status that is an error. ``status`` is its number."""
+
+    def __init__(self, message: str, status: int, *, permanent: bool = False, retry_after: float | None = None) -> None:
+        self.status = status
+        super().__init__(message, permanent=permanent, retry_after=retry_after)
+
+
+class NotUnderstood(StatusError):
     """The server does not understand the request: wrong settings, or a link to a page that it no longer knows."""
-
-
-class _Trusting(requests.adapters.HTTPAdapter):
-    """Connections that also trust an authority of the site's own."""
-
-    def __init__(self, ca: str) -> None:
-        self.context = ssl.create_default_context(cadata=ca)
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, ssl_context=self.context, **options)
 
 
 class FhirClient:
     """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer.
 
     ``ca`` are certificates (PEM) to trust beside the public ones; every request is paid for from ``budget``.
-    Threads may share a client.
+    Threads may share a client. Without ``trust_total`` a search may bring fewer records than its Bundle announces.
     """
 
     def __init__(
@@ -94,12 +98,11 @@ class FhirClient:
         sleep: Callable[[float], None] = time.sleep,
         budget: Budget | None = None,
         ca: str = "",
+        trust_total: bool = True,
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
         self.budget = budget or Budget(Limits(), clock, sleep)
-        self.session = requests.Session()
-        if ca:
-            self.session.mount("https://", _Trusting(ca))
+        self.session, self.trust_total = session.opened(ca), trust_total
         self._buying = threading.Lock()
 
     def close(self) -> None:
@@ -115,17 +118,22 @@ class FhirClient:
         return self.get(f"{kind}/{quote(name, safe='')}")
 
     def search(self, kind: str, parameters: Mapping[str, str]) -> Iterator[SearchPage]:
-        """The pages of a search, one in memory at a time. A link that cannot be followed fails the search, never ends it."""
+        """The pages of a search, one in memory at a time. A link that cannot be followed fails the search, never ends it.
+
+        Pages that bring nothing new for ever are ended, and the last one says so (``short``).
+        """
         response = self.get(kind, parameters)
-        seen: set[int] = set()
+        seen, whole = set[int](), Whole(kind, self.trust_total)
         while True:
             if response is None:
                 where = "the next page of a search is not there" if seen else f"the server has no search of {kind}"
                 raise AdapterError(where, permanent=not seen)
             found = page.read(response.body, response.url)
-            searched_at = instant(found.searched_at) or response.at
-            yield SearchPage(found, response.at, min(searched_at, response.at), found.next_url is None)
-            if found.next_url is None:
+            whole.page(found.keys, announced=found.total, beside=found.included, error=found.error)
+            searched_at = min(instant(found.searched_at) or response.asked, response.asked)
+            last = found.next_url is None or whole.endless
+            yield SearchPage(found, response.at, searched_at, last, whole.missing() if last else "")
+            if found.next_url is None or last:
                 return
             if hash(found.next_url) in seen:
                 raise AdapterError("the server's links to the next page go in a circle")
@@ -137,10 +145,11 @@ class FhirClient:
         return self.retrying(lambda: self._asked(method, self._ours(url), headers, body))
 
     def _asked(self, method: str, url: str, headers: Headers, body: bytes | None) -> Answer:
-        response = self.send(method, url, {**headers, **self._authorize()}, body)
+        response, url, begun = self._follow(method, url, headers, body)
         if response.status_code in REFUSED and self.auth.forget():
-            response = self.send(method, url, {**headers, **self._authorize()}, body)
-        return Answer(response.status_code, response.headers, response.content, url, self._time(response))
+            response, url, begun = self._follow(method, url, headers, body)
+        at, asked = self._times(response, begun)
+        return Answer(response.status_code, response.headers, response.content, url, at, asked)
 
     def authorize(self) -> Headers:
         """The headers that prove who we are, bought if need be. Raises :class:`~adapters.base.AdapterError`."""
@@ -172,39 +181,43 @@ class FhirClient:
 
     def _once(self, url: str) -> Response | None:
         """One request, authenticated once more if the server refuses the token."""
-        response = self._follow(url)
+        headers = {"Accept": ACCEPT}
+        response, _, begun = self._follow("GET", url, headers)
         if response.status_code in REFUSED and self.auth.forget():
-            response = self._follow(url)
-        return self._judged(response, url)
+            response, _, begun = self._follow("GET", url, headers)
+        return self._judged(response, url, begun)
 
-    def _follow(self, url: str) -> requests.Response:
+    def _follow(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> tuple[requests.Response, str, datetime]:
+        """The answer at the end of redirects within our server, its address, and when we asked. A body goes on by 307 and 308 only."""
         for _ in range(REDIRECTS + 1):
-            response = self.send("GET", url, {"Accept": ACCEPT, **self._authorize()})
-            if not response.is_redirect:
-                return response
+            token, begun = self._authorize(), self.clock()
+            response = self.send(method, url, {**headers, **token}, body)
+            if not response.is_redirect or (method != "GET" and response.status_code not in SAME_METHOD):
+                return response, url, begun
             url = self._ours(urljoin(url, response.headers["Location"]))
         raise AdapterError("the server redirects without end", permanent=True)
 
-    def _judged(self, response: requests.Response, url: str) -> Response | None:
+    def _judged(self, response: requests.Response, url: str, begun: datetime) -> Response | None:
         status = response.status_code
         if 200 <= status < 300:
-            return Response(response.content, url, self._time(response))
+            return Response(response.content, url, *self._times(response, begun))
         if status in (404, 410):
             return None
-        issues = outcome.summary(response.content)
-        said = f"the server answered {status}" + (f" ({issues})" if issues else "")
+        asked = self.asked(response.headers)
+        told = f"the server answered {status}{outcome.told(response.content)}{retry.told(asked)}"
         if status in retry.TRANSIENT:
-            raise Again(AdapterError(said, retry_after=self.asked(response.headers)))
+            raise Again(StatusError(told, status, retry_after=asked))
         if status in REFUSED:
-            raise AdapterError(f"{said}: it refuses us; look at auth and at what this client may read", permanent=True)
-        raise NotUnderstood(said, permanent=True)
+            raise StatusError(f"{told}: access denied; check auth and what this client may read", status, permanent=True)
+        raise NotUnderstood(told, status, permanent=True)
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         form = dict(wanted.form) if wanted.form is not None else None
         response = self.send("GET" if form is None else "POST", wanted.url, {"Accept": "application/json"}, form)
         if response.status_code in retry.TRANSIENT:
-            said = f"the token endpoint answered {response.status_code}"
-            raise Again(AdapterError(said, retry_after=self.asked(response.headers)))
+            asked = self.asked(response.headers)
+            told = f"the token endpoint answered {response.status_code}{retry.told(asked)}"
+            raise Again(AdapterError(told, retry_after=asked))
         return TokenReply(response.status_code, response.content)
 
     def send(
@@ -213,13 +226,11 @@ class FhirClient:
         """One request exactly as given: who calls sees to it that a token goes only where it may."""
         self.budget.spend()
         try:
-            # The auth callable keeps requests from putting a password of ~/.netrc in the token's place.
             return self.session.request(
                 method,
                 url,
                 headers=headers,
                 data=body,
-                auth=lambda request: request,
                 timeout=(min(CONNECT_TIMEOUT, self.timeout), self.timeout),
                 allow_redirects=False,
                 stream=stream,
@@ -236,5 +247,6 @@ class FhirClient:
         """In how many seconds the server wants to be asked again, where it says so."""
         return fields.seconds_asked(headers.get("Retry-After"), self.clock())
 
-    def _time(self, response: requests.Response) -> datetime:
-        return fields.moment(response.headers.get("Date")) or self.clock()
+    def _times(self, response: requests.Response, begun: datetime) -> tuple[datetime, datetime]:
+        """The server's time, and no later than when it began to answer: by its clock and by ours."""
+        return fields.times(response.headers.get("Date"), begun, self.clock())

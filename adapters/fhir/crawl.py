@@ -1,59 +1,130 @@
 """Reading Patients one by one, by the members of a group: for servers that do not let all of them be searched (Epic, Oracle Health).
 
-The place in the list is kept in the cursor, since a crawl under a small budget takes days. It counts only for the same list.
+The place in the list is kept in the cursor, since a crawl under a small budget takes days. It counts only for the same list. The time
+at which the crawl began is kept with it: that is what the cursor becomes at the end, and only when everybody could be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from adapters.base import AdapterError, Batch, Filtered, Item
+import msgspec
+
+from adapters.base import AdapterError, Batch, Filtered, Unmappable
 from adapters.fhir import group
-from adapters.fhir.client import FhirClient
+from adapters.fhir.client import FhirClient, StatusError
 
 if TYPE_CHECKING:
     from adapters.fhir.rest import RestAdapter
 
 BATCH = 100
-MARK = "crawl"
+IN_A_ROW = 10  # so many members who cannot be read are a server that cannot be read
+OURS = (401, 429)  # about this client, never about one patient
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a crawl is. ``digest`` tells its list from another; ``left_out`` members could not be read."""
+
+    digest: str
+    started: str
+    number: int = 0
+    left_out: int = 0
+
+    def text(self) -> str:
+        """As it is kept in the cursor."""
+        return msgspec.json.encode({"crawl": self}).decode()
+
+
+class _Kept(msgspec.Struct):
+    crawl: Place
 
 
 def crawl(rest: RestAdapter, client: FhirClient, cursor: str | None) -> Iterator[Batch]:
     """Every member of the group, a hundred a batch. Raises :class:`~adapters.base.AdapterError`."""
-    names = group.members(client, rest.options.group)
-    if names is None:
-        message = "the members of the group cannot be read, so nobody can be read one by one: look at group, or choose another way to read"
+    began = rest.clock()
+    found = group.listed(client, rest.options.group)
+    if found is None:
+        message = "the members of the group cannot be read, so nobody can be read one by one: check group, or choose another way to read"
         raise AdapterError(message, permanent=True)
-    started, digest = rest.clock(), _digest(names)
-    for start in range(_place(cursor, digest), len(names), BATCH):
+    names, at = found
+    place = _going_on(cursor, Place(_digest(names), min(began, at).isoformat()), len(names))
+    member = Member(rest, client)
+    for start in range(place.number, max(len(names), 1), BATCH):
         part = names[start : start + BATCH]
-        last = start + BATCH >= len(names)
-        items, payloads = _read(rest, client, part, start)
-        yield Batch(items, None, payloads, len(names))
-        yield from rest.about(client, part)
-        yield Batch((), started.isoformat() if last else f"{MARK} {start + BATCH} {digest}", total=len(names))
+        batches = [batch for number, name in enumerate(part, start + 1) for batch in member.read(name, number)]
+        place = replace(place, number=start + BATCH, left_out=place.left_out + member.left_out)
+        if place.number >= len(names):
+            member.somebody_read()
+        items, payloads = [one for batch in batches for one in batch.items], [one for batch in batches for one in batch.payloads]
+        yield Batch(items, _cursor(place, len(names)), payloads, len(names), note=_note(place, len(names)))
+        member.left_out = 0
 
 
-def _read(rest: RestAdapter, client: FhirClient, names: list[str], start: int) -> tuple[list[Item], list[bytes]]:
-    items: list[Item] = []
-    payloads: list[bytes] = []
-    for number, name in enumerate(names, start + 1):
-        found = [(item, body) for batch in rest.by_id(client, name) for item, body in zip(batch.items, batch.payloads, strict=True)]
-        # Somebody who is not there any more says nothing: what they said stands.
-        for item, body in found or [(Filtered("patient_not_there", f"Patient/member-{number}"), b"")]:
-            items.append(item)
-            payloads.append(body)
-    return items, payloads
+class Member:
+    """Reads the members, and knows how many in a row could not be read."""
+
+    def __init__(self, rest: RestAdapter, client: FhirClient) -> None:
+        self.rest, self.client, self.left_out, self.in_a_row = rest, client, 0, 0
+        self.good, self.error = False, AdapterError("no member of the group could be read")
+
+    def read(self, name: str, number: int) -> list[Batch]:
+        """One member, and the records about them. One who cannot be read is left out, shown to a person, and read by the next crawl."""
+        where = f"Patient/member-{number}"
+        batches: list[Batch] = []
+        try:
+            # Somebody who is not there any more states nothing: what was known of them stays.
+            batches += list(self.rest.by_id(self.client, name)) or [Batch([Filtered("patient_not_there", where)], None, [b""])]
+            short: list[str] = []
+            for batch in self.rest.about(self.client, [name], short):
+                batches.append(batch)
+            if short:
+                batches.append(self._left_out("; ".join(dict.fromkeys(short)), name, where))
+            self.good, self.in_a_row = True, 0
+        except StatusError as error:
+            self.in_a_row, self.error = self.in_a_row + 1, error
+            if error.status in OURS or self.in_a_row >= IN_A_ROW:
+                raise
+            batches.append(self._left_out(str(error), name, where))
+        return batches
+
+    def somebody_read(self) -> None:
+        """Raises the last error where nobody at all could be read: that is the server's trouble, or ours."""
+        if self.left_out and not self.good:
+            raise self.error
+
+    def _left_out(self, reason: str, name: str, where: str) -> Batch:
+        self.left_out += 1
+        detail = f"{reason}: this member of the group could not be read whole; the next run tries again"
+        return Batch([Unmappable("patient_not_read", detail, where, f"Patient/{name}".encode())], None, [b""])
 
 
-def _digest(names: list[str]) -> str:
+def _cursor(place: Place, members: int) -> str:
+    """Behind the last member: the time at which the crawl began, or its beginning again where somebody was left out."""
+    if place.number < members:
+        return place.text()
+    return replace(place, number=0, left_out=0, started="").text() if place.left_out else place.started
+
+
+def _note(place: Place, members: int) -> str:
+    if not place.left_out or place.number < members:
+        return ""
+    return f"{place.left_out} of the group's {members} members could not be read: see the rejections; the next run tries them again"
+
+
+def _digest(names: Sequence[str]) -> str:
     return blake2b("\0".join(names).encode(), digest_size=8).hexdigest()
 
 
-def _place(cursor: str | None, digest: str) -> int:
-    """How many of this very list are stored."""
-    mark, _, rest = (cursor or "").partition(" ")
-    number, _, of = rest.partition(" ")
-    return int(number) if mark == MARK and of == digest and number.isdecimal() else 0
+def _going_on(cursor: str | None, fresh: Place, members: int) -> Place:
+    """The place that the cursor keeps of this very list, else its beginning."""
+    try:
+        kept = msgspec.json.decode(cursor or "", type=_Kept).crawl
+        began = datetime.fromisoformat(kept.started).tzinfo
+    except (msgspec.MsgspecError, ValueError):
+        return fresh
+    return kept if kept.digest == fresh.digest and began and 0 < kept.number < members else fresh

@@ -10,16 +10,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlencode, urljoin
 
 from adapters.base import AdapterError
 from adapters.fhir import manifest, outcome
-from adapters.fhir.client import ACCEPT, REFUSED, Answer, FhirClient
+from adapters.fhir.client import REFUSED, Answer, FhirClient
 from adapters.fhir.manifest import ExportFile, Manifest
-from adapters.retry import TRANSIENT
+from adapters.headers import seconds_asked
+from adapters.retry import TRANSIENT, told
 
-ASYNC = {"Accept": ACCEPT, "Prefer": "respond-async"}
+ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # the standard's one type: some servers compare the whole header
 POSTED = {**ASYNC, "Content-Type": "application/fhir+json"}
 NOT_KNOWN = (400, 404, 405, 406, 410, 415, 422, 501)
 MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
@@ -36,6 +38,14 @@ class Lost(AdapterError):
 
 class NotTaken(AdapterError):
     """The server exports no patients that are named; everybody else's export may be asked for."""
+
+
+class Taken(NamedTuple):
+    """An export that the server takes: its status address, in how many seconds to look, and no later than when it was asked for."""
+
+    status: str
+    asked: float | None
+    at: datetime
 
 
 class Running(NamedTuple):
@@ -59,8 +69,8 @@ class Export:
 
     client: FhirClient
 
-    def ask(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> tuple[str, float | None]:
-        """Asks for an export; its status address, and in how many seconds to look. Raises :class:`~adapters.base.AdapterError`.
+    def ask(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> Taken:
+        """Asks for an export. Raises :class:`~adapters.base.AdapterError`.
 
         Only of some ``patients`` where they are named (resource ids): raises :class:`NotTaken` of a server that has no such thing.
         """
@@ -76,12 +86,12 @@ class Export:
         if answer.status in (404, 405, 410, 501):
             raise AdapterError(f"{_said(answer)}: it has no such export; look at export.level and export.group", permanent=True)
         if answer.status in REFUSED:
-            raise AdapterError(f"{_said(answer)}: it refuses us an export; look at auth and its scope", permanent=True)
+            raise AdapterError(f"{_said(answer)}: it denies us an export; check auth and its scope", permanent=True)
         where = _header(answer, "Content-Location")
         if answer.status != 202 or not where:
             throttled = "throttled" in outcome.summary(answer.body)
             raise AdapterError(f"{_said(answer)} when asked for an export, not with a status address", permanent=not throttled)
-        return urljoin(url, where), self._asked(answer)
+        return Taken(urljoin(answer.url, where), self._asked(answer), answer.asked)
 
     def poll(self, status: str) -> Running | Ready:
         """How far the export is. Raises :class:`Lost` when the server no longer knows it, or says that it failed."""
@@ -151,5 +161,5 @@ def _percent(progress: str) -> int | None:
 
 
 def _said(answer: Answer) -> str:
-    issues = outcome.summary(answer.body)
-    return f"the server answered {answer.status}" + (f" ({issues})" if issues else "")
+    asked = seconds_asked(_header(answer, "Retry-After"), answer.at)
+    return f"the server answered {answer.status}{outcome.told(answer.body)}{told(asked)}"

@@ -12,12 +12,14 @@ from array import array
 from base64 import b64decode, b64encode
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from hashlib import blake2b
 
 import msgspec
 
 from adapters.base import AdapterError
 from adapters.fhir.client import FhirClient
+from adapters.legible import BYTE_ORDER_MARK
 
 NUMBER = "Q"  # 64 bits: of a million members, two share a number once in 37 million groups
 
@@ -40,16 +42,24 @@ _decode = msgspec.json.Decoder(_Group).decode
 
 def members(client: FhirClient, name: str) -> list[str] | None:
     """The resource ids of the Patients in a group; ``None`` when the server does not show them."""
+    found = listed(client, name)
+    return None if found is None else found[0]
+
+
+def listed(client: FhirClient, name: str) -> tuple[list[str], datetime] | None:
+    """The same, and no later than when the server listed them."""
     try:
         response = client.read("Group", name)
-        found = _decode(response.body).member if response else None
+        if response is None:
+            return None
+        found = _decode(response.body.removeprefix(BYTE_ORDER_MARK)).member
     except AdapterError as error:
         if not error.permanent:
             raise
         return None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return None if found is None else list(_patients(found))
+    return None if found is None else (list(_patients(found)), response.asked)
 
 
 def _patients(found: Iterable[_Member]) -> Iterator[str]:

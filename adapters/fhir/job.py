@@ -17,8 +17,9 @@ from adapters.fhir.moment import instant
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One export. ``status`` is its address at the server; ``since`` is what it was asked for; ``asked`` when.
+    """One export. ``status`` is its address at the server; ``since`` is what it was asked for; ``asked`` when, by our clock.
 
+    ``begun``: no later than when the server took it, by both clocks; the next export asks for nothing later than that.
     ``done`` files of the list whose digest is ``files`` are stored. ``left_out``: the server could not give everything, so the next
     export must reach back as far as this one. ``poll_at`` is when the server wants to be asked again. ``joined``: only those were asked
     for who joined the group since its last export (``group.packed``).
@@ -33,6 +34,7 @@ class Job:
     left_out: bool = False
     poll_at: str = ""
     joined: str = ""
+    begun: str = ""
 
     @property
     def asked_at(self) -> datetime | None:
@@ -45,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``since`` is the transactionTime of the last export that left nothing out. ``lost`` exports in a row came to nothing.
+    """``since``: all that changed before it came with the last export that left nothing out. ``lost`` exports in a row came to nothing.
 
     ``ended`` is the status address of an export that is stored and still has to be deleted at the server.
     """
@@ -60,11 +62,17 @@ class State:
         return msgspec.json.encode({"export": asdict(self)}).decode()
 
     def finished(self, transaction_time: str) -> State:
-        """After everything of the job is stored. A time that cannot be read, or an export with gaps, does not move ``since``."""
+        """After everything of the job is stored. A time that cannot be read, or an export with gaps, does not move ``since``.
+
+        Some servers write the end of the job as its transactionTime, or a time that is still to come: what changed while the job
+        ran would be left out. So the time counts only as far as our own question.
+        """
         if self.job is None:
             return self
-        moves = not self.job.joined and not self.job.left_out and instant(transaction_time) is not None
-        return State(transaction_time if moves else self.since, None, self.job.status)
+        said, begun = instant(transaction_time), instant(self.job.begun) or self.job.asked_at
+        moves = not self.job.joined and not self.job.left_out and said is not None
+        reached = begun.isoformat() if said and begun and begun < said else transaction_time
+        return State(reached if moves else self.since, None, self.job.status)
 
     def without_job(self) -> State:
         """After the job was lost: its address goes to be deleted too, in case it is still there."""

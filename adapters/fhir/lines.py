@@ -20,7 +20,7 @@ from adapters.fhir.mapping import FhirMapper
 
 def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, received: datetime, stated: datetime | None) -> list[Item]:
     """The items of one line. ``stated`` is the transactionTime: as of then a resource without a time of its own is true."""
-    if file.part == OUTCOME:
+    if file.part == OUTCOME or outcome.severities(body):
         return [_outcome(body, locator)]
     if file.part == DELETED:
         return list(_deletions(mapper, body, locator))
@@ -34,6 +34,11 @@ def _outcome(body: bytes, locator: str) -> Item:
         return Filtered("export_outcome", locator)
     said = outcome.summary(body) or "it cannot be read"
     return Unmappable("export_error", f"the server could not export everything ({said}): look there", locator, body)
+
+
+def told(item: Item) -> str:
+    """Why the export has a gap, for the run."""
+    return item.detail if isinstance(item, Unmappable) else ""
 
 
 def left_something_out(item: Item) -> bool:

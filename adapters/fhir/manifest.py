@@ -13,7 +13,9 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from adapters import came
 from adapters.base import AdapterError
+from adapters.legible import BYTE_ORDER_MARK
 
 OUTPUT, DELETED, OUTCOME = "output", "deleted", "outcome"
 
@@ -69,9 +71,9 @@ _decode = msgspec.json.Decoder(_Manifest, strict=False).decode
 def read(body: bytes, url: str) -> Manifest:
     """The manifest that ``url`` answered with. Raises :class:`~adapters.base.AdapterError` when it is none."""
     try:
-        found = _decode(body)
+        found = _decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise AdapterError("the server answered the export's status with something that is no manifest") from None
+        raise AdapterError(f"the server answered the export's status with {came.described(body)} instead of a manifest") from None
     if found.output is None:
         raise AdapterError("the export's manifest has no output")
     token = found.requires_access_token is True  # what is not asked for is not sent

@@ -60,7 +60,8 @@ class MapperOptions:
 class RestOptions:
     """How the server is reached and read. ``search`` are search parameters of the site's own, for servers that ask for some.
 
-    ``overlap`` is how far before the cursor a run looks back; ``timeout`` (seconds) is for each answer.
+    ``overlap`` is how far before the cursor a run looks back; ``timeout`` (seconds) is for each answer. ``trust_total``: a search that
+    brings fewer records than its Bundle announces broke off.
     """
 
     base_url: str
@@ -72,6 +73,7 @@ class RestOptions:
     timeout: float = 60.0
     search: Mapping[str, str] = field(default_factory=dict)
     ca: str = ""  # certificates (PEM) to trust beside the public ones
+    trust_total: bool = True
     limits: Limits = field(default_factory=Limits)
 
 
@@ -99,6 +101,7 @@ def rest_options(settings: SourceSettings) -> RestOptions:
         timeout=number(options, "timeout", 60, least=1, most=3600),
         search=texts(options, "search"),
         ca=_certificates(str(options.get("ca") or "")),
+        trust_total=switch(options, "trust_total", default=True),
         limits=limits(options, settings.time_zone),
     )
 

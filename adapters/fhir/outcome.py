@@ -9,6 +9,8 @@ import json
 import re
 from typing import Any
 
+from adapters import came
+
 _CODE = re.compile(r"[a-z][a-z-]{0,30}")
 MOST = 5
 ERRORS = ("error", "fatal")
@@ -17,6 +19,13 @@ ERRORS = ("error", "fatal")
 def summary(body: bytes) -> str:
     """``error: not-found, warning: informational``; empty when the body is no OperationOutcome."""
     return ", ".join(list(dict.fromkeys(_issue(issue) for issue in _issues(body)))[:MOST])
+
+
+def told(body: bytes) -> str:
+    """What the body of an error adds to its text: the issues, else what it is; nothing for an empty one."""
+    if not body.strip():
+        return ""
+    return f" ({summary(body) or came.described(body)})"
 
 
 def codes(body: bytes) -> tuple[str, ...]:

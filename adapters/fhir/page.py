@@ -1,16 +1,19 @@
 """One page of a search: its entries as the bytes they came in, and where the next page is. Pure.
 
 Source: FHIR R4 3.1.1.1 (search, paging): ``next`` is opaque and followed as it stands; entries of mode ``outcome`` are about the
-search, not results.
+search, not results. Servers also send an OperationOutcome without a mode: it is never a result.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from adapters import came
 from adapters.base import AdapterError
+from adapters.fhir import outcome
 from adapters.legible import BYTE_ORDER_MARK, repaired
 
 
@@ -32,24 +35,42 @@ class _Meta(msgspec.Struct, rename="camel"):
     last_updated: str | None = None
 
 
+class _Head(msgspec.Struct, rename="camel"):
+    resource_type: Any = None
+    id: Any = None
+
+
 class _Bundle(msgspec.Struct, rename="camel"):
     resource_type: str
-    total: int | None = None
+    total: Any = None
     link: list[_Link] | None = None
     entry: list[_Entry] | None = None
     meta: _Meta | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """``resources`` are raw JSON. ``searched_at`` is when the server says it searched, as it wrote it."""
+    """``resources`` are raw JSON. ``searched_at`` is when the server says it searched, as it wrote it.
+
+    ``keys`` tell the matches apart, ``included`` is how many came beside them; ``error`` is what the server reports as one, in codes.
+    """
 
     resources: tuple[bytes, ...]
     total: int | None
     next_url: str | None
     searched_at: str | None
+    keys: tuple[int, ...] = ()
+    included: int = 0
+    error: str = ""
+
+
+class _Result(NamedTuple):
+    body: bytes
+    key: int
+    included: bool
 
 
 _decode = msgspec.json.Decoder(_Bundle).decode
+_head = msgspec.json.Decoder(_Head).decode
 
 
 def read(body: bytes, url: str) -> Page:
@@ -57,12 +78,20 @@ def read(body: bytes, url: str) -> Page:
     try:
         bundle = _bundle(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise AdapterError("the server answered a search with something that is no Bundle") from None
+        raise AdapterError(_not_a_bundle(body)) from None
     if bundle.resource_type != "Bundle":
-        raise AdapterError("the server answered a search with something that is no Bundle")
-    entries = bundle.entry or []
-    found = tuple(bytes(one.resource) for one in entries if _is_result(one))
-    return Page(found, bundle.total, _next(bundle, url), bundle.meta.last_updated if bundle.meta else None)
+        raise AdapterError(_not_a_bundle(body))
+    outcomes, results = _sorted(bundle.entry or [])
+    total = bundle.total if type(bundle.total) is int else None
+    return Page(
+        tuple(one.body for one in results),
+        total,
+        _next(bundle, url),
+        bundle.meta.last_updated if bundle.meta else None,
+        tuple(one.key for one in results if not one.included),
+        sum(one.included for one in results),
+        ", ".join(dict.fromkeys(outcome.summary(one) for one in outcomes if outcome.codes(one))),
+    )
 
 
 def _bundle(body: bytes) -> _Bundle:
@@ -73,9 +102,33 @@ def _bundle(body: bytes) -> _Bundle:
         return _decode(repaired(body))
 
 
-def _is_result(entry: _Entry) -> bool:
-    about_search = entry.search is not None and entry.search.mode == "outcome"
-    return not about_search and bytes(entry.resource) not in (b"", b"null")
+def _not_a_bundle(body: bytes) -> str:
+    issues = outcome.summary(body)
+    return f"the server answered a search with {came.described(body)}{f' ({issues})' if issues else ''} instead of a Bundle"
+
+
+def _sorted(entries: list[_Entry]) -> tuple[list[bytes], list[_Result]]:
+    """What is about the search, and what it found."""
+    outcomes: list[bytes] = []
+    results: list[_Result] = []
+    for entry in entries:
+        body, mode = bytes(entry.resource), entry.search.mode if entry.search else None
+        if body in (b"", b"null"):
+            continue
+        head = _read_head(body)
+        if mode == "outcome" or head.resource_type == "OperationOutcome":
+            outcomes.append(body)
+        else:
+            key = hash(f"{head.resource_type}/{head.id}") if isinstance(head.id, str) else hash(body)
+            results.append(_Result(body, key, mode == "include"))
+    return outcomes, results
+
+
+def _read_head(body: bytes) -> _Head:
+    try:
+        return _head(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _Head()
 
 
 def _next(bundle: _Bundle, url: str) -> str | None:

@@ -56,15 +56,26 @@ def _steps(steps: Iterable[tuple[str, Step]], client: FhirClient, mapper: FhirMa
 
 def _export(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
     found = plan(client, replace(options, read="auto"))
-    yield Finding("capability", bool(found.release), f"FHIR {found.release}" if found.release else "the server does not say what it can do")
-    offered = export.level in found.exports
-    others = f"; it names {', '.join(sorted(found.exports))}" if found.exports else "; many servers export without saying so"
-    yield Finding(
-        "export", offered, f"the server exports at the level {export.level}" if offered else f"not offered: {export.path}{others}"
-    )
+    yield _told(found)
+    yield _offered(found, export)
     yield from _members(client, export)
     later = "later ones what changed since the last transactionTime" if export.since else "later ones everything, told apart by content"
     yield Finding("plan", True, f"bulk exports: {export.path}; the first brings everybody, {later}")
+
+
+def _told(found: Plan) -> Finding:
+    """What the server says of itself. One without /metadata is synced all the same."""
+    silent = "the server does not say what it can do (no /metadata that can be read): it is read all the same, without changes only"
+    return Finding("capability", True, f"FHIR {found.release}" if found.release else silent)
+
+
+def _offered(found: Plan, export: ExportOptions) -> Finding:
+    if export.level in found.exports:
+        return Finding("export", True, f"the server exports at the level {export.level}")
+    if not found.release:
+        return Finding("export", True, f"the server does not say whether it offers {export.path}: the first run will tell")
+    others = f"; it names {', '.join(sorted(found.exports))}" if found.exports else "; many servers export without saying so"
+    return Finding("export", False, f"not offered: {export.path}{others}")
 
 
 def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
@@ -100,7 +111,7 @@ def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iter
 
 def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     found = plan(client, replace(options, read="auto"))
-    yield Finding("capability", bool(found.release), f"FHIR {found.release}" if found.release else "the server does not say what it can do")
+    yield _told(found)
     yield from (
         Finding("capability", False, f"the mapping has rules for {kind}, and the server does not offer it")
         for kind in mapper.rules

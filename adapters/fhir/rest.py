@@ -1,7 +1,8 @@
 """A FHIR server that is polled: what changed since the cursor where it can tell, everything where it cannot.
 
-The cursor is the server's time at the start of a run. It goes with the last batch only, so that it moves when everything before it is
-committed; the next run looks back a little further (``overlap``), since servers index late and their clocks differ.
+The cursor is the earliest of the times at which the pages were searched, by the server's clock and by ours. It goes with the last batch
+only, so that it moves when everything before it is committed, and not at all when the server's answer is not whole; the next run looks
+back a little further (``overlap``), since servers index late and their clocks differ.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from adapters.base import Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings
+from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Finding, Item, Payload, SourceSettings
 from adapters.budget import Budget
 from adapters.fhir import auth, crawl, files, identity, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
@@ -81,20 +82,27 @@ class RestAdapter:
             sleep=self.sleep,
             budget=self.budget,
             ca=self.options.ca,
+            trust_total=self.options.trust_total,
         )
 
     def _all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
-        parameters = self._parameters(plan, request)
-        kinds = self.kinds()
-        seen: dict[bytes, None] = {}
-        started: datetime | None = None
+        """Every kind, also when another one cannot be read: what a Consent refuses is applied even when the Patients break off."""
+        parameters, kinds = self._parameters(plan, request), self.kinds()
+        reading = Reading()
         for kind in kinds:
             own = {**self.options.search, **parameters} if kind == "Patient" else parameters
-            for number, page in enumerate(client.search(kind, own), 1):
-                started = started or page.searched_at
-                last = page.last and kind == kinds[-1]
-                batch = self._batch(page, f"{kind}/page-{number}", seen, started.isoformat() if last else None)
-                yield batch if kind == "Patient" else self.confirmed(client, kind, batch)
+            try:
+                for number, page in enumerate(client.search(kind, own), 1):
+                    yield self._read_page(client, kind, page, number, reading, last=page.last and kind == kinds[-1])
+            except AdapterError as error:
+                reading.failed(error)
+        reading.ended()
+
+    def _read_page(self, client: FhirClient, kind: str, page: SearchPage, number: int, reading: Reading, *, last: bool) -> Batch:
+        reading.page(page)
+        batch = self._batch(page, f"{kind}/page-{number}", reading.seen, None)
+        batch = batch if kind == "Patient" else self.confirmed(client, kind, batch, reading.short)
+        return batch._replace(cursor=reading.cursor() if last else None)
 
     def kinds(self) -> list[str]:
         """Patient first: what a Consent or Flag says is about somebody known by then."""
@@ -133,43 +141,93 @@ class RestAdapter:
         """
         ways = [self._by_identifier, self.by_id]
         for way in ways if self.settings.authority or "|" in patient else reversed(ways):
-            batches = list(way(client, patient))
-            if any(batch.items for batch in batches):
+            short: list[str] = []
+            batches = list(way(client, patient, short))
+            if any(batch.items for batch in batches) or short:
                 yield from batches
                 names = [name for batch in batches for body in dict.fromkeys(batch.payloads) if (name := _resource_id(body))]
-                yield from self.about(client, names)
+                yield from self.about(client, names, short)
+                broke_off(short)
                 return
 
-    def by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+    def by_id(self, client: FhirClient, patient: str, short: list[str] | None = None) -> Iterator[Batch]:
         response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
         if response is not None:
             items = self.mapper.read(Payload(response.body, "Patient", response.at))
             yield Batch(items, None, [response.body] * len(items), 1)
 
-    def _by_identifier(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+    def _by_identifier(self, client: FhirClient, patient: str, short: list[str]) -> Iterator[Batch]:
         for number, page in enumerate(client.search("Patient", {"identifier": patient}), 1):
+            _note_short(page, short)
             yield self._batch(page, f"Patient/page-{number}", {}, None)
 
-    def about(self, client: FhirClient, names: list[str]) -> Iterator[Batch]:
+    def about(self, client: FhirClient, names: list[str], short: list[str]) -> Iterator[Batch]:
+        """The Consents and Flags of these patients. Why an answer was not whole goes to ``short``."""
         for kind in self.kinds()[1:]:
             for name in names:
                 for number, page in enumerate(client.search(kind, {"patient": name}), 1):
-                    yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None))
+                    _note_short(page, short)
+                    yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None), short)
 
-    def confirmed(self, client: FhirClient, kind: str, batch: Batch) -> Batch:
+    def confirmed(self, client: FhirClient, kind: str, batch: Batch, short: list[str]) -> Batch:
         """The batch, in which a record takes back, or permits, only what no other record of its patient refuses."""
-        return batch._replace(items=[self.still(client, kind, item) for item in batch.items])
+        return batch._replace(items=[self.still(client, kind, item, short) for item in batch.items])
 
-    def still(self, client: FhirClient, kind: str, item: Item) -> Item:
+    def still(self, client: FhirClient, kind: str, item: Item, short: list[str]) -> Item:
+        """The item, less what another record of its patient refuses. Where the others do not all come, only what needs none of them."""
         choose = self.mapper.options.consent.choose
         if not isinstance(item, PatientStatements) or not to_confirm(item, choose):
             return item
         patient = item.identifiers[0]
         if patient.type != identity.RESOURCE_ID:  # known by a logical reference, which few servers can search by
             return certain_only(item, choose) if choose == MOST_RESTRICTIVE else item
-        pages = client.search(kind, {"patient": patient.value})
+        pages = list(client.search(kind, {"patient": patient.value}))
+        if reasons := [page.short for page in pages if page.short]:
+            short.extend(reasons)
+            return certain_only(item, choose)
         others = (other for page in pages for body in page.page.resources for other in self.mapper.claims(Payload(body, kind, page.at)))
         return unless_refused(item, others, choose)
+
+
+class Reading:
+    """A read of everything or of what changed: from when on the next one must read, and why it may not move the cursor."""
+
+    def __init__(self) -> None:
+        self.seen: dict[bytes, None] = {}
+        self.short: list[str] = []
+        self.started: datetime | None = None
+        self.error: AdapterError | None = None
+
+    def page(self, page: SearchPage) -> None:
+        """A page that came."""
+        self.started = min(self.started or page.searched_at, page.searched_at)
+        _note_short(page, self.short)
+
+    def failed(self, error: AdapterError) -> None:
+        """A kind that could not be read to its end. Of several errors the one that needs a person counts."""
+        if self.error is None or (error.permanent and not self.error.permanent):
+            self.error = error
+
+    def cursor(self) -> str | None:
+        """The cursor that is safe with the last batch, where everything came."""
+        return self.started.isoformat() if self.started and not self.short and self.error is None else None
+
+    def ended(self) -> None:
+        """Raises what kept the cursor where it was."""
+        if self.error is not None:
+            raise self.error
+        broke_off(self.short)
+
+
+def broke_off(short: list[str]) -> None:
+    """Raises :class:`~adapters.base.BrokeOff` where an answer was not whole."""
+    if short:
+        raise BrokeOff("; ".join(dict.fromkeys(short)))
+
+
+def _note_short(page: SearchPage, short: list[str]) -> None:
+    if page.short:
+        short.append(page.short)
 
 
 def _resource_id(body: bytes) -> str:

@@ -6,9 +6,7 @@ and no half-applied file. Temporary files have no name: nothing of a patient is 
 
 from __future__ import annotations
 
-import gzip
 import tempfile
-import zlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,10 +19,9 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from adapters.base import AdapterError
-from adapters.fhir import page
+from adapters.fhir import ndjson, page
 from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
 from adapters.fhir.export import NDJSON, Lost
-from adapters.fhir.files import GZIP
 from adapters.fhir.manifest import ExportFile
 from adapters.retry import TRANSIENT, Again
 
@@ -33,15 +30,15 @@ GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their 
 
 
 class Fetched(NamedTuple):
-    """One file, on the disk. ``short`` is how many lines are missing by the server's own count, after a second fetch."""
+    """One file, on the disk. ``wrong`` says why it is not whole, after a second fetch; empty when it is."""
 
     file: ExportFile
     content: IO[bytes]
-    short: int
+    wrong: str
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Lines that hold something, with their numbers from 1. Raises :class:`~adapters.base.AdapterError` for broken compression."""
-        return _lines(self.content)
+        """Lines that hold a resource, with their numbers from 1; of a file that broke off, those before that."""
+        return ndjson.lines(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +69,19 @@ class Transfer:
                 _drop(ahead)
 
     def fetch(self, file: ExportFile) -> Fetched:
-        """One file, fetched again when lines are missing. Raises :class:`Lost` when it is gone."""
+        """One file, fetched again when it is not whole. Raises :class:`Lost` when it is gone."""
         content = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
         try:
-            short = 0
+            wrong = ""
             for _ in range(2):
                 self.client.retrying(lambda: self._into(content, file))
-                short = max(0, (file.lines or 0) - sum(1 for _ in _lines(content)))
-                if not short:
+                wrong = ndjson.wrong(content, file.lines)
+                if not wrong:
                     break
         except BaseException:
             content.close()
             raise
-        return Fetched(file, content, short)
+        return Fetched(file, content, wrong)
 
     def _into(self, content: IO[bytes], file: ExportFile) -> None:
         content.seek(0)
@@ -136,19 +133,6 @@ class Transfer:
         if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":
             raise AdapterError("a file of the export is offered without TLS, by a server that has it", permanent=True)
         return url
-
-
-def _lines(content: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    content.seek(0)
-    zipped = content.read(len(GZIP)) == GZIP
-    content.seek(0)
-    opened = gzip.GzipFile(fileobj=content) if zipped else content
-    try:
-        for number, line in enumerate(opened, 1):
-            if line.strip():
-                yield number, line.strip()
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise AdapterError("a file of the export is gzipped and broken") from None
 
 
 def _drop(ahead: deque[Future[Fetched]]) -> None:

@@ -6,7 +6,9 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from adapters.rehearsal import resource
 from adapters.rehearsal.export import BadExport, ExportDesk, Job
@@ -38,6 +40,9 @@ class BulkPages:
         group = path.split("/")[1] if path.startswith("Group/") else None
         if group is not None and not self.desk.known_group(group):
             return _refusal(404, "not-found", "no such group")
+        if self.desk.faults.take("redirected"):
+            query = f"?{urlencode(parameters)}" if parameters else ""
+            return Reply(307, {}, (("Location", f"{self.base_url}/{path}{query}"),))
         if "respond-async" not in (headers.get("Prefer") or ""):
             return _refusal(400, "invalid", "an export needs Prefer: respond-async")
         try:
@@ -74,7 +79,16 @@ class BulkPages:
         lines = None if job is None or self.desk.faults.take("expired") else self.desk.lines(job, part.removesuffix(".ndjson"))
         if lines is None:
             return _refusal(404, "not-found", "no such file, or its time is over")
-        return Reply(200, lines, kind=NDJSON)
+        return Reply(200, self._spoiled(lines), kind=NDJSON)
+
+    def _spoiled(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """The lines as the planned faults have them."""
+        faults = self.desk.faults
+        if faults.take("html-file"):
+            return iter([b"<!DOCTYPE html>\n<html><body>The gateway is being maintained</body></html>\n"])
+        if faults.take("pretty-file"):
+            return (json.dumps(json.loads(line), indent=2).encode() + b"\n" for line in islice(lines, 1))
+        return _cut(lines) if faults.take("cut-file") else lines
 
     def group(self, name: str) -> Reply:
         if not self.desk.known_group(name):
@@ -82,6 +96,15 @@ class BulkPages:
         members = [{"entity": {"reference": f"Patient/{resource.resource_id(index)}"}} for index in self.desk.members(name)]
         made = {"resourceType": "Group", "id": name, "type": "person", "actual": True, "member": members}
         return Reply(200, made if members else {key: value for key, value in made.items() if key != "member"})
+
+
+def _cut(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines, of which the last breaks off."""
+    before = b""
+    for line in lines:
+        yield before
+        before = line
+    yield before[: len(before) // 2]
 
 
 def chunks(lines: Iterable[bytes], *, zipped: bool) -> Iterator[bytes]:

@@ -135,7 +135,9 @@ class ExportDesk:
         output = [{"type": "Patient", "url": f"{root}/{name}/{part}.ndjson", "count": count + job.extra_count} for part, count in files]
         deleted = [{"type": "Bundle", "url": f"{root}/{name}/deleted.ndjson"}] if job.since and self.chart.removed(job.since) else []
         error = [{"type": "OperationOutcome", "url": f"{root}/{name}/error.ndjson", "count": len(job.left_out)}] if job.left_out else []
-        made = {"transactionTime": instant(job.asked), "request": request, "requiresAccessToken": token}
+        late = self.faults.late_transaction_time
+        time = instant(self.chart.clock().astimezone(UTC)) if late == "end" else late or instant(job.asked)
+        made = {"transactionTime": time, "request": request, "requiresAccessToken": token}
         return made | {"output": output, "deleted": deleted, "error": error}
 
     def lines(self, job: Job, part: str) -> Iterator[bytes] | None:

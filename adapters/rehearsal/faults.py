@@ -37,6 +37,12 @@ class Faults:
         self.taken = 0
         self.left_out = 0  # the index of the patient that a partial export leaves out
         self.repeat_lines = False
+        self.announce_more = 0  # searches announce so many patients that never come
+        self.endless_links = False  # every page links to another one, which is empty
+        self.no_metadata = False
+        self.byte_order_mark = False  # before every Bundle
+        self.late_transaction_time = ""  # what manifests say instead; "end": when the export is finished
+        self.refused_reads: dict[int, int] = {}  # index of a patient -> the status that answers a read
         self.duplicates = self.reordered = self.wrong_charsets = self.lost_acks = 0
 
     def unauthorized(self, times: int = 1) -> None:
@@ -75,6 +81,22 @@ class Faults:
     def miscount(self, times: int = 1) -> None:
         """The next exports claim a line more for each file than there is."""
         self._plan("miscount", times)
+
+    def slip(self, times: int = 1) -> None:
+        """A row goes away between two pages: the next page begins one patient too late."""
+        self._plan("slipped", times)
+
+    def report_errors(self, times: int = 1) -> None:
+        """The next pages have an OperationOutcome of severity error among their entries, without a mode."""
+        self._plan("error-entry", times)
+
+    def spoil_files(self, how: str, times: int = 1) -> None:
+        """The next files of an export come with status 200 and are no NDJSON: ``html``, ``cut`` (in the middle of a line), ``pretty``."""
+        self._plan(f"{how}-file", times)
+
+    def redirect(self, times: int = 1) -> None:
+        """The next kick-offs are sent on, to another address of this server (307)."""
+        self._plan("redirected", times)
 
     def take(self, name: str) -> bool:
         """Whether a planned fault of exports strikes now."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +44,7 @@ class Clinic:
     exports: ExportDesk
     by_last_updated: bool = True
     open_files: bool = False
+    exhausted: list[int] = field(default_factory=list)  # a link beyond the end for each: no two are the same
 
 
 class FhirServer:
@@ -120,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if (page := self._bulk(url.path, url.query)) is not None:
             return self._guarded(lambda: self._reply(page()), open_to_all=self.pages.open_files and url.path.startswith(FILES))
-        if url.path == "/fhir/r4/metadata":
+        if url.path == "/fhir/r4/metadata" and not self.clinic.faults.no_metadata:
             return self._send(200, resource.capability(token_url=self.token_url, search=self._searches()))
         if url.path == "/fhir/r4/.well-known/smart-configuration":
             return self._send(200, self._smart_configuration(), JSON)
@@ -198,6 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(410, "deleted", "this patient's record was deleted")
         if index is None or index >= self.clinic.chart.population.size:
             return self._refuse(404, "not-found", "no such patient")
+        if (status := self.clinic.faults.refused_reads.get(index)) is not None:
+            return self._refuse(status, "exception", "this patient's record cannot be read")
         entry = self.clinic.chart.entry(index)
         self._send(200, resource.patient(entry), headers=(("ETag", f'W/"{entry.version}"'),))
 
@@ -206,13 +209,28 @@ class _Handler(BaseHTTPRequestHandler):
         page = next((value for name, value in parameters if name == PAGE), None)
         search = resume(page) if page is not None else parse(parameters, by_last_updated=self.clinic.by_last_updated)
         indexes, following = search.page(chart)
+        following, faults = self._disturbed(following), self.clinic.faults
         links = {"self": self._link(search)}
         if following is not None:
             links["next"] = self._link(replace(search, start=following))
-        if following is not None and self.clinic.faults.break_next_links:
+        if following is not None and faults.break_next_links:
             links["next"] = f"{self.base_url}/Patient?{PAGE}=broken"
         entries = (resource.patient(chart.entry(index)) for index in indexes)
-        self._send(200, resource.searchset(entries, base_url=self.base_url, total=search.total(chart), links=links))
+        total = search.total(chart) + faults.announce_more
+        bundle = resource.searchset(entries, base_url=self.base_url, total=total, links=links)
+        if faults.take("error-entry"):
+            bundle.setdefault("entry", []).append({"resource": resource.outcome("exception", "a shard did not answer")})
+        self._send(200, bundle)
+
+    def _disturbed(self, following: int | None) -> int | None:
+        """Where the next page begins, as the planned faults have it."""
+        faults, size = self.clinic.faults, self.clinic.chart.population.size
+        if following is None:
+            if not faults.endless_links:
+                return None
+            self.clinic.exhausted.append(size)
+            return size + len(self.clinic.exhausted)
+        return following + 1 if faults.take("slipped") else following
 
     def _link(self, search: Search) -> str:
         return f"{self.base_url}/Patient?{PAGE}={search.token()}"
@@ -258,7 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, resource.outcome(code, diagnostics), headers=headers)
 
     def _send(self, status: int, body: Any, kind: str = FHIR_JSON, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        data = as_json(body)
+        marked = self.clinic.faults.byte_order_mark and body.get("resourceType") == "Bundle"
+        data = (b"\xef\xbb\xbf" if marked else b"") + as_json(body)
         self.send_response(status)
         for name, value in (("Content-Type", kind), ("Content-Length", str(len(data))), *headers):
             self.send_header(name, value)

@@ -23,10 +23,11 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from adapters.auth import Clock
-from adapters.base import AdapterError, Batch, Fetch, Finding, SourceSettings
+from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, SourceSettings
 from adapters.options import joined, number
 from adapters.rest.client import JsonClient
 from adapters.rest.rest import JsonAdapter, sample, utc_now
+from adapters.whole import Whole
 
 EASTERN = ZoneInfo("America/New_York")
 CHANGED = "patients/changed"
@@ -82,25 +83,30 @@ class AthenaAdapter(JsonAdapter):
                 yield Finding("read", False, str(error))
 
     def _subscribed(self, client: JsonClient) -> datetime:
-        """The server's time. A practice that is not subscribed has no changes, for ever: that must not pass for quiet."""
+        """No later than the server's time now, by its clock and by ours.
+
+        A practice that is not subscribed has no changes, for ever: that must not pass for quiet.
+        """
         answer = client.get(SUBSCRIPTION)
         status = answer.data.get("status") if answer is not None and type(answer.data) is dict else None
         if answer is None or status != "ACTIVE":
             message = "the practice is not subscribed to changed patients: POST /patients/changed/subscription once, then run again"
             raise AdapterError(message, permanent=True)
-        return answer.at
+        return answer.asked
 
     def _from(self, request: Fetch, started: datetime) -> datetime:
         """From when on processed changes are read again."""
         return (None if request.full else self._since(request)) or started - self._replay
 
     def _read(self, client: JsonClient, where: str, parameters: dict[str, str]) -> Iterator[Batch]:
-        for page, (answer, _) in enumerate(self.pages(client, CHANGED, self._asked() | parameters), 1):
-            yield self.batch(self.records(answer), answer.at, f"{where}-{page}", None)
+        for place, page in enumerate(self.pages(client, CHANGED, self._asked() | parameters), 1):
+            yield self.batch(page.records, page.answer.at, f"{where}-{place}", None)
+            if page.short:
+                raise BrokeOff(page.short)
 
     def _acknowledged(self, client: JsonClient, cursor: str) -> Iterator[Batch]:
         """Each answer takes its patients off the list, so the list is always read from its beginning."""
-        page, before = 0, None
+        page, before, whole = 0, None, Whole("patient", trust_total=False)
         while True:
             answer = client.get(CHANGED, self._asked())
             records = self.records(answer) if answer is not None else []
@@ -108,6 +114,9 @@ class AthenaAdapter(JsonAdapter):
                 yield Batch((), cursor)
                 return
             page, before = page + 1, records
+            whole.page(map(self.key, records))
+            if whole.endless:
+                raise BrokeOff(whole.missing())
             yield self.batch(records, answer.at, f"acknowledge-{page}", None)
 
     def _asked(self) -> dict[str, str]:

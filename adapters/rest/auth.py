@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.auth import DEFAULT_LIFE, MARGIN, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest
+from adapters.auth import MARGIN, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest, fits_a_header, life
 from adapters.base import AdapterError
 from adapters.retry import TRANSIENT
 
@@ -57,10 +57,13 @@ class OAuth2:
                 f"the token endpoint gives no token (status {reply.status}): look at auth's token_url, client_id, client_secret and scope"
             )
             raise AdapterError(message, permanent=True)
-        life = token.get("expires_in")
+        if not fits_a_header(token["access_token"]):
+            raise AdapterError("the token endpoint gives an access_token that no header can carry (RFC 6750: visible ASCII)")
         self._token = token["access_token"]
         self._refresh = str(token.get("refresh_token") or self._refresh)
-        self._until = self._clock().timestamp() + (float(life) if isinstance(life, (int, float)) else DEFAULT_LIFE) - MARGIN
+        seconds = life(token.get("expires_in"))
+        # A very short life must leave some use: half of it then.
+        self._until = self._clock().timestamp() + max(seconds - MARGIN, seconds / 2)
 
 
 def build(options: Mapping[str, Any], clock: Clock) -> Auth:
@@ -75,6 +78,8 @@ def build(options: Mapping[str, Any], clock: Clock) -> Auth:
     if missing is not None:
         raise ValueError(f"auth.{missing} is missing: auth.kind {kind} needs {' and '.join(needed)}")
     if kind == "bearer":
+        if not fits_a_header(str(options["token"])):
+            raise ValueError("auth.token holds characters that no header can carry: use visible ASCII without spaces")
         return Static({"Authorization": f"Bearer {options['token']}"})
     return Static(_basic(str(options["username"]), str(options["password"])) if kind == "basic" else {})
 
@@ -86,6 +91,6 @@ def _basic(name: str, secret: str) -> Headers:
 def _token(body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return answer if type(answer) is dict else {}

@@ -14,12 +14,12 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from adapters import came, legible, session
 from adapters import headers as fields
-from adapters import legible
 from adapters.auth import Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
-from adapters.retry import TRANSIENT, Again, retrying
+from adapters.retry import TRANSIENT, Again, retrying, told
 
 REDIRECTS = 3
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -27,11 +27,15 @@ REFUSED = (401, 403)
 
 
 class Answer(NamedTuple):
-    """``data`` is the decoded JSON; ``at`` the server's time (its Date header), else ours."""
+    """``data`` is the decoded JSON; ``at`` the server's time (its Date header), else ours.
+
+    ``asked``: no later than when it began to answer, by both clocks.
+    """
 
     data: Any
     url: str
     at: datetime
+    asked: datetime
 
 
 class JsonClient:
@@ -52,7 +56,7 @@ class JsonClient:
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
         self.budget = budget or Budget(Limits(), clock, sleep)
-        self.session = requests.Session()
+        self.session = session.opened()
 
     def close(self) -> None:
         self.session.close()
@@ -84,33 +88,35 @@ class JsonClient:
 
     def _once(self, url: str) -> Answer | None:
         """One request, authenticated once more if the server refuses the token."""
-        response = self._redirected(url)
+        response, begun = self._redirected(url)
         if response.status_code in REFUSED and self.auth.forget():
-            response = self._redirected(url)
-        return self._judged(response, url)
+            response, begun = self._redirected(url)
+        return self._judged(response, url, begun)
 
-    def _redirected(self, url: str) -> requests.Response:
+    def _redirected(self, url: str) -> tuple[requests.Response, datetime]:
         for _ in range(REDIRECTS + 1):
-            response = self._send("GET", url, self.authorize())
+            token, begun = self.authorize(), self.clock()
+            response = self._send("GET", url, token)
             if not response.is_redirect:
-                return response
+                return response, begun
             url = self._ours(urljoin(url, response.headers["Location"]))
         raise AdapterError("the server redirects without end", permanent=True)
 
-    def _judged(self, response: requests.Response, url: str) -> Answer | None:
-        status = response.status_code
+    def _judged(self, response: requests.Response, url: str, begun: datetime) -> Answer | None:
+        status, asked = response.status_code, self._seconds_asked(response)
         if status in (404, 410):
             return None
+        what = f"{status}{_told(response.content)}{told(asked)}"
         if status in TRANSIENT:
-            raise Again(AdapterError(f"the server answers {status}", retry_after=self._seconds_asked(response)))
+            raise Again(AdapterError(f"the server answers {what}", retry_after=asked))
         if status in REFUSED:
-            raise AdapterError(f"the server refuses us ({status}): look at auth and at what this client may read", permanent=True)
+            raise AdapterError(f"the server refuses us ({what}): look at auth and at what this client may read", permanent=True)
         if not 200 <= status < 300:
-            raise AdapterError(f"the server does not understand the request ({status}): look at the source's settings", permanent=True)
+            raise AdapterError(f"the server does not understand the request ({what}): look at the source's settings", permanent=True)
         try:
-            return Answer(legible.loads(response.content), url, self._time(response))
-        except ValueError:
-            raise Again(AdapterError("the server's answer is not JSON")) from None
+            return Answer(legible.loads(response.content), url, *fields.times(response.headers.get("Date"), begun, self.clock()))
+        except (ValueError, RecursionError):
+            raise Again(AdapterError(f"the server's answer is not JSON but {came.described(response.content)}")) from None
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
         self.budget.spend()
@@ -119,7 +125,6 @@ class JsonClient:
                 method,
                 url,
                 data=form,
-                auth=lambda request: request,  # or a matching ~/.netrc would take the place of our token
                 headers={"Accept": "application/json", **headers},
                 timeout=(CONNECT_TIMEOUT, self.timeout),
                 allow_redirects=False,
@@ -136,5 +141,8 @@ class JsonClient:
         """What Retry-After says; Elation sends none."""
         return fields.seconds_asked(response.headers.get("Retry-After"), self.clock())
 
-    def _time(self, response: requests.Response) -> datetime:
-        return fields.moment(response.headers.get("Date")) or self.clock()
+
+def _told(body: bytes) -> str:
+    """What an error's body adds to its text: only what it is, where it is no JSON."""
+    what = came.described(body)
+    return "" if what == came.NOTHING or what.startswith("JSON of") else f", {what}"

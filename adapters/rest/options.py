@@ -69,7 +69,8 @@ class ListOptions:
 
     ``next`` is where the answer holds the link to more; ``offset`` and ``limit`` are the parameters of servers that count instead.
     ``since`` is the parameter that asks for what changed since a time, written as ``since_format``; without one everything is read.
-    ``one`` asks for one patient: ``{id}`` is its place.
+    ``one`` asks for one patient: ``{id}`` is its place. ``total`` is where an answer announces how many records the whole list has, and
+    ``errors`` where it reports errors among them: fewer records, or an error, mean that the answer broke off.
     """
 
     path: str
@@ -81,6 +82,8 @@ class ListOptions:
     since_format: str = "utc"
     parameters: Mapping[str, str] = field(default_factory=dict)
     one: str = ""
+    total: str = ""
+    errors: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def record_options(settings: SourceSettings) -> RecordOptions:
 
 
 def list_options(settings: SourceSettings) -> ListOptions:
-    known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one")
+    known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one", "total", "errors")
     part = own("list", joined(settings).get("list") or {}, known)
     if not part.get("path"):
         raise ValueError("list.path is missing: name the path below base_url that lists patients, or choose a preset")

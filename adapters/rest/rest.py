@@ -1,7 +1,8 @@
 """A JSON API that is polled (``rest.json``): what changed since the cursor where it can tell, everything where it cannot.
 
-The cursor is the server's time at the start of a run. It goes with the last batch only, so that it moves when everything before it is
-committed; the next run looks back a little further (``overlap``).
+The cursor is the earliest of the times at which the pages were asked for, by the server's clock and by ours. It goes with the last batch
+only, so that it moves when everything before it is committed, and not at all when the answer is not whole; the next run looks back a
+little further (``overlap``).
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from adapters.auth import Clock
-from adapters.base import AdapterError, Batch, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
+from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
 from adapters.budget import Budget
 from adapters.notes import Notes
 from adapters.rest import auth, files
 from adapters.rest.client import Answer, JsonClient
 from adapters.rest.mapping import JsonMapper
-from adapters.rest.options import ListOptions, list_options, server_options
+from adapters.rest.options import ListOptions, list_options, record_options, server_options
 from adapters.rest.path import compile_nodes, text
+from adapters.whole import Whole
 from store.preference import PatientStatements
 
 PAGES = 1_000_000  # more pages than any EMR has: a list that goes on for longer goes in a circle
@@ -30,6 +33,15 @@ PAGES = 1_000_000  # more pages than any EMR has: a list that goes on for longer
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class ListPage(NamedTuple):
+    """One answer of a list. ``short`` says on the last page why the list is not whole; empty when it is."""
+
+    answer: Answer
+    records: list[object]
+    last: bool
+    short: str = ""
 
 
 class JsonAdapter:
@@ -43,6 +55,8 @@ class JsonAdapter:
         self.mapper = JsonMapper(settings)
         self._zone = ZoneInfo(settings.time_zone)
         self._next = compile_nodes(self.list.next) if self.list.next else None
+        self._id = compile_nodes(record_options(settings).id)
+        self._total, self._errors = (compile_nodes(path) if path else None for path in (self.list.total, self.list.errors))
 
     @property
     def notes(self) -> Notes:
@@ -61,9 +75,12 @@ class JsonAdapter:
                 return
             yield from self.quiet()
             started: datetime | None = None
-            for number, (answer, last) in enumerate(self.pages(client, self.list.path, self._parameters(request)), 1):
-                started = started or answer.at
-                yield self.batch(self.records(answer), answer.at, f"page-{number}", started.isoformat() if last else None)
+            for number, page in enumerate(self.pages(client, self.list.path, self._parameters(request)), 1):
+                started = min(started or page.answer.asked, page.answer.asked)
+                cursor = started.isoformat() if page.last and not page.short else None
+                yield self.batch(page.records, page.answer.at, f"page-{number}", cursor)
+                if page.short:
+                    raise BrokeOff(page.short)
 
     def check(self) -> Iterator[Finding]:
         """What ``check SOURCE`` shows: access, plan, one record read and mapped."""
@@ -72,8 +89,8 @@ class JsonAdapter:
                 client.authorize()
                 yield Finding("access", True, f"auth.kind {self.server.auth.get('kind') or 'none'}")
                 yield self.plan()
-                answer, _ = next(self.pages(client, self.list.path, self._limited(1)))
-                yield from sample(self.batch(self.records(answer)[:1], answer.at, "sample", None))
+                page = next(self.pages(client, self.list.path, self._limited(1)))
+                yield from sample(self.batch(page.records[:1], page.answer.at, "sample", None))
             except AdapterError as error:
                 yield Finding("read", False, str(error))
 
@@ -94,29 +111,32 @@ class JsonAdapter:
             return Finding("plan", True, f"incremental reads: the list takes {self.list.since}")
         return Finding("plan", True, "full reads: the list cannot say what changed")
 
-    def pages(self, client: JsonClient, path: str, parameters: dict[str, str]) -> Iterator[tuple[Answer, bool]]:
-        """The answers of a list, each with whether it is the last; one in memory at a time."""
+    def pages(self, client: JsonClient, path: str, parameters: dict[str, str]) -> Iterator[ListPage]:
+        """The answers of a list, one in memory at a time."""
         answer = client.get(path, parameters)
         if answer is None:
             raise AdapterError("the server has no such list: look at base_url and list.path", permanent=True)
-        seen: set[str] = set()
+        seen, whole = set[str](), Whole("patient")
         offset, before = 0, None
         for _ in range(PAGES):
             link = self._link(answer)
             if link is not None and link in seen:
                 raise AdapterError("the server's links to the next page go in a circle")
-            size = len(self.records(answer))
+            records = self.records(answer)
+            size = len(records)
+            whole.page(map(self.key, records), announced=self._announced(answer), error=self._error(answer))
             # A server that does not know the parameter answers the same again (older OpenEMR): then that is all there is.
             more = self.list.offset and not self._next and size >= self.server.page_size and answer.data != before
-            yield answer, not link and not more
+            last = whole.endless or (not link and not more)
+            yield ListPage(answer, records, last, whole.missing() if last else "")
+            if last:
+                return
             if link:
                 seen.add(link)
                 answer = client.follow(link, answer)
-            elif more:
+            else:
                 offset, before = offset + size, answer.data
                 answer = client.get(path, parameters | {self.list.offset: str(offset)}) or _gone()
-            else:
-                return
 
     def records(self, answer: Answer) -> list[object]:
         """The records of an answer. One of another shape fails the read: it would pass for an empty list."""
@@ -144,6 +164,19 @@ class JsonAdapter:
         if answer is not None:  # an API answers with the record, with a list of one, or as it answers a list
             found = files.records(answer.data, self.list.items) or files.records(answer.data, "") or []
             yield self.batch(found, answer.at, "patient", None)
+
+    def key(self, record: object) -> int:
+        """Tells one record from another: by its id, else by all that it holds."""
+        found = next((known for node in self._id(record) if (known := text(node.value))), None)
+        return hash(found if found is not None else files.encoded(record))
+
+    def _announced(self, answer: Answer) -> int | None:
+        found = next((known for node in self._total(answer.data) if (known := text(node.value))), "") if self._total else ""
+        return int(found) if found.isascii() and found.isdigit() else None
+
+    def _error(self, answer: Answer) -> str:
+        found = self._errors(answer.data) if self._errors else []
+        return f"at {self.list.errors}" if any(node.value not in (None, "", [], {}, False) for node in found) else ""
 
     def _link(self, answer: Answer) -> str | None:
         found = self._next(answer.data) if self._next else []

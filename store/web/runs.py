@@ -31,6 +31,7 @@ class WaitingOut(Struct, frozen=True):
 class RunOut(Struct, frozen=True):
     """One pull, batch or resync: ``status`` is queued, running, waiting, done, failed or held.
 
+    ``note`` is what a run that is done did besides, such as reading again after an answer that broke off.
     ``kind`` ``live`` is what a live feed's hour had no room for, ``configuration`` a changed configuration that the brake holds.
     """
 
@@ -43,6 +44,7 @@ class RunOut(Struct, frozen=True):
     counts: dict[str, int]
     error: str | None
     waiting: WaitingOut | None = None
+    note: str | None = None
 
 
 class CountOut(Struct, frozen=True):
@@ -141,7 +143,7 @@ class Runs:
 def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:
     """A run as JSON."""
     waits = WaitingOut(waiting.patients, waiting.since) if waiting else None
-    return RunOut(run.id, run.source, run.kind, run.status, run.started, run.finished, dict(run.counts), run.error, waits)
+    return RunOut(run.id, run.source, run.kind, run.status, run.started, run.finished, dict(run.counts), run.failure, waits, run.note)
 
 
 def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
@@ -153,4 +155,6 @@ def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
         [VerdictOut(*one) for one in found.verdicts],
     )
     run = run_out(found.run, waiting)
-    return RunDetail(run.run, run.source, run.kind, run.status, run.started, run.finished, run.counts, run.error, run.waiting, held=held)
+    return RunDetail(
+        run.run, run.source, run.kind, run.status, run.started, run.finished, run.counts, run.error, run.waiting, run.note, held=held
+    )

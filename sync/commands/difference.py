@@ -13,6 +13,8 @@ def show(difference: DryRun, *, as_json: bool) -> None:
         return
     output.say(f"would be: {output.counted(difference.counts)}; nothing was changed")
     output.say(f"more contactable: {len(difference.flips[MORE])} patients; less contactable: {len(difference.flips[LESS])}")
+    if difference.note:
+        output.note(difference.note)
     rows = [(one.patient, one.attribute, one.before, one.after, one.direction.replace("_", " ")) for one in difference.changes]
     if rows:
         output.table(("patient", "attribute", "before", "after", "direction"), rows)

@@ -37,14 +37,26 @@ FAULTS: dict[str, Callable[[Faults], object]] = {
     "expired": lambda faults: faults.expire(),
     "partial": lambda faults: faults.leave_out(),
     "short": lambda faults: faults.miscount(),
+    "slipped": lambda faults: faults.slip(),
+    "announced": lambda faults: setattr(faults, "announce_more", 5),
+    "error-entry": lambda faults: faults.report_errors(),
+    "endless-next": lambda faults: setattr(faults, "endless_links", True),
+    "html-file": lambda faults: faults.spoil_files("html"),
+    "cut-file": lambda faults: faults.spoil_files("cut"),
+    "pretty-file": lambda faults: faults.spoil_files("pretty"),
+    "late-time": lambda faults: setattr(faults, "late_transaction_time", "end"),
+    "redirected": lambda faults: faults.redirect(),
+    "no-metadata": lambda faults: setattr(faults, "no_metadata", True),
+    "byte-order-mark": lambda faults: setattr(faults, "byte_order_mark", True),
     "repeated-lines": lambda faults: setattr(faults, "repeat_lines", True),
     "duplicates": lambda faults: setattr(faults, "duplicates", 5),
     "reordered": lambda faults: setattr(faults, "reordered", 5),
     "wrong-charset": lambda faults: setattr(faults, "wrong_charsets", 7),
     "lost-acks": lambda faults: setattr(faults, "lost_acks", 9),
 }
-"""What ``--faults`` can plan. 401 to ``late``: one request each, and ``well`` lets one through in between. ``expired`` one file of an
-export, ``partial`` and ``short`` one export; the others hold until the end, those of the ADT feed for every fifth message or so."""
+"""What ``--faults`` can plan. 401 to ``late``: one request each, and ``well`` lets one through in between. ``expired`` and the
+``-file`` faults one file of an export, ``partial``, ``short`` and ``redirected`` one export, ``slipped`` and ``error-entry`` one page; the
+others hold until the end, those of the ADT feed for every fifth message or so."""
 
 
 def demo(

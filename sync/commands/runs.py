@@ -46,7 +46,8 @@ def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
         "started": run.started,
         "finished": run.finished,
         "counts": {outcome: run.counts.get(outcome, 0) for outcome in OUTCOMES},
-        "error": run.error,
+        "error": run.failure,
+        "note": run.note,
         "waiting": {"patients": waiting.patients, "since": waiting.since} if waiting else None,
     }
 
@@ -59,7 +60,7 @@ def show(run: Run, *, as_json: bool) -> None:
         output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
         if run.counts.get("rejected"):
             output.say(f"see them with: emr-sync rejections {run.source}")
-    if run.status == "waiting":
+    if run.status == "waiting" or run.note:
         output.note(f"{run.source}: {run.error}")
     if run.status in ("failed", "held"):
         if run.error:

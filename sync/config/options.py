@@ -66,6 +66,7 @@ class FhirOptions(Part):
     other_base_urls: list[str] = Field(default_factory=list)
     understood: list[str] = Field(default_factory=list)
     trust_last_updated: bool = True
+    trust_total: bool = True
     page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     overlap: Seconds | None = None
     timeout: Seconds | None = None

@@ -141,7 +141,7 @@ def test_server_without_the_search_stops_the_source(web: responses.RequestsMock,
 )
 def test_answer_that_is_no_bundle_fails_the_search(web: responses.RequestsMock, client: FhirClient, body: bytes) -> None:
     web.get(f"{BASE}/Patient?_count=2", body)
-    with pytest.raises(AdapterError, match="no Bundle"):
+    with pytest.raises(AdapterError, match="instead of a Bundle"):
         ids(client)
 
 
@@ -199,7 +199,7 @@ def test_trouble_that_stays_ends_after_four_attempts(web: responses.RequestsMock
 @pytest.mark.parametrize("status", [400, 405, 422])
 def test_request_that_the_server_does_not_understand_stops_the_source(web: responses.RequestsMock, client: FhirClient, status: int) -> None:
     web.get(f"{BASE}/Patient/M1", "{", status=status)
-    with pytest.raises(AdapterError, match=rf"answered {status}$") as error:
+    with pytest.raises(AdapterError, match=rf"answered {status} \(JSON that breaks off or is broken\)$") as error:
         client.read("Patient", "M1")
     assert error.value.permanent
 
@@ -260,12 +260,21 @@ def test_password_of_the_machine_never_takes_the_tokens_place(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"<html>", b"{}", b'{"resourceType": "OperationOutcome", "issue": "M1"}', b"[" * 100_000],
+    ("body", "told"),
+    [
+        (b"", r"answered 400$"),
+        (b"<html>", r"400 \(an HTML page\)$"),
+        (b"<?xml version='1.0'?><OperationOutcome/>", r"400 \(XML\)$"),
+        (b"{}", r"400 \(JSON of another shape\)$"),
+        (b'{"resourceType": "OperationOutcome", "issue": "M1"}', r"400 \(JSON of type OperationOutcome\)$"),
+        (b'{"resourceType": "Patient M1"}', r"400 \(JSON of another shape\)$"),
+        (b"Patient M1 is unknown", r"400 \(text that cannot be read as JSON\)$"),
+        (b"[" * 100_000, r"400 \(JSON that breaks off or is broken\)$"),
+    ],
 )
-def test_error_body_that_is_no_outcome_adds_nothing(web: responses.RequestsMock, client: FhirClient, body: bytes) -> None:
+def test_error_body_is_told_by_its_kind_and_never_quoted(web: responses.RequestsMock, client: FhirClient, body: bytes, told: str) -> None:
     web.get(f"{BASE}/metadata", body, status=400)
-    with pytest.raises(AdapterError, match=r"answered 400$"):
+    with pytest.raises(AdapterError, match=told):
         client.get("metadata")
 
 

@@ -1,0 +1,99 @@
+"""Whether a file of an export is whole: every line a resource, to the last one. Pure but for the file that it reads.
+
+Proxies answer with an error page and status 200, connections end in the middle of a line without an error, and some servers write one
+document over many lines. Such a file passes for an empty one unless it is looked at. Source: http://ndjson.org/, Bulk Data Access IG.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import IO
+
+import msgspec
+
+from adapters import came
+from adapters.fhir.files import GZIP
+from adapters.legible import BYTE_ORDER_MARK
+
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def lines(content: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines that hold something, with their numbers from 1, but for the one at which the file broke off. None of a file without lines."""
+    found, broken = _read(content)
+    head = list(islice(found, 2))
+    if not _by_line(head):
+        return
+    before: tuple[int, bytes] | None = None
+    for one in chain(head, found):
+        if before is not None:
+            yield before
+        before = one
+    if before is not None and not broken and _whole(before[1]):
+        yield before
+
+
+def wrong(content: IO[bytes], announced: int | None) -> str:
+    """Why the file is not whole, for people; empty when it is. ``announced`` is how many lines the manifest names."""
+    found, broken = _read(content)
+    head = list(islice(found, 2))
+    if head and not _by_line(head):
+        return "the file ends in the middle of its first line" if _one_cut(head) else f"the file is {_what(head)}, not one resource a line"
+    # A line in the middle that cannot be read is one record's trouble: the mapping rejects it.
+    count, last = 0, b"{}"
+    for _, line in chain(head, found):
+        count, last = count + 1, line
+    if broken or not _whole(last):
+        return "the file is gzipped and breaks off" if broken else "the file ends in the middle of a line"
+    missing = (announced or 0) - count
+    return f"{missing} lines fewer than the {announced} that the server's manifest names" if missing > 0 else ""
+
+
+def _by_line(head: Sequence[tuple[int, bytes]]) -> bool:
+    """Whether the file is written line by line: one of its first two is an object by itself."""
+    return any(_shaped(line) for _, line in head)
+
+
+def _one_cut(head: Sequence[tuple[int, bytes]]) -> bool:
+    return len(head) == 1 and head[0][1].startswith(b"{")
+
+
+def _what(head: Sequence[tuple[int, bytes]]) -> str:
+    start = b"\n".join(line for _, line in head)
+    return "JSON written over several lines" if start[:1] in (b"{", b"[") else came.described(start)
+
+
+def _shaped(line: bytes) -> bool:
+    """Whether it looks like an object on one line."""
+    return line.startswith(b"{") and line.endswith(b"}")
+
+
+def _whole(line: bytes) -> bool:
+    try:
+        _raw(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return _shaped(line)
+
+
+def _read(content: IO[bytes]) -> tuple[Iterator[tuple[int, bytes]], list[bool]]:
+    """The lines that hold something, and a list that holds something once their compression turned out to be broken."""
+    broken: list[bool] = []
+    return _lines(content, broken), broken
+
+
+def _lines(content: IO[bytes], broken: list[bool]) -> Iterator[tuple[int, bytes]]:
+    content.seek(0)
+    zipped = content.read(len(GZIP)) == GZIP
+    content.seek(0)
+    opened = gzip.GzipFile(fileobj=content) if zipped else content
+    try:
+        for number, line in enumerate(opened, 1):
+            text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
+            if text:
+                yield number, text
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        broken.append(True)

@@ -1,0 +1,234 @@
+"""One small EMR that is read in every way: FHIR searches, a FHIR group member by member, bulk exports, a JSON list. Loopback only.
+
+What it answers wrongly, the test says beforehand. Its clock and ours are the test's too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from adapters.base import SourceSettings
+from adapters.fhir import job
+from adapters.fhir.bulk import BulkAdapter
+from adapters.fhir.rest import RestAdapter
+from adapters.rest.rest import JsonAdapter
+
+DNC = "https://small.example/dnc"
+START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+PAGE = 3
+WAYS = ("fhir.rest", "fhir.bulk", "crawl", "rest.json")
+
+
+class SmallEmr:
+    """``patients``: id -> (refuses, last change). ``during`` is called once, after the first page, member or file was answered.
+
+    ``ahead`` is how far the EMR's clock is before ours; every answer takes it ``pace``. ``announced`` records more than there are are
+    promised; ``error`` is reported in place of one record, ``unreadable`` members answer 500. ``times`` these two happen, then all is well.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.now = START
+        self.patients = {name: (True, START - timedelta(days=9)) for name in names}
+        self.during: Callable[[], object] | None = None
+        self.ahead, self.pace = timedelta(0), timedelta(0)
+        self.announced, self.error, self.unreadable, self.times = 0, False, "", 10**9
+        self.asked: list[str] = []
+        self.address = ""
+        self.exported: datetime | None = None
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def change(self, name: str, *, refuses: bool) -> None:
+        """The patient changes their mind, at the EMR's time."""
+        self.patients[name] = (refuses, self.now + self.ahead)
+
+    def well(self) -> None:
+        """Nothing goes wrong any more."""
+        self.announced, self.error, self.unreadable, self.times = 0, False, "", 10**9
+
+    def adapter(self, way: str) -> Any:
+        """An adapter that reads it, without waits."""
+        if way == "rest.json":
+            return JsonAdapter(_json_settings(f"{self.address}/api"), clock=self.clock, sleep=lambda _: None)
+        options: dict[str, Any] = {"base_url": f"{self.address}/fhir", "page_size": PAGE}
+        if way == "crawl":
+            options |= {"read": "crawl", "group": "g"}
+        made = SourceSettings(
+            "clinic",
+            way,
+            authority="GENHOSP",
+            identifier_type="MR",
+            authorities={"https://small.example/mrn": "GENHOSP"},
+            mapping={"do_not_contact": {"from": f"Patient.extension('{DNC}').valueBoolean", "values": {"true": "yes", "false": "no"}}},
+            options=options,
+            default_region="US",
+        )
+        return (BulkAdapter if way == "fhir.bulk" else RestAdapter)(made, clock=self.clock, sleep=lambda _: None)
+
+    def answer(self, place: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """The answer to one request."""
+        self.asked.append(place)
+        self.now += self.pace
+        if place == "fhir/metadata":
+            return _json(_capability())
+        if place == "fhir/Group/g":
+            return _json({"resourceType": "Group", "member": [{"entity": {"reference": f"Patient/{name}"}} for name in self.patients]})
+        if place == "fhir/Patient/$export":
+            self.exported = _since(query.get("_since"))
+            return 202, {"Content-Location": f"{self.address}/status"}, b""
+        if place == "status":
+            return _json(self._manifest())
+        answered = self._list(place, query)
+        if self.during is not None:
+            self.during, act = None, self.during
+            act()
+        return answered
+
+    def _list(self, place: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        if place == "file":
+            lines = [self._fhir(name) for name in self._changed(self.exported)]
+            return 200, {}, b"".join(json.dumps(one).encode() + b"\n" for one in [*lines, *([_ERROR] if self._strikes(self.error) else [])])
+        if place.startswith("fhir/Patient/"):
+            name = place.rpartition("/")[2]
+            return (500, {}, b"<html>") if name == self.unreadable and self._strikes(True) else _json(self._fhir(name))
+        since, start = _since(query.get("_lastUpdated", "").removeprefix("ge") or query.get("since")), int(query.get("offset", "0"))
+        names = self._changed(since)
+        page, more = names[start : start + PAGE], start + PAGE < len(names)
+        total = len(names) + (self.announced if self._strikes(bool(self.announced), last=not more) else 0)
+        error = self._strikes(self.error, last=not more)
+        return (
+            _json(self._bundle(page, start + PAGE if more else None, total, query, error=error))
+            if place == "fhir/Patient"
+            else _json(
+                {"results": [self._record(name) for name in page], "total": total, "errors": ["a shard did not answer"] if error else []}
+            )
+        )
+
+    def _strikes(self, planned: bool, *, last: bool = True) -> bool:
+        """Whether a planned fault happens now; it is counted with the last page."""
+        strikes = planned and self.times > 0
+        self.times -= strikes and last
+        return strikes
+
+    def _changed(self, since: datetime | None) -> list[str]:
+        return [name for name, (_, at) in self.patients.items() if since is None or at >= since]
+
+    def _manifest(self) -> dict[str, Any]:
+        count = len(self._changed(self.exported)) + (self.announced if self._strikes(bool(self.announced)) else 0)
+        time = (self.now + self.ahead).isoformat()  # the end of the job, as some servers have it
+        return {
+            "transactionTime": time,
+            "requiresAccessToken": False,
+            "output": [{"type": "Patient", "url": f"{self.address}/file", "count": count}],
+        }
+
+    def _bundle(self, names: list[str], following: int | None, total: int, query: dict[str, str], *, error: bool) -> dict[str, Any]:
+        link = f"{self.address}/fhir/Patient?offset={following}&_lastUpdated={query.get('_lastUpdated', '')}"
+        entries = [{"resource": self._fhir(name)} for name in names] + ([{"resource": _ERROR}] if error else [])
+        return {
+            "resourceType": "Bundle",
+            "total": total,
+            "entry": entries,
+            "link": [{"relation": "next", "url": link}] if following else [],
+        }
+
+    def _fhir(self, name: str) -> dict[str, Any]:
+        refuses, at = self.patients[name]
+        return {
+            "resourceType": "Patient",
+            "id": name,
+            "meta": {"lastUpdated": at.isoformat()},
+            "identifier": [{"system": "https://small.example/mrn", "value": name, "type": {"coding": [{"code": "MR"}]}}],
+            "extension": [{"url": DNC, "valueBoolean": refuses}],
+        }
+
+    def _record(self, name: str) -> dict[str, Any]:
+        refuses, at = self.patients[name]
+        return {"id": name, "dnc": refuses, "updated": at.isoformat()}
+
+
+_ERROR = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "incomplete", "diagnostics": "p1 is ill"}]}
+
+
+def reached(way: str, cursor: str | None) -> datetime | None:
+    """Up to when a cursor says that everything came; ``None``: it says nothing."""
+    text = job.read(cursor).since if way == "fhir.bulk" else cursor or ""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _since(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text.replace(" ", "+")) if text else None
+
+
+def _json(answer: Any) -> tuple[int, dict[str, str], bytes]:
+    return 200, {}, json.dumps(answer).encode()
+
+
+def _capability() -> dict[str, Any]:
+    resource = {"type": "Patient", "searchParam": [{"name": "_lastUpdated"}]}
+    return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": [resource]}]}
+
+
+def _json_settings(address: str) -> SourceSettings:
+    listed = {"path": "patients", "items": "results", "offset": "offset", "since": "since", "total": "total", "errors": "errors"}
+    return SourceSettings(
+        "clinic",
+        "rest.json",
+        authority="GENHOSP",
+        identifier_type="MR",
+        mapping={"do_not_contact": {"from": "dnc", "values": {"true": "yes", "false": "no"}}},
+        options={"base_url": address, "page_size": PAGE, "list": listed, "record": {"id": "id", "patient_id": "id", "updated": "updated"}},
+        default_region="US",
+    )
+
+
+@contextmanager
+def serving(emr: SmallEmr) -> Iterator[SmallEmr]:
+    """The EMR with an address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"emr": emr}))
+    server.daemon_threads = True
+    emr.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield emr
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    emr: SmallEmr
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        status, headers, body = self.emr.answer(
+            parts.path.removeprefix("/").removeprefix("api/"), {name: values[0] for name, values in parse_qs(parts.query).items()}
+        )
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return format_datetime(self.emr.now + self.emr.ahead, usegmt=True)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
