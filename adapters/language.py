@@ -9,10 +9,6 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 
-from langcodes import Language, standardize_tag
-from langcodes.registry_parser import parse_registry
-from langcodes.tag_parser import LanguageTagError
-
 COMMON = {
     "en": "en", "eng": "en", "english": "en", "en-us": "en-US",
     "es": "es", "spa": "es", "spanish": "es", "es-us": "es-US",
@@ -47,6 +43,9 @@ def is_declined(code: str) -> bool:
 def _tag(text: str) -> str | None:
     if text in NO_LANGUAGE or _PRIVATE.fullmatch(text.partition("-")[0]):
         return None
+    from langcodes import Language, standardize_tag
+    from langcodes.tag_parser import LanguageTagError
+
     try:
         tag = standardize_tag(text)
         return tag if Language.get(tag).is_valid() and tag.partition("-")[0] not in NO_LANGUAGE else None
@@ -63,6 +62,8 @@ def _name(text: str) -> str | None:
 @cache
 def _registry() -> dict[str, str]:
     """English name -> tag, from the IANA registry that ``langcodes`` carries. Read when a name first needs it."""
+    from langcodes.registry_parser import parse_registry
+
     names: dict[str, str] = {}
     for entry in parse_registry():  # type: ignore[no-untyped-call]  # the library types only its front door
         if entry.get("Type") == "language" and "Deprecated" not in entry:

@@ -10,14 +10,15 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-import phonenumbers
-from phonenumbers import PhoneNumberFormat, PhoneNumberType, ValidationResult
-
 from store.preference import Phone, PhoneKind
 
 KINDS = {kind.value: kind for kind in PhoneKind} | {"mobile": PhoneKind.CELL, "business": PhoneKind.WORK}
 NANP_CODE = 1
-NANP_REGIONS = frozenset(phonenumbers.region_codes_for_country_code(NANP_CODE))
+NANP_REGIONS = frozenset({
+    "AG", "AI", "AS", "BB", "BM", "BS", "CA", "DM", "DO", "GD", "GU", "JM", "KN",
+    "KY", "LC", "MP", "MS", "PR", "SX", "TC", "TT", "US", "VC", "VG", "VI",
+})  # fmt: skip
+"""As ``phonenumbers`` has them (a test compares): the library is imported for the first number that needs it."""
 
 # What people put between digits. Deleting it is the whole of the fast path.
 _SEPARATORS = str.maketrans("", "", " ()-.")
@@ -60,6 +61,9 @@ def by_library(raw: str, region: str | None) -> str | None:
 
 
 def _possible(text: str, region: str | None) -> str | None:
+    import phonenumbers
+    from phonenumbers import PhoneNumberFormat, ValidationResult
+
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -76,6 +80,9 @@ def is_mobile(number: str) -> bool:
     """Whether the numbering plan says that this E.164 number is a mobile. North America's plan never says so."""
     if number.startswith("+1"):
         return False
+    import phonenumbers
+    from phonenumbers import PhoneNumberType
+
     try:
         return bool(phonenumbers.number_type(phonenumbers.parse(number, None)) == PhoneNumberType.MOBILE)
     except phonenumbers.NumberParseException:

@@ -21,7 +21,7 @@ from bench import asks, site
 from bench.databases import Databases
 from bench.receiver import wait_for
 from store.web.app import create_app
-from sync.config.load import load
+from sync.config.loading import load
 from sync.config.words import Address
 from sync.parts import Parts
 from sync.roles import WebRole

@@ -15,7 +15,7 @@ from adapters.rehearsal.dialect import AUTHORITY
 from adapters.rehearsal.population import mrn
 from bench import site
 from bench.load_mllp import START, feed
-from sync.config.load import load
+from sync.config.loading import load
 from sync.parts import Parts, lane
 
 LINE = "+12175550100"

@@ -21,7 +21,7 @@ from store.database import Database
 from store.web.auth import Callers
 from store.web.decisions import Decisions
 from store.web.wire import AskIn
-from sync.config.load import load
+from sync.config.loading import load
 from sync.parts import Parts
 
 BATCH = 10_000

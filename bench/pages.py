@@ -28,7 +28,7 @@ from bench.receiver import wait_for
 from bench.turns import processor_seconds
 from store.lock import Role
 from store.people.users import Users
-from sync.config.load import load
+from sync.config.loading import load
 from sync.parts import Parts
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")

@@ -19,7 +19,7 @@ from adapters.base import Answer, Ingest, Payload
 from adapters.hl7v2.mllp import MllpListener
 from bench import site
 from store.database import Database
-from sync.config.load import load
+from sync.config.loading import load
 from sync.parts import Parts
 from sync.roles import ListenRole
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from adapters.rehearsal.dialect import AUTHORITY, MRN_SYSTEM, fhir_mapping, hl7_mapping
-from sync.config.load import load
+from sync.config.loading import load
 from sync.config.settings import Settings
 
 ENTERPRISE, ADT, FHIR = "bench-hospital", "bench-adt", "bench-fhir"

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from store import arrays
 from store.tables import UtcDateTime
 
 Rows = Sequence[tuple[Any, ...]]
 Columns = tuple[str, ...]
-_POSTGRESQL = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _ARRAYS: tuple[tuple[Any, Callable[[Sequence[Any]], str]], ...] = (
     (Text, arrays.texts),
     ((BigInteger, Integer), arrays.numbers),
@@ -102,7 +100,14 @@ def _matched(keys: Columns) -> str:
 
 
 def _arrays(table: Table, columns: Columns) -> str:
-    return ", ".join(f"%s::{table.c[name].type.compile(_POSTGRESQL)}[]" for name in columns)
+    return ", ".join(f"%s::{table.c[name].type.compile(_postgresql())}[]" for name in columns)
+
+
+@cache
+def _postgresql() -> Any:
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # only where it is PostgreSQL
+
+    return PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 def _by_column(table: Table, columns: Columns) -> Callable[[Rows], Sequence[str]]:

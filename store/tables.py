@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, TypeDecorator, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from store.columns import Declared, Mapped, PartialIndex, mapped_column
 
 CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -42,17 +43,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
-MERGED_AWAY = text("merged_into IS NOT NULL")
-UNREADABLE = text("unreadable IS NOT NULL")
-RUNNING = text("status = 'running'")
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid alias must be spelt INTEGER
 
 
-class Table(DeclarativeBase):
+class Table(metaclass=Declared):
     """Parent of all rows: names constraints in the open and gives every datetime its UTC type."""
 
-    metadata = MetaData(naming_convention=CONVENTION)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime, str: Text, int: BigInteger, bytes: LargeBinary}
+    __tablename__: ClassVar[str]
+    known = MetaData(naming_convention=CONVENTION)
+    types: ClassVar[dict[str, Any]] = {"datetime": UtcDateTime, "str": Text, "int": BigInteger, "bytes": LargeBinary}
 
 
 class PatientRow(Table):
@@ -69,14 +68,7 @@ class PatientRow(Table):
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("patients.id"))
     created: Mapped[datetime]
     updated: Mapped[datetime]
-    __table_args__ = (
-        Index(
-            "ix_patients_merged_into",
-            "merged_into",
-            postgresql_where=text("merged_into IS NOT NULL"),
-            sqlite_where=text("merged_into IS NOT NULL"),
-        ),
-    )
+    __table_args__ = (PartialIndex("ix_patients_merged_into", ("merged_into",), where="merged_into IS NOT NULL"),)
 
 
 class IdentifierRow(Table):
@@ -112,7 +104,7 @@ class AssertionRow(Table):
     last_heard: Mapped[datetime]
     unreadable: Mapped[str | None]
     __table_args__: Any = (
-        Index("ix_assertions_unreadable", "authority", postgresql_where=UNREADABLE, sqlite_where=UNREADABLE),
+        PartialIndex("ix_assertions_unreadable", ("authority",), where="unreadable IS NOT NULL"),
         {"sqlite_with_rowid": False},
     )
 
@@ -126,7 +118,7 @@ class PhoneRow(Table):
     patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True, index=True)
     in_force: Mapped[int] = mapped_column(server_default=text("1"))
     __table_args__: Any = (
-        Index("ix_patient_phones_not_in_force", "patient_id", sqlite_where=text("in_force = 0"), postgresql_where=text("in_force = 0")),
+        PartialIndex("ix_patient_phones_not_in_force", ("patient_id",), where="in_force = 0"),
         {"sqlite_with_rowid": False},
     )
 
@@ -210,13 +202,7 @@ class RunRow(Table):
     counts: Mapped[str]
     error: Mapped[str | None]
     __table_args__ = (
-        Index(
-            "uq_runs_active_source",
-            "source",
-            unique=True,
-            postgresql_where=text("status = 'running'"),
-            sqlite_where=text("status = 'running'"),
-        ),
+        PartialIndex("uq_runs_active_source", ("source",), where="status = 'running'", unique=True),
         Index("ix_runs_source_started", "source", "started"),
     )
 

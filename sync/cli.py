@@ -15,13 +15,37 @@ from typer.exceptions import Abort, TyperException
 
 from adapters.base import AdapterError
 from store.errors import SchemaOutdated, StoreError
-from sync import logs, retry
-from sync.commands import audit, config, keys, opt_outs, output, patients, practice, rejections, release, replies, runs, serve, unmerge
-from sync.commands.users import users
-from sync.config import ConfigError, Logging
-from sync.parts import Unusable
+from sync import logs, pace, retry
+from sync.commands import output
+from sync.commands.lazy import Lazy, LazyGroup, register
+from sync.config.mistake import ConfigError
+from sync.config.settings import Logging
+from sync.unusable import Unusable
 
 FAILED, WRONG_USE = 1, 2
+COMMANDS = (
+    Lazy("demo", "sync.commands.practice:demo", "Sync a rehearsal EMR on this machine and look at the result."),
+    Lazy("rehearse", "sync.commands.practice:rehearse", "Run only the rehearsal EMR, on loopback."),
+    Lazy("check-config", "sync.commands.config:check_config", "Every mistake of the configuration, with how to fix it."),
+    Lazy("check", "sync.commands.config:check", "Reach the EMR: access, what it can do, a sample."),
+    Lazy("explain", "sync.commands.config:explain", "What a message or resource says by a source's mapping."),
+    Lazy("migrate", "sync.commands.config:migrate", "Create or upgrade the database's schema."),
+    Lazy("serve", "sync.commands.serve:serve", "Answer senders, read sources, listen to EMRs."),
+    Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
+    Lazy("ingest", "sync.commands.runs:ingest", "Feed files through a source's mapping."),
+    Lazy("runs", "sync.commands.runs:runs", "Run history; show, approve or reject a run."),
+    Lazy("rejections", "sync.commands.rejections:rejections", "What could not be used; show or replay it."),
+    Lazy("patient", "sync.commands.patients:patient", "A patient's facesheet: values, lock, provenance, history."),
+    Lazy("decide", "sync.commands.patients:decide", "May a message be sent, how, where to, and why?"),
+    Lazy("release", "sync.commands.release:release", "Retire a source, or take that back."),
+    Lazy("unmerge", "sync.commands.unmerge:unmerge", "Take two records apart that were merged by mistake."),
+    Lazy("keys", "sync.commands.keys:keys", "API keys: create, list, revoke."),
+    Lazy("users", "sync.commands.users:users", "People who sign in: add, list, disable, reset."),
+    Lazy("audit", "sync.commands.audit:audit", "Who saw or changed what; receipts; verify."),
+    Lazy("opt-outs", "sync.commands.opt_outs:opt_outs", "The report of numbers that may not be texted."),
+    Lazy("replies", "sync.commands.replies:replies", "Unclear replies to texts; decide what they are."),
+    Lazy("explain-reply", "sync.commands.explain_reply:explain_reply", "How a reply would be read, and by which wording."),
+)
 
 app = typer.Typer(
     help="Pulls contact preferences from EMRs, keeps them in one store, and tells senders whether they may send.",
@@ -29,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     invoke_without_command=True,
+    cls=LazyGroup,
 )
 
 
@@ -38,40 +63,29 @@ def top(
     config: Annotated[
         str | None, typer.Option("-c", "--config", metavar="FILE", help="The configuration; else EMR_SYNC_CONFIG, else ./config.yaml.")
     ] = None,
+    shows_version: Annotated[bool, typer.Option("--version", help="Show the version of the program, and end.")] = False,
 ) -> None:
     """Shows the help where no command is given."""
-    logs.configure(Logging(level="warning"))
+    logs.prepare(Logging(level="warning"))
+    if shows_version:
+        from importlib.metadata import version  # slow to import
+
+        output.say(f"emr-sync {version('emr-sync')}")
+        raise typer.Exit(0)
     if context.invoked_subcommand is None:
         output.note(context.get_help())
         raise typer.Exit(WRONG_USE)
 
 
-app.command("demo")(practice.demo)
-app.command("rehearse")(practice.rehearse)
-app.command("check-config")(config.check_config)
-app.command("check")(config.check)
-app.command("explain")(config.explain)
-app.command("migrate")(config.migrate)
-app.command("serve")(serve.serve)
-app.command("resync")(runs.resync)
-app.command("ingest")(runs.ingest)
-app.add_typer(runs.runs, name="runs")
-app.add_typer(rejections.rejections, name="rejections")
-app.command("patient")(patients.patient)
-app.command("decide")(patients.decide)
-app.command("release")(release.release)
-app.command("unmerge")(unmerge.unmerge)
-app.add_typer(keys.keys, name="keys")
-app.add_typer(users, name="users")
-app.add_typer(audit.audit, name="audit")
-app.command("opt-outs")(opt_outs.opt_outs)
-app.add_typer(replies.replies, name="replies")
-app.command("explain-reply")(replies.explain_reply)
+register(app, COMMANDS)
 
 
 def main() -> None:
     """The program ``emr-sync``."""
-    sys.exit(run(sys.argv[1:]))
+    pace.begin()
+    code = run(sys.argv[1:])
+    pace.end()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -11,11 +11,12 @@ import logging
 import re
 import sys
 import traceback
-from typing import Any
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from sync.config.settings import Logging
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 OURS = "emr_sync"
 ACCESS = "uvicorn.access"
@@ -27,9 +28,15 @@ REQUEST = re.compile(r'"(\S+) (\S+) HTTP/[\d.]+" (\d+)')
 WORD = re.compile(r"[a-z][a-z.-]*|v1|")
 
 
+def prepare(settings: Logging) -> None:
+    """As :func:`configure`, when the first line is logged: most commands log none, and should not wait for what writes it."""
+    _attach(_AtTheFirstLine(settings), settings)
+
+
 def configure(settings: Logging) -> None:
     """Sends everything to stderr in one form. Called once, by the program; never at import."""
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    import structlog
+
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -40,12 +47,17 @@ def configure(settings: Logging) -> None:
     renderer: Any = structlog.dev.ConsoleRenderer() if plain else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     handler = _ToStderr()
     foreign = [_without_quotes, *shared]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_remove_meta, renderer], foreign_pre_chain=foreign))
+    _attach(handler, settings)
+
+
+def _attach(handler: logging.Handler, settings: Logging) -> None:
+    level = _level(settings)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))  # below that SQLAlchemy writes rows, urllib3 addresses
@@ -53,6 +65,10 @@ def configure(settings: Logging) -> None:
         logging.getLogger(name).setLevel(level)
     for name in UVICORN:  # its own handlers, where somebody has set them up, write whole addresses
         logging.getLogger(name).handlers, logging.getLogger(name).propagate = [], True
+
+
+def _level(settings: Logging) -> int:
+    return logging.getLevelNamesMapping()[settings.level.upper()]
 
 
 class _ToStderr(logging.StreamHandler[Any]):
@@ -66,10 +82,41 @@ class _ToStderr(logging.StreamHandler[Any]):
         return sys.stderr
 
 
-def logger(**bound: str) -> structlog.typing.FilteringBoundLogger:
+class _AtTheFirstLine(logging.Handler):
+    """Makes way for the handler that is configured, and hands the line to it."""
+
+    def __init__(self, settings: Logging) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def configure(self) -> None:
+        if self in logging.getLogger().handlers:  # nobody else has configured since
+            configure(self.settings)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.configure()
+        logging.getLogger().handle(record)
+
+
+class _Logger:
+    """A logger of structlog, asked for at the first line."""
+
+    def __init__(self, bound: dict[str, str]) -> None:
+        self.bound = bound
+
+    def __getattr__(self, name: str) -> Any:
+        import structlog
+
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, _AtTheFirstLine):
+                handler.configure()
+        return getattr(structlog.get_logger(**self.bound), name)
+
+
+def logger(**bound: str) -> FilteringBoundLogger:
     """A logger that says these values with every event."""
-    log: structlog.typing.FilteringBoundLogger = structlog.get_logger(**bound)
-    return log
+    log: Any = _Logger(bound)
+    return log  # type: ignore[no-any-return]
 
 
 def place(error: BaseException) -> str:

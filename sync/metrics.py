@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from typing import TYPE_CHECKING, Any
 
 from store.brake.waiting import Waiting, by_source
-from sync.queue import Depth
+
+if TYPE_CHECKING:
+    from sync.queue import Depth
+
+Counted = Counter[tuple[str, ...]]
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process. The library that writes them down is imported when they are asked for."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._records = Counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], registry=self.registry)
-        self._runs = Counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], registry=self.registry)
-        self._heard = Gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], registry=self.registry)
-        self._frames = Counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], registry=self.registry)
-        self._held = Gauge("emr_sync_held_patients", "Patients whose held changes wait for a person", ["source"], registry=self.registry)
-        since, about = "emr_sync_held_since_timestamp_seconds", "Since when the oldest of them waits"
-        self._since = Gauge(since, about, ["source"], registry=self.registry)
-        unread = "Patients about whom newer evidence could not be read"
-        self._unreadable = Gauge("emr_sync_unreadable_patients", unread, ["source"], registry=self.registry)
-        self._jobs = Gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], registry=self.registry)
+        self._lock = threading.Lock()
+        self._records, self._runs, self._frames = Counted(), Counted(), Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
-        for outcome, number in counts.items():
-            self._records.labels(source, outcome).inc(number)
+        with self._lock:
+            self._records.update({(source, outcome): number for outcome, number in counts.items()})
 
     def run(self, source: str, kind: str, status: str) -> None:
         """Counts a run that ended."""
-        self._runs.labels(source, kind, status).inc()
+        with self._lock:
+            self._runs[source, kind, status] += 1
 
     def bad_frame(self, source: str) -> None:
         """Counts a connection that was closed for its framing."""
-        self._frames.labels(source).inc()
+        with self._lock:
+            self._frames[(source,)] += 1
 
     def text(
         self,
@@ -49,16 +47,54 @@ class Metrics:
         unreadable: Mapping[str, int] = MappingProxyType({}),
     ) -> bytes:
         """Everything in Prometheus' text format. All that is handed in was read just now."""
-        for state, jobs in queue._asdict().items() if queue else ():
-            self._jobs.labels(state).set(jobs)
-        self._unreadable.clear()
-        for source in heard:
-            self._unreadable.labels(source).set(unreadable.get(source, 0))
-        self._held.clear()
-        self._since.clear()
-        for source, (patients, since) in by_source(held).items():
-            self._held.labels(source).set(patients)
-            self._since.labels(source).set(since.timestamp())
-        for source, at in heard.items():
-            self._heard.labels(source).set(at.timestamp())
-        return generate_latest(self.registry)
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(_Families(lambda: [*self._counted(), *_measured(heard, held, queue, unreadable)]))
+        return generate_latest(registry)
+
+    def _counted(self) -> Iterator[Any]:
+        with self._lock:
+            records, runs, frames = Counter(self._records), Counter(self._runs), Counter(self._frames)
+        yield _counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
+        yield _counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
+        yield _counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], frames)
+
+
+def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Depth | None, unreadable: Mapping[str, int]) -> Iterator[Any]:
+    received = {(source,): at.timestamp() for source, at in heard.items()}
+    yield _gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], received)
+    waiting = by_source(held)
+    patients = {(source,): number for source, (number, _) in waiting.items()}
+    yield _gauge("emr_sync_held_patients", "Patients whose held changes wait for a person", ["source"], patients)
+    since = {(source,): at.timestamp() for source, (_, at) in waiting.items()}
+    yield _gauge("emr_sync_held_since_timestamp_seconds", "Since when the oldest of them waits", ["source"], since)
+    unread = {(source,): unreadable.get(source, 0) for source in heard}
+    yield _gauge("emr_sync_unreadable_patients", "Patients about whom newer evidence could not be read", ["source"], unread)
+    jobs: dict[tuple[str], int] = {(state,): number for state, number in queue._asdict().items()} if queue else {}
+    yield _gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], jobs)
+
+
+class _Families:
+    """What the library asks for families."""
+
+    def __init__(self, collect: Callable[[], Iterable[Any]]) -> None:
+        self.collect = collect
+
+
+def _counter(name: str, about: str, labels: list[str], values: Mapping[Any, float]) -> Any:
+    from prometheus_client.core import CounterMetricFamily
+
+    return _filled(CounterMetricFamily(name, about, labels=labels), values)
+
+
+def _gauge(name: str, about: str, labels: list[str], values: Mapping[Any, float]) -> Any:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return _filled(GaugeMetricFamily(name, about, labels=labels), values)
+
+
+def _filled(family: Any, values: Mapping[Any, float]) -> Any:
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from adapters.base import Adapter, Listener
+from adapters.base import Adapter
 from adapters.notes import KeepsNotes
-from adapters.registry import build
 from adapters.telecom import e164
 from store import schema
 from store.brake.verdicts import Verdicts
@@ -22,14 +20,17 @@ from store.sources.notes import SourceNotes
 from sync import payload_key, retry
 from sync.config import Feed, Settings
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.pace import settle_collector
 from sync.proposing import propose
+from sync.sources import adapter as adapter
+from sync.sources import feed as feed
+from sync.sources import lane as lane
+from sync.sources import polled as polled
 from sync.unusable import Unusable as Unusable
 
 ROLES = ("api", "schedule", "listen", "work")
 """What a serving process can do (``sync.service``)."""
-COLLECTOR_PACE = (50_000, 20, 50)
 
 
 def utc_now() -> datetime:
@@ -122,36 +123,6 @@ def migrate(database: Database) -> None:
         from sync import queue_tables  # procrastinate: no other command should wait for it
 
         queue_tables.migrate(database)
-
-
-def feed(settings: Settings, source: str) -> Feed:
-    """One source of the settings. Raises ``Unusable`` when there is none of that name."""
-    if source not in settings.feeds:
-        raise Unusable(f"there is no source {source!r} in {settings.file}: it has {', '.join(settings.feeds) or 'none'}")
-    return settings.feeds[source]
-
-
-def lane(feed: Feed) -> Lane:
-    """The source as the engine sees it."""
-    return Lane(feed.name, feed.enterprise)
-
-
-def adapter(feed: Feed) -> Adapter | Listener:
-    """The adapter of a source, of either kind."""
-    return build(feed.settings)
-
-
-def polled(feed: Feed) -> Adapter:
-    """The adapter of a source that is read. Raises ``Unusable`` for one that calls us."""
-    found = adapter(feed)
-    if isinstance(found, Listener):
-        raise Unusable(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
-    return found
-
-
-def settle_collector() -> None:
-    """Batches make many short-lived values and no cycles: with the collector's usual pace, a third of their time is its walks."""
-    gc.set_threshold(*COLLECTOR_PACE)
 
 
 def connected(settings: Settings) -> Database:

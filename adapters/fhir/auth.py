@@ -14,8 +14,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import jwt
-
 from adapters import came
 from adapters.auth import MARGIN, Auth, Clock, Flow, Static, TokenReply, TokenRequest, fits_a_header, life
 from adapters.base import AdapterError
@@ -60,6 +58,8 @@ class SmartBackend:
 
     def assertion(self, token_url: str) -> str:
         """A signed client assertion, good once and for a few minutes. Raises :class:`AdapterError` when the key cannot sign."""
+        import jwt
+
         now = self.clock()
         claims = {
             "iss": self.client_id,

@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin
 
-import requests
-
 from adapters import headers as fields
-from adapters import retry, session
+from adapters import retry
 from adapters.auth import Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
@@ -25,6 +24,9 @@ from adapters.fhir.moment import instant
 from adapters.fhir.page import Page
 from adapters.retry import Again
 from adapters.whole import Whole
+
+if TYPE_CHECKING:
+    import requests
 
 ACCEPT = "application/fhir+json, application/json;q=0.9"
 REDIRECTS = 3
@@ -102,14 +104,23 @@ class FhirClient:
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
         self.budget = budget or Budget(Limits(), clock, sleep)
-        self.session, self.trust_total = session.opened(ca), trust_total
+        self.trust_total, self._ca = trust_total, ca
         self._buying = threading.Lock()
+
+    @cached_property
+    def session(self) -> requests.Session:
+        """Opened with the first request: a configuration is checked without one."""
+        from adapters import session  # slow to import
+
+        return session.opened(self._ca)
 
     def close(self) -> None:
         self.session.close()
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Response | None:
         """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
+        import requests
+
         url = f"{self.base_url}/{path}"
         return self._get(requests.Request("GET", url, params=parameters).prepare().url or url)
 
@@ -224,6 +235,8 @@ class FhirClient:
         self, method: str, url: str, headers: Headers, body: dict[str, str] | bytes | None = None, *, stream: bool = False
     ) -> requests.Response:
         """One request exactly as given: who calls sees to it that a token goes only where it may."""
+        import requests
+
         self.budget.spend()
         try:
             return self.session.request(

@@ -13,10 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
-
-import requests
 
 from adapters.base import AdapterError
 from adapters.fhir import ndjson, page
@@ -24,6 +22,9 @@ from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
 from adapters.fhir.export import NDJSON, Lost
 from adapters.fhir.manifest import ExportFile
 from adapters.retry import TRANSIENT, Again
+
+if TYPE_CHECKING:
+    import requests
 
 CHUNK = 256 * 1024
 GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
@@ -84,6 +85,8 @@ class Transfer:
         return Fetched(file, content, wrong)
 
     def _into(self, content: IO[bytes], file: ExportFile) -> None:
+        import requests
+
         content.seek(0)
         content.truncate()
         response = self._open(file)

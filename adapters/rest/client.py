@@ -9,17 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-import requests
-
-from adapters import came, legible, session
+from adapters import came, legible
 from adapters import headers as fields
 from adapters.auth import Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
 from adapters.retry import TRANSIENT, Again, retrying, told
+
+if TYPE_CHECKING:
+    import requests
 
 REDIRECTS = 3
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -56,13 +58,21 @@ class JsonClient:
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
         self.budget = budget or Budget(Limits(), clock, sleep)
-        self.session = session.opened()
+
+    @cached_property
+    def session(self) -> requests.Session:
+        """Opened with the first request: a configuration is checked without one."""
+        from adapters import session  # slow to import
+
+        return session.opened()
 
     def close(self) -> None:
         self.session.close()
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer | None:
         """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
+        import requests
+
         url = f"{self.base_url}/{path.lstrip('/')}"
         return self._retrying(requests.Request("GET", url, params=parameters).prepare().url or url)
 
@@ -119,6 +129,8 @@ class JsonClient:
             raise Again(AdapterError(f"the server's answer is not JSON but {came.described(response.content)}")) from None
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
+        import requests
+
         self.budget.spend()
         try:
             return self.session.request(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from store.people.users import LONGEST_NAME
+from store.people.roles import LONGEST_NAME
 
 
 class RoleRule(NamedTuple):

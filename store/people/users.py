@@ -18,14 +18,12 @@ from store.apply import instant
 from store.database import Database
 from store.errors import StoreError, ValueRefused
 from store.ids import token
-from store.lock import Role
 from store.people import passwords
+from store.people.roles import LONGEST_NAME, ROLES
 from store.people.user_log import UserLog
 from store.people.user_tables import UserRoleRow, UserRow, UserSessionRow
 from store.proof.audit import CHANGED_USER
 
-ROLES = tuple(role for role in Role if role is not Role.SENDER)
-LONGEST_NAME = 100
 WRITER = "users"
 
 

@@ -12,9 +12,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from store.errors import PayloadUnreadable
 
 KEY_BYTES, NONCE_BYTES = 32, 12
@@ -29,11 +26,16 @@ class Sealing:
 
     def seal(self, payload: bytes, row: str) -> bytes:
         """The payload for the row of that id, sealed with the current key."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # most commands seal nothing
+
         nonce = os.urandom(NONCE_BYTES)
         return nonce + AESGCM(self.keys[self.current]).encrypt(nonce, payload, _bound(self.current, row))
 
     def open(self, sealed: bytes, row: str, key: str) -> bytes:
         """The payload again. Raises :class:`PayloadUnreadable` when the key is not there, or not the one, or the row was changed."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         if key not in self.keys:
             raise PayloadUnreadable(f"its payload is sealed with the key {key!r}: add that key to payload_keys")
         try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Mapped, mapped_column
-
+from store.columns import Mapped, mapped_column
 from store.tables import Table
 
 

@@ -4,54 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-import msgspec
-from msgspec import Struct
-
-from store.consent import display
 from store.errors import PatientUnknown
 from store.ids import parsed
 from store.lock import Role
 from store.patient import PatientRef
-from store.preference import ATTRIBUTES
 from store.preferences import Preferences
-from store.proof.asof import AsOf
 from store.proof.audit import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
-from store.proof.chain import Link
 from store.proof.receipts import Receipts
 from store.web.endpoint import Answer, Call, Endpoint
-from store.web.facesheet import OptOutOut, PreferenceOut, opt_outs_out, preference_out
 from store.web.problem import Problem
+from store.web.proof_out import AsOfOut, AuditOut, as_of_out, audit_out
 from store.web.wire import moment, whole_number
 
 AUDITORS = frozenset({Role.AUDITOR})
 LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PATIENT = "/v1/patients/{patient_id:str}"
 LIMIT = {"limit": "at most so many, up to 1000"}
-
-
-class AsOfOut(Struct, frozen=True):
-    """A patient as it was known ``as_of`` that time, each value with the message that brought it."""
-
-    id: str
-    as_of: datetime
-    version: int
-    preferences: dict[str, PreferenceOut]
-    sms_consent: str
-    opted_out: tuple[OptOutOut, ...]
-
-
-class AuditOut(Struct, frozen=True):
-    """One line of the audit log. ``hash`` covers the line and all before it."""
-
-    number: int
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    detail: Any
-    hash: str
 
 
 class Proof:
@@ -97,20 +66,6 @@ class Proof:
 
     def _viewed(self, call: Call, action: str, subject: str) -> None:
         self.audit.note(call.enterprise, action, subject, actor=call.who, now=call.now)
-
-
-def as_of_out(found: AsOf) -> AsOfOut:
-    """A patient at an earlier time as JSON."""
-    names = (*ATTRIBUTES, *sorted(name for name in found.preferences if name not in ATTRIBUTES))
-    values = {name: preference_out(name, found.preferences.get(name)) for name in names}
-    opted_out = opt_outs_out(found.contact, found.opt_outs)
-    return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out)
-
-
-def audit_out(one: Link) -> AuditOut:
-    """A line of a chain as JSON."""
-    line = one.line
-    return AuditOut(one.number, line.at, line.actor, line.action, line.subject, msgspec.json.decode(line.detail), one.hash)
 
 
 def _limit(call: Call) -> int:

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-
-from msgspec import Struct
 
 from store.consent import REVIEW
 from store.lock import Role
 from store.preferences import Preferences
 from store.proof.audit import VIEWED_REPLIES, Audit
-from store.texting.replies import STATES, KeptReply
+from store.texting.replies import STATES
 from store.web.endpoint import Answer, Call, Endpoint
+from store.web.reply_out import ReplyOut, reply_out
 from store.web.wire import ReplyDecisionIn, one_of, whole_number
 
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 DECIDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 MOST, AT_ONCE = 1_000, 100
 PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"how many, the newest first; up to {MOST}"}
-
-
-class ReplyOut(Struct, frozen=True):
-    """A reply. ``body`` is ``null`` where it was not kept or does not open; ``patients`` have, or had, the number."""
-
-    id: str
-    state: str
-    number: str
-    line: str
-    scope: str
-    received: datetime
-    recorded: datetime
-    decided: datetime | None
-    actor: str
-    reason: str
-    body: str | None
-    patients: tuple[str, ...]
 
 
 class RepliesQueue:
@@ -64,11 +45,3 @@ class RepliesQueue:
             call.enterprise, call.path["reply_id"], said.decision, actor=call.actor, reason=said.reason, now=call.now
         )
         return Answer(reply_out(found))
-
-
-def reply_out(one: KeptReply) -> ReplyOut:
-    """A reply as JSON."""
-    return ReplyOut(
-        one.id, one.state, one.number, one.line, one.scope, one.received, one.recorded, one.decided, one.actor, one.reason,
-        one.body, one.patients,
-    )  # fmt: skip

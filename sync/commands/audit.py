@@ -14,12 +14,12 @@ from store.proof.chain import Head
 from store.proof.receipts import Receipts
 from store.proof.verifying import Verdict, verify
 from store.web.facesheet import as_json as plain
-from store.web.proof import audit_out
+from store.web.proof_out import audit_out
 from sync.answers import reference
-from sync.commands import given, output
+from sync.commands import configured, given, output
+from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
-from sync.commands.patients import OfEnterprise
 from sync.parts import Parts, Unusable
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
@@ -37,7 +37,7 @@ def list_lines(
 ) -> None:
     """Who saw or changed what, the newest first."""
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         subject = parts.preferences.find(owner, reference(patient)).id if patient else None
         lines = [plain(audit_out(one)) for one in Audit(parts.database).newest(owner, subject, limit)]
     _show(lines, as_json)
@@ -53,7 +53,7 @@ def receipts(
 ) -> None:
     """What senders asked and were told, where the enterprise keeps receipts."""
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         subject = _viewed(parts, owner, reference(patient)) if patient else None
         lines = [plain(audit_out(one)) for one in Receipts(parts.database).newest(owner, subject, limit)]
     _show(lines, as_json)

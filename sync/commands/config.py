@@ -11,26 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from adapters.base import Explanation, Finding, Payload, Unmappable
-from store import schema
 from store.preference import PatientMerge, PatientStatements
-from store.sources.findings import Checked, Findings
-from sync.commands import given, output
+from sync.commands import configured, output
+from sync.commands.configured import has_database
 from sync.commands.output import AsJson
-from sync.commands.release import if_there, orphans
-from sync.commands.standing import held_back, left
-from sync.config import Mistake, Settings, chosen, inspect
-from sync.parts import adapter, connected, feed, utc_now
-from sync.parts import migrate as prepare
+from sync.config import Mistake, Settings, inspect, load_to_look
+from sync.sources import adapter, feed
 
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
 
 
 def check_config(context: typer.Context, as_json: AsJson = False) -> None:
     """Every mistake of the configuration at once, each with its line and how to mend it."""
-    file = chosen(context.find_root().params.get("config"))
+    file = configured.file(context)
     reading = inspect(file)
     wrong = [one for one in reading.mistakes if not one.warning]
-    found = (*orphans(reading.settings), *held_back(reading.settings), *left(reading.settings)) if reading.settings else ()
+    found = _beside_the_database(reading.settings) if reading.settings else ()
     mistakes = (*reading.mistakes, *found)
     if as_json:
         output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes]})
@@ -42,6 +38,16 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(2)
 
 
+def _beside_the_database(settings: Settings) -> tuple[Mistake, ...]:
+    """What the database knows of earlier configurations, where it is there."""
+    if not has_database(settings):
+        return ()
+    from sync.commands.release import orphans  # the store is imported for a database that is there
+    from sync.commands.standing import held_back, left
+
+    return (*orphans(settings), *held_back(settings), *left(settings))
+
+
 def _mistake(one: Mistake) -> dict[str, Any]:
     return {"line": one.line, "where": one.where, "message": one.message, "severity": "warning" if one.warning else "error"}
 
@@ -51,7 +57,7 @@ def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -
 
     Needs no database. Where there is one, what was found is kept for the console.
     """
-    settings, found = given.settings(context), []
+    settings, found = configured.settings(context), []
     for finding in adapter(feed(settings, source)).check():
         found.append(finding)
         if not as_json:
@@ -65,6 +71,11 @@ def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -
 
 def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
     """For the console. A source is checked where its database is not, too: then nothing is kept, and it is said."""
+    from store import schema
+    from store.sources.findings import Checked, Findings
+    from sync.commands.release import if_there
+    from sync.parts import utc_now
+
     lines = tuple(Checked(one.what, one.ok, one.detail) for one in found)
     try:
         with if_there(settings) as database:
@@ -76,9 +87,12 @@ def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
     """Create or upgrade the database's schema."""
-    database = connected(given.settings(context))
+    from store import schema
+    from sync import parts
+
+    database = parts.connected(load_to_look(configured.file(context)))
     try:
-        prepare(database)
+        parts.migrate(database)
         schema.check(database)
     finally:
         database.close()
@@ -96,7 +110,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """What a message or resource says by this source's mapping: each value with its path, what is unused, what has no translation."""
-    reader = adapter(feed(given.settings(context), source))
+    reader = adapter(feed(configured.settings(context), source))
     explained = [(payload, reader.mapper.explain(payload)) for payload in islice(reader.payloads(file), limit)]
     unmapped = Counter(pair for _, one in explained for pair in one.unmapped)
     if as_json:

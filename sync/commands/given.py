@@ -10,28 +10,30 @@ from contextlib import contextmanager
 import typer
 
 from store.lock import Actor
-from sync.commands import output
-from sync.config import Settings, chosen, load
-from sync.parts import Parts, Unusable
+from sync.commands import configured, output
+from sync.config import load_to_look
+from sync.parts import Parts
 from sync.proposing import told
-
-
-def settings(context: typer.Context) -> Settings:
-    """The configuration, checked. Raises ``ConfigError``."""
-    return load(chosen(context.find_root().params.get("config")))
 
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Parts]:
     """The parts of the program over the configured database, to look with: what is in force stays, whatever the file says."""
-    with _closing(Parts.looking(settings(context))) as parts:
+    with _closing(Parts.looking(load_to_look(configured.file(context)))) as parts:
+        yield parts
+
+
+@contextmanager
+def mapping(context: typer.Context) -> Iterator[Parts]:
+    """The same for what maps payloads: the sources' mappings are checked before."""
+    with _closing(Parts.looking(configured.settings(context))) as parts:
         yield parts
 
 
 @contextmanager
 def working(context: typer.Context) -> Iterator[Parts]:
     """The same to take in what EMRs say: the configuration is brought into force before, or the brake holds it."""
-    with _closing(Parts.open(settings(context))) as parts:
+    with _closing(Parts.open(configured.settings(context))) as parts:
         yield parts
 
 
@@ -48,16 +50,6 @@ def _closing(parts: Parts) -> Iterator[Parts]:
         yield parts
     finally:
         parts.close()
-
-
-def enterprise(settings: Settings, given: str | None) -> str:
-    """The enterprise meant: the one given, or the only one there is."""
-    if given is None and len(settings.enterprises) == 1:
-        return next(iter(settings.enterprises))
-    if given is None or given not in settings.enterprises:
-        asked = f"there is no enterprise {given!r}" if given else "there are several enterprises"
-        raise Unusable(f"{asked}: say --enterprise and one of {', '.join(settings.enterprises)}")
-    return given
 
 
 def person() -> Actor:

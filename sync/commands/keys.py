@@ -8,7 +8,7 @@ import typer
 
 from store.keys import ApiKey
 from store.lock import Role
-from sync.commands import given, output
+from sync.commands import configured, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 
@@ -26,7 +26,7 @@ def create(
 ) -> None:
     """A new key. It is shown now and never again."""
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         number, secret = parts.keys.create(name, owner, role.value, parts.clock(), by=given.who())
     if as_json:
         output.emit({"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value})

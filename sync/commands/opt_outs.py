@@ -12,10 +12,11 @@ from store.consent import REVIEW, SCOPES
 from store.preference import PATIENT, STAFF
 from store.proof.audit import VIEWED_OPT_OUTS, Audit
 from store.texting.opt_outs import OptedOut, Wanted, opted_out
-from store.web.opt_outs import asked, csv_pieces, json_pieces
-from sync.commands import given, output
+from store.web.opt_out_report import asked, csv_pieces, json_pieces
+from sync.commands import configured, given, output
+from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
-from sync.commands.patients import OfEnterprise, spelled
+from sync.commands.patients import spelled
 from sync.commands.times import moment
 from sync.parts import Unusable
 
@@ -38,7 +39,7 @@ def opt_outs(
     when = moment(since, "--since"), moment(until, "--until")
     words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         wanted = Wanted(spelled(line, parts.preferences.numbering(owner)), *words, topic, *when)
         Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=given.who(), now=parts.clock(), **asked(wanted))
         found = opted_out(parts.database, owner, wanted)

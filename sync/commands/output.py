@@ -11,34 +11,20 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from sync.progress import Progress as OnProgress
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, everything else on stderr.")]
 
 
-def out() -> Console:
-    """Where results for people go. Colour only on a terminal; a pipe gets lines as long as they are."""
-    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
-
-
-def err() -> Console:
-    """Where everything else goes."""
-    return Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty(), highlight=False)
-
-
 def note(text: str) -> None:
     """A line for the person that runs the command."""
-    err().print(Text(text))
+    print(text, file=sys.stderr)
 
 
 def say(text: str = "") -> None:
     """A line of the result, for people."""
-    out().print(Text(text))
+    print(text)
 
 
 def emit(value: Any) -> None:
@@ -48,12 +34,26 @@ def emit(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """The result, for people."""
+    """The result, for people: fitted to a terminal; in a pipe each row is one line, as long as it is."""
+    cells = [[word(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _fitted(columns, cells, title)
+        return
+    lines = [list(columns), *cells]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for text in ([title] if title else []) + ["  ".join(map(str.ljust, line, widths)) for line in lines]:
+        say(text)
+
+
+def _fitted(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None) -> None:
+    from rich.console import Console  # slow to import
+    from rich.table import Table
+    from rich.text import Text
+
     shown = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        shown.add_row(*[Text(word(cell)) for cell in row])
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(shown)
+        shown.add_row(*map(Text, row))
+    Console(highlight=False).print(shown)
 
 
 def word(value: object) -> str:
@@ -73,8 +73,14 @@ def counted(counts: Mapping[str, int]) -> str:
 @contextmanager
 def progress(what: str) -> Iterator[OnProgress]:
     """A progress bar on stderr while a run works; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, waiting="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total, waiting="": bar.update(task, completed=done, total=total, description=waiting or what)
 

@@ -15,15 +15,15 @@ from store.proof.audit import VIEWED, VIEWED_AS_OF, Audit
 from store.texting.numbering import Numbering
 from store.web.facesheet import as_json as plain
 from store.web.facesheet import history_line
-from store.web.proof import as_of_out
+from store.web.proof_out import as_of_out
 from sync.answers import decision_of, reference, sheet_of
-from sync.commands import given, output
+from sync.commands import configured, given, output
+from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.times import moment
 from sync.parts import Parts, Unusable
 
 PatientId = Annotated[str, typer.Argument(metavar="ID", help="VALUE, AUTHORITY|VALUE, or the store's own id.")]
-OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]
 AsRole = Annotated[Role, typer.Option("--role", help="As whom the toggle is shown.")]
 
 
@@ -37,7 +37,7 @@ def patient(
 ) -> None:
     """A patient's facesheet: values, lock, where each comes from, and the history."""
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         if (at := moment(as_of, "--as-of")) is not None:
             _show_past(parts, owner, parts.preferences.as_of(owner, reference(number), at), as_json=as_json)
             return
@@ -130,7 +130,7 @@ def decide(
     """May a message be sent to this patient, how, where to, and why?"""
     asked, when = _channels(channels), moment(at, "--at")
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         numbering = parts.preferences.numbering(owner)
         ask = Ask(
             message_type=message_type.value,

@@ -17,7 +17,7 @@ import typer
 
 from sync.commands import output
 from sync.commands.output import AsJson
-from sync.parts import Unusable
+from sync.unusable import Unusable
 
 if TYPE_CHECKING:
     from adapters.rehearsal.emr import RehearsalEmr

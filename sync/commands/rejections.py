@@ -72,7 +72,7 @@ def replay_some(
     """Try rejected payloads again, after the mapping was mended."""
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
         raise Unusable("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
-    with given.opened(context) as parts:
+    with given.mapping(context) as parts:
         chosen = numbers or [one.id for one in parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY)]
         if dry:
             difference.show(Replays(parts).preview(chosen), as_json=as_json)

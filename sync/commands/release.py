@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,11 +14,11 @@ from store.journal import Journal
 from store.preferences import Preferences
 from store.retiring.release import Preview, Release
 from sync.commands import given, output
+from sync.commands.configured import SQLITE, has_database
 from sync.commands.output import AsJson
 from sync.config import Mistake, Settings
 from sync.parts import Parts, Unusable
 
-SQLITE = "sqlite:///"
 PATIENCE = 3
 """Seconds that a check of the configuration waits for a database server."""
 
@@ -93,7 +92,7 @@ def orphans(settings: Settings) -> tuple[Mistake, ...]:
 def if_there(settings: Settings) -> Iterator[Database]:
     """The database, where it is there already; else any exception."""
     url = settings.database
-    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+    if not has_database(settings):
         raise FileNotFoundError(url)
     database = Database.open(url if url.startswith(SQLITE) else f"{url}{'&' if '?' in url else '?'}connect_timeout={PATIENCE}")
     try:

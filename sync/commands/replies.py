@@ -1,4 +1,4 @@
-"""``replies``: unclear replies to texts that wait for a person; ``explain-reply``: how a reply would be read."""
+"""``replies``: unclear replies to texts that wait for a person."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import typer
 
 from store.consent import OPT_OUT, REVIEW
 from store.proof.audit import VIEWED_REPLIES, Audit
-from store.texting.recognition import read
 from store.texting.replies import STATES, KeptReply
 from store.texting.review import DISMISS
 from store.web.facesheet import as_json as plain
-from store.web.replies import reply_out
-from sync.commands import given, output
+from store.web.reply_out import reply_out
+from sync.commands import configured, given, output
+from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
-from sync.commands.patients import OfEnterprise
 from sync.parts import Unusable
 
 replies = typer.Typer(
@@ -39,7 +38,7 @@ def list_replies(
     if state not in STATES:
         raise Unusable(f"--state is one of {', '.join(STATES)}")
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         found = parts.preferences.replies.some(owner, state, limit)
         Audit(parts.database).note(owner, VIEWED_REPLIES, "", actor=given.who(), now=parts.clock(), state=state, replies=len(found))
     if as_json:
@@ -61,26 +60,9 @@ def dismiss(context: typer.Context, number: ReplyId, reason: Reason = "", enterp
     _decide(context, number, DISMISS, reason, enterprise, as_json)
 
 
-def explain_reply(
-    context: typer.Context,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What a patient would text.")],
-    enterprise: OfEnterprise = None,
-    as_json: AsJson = False,
-) -> None:
-    """How a reply would be read, and by which wording. Needs no database."""
-    settings = given.settings(context)
-    rules = settings.enterprises[given.enterprise(settings, enterprise)]
-    found = read(text, rules.opt_in_words, rules.opt_out_words)
-    said = {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
-    if as_json:
-        output.emit(said)
-    else:
-        output.table(("", ""), [(name, value) for name, value in said.items() if value is not None])
-
-
 def _decide(context: typer.Context, number: str, decision: str, reason: str, enterprise: str | None, as_json: bool) -> None:
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         found = parts.preferences.decide_reply(owner, number, decision, actor=given.person(), reason=reason, now=parts.clock())
     if as_json:
         output.emit(_plain(found))

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from sync import logs
-from sync.commands import given, output
+from sync.commands import configured, output
 from sync.commands.output import AsJson
-from sync.parts import ROLES, Unusable
+from sync.parts import ROLES
+from sync.unusable import Unusable
 
 
 def serve(
@@ -20,7 +21,7 @@ def serve(
     """Serve: answer senders, read sources at their times, listen to EMRs. SIGTERM or Ctrl-C stops cleanly."""
     from sync.service import ended_by_signals, serving  # a web server: no other command should wait for it
 
-    settings = given.settings(context)
+    settings = configured.settings(context)
     logs.configure(settings.logs)
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
     if not roles:

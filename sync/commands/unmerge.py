@@ -9,9 +9,10 @@ import typer
 
 from store.lock import Actor, Role
 from sync.answers import reference, sheet_of
-from sync.commands import given, output
+from sync.commands import configured, given, output
+from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
-from sync.commands.patients import OfEnterprise, show
+from sync.commands.patients import show
 
 MergedId = Annotated[str, typer.Argument(metavar="ID", help="The record that was merged away: VALUE, AUTHORITY|VALUE, or its own id.")]
 
@@ -26,7 +27,7 @@ def unmerge(
 ) -> None:
     """Undoes a merge: both records get back what stood before; what was forbidden since holds for both."""
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         actor = Actor(Role.OPERATOR, by or getpass.getuser())
         apart = parts.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=parts.clock())
         survivor, restored = (sheet_of(parts, one, Role.ENTERPRISE) for one in apart)

@@ -8,7 +8,7 @@ import typer
 
 from store.lock import Role
 from store.people.users import User, Users, Way
-from sync.commands import given, output
+from sync.commands import configured, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.keys import OfEnterprise
 from sync.commands.output import AsJson
@@ -27,7 +27,7 @@ def add(
 ) -> None:
     """A new user, whose first password is shown now and never again; or a role in one more enterprise for a user who is there."""
     with given.opened(context) as parts:
-        owner = given.enterprise(parts.settings, enterprise)
+        owner = configured.enterprise(parts.settings, enterprise)
         user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=given.who(), provisional=True)
     _told(user, password, as_json=as_json)
 

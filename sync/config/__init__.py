@@ -1,7 +1,38 @@
-"""The configuration: YAML and the environment in, frozen settings or every mistake out."""
+"""The configuration: YAML and the environment in, frozen settings or every mistake out.
 
-from sync.config.load import chosen, inspect, load
+Reading it takes pydantic and YAML, which are imported when it is read: not every command does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from sync.config.mistake import ConfigError, Mistake
 from sync.config.settings import Backoff, Brake, Feed, Logging, Schedule, Settings
 
-__all__ = ["Backoff", "Brake", "ConfigError", "Feed", "Logging", "Mistake", "Schedule", "Settings", "chosen", "inspect", "load"]
+if TYPE_CHECKING:
+    from sync.config.loading import chosen, inspect, load, load_to_look
+
+LATER = ("chosen", "inspect", "load", "load_to_look")
+__all__ = [
+    "Backoff",
+    "Brake",
+    "ConfigError",
+    "Feed",
+    "Logging",
+    "Mistake",
+    "Schedule",
+    "Settings",
+    "chosen",
+    "inspect",
+    "load",
+    "load_to_look",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(name)
+    import sync.config.loading
+
+    return getattr(sync.config.loading, name)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from store.people.openid import OpenId, RoleRule
-from store.people.users import ROLES
+from store.people.roles import ROLES
 from sync.config.document import Document
 from sync.config.mistake import one_of
 from sync.config.part import Part

@@ -10,8 +10,8 @@ from adapters.base import SourceSettings
 from store.enterprise import Enterprise
 from store.people.openid import OpenId
 from store.sources.sealing import Sealing
+from sync.config.address import Address
 from sync.config.mistake import Mistake
-from sync.config.words import Address
 from sync.cron import Cron
 
 LOOPBACK = Address("127.0.0.1", 8080)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from adapters import allow_list
 from adapters.base import AdapterError, SourceSettings
-from adapters.fhir.mapping import FhirMapper
-from adapters.fhir.rules import counting_every_consent
-from adapters.registry import ADAPTERS, build
+from adapters.registry import ADAPTERS
 from adapters.site_mapping import MappingError
 from store.enterprise import Source
 from store.preference import ATTRIBUTES
@@ -25,6 +23,8 @@ from sync.config.options import LISTENERS, OPTIONS
 from sync.config.settings import Feed, Schedule
 from sync.config.words import is_attribute, is_mapped
 
+Build = Callable[[SourceSettings], object]
+"""Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
 OWN = frozenset(SourcePart.model_fields)
 
 
@@ -91,7 +91,7 @@ def _options(document: Document, path: Path, adapter: str, data: Mapping[str, An
     return None if model is None else model.model_dump(exclude_unset=True)
 
 
-def feed(document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart]) -> Feed | None:
+def feed(document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart], build: Build) -> Feed | None:
     """The source as it is run, after its mapping compiled; ``None`` after the mistakes were noted."""
     path: Path = ("sources", name)
     part = written.part
@@ -103,9 +103,7 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
     full = _schedule(document, (*path, "full_resync"), part.full_resync, zone)
     _attributes(document, path, part)
     _only_polled(document, path, part)
-    settings = _compiled(document, path, _settings(name, written, enterprise))
-    if settings is not None:
-        _consents(document, path, settings)
+    settings = _compiled(document, path, _settings(name, written, enterprise), build)
     return None if settings is None else Feed(name, part.enterprise, settings, schedule, full)
 
 
@@ -147,11 +145,12 @@ def _attributes(document: Document, path: Path, part: SourcePart) -> None:
         document.mistake(where, f"there is no attribute {attribute!r}. {one_of(attribute, known)}")
 
 
-def _compiled(document: Document, path: Path, settings: SourceSettings) -> SourceSettings | None:
+def _compiled(document: Document, path: Path, settings: SourceSettings, build: Build) -> SourceSettings | None:
     """Builds the adapter, so that its mapping is compiled; a wrong rule is noted and left out to find the next one."""
     while True:
         try:
-            build(settings)
+            if build(settings) is not None and settings.adapter.startswith("fhir."):
+                _consents(document, path, settings)
             return settings
         except MappingError as error:
             document.mistake((*path, "mapping", error.attribute), str(error))
@@ -167,8 +166,9 @@ def _compiled(document: Document, path: Path, settings: SourceSettings) -> Sourc
 
 def _consents(document: Document, path: Path, settings: SourceSettings) -> None:
     """A Consent to surgery is none to text messages: a source must say which it means."""
-    if not settings.adapter.startswith("fhir."):
-        return
+    from adapters.fhir.mapping import FhirMapper  # slow to import
+    from adapters.fhir.rules import counting_every_consent
+
     mapper = FhirMapper(settings)
     for name in counting_every_consent(settings, mapper.options.consent, mapper.rules):
         where = (*path, "consent") if name == "consent" else (*path, "mapping", name)

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
 
 from store.preference import ATTRIBUTES, Channel
 from store.sources.sealing import read_key
+from sync.config.address import Address as Address
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
 CHANNELS = "|".join(Channel)
 OPEN_ATTRIBUTE = re.compile(rf"topic\.[^.\s]+\.({CHANNELS})|consent\.({CHANNELS})#\+\d{{6,15}}")
 OPEN_RULE = re.compile(r"topic\.[^.\s]+\.\*|consent\.\*|consent\.(sms|voice)#\*")
-
-
-class Address(NamedTuple):
-    """Where to listen. Port 0 takes any free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 def duration(value: object) -> timedelta:

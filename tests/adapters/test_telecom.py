@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import phonenumbers
 import pytest
 
 from adapters import telecom
@@ -110,3 +111,7 @@ def test_a_preferred_number_is_named_by_kind_or_by_itself(value: str, number: st
 
 def test_a_preferred_kind_without_such_a_phone_is_none() -> None:
     assert telecom.resolve_preferred("cell", PHONES[:1]) is None
+
+
+def test_the_regions_of_the_north_american_plan_are_those_of_the_library() -> None:
+    assert set(phonenumbers.region_codes_for_country_code(telecom.NANP_CODE)) == telecom.NANP_REGIONS

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from store import schema
 from store.database import Database
@@ -137,6 +139,12 @@ def test_a_source_that_is_silent_too_long_is_told(site: Site) -> None:
     timed = Site(site.database, type(SYNCED)("timed", syncs=True, sources=(fresh,)))
     timed.apply(says("1", 0, {"do_not_contact": "no"}))
     assert timed.known("1").stale
+
+
+def test_the_newest_revision_is_the_one_that_alembic_sees() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    assert schema.head() == ScriptDirectory.from_config(config).get_current_head()
 
 
 def test_the_migrations_create_what_the_rows_expect(database: Database) -> None:

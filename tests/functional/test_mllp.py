@@ -15,7 +15,7 @@ from adapters.hl7v2.client import MllpSender
 from adapters.hl7v2.reader import read
 from store.errors import PatientUnknown
 from store.patient import PatientRef
-from sync.config.load import load
+from sync.config.loading import load
 from sync.service import Service, serving
 from tests.adapters.hl7v2.certificates import Authority
 from tests.adapters.hl7v2.messages import adt

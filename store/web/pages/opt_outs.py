@@ -20,7 +20,8 @@ from store.texting import opt_outs
 from store.texting.numbering import Numbering
 from store.texting.opt_out_part import Part, part
 from store.texting.opt_outs import Wanted
-from store.web.opt_outs import CSV, as_csv
+from store.web.opt_out_report import as_csv
+from store.web.opt_outs import CSV
 from store.web.opt_outs import READERS as READERS
 from store.web.pages.page import Download, Page, Shown, Visit
 from store.web.problem import Problem

@@ -13,7 +13,7 @@ import pytest
 
 from store.tables import SmsWordsRow
 from store.texting.opt_outs import opted_out
-from store.web.opt_outs import as_csv, csv_pieces, json_pieces
+from store.web.opt_out_report import as_csv, csv_pieces, json_pieces
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, Service
 
 OTHER = "+12175550191"
@@ -154,7 +154,7 @@ def test_a_report_is_sent_while_it_is_read_with_memory_that_does_not_grow(four: 
 
 
 def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.web.opt_outs.ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("store.web.opt_out_report.ROWS_AT_ONCE", 1)
     real, calls = four.store.database.select, []
 
     def failing(connection: Any, sql: str, parameters: Any) -> Any:

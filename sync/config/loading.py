@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
+from adapters.base import SourceSettings
+from adapters.registry import build
 from store.sources.sealing import Sealing
 from sync.config.check import checked
 from sync.config.document import Document, read
@@ -18,7 +20,7 @@ from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
 from sync.config.secret import resolve
 from sync.config.settings import Backoff, Brake, Feed, Logging, Settings
-from sync.config.sources import Written, feed, read_sources, source
+from sync.config.sources import Build, Written, feed, read_sources, source
 
 VARIABLE = "EMR_SYNC_CONFIG"
 DEFAULT = "config.yaml"
@@ -38,15 +40,24 @@ def chosen(given: str | None, environ: Mapping[str, str] = os.environ) -> FilePa
     return FilePath(given or environ.get(VARIABLE) or DEFAULT)
 
 
-def load(file: FilePath, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings. Raises ``ConfigError`` with every mistake."""
-    reading = inspect(file, environ)
+def load(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build) -> Settings:
+    """The settings. Raises ``ConfigError`` with every mistake. ``build`` makes each source's adapter, which compiles its mapping."""
+    reading = inspect(file, environ, build)
     if reading.settings is None:
         raise ConfigError(str(file), [one for one in reading.mistakes if not one.warning])
     return reading.settings
 
 
-def inspect(file: FilePath, environ: Mapping[str, str] = os.environ) -> Reading:
+def load_to_look(file: FilePath, environ: Mapping[str, str] = os.environ) -> Settings:
+    """As :func:`load`, for a command that asks no EMR and maps nothing: it need not wait for the adapters."""
+    return load(file, environ, unbuilt)
+
+
+def unbuilt(settings: SourceSettings) -> None:
+    """The adapter that a command does not need."""
+
+
+def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build) -> Reading:
     """Reads and checks everything; raises nothing."""
     try:
         text = file.read_text("utf-8-sig")
@@ -56,12 +67,12 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ) -> Reading:
     except UnicodeDecodeError:
         return Reading(None, (Mistake(0, "", "is not UTF-8 text: save it as UTF-8"),))
     document = read(text)
-    settings = None if document.mistakes else _settings(document, file, environ)
+    settings = None if document.mistakes else _settings(document, file, environ, build)
     mistakes = tuple(sorted(document.mistakes, key=lambda one: one.line))
     return Reading(settings if all(one.warning for one in mistakes) else None, mistakes)
 
 
-def _settings(document: Document, file: FilePath, environ: Mapping[str, str]) -> Settings | None:
+def _settings(document: Document, file: FilePath, environ: Mapping[str, str], build: Build) -> Settings | None:
     if not isinstance(document.data, dict):
         document.mistake((), "the file holds no settings: start from config.example.yaml")
         return None
@@ -70,7 +81,7 @@ def _settings(document: Document, file: FilePath, environ: Mapping[str, str]) ->
     parts = read_enterprises(document, data.get("enterprises")) if "enterprises" in data else {}
     sources = read_sources(document, data.get("sources"))
     _names(document, data)
-    feeds = _feeds(document, sources, parts)
+    feeds = _feeds(document, sources, parts, build)
     provider = openid(document, top.openid if top else None, data["enterprises"] if isinstance(data.get("enterprises"), dict) else ())
     return None if top is None else replace(_joined(file, top, parts, sources, feeds), openid=provider)
 
@@ -88,10 +99,10 @@ def _names(document: Document, data: Mapping[str, Any]) -> None:
                 document.mistake((group, name), "this name cannot be used: take letters, digits, '-', '_' and '.', at most 63")
 
 
-def _feeds(document: Document, sources: Mapping[str, Written], parts: Mapping[str, EnterprisePart]) -> dict[str, Feed]:
+def _feeds(document: Document, sources: Mapping[str, Written], parts: Mapping[str, EnterprisePart], build: Build) -> dict[str, Feed]:
     if not isinstance(document.data.get("enterprises"), dict):
         return {}
-    found = {name: feed(document, name, written, parts) for name, written in sources.items()}
+    found = {name: feed(document, name, written, parts, build) for name, written in sources.items()}
     return {name: one for name, one in found.items() if one is not None}
 
 

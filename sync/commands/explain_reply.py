@@ -1,0 +1,29 @@
+"""``explain-reply``: how a reply to a text would be read. Needs no database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from store.texting.recognition import read
+from sync.commands import configured, output
+from sync.commands.configured import OfEnterprise
+from sync.commands.output import AsJson
+
+
+def explain_reply(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What a patient would text.")],
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """How a reply would be read, and by which wording. Needs no database."""
+    settings = configured.settings(context)
+    rules = settings.enterprises[configured.enterprise(settings, enterprise)]
+    found = read(text, rules.opt_in_words, rules.opt_out_words)
+    said = {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
+    if as_json:
+        output.emit(said)
+    else:
+        output.table(("", ""), [(name, value) for name, value in said.items() if value is not None])

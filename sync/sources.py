@@ -1,0 +1,34 @@
+"""A configured source by its name, and what is built from it. Needs no database."""
+
+from __future__ import annotations
+
+from adapters.base import Adapter, Listener
+from adapters.registry import build
+from sync.config import Feed, Settings
+from sync.lane import Lane
+from sync.unusable import Unusable
+
+
+def feed(settings: Settings, source: str) -> Feed:
+    """One source of the settings. Raises ``Unusable`` when there is none of that name."""
+    if source not in settings.feeds:
+        raise Unusable(f"there is no source {source!r} in {settings.file}: it has {', '.join(settings.feeds) or 'none'}")
+    return settings.feeds[source]
+
+
+def lane(feed: Feed) -> Lane:
+    """The source as the engine sees it."""
+    return Lane(feed.name, feed.enterprise)
+
+
+def adapter(feed: Feed) -> Adapter | Listener:
+    """The adapter of a source, of either kind."""
+    return build(feed.settings)
+
+
+def polled(feed: Feed) -> Adapter:
+    """The adapter of a source that is read. Raises ``Unusable`` for one that calls us."""
+    found = adapter(feed)
+    if isinstance(found, Listener):
+        raise Unusable(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
+    return found

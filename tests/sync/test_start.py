@@ -1,0 +1,116 @@
+"""Commands import what they need: by modules and not by time, which depends on the machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sync.cli import COMMANDS
+from sync.commands.lazy import loaded
+from tests.sync.test_cli import CONFIG, adt
+
+PRINTS_MODULES = """
+import sys, json
+from sync import cli
+sys.stdout = sys.stderr
+code = cli.run(sys.argv[1:])
+sys.__stdout__.write(json.dumps({"code": code, "modules": sorted(sys.modules)}))
+"""
+SLOW = {
+    "alembic",
+    "apscheduler",
+    "argon2",
+    "authlib",
+    "fhir",
+    "hl7apy",
+    "jinja2",
+    "jwt",
+    "langcodes",
+    "litestar",
+    "paramiko",
+    "phonenumbers",
+    "procrastinate",
+    "prometheus_client",
+    "psycopg",
+    "requests",
+    "sqlalchemy.orm",
+    "structlog",
+    "uvicorn",
+}
+STORE = SLOW | {"sqlalchemy", "store.preferences"}
+EVERYTHING = STORE | {"pydantic", "yaml", "rich", "store.tables", "adapters.fhir", "adapters.hl7v2"}
+FHIR = """\
+  ehr:
+    enterprise: clinic
+    adapter: fhir.rest
+    base_url: https://ehr.example/r4
+    schedule: {every: 1h}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: sqlite:///start.db\n{CONFIG}{FHIR}")
+    (tmp_path / "a08.hl7").write_text(adt())
+    return file
+
+
+def imported(*arguments: str | Path) -> set[str]:
+    """What a command imports, in a process of its own."""
+    command = [sys.executable, "-c", PRINTS_MODULES, *map(str, arguments)]
+    folder = next(Path(one).parent for one in arguments if str(one).endswith(".yaml"))
+    ended = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout)
+    assert ended["code"] == 0
+    return set(ended["modules"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without"),
+    [
+        (("--help",), EVERYTHING),
+        (("check-config",), STORE),
+        (("explain", "adt", "a08.hl7"), STORE),
+        (("explain-reply", "STOP"), STORE),
+    ],
+)
+def test_a_command_imports_what_it_needs(config: Path, arguments: tuple[str, ...], without: set[str]) -> None:
+    assert imported("-c", config, *arguments) & without == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("patient", "MRN1"),
+        ("decide", "MRN1", "--type", "automation", "--channels", "sms"),
+        ("runs",),
+        ("rejections",),
+        ("keys", "list"),
+        ("opt-outs",),
+        ("replies",),
+        ("audit",),
+        ("check-config",),
+        ("ingest", "adt", "a08.hl7"),
+    ],
+)
+def test_with_a_database_too(config: Path, arguments: tuple[str, ...]) -> None:
+    imported("-c", config, "ingest", "adt", "a08.hl7")
+    assert imported("-c", config, *arguments) & (SLOW | {"rich"}) == set()
+
+
+@pytest.mark.parametrize("arguments", [("patient", "MRN1"), ("runs",)])
+def test_who_only_looks_waits_for_no_adapter(config: Path, arguments: tuple[str, ...]) -> None:
+    imported("-c", config, "ingest", "adt", "a08.hl7")
+    assert not {name for name in imported("-c", config, *arguments) if name.startswith(("adapters.fhir", "adapters.hl7v2"))}
+
+
+def test_every_command_is_where_the_list_says() -> None:
+    assert all(loaded(one.name, one.place).name == one.name for one in COMMANDS)
+
+
+def test_the_list_of_commands_fits_a_terminal() -> None:
+    assert all(len(one.line) <= 64 and one.line.endswith((".", "?")) for one in COMMANDS)
