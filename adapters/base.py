@@ -68,7 +68,12 @@ class BrokeOff(AdapterError):
     """The answer is not whole: fewer records than the EMR announced, an error among them, or pages without an end.
 
     What came was handed over and counts; the cursor was not, so that the same is read again: once more now, then by the next run.
+    Without ``again`` only by the next run: what was asked for is too much to be asked for twice.
     """
+
+    def __init__(self, message: str, *, again: bool = True) -> None:
+        self.again = again
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)

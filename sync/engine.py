@@ -156,7 +156,7 @@ class Engine:
             except NotYet:
                 raise
             except BrokeOff as short:
-                if broke_off:
+                if broke_off or not short.again:
                     raise
                 broke_off = True
                 tally.note(READ_AGAIN.format(reason=short))

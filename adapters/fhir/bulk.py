@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
-from adapters.fhir import group, job, lines, manifest, probe
+from adapters.fhir import crawl, group, job, lines, manifest, probe
 from adapters.fhir.client import Clock, FhirClient
 from adapters.fhir.export import Export, Lost, NotTaken, Ready, Running, Taken, poll_pause
 from adapters.fhir.export_options import ExportOptions, export_options
+from adapters.fhir.gaps import Gaps
 from adapters.fhir.job import Job, State
 from adapters.fhir.joiners import Joiners
 from adapters.fhir.manifest import ExportFile
 from adapters.fhir.moment import instant
-from adapters.fhir.rest import RestAdapter, broke_off, came_again, utc_now
+from adapters.fhir.rest import RestAdapter, came_again, utc_now
 from adapters.fhir.transfer import Fetched, Transfer
 from adapters.notes import Notes
 from store.preference import PatientStatements
 
 BATCH = 1_000
-MOST_TOLD = 3
 PREPARED = "the server prepares the export"
 FAILURES = 5  # polls in a row that fail in passing, before the run does
 FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
@@ -80,22 +80,23 @@ class BulkAdapter:
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
         yield from self._tidied(export, state)
-        whole, by_name = False, not apart
+        whole, by_name, gaps = False, not apart, Gaps()
         while not whole:
             state = replace(state, ended="")
             if state.job is None:
                 state = yield from self._asked_for(client, export, state, request, by_name=by_name)
             whole, by_name = not (state.job and state.job.joined), False
-            state = yield from self._stored(client, export, state)
-            if whole and self.options.group and not apart:
+            state = yield from self._stored(client, export, state, gaps)
+            if whole and self.options.group and not apart and not gaps.reasons:
                 self._joiners.stored()
             yield from self._tidied(export, state)
+        gaps.ended()
 
-    def _stored(self, client: FhirClient, export: Export, state: State) -> Generator[Batch, None, State]:
-        """Waits for the export under way and reads its files. Returns the state without it."""
+    def _stored(self, client: FhirClient, export: Export, state: State, gaps: Gaps) -> Generator[Batch, None, State]:
+        """Waits for the export under way and reads its files. Returns the state without it; what is missing in it goes to ``gaps``."""
         try:
             state, ready = yield from self._awaited(export, state)
-            return (yield from self._read(client, state, ready))
+            return (yield from self._read(client, state, ready, gaps))
         except Lost as lost:
             state = state.without_job()
             yield _kept(state)
@@ -120,7 +121,7 @@ class BulkAdapter:
             since = request.since.isoformat()
         if self.options.group:
             names = group.members(client, self.options.group)
-            if request.since is None and not request.dry:
+            if self._counts(request):
                 self._joiners.asked_for(names)
             new = (self._joiners.new(names) if names is not None else []) if since else []
             if new is None or len(new) > NEWCOMERS:
@@ -128,8 +129,8 @@ class BulkAdapter:
             elif by_name and len(new) > FEW and (job := self._asked_by_name(export, new)) is not None:
                 yield _kept(state := replace(state, job=job))
                 return state
-            else:
-                yield from self._one_by_one(client, new)
+            elif names is not None and (unread := (yield from crawl.apart(self.rest, client, new))) and self._counts(request):
+                self._joiners.asked_for([name for name in names if name not in unread])
         self.budget.exported()
         now = self.clock()
         taken = export.ask(self.options.path, self._parameters(since))
@@ -174,7 +175,7 @@ class BulkAdapter:
         if asked is None or self.clock() - asked > self.options.give_up_after:
             raise Lost("the export takes longer than export.give_up_after: it will be asked for anew")
 
-    def _read(self, client: FhirClient, state: State, ready: Ready) -> Generator[Batch, None, State]:
+    def _read(self, client: FhirClient, state: State, ready: Ready, gaps: Gaps) -> Generator[Batch, None, State]:
         """The files, from the first that is not stored. Returns the state without the job."""
         files = manifest.ordered(ready.files, self.rest.kinds())
         digest, total = manifest.digest(files), _total(files)
@@ -184,7 +185,6 @@ class BulkAdapter:
         transfer = Transfer(client, self.options.file_origins, self.rest.options.limits.parallel)
         stated, seen = instant(ready.transaction_time), dict[bytes, None]()
         pending: list[tuple[Item, bytes]] = []
-        gaps: list[str] = []
         safe: str | None = None
         with closing(transfer.files(files[state.job.done :])) as fetched:
             for one in fetched:
@@ -193,17 +193,17 @@ class BulkAdapter:
                     if len(pending) >= BATCH:
                         yield _batch(pending, safe, total)
                         pending, safe = [], None
-                state = _after_file(state, gaps)
+                state = _after_file(state, gaps.reasons)
                 safe = state.text()
                 yield from self._until(state, "")
         under_way, state = state.job, state.finished(ready.transaction_time)
-        yield _batch(pending, state.text(), total, _gaps(under_way, gaps))
+        yield _batch(pending, state.text(), total, gaps.note(under_way))
         if under_way and under_way.joined and not under_way.left_out:
             self._joiners.read(under_way.joined)
         return state
 
     def _said(
-        self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: list[str]
+        self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
     ) -> Iterator[tuple[Item, bytes]]:
         """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""
         file, received = one.file, self.clock()
@@ -214,10 +214,10 @@ class BulkAdapter:
                 continue
             for item in lines.items(self.mapper, file, body, locator, received, stated):
                 if lines.left_something_out(item):
-                    gaps.append(lines.told(item))
-                yield self._confirmed(client, item, gaps), body
+                    gaps.reasons.append(lines.told(item))
+                yield self._confirmed(client, item, gaps.reasons), body
         if one.wrong:
-            gaps.append(f"{file.locator}: {one.wrong}")
+            gaps.file(f"{file.locator}: {one.wrong}")
             detail = f"{one.wrong}, also when fetched again: what is missing is asked for again with the next export"
             yield Unmappable("export_file_short", detail, file.locator), b""
 
@@ -243,12 +243,10 @@ class BulkAdapter:
             return None
         return self._job(taken, now, joined=group.packed(new))
 
-    def _one_by_one(self, client: FhirClient, new: Sequence[str]) -> Iterator[Batch]:
-        short: list[str] = []
-        for name in new:
-            yield from (batch._replace(total=None) for batch in self.rest.by_id(client, name))
-        yield from self.rest.about(client, list(new), short)
-        broke_off(short)
+    @staticmethod
+    def _counts(request: Fetch) -> bool:
+        """Whether the read is one after which the members count as known."""
+        return request.since is None and not request.dry
 
     def _job(self, taken: Taken, asked: datetime, **known: Any) -> Job:
         again = (self.clock() + timedelta(seconds=taken.asked)).isoformat() if taken.asked else ""
@@ -273,14 +271,6 @@ def _after_file(state: State, gaps: Iterable[str]) -> State:
     """The state with one more file stored."""
     job = state.job
     return state.on(done=job.done + 1, left_out=job.left_out or any(gaps)) if job else state
-
-
-def _gaps(under_way: Job | None, gaps: Sequence[str]) -> str:
-    """What to tell about an export with gaps, also where they were found by an earlier run."""
-    if not under_way or not under_way.left_out:
-        return ""
-    why = "; ".join(list(dict.fromkeys(gaps))[:MOST_TOLD]) or "see the rejections of the run before"
-    return f"the export broke off ({why}): what came is applied; the cursor did not move, so the next export asks for the same again"
 
 
 def _total(files: Sequence[ExportFile]) -> int | None:

@@ -6,7 +6,8 @@ at which the crawl began is kept with it: that is what the cursor becomes at the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -57,19 +58,34 @@ def crawl(rest: RestAdapter, client: FhirClient, cursor: str | None) -> Iterator
     for start in range(place.number, max(len(names), 1), BATCH):
         part = names[start : start + BATCH]
         batches = [batch for number, name in enumerate(part, start + 1) for batch in member.read(name, number)]
-        place = replace(place, number=start + BATCH, left_out=place.left_out + member.left_out)
+        place = replace(place, number=start + BATCH, left_out=place.left_out + len(member.left_out))
         if place.number >= len(names):
             member.somebody_read()
         items, payloads = [one for batch in batches for one in batch.items], [one for batch in batches for one in batch.payloads]
         yield Batch(items, _cursor(place, len(names)), payloads, len(names), note=_note(place, len(names)))
-        member.left_out = 0
+        member.left_out.clear()
+
+
+def apart(rest: RestAdapter, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
+    """Some members, beside another read. Who cannot be read holds up nobody else: they are returned, and tried again by the next run."""
+    member, unread = Member(rest, client), set(names)
+    with suppress(AdapterError):  # the other read will meet the same, and fail by it
+        for number, name in enumerate(names, 1):
+            for batch in member.read(name, number):
+                yield batch._replace(total=None)
+            unread.discard(name)
+    unread.update(member.left_out)
+    if unread:
+        yield Batch((), None, note=f"{len(unread)} who joined the group could not be read; the next run tries them again")
+    return unread
 
 
 class Member:
-    """Reads the members, and knows how many in a row could not be read."""
+    """Reads the members, and knows who could not be read, and how many in a row."""
 
     def __init__(self, rest: RestAdapter, client: FhirClient) -> None:
-        self.rest, self.client, self.left_out, self.in_a_row = rest, client, 0, 0
+        self.rest, self.client, self.in_a_row = rest, client, 0
+        self.left_out: list[str] = []
         self.good, self.error = False, AdapterError("no member of the group could be read")
 
     def read(self, name: str, number: int) -> list[Batch]:
@@ -85,9 +101,9 @@ class Member:
             if short:
                 batches.append(self._left_out("; ".join(dict.fromkeys(short)), name, where))
             self.good, self.in_a_row = True, 0
-        except StatusError as error:
+        except AdapterError as error:
             self.in_a_row, self.error = self.in_a_row + 1, error
-            if error.status in OURS or self.in_a_row >= IN_A_ROW:
+            if _about_all(error) or self.in_a_row >= IN_A_ROW:
                 raise
             batches.append(self._left_out(str(error), name, where))
         return batches
@@ -98,9 +114,15 @@ class Member:
             raise self.error
 
     def _left_out(self, reason: str, name: str, where: str) -> Batch:
-        self.left_out += 1
+        self.left_out.append(name)
         detail = f"{reason}: this member of the group could not be read whole; the next run tries again"
         return Batch([Unmappable("patient_not_read", detail, where, f"Patient/{name}".encode())], None, [b""])
+
+
+def _about_all(error: AdapterError) -> bool:
+    """Whether the next member would meet the same: our access, our settings, or a server that asks to be left alone for a while."""
+    status = error.status if isinstance(error, StatusError) else None
+    return status in OURS or error.retry_after is not None or (status is None and error.permanent)
 
 
 def _cursor(place: Place, members: int) -> str:

@@ -17,10 +17,12 @@ from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.manifest import DELETED, OUTCOME, ExportFile
 from adapters.fhir.mapping import FhirMapper
 
+NAMED = b"OperationOutcome"  # looked for first, since reading each line twice takes time
+
 
 def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, received: datetime, stated: datetime | None) -> list[Item]:
     """The items of one line. ``stated`` is the transactionTime: as of then a resource without a time of its own is true."""
-    if file.part == OUTCOME or outcome.severities(body):
+    if file.part == OUTCOME or (NAMED in body and outcome.severities(body)):
         return [_outcome(body, locator)]
     if file.part == DELETED:
         return list(_deletions(mapper, body, locator))

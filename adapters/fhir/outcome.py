@@ -28,6 +28,12 @@ def told(body: bytes) -> str:
     return f" ({summary(body) or came.described(body)})"
 
 
+def described(body: bytes) -> str:
+    """What came in the place of what was asked for, with its issues."""
+    issues = summary(body)
+    return f"{came.described(body)} ({issues})" if issues else came.described(body)
+
+
 def codes(body: bytes) -> tuple[str, ...]:
     """The codes of the issues that are errors."""
     return tuple(_word(issue.get("code")) for issue in _issues(body) if issue.get("severity") in ERRORS)

@@ -11,7 +11,6 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from adapters import came
 from adapters.base import AdapterError
 from adapters.fhir import outcome
 from adapters.legible import BYTE_ORDER_MARK, repaired
@@ -103,8 +102,7 @@ def _bundle(body: bytes) -> _Bundle:
 
 
 def _not_a_bundle(body: bytes) -> str:
-    issues = outcome.summary(body)
-    return f"the server answered a search with {came.described(body)}{f' ({issues})' if issues else ''} instead of a Bundle"
+    return f"the server answered a search with {outcome.described(body)} instead of a Bundle"
 
 
 def _sorted(entries: list[_Entry]) -> tuple[list[bytes], list[_Result]]:

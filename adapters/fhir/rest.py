@@ -17,10 +17,10 @@ from pathlib import Path
 
 from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Finding, Item, Payload, SourceSettings
 from adapters.budget import Budget
-from adapters.fhir import auth, crawl, files, identity, probe
+from adapters.fhir import auth, crawl, files, identity, outcome, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
-from adapters.fhir.decode import NotReadable, decode
+from adapters.fhir.decode import NotReadable, decode, decode_in_part
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import MOST_RESTRICTIVE, RestOptions, rest_options
 from adapters.fhir.standing import certain_only, to_confirm, unless_refused
@@ -151,8 +151,10 @@ class RestAdapter:
                 return
 
     def by_id(self, client: FhirClient, patient: str, short: list[str] | None = None) -> Iterator[Batch]:
+        """One Patient by resource id; nothing where the server has none. What comes in its place (an error page) fails the read."""
         response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
         if response is not None:
+            _is_patient(response.body)
             items = self.mapper.read(Payload(response.body, "Patient", response.at))
             yield Batch(items, None, [response.body] * len(items), 1)
 
@@ -228,6 +230,15 @@ def broke_off(short: list[str]) -> None:
 def _note_short(page: SearchPage, short: list[str]) -> None:
     if page.short:
         short.append(page.short)
+
+
+def _is_patient(body: bytes) -> None:
+    try:
+        kind = decode_in_part(body)[0].get("resourceType")
+    except (NotReadable, RecursionError):
+        kind = None
+    if kind != "Patient":
+        raise AdapterError(f"the server answered a read of a Patient with {outcome.described(body)} instead of one")
 
 
 def _resource_id(body: bytes) -> str:

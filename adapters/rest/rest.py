@@ -117,7 +117,7 @@ class JsonAdapter:
         if answer is None:
             raise AdapterError("the server has no such list: look at base_url and list.path", permanent=True)
         seen, whole = set[str](), Whole("patient")
-        offset, before = 0, None
+        offset, full, before = 0, 0, None
         for _ in range(PAGES):
             link = self._link(answer)
             if link is not None and link in seen:
@@ -125,8 +125,10 @@ class JsonAdapter:
             records = self.records(answer)
             size = len(records)
             whole.page(map(self.key, records), announced=self._announced(answer), error=self._error(answer))
-            # A server that does not know the parameter answers the same again (older OpenEMR): then that is all there is.
-            more = self.list.offset and not self._next and size >= self.server.page_size and answer.data != before
+            # Servers cap the page size: the first page shows how many they give. One that does not know the parameter answers the same
+            # again (older OpenEMR): then that is all there is.
+            full = full or min(size, self.server.page_size)
+            more = self.list.offset and not self._next and size >= full > 0 and answer.data != before
             last = whole.endless or (not link and not more)
             yield ListPage(answer, records, last, whole.missing() if last else "")
             if last:

@@ -24,6 +24,7 @@ from adapters.rest.rest import JsonAdapter
 DNC = "https://small.example/dnc"
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 PAGE = 3
+NAMES = [f"p{number}" for number in range(1, 9)]
 WAYS = ("fhir.rest", "fhir.bulk", "crawl", "rest.json")
 
 
@@ -40,6 +41,12 @@ class SmallEmr:
         self.during: Callable[[], object] | None = None
         self.ahead, self.pace = timedelta(0), timedelta(0)
         self.announced, self.error, self.unreadable, self.times = 0, False, "", 10**9
+        self.refusal: tuple[int, bytes] = (500, b"<html>")  # how a member who is unreadable is answered
+        self.outcome: dict[str, Any] = {"resource": outcome("error")}  # what is reported as an error
+        self.spoiled: Callable[[bytes], bytes] = bytes  # what becomes of an export's file on its way
+        self.counted = True  # whether a manifest says how many lines a file has
+        self.stated = ""  # a transactionTime of the server's own
+        self.endless = ""  # "empty" or "same" pages link to another page for ever
         self.asked: list[str] = []
         self.address = ""
         self.exported: datetime | None = None
@@ -53,12 +60,14 @@ class SmallEmr:
 
     def well(self) -> None:
         """Nothing goes wrong any more."""
-        self.announced, self.error, self.unreadable, self.times = 0, False, "", 10**9
+        self.announced, self.error, self.unreadable, self.times, self.spoiled, self.endless = 0, False, "", 10**9, bytes, ""
 
     def adapter(self, way: str) -> Any:
         """An adapter that reads it, without waits."""
         if way == "rest.json":
-            return JsonAdapter(_json_settings(f"{self.address}/api"), clock=self.clock, sleep=lambda _: None)
+            return JsonAdapter(
+                _json_settings(f"{self.address}/api", {"next": "next"} if self.endless else {}), clock=self.clock, sleep=lambda _: None
+            )
         options: dict[str, Any] = {"base_url": f"{self.address}/fhir", "page_size": PAGE}
         if way == "crawl":
             options |= {"read": "crawl", "group": "g"}
@@ -95,21 +104,32 @@ class SmallEmr:
 
     def _list(self, place: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if place == "file":
-            lines = [self._fhir(name) for name in self._changed(self.exported)]
-            return 200, {}, b"".join(json.dumps(one).encode() + b"\n" for one in [*lines, *([_ERROR] if self._strikes(self.error) else [])])
+            found = [self._fhir(name) for name in self._changed(self.exported)]
+            lines = [*found, *([self.outcome["resource"]] if self._strikes(self.error) else [])]
+            body = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
+            return 200, {}, self.spoiled(body) if self._strikes(self.spoiled is not bytes) else body
         if place.startswith("fhir/Patient/"):
             name = place.rpartition("/")[2]
-            return (500, {}, b"<html>") if name == self.unreadable and self._strikes(True) else _json(self._fhir(name))
+            if name in self.unreadable.split(",") and self._strikes(True):
+                return self.refusal[0], {}, self.refusal[1]
+            return _json(self._fhir(name))
         since, start = _since(query.get("_lastUpdated", "").removeprefix("ge") or query.get("since")), int(query.get("offset", "0"))
         names = self._changed(since)
         page, more = names[start : start + PAGE], start + PAGE < len(names)
+        if self.endless and not more:
+            page, more = (names[-PAGE:] if self.endless == "same" else names[start:]), True
         total = len(names) + (self.announced if self._strikes(bool(self.announced), last=not more) else 0)
         error = self._strikes(self.error, last=not more)
         return (
             _json(self._bundle(page, start + PAGE if more else None, total, query, error=error))
             if place == "fhir/Patient"
             else _json(
-                {"results": [self._record(name) for name in page], "total": total, "errors": ["a shard did not answer"] if error else []}
+                {
+                    "results": [self._record(name) for name in page],
+                    "next": f"{self.address}/api/patients?offset={start + PAGE}" if more else None,
+                    "total": total,
+                    "errors": ["a shard did not answer"] if error else [],
+                }
             )
         )
 
@@ -124,16 +144,16 @@ class SmallEmr:
 
     def _manifest(self) -> dict[str, Any]:
         count = len(self._changed(self.exported)) + (self.announced if self._strikes(bool(self.announced)) else 0)
-        time = (self.now + self.ahead).isoformat()  # the end of the job, as some servers have it
+        time = self.stated or (self.now + self.ahead).isoformat()  # the end of the job, as some servers have it
         return {
             "transactionTime": time,
             "requiresAccessToken": False,
-            "output": [{"type": "Patient", "url": f"{self.address}/file", "count": count}],
+            "output": [{"type": "Patient", "url": f"{self.address}/file", **({"count": count} if self.counted else {})}],
         }
 
     def _bundle(self, names: list[str], following: int | None, total: int, query: dict[str, str], *, error: bool) -> dict[str, Any]:
         link = f"{self.address}/fhir/Patient?offset={following}&_lastUpdated={query.get('_lastUpdated', '')}"
-        entries = [{"resource": self._fhir(name)} for name in names] + ([{"resource": _ERROR}] if error else [])
+        entries = [{"resource": self._fhir(name)} for name in names] + ([self.outcome] if error else [])
         return {
             "resourceType": "Bundle",
             "total": total,
@@ -156,7 +176,9 @@ class SmallEmr:
         return {"id": name, "dnc": refuses, "updated": at.isoformat()}
 
 
-_ERROR = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "incomplete", "diagnostics": "p1 is ill"}]}
+def outcome(severity: str) -> dict[str, Any]:
+    """An OperationOutcome that quotes a patient."""
+    return {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "incomplete", "diagnostics": "p1 is ill"}]}
 
 
 def reached(way: str, cursor: str | None) -> datetime | None:
@@ -181,8 +203,8 @@ def _capability() -> dict[str, Any]:
     return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": [resource]}]}
 
 
-def _json_settings(address: str) -> SourceSettings:
-    listed = {"path": "patients", "items": "results", "offset": "offset", "since": "since", "total": "total", "errors": "errors"}
+def _json_settings(address: str, more: dict[str, str]) -> SourceSettings:
+    listed = {"path": "patients", "items": "results", "offset": "offset", "since": "since", "total": "total", "errors": "errors", **more}
     return SourceSettings(
         "clinic",
         "rest.json",

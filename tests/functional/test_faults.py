@@ -168,10 +168,39 @@ def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: Rehears
 
 def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.miscount()
-    assert run(parts, BULK).status == "done"
+    ended = run(parts, BULK)
+    assert (ended.status, parts.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps what is to be deleted at the server"
+    assert "lines fewer" in (ended.error or "")
     assert {one.reason for one in parts.journal.rejections(source=BULK)} == {"export_file_short"}
     again = run(parts, BULK)
     assert again.counts == {"unchanged": PATIENTS}
+    assert missing(parts, emr) == []
+
+
+BROKEN: dict[str, tuple[str, str, str]] = {
+    # what --faults can plan: the source, how its run ends, what the run tells
+    "slipped": (REST, "done", "read again"),
+    "announced": (REST, "failed", "announced 45 Patient records and sent 40"),
+    "error-entry": (REST, "done", "read again"),
+    "endless-next": (REST, "failed", "50 pages in a row"),
+    "byte-order-mark": (REST, "done", ""),
+    "no-metadata": (REST, "done", ""),
+    "html-file": (BULK, "done", ""),
+    "cut-file": (BULK, "done", ""),
+    "pretty-file": (BULK, "done", ""),
+    "late-time": (BULK, "done", ""),
+    "redirected": (BULK, "done", ""),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_an_answer_that_is_not_whole_loses_nobody(emr: RehearsalEmr, parts: Parts, fault: str) -> None:
+    source, status, told = BROKEN[fault]
+    FAULTS[fault](emr.faults)
+    ended = run(parts, source)
+    assert (ended.status, ended.counts.get("rejected", 0)) == (status, 0), ended.error
+    assert told in (ended.error or "")
+    assert (parts.journal.cursor(source) is None) == (status == "failed")
     assert missing(parts, emr) == []
 
 

@@ -29,12 +29,15 @@ def capability(*searches: str, release: str = "4.0.1") -> Answer:
 
 
 class Scripted:
-    """``asked`` are the paths and queries in the order they came, ``tokens`` the Authorization headers beside them."""
+    """``asked`` are the paths and queries in the order they came; beside them ``tokens`` (the Authorization headers), ``accepts`` (Accept)
+    and ``bodies``."""
 
     def __init__(self, script: Script) -> None:
         self.script, self.root = script, ""
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
+        self.accepts: list[str | None] = []
+        self.bodies: list[bytes] = []
 
     @property
     def base_url(self) -> str:
@@ -63,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.scripted.asked.append(self.path)
         self.scripted.tokens.append(self.headers.get("Authorization"))
+        self.scripted.accepts.append(self.headers.get("Accept"))
+        self.scripted.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         parts = urlsplit(self.path)
         place = parts.path.removeprefix("/fhir/") + (f"?{parts.query}" if parts.query else "")
         status, headers, body = self.scripted.script(self.scripted, place)
@@ -72,6 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""

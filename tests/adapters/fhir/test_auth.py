@@ -96,7 +96,24 @@ def test_token_is_kept_until_shortly_before_it_expires() -> None:
     assert run(auth, granted(token="t2"))[0] == {"Authorization": "Bearer t2"}
 
 
-@pytest.mark.parametrize(("life", "good"), [(40, 20), (None, 270), ("60", 30), ("soon", 270)])
+@pytest.mark.parametrize(
+    ("life", "good"),
+    [
+        (40, 20),
+        (None, 270),
+        ("60", 30),
+        ("soon", 270),
+        (True, 270),
+        ([], 270),
+        (float("nan"), 270),
+        ("NaN", 270),
+        (float("inf"), 86_370),
+        ("Infinity", 86_370),
+        (10**400, 270),
+        (1e300, 86_370),
+        ("9" * 5_000, 86_370),
+    ],
+)
 def test_short_missing_or_odd_lives_are_understood(life: Any, good: int) -> None:
     clock = Clock()
     auth = backend(clock)
@@ -105,6 +122,40 @@ def test_short_missing_or_odd_lives_are_understood(life: Any, good: int) -> None
     assert not run(auth)[1]
     clock.now += timedelta(seconds=2)
     assert run(auth, granted())[1]
+
+
+@pytest.mark.parametrize("life", [0, -1, float("-inf")])
+def test_a_token_that_is_over_at_once_serves_one_request(life: float) -> None:
+    clock = Clock()
+    auth = backend(clock)
+    assert run(auth, granted(life))[0] == {"Authorization": "Bearer t1"}
+    assert run(auth, granted(life, "t2"))[0] == {"Authorization": "Bearer t2"}
+
+
+@pytest.mark.parametrize("token", ["t\u00f6ken", "to\u2028ken", "\U0001f511", "a b", "a\r\nX-Other: 1", "\x00"])
+def test_a_token_that_no_header_can_carry_is_an_error_that_does_not_quote_it(token: str) -> None:
+    with pytest.raises(AdapterError, match="no header can carry") as error:
+        run(backend(), granted(token=token))
+    assert not error.value.permanent
+    assert token not in str(error.value)
+    with pytest.raises(ValueError, match=r"auth\.token"):
+        build(BASE, {"kind": "bearer", "token": token}, Clock())
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"<html>secret</html>", "an HTML page"),
+        (b"<?xml version='1.0'?><a/>", "XML"),
+        (b"[]", "JSON of another shape"),
+        (b"", "an empty answer"),
+        (b"[" * 100_000, "JSON that breaks off or is broken"),
+        (b'{"expires_in": ' + b"9" * 5_000 + b"}", "JSON that breaks off or is broken"),
+    ],
+)
+def test_a_token_endpoint_that_answers_with_something_else_is_told_by_what_it_is(body: bytes, told: str) -> None:
+    with pytest.raises(AdapterError, match=f"answered with {told} instead of a JSON object"):
+        run(backend(), TokenReply(200, body))
 
 
 def test_forgotten_token_is_bought_again() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.base import AdapterError, Batch, Fetch, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Unmappable
 from adapters.fhir import job, manifest
 from adapters.fhir.bulk import BulkAdapter
 from adapters.fhir.export import Export, Running
@@ -45,6 +45,12 @@ def taken(batches: Iterator[Batch], until: int | None = None) -> tuple[list[Any]
         if until is not None and len(items) >= until:
             break
     return items, cursor, waits
+
+
+def to_the_break(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches of an export that breaks off."""
+    with pytest.raises(BrokeOff):
+        yield from batches
 
 
 def names(items: list[Any]) -> set[str]:
@@ -169,7 +175,7 @@ def test_what_the_server_left_out_is_shown_and_asked_for_again(emr: RehearsalEmr
 
 def test_a_file_that_is_shorter_than_its_count_is_applied_shown_and_asked_for_again(emr: RehearsalEmr) -> None:
     emr.faults.miscount()
-    items, cursor, _ = taken(adapter(emr).fetch(Fetch()))
+    items, cursor, _ = taken(to_the_break(adapter(emr).fetch(Fetch())))
     assert names(items) == everybody()
     assert {item.reason for item in items if isinstance(item, Unmappable)} == {"export_file_short"}
     assert job.read(cursor).since == ""
@@ -420,3 +426,41 @@ def test_check_tells_the_plan_and_asks_for_no_export(emr: RehearsalEmr) -> None:
     assert "Group/everybody/$export" in findings[4].detail
     assert "quiet from 01:00 to 02:00" in findings[5].detail
     assert emr.exports.asked == 0
+
+
+def test_check_passes_on_a_server_without_metadata_as_the_sync_does(emr: RehearsalEmr) -> None:
+    emr.faults.no_metadata = True
+    findings = list(adapter(emr).check())
+    assert [one.detail for one in findings if not one.ok] == []
+    assert "the first run will tell" in next(one.detail for one in findings if one.what == "export")
+    items, _, _ = taken(adapter(emr).fetch(Fetch()))
+    assert names(items) == everybody()
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_one_who_joined_and_cannot_be_read_holds_up_nobody_and_is_tried_again(emr: RehearsalEmr, status: int) -> None:
+    emr.exports.groups["reminders"] = [1, 2, 3]
+    made = adapter(emr, group="reminders")
+    made.rest.sleep = lambda _: None
+    _, cursor, _ = taken(made.fetch(Fetch()))
+    emr.exports.groups["reminders"] = [1, 2, 3, 40, 41]
+    emr.faults.refused_reads = {40: status}
+    batches = list(made.fetch(Fetch(cursor=cursor)))
+    items, cursor, _ = taken(iter(batches))
+    assert names(items) == {"rp-41"}
+    assert [item.reason for item in items if isinstance(item, Unmappable)] == ["patient_not_read"]
+    assert [batch.note for batch in batches if batch.note] == ["1 who joined the group could not be read; the next run tries them again"]
+    emr.faults.refused_reads = {}
+    items, cursor, _ = taken(made.fetch(Fetch(cursor=cursor)))
+    assert names(items) == {"rp-40"}
+    assert taken(made.fetch(Fetch(cursor=cursor)))[0] == []
+
+
+def test_members_of_an_export_with_gaps_do_not_count_as_known(emr: RehearsalEmr) -> None:
+    made, cursor = joined(emr, by_name=False)
+    emr.exports.groups["reminders"] = list(range(1, 20))
+    emr.faults.miscount()
+    taken(to_the_break(made.fetch(Fetch(cursor=cursor, full=True))))
+    items, cursor, _ = taken(made.fetch(Fetch(cursor=cursor)))
+    assert names(items) >= {f"rp-{index}" for index in range(4, 20)}
+    assert taken(made.fetch(Fetch(cursor=cursor)))[0] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event, Timer
 from typing import Any
 
@@ -87,6 +87,73 @@ def test_it_asks_as_the_standard_says() -> None:
     first, second = (asked for asked in server.asked if "$export" in asked)
     assert first == "/fhir/Patient/$export?_outputFormat=application%2Ffhir%2Bndjson&_type=Patient&_elements=telecom"
     assert second.endswith("&_since=2026-11-01T09%3A55%3A00.123Z"), "the transactionTime, less the overlap"
+
+
+def test_it_asks_for_an_export_with_the_standards_one_type() -> None:
+    with exporting({"status": lambda server: answered(manifest(server))}) as server:
+        read(server)
+    kicked_off = [accept for asked, accept in zip(server.asked, server.accepts, strict=True) if "$export" in asked]
+    assert kicked_off == ["application/fhir+json"], "some servers compare the whole header"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_kick_off_that_is_sent_on_within_the_server_is_followed_with_its_question(status: int) -> None:
+    def moved(server: Scripted) -> Answer:
+        return status, {"Location": server.asked[-1].replace("Patient/$export", "v2/Patient/$export")}, b""
+
+    taken: Page = lambda server: answered(b"", 202, Content_Location="status")  # noqa: E731 - relative to where it was taken
+    with exporting({"Patient/$export": moved, "v2/Patient/$export": taken, "v2/Patient/status": answered({"output": []})}) as server:
+        read(server)
+    first, second = (asked.partition("?") for asked in server.asked if "$export" in asked)
+    assert (first[2], second[0]) == (second[2], "/fhir/v2/Patient/$export")
+
+
+@pytest.mark.parametrize("location", ["https://elsewhere.example/fhir/Patient/$export", "//elsewhere.example/x", "http://127.0.0.1:1/x"])
+def test_a_kick_off_that_is_sent_to_another_server_is_not_followed(location: str) -> None:
+    with exporting({"Patient/$export": (307, {"Location": location}, b"")}) as server, pytest.raises(AdapterError, match="another origin"):
+        read(server)
+
+
+def test_a_kick_off_that_is_sent_in_a_circle_ends() -> None:
+    round_and_round: Page = lambda server: (307, {"Location": server.asked[-1]}, b"")  # noqa: E731
+    with exporting({"Patient/$export": round_and_round}) as server, pytest.raises(AdapterError, match="redirects without end"):
+        read(server)
+
+
+def test_what_is_posted_goes_on_by_307_and_308_only() -> None:
+    pages: dict[str, Page] = {"a": (307, {"Location": "/fhir/b"}, b""), "b": (308, {"Location": "/fhir/c"}, b""), "c": answered({}, 202)}
+    pages |= {"d": (302, {"Location": "/fhir/c"}, b"")}
+    with exporting(pages) as server, closing(adapter(server).rest.client()) as client:
+        assert client.ask("POST", f"{server.base_url}/a", {}, b"who").status == 202
+        assert server.bodies == [b"who"] * 3
+        assert client.ask("POST", f"{server.base_url}/d", {}, b"who").status == 302
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (answered(b"<html>p1</html>", 503, Retry_After="7200"), r"503 \(an HTML page\); it asks us to wait 7200 s"),
+        (answered(b"<?xml version='1.0'?><Error/>", 400), r"400 \(XML\)"),
+        (answered(failing("throttled"), 400), r"400 \(error: throttled\)"),
+        (answered(b"", 200), "200"),
+    ],
+)
+def test_a_kick_off_that_fails_tells_what_came(answer: Answer, told: str) -> None:
+    with exporting({"Patient/$export": answer}) as server, pytest.raises(AdapterError, match=told):
+        read(server)
+
+
+def test_a_status_that_is_no_manifest_tells_what_came() -> None:
+    with (
+        exporting({"status": answered(b"<html>p1</html>")}) as server,
+        pytest.raises(AdapterError, match="an HTML page instead of a manifest"),
+    ):
+        read(server)
+
+
+def test_a_manifest_with_a_byte_order_mark_is_read() -> None:
+    with exporting({"status": answered(b"\xef\xbb\xbf" + json.dumps({"output": []}).encode())}) as server:
+        read(server)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7200", 7200.0), ("999999", 86_400.0), ("soon", 1.0), (None, 1.0)])

@@ -303,6 +303,24 @@ def test_check_says_when_no_patient_can_be_seen() -> None:
     assert found_out == [("capability", True), ("plan", True), ("budget", True), ("sample read", False)]
 
 
+@pytest.mark.parametrize("metadata", [(404, {}, b""), (403, {}, b""), (501, {}, b""), (200, {}, b"<html>"), (200, {}, b"")])
+def test_check_passes_on_a_server_without_metadata_as_the_sync_does(metadata: Answer) -> None:
+    with serving(answering(metadata=metadata, Patient=found(patient()))) as server:
+        findings = list(plain(server).check())
+        assert [one.detail for one in findings if not one.ok] == []
+        assert len([item for batch in plain(server).fetch(Fetch()) for item in batch.items]) == 1
+    told = next(one.detail for one in findings if one.what == "capability")
+    assert "does not say what it can do" in told
+
+
+@pytest.mark.parametrize("metadata", [(503, {}, b""), (500, {}, b"")])
+def test_check_fails_where_the_sync_does(metadata: Answer) -> None:
+    with serving(answering(metadata=metadata, Patient=found(patient()))) as server:
+        assert not all(one.ok for one in plain(server).check())
+        with pytest.raises(AdapterError, match=str(metadata[0])):
+            list(plain(server).fetch(Fetch()))
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -63,6 +63,46 @@ def test_a_token_is_kept_until_shortly_before_its_end() -> None:
     assert len(bought(auth, token)[1]) == 1
 
 
+@pytest.mark.parametrize(
+    ("life", "good"),
+    [
+        (40, 20),
+        (None, 270),
+        ("60", 30),
+        ("soon", 270),
+        (True, 270),
+        (float("nan"), 270),
+        (float("inf"), 86_370),
+        ("Infinity", 86_370),
+        (10**400, 270),
+    ],
+)
+def test_short_missing_or_odd_lives_are_understood(life: Any, good: int) -> None:
+    now = START
+    auth = build(OPTIONS, lambda: now)
+    bought(auth, lambda: token(expires_in=life))
+    now = START + timedelta(seconds=good - 1)
+    assert bought(auth, token)[1] == []
+    now = START + timedelta(seconds=good + 1)
+    assert len(bought(auth, token)[1]) == 1
+
+
+@pytest.mark.parametrize("life", [0, -7])
+def test_a_token_that_is_over_at_once_serves_one_request(life: float) -> None:
+    auth = build(OPTIONS, lambda: START)
+    assert bought(auth, lambda: token(expires_in=life))[0] == {"Authorization": "Bearer t1"}
+    assert len(bought(auth, token)[1]) == 1
+
+
+@pytest.mark.parametrize("odd", ["t\u00f6ken", "\U0001f511", "a b", "a\r\nX-Other: 1"])
+def test_a_token_that_no_header_can_carry_is_an_error_that_does_not_quote_it(odd: str) -> None:
+    with pytest.raises(AdapterError, match="no header can carry") as error:
+        bought(build(OPTIONS, lambda: START), lambda: token(access_token=odd))
+    assert odd not in str(error.value)
+    with pytest.raises(ValueError, match=r"auth\.token"):
+        build({"kind": "bearer", "token": odd}, lambda: START)
+
+
 def test_a_token_that_was_refused_is_bought_again_once() -> None:
     auth = build(OPTIONS, lambda: START)
     bought(auth, token)

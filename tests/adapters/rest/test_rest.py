@@ -124,6 +124,20 @@ def test_a_server_that_counts_is_asked_until_a_page_is_short() -> None:
         assert api.asked == ["patients?limit=2", "patients?limit=2&offset=2", "patients?limit=2&offset=4"]
 
 
+@pytest.mark.parametrize("last", [page(), page(5)])
+def test_a_server_that_gives_smaller_pages_than_asked_for_is_read_to_its_end(last: Reply) -> None:
+    with answering(page(1, 2), page(3, 4), last) as api:
+        found = ids(api.adapter(list=OFFSET, page_size=100))
+    assert [name for names in found for name in names] == ["1", "2", "3", "4", "5"][: 4 + len(last[2]["results"])]
+    assert len(api.asked) == 3
+
+
+def test_an_empty_list_is_asked_for_once() -> None:
+    with answering(page()) as api:
+        assert ids(api.adapter(list=OFFSET)) == [[]]
+        assert len(api.asked) == 1
+
+
 def test_a_server_that_does_not_count_is_not_asked_for_ever() -> None:
     with answering(page(1, 2, 3)) as api:
         batches = list(api.adapter(list=OFFSET).fetch(Fetch()))
@@ -202,6 +216,24 @@ def test_an_answer_that_cannot_be_used_never_passes_for_an_empty_list(reply: Rep
     with answering(reply) as api, pytest.raises(AdapterError, match=words) as error:
         ids(api.adapter())
     assert error.value.permanent is permanent
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ((200, {}, b"<html>p1</html>"), "is not JSON but an HTML page"),
+        ((200, {}, b"<?xml version='1.0'?><a/>"), "is not JSON but XML"),
+        ((200, {}, b"[" * 100_000), "is not JSON but JSON that breaks off or is broken"),
+        ((503, {"Retry-After": "7200"}, b"<html>p1</html>"), "the server answers 503, an HTML page; it asks us to wait 7200 s"),
+        ((400, {}, b"p1 is unknown"), "(400, text that cannot be read as JSON)"),
+        ((403, {}, {"patient": "p1"}), "(403)"),
+    ],
+)
+def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) -> None:
+    with answering(reply) as api, pytest.raises(AdapterError) as error:
+        ids(api.adapter())
+    assert told in str(error.value)
+    assert "p1" not in str(error.value)
 
 
 def test_a_server_that_is_not_there_may_be_tried_again() -> None:
