@@ -24,7 +24,9 @@ SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of t
 def check_config(context: typer.Context, as_json: AsJson = False) -> None:
     """Every mistake of the configuration at once, each with its line and how to mend it."""
     file = configured.file(context)
-    reading = inspect(file)
+    from sync.config.whole import check as check_whole  # what it needs for keys is slow to import
+
+    reading = inspect(file, more=check_whole)
     wrong = [one for one in reading.mistakes if not one.warning]
     found = _beside_the_database(reading.settings) if reading.settings else ()
     mistakes = (*reading.mistakes, *found)
@@ -33,7 +35,8 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
     else:
         for one in mistakes:
             output.say(f"{'warning' if one.warning else 'mistake'}: {one}")
-        output.say(f"{file}: {f'{len(wrong)} to mend' if wrong else 'well'}")
+        warnings = len(mistakes) - len(wrong)
+        output.say(f"{file}: {f'{len(wrong)} to mend' if wrong else 'well'}{f', {warnings} warning(s)' if warnings else ''}")
     if wrong:
         raise typer.Exit(2)
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from sync.config.document import Document
 from sync.config.mistake import Path, one_of
+from sync.config.places import home
 
 Model = TypeVar("Model", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
@@ -52,7 +53,8 @@ def checked(document: Document, path: Path, model: type[Model], data: Any, also_
 def _mend(error: ErrorDetails, known: list[str]) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        return f"is no setting here. {one_of(str(error['loc'][-1]), known)}"
+        place = home(str(error["loc"][-1]), known)
+        return f"is no setting here: it {place}" if place else f"is no setting here. {one_of(str(error['loc'][-1]), known)}"
     if kind == "literal_error":
         return f"cannot be {error['input']!r}. {one_of(str(error['input']), QUOTED.findall(error['ctx']['expected']))}"
     if kind == "value_error":

@@ -7,6 +7,7 @@ codes into something else than the engineer sees; what a word means is decided b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
@@ -18,11 +19,15 @@ NULL = "tag:yaml.org,2002:null"
 
 @dataclass(slots=True)
 class Document:
-    """``data`` is nested dicts and lists of text (``None`` for an empty value); ``lines`` says where each path stands."""
+    """``data`` is nested dicts and lists of text (``None`` for an empty value); ``lines`` says where each path is written.
+
+    Relative paths of files begin at ``folder``.
+    """
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+    folder: FilePath = FilePath()
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the nearest parent that is written in the file."""

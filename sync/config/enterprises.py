@@ -10,6 +10,7 @@ from store.enterprise import Enterprise, Policy, Source
 from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.model import EnterprisePart
+from sync.config.places import placed
 
 SYNC = "sync_contact_preferences"
 TOGGLE = "do_not_contact_toggle"
@@ -20,7 +21,10 @@ def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]
     if not isinstance(data, dict) or not data:
         document.mistake(("enterprises",), "is empty: add one enterprise, as 'name:' with its settings indented below")
         return {}
-    parts = {name: checked(document, ("enterprises", name), EnterprisePart, part or {}) for name, part in data.items()}
+    parts = {
+        name: checked(document, ("enterprises", name), EnterprisePart, part or {})
+        for name, part in placed(document, "enterprises", data).items()
+    }
     found = {name: part for name, part in parts.items() if part is not None}
     for name, part in found.items():
         _check(document, name, part)

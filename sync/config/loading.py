@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from adapters.base import SourceSettings
 from adapters.registry import build
 from store.sources.sealing import Sealing
+from sync.config import database
 from sync.config.check import checked
 from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises
@@ -24,8 +25,10 @@ from sync.config.sources import Build, Written, feed, read_sources, source
 
 VARIABLE = "EMR_SYNC_CONFIG"
 DEFAULT = "config.yaml"
-SQLITE = "sqlite:///"
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.IGNORECASE)
+
+
+MoreChecks = Callable[[Document, Settings], None]
 
 
 class Reading(NamedTuple):
@@ -57,8 +60,12 @@ def unbuilt(settings: SourceSettings) -> None:
     """The adapter that a command does not need."""
 
 
-def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build) -> Reading:
-    """Reads and checks everything; raises nothing."""
+def no_more(document: Document, settings: Settings) -> None:
+    """The checks beyond those that every command needs."""
+
+
+def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build, more: MoreChecks = no_more) -> Reading:
+    """Reads and checks everything, and ``more`` of what could be read; raises nothing."""
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
@@ -67,7 +74,10 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Buil
     except UnicodeDecodeError:
         return Reading(None, (Mistake(0, "", "is not UTF-8 text: save it as UTF-8"),))
     document = read(text)
+    document.folder = file.parent
     settings = None if document.mistakes else _settings(document, file, environ, build)
+    if settings is not None:
+        more(document, settings)
     mistakes = tuple(sorted(document.mistakes, key=lambda one: one.line))
     return Reading(settings if all(one.warning for one in mistakes) else None, mistakes)
 
@@ -81,6 +91,8 @@ def _settings(document: Document, file: FilePath, environ: Mapping[str, str], bu
     parts = read_enterprises(document, data.get("enterprises")) if "enterprises" in data else {}
     sources = read_sources(document, data.get("sources"))
     _names(document, data)
+    if top is not None:
+        database.check_address(document, top.database)
     feeds = _feeds(document, sources, parts, build)
     provider = openid(document, top.openid if top else None, data["enterprises"] if isinstance(data.get("enterprises"), dict) else ())
     return None if top is None else replace(_joined(file, top, parts, sources, feeds), openid=provider)
@@ -112,7 +124,7 @@ def _joined(
     of = {name: [source(key, one) for key, one in sources.items() if one.part.enterprise == name] for name in parts}
     return Settings(
         file=str(file),
-        database=_database(top.database, file.parent),
+        database=database.located(top.database, file.parent),
         enterprises={name: enterprise(name, part, of[name]) for name, part in parts.items()},
         feeds=feeds,
         listen=top.api.listen,
@@ -130,9 +142,3 @@ def _joined(
         keep_audit_log=top.keep_audit_log,
         brakes={name: Brake(part.brake.floor, part.brake.percent, part.brake.expires) for name, part in parts.items()},
     )
-
-
-def _database(url: str, folder: FilePath) -> str:
-    """A relative SQLite path is relative to the configuration, so that it is one database from wherever a command is called."""
-    path = url.removeprefix(SQLITE)
-    return f"{SQLITE}{folder.resolve() / path}" if url.startswith(SQLITE) and path else url

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sync.config.openid import OpenIdPart
 from sync.config.part import Part as Part
@@ -110,6 +110,10 @@ class SchedulePart(Part):
     jitter: Duration | None = None
 
 
+ScheduleOrNever = Annotated[SchedulePart | None, BeforeValidator(lambda value: None if value == "never" else value)]
+"""``never``: only resync and ingest read the source."""
+
+
 class RulePart(Part):
     """How one attribute is read (adapters/site_mapping.py). What is not written is left to the mapping's own default."""
 
@@ -144,7 +148,7 @@ class SourcePart(Part):
     masters: list[str] = Field(default_factory=list)
     default_region: Region | None = None
     time_zone: TimeZone | None = None
-    schedule: SchedulePart | None = None
+    schedule: ScheduleOrNever = None
     full_resync: SchedulePart | None = None
     mapping: dict[str, Any] = Field(default_factory=dict)
 

@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from sync.config.model import OneOrMore, Part
-from sync.config.words import Duration, DurationOrNever, ListenText
+from sync.config.words import Duration, DurationOrNever, ListenText, WebAddress, web_address
 
 Seconds = Annotated[Duration, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
 SecondsOrNever = Annotated[DurationOrNever, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith(("https://", "http://")):
-        raise ValueError("is no address of a server: write https://host/path")
-    return value.rstrip("/")
+    if "?" in value:
+        raise ValueError("holds a query: write https://host/path only")
+    return web_address(value).rstrip("/")
 
 
 class FhirAuth(Part):
@@ -28,8 +28,8 @@ class FhirAuth(Part):
     private_key: str | None = None
     alg: Literal["RS384", "ES384"] | None = None
     kid: str | None = None
-    jku: str | None = None
-    token_url: str | None = None
+    jku: WebAddress | None = None
+    token_url: WebAddress | None = None
     scope: str | None = None
     username: str | None = None
     password: str | None = None
@@ -52,7 +52,7 @@ class ExportPart(Part):
     group: str | None = None
     since: bool = True
     parameters: dict[str, str] = Field(default_factory=dict)
-    file_origins: list[str] = Field(default_factory=list)
+    file_origins: list[WebAddress] = Field(default_factory=list)
     give_up_after: Seconds | None = None
 
 
@@ -165,7 +165,7 @@ class RestAuth(Part):
     token: str | None = None
     username: str | None = None
     password: str | None = None
-    token_url: str | None = None
+    token_url: WebAddress | None = None
     client_id: str | None = None
     client_secret: str | None = None
     client_in: Literal["header", "form"] | None = None

@@ -20,6 +20,7 @@ from sync.config.enterprises import aliases
 from sync.config.mistake import Path, dotted, one_of
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
 from sync.config.options import LISTENERS, OPTIONS
+from sync.config.places import placed
 from sync.config.settings import Feed, Schedule
 from sync.config.words import is_attribute, is_mapped
 
@@ -42,7 +43,7 @@ def read_sources(document: Document, data: Any) -> dict[str, Written]:
     if data is not None and not isinstance(data, dict):
         document.mistake(("sources",), "holds sources: indent them below it, as 'name:' with its settings indented further")
         return {}
-    found = {name: _read(document, ("sources", name), source) for name, source in (data or {}).items()}
+    found = {name: _read(document, ("sources", name), source) for name, source in placed(document, "sources", data or {}).items()}
     return {name: source for name, source in found.items() if source is not None}
 
 
@@ -88,7 +89,10 @@ def _options(document: Document, path: Path, adapter: str, data: Mapping[str, An
         return None
     written = {key: value for key, value in data.items() if key not in OWN}
     model = checked(document, path, OPTIONS[adapter], (preset.options if preset else {}) | written, OWN)
-    return None if model is None else model.model_dump(exclude_unset=True)
+    if model is None:
+        return None
+    found = model.model_dump(exclude_unset=True)
+    return found | {"path": str(document.folder / found["path"])} if adapter == "hl7v2.files" and "path" in found else found
 
 
 def feed(document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart], build: Build) -> Feed | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
@@ -16,6 +17,7 @@ from sync.config.address import Address as Address
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*")
 CHANNELS = "|".join(Channel)
+HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(%\w+)?")
 OPEN_ATTRIBUTE = re.compile(rf"topic\.[^.\s]+\.({CHANNELS})|consent\.({CHANNELS})#\+\d{{6,15}}")
 OPEN_RULE = re.compile(r"topic\.[^.\s]+\.\*|consent\.\*|consent\.(sms|voice)#\*")
 
@@ -43,9 +45,27 @@ def duration_or_forever(value: object) -> timedelta | None:
 def address(value: object) -> Address:
     """``127.0.0.1:8080`` or ``[::1]:8080``."""
     host, colon, port = str(value).rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+    host = host.strip("[]")
+    if not colon or not HOST.fullmatch(host) or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ValueError("is not an address: write host:port, like 127.0.0.1:8080")
-    return Address(host.strip("[]"), int(port))
+    return Address(host, int(port))
+
+
+def web_address(value: object) -> str:
+    """``https://host/path``: a server and a path. A user or a password in it would be a secret that is shown."""
+    text = str(value)
+    if any(one.isspace() or not one.isprintable() for one in text):
+        raise ValueError("holds a space: remove it")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not the address of a server: write https://host:port/path") from None
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or port == 0:
+        raise ValueError("is not the address of a server: write https://host/path")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("holds a user or a fragment: write https://host/path, and who we are in 'auth'")
+    return text
 
 
 def listen(value: object) -> str:
@@ -92,5 +112,6 @@ DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
 ListenText = Annotated[str, BeforeValidator(listen)]
 TimeZone = Annotated[str, BeforeValidator(time_zone)]
+WebAddress = Annotated[str, BeforeValidator(web_address)]
 Region = Annotated[str, BeforeValidator(region)]
 PayloadKey = Annotated[bytes, BeforeValidator(payload_key)]

@@ -1,0 +1,75 @@
+"""Where everything is kept: an SQLite file or a PostgreSQL server. What is written is never repeated: it may hold a password."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from urllib.parse import urlsplit
+
+from sync.config.document import Document
+from sync.config.mistake import Path
+
+SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
+FORMS = f"{SQLITE}FILE or {POSTGRESQL}USER@HOST/NAME"
+WHERE: Path = ("database",)
+
+
+def check_address(document: Document, url: str) -> None:
+    """Notes an address that no database has."""
+    if message := _wrong(url):
+        document.mistake(WHERE, message)
+
+
+def located(url: str, folder: FilePath) -> str:
+    """A relative SQLite path is relative to the configuration, so that it is one database from wherever a command is called."""
+    path = url.removeprefix(SQLITE)
+    return f"{SQLITE}{folder.resolve() / path}" if url.startswith(SQLITE) and path else url
+
+
+def check_folder(document: Document, url: str) -> None:
+    """Notes a path at which no SQLite file can be made."""
+    if not url.startswith(SQLITE) or not (path := url.removeprefix(SQLITE)):
+        return
+    file = FilePath(path)
+    if file.is_dir():
+        document.mistake(WHERE, "names a folder: add the name of a file in it")
+    elif not file.parent.is_dir():
+        document.mistake(WHERE, f"the folder {file.parent} does not exist: create it, or correct the path")
+
+
+def _wrong(url: str) -> str:
+    kind, separator, rest = url.partition("://")
+    if not separator:
+        return (
+            f"is not the address of a database: write {SQLITE}{'FILE' if ':' in url or '@' in url else url}, or {POSTGRESQL}USER@HOST/NAME"
+        )
+    if kind.startswith("sqlite"):
+        return _wrong_file(kind, rest)
+    if kind.startswith("postgres"):
+        return _wrong_server(kind, url)
+    return f"{kind}:// is neither SQLite nor PostgreSQL: write {FORMS}"
+
+
+def _wrong_file(kind: str, rest: str) -> str:
+    if kind != "sqlite" or not rest.startswith("/"):
+        return f"is not the address of an SQLite file: write {SQLITE}FILE (three slashes, or four for a path from the root)"
+    if rest == "/" or rest.startswith("/:memory:"):
+        return f"names no file: a database in memory cannot be shared. Write {SQLITE}emr-sync.db"
+    if "?" in rest:
+        return f"takes nothing after the name of the file: write {SQLITE}FILE"
+    return ""
+
+
+def _wrong_server(kind: str, url: str) -> str:
+    if kind != "postgresql+psycopg":
+        return f"begins with {kind}://, which another driver reads: write {POSTGRESQL} and the rest as it is"
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:
+            return "its port is out of range: leave it out for 5432"
+    except ValueError:
+        return f"holds no address that can be read: write {POSTGRESQL}USER@HOST:PORT/NAME, and @ : / in a password as %40 %3A %2F"
+    if any(one.isspace() for one in url):
+        return "holds a space: remove it, or write it as %20"
+    if not parts.path.strip("/"):
+        return f"names no database: write {POSTGRESQL}USER@HOST/NAME"
+    return ""

@@ -1,0 +1,92 @@
+"""What only shows when the whole configuration is taken together, or beside this machine: the further checks of ``check-config``.
+
+Commands run without them, since a laptop that explains messages need not have the server's folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from adapters.fhir.signing_key import unfit
+from sync.config import database
+from sync.config.address import Address
+from sync.config.document import Document
+from sync.config.mistake import Path, dotted
+from sync.config.options import LISTENERS
+from sync.config.settings import Feed, Settings
+from sync.config.words import address
+
+EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
+LOOPBACK = "127.0.0.1"
+
+
+def check(document: Document, settings: Settings) -> None:
+    """Notes every mistake of this kind."""
+    database.check_folder(document, settings.database)
+    _ports(document, settings)
+    for feed in settings.feeds.values():
+        path: Path = ("sources", feed.name)
+        _folder(document, path, feed)
+        _read_at_all(document, path, feed)
+        _key(document, path, feed)
+    if settings.sealing is None and settings.database.startswith(database.POSTGRESQL):
+        document.warn(("payload_keys",), "is missing: on PostgreSQL rejections then keep no payload, and cannot be replayed")
+
+
+def _ports(document: Document, settings: Settings) -> None:
+    seen: list[tuple[Path, Address]] = []
+    for path, here in _listening(settings):
+        taken = next((other for other, there in seen if _meet(here, there)), None)
+        if taken is not None:
+            document.mistake(path, f"{dotted(taken)} already listens at port {here.port}: choose another port for one of them")
+        seen.append((path, here))
+
+
+def _listening(settings: Settings) -> Iterator[tuple[Path, Address]]:
+    yield ("api", "listen"), settings.listen
+    for feed in settings.feeds.values():
+        if feed.settings.adapter in LISTENERS and feed.settings.options.get("listen"):
+            yield ("sources", feed.name, "listen"), address(feed.settings.options["listen"])
+
+
+def _meet(one: Address, other: Address) -> bool:
+    """Whether both cannot listen at once. Port 0 takes any free one."""
+    if one.port != other.port or one.port == 0:
+        return False
+    hosts = {_host(one), _host(other)}
+    return len(hosts) == 1 or bool(hosts & EVERYWHERE)
+
+
+def _host(one: Address) -> str:
+    return LOOPBACK if one.host.lower() == "localhost" else one.host.lower()
+
+
+def _folder(document: Document, path: Path, feed: Feed) -> None:
+    if feed.settings.adapter == "hl7v2.files" and not FilePath(str(feed.settings.options.get("path"))).is_dir():
+        document.mistake((*path, "path"), "this folder does not exist: create it, or correct the path")
+
+
+def _read_at_all(document: Document, path: Path, feed: Feed) -> None:
+    if feed.settings.adapter in LISTENERS or feed.schedule or feed.full_resync or _written(document, path).get("schedule") == "never":
+        return
+    message = (
+        "has no schedule, so it is never read: write 'schedule: {every: 15m}', or 'schedule: never' where only resync and ingest read it"
+    )
+    document.mistake(path, message)
+
+
+def _key(document: Document, path: Path, feed: Feed) -> None:
+    auth: Any = feed.settings.options.get("auth")
+    if not feed.settings.adapter.startswith("fhir.") or not isinstance(auth, dict) or auth.get("kind") != "smart_backend":
+        return
+    if message := unfit(str(auth.get("private_key") or ""), str(auth.get("alg") or "RS384")):
+        document.mistake((*path, "auth", "private_key"), message)
+
+
+def _written(document: Document, path: Path) -> dict[str, Any]:
+    found = document.data
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}

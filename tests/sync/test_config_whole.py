@@ -1,0 +1,255 @@
+"""What ``check-config`` finds where every setting, taken alone, could be meant; and the sentence that says how to fix it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from tests.sync.conftest import Ended
+
+TOP = "database: sqlite:///x.db\n"
+CLINIC = "enterprises:\n  clinic:\n    sync_contact_preferences: true\n    default_region: US\n"
+ADT = "  adt:\n    enterprise: clinic\n    adapter: hl7v2.mllp\n    listen: 127.0.0.1:2575\n"
+EHR = "  ehr:\n    enterprise: clinic\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n    schedule: {every: 1h}\n"
+MAPPING = "mapping:\n{indent}  do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}\n"
+
+Told = Callable[[str], list[tuple[str, str, str]]]
+
+
+@pytest.fixture
+def told(emr_sync: Callable[..., Ended], tmp_path: Path) -> Told:
+    """Severity, place and sentence of each finding; the exit code is 2 where one is an error."""
+
+    def check(text: str) -> list[tuple[str, str, str]]:
+        file = tmp_path / "config.yaml"
+        file.write_text(text)
+        ended = emr_sync("-c", file, "check-config", "--json")
+        found = [(one["severity"], one["where"], one["message"]) for one in ended.value["mistakes"]]
+        assert ended.code == (2 if any(severity == "error" for severity, _, _ in found) else 0)
+        assert ended.value["ok"] is (ended.code == 0)
+        return found
+
+    return check
+
+
+def only(told: Told, text: str) -> tuple[str, str]:
+    """The one error."""
+    ((where, message),) = [(where, message) for severity, where, message in told(text) if severity == "error"]
+    return where, message
+
+
+def test_a_good_configuration_has_no_findings(told: Told) -> None:
+    assert told(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}") == []
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("emr-sync.db", "write sqlite:///emr-sync.db"),
+        ("/var/lib/emr-sync.db", "write sqlite:////var/lib/emr-sync.db"),
+        ("postgres://me@db/emr", "write postgresql+psycopg://"),
+        ("postgresql://me@db/emr", "write postgresql+psycopg://"),
+        ("postgresql+psycopg2://me@db/emr", "write postgresql+psycopg://"),
+        ("postgresql+psycopg://me@db", "names no database"),
+        ("postgresql+psycopg://me@db:fivefour/emr", "USER@HOST:PORT/NAME"),
+        ("postgresql+psycopg://me@d b/emr", "holds a space"),
+        ("mysql://me@db/emr", "mysql:// is neither SQLite nor PostgreSQL"),
+        ("mssql+pyodbc://me@db/emr", "is neither SQLite nor PostgreSQL"),
+        ("sqlite://emr-sync.db", "three slashes"),
+        ("sqlite:emr-sync.db", "is not the address of a database"),
+        ("sqlite+aiosqlite:///emr-sync.db", "is not the address of an SQLite file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///nowhere/emr-sync.db", "does not exist: create it, or correct the path"),
+        ("sqlite:///.", "names a folder"),
+    ],
+)
+def test_an_address_that_no_database_has(told: Told, address: str, advice: str) -> None:
+    where, message = only(told, f"database: '{address}'\n{CLINIC}")
+    assert where == "database"
+    assert advice in message
+    assert "me@db" not in message
+
+
+def test_a_command_tells_of_the_address_in_one_line(emr_sync: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"database: postgres://me:hunter2@db/emr\n{CLINIC}")
+    ended = emr_sync("-c", tmp_path / "config.yaml", "runs")
+    assert (ended.code, "write postgresql+psycopg://" in ended.err, "hunter2" in ended.err) == (2, True, False)
+
+
+def test_postgresql_without_keys_for_payloads_is_a_warning(told: Told) -> None:
+    ((severity, where, message),) = told(f"database: postgresql+psycopg://me@127.0.0.1:1/emr\n{CLINIC}")
+    assert (severity, where) == ("warning", "payload_keys")
+    assert "cannot be replayed" in message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        '"http://ehr .example"',
+        '"https://ehr.example/r4 "',
+        "https//ehr.example/r4",
+        "ehr.example/r4",
+        "https:///r4",
+        "https://ehr.example:port/r4",
+        "https://ehr.example:99999/r4",
+        "https://me:hunter2@ehr.example/r4",
+        "https://ehr.example/r4?_format=json",
+        "https://ehr,example/r4",
+        "ftp://ehr.example/r4",
+    ],
+)
+def test_an_address_that_no_server_has(told: Told, address: str) -> None:
+    where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}".replace("https://ehr.example/r4", address))
+    assert where == "sources.ehr.base_url"
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("address", ["https://ehr.example:8443/r4/", "http://[::1]:8080/fhir", "https://EHR_1.example", "http://127.0.0.1"])
+def test_addresses_that_servers_have(told: Told, address: str) -> None:
+    assert told(f"{TOP}{CLINIC}sources:\n{EHR}".replace("https://ehr.example/r4", f'"{address}"')) == []
+
+
+@pytest.mark.parametrize("address", ['"127.0.0.1 :2575"', "127.0.0.1:70000", "2575", "'127.0.0.1:'", '"127.0.0.1:٣"'])
+def test_an_address_that_nothing_can_listen_at(told: Told, address: str) -> None:
+    where, message = only(told, f"{TOP}{CLINIC}sources:\n{ADT}".replace("127.0.0.1:2575", address))
+    assert (where, "write host:port" in message) == ("sources.adt.listen", True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [
+        ("127.0.0.1:2575", "127.0.0.1:2575", True),
+        ("127.0.0.1:2575", "localhost:2575", True),
+        ("127.0.0.1:2575", "0.0.0.0:2575", True),
+        ('"[::]:2575"', "127.0.0.1:2575", True),
+        ("127.0.0.1:2575", "127.0.0.2:2575", False),
+        ("127.0.0.1:2575", "127.0.0.1:2576", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+    ],
+)
+def test_two_sources_on_one_port(told: Told, first: str, second: str, clash: bool) -> None:
+    other = ADT.replace("adt:", "lab:").replace("127.0.0.1:2575", second)
+    found = told(f"{TOP}{CLINIC}sources:\n{ADT.replace('127.0.0.1:2575', first)}{other}")
+    assert [where for _, where, _ in found] == (["sources.lab.listen"] if clash else [])
+    assert all("sources.adt.listen already listens at port 2575" in message for _, _, message in found)
+
+
+@pytest.mark.parametrize(("api", "port"), [("", 8080), ("api: {listen: 0.0.0.0:2575}\n", 2575)])
+def test_a_source_on_the_port_of_the_api(told: Told, api: str, port: int) -> None:
+    where, message = only(told, f"{TOP}{api}{CLINIC}sources:\n{ADT.replace('2575', str(port))}")
+    assert where == "sources.adt.listen"
+    assert "api.listen already listens" in message
+
+
+def test_a_source_that_calls_the_emr_takes_no_port(told: Told) -> None:
+    assert told(f"{TOP}{CLINIC}sources:\n{ADT}{ADT.replace('adt:', 'lab:').replace('listen', 'connect')}") == []
+
+
+def test_a_polled_source_that_nothing_reads(told: Told) -> None:
+    where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}".replace("    schedule: {every: 1h}\n", ""))
+    assert where == "sources.ehr"
+    assert "schedule: {every: 15m}" in message
+    assert "schedule: never" in message
+
+
+@pytest.mark.parametrize("line", ["schedule: never", "full_resync: {cron: '0 3 * * *'}"])
+def test_a_polled_source_that_is_read_or_is_meant_not_to_be(told: Told, line: str) -> None:
+    assert told(f"{TOP}{CLINIC}sources:\n{EHR}".replace("schedule: {every: 1h}", line)) == []
+
+
+def test_a_drop_folder_is_looked_for_beside_the_configuration(told: Told, tmp_path: Path) -> None:
+    text = (
+        f"{TOP}{CLINIC}sources:\n  drop:\n    enterprise: clinic\n    adapter: hl7v2.files\n    path: drop\n    schedule: {{every: 1m}}\n"
+    )
+    where, message = only(told, text)
+    assert (where, "does not exist" in message) == ("sources.drop.path", True)
+    (tmp_path / "drop").mkdir()
+    assert told(text) == []
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, *, secret: bytes = b"") -> str:
+    encryption = BestAvailableEncryption(secret) if secret else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
+
+
+RSA, P384 = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())
+KEYS = {
+    "rsa": pem(RSA),
+    "p384": pem(P384),
+    "p256": pem(ec.generate_private_key(ec.SECP256R1())),
+    "short": pem(rsa.generate_private_key(65537, 1024)),  # that is the point
+    "ed25519": pem(ed25519.Ed25519PrivateKey.generate()),
+    "locked": pem(RSA, secret=b"secret"),
+    "public": RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+    "text": "this is no key",
+    "jwk": '{"kty": "RSA"}',
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "advice"),
+    [
+        ("rsa", "RS384", ""),
+        ("rsa", "", ""),
+        ("p384", "ES384", ""),
+        ("p384", "RS384", "write 'alg: ES384'"),
+        ("p384", "", "write 'alg: ES384'"),
+        ("rsa", "ES384", "write 'alg: RS384'"),
+        ("p256", "ES384", "needs P-384"),
+        ("short", "RS384", "has 1024 bits"),
+        ("ed25519", "ES384", "cannot sign with ES384"),
+        ("locked", "RS384", "is encrypted"),
+        ("public", "RS384", "is a public key"),
+        ("text", "RS384", "is not a private key"),
+        ("jwk", "RS384", "is not a private key"),
+    ],
+)
+@pytest.mark.parametrize("adapter", ["fhir.rest", "fhir.bulk"])
+def test_a_key_that_cannot_sign(told: Told, tmp_path: Path, key: str, algorithm: str, advice: str, adapter: str) -> None:
+    (tmp_path / "key.pem").write_text(KEYS[key])
+    alg = f", alg: {algorithm}" if algorithm else ""
+    auth = f"    auth: {{kind: smart_backend, client_id: us, private_key: 'file:key.pem'{alg}}}\n"
+    found = told(f"{TOP}{CLINIC}sources:\n{EHR.replace('fhir.rest', adapter)}{auth}")
+    assert [where for _, where, _ in found] == (["sources.ehr.auth.private_key"] if advice else [])
+    assert all(advice in message and (KEYS[key][40:60] or "?") not in message for _, _, message in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "advice"),
+    [
+        (f"sources:\n{ADT}  {MAPPING.format(indent='  ')}", "sources.mapping", "belongs to sources.adt. Indent it"),
+        (f"sources:\n{ADT}{EHR}  {MAPPING.format(indent='  ')}", "sources.mapping", "belongs to sources.ehr. Indent it"),
+        (f"sources:\n{ADT}  patient_id: {{authority: A}}\n", "sources.patient_id", "belongs to sources.adt"),
+        (f"sources:\n{EHR}  auth: {{kind: none}}\n", "sources.auth", "belongs to sources.ehr"),
+        (f"sources:\n{ADT}  freshness: 26h\n", "sources.freshness", "belongs to sources.adt"),
+        (f"sources:\n{ADT}{MAPPING.format(indent='')}", "mapping", "belongs to a source: indent it"),
+        (f"sources:\n{ADT}    mapping: {{}}\n    do_not_contact: {{from: ZCP-2}}\n", "sources.adt.do_not_contact", "to the 'mapping'"),
+        (
+            f"sources:\n{ADT}    patient_id:\n      authority: A\n      mapping: {{}}\n",
+            "sources.adt.patient_id.mapping",
+            "belongs to a source",
+        ),
+        ("  policy: {when_stale: refuse}\n", "enterprises.policy", "belongs to enterprises.clinic"),
+        ("    when_stale: refuse\n", "enterprises.clinic.when_stale", "to the 'policy' of an enterprise"),
+        ("    batch_size: 5\n", "enterprises.clinic.batch_size", "at the top of the file"),
+        ("policy: {when_stale: refuse}\n", "policy", "belongs to an enterprise"),
+        (f"sources:\n{ADT}    base_url: https://ehr.example\n", "sources.adt.base_url", "Use one of"),
+    ],
+)
+def test_a_setting_at_the_wrong_place_is_shown_the_right_one(told: Told, text: str, where: str, advice: str) -> None:
+    found, message = only(told, f"{TOP}{CLINIC}{text}")
+    assert found == where
+    assert advice in message
+
+
+def test_everything_is_told_at_once(told: Told, tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text(KEYS["text"])
+    auth = "    auth: {kind: smart_backend, client_id: us, private_key: 'file:key.pem'}\n"
+    ehr = EHR.replace("    schedule: {every: 1h}\n", auth)
+    found = told(f"database: emr-sync.db\n{CLINIC}sources:\n{ADT}{ADT.replace('adt', 'lab')}{ehr}")
+    assert [where for _, where, _ in found] == ["database", "sources.lab.listen", "sources.ehr", "sources.ehr.auth.private_key"]
