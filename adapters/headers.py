@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+FUTURE = timedelta(days=1)
+
 
 def moment(header: str | None) -> datetime | None:
     """The time of a Date header, in UTC; ``None`` when there is none that can be read."""
@@ -22,6 +24,14 @@ def times(header: str | None, begun: datetime, ended: datetime) -> tuple[datetim
     """
     at = moment(header) or ended
     return at, min(begun, at - max(ended - begun, timedelta(0)))
+
+
+def reading_from(since: datetime | None, now: datetime, overlap: timedelta) -> datetime | None:
+    """From when on to read, for a cursor that says ``since``; ``None`` is from the beginning.
+
+    A cursor of the future, from when a clock was wrong, would leave changes out. Machines whose clocks differ by minutes are no reason.
+    """
+    return None if since is None or since > now + FUTURE else since - overlap
 
 
 def seconds_asked(header: str | None, now: datetime) -> float | None:

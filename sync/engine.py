@@ -30,7 +30,7 @@ from sync.tally import Tally
 WAITING = "waiting"
 STOPPED = "stopped before the end: the next run goes on from what is committed"
 READ_AGAIN = "read again, since the answer broke off: {reason}"
-BROKE_OFF = "the answer broke off, twice: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
+BROKE_OFF = "the answer broke off: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
 
 
 class NotYet(Exception):

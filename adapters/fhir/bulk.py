@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from adapters import headers
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
 from adapters.fhir import crawl, group, job, lines, manifest, probe
 from adapters.fhir.client import Clock, FhirClient
@@ -253,8 +254,10 @@ class BulkAdapter:
         return Job(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
 
     def _less_overlap(self, since: str) -> str:
-        """From when on to ask for changes. The server's own text goes back as it came where nothing is taken off."""
+        """From when on to ask for changes; empty: for everything. The server's own text goes back as it came where nothing is taken off."""
         time, overlap = instant(since), self.rest.options.overlap
+        if time and headers.reading_from(time, self.clock(), overlap) is None:
+            return ""
         return f"{(time - overlap).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z" if time and overlap else since
 
 

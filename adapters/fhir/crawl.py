@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adapters.base import AdapterError, Batch, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, BrokeOff, Filtered, Unmappable
 from adapters.fhir import group
 from adapters.fhir.client import FhirClient, StatusError
 
@@ -52,8 +52,8 @@ def crawl(rest: RestAdapter, client: FhirClient, cursor: str | None) -> Iterator
     if found is None:
         message = "the members of the group cannot be read, so nobody can be read one by one: check group, or choose another way to read"
         raise AdapterError(message, permanent=True)
-    names, at = found
-    place = _going_on(cursor, Place(_digest(names), min(began, at).isoformat()), len(names))
+    names = found.names
+    place = _going_on(cursor, Place(_digest(names), min(began, found.at).isoformat()), len(names))
     member = Member(rest, client)
     for start in range(place.number, max(len(names), 1), BATCH):
         part = names[start : start + BATCH]
@@ -62,8 +62,10 @@ def crawl(rest: RestAdapter, client: FhirClient, cursor: str | None) -> Iterator
         if place.number >= len(names):
             member.somebody_read()
         items, payloads = [one for batch in batches for one in batch.items], [one for batch in batches for one in batch.payloads]
-        yield Batch(items, _cursor(place, len(names)), payloads, len(names), note=_note(place, len(names)))
+        yield Batch(items, _cursor(place, len(names), short=found.short), payloads, len(names), note=_note(place, len(names)))
         member.left_out.clear()
+    if found.short:
+        raise BrokeOff(found.short, again=False)
 
 
 def apart(rest: RestAdapter, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
@@ -125,11 +127,11 @@ def _about_all(error: AdapterError) -> bool:
     return status in OURS or error.retry_after is not None or (status is None and error.permanent)
 
 
-def _cursor(place: Place, members: int) -> str:
+def _cursor(place: Place, members: int, *, short: str) -> str:
     """Behind the last member: the time at which the crawl began, or its beginning again where somebody was left out."""
     if place.number < members:
         return place.text()
-    return replace(place, number=0, left_out=0, started="").text() if place.left_out else place.started
+    return replace(place, number=0, left_out=0, started="").text() if place.left_out or short else place.started
 
 
 def _note(place: Place, members: int) -> str:

@@ -14,10 +14,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import msgspec
 
 from adapters.base import AdapterError
+from adapters.fhir import outcome
 from adapters.fhir.client import FhirClient
 from adapters.legible import BYTE_ORDER_MARK
 
@@ -33,8 +35,22 @@ class _Member(msgspec.Struct):
     inactive: bool | None = None
 
 
-class _Group(msgspec.Struct):
+class _Group(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
     member: list[_Member] | None = None
+    quantity: Any = None
+
+
+class NotAGroup(AdapterError):
+    """Something else came in the place of the group, such as an error page: it may come when it is asked for again."""
+
+
+class Members(NamedTuple):
+    """The resource ids of the Patients in a group, no later than when the server listed them, and why they are not all."""
+
+    names: list[str]
+    at: datetime
+    short: str
 
 
 _decode = msgspec.json.Decoder(_Group).decode
@@ -42,24 +58,38 @@ _decode = msgspec.json.Decoder(_Group).decode
 
 def members(client: FhirClient, name: str) -> list[str] | None:
     """The resource ids of the Patients in a group; ``None`` when the server does not show them."""
-    found = listed(client, name)
-    return None if found is None else found[0]
+    try:
+        found = listed(client, name)
+    except NotAGroup:
+        return None
+    return None if found is None else found.names
 
 
-def listed(client: FhirClient, name: str) -> tuple[list[str], datetime] | None:
-    """The same, and no later than when the server listed them."""
+def listed(client: FhirClient, name: str) -> Members | None:
+    """The same, with when and whether all of them came. Raises :class:`NotAGroup`."""
     try:
         response = client.read("Group", name)
-        if response is None:
-            return None
-        found = _decode(response.body.removeprefix(BYTE_ORDER_MARK)).member
     except AdapterError as error:
         if not error.permanent:
             raise
         return None
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    if response is None:
         return None
-    return None if found is None else (list(_patients(found)), response.asked)
+    try:
+        found = _decode(response.body.removeprefix(BYTE_ORDER_MARK))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        found = _Group()
+    if found.resource_type != "Group":
+        raise NotAGroup(f"the server answered a read of the group with {outcome.described(response.body)} instead of a Group")
+    if found.member is None:
+        return None
+    return Members(list(_patients(found.member)), response.asked, _short(found))
+
+
+def _short(found: _Group) -> str:
+    """Source: FHIR R4 Group.quantity: it may be less than the members, since some are not active; never more."""
+    count, came = found.quantity, len(found.member or ())
+    return f"the group announces {count} members and names {came}" if type(count) is int and count > came else ""
 
 
 def _patients(found: Iterable[_Member]) -> Iterator[str]:

@@ -18,6 +18,8 @@ from adapters import came
 from adapters.fhir.files import GZIP
 from adapters.legible import BYTE_ORDER_MARK
 
+NAMED = b'"resourceType"'
+
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -53,17 +55,17 @@ def wrong(content: IO[bytes], announced: int | None) -> str:
 
 
 def _by_line(head: Sequence[tuple[int, bytes]]) -> bool:
-    """Whether the file is written line by line: one of its first two is an object by itself."""
-    return any(_shaped(line) for _, line in head)
+    """Whether the file is written line by line: one of its first two is a resource by itself."""
+    return any(_shaped(line) and NAMED in line for _, line in head)
 
 
 def _one_cut(head: Sequence[tuple[int, bytes]]) -> bool:
-    return len(head) == 1 and head[0][1].startswith(b"{")
+    return len(head) == 1 and head[0][1].startswith(b"{") and not _whole(head[0][1])
 
 
 def _what(head: Sequence[tuple[int, bytes]]) -> str:
     start = b"\n".join(line for _, line in head)
-    return "JSON written over several lines" if start[:1] in (b"{", b"[") else came.described(start)
+    return "JSON written over several lines" if start[:1] in (b"{", b"[") and not _whole(start) else came.described(start)
 
 
 def _shaped(line: bytes) -> bool:

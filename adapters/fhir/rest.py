@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
+from adapters import headers
 from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Finding, Item, Payload, SourceSettings
 from adapters.budget import Budget
 from adapters.fhir import auth, crawl, files, identity, outcome, probe
@@ -118,9 +119,10 @@ class RestAdapter:
         if request.since is not None:
             return request.since.astimezone(UTC)
         try:
-            return datetime.fromisoformat(request.cursor).astimezone(UTC) - self.options.overlap if request.cursor else None
+            since = datetime.fromisoformat(request.cursor).astimezone(UTC) if request.cursor else None
         except ValueError:
             return None
+        return headers.reading_from(since, self.clock(), self.options.overlap)
 
     def _batch(self, page: SearchPage, where: str, seen: dict[bytes, None], cursor: str | None) -> Batch:
         items: list[Item] = []

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from adapters import headers
 from adapters.auth import Clock
 from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
 from adapters.budget import Budget
@@ -196,9 +197,10 @@ class JsonAdapter:
         if request.since is not None:
             return request.since.astimezone(UTC)
         try:
-            return datetime.fromisoformat(request.cursor).astimezone(UTC) - self.server.overlap if request.cursor else None
+            since = datetime.fromisoformat(request.cursor).astimezone(UTC) if request.cursor else None
         except ValueError:
             return None
+        return headers.reading_from(since, self.clock(), self.server.overlap)
 
 
 def written(moment: datetime, options: ListOptions, zone: ZoneInfo) -> str:

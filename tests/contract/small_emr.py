@@ -44,6 +44,7 @@ class SmallEmr:
         self.refusal: tuple[int, bytes] = (500, b"<html>")  # how a member who is unreadable is answered
         self.outcome: dict[str, Any] = {"resource": outcome("error")}  # what is reported as an error
         self.spoiled: Callable[[bytes], bytes] = bytes  # what becomes of an export's file on its way
+        self.group_page = b""  # what comes in the place of the group
         self.counted = True  # whether a manifest says how many lines a file has
         self.stated = ""  # a transactionTime of the server's own
         self.endless = ""  # "empty" or "same" pages link to another page for ever
@@ -61,6 +62,7 @@ class SmallEmr:
     def well(self) -> None:
         """Nothing goes wrong any more."""
         self.announced, self.error, self.unreadable, self.times, self.spoiled, self.endless = 0, False, "", 10**9, bytes, ""
+        self.group_page = b""
 
     def adapter(self, way: str) -> Any:
         """An adapter that reads it, without waits."""
@@ -90,7 +92,7 @@ class SmallEmr:
         if place == "fhir/metadata":
             return _json(_capability())
         if place == "fhir/Group/g":
-            return _json({"resourceType": "Group", "member": [{"entity": {"reference": f"Patient/{name}"}} for name in self.patients]})
+            return self._group()
         if place == "fhir/Patient/$export":
             self.exported = _since(query.get("_since"))
             return 202, {"Content-Location": f"{self.address}/status"}, b""
@@ -101,6 +103,13 @@ class SmallEmr:
             self.during, act = None, self.during
             act()
         return answered
+
+    def _group(self) -> tuple[int, dict[str, str], bytes]:
+        if self.group_page and self._strikes(True):
+            return 200, {}, self.group_page
+        count = {"quantity": len(self.patients) + self.announced} if self.announced else {}
+        members = [{"entity": {"reference": f"Patient/{name}"}} for name in self.patients]
+        return _json({"resourceType": "Group", "member": members} | count)
 
     def _list(self, place: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if place == "file":

@@ -241,6 +241,50 @@ def test_a_server_that_shows_nobody_fails_the_run(engine: Engine, emr: SmallEmr,
     assert cursor(engine, "crawl") is None
 
 
+def test_a_group_that_names_fewer_members_than_it_announces_is_read_and_moves_no_cursor(engine: Engine, emr: SmallEmr) -> None:
+    emr.announced = 2
+    run = read(engine, emr, "crawl")
+    assert (run.status, known(engine), cursor(engine, "crawl")) == ("failed", everybody(), None)
+    assert "announces 10 members and names 8" in (run.error or "")
+    emr.well()
+    assert read(engine, emr, "crawl").status == "done"
+    assert cursor(engine, "crawl") is not None
+
+
+@pytest.mark.parametrize("page", [b"<html>", b"{}", json.dumps(outcome("error")).encode(), b""])
+def test_an_error_page_in_the_place_of_the_group_is_asked_again(engine: Engine, emr: SmallEmr, page: bytes) -> None:
+    emr.group_page, emr.times = page or b" ", 1
+    assert read(engine, emr, "crawl").status == "done"
+    assert known(engine) == everybody()
+    emr.times = 9
+    run = read(engine, emr, "crawl")
+    assert run.status == "failed"
+    assert "instead of a Group" in (run.error or "")
+    assert "needs a person" not in (run.error or "")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cursor_of_the_future_reads_everything(engine: Engine, emr: SmallEmr, way: str) -> None:
+    emr.ahead = timedelta(days=4_000)
+    now, emr.now = emr.now, emr.now + timedelta(days=4_000)
+    read(engine, emr, way)
+    emr.ahead, emr.now = timedelta(0), now + MINUTE
+    emr.change("p1", refuses=False)
+    assert read(engine, emr, way).counts["applied"] == 1
+    assert known(engine)["p1"] == "no"
+    reached = cursor(engine, way)
+    assert reached is not None
+    assert reached <= emr.now
+
+
+@pytest.mark.parametrize("body", [b'{"message": "Forbidden"}', b'{"error": 1}\n{"error": 2}\n', b"null", b'["p1"]'])
+def test_a_file_of_something_else_than_resources_is_no_file_of_the_export(engine: Engine, emr: SmallEmr, body: bytes) -> None:
+    emr.spoiled, emr.counted = lambda _: body, False
+    run = read(engine, emr, "fhir.bulk")
+    assert (run.status, known(engine), cursor(engine, "fhir.bulk")) == ("failed", {}, None)
+    assert "not one resource a line" in (run.error or "")
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_broke_off_shows_in_the_run_and_not_after_the_next_that_is_whole(engine: Engine, emr: SmallEmr, way: str) -> None:
     emr.announced, emr.unreadable = 1, "p2"
