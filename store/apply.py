@@ -18,14 +18,15 @@ from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
 from store.identity import Directory
+from store.identity import Row as Named
 from store.ids import PatientIds
-from store.merging import yielding
+from store.merging import linking, yielding
 from store.merging.sides import Heard, Sides
 from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
 from store.opened import Row
-from store.preference import EMR, STAFF, PatientStatements
+from store.preference import EMR, STAFF, Identifier, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
 from store.texting.binding import Bindings
@@ -74,27 +75,27 @@ class Application:
         self.gate = gate
         self.open: dict[int, Open] = {}
         self.sides = Sides(database, transaction)
-        self.origins = Directory(())
+        self.naming = enterprise.naming(author.authority.removeprefix(EMR))
         self.new_identifiers: list[Row] = []
+        self.renamed_identifiers: list[Row] = []
         self.changes: list[Row] = []
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
         author = self.author
-        found = Found(self.database, self.transaction, self.enterprise.name, author.authority, items)
+        found = Found(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
         digests = [documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item)) for item in items]
-        patients = [_resolved(found.directory, item) for item in items]
+        patients = [_known(found.directory, item) for item in items]
         news = {
             patient
             for patient, digest in zip(patients, digests, strict=True)
-            if isinstance(patient, int) and not found.standing[patient].is_said_by(digest, self.enterprise.basis)
+            if patient is not None and not found.standing[patient].is_said_by(digest, self.enterprise.basis)
         }
         self._load(news)
-        if any(patient.lineage is not None for patient in self.open.values()):
-            self.origins = found.origins()
+        found.learn({one for one, item in zip(patients, items, strict=True) if one is not None and one in news and len(item.identifiers) > 1})
         repeats, outcomes = Repeats(author.authority, author.now), []
         for patient, item, digest in zip(patients, items, digests, strict=True):
-            if isinstance(patient, int) and patient not in news:
+            if patient is not None and patient not in news:
                 repeats.hear(patient, found.standing[patient], item, digest)
                 outcomes.append(Outcome("unchanged", patient_id=patient))
             else:
@@ -133,8 +134,14 @@ class Application:
         return writing
 
     def _write(self, writing: Writing) -> None:
-        writing.write(self.database, self.transaction, self.new_identifiers, self.changes)
+        writing.write(self.database, self.transaction, self.new_identifiers, self.renamed_identifiers, self.changes)
         self.sides.write()
+
+    def settle(self) -> None:
+        """Writes what was opened so far, so that rows may refer to it; whoever is needed again is read again."""
+        self.finish()
+        for written in (self.open, self.new_identifiers, self.renamed_identifiers, self.changes):
+            written.clear()
 
     def _load(self, patients: Iterable[int]) -> None:
         wanted = [patient for patient in patients if patient not in self.open]
@@ -147,29 +154,51 @@ class Application:
             self.gate.load(held)
 
     def _apply(self, directory: Directory, item: PatientStatements, digest: str) -> Outcome:
-        found = _resolved(directory, item)
-        if isinstance(found, IdentifierConflict):
-            return Outcome("rejected", "identifier_conflict", str(found))
-        patient = self._patient(found)
-        record = self._record(patient, item)
-        for identifier in directory.missing(item.identifiers):
-            directory.add(identifier, patient.id)
-            self.origins.add(identifier, record)
-            row = (self.enterprise.name, identifier.value, identifier.authority, identifier.type, patient.id, record)
-            self.new_identifiers.append(row)
+        try:
+            found = directory.resolve(item.identifiers, self.naming)
+        except IdentifierConflict as conflict:
+            return Outcome("rejected", "identifier_conflict", str(conflict))
+        if found.linked and found.patient is not None:
+            record = linking.link(self, found.patient, item)
+            patient = self._patient(found.patient)
+        else:
+            patient = self._patient(found.patient)
+            record = self._record(patient, directory, item)
+        self.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
         outcome = self.state(patient, item, digest, record)
         return Outcome(outcome, patient_id=patient.id)
+
+    def name(self, directory: Directory, patient: int, record: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> None:
+        """The patient answers to these identifiers from now on; what is new came with that record."""
+        for one, kind, was in directory.missing(patient, identifiers, kinds):
+            if was is None:
+                row = Named(one.value, one.authority, one.type, patient, record, kind)
+                self.new_identifiers.append((self.enterprise.name, *row))
+            else:
+                row = was._replace(kind=kind)
+                self._rename(row)
+            directory.add(row)
+
+    def _rename(self, row: Named) -> None:
+        """An identifier of another kind than it was kept by."""
+        for place, new in enumerate(self.new_identifiers):
+            if (new[1:4], new[5]) == (row[:3], row.origin):
+                self.new_identifiers[place] = (self.enterprise.name, *row)
+                return
+        self.renamed_identifiers.append((self.enterprise.name, *row))
 
     def _patient(self, number: int | None) -> Open:
         if number is None:
             number = self.ids.next()
             self.open[number] = Open(number, self.author.now, is_new=True, visible=True)
+        elif number not in self.open:
+            self._load([number])
         return self.open[number]
 
-    def _record(self, patient: Open, item: PatientStatements) -> int:
+    def _record(self, patient: Open, directory: Directory, item: PatientStatements) -> int:
         """The record that a payload is about by its identifiers, where a patient is more than one; in doubt the patient's first."""
-        found = _resolved(self.origins, item) if patient.lineage is not None else None
-        return found if isinstance(found, int) else patient.id
+        found = directory.origin(item.identifiers, self.naming) if patient.lineage is not None else None
+        return patient.id if found is None else found
 
     def state(self, patient: Open, item: PatientStatements, digest: str, record: int | None = None) -> str:
         """Merges one payload into an open patient; says what became of it. ``record`` is the one it is about, where there are several."""
@@ -242,8 +271,9 @@ class Application:
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
 
 
-def _resolved(directory: Directory, item: PatientStatements) -> int | IdentifierConflict | None:
+def _known(directory: Directory, item: PatientStatements) -> int | None:
+    """The patient whom a payload is about by its first identifier, where that is known."""
     try:
-        return directory.resolve(item.identifiers)
-    except IdentifierConflict as conflict:
-        return conflict
+        return directory.find(item.identifiers[0])
+    except IdentifierConflict:
+        return None

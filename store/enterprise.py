@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from types import MappingProxyType
 
 from store.configuration.basis import Basis
-from store.preference import emr
+from store.identity import Naming
+from store.preference import emr, issuers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,24 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A configured EMR feed. ``masters`` are attributes it owns even before it first states them."""
+    """A configured EMR feed. ``masters`` are attributes it owns even before it first states them.
+
+    ``patient_id``: authorities and types of the identifiers that it knows its patients by; a type of ``""`` is any.
+    """
 
     name: str
     display_name: str
     freshness: timedelta | None = None
     masters: frozenset[str] = frozenset()
+    patient_id: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Enterprise:
-    """``sources`` are in order of precedence. ``authorities`` maps every alias of an issuer to its canonical name."""
+    """``sources`` are in order of precedence. ``authorities`` maps every alias of an issuer to its canonical name.
+
+    ``linking`` are the issuers whose identifiers may join the patients of two sources (canonical names).
+    """
 
     name: str
     display_name: str = ""
@@ -45,6 +53,7 @@ class Enterprise:
     do_not_contact_toggle: bool = False
     sources: tuple[Source, ...] = ()
     authorities: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    linking: frozenset[str] = frozenset()
     policy: Policy = Policy()
     time_zone: str = "UTC"
     default_region: str | None = None
@@ -60,9 +69,18 @@ class Enterprise:
     waiting: Enterprise | None = None
     """The configuration that the brake holds: what it refuses counts at once, what it allows does not (``store.configuration``)."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "authorities", MappingProxyType(issuers(self.authorities)))
+
     def source(self, name: str) -> Source | None:
         """The source of that name, or ``None`` when the configuration no longer has it."""
         return next((source for source in self.sources if source.name == name), None)
+
+    def naming(self, source: str) -> Naming:
+        """How one source names patients."""
+        known = self.source(source)
+        own = frozenset((authority.casefold(), kind.casefold()) for authority, kind in (known.patient_id if known else ()))
+        return Naming(source.casefold(), own, frozenset(name.casefold() for name in self.linking))
 
     @property
     def locks(self) -> bool:

@@ -1,60 +1,203 @@
-"""Which patient a payload is about. Pure: identifiers and what is known of them -> one patient, none yet, or a conflict.
+"""Which patient a payload is about (product rule 5.9). Pure: identifiers and what is known of them -> one patient, none yet, or a conflict.
 
-Patients meet by identifiers only, never by name. Key: issuer, type, value; where one side did not say the type, issuer
-and value decide.
+Patients meet by identifiers only, never by name. Key: issuer and type (without regard to case) and value; where one side has no type,
+issuer and value decide. Only an *own* identifier of the source, or one of a *linking* authority, decides; others are for look-up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from store.errors import IdentifierConflict
 from store.preference import Identifier
+
+OWN = "own"
+FORMER = "former"
+"""An own identifier that its EMR replaced by another one of the same record (A47, or a merge of what was one patient already)."""
+LINKING = "linking"
+LOOKUP = "lookup"
+BEFORE = ""
+"""Kept before kinds were: it goes on deciding, as an own one does."""
+
+RECORD_ID = "ri"
+"""The folded type under which adapters name a record's own id; its authority is the source."""
+
+DECIDING = frozenset({OWN, FORMER, BEFORE})
+_WEIGHT = {BEFORE: 0, LOOKUP: 1, LINKING: 2, FORMER: 3, OWN: 3}
+
+
+class Row(NamedTuple):
+    """An identifier as it is kept. ``origin`` is the record that it came with, before any merge."""
+
+    value: str
+    authority: str
+    type: str
+    patient: int
+    origin: int
+    kind: str
+
+
+class Resolved(NamedTuple):
+    """The patient a payload is about, if there is one. ``linked``: by an identifier of a linking authority alone."""
+
+    patient: int | None
+    linked: bool = False
+
+
+class LinkRefused(IdentifierConflict):
+    """The linking identifier is that of a patient who already has another own identifier of the same authority and type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """By which identifiers one source knows its patients, and which ones link. All folded; a type of ``""`` is any."""
+
+    source: str
+    own: frozenset[tuple[str, str]] = frozenset()
+    linking: frozenset[str] = frozenset()
+
+    def kinds(self, identifiers: Sequence[Identifier]) -> list[str]:
+        """The kind of each. The first is the source's own, but for one that only links."""
+        found = [self.kind(one) for one in identifiers]
+        if found and found[0] != OWN and not (found[0] == LINKING and self.own):
+            found[0] = OWN
+        return found
+
+    def kind(self, one: Identifier) -> str:
+        """The kind of one identifier, wherever it comes in the payload."""
+        authority, kind = one.authority.casefold(), one.type.casefold()
+        if (authority, kind) == (self.source, RECORD_ID) or (authority, kind) in self.own or (authority, "") in self.own:
+            return OWN
+        return LINKING if authority in self.linking else LOOKUP
 
 
 class Directory:
     """The identifiers that one batch may touch, and the patients they belong to."""
 
-    def __init__(self, rows: Iterable[tuple[str, str, str, int]]) -> None:
-        """``rows``: (value, authority, type, patient id)."""
-        self._by_value: dict[str, list[tuple[str, str, int]]] = {}
-        for value, authority, kind, patient in rows:
-            self._by_value.setdefault(value, []).append((authority, kind, patient))
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._by_value: dict[str, list[Row]] = {}
+        self._own: dict[int, list[Row]] = {}
+        for row in rows:
+            self._by_value.setdefault(row.value, []).append(row)
+
+    def learn(self, rows: Iterable[Row]) -> None:
+        """More rows, all those of some patients; those that are known already are left out."""
+        for row in rows:
+            known = self._by_value.setdefault(row.value, [])
+            if row not in known:
+                known.append(row)
+            if row.kind in DECIDING:
+                self._own.setdefault(row.patient, []).append(row)
+
+    def add(self, row: Row) -> None:
+        """From now on the identifier belongs to the patient, by that kind."""
+        known = self._by_value.setdefault(row.value, [])
+        known[:] = [one for one in known if (one[:3], one.origin) != (row[:3], row.origin)]
+        known.append(row)
+        if row.kind in DECIDING:
+            self._own.setdefault(row.patient, []).append(row)
+
+    def move(self, patient: int, survivor: int) -> None:
+        """The survivor stands for the patient from now on."""
+        for rows in (*self._by_value.values(), *self._own.values()):
+            rows[:] = [row._replace(patient=survivor) if row.patient == patient else row for row in rows]
 
     def find(self, identifier: Identifier) -> int | None:
-        """The patient an identifier belongs to. The exact type wins over an unsaid one.
+        """The patient whose own identifier it is. The exact type wins over a missing one.
 
-        Raises :class:`IdentifierConflict` where an unsaid type fits several patients: a guess would change somebody else's record.
+        Raises :class:`IdentifierConflict` where it fits several patients: a guess would change somebody else's record.
         """
-        fitting = self._fitting(identifier)
-        if len(fitting) > 1:
-            raise IdentifierConflict("an identifier without a type fits several patients here: map its type")
-        return next(iter(fitting), None)
+        return _only({row.patient for row in self._fitting(identifier, DECIDING)}, identifier)
 
-    def resolve(self, identifiers: Sequence[Identifier]) -> int | None:
-        """The patient of a payload: by its first identifier, else by the others if they agree."""
+    def origin(self, identifiers: Sequence[Identifier], naming: Naming) -> int | None:
+        """The record that a payload is about, where its patient is several: by the first own identifier that is known."""
+        for one, kind in zip(identifiers, naming.kinds(identifiers), strict=True):
+            found = {row.origin for row in self._fitting(one, DECIDING)} if kind == OWN else set()
+            if found:
+                return found.pop() if len(found) == 1 else None
+        return None
+
+    def came_with(self, identifier: Identifier) -> int | None:
+        """The record that an identifier came with, before any merge, where that is one."""
+        found = {row.origin for row in self._fitting(identifier, None)}
+        return found.pop() if len(found) == 1 else None
+
+    def candidates(self, identifiers: Sequence[Identifier]) -> set[int]:
+        """The patients whom a payload may join because its first identifier is new; whether it does needs :meth:`learn`."""
+        if not identifiers[1:] or self._fitting(identifiers[0], DECIDING):
+            return set()
+        return {row.patient for one in identifiers for row in self._fitting(one, None)}
+
+    def resolve(self, identifiers: Sequence[Identifier], naming: Naming) -> Resolved:
+        """The patient of a payload: by its own identifiers in their order, else by those that link, if they agree.
+
+        Raises :class:`IdentifierConflict`, and :class:`LinkRefused`.
+        """
         first = self.find(identifiers[0])
         if first is not None:
-            return first
-        others = {patient for patient in map(self.find, identifiers[1:]) if patient is not None}
-        if len(others) > 1:
-            raise IdentifierConflict("its identifiers belong to different patients here: a merge may be missing")
-        return others.pop() if others else None
+            return Resolved(first)
+        kinds = naming.kinds(identifiers)
+        own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
+        by_own = {patient for patient in map(self.find, own) if patient is not None}
+        links = [one for one in identifiers if one.authority.casefold() in naming.linking]
+        by_link = {row.patient for one in links for row in self._fitting(one, None)} if not by_own else set()
+        for found, by in ((by_own, own), (by_link, links)):
+            if len(found) > 1:
+                raise IdentifierConflict(f"identifiers of {_named(by)} belong to different patients here: a merge may be missing")
+            if found:
+                patient = found.pop()
+                self._check(patient, own, links if by is links else own)
+                return Resolved(patient, linked=by is links)
+        return Resolved(None)
 
-    def _fitting(self, identifier: Identifier) -> set[int]:
-        loose = set()
-        for authority, kind, patient in self._by_value.get(identifier.value, ()):
-            if authority == identifier.authority:
-                if kind == identifier.type:
-                    return {patient}
-                if not kind or not identifier.type:
-                    loose.add(patient)
-        return loose
+    def missing(self, patient: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> list[tuple[Identifier, str, Row | None]]:
+        """What the patient does not have yet, each once, with its kind; and what it has by a lesser one, with the row it has."""
+        found: dict[Identifier, tuple[Identifier, str, Row | None]] = {}
+        for one, kind in zip(identifiers, kinds, strict=True):
+            rows = [row for row in self._fitting(one, None) if row.patient == patient]
+            if not rows:
+                found.setdefault(one, (one, kind, None))
+            elif all(_WEIGHT[row.kind] < _WEIGHT[kind] for row in rows):
+                found.setdefault(one, (one, kind, rows[0]))
+        return list(found.values())
 
-    def missing(self, identifiers: Sequence[Identifier]) -> list[Identifier]:
-        """Those that nobody has yet, each once."""
-        return [one for one in dict.fromkeys(identifiers) if not self._fitting(one)]
+    def _check(self, patient: int, own: Sequence[Identifier], by: Sequence[Identifier]) -> None:
+        """Raises :class:`LinkRefused` where the patient has another own identifier of an own one's authority and type."""
+        for one in own:
+            others = [row for row in self._own.get(patient, ()) if is_alike(row, one)]
+            if others and all(row.value != one.value for row in others):
+                name = _named([one])
+                raise LinkRefused(f"{_named(by)} leads to a patient who already has another identifier of {name}: nothing was joined")
 
-    def add(self, identifier: Identifier, patient: int) -> None:
-        """From now on the identifier belongs to the patient."""
-        self._by_value.setdefault(identifier.value, []).append((identifier.authority, identifier.type, patient))
+    def _fitting(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[Row]:
+        """Rows of that authority and value, of these kinds (``None``: any): of exactly that type, else where a type is missing."""
+        exact, loose = [], []
+        for row in self._by_value.get(identifier.value, ()):
+            if (kinds is None or row.kind in kinds) and _same(row.authority, identifier.authority):
+                if _same(row.type, identifier.type):
+                    exact.append(row)
+                elif not row.type or not identifier.type:
+                    loose.append(row)
+        return exact or loose
+
+
+def is_alike(one: Row | Identifier, other: Row | Identifier) -> bool:
+    """Whether two identifiers are of one authority and type; a missing type is any."""
+    return _same(one.authority, other.authority) and (_same(one.type, other.type) or not one.type or not other.type)
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or one.casefold() == other.casefold()
+
+
+def _only(patients: set[int], identifier: Identifier) -> int | None:
+    if len(patients) > 1:
+        raise IdentifierConflict(f"an identifier of {_named([identifier])} fits several patients here: map its type")
+    return next(iter(patients), None)
+
+
+def _named(identifiers: Sequence[Identifier]) -> str:
+    """Authorities and types for a reason: never a value."""
+    return ", ".join(sorted({f"{one.authority}/{one.type or 'no type'}" for one in identifiers}))

@@ -110,6 +110,7 @@ ATTRIBUTES = (
 NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
 """What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
 
+OID = "urn:oid:"
 STAFF = "staff"
 PATIENT = "patient"
 EMR = "emr:"
@@ -150,6 +151,19 @@ class Identifier(NamedTuple):
     authority: str
     type: str
     value: str
+
+
+def issuers(names: Mapping[str, str]) -> dict[str, str]:
+    """Other names of issuers -> their canonical name, to be asked by :func:`issuer`: every name folded, the canonical ones among them."""
+    own = {canonical.casefold(): canonical for canonical in names.values()}
+    return own | {alias.casefold(): canonical for alias, canonical in names.items()}
+
+
+def issuer(names: Mapping[str, str], name: str) -> str:
+    """The canonical name of an issuer of identifiers; case does not matter, an OID may have its ``urn:oid:`` or not."""
+    folded = name.casefold()
+    bare = folded.removeprefix(OID)
+    return names.get(folded) or names.get(bare) or names.get(OID + bare) or name
 
 
 class Phone(NamedTuple):

@@ -28,7 +28,7 @@ from store.lock import Actor, Toggle, locked, toggle
 from store.merging.joining import Joining
 from store.merging.unmerging import Unmerging
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
 from store.proof.asof import AsOf, Past
 from store.proof.audit import UNMERGED, Audit
 from store.reading import Reader
@@ -248,8 +248,7 @@ class Preferences:
             return reader.patient(PatientRef(id=shown(parted.survivor))), reader.patient(PatientRef(id=shown(parted.restored)))
 
     def _canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
-        canonical = self.enterprises[enterprise].authorities.get(ref.authority or "")
-        return ref if canonical is None or canonical == ref.authority else ref._replace(authority=canonical)
+        return ref._replace(authority=issuer(self.enterprises[enterprise].authorities, ref.authority)) if ref.authority else ref
 
     def _merged_into(self, connection: Connection, patient: int) -> Iterator[int]:
         for (number,) in self.database.select(connection, "SELECT id FROM patients WHERE merged_into = ?", [patient]):

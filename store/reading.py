@@ -17,6 +17,7 @@ from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.freshness import Freshness
+from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.lock import Mark
 from store.patient import Patient, PatientRef, UnreadAttribute
@@ -24,7 +25,7 @@ from store.preference import EMR, ContactPreferences, Identifier
 from store.texting.bound import in_force
 from store.texting.word import standing
 
-BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance
+BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, i.kind
  FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
 BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
@@ -37,7 +38,7 @@ BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND
 ASSERTIONS = (
     "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable FROM assertions WHERE patient_id IN ??"
 )
-IDENTIFIERS = "SELECT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
+IDENTIFIERS = "SELECT DISTINCT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
 
 
@@ -180,13 +181,19 @@ def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, li
     if ref.id is not None:
         number = parsed(ref.id)
         return by_id.get(number) or _unknown() if number is not None else _unknown()
-    chosen = None
-    for row in by_value.get(ref.value or "", ()):
-        if (not ref.authority or row[1] == ref.authority) and (not ref.type or not row[2] or row[2] == ref.type):
-            if chosen is not None and chosen[3] != row[3]:
-                return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
-            chosen = row
-    return chosen or _unknown()
+    fitting = [row for row in by_value.get(ref.value or "", ()) if names(ref, row[1], row[2])]
+    deciding = [row for row in fitting if row[9] != LOOKUP]
+    chosen = deciding or fitting
+    if len({row[3] for row in chosen}) > 1:
+        return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
+    return chosen[0] if chosen else _unknown()
+
+
+def names(ref: PatientRef, authority: str, kind: str) -> bool:
+    """Whether a caller may mean an identifier of that authority and type; case does not matter, and either may be left out."""
+    if ref.authority and ref.authority != authority and ref.authority.casefold() != authority.casefold():
+        return False
+    return not ref.type or not kind or ref.type == kind or ref.type.casefold() == kind.casefold()
 
 
 def _unknown() -> PatientUnknown:

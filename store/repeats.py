@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -10,15 +10,18 @@ from sqlalchemy import Connection
 
 from store import seen
 from store.database import Database
-from store.identity import Directory
+from store.identity import LOOKUP, Directory, Naming, Row
 from store.moment import instant
-from store.preference import PatientStatements
+from store.preference import Identifier, PatientStatements
 from store.tables import AssertionRow
 
-FIND = """SELECT i.value, i.authority, i.type, i.patient_id, p.basis, a.content, a.confirmed, a.seen, i.origin
+FIND = """SELECT i.value, i.authority, i.type, i.patient_id, i.origin, i.kind, p.basis, a.content, a.confirmed, a.seen
  FROM identifiers i JOIN patients p ON p.id = i.patient_id
  LEFT JOIN assertions a ON a.patient_id = i.patient_id AND a.authority = ?
  WHERE i.enterprise = ? AND i.value IN ??"""
+
+
+OF_PATIENTS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE patient_id IN ??"
 
 
 class Standing(NamedTuple):
@@ -38,16 +41,29 @@ class Found:
     """Who the payloads of a batch are about, and what stands of them."""
 
     def __init__(
-        self, database: Database, transaction: Connection, enterprise: str, authority: str, items: Sequence[PatientStatements]
+        self, database: Database, transaction: Connection, enterprise: str, authority: str, naming: Naming, items: Sequence[PatientStatements]
     ) -> None:
-        values = list({identifier.value for item in items for identifier in item.identifiers})
-        self._rows = database.select(transaction, FIND, [authority, enterprise, values])
-        self.directory = Directory(row[:4] for row in self._rows)
-        self.standing = {row[3]: Standing(row[4], row[5], row[6], row[7] or "") for row in self._rows}
+        self._database, self._transaction = database, transaction
+        # Identifiers for look-up are not asked for: any number of patients may share one.
+        values = list({one.value for item in items for one in _deciding(item, naming)})
+        rows = database.select(transaction, FIND, [authority, enterprise, values])
+        self.directory = Directory(Row(*row[:6]) for row in rows)
+        self.standing = {row[3]: Standing(row[6], row[7], row[8], row[9] or "") for row in rows}
+        self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
 
-    def origins(self) -> Directory:
-        """The records that the identifiers first belonged to, before any merge."""
-        return Directory((*row[:3], row[8]) for row in self._rows)
+    def learn(self, patients: Iterable[int]) -> None:
+        """Reads all identifiers of some patients."""
+        wanted = list(patients)
+        if wanted:
+            self.directory.learn(Row(*row) for row in self._database.select(self._transaction, OF_PATIENTS, [wanted]))
+
+
+def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:
+    """The identifiers that may decide whom a payload is about."""
+    if len(item.identifiers) == 1:
+        return item.identifiers
+    kinds = naming.kinds(item.identifiers)
+    return [one for one, kind in zip(item.identifiers, kinds, strict=True) if kind != LOOKUP]
 
 
 class Repeats:

@@ -72,15 +72,19 @@ class PatientRow(Table):
 
 
 class IdentifierRow(Table):
-    """Who a patient is to one issuer. ``origin`` is the patient it first belonged to, so that a merge can be undone."""
+    """Who a patient is to one issuer. ``origin`` is the patient it first belonged to, so that a merge can be undone.
+
+    ``kind`` is one of ``store.identity``; several patients may share an identifier that is for look-up only.
+    """
 
     __tablename__ = "identifiers"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
     authority: Mapped[str] = mapped_column(primary_key=True)
     type: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[int] = mapped_column(primary_key=True)
     patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
-    origin: Mapped[int]
+    kind: Mapped[str]
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 

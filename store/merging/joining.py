@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from store import documents, merge
 from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
-from store.identity import Directory
+from store.identity import FORMER, OWN, Directory, LinkRefused, Row, is_alike
 from store.ids import shown
 from store.merging import yielding
 from store.merging.merge_tables import MergeRow
 from store.preference import STAFF, Identifier, PatientMerge, PatientStatements, Statement
+from store.repeats import OF_PATIENTS
 from store.tables import ChangeRow, PatientRow, PhoneRow
 from store.texting.binding import Bindings
 
-OWNERS = "SELECT value, authority, type, patient_id, origin FROM identifiers WHERE enterprise = ? AND value IN ??"
+OWNERS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE enterprise = ? AND value IN ??"
 BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
 MERGED_BY = "SELECT effective FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
 MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
@@ -57,18 +58,31 @@ class Joining:
     def _resolve(self) -> tuple[int | None, int | None]:
         item = self.item
         values = list({one.value for one in (*item.survivor, *item.merged)})
-        rows = self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values])
-        self.owners = Directory(tuple(row[:4]) for row in rows)
-        origins = Directory((*row[:3], row[4]) for row in rows)
-        survivor, merged = self.owners.resolve(item.survivor), self.owners.resolve(item.merged)
+        self.owners = Directory(Row(*row) for row in self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values]))
+        candidates = self.owners.candidates(item.survivor) | self.owners.candidates(item.merged)
+        survivors = {self.owners.find(item.survivor[0]), self.owners.find(item.merged[0])} - {None}
+        self._learn(candidates | {one for one in survivors if one is not None})
+        survivor, merged = self._about(item.survivor), self._about(item.merged)
         if survivor is not None and survivor == merged:
-            _refuse_inverse(survivor, origins, item)
+            _refuse_inverse(survivor, self.owners, item)
         return survivor, merged
+
+    def _learn(self, patients: set[int]) -> None:
+        rows = self.database.select(self.transaction, OF_PATIENTS, [list(patients)]) if patients else []
+        self.owners.learn(Row(*row) for row in rows)
+
+    def _about(self, identifiers: Sequence[Identifier]) -> int | None:
+        """Whose they are. A linking identifier that leads to somebody with another own one names nobody here: the merge says who goes."""
+        try:
+            return self.owners.resolve(identifiers, self.work.naming).patient
+        except LinkRefused:
+            return None
 
     def _complete(self, patient_id: int) -> str:
         """They are one record already, perhaps met by a further identifier: all that are named here answer to it from now on."""
         patient = self.work.resume([patient_id])[patient_id]
-        self._keep_identifiers(patient, (*self.item.survivor, *self.item.merged))
+        self._keep_identifiers(patient, self.item.survivor)
+        self._keep_identifiers(patient, self.item.merged, replaced=True)
         new = bool(self.work.new_identifiers)
         self.work.finish()
         return "merged" if new else "unchanged"
@@ -104,10 +118,11 @@ class Joining:
         self._retire(survivor, merged, before)
         return survivor.id
 
-    def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier]) -> None:
-        for one in self.owners.missing(identifiers):
-            self.owners.add(one, patient.id)
-            self.work.new_identifiers.append((self.work.enterprise.name, one.value, one.authority, one.type, patient.id, patient.id))
+    def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:
+        kinds = self.work.naming.kinds(identifiers)
+        if replaced:
+            kinds = [FORMER if kind == OWN else kind for kind in kinds]
+        self.work.name(self.owners, patient.id, patient.id, identifiers, kinds)
 
     def _take_over(self, survivor: Open, merged: Open) -> None:
         """The survivor now stands for everything said of either."""
@@ -172,11 +187,11 @@ class Joining:
 
 def _alike(one: Identifier, other: Identifier) -> bool:
     """Records of one person may share further identifiers; the one that a source knows them by is never the same."""
-    return one._replace(type="") == other._replace(type="") and (one.type == other.type or not (one.type and other.type))
+    return one.value == other.value and is_alike(one, other)
 
 
-def _refuse_inverse(patient: int, origins: Directory, item: PatientMerge) -> None:
+def _refuse_inverse(patient: int, owners: Directory, item: PatientMerge) -> None:
     """Already one record. Said again it changes nothing; said the other way round it would close a circle."""
-    survivor, merged = origins.find(item.survivor[0]), origins.find(item.merged[0])
+    survivor, merged = owners.came_with(item.survivor[0]), owners.came_with(item.merged[0])
     if survivor not in (patient, None) and merged == patient:
         raise MergeRefused("the survivor was merged into this very patient before: the two messages contradict each other")

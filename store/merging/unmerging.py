@@ -11,17 +11,19 @@ from typing import Any, NamedTuple
 
 from store.apply import Application, Author, Open, instant
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
+from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.merge import Held
 from store.merging.lineage import Side
 from store.merging.parting import Half, Merge, part
 from store.patient import PatientRef
 from store.preference import STAFF, Assertion
+from store.reading import names
 from store.retiring.saved_marks import SavedMarks
 from store.tables import AssertionRow, PatientRow
 from store.texting.binding import Bindings
 
-ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ?"
+ORIGINS = "SELECT authority, type, origin, kind FROM identifiers WHERE enterprise = ? AND value = ?"
 INTO = "SELECT merged_into FROM patients WHERE enterprise = ? AND id = ?"
 BELOW = "SELECT id FROM patients WHERE merged_into IN ??"
 LAST = """SELECT m.merged, m.evidence_id, m.effective, m.seq, m.at FROM merges m JOIN patients p ON p.id = m.merged
@@ -65,7 +67,8 @@ class Unmerging:
         if ref.id is not None:
             return parsed(ref.id) or 0
         rows = self.database.select(self.transaction, ORIGINS, [self.work.enterprise.name, ref.value])
-        fitting = {row[2] for row in rows if (not ref.authority or row[0] == ref.authority) and (not ref.type or row[1] == ref.type)}
+        named = [row for row in rows if names(ref, row[0], row[1])]
+        fitting = {row[2] for row in named if row[3] != LOOKUP} or {row[2] for row in named}
         if len(fitting) > 1:
             raise IdentifierAmbiguous("several records had this identifier: name its authority, and its type if need be")
         return int(fitting.pop()) if fitting else 0

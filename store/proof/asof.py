@@ -19,11 +19,12 @@ from store.consent import OPT_OUT, OptOut
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
+from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.merge import INHERITED
 from store.patient import PatientRef
 from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
-from store.reading import Reader
+from store.reading import Reader, names
 from store.texting.binding import Bindings
 from store.texting.bound import in_force as bound_in_force
 from store.texting.listing import listed
@@ -31,7 +32,7 @@ from store.texting.word import Word, received, recorded, standing
 
 LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
  WHERE enterprise = ? AND patient_id = ? AND at <= ? ORDER BY seq"""
-ORIGINS = "SELECT authority, type, origin FROM identifiers WHERE enterprise = ? AND value = ? AND patient_id = ?"
+ORIGINS = "SELECT authority, type, origin, kind FROM identifiers WHERE enterprise = ? AND value = ? AND patient_id = ?"
 EVENTS = """SELECT number, line, authority, kind, at, scope, topic FROM sms_consent_events
  WHERE enterprise = ? AND number IN ?? AND recorded <= ? ORDER BY seq"""
 JOINED = "SELECT merged, evidence_id, at FROM merges WHERE survivor = ? AND at <= ? ORDER BY seq"
@@ -79,8 +80,8 @@ class Past:
         if ref.id is not None:
             return {parsed(ref.id) or 0}
         rows = self._select(ORIGINS, [self.enterprise.name, ref.value, row[3]])
-        fitting = {origin for authority, kind, origin in rows if ref.authority in (None, "", authority) and ref.type in (None, "", kind)}
-        return fitting or {row[3]}
+        named = [found for found in rows if names(ref, found[0], found[1])]
+        return {found[2] for found in named if found[3] != LOOKUP} or {found[2] for found in named} or {row[3]}
 
     def _survivor(self, number: int, at: datetime) -> int:
         """Which record stood for this one at that time."""

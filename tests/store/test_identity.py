@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from store.database import Database
+from store.enterprise import Source
 from store.errors import IdentifierAmbiguous, PatientUnknown
-from store.identity import Directory
+from store.identity import OWN, Directory, Row
+from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import Identifier
-from tests.store.site import SYNCED, Site, mr, says
+from tests.store.site import ADT, FHIR, SYNCED, Site, mr, says
 
 YES = {"do_not_contact": "yes"}
+
+
+def empi(value: str) -> Identifier:
+    """A number of the enterprise's own index of patients, which links."""
+    return Identifier("EMPI", "PI", value)
+
+
+def clinic(value: str) -> Identifier:
+    """The own identifier of the second source."""
+    return Identifier("CLINIC", "MR", value)
+
+
+LINKED = replace(
+    SYNCED,
+    linking=frozenset({"EMPI"}),
+    sources=(
+        Source(ADT, "Hospital ADT", patient_id=(("GENHOSP", "MR"), ("GENHOSP", "MRN"))),
+        Source(FHIR, "Clinic FHIR", patient_id=(("CLINIC", "MR"),)),
+    ),
+)
+
+
+@pytest.fixture
+def linked(database: Database) -> Site:
+    """Two sources with patients of their own, and an authority whose identifiers link them."""
+    return Site(database, LINKED)
 
 
 def test_a_patient_is_found_by_any_of_its_identifiers(site: Site) -> None:
@@ -18,39 +49,153 @@ def test_a_patient_is_found_by_any_of_its_identifiers(site: Site) -> None:
     assert site.find("77", "SSA").id == site.find("1").id == site.find("1", None).id
 
 
-def test_two_new_items_that_share_an_identifier_in_one_batch_are_one_patient(site: Site) -> None:
-    shared = mr("77", "SS", "SSA")
-    assert site.apply(says((mr("1"), shared), 0, {"do_not_contact": "no"}), says((mr("2"), shared), 1, YES)) == ["applied", "applied"]
-    assert site.find("1").id == site.find("2").id
-    assert site.dnc("1") == "yes"
+def test_a_shared_further_identifier_joins_nobody(site: Site) -> None:
+    shared = mr("77", "PN", "FMP")
+    assert site.apply(says((mr("1"), shared), 0, YES), says((mr("2"), shared), 1, {"do_not_contact": "no"})) == ["applied", "applied"]
+    site.apply(says((mr("3"), shared), 2, {"do_not_contact": "no"}))
+    assert len({site.find(number).id for number in "123"}) == 3
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "no")
+    with pytest.raises(IdentifierAmbiguous):
+        site.find("77", "FMP")
 
 
-def test_a_new_identifier_joins_its_patient(site: Site) -> None:
+def test_whoever_owns_an_identifier_answers_to_it_before_those_who_only_list_it(linked: Site) -> None:
+    linked.apply(says((clinic("5"),), 0, YES), source=FHIR)
+    linked.apply(says((mr("1"), clinic("5")), 1, {"do_not_contact": "no"}))
+    assert linked.find("5", "CLINIC").contact.do_not_contact == "yes"
+    assert linked.find("1").id != linked.find("5", "CLINIC").id
+
+
+def test_who_only_lists_an_identifier_is_not_the_patient_who_owns_it(linked: Site) -> None:
+    linked.apply(says((mr("1"), clinic("5")), 1, {"do_not_contact": "no"}))
+    linked.apply(says((clinic("5"),), 2, YES), source=FHIR)
+    assert (linked.dnc("1"), linked.find("5", "CLINIC").contact.do_not_contact) == ("no", "yes")
+
+
+def test_a_new_identifier_is_added_to_its_patient(site: Site) -> None:
     site.apply(says("1", 0, YES))
     site.apply(says((mr("1"), mr("9", "AN")), 1, YES))
     assert site.find("9").id == site.find("1").id
 
 
-def test_a_payload_whose_first_identifier_is_new_meets_its_patient_by_the_others(site: Site) -> None:
-    site.apply(says((mr("1"), mr("77", "SS", "SSA")), 0, YES))
-    site.apply(says((Identifier("fhir", "", "abc"), mr("77", "SS", "SSA")), 1, {"language": "es"}))
-    assert site.find("abc", "fhir").id == site.find("1").id
+@pytest.mark.parametrize("together", [True, False])
+def test_two_sources_meet_on_one_patient_by_a_linking_identifier(linked: Site, together: bool) -> None:
+    linked.apply(says((mr("1"), empi("E7")), 0, {"do_not_contact": "no"}))
+    mine = says((clinic("5"), Identifier("empi", "pi", "E7")), 1, YES)
+    others = [says((clinic(f"x{number}"),), 1, YES) for number in range(3)]
+    linked.apply(*([mine, *others] if together else [mine]), source=FHIR)
+    assert linked.find("5", "CLINIC").id == linked.find("1").id
+    assert linked.dnc("1") == "yes"
+    assert linked.apply(mine, source=FHIR) == ["unchanged"]
 
 
-def test_identifiers_of_different_patients_are_a_conflict_and_change_nothing(site: Site) -> None:
-    site.apply(says("1", 0), says("2", 0))
-    (outcome,) = site.outcomes(says((mr("3"), mr("1"), mr("2")), 1, YES))
+def test_a_link_is_undone_like_a_merge_and_each_source_keeps_its_own(linked: Site) -> None:
+    linked.apply(says((mr("1"), empi("E7")), 0, {"do_not_contact": "no", "language": "en"}))
+    linked.apply(says((clinic("5"), empi("E7")), 1, {"do_not_contact": "yes", "language": "es"}), source=FHIR)
+    linked.apply(says((mr("1"), empi("E7")), 2, {"do_not_contact": "no", "language": "de"}))
+    by, own = Actor(Role.OPERATOR, "kim"), PatientRef(authority="CLINIC", value="5")
+    linked.store.unmerge(linked.enterprise, own, actor=by, reason="two people", now=linked.tick())
+    one, other = linked.find("1"), linked.find("5", "CLINIC")
+    assert one.id != other.id
+    assert (one.preferences["language"].value, other.preferences["language"].value) == ("de", "es")
+    assert other.contact.do_not_contact == "yes"
+    linked.apply(says((clinic("5"), empi("E7")), 3, {"language": "fr"}), source=FHIR)
+    assert linked.find("5", "CLINIC").preferences["language"].value == "fr"
+    assert linked.find("1").preferences["language"].value == "de"
+
+
+def test_a_link_does_not_move_the_times_of_what_either_source_stated(linked: Site) -> None:
+    linked.apply(says((mr("1"), empi("E7")), 0, YES))
+    linked.apply(says((clinic("5"), empi("E7")), 50, {"language": "es"}), source=FHIR)
+    assert linked.apply(says((mr("1"), empi("E7")), 20, {"do_not_contact": "no"})) == ["applied"]
+    assert linked.dnc("1") == "no"
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_linking_identifier_never_joins_two_own_identifiers_of_one_issuer_and_type(linked: Site, seen: bool) -> None:
+    first = says((mr("1"), empi("E7")), 0, YES)
+    second = says((Identifier("genhosp", "mr", "2"), empi("E7")), 1, {"do_not_contact": "no"})
+    if seen:
+        linked.apply(first)
+    (outcome,) = linked.outcomes(second) if seen else linked.outcomes(first, second)[1:]
     assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
-    assert (site.dnc("1"), site.dnc("2")) == ("unknown", "unknown")
+    assert "genhosp/mr" in outcome.detail
+    assert "E7" not in outcome.detail
+    assert linked.dnc("1") == "yes"
     with pytest.raises(PatientUnknown):
-        site.find("3")
+        linked.find("2")
 
 
-def test_a_conflict_does_not_stop_the_rest_of_its_batch(site: Site) -> None:
-    site.apply(says("1", 0), says("2", 0))
-    conflict = says((mr("3"), mr("1"), mr("2")), 1, YES)
-    assert site.apply(says("4", 1, YES), conflict, says("1", 1, YES)) == ["applied", "rejected", "applied"]
-    assert (site.dnc("1"), site.dnc("2"), site.dnc("4")) == ("yes", "unknown", "yes")
+def test_linking_identifiers_that_lead_to_different_patients_are_a_conflict(linked: Site) -> None:
+    linked.apply(says((mr("1"), empi("E1")), 0), says((mr("2"), empi("E2")), 0))
+    (outcome,) = linked.outcomes(says((clinic("5"), empi("E1"), empi("E2")), 1, YES), source=FHIR)
+    assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
+    assert (linked.dnc("1"), linked.dnc("2")) == ("unknown", "unknown")
+    with pytest.raises(PatientUnknown):
+        linked.find("5", "CLINIC")
+
+
+def test_a_known_own_identifier_decides_against_any_linking_one(linked: Site) -> None:
+    linked.apply(says((mr("1"), empi("E1")), 0), says((mr("2"), empi("E2")), 0))
+    assert linked.apply(says((mr("1"), empi("E2")), 1, YES)) == ["applied"]
+    assert (linked.dnc("1"), linked.dnc("2")) == ("yes", "unknown")
+
+
+def test_what_links_is_not_what_is_for_look_up(linked: Site) -> None:
+    national = Identifier("NHS", "NI", "9434765919")
+    linked.apply(says((mr("1"), national), 0, YES))
+    linked.apply(says((clinic("5"), national), 1), source=FHIR)
+    assert linked.find("1").id != linked.find("5", "CLINIC").id
+
+
+def test_an_authority_that_starts_to_link_finds_whom_it_named_before(linked: Site) -> None:
+    before = linked.configured(replace(LINKED, linking=frozenset()))
+    before.apply(says((mr("1"), empi("E7")), 0, YES))
+    linked.apply(says((clinic("5"), empi("E7")), 1), source=FHIR)
+    assert linked.find("1").id == linked.find("5", "CLINIC").id
+
+
+def test_a_second_type_that_the_source_owns_is_a_namespace_of_its_own(linked: Site) -> None:
+    linked.apply(says((mr("1", "MR"),), 0, YES), says((mr("1", "MRN"),), 0, {"do_not_contact": "no"}))
+    assert linked.find("1", kind="MR").contact.do_not_contact == "yes"
+    assert linked.find("1", kind="MRN").contact.do_not_contact == "no"
+    linked.apply(says((mr("9", "MRN"), mr("1", "MR")), 1, {"language": "es"}))
+    assert linked.find("9", kind="mrn").id == linked.find("1", kind="mr").id
+
+
+def test_a_record_id_of_the_source_is_its_own_and_meets_the_record_that_comes_later(linked: Site) -> None:
+    record = Identifier(FHIR, "RI", "abc")
+    linked.apply(says((record,), 0, YES), source=FHIR)
+    linked.apply(says((clinic("5"), record), 1, {"language": "es"}), source=FHIR)
+    assert linked.find("5", "CLINIC").contact.do_not_contact == "yes"
+    (outcome,) = linked.outcomes(says((clinic("6"), record), 2), source=FHIR)
+    assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
+
+
+def test_a_conflict_does_not_stop_the_rest_of_its_batch(linked: Site) -> None:
+    linked.apply(says((mr("1"), empi("E1")), 0), says((mr("2"), empi("E2")), 0))
+    conflict = says((mr("3"), empi("E1")), 1, YES)
+    assert linked.apply(says("4", 1, YES), conflict, says("1", 1, YES)) == ["applied", "rejected", "applied"]
+    assert (linked.dnc("1"), linked.dnc("2"), linked.dnc("4")) == ("yes", "unknown", "yes")
+
+
+def test_case_of_authority_and_type_does_not_matter(site: Site) -> None:
+    site.apply(says("1", 0, YES))
+    site.apply(says((Identifier("genhosp", "mr", "1"),), 1, {"language": "es"}))
+    assert site.find("1", "genHosp", "Mr").preferences["language"].value == "es"
+    assert len(site.find("1").identifiers) == 1
+
+
+def test_an_identifier_from_before_kinds_were_kept_goes_on_deciding(site: Site) -> None:
+    site.apply(says((mr("1"), mr("77", "SS", "SSA")), 0, YES))
+    with site.database.write(site.enterprise) as transaction:
+        transaction.exec_driver_sql("UPDATE identifiers SET kind = ''")
+    site.apply(says("1", 1, {"language": "es"}))
+    site.apply(says((mr("77", "SS", "SSA"),), 2, {"language": "de"}), source=FHIR)
+    assert (site.value("1", "language"), site.find("77", "SSA").id) == ("es", site.find("1").id)
+    with site.database.read() as connection:
+        kinds = dict(site.database.select(connection, "SELECT authority, kind FROM identifiers", []))
+    assert kinds == {"GENHOSP": "own", "SSA": "own"}
 
 
 @pytest.mark.parametrize(("first", "second"), [("MR", ""), ("", "MR")])
@@ -81,7 +226,7 @@ def test_an_ambiguous_further_identifier_does_not_stand_in_the_way_of_a_clear_fi
 
 
 def test_the_exact_type_wins_over_an_unsaid_one() -> None:
-    directory = Directory([("1", "GENHOSP", "", 10), ("1", "GENHOSP", "MR", 11)])
+    directory = Directory([Row("1", "GENHOSP", "", 10, 10, OWN), Row("1", "GENHOSP", "MR", 11, 11, OWN)])
     assert (directory.find(mr("1")), directory.find(mr("1", ""))) == (11, 10)
     assert directory.find(mr("1", "AN")) == 10
 
