@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from store.preference import PatientMerge, PatientStatements, Problem
+from store.preference import PatientMerge, PatientStatements, Problem, issuer, issuers
 
 
 class Unmappable(NamedTuple):
@@ -196,13 +196,16 @@ class SourceSettings:
 
     ``options`` holds the adapter's own settings (``base_url``, ``auth``, ``listen`` …) as plain data, secrets resolved.
     ``mapping`` is attribute -> rule as in the configuration (``from``, ``values``, ``on_absent``, ``on_unknown``).
-    ``authorities`` maps every alias of an identifier's issuer to its canonical name.
+    ``authorities`` maps every alias of an identifier's issuer to its canonical name (folded, see :meth:`issuer`).
+    ``authority`` and ``identifier_type`` (one, or several) name the identifier that the source knows its patients by; ``linking`` are the
+    issuers whose identifiers join patients of several sources; ``placeholders`` identify nobody, beside those that are listed
+    (``adapters.placeholders``).
     """
 
     name: str
     adapter: str
     authority: str = ""
-    identifier_type: str = ""
+    identifier_type: str | tuple[str, ...] = ""
     mapping: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -210,3 +213,26 @@ class SourceSettings:
     default_region: str | None = None
     time_zone: str = "UTC"
     keep_names: bool = True
+    linking: frozenset[str] = frozenset()
+    placeholders: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "authorities", issuers(self.authorities))
+
+    @property
+    def identifier_types(self) -> tuple[str, ...]:
+        """The types of the source's own identifier, as they are configured; empty where any will do."""
+        return tuple(kind for kind in ((self.identifier_type,) if isinstance(self.identifier_type, str) else self.identifier_type) if kind)
+
+    @property
+    def own_authority(self) -> str:
+        """The canonical name of the issuer of the source's own identifier, or empty."""
+        return self.issuer(self.authority) if self.authority else ""
+
+    def issuer(self, name: str) -> str:
+        """The canonical name of an issuer; case does not matter."""
+        return issuer(self.authorities, name)
+
+    def links(self, authority: str) -> bool:
+        """Whether identifiers of this issuer join patients."""
+        return bool(self.linking) and authority.casefold() in {name.casefold() for name in self.linking}

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from store.brake.gate import Gate
 
 
+MEETS = "records_meet"
+"""The reason of an item that waits for two records to be joined, within ``store``: nobody else is told of it."""
+
+
 class Outcome(NamedTuple):
     """What became of one item: ``applied | unchanged | stale | merged | rejected``, with a reason code when rejected."""
 
@@ -92,7 +96,7 @@ class Application:
             if patient is not None and not found.standing[patient].is_said_by(digest, self.enterprise.basis)
         }
         self._load(news)
-        found.learn({one for one, item in zip(patients, items, strict=True) if one is not None and one in news and len(item.identifiers) > 1})
+        found.learn_about((one, item) for one, item in zip(patients, items, strict=True) if one is not None and one in news)
         repeats, outcomes = Repeats(author.authority, author.now), []
         for patient, item, digest in zip(patients, items, digests, strict=True):
             if patient is not None and patient not in news:
@@ -158,6 +162,8 @@ class Application:
             found = directory.resolve(item.identifiers, self.naming)
         except IdentifierConflict as conflict:
             return Outcome("rejected", "identifier_conflict", str(conflict))
+        if found.meets is not None:
+            return Outcome("rejected", MEETS, "two records of one person: they must be joined first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)
             patient = self._patient(found.patient)

@@ -40,10 +40,14 @@ class Row(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """The patient a payload is about, if there is one. ``linked``: by an identifier of a linking authority alone."""
+    """The patient a payload is about, if there is one. ``linked``: by an identifier of a linking authority alone.
+
+    ``meets``: the record id of the payload, which came before any other identifier of the same record and is a patient of its own still.
+    """
 
     patient: int | None
     linked: bool = False
+    meets: Identifier | None = None
 
 
 class LinkRefused(IdentifierConflict):
@@ -61,16 +65,20 @@ class Naming:
     def kinds(self, identifiers: Sequence[Identifier]) -> list[str]:
         """The kind of each. The first is the source's own, but for one that only links."""
         found = [self.kind(one) for one in identifiers]
-        if found and found[0] != OWN and not (found[0] == LINKING and self.own):
+        if found and found[0] == LOOKUP:
             found[0] = OWN
         return found
 
     def kind(self, one: Identifier) -> str:
         """The kind of one identifier, wherever it comes in the payload."""
         authority, kind = one.authority.casefold(), one.type.casefold()
-        if (authority, kind) == (self.source, RECORD_ID) or (authority, kind) in self.own or (authority, "") in self.own:
+        if self.is_record_id(one) or (authority, kind) in self.own or (authority, "") in self.own:
             return OWN
         return LINKING if authority in self.linking else LOOKUP
+
+    def is_record_id(self, one: Identifier) -> bool:
+        """Whether it is the source's own id of a record."""
+        return one.type.casefold() == RECORD_ID and one.authority.casefold() == self.source
 
 
 class Directory:
@@ -130,6 +138,10 @@ class Directory:
             return set()
         return {row.patient for one in identifiers for row in self._fitting(one, None)}
 
+    def others(self, patient: int, identifiers: Sequence[Identifier]) -> set[int]:
+        """The other patients who own an identifier of a payload about one."""
+        return {row.patient for one in identifiers for row in self._fitting(one, DECIDING)} - {patient}
+
     def resolve(self, identifiers: Sequence[Identifier], naming: Naming) -> Resolved:
         """The patient of a payload: by its own identifiers in their order, else by those that link, if they agree.
 
@@ -137,7 +149,7 @@ class Directory:
         """
         first = self.find(identifiers[0])
         if first is not None:
-            return Resolved(first)
+            return Resolved(first, meets=self._meets(first, identifiers, naming))
         kinds = naming.kinds(identifiers)
         own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
         by_own = {patient for patient in map(self.find, own) if patient is not None}
@@ -149,7 +161,7 @@ class Directory:
             if found:
                 patient = found.pop()
                 self._check(patient, own, links if by is links else own)
-                return Resolved(patient, linked=by is links)
+                return Resolved(patient, linked=by is links and kinds[0] == OWN)
         return Resolved(None)
 
     def missing(self, patient: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> list[tuple[Identifier, str, Row | None]]:
@@ -157,11 +169,28 @@ class Directory:
         found: dict[Identifier, tuple[Identifier, str, Row | None]] = {}
         for one, kind in zip(identifiers, kinds, strict=True):
             rows = [row for row in self._fitting(one, None) if row.patient == patient]
+            if kind == OWN and self.others(patient, [one]):
+                continue  # it goes on naming whom it named
             if not rows:
                 found.setdefault(one, (one, kind, None))
             elif all(_WEIGHT[row.kind] < _WEIGHT[kind] for row in rows):
                 found.setdefault(one, (one, kind, rows[0]))
         return list(found.values())
+
+    def _meets(self, patient: int, identifiers: Sequence[Identifier], naming: Naming) -> Identifier | None:
+        """The payload's record id, where a record known by that alone is another patient still: a Consent may come before its Patient.
+
+        Raises :class:`LinkRefused` where that patient is known by more: the source has two identifiers for one record, or one for two.
+        """
+        for one in identifiers[1:]:
+            if naming.is_record_id(one):
+                others = self.others(patient, [one])
+                known = [row for other in others for row in self._own.get(other, ()) if (row.type, row.value) != (one.type, one.value)]
+                if known or len(others) > 1:
+                    raise LinkRefused(f"{_named([one])} leads to a patient who has another identifier of this source: nothing was changed")
+                if others:
+                    return one
+        return None
 
     def _check(self, patient: int, own: Sequence[Identifier], by: Sequence[Identifier]) -> None:
         """Raises :class:`LinkRefused` where the patient has another own identifier of an own one's authority and type."""

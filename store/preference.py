@@ -154,16 +154,16 @@ class Identifier(NamedTuple):
 
 
 def issuers(names: Mapping[str, str]) -> dict[str, str]:
-    """Other names of issuers -> their canonical name, to be asked by :func:`issuer`: every name folded, the canonical ones among them."""
-    own = {canonical.casefold(): canonical for canonical in names.values()}
-    return own | {alias.casefold(): canonical for alias, canonical in names.items()}
+    """Other names of issuers -> their canonical name, folded to be asked by :func:`issuer`."""
+    return {alias.casefold(): canonical for alias, canonical in names.items()}
 
 
 def issuer(names: Mapping[str, str], name: str) -> str:
     """The canonical name of an issuer of identifiers; case does not matter, an OID may have its ``urn:oid:`` or not."""
     folded = name.casefold()
     bare = folded.removeprefix(OID)
-    return names.get(folded) or names.get(bare) or names.get(OID + bare) or name
+    found = names.get(folded) or names.get(bare) or names.get(OID + bare)
+    return found or next((canonical for canonical in names.values() if canonical.casefold() == folded), name)
 
 
 class Phone(NamedTuple):

@@ -13,7 +13,7 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from store import consent, documents
-from store.apply import Application, Author, Outcome, instant
+from store.apply import MEETS, Application, Author, Outcome, instant
 from store.brake.gate import Gate, Guard
 from store.brake.held import HeldStatements
 from store.consent import Reply
@@ -26,6 +26,7 @@ from store.ids import PatientIds, shown
 from store.local import LocalChange
 from store.lock import Actor, Toggle, locked, toggle
 from store.merging.joining import Joining
+from store.merging.linking import ALWAYS
 from store.merging.unmerging import Unmerging
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
@@ -93,7 +94,10 @@ class Preferences:
                 outcomes += [self._join(transaction, enterprise, author, item) for item in group if isinstance(item, PatientMerge)]
             else:
                 statements = [item for item in group if isinstance(item, PatientStatements)]
-                outcomes += self._application(transaction, enterprise, author, guard).run(statements)
+                found = self._application(transaction, enterprise, author, guard).run(statements)
+                for item, outcome in zip(statements, found, strict=True):
+                    met = outcome.reason == MEETS
+                    outcomes.append(self._met(transaction, enterprise, author, guard, item) if met else outcome)
         return outcomes
 
     def find(self, enterprise: str, ref: PatientRef) -> Patient:
@@ -257,6 +261,15 @@ class Preferences:
 
     def _join(self, transaction: Connection, enterprise: str, author: Author, item: PatientMerge) -> Outcome:
         return Joining(self._application(transaction, enterprise, author), item).run()
+
+    def _met(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None, item: PatientStatements) -> Outcome:
+        """Joins the patient of a payload with the one who was known by its record id alone, and applies the payload."""
+        naming = self.enterprises[enterprise].naming(author.authority.removeprefix(EMR))
+        record = next(one for one in item.identifiers if naming.is_record_id(one))
+        joined = self._join(transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), ALWAYS, item.evidence_id))
+        if joined.outcome in ("merged", "unchanged"):
+            return self._application(transaction, enterprise, author, guard).run([item])[0]
+        return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were parted by a person")
 
     def _application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
         rules, gate = self.enterprises[enterprise], None

@@ -41,7 +41,13 @@ class Found:
     """Who the payloads of a batch are about, and what stands of them."""
 
     def __init__(
-        self, database: Database, transaction: Connection, enterprise: str, authority: str, naming: Naming, items: Sequence[PatientStatements]
+        self,
+        database: Database,
+        transaction: Connection,
+        enterprise: str,
+        authority: str,
+        naming: Naming,
+        items: Sequence[PatientStatements],
     ) -> None:
         self._database, self._transaction = database, transaction
         # Identifiers for look-up are not asked for: any number of patients may share one.
@@ -50,6 +56,11 @@ class Found:
         self.directory = Directory(Row(*row[:6]) for row in rows)
         self.standing = {row[3]: Standing(row[6], row[7], row[8], row[9] or "") for row in rows}
         self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
+
+    def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
+        """Reads all identifiers of the patients of payloads that bring several, and of those who own any of these."""
+        several = [(patient, item.identifiers) for patient, item in items if len(item.identifiers) > 1]
+        self.learn({one for patient, named in several for one in (patient, *self.directory.others(patient, named))})
 
     def learn(self, patients: Iterable[int]) -> None:
         """Reads all identifiers of some patients."""

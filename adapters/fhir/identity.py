@@ -6,10 +6,12 @@ nothing else, meet the patient. Source: FHIR R4 Identifier; types of HL7 table 0
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.fhir.moment import ended
+from adapters.identifiers import Named, described, is_placeholder, one_each
 from adapters.legible import MARK
 from store.preference import Identifier
 
@@ -24,43 +26,68 @@ NOT_KEPT = frozenset({
 SYSTEMS_NOT_KEPT = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.113883.4.1"})
 
 
-def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> tuple[Identifier, ...]:
-    """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others."""
+MEDICAL_RECORD = "MR"
+
+
+def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> Named:
+    """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others.
+
+    A source that does not say by which, knows its patients by the resource id; a Patient without one by a medical record number, else by
+    the first identifier.
+    """
     entries = resource.get("identifier")
     stated = [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
-    known_by = [one for one in stated if _is_configured(one, settings)]
-    known_by.sort(key=lambda one: one.type != settings.identifier_type)
-    own = [resource_id(settings, resource["id"])] if _is_text(resource.get("id")) else []
-    return tuple(dict.fromkeys((*known_by, *own, *stated)))
+    own, others = one_each(_known_by(stated, settings))
+    if _is_text(resource.get("id")):
+        own.append(resource_id(settings, resource["id"]))
+    if not own and not settings.authority:
+        own = ([one for one in stated if one.type == MEDICAL_RECORD] or stated)[:1]
+    return Named(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
+
+
+def came(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
+    """Issuers and types of a Patient's identifiers, for a reason."""
+    entries = resource.get("identifier")
+    found = [(made, "") for entry in (entries if type(entries) is list else ()) if (made := _identifier(entry, settings, today))]
+    return described(found, set(settings.authorities.values()))
+
+
+def _known_by(stated: Sequence[Identifier], settings: SourceSettings) -> list[Identifier]:
+    """Those of the configured issuer: of a configured type, else without one."""
+    types = {kind.casefold() for kind in settings.identifier_types}
+    issued = [one for one in stated if one.authority.casefold() == settings.own_authority.casefold()] if settings.authority else []
+    return [one for one in issued if one.type.casefold() in types or not types] or [one for one in issued if not one.type]
 
 
 def resource_id(settings: SourceSettings, value: str) -> Identifier:
     return Identifier(settings.name, RESOURCE_ID, value)
 
 
-def canonical(system: str, settings: SourceSettings) -> str:
-    """The canonical name of an issuer; an OID is known with and without ``urn:oid:``."""
-    known = settings.authorities
-    return known.get(system) or known.get(system.removeprefix("urn:oid:")) or system
-
-
 def logical(entry: Any, settings: SourceSettings) -> Identifier | None:
-    """The identifier by which a Reference names its patient, in use or not."""
-    return _identifier(entry, settings, "")
+    """The identifier by which a Reference names its patient, in use or not; only one that the source owns, or that links."""
+    found = _identifier(entry, settings, "")
+    return found if found and (_known_by([found], settings) or settings.links(found.authority)) else None
+
+
+def deciding(resource: dict[str, Any], settings: SourceSettings, today: str) -> tuple[Identifier, ...]:
+    """The identifiers of a Patient without an id that tell who it is: those that the source owns, or that link."""
+    named = identifiers(resource, settings, today).identifiers
+    return named if named and (_known_by(named[:1], settings) or settings.links(named[0].authority)) else ()
 
 
 def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier | None:
     if type(entry) is not dict or not _is_text(entry.get("value")) or ended(entry, today):
         return None
     kind = _type(entry.get("type"))
-    system = entry.get("system")
-    if kind in NOT_KEPT and kind != settings.identifier_type:
+    system, value = entry.get("system"), entry["value"].strip()
+    configured = {one.casefold(): one for one in settings.identifier_types}
+    kind = configured.get(kind.casefold(), kind)
+    if (kind in NOT_KEPT and kind not in configured.values()) or is_placeholder(value, settings.placeholders):
         return None
     if _is_text(system):
-        return None if system in SYSTEMS_NOT_KEPT else Identifier(canonical(str(system), settings), kind, entry["value"].strip())
-    # Without a system only the configured type may speak for the configured authority: the same value of two issuers is two patients.
-    configured = bool(settings.authority and settings.identifier_type == kind and kind)
-    return Identifier(settings.authority, kind, entry["value"].strip()) if configured else None
+        return None if system in SYSTEMS_NOT_KEPT else Identifier(settings.issuer(str(system)), kind, value)
+    # Without a system only a configured type may speak for the configured authority: the same value of two issuers is two patients.
+    return Identifier(settings.own_authority, kind, value) if settings.authority and kind in configured.values() else None
 
 
 def _type(concept: Any) -> str:
@@ -68,13 +95,6 @@ def _type(concept: Any) -> str:
     codes = [one for one in codings if type(one) is dict and _is_text(one.get("code"))] if type(codings) is list else []
     # Oracle Health lists its own code set before table 0203.
     return str(next((one["code"] for one in codes if TYPE_SYSTEM in str(one.get("system"))), codes[0]["code"] if codes else ""))
-
-
-def _is_configured(identifier: Identifier, settings: SourceSettings) -> bool:
-    wanted, authority = settings.identifier_type, settings.authority
-    if not authority or (wanted and identifier.type not in (wanted, "")):
-        return False
-    return identifier.authority == authority or identifier.authority == canonical(authority, settings)
 
 
 def _is_text(value: Any) -> bool:

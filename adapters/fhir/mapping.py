@@ -21,6 +21,7 @@ from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.reference import Surroundings
 from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
 from adapters.fhir.standing import Standing
+from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.partial import Stated
 from adapters.refusals import can_refuse, is_opt_out
 from adapters.site_mapping import Rule
@@ -122,18 +123,20 @@ class FhirMapper:
 
     def _patient(self, resource: dict[str, Any], source: _Source) -> list[Item]:
         today = _day(source.received)
-        identifiers = identity.identifiers(resource, self.settings, today)
+        identifiers, others = identity.identifiers(resource, self.settings, today)
         if not identifiers:
-            detail = "the Patient has neither an id (a text) nor an identifier in use with system and value"
-            return [_nobody("patient_id_missing", detail, source, resource)]
+            detail = "the Patient has neither an id (a text) nor an identifier in use with system and value that the source knows it by"
+            came = identity.came(resource, self.settings, today)
+            return [_nobody("patient_id_missing", f"{detail}{came}", source, resource)]
+        several = [Problem(SEVERAL_OWN, "Patient.identifier", SEVERAL_OWN_DETAIL)] if others else []
         problems = self._not_understood("Patient", resource, self._may_refuse("Patient", DECEASED, RESTRICTED))
         if problems:
-            return [self._said(resource, identifiers, {}, source, problems)]
+            said = self._said(resource, identifiers, {}, source, [*problems, *several])
+            return [said, *for_others(said, others)]
         stated, withheld = self._patient_states(resource, source, problems)
-        said = self._said(resource, identifiers, stated, source, problems, restricted=withheld)
-        if "link" not in resource:
-            return [said]
-        return self._linked(resource, said, source)
+        said = self._said(resource, identifiers, stated, source, problems + several, restricted=withheld)
+        items: list[Item] = self._linked(resource, said, source) if "link" in resource else [said]
+        return [*items, *for_others(said, others)] if others else items
 
     def _patient_states(self, resource: dict[str, Any], source: _Source, problems: list[Problem]) -> tuple[Stated, bool]:
         """The statements, and whether something was withheld: what is missing then takes nothing back."""

@@ -39,7 +39,7 @@ def within(bundle_entries: Iterable[Any], outer: Surroundings, settings: SourceS
     for entry in bundle_entries:
         resource, url = (entry.get("resource"), entry.get("fullUrl")) if type(entry) is dict else (None, None)
         if type(resource) is dict and resource.get("resourceType") == "Patient" and isinstance(url, str) and url:
-            found = identity.identifiers(resource, settings, today)
+            found = identity.identifiers(resource, settings, today).identifiers
             entries[place(url)] = found if entries.get(place(url), found) == found else ()
     return Surroundings(outer.bases, entries)
 
@@ -98,7 +98,7 @@ def _contained(name: str, holder: dict[str, Any], settings: SourceSettings, toda
     entries = holder.get("contained")
     for entry in entries if type(entries) is list else ():
         if type(entry) is dict and entry.get("id") == name and entry.get("resourceType") == "Patient":
-            return identity.identifiers({key: value for key, value in entry.items() if key != "id"}, settings, today)
+            return identity.deciding({key: value for key, value in entry.items() if key != "id"}, settings, today)
     return ()
 
 

@@ -6,12 +6,15 @@ issuers is two patients, so an identifier without an assigning authority counts 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import NamedTuple
 
 from adapters.base import SourceSettings
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Delimiters, Message, Unusable
-from store.preference import Identifier
+from adapters.identifiers import Named, described, is_placeholder, one_each
+from store.preference import OID, Identifier, issuer
 
 # Types that name a person to an EMR.
 PATIENT_TYPES = frozenset({"", "MR", "MRN", "PI", "PT", "U", "EPI", "NI", "PN"})
@@ -21,63 +24,98 @@ ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
 NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
 NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
+MEDICAL_RECORD = "MR"
+
+
+class Place(NamedTuple):
+    """A field of a list of identifiers, and where it is."""
+
+    path: str
+    field: str
+
+
+class _Cx(NamedTuple):
+    """One repetition. ``flaw``: why it identifies nobody (``ended``, ``placeholder``), or empty."""
+
+    identifier: Identifier
+    is_usual: bool
+    flaw: str
 
 
 class IdentifierReader:
     """Reads lists of identifiers the way one source is configured: its own patient identifier comes first."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        self._aliases = settings.authorities
-        self._authority = settings.authorities.get(settings.authority, settings.authority)
-        self._type = settings.identifier_type
-        self._types = PATIENT_TYPES | {settings.identifier_type}
+        self._settings = settings
+        self._issuers = settings.authorities
+        self._authority = settings.own_authority
+        self._own_types = {kind.casefold(): kind for kind in settings.identifier_types}
+        self._type = next(iter(settings.identifier_types), "")
+        self._usual = PATIENT_TYPES | {kind.upper() for kind in settings.identifier_types}
+        self._by_universal_id = frozenset(name for name in settings.authorities.values() if _has_universal_id(name, settings.authorities))
         self._known: dict[tuple[str, Delimiters], str] = {}
 
-    def read(self, message: Message, field: str, path: str, today: date) -> tuple[Identifier, ...]:
-        """The patient's identifiers. Raises :class:`Unusable`: patient_id_missing, identifier_without_authority."""
-        found: list[Identifier] = []
-        spare: list[Identifier] = []
+    def read(self, message: Message, places: Sequence[Place], today: date, *, retired: bool = False) -> Named:
+        """The patient's identifiers, from the first place that holds any. ``retired``: those that have ended count, and so does a record
+        that is named by a linking identifier alone.
+
+        Raises :class:`Unusable`: patient_id_missing, identifier_without_authority.
+        """
+        place = next((one for one in places if _holds_any(message, one.field)), places[0])
+        found: list[_Cx] = []
         nameless = False
-        component = message.delimiters.component
-        for repetition in field.split(message.delimiters.repetition):
-            parts = repetition.split(component)
-            value = message.unescape(parts[0]).strip()
-            if not value or value == DELETE:
-                continue
-            kind = message.unescape(parts[4]).strip() if len(parts) > 4 and parts[4] != DELETE else ""
-            usual = kind in self._types
-            if (not usual and kind in NEVER) or (len(parts) > 7 and parts[7] and _ended(parts[7], today)):
-                continue
-            authority = self._issuer(parts[3], message) if len(parts) > 3 and parts[3] else self._authority
-            if authority:
-                (found if usual else spare).append(
-                    Identifier(authority, kind or (self._type if authority == self._authority else ""), value)
-                )
-            else:
+        for repetition in place.field.split(message.delimiters.repetition):
+            one = self._repetition(message, repetition, today)
+            if one is not None and not one.identifier.authority:
                 nameless = True
-        return self._ordered(found or spare[:1], path, nameless)
+            elif one is not None:
+                found.append(one)
+        usable = [one.identifier for one in found if one.is_usual and (not one.flaw or (retired and one.flaw == "ended"))]
+        spare = [one.identifier for one in found if not one.is_usual and not one.flaw]
+        own, others = self._own(usable or spare[:1])
+        if not own and retired:
+            own = [one for one in usable if self._settings.links(one.authority)]
+        if not own:
+            raise self._unusable(found, places[0].path, nameless=nameless and place is places[0])
+        return Named(tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)])), tuple(others))
 
-    def plain(self, message: Message, field: str) -> tuple[Identifier, ...]:
-        """An identifier of HL7 2.1 and 2.2 (PID-2), whose issuer is known by configuration only; else empty."""
-        value = message.unescape(field.split(message.delimiters.component)[0]).strip()
-        return (Identifier(self._authority, self._type, value),) if self._authority and value and value != DELETE else ()
+    def _repetition(self, message: Message, repetition: str, today: date) -> _Cx | None:
+        parts = repetition.split(message.delimiters.component)
+        value = message.unescape(parts[0]).strip()
+        if not value or value == DELETE:
+            return None
+        kind = message.unescape(parts[4]).strip() if len(parts) > 4 and parts[4] != DELETE else ""
+        authority = self._issuer(parts[3], message) if len(parts) > 3 and parts[3] else self._authority
+        usual = kind.upper() in self._usual or self._settings.links(authority)
+        if not usual and kind.upper() in NEVER:
+            return None
+        kind = self._own_types.get(kind.casefold(), kind) or (self._type if authority == self._authority else "")
+        flaw = "ended" if len(parts) > 7 and parts[7] and _ended(parts[7], today) else ""
+        flaw = "placeholder" if is_placeholder(value, self._settings.placeholders) else flaw
+        return _Cx(Identifier(authority, kind, value), usual, flaw)
 
-    def _ordered(self, found: list[Identifier], path: str, nameless: bool) -> tuple[Identifier, ...]:
+    def _own(self, found: Sequence[Identifier]) -> tuple[list[Identifier], list[Identifier]]:
+        """The source's own identifiers, one of each issuer and type, and the others of them."""
         if self._authority or self._type:
             own = [one for one in found if self._is_own(one)]
-            if not own:
-                detail = "none of the identifiers is the one that 'patient_id' of this source names"
-                raise Unusable("patient_id_missing", detail, path)
-            return tuple(dict.fromkeys((*own, *found)))
-        if not found:
-            if nameless:
-                detail = "the identifier does not say who issued it: set 'patient_id.authority' of this source"
-                raise Unusable("identifier_without_authority", detail, path)
-            raise Unusable("patient_id_missing", "there is no identifier of a patient here", path)
-        return tuple(dict.fromkeys(found))
+        else:
+            records = [one for one in found if one.type.upper() == MEDICAL_RECORD]
+            first = (records or found)[:1]
+            own = [one for one in found if first and (one.authority, one.type) == (first[0].authority, first[0].type)]
+        return one_each(own)
 
     def _is_own(self, one: Identifier) -> bool:
-        return (not self._authority or one.authority == self._authority) and (not self._type or one.type == self._type)
+        right = not self._authority or one.authority == self._authority or one.authority.casefold() == self._authority.casefold()
+        return right and (not self._own_types or one.type.casefold() in self._own_types)
+
+    def _unusable(self, found: Sequence[_Cx], path: str, *, nameless: bool) -> Unusable:
+        came = described([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
+        if self._authority or self._type:
+            return Unusable("patient_id_missing", f"none of the identifiers is the one that 'patient_id' of this source names{came}", path)
+        if nameless:
+            detail = "the identifier does not say who issued it: set 'patient_id.authority' of this source"
+            return Unusable("identifier_without_authority", detail, path)
+        return Unusable("patient_id_missing", f"there is no identifier of a patient here{came}", path)
 
     def _issuer(self, text: str, message: Message) -> str:
         known = self._known.get((text, message.delimiters))
@@ -88,15 +126,41 @@ class IdentifierReader:
         return known
 
     def _canonical(self, parts: list[str]) -> str:
-        """The configured name of an HD (namespace & universal id & its type), else its most telling part."""
+        """The configured name of an HD (namespace & universal id & its type), else its universal id, else its namespace.
+
+        A namespace that is configured with universal ids of its own is another issuer beside another universal id.
+        """
         namespace, universal, kind = ("" if part == DELETE else part for part in (*parts, "", "")[:3])
-        names = [name for name in (namespace, universal, f"urn:oid:{universal}" if universal else "") if name]
-        for name in (*names, namespace.removeprefix("urn:oid:"), universal.removeprefix("urn:oid:"), f"urn:oid:{namespace}"):
-            if name in self._aliases:
-                return self._aliases[name]
-        if self._authority in names:
+        by_universal = self._named(universal)
+        if by_universal:
+            return by_universal
+        by_namespace = self._named(namespace)
+        if by_namespace and not (universal and by_namespace in self._by_universal_id):
+            return by_namespace
+        if universal:
+            return universal if kind != "ISO" or universal.startswith(OID) else f"{OID}{universal}"
+        return namespace or self._authority
+
+    def _named(self, text: str) -> str:
+        """The configured issuer of that name, or empty."""
+        if not text:
+            return ""
+        found = issuer(self._issuers, text)
+        if found.casefold() == self._authority.casefold():
             return self._authority
-        return namespace or (f"urn:oid:{universal}" if kind == "ISO" else universal) or self._authority
+        return found if found in self._issuers.values() else ""
+
+
+def _has_universal_id(canonical: str, issuers: Mapping[str, str]) -> bool:
+    """Whether an issuer is configured with an OID, a URL or the like, beside plain names."""
+    names = [canonical, *(name for name, known in issuers.items() if known == canonical)]
+    return any("." in name or ":" in name for name in names)
+
+
+def _holds_any(message: Message, field: str) -> bool:
+    component = message.delimiters.component
+    values = (one.split(component, 1)[0].strip() for one in field.split(message.delimiters.repetition))
+    return any(value and value != DELETE for value in values)
 
 
 def _ended(text: str, today: date) -> bool:

@@ -25,6 +25,7 @@ from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
 from adapters.hl7v2.site import SiteRules
 from adapters.hl7v2.xtn import TelecomReader
+from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.options import joined, listed
 from store.preference import (
     ACTIVE,
@@ -118,24 +119,24 @@ class Hl7Mapper:
         if event in events.QUIET:
             return self._quiet(message, event, payload)
         if event in events.DELETED:
-            return [self._deleted(message, payload)]
+            return self._with_others(message, self._deleted(message, payload), payload)
         if event == events.MOVED:
             same = merge.moved(message, self._identifiers, payload.received.date())
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
             return [Filtered("event_not_used", payload.locator)]
         item = self._statements(message, payload)
-        return [_added(item)] if event == events.ADDED else [item]
+        return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
 
     def _each(self, message: Message, payload: Payload, *, present: bool) -> list[Item]:
         """What is stated about each patient of a message that may have several."""
-        return [self._tried(part, payload, present=present) for part in merge.patients(message)]
+        return [item for part in merge.patients(message) for item in self._tried(part, payload, present=present)]
 
-    def _tried(self, part: Message, payload: Payload, *, present: bool) -> Item:
+    def _tried(self, part: Message, payload: Payload, *, present: bool) -> list[Item]:
         try:
-            return self._statements(part, payload, present=present)
+            return self._with_others(part, self._statements(part, payload, present=present), payload)
         except Unusable as error:
-            return Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
+            return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
 
     def _merged(self, message: Message, payload: Payload, *, renamed: bool) -> list[Item]:
         """The merges of the message, and then what it says about contacting those who survive them; also where a merge cannot be used."""
@@ -163,6 +164,7 @@ class Hl7Mapper:
                 continue  # it names no patient of ours: whoever reads its identifiers for its own event says so
             if item.statements or item.problems:
                 yield item
+                yield from self._others(part, item, payload)
 
     def _aside(self, message: Message, payload: Payload) -> PatientStatements:
         """Protection, death and the site's own rules; never demographics, which come in an update, and nothing is taken back."""
@@ -200,8 +202,9 @@ class Hl7Mapper:
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):
             statements = {name: one for name, one in statements.items() if one.value is not None}
+        patient = self._patient(message, pid, today, problems)
         return PatientStatements(
-            self._patient(message, pid, today),
+            patient,
             statements,
             effective,
             _evidence(message, payload),
@@ -211,12 +214,20 @@ class Hl7Mapper:
             payload.locator,
         )
 
-    def _patient(self, message: Message, pid: list[str], today: date) -> tuple[Identifier, ...]:
-        if not pid[3] and pid[2]:
-            own = self._identifiers.plain(message, pid[2])
-            if own:
-                return own
-        return self._identifiers.read(message, pid[3], "PID-3", today)
+    def _patient(self, message: Message, pid: list[str], today: date, problems: list[Problem]) -> tuple[Identifier, ...]:
+        found = merge.patient(message, pid, self._identifiers, today)
+        if found.others:
+            problems.append(Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL))
+        return found.identifiers
+
+    def _with_others(self, message: Message, item: PatientStatements, payload: Payload) -> list[Item]:
+        return [item, *self._others(message, item, payload)]
+
+    def _others(self, message: Message, item: PatientStatements, payload: Payload) -> list[PatientStatements]:
+        """What refuses, for each further own identifier of the message."""
+        if not any(one.reason == SEVERAL_OWN for one in item.problems):
+            return []
+        return for_others(item, merge.patient(message, _pid(message), self._identifiers, payload.received.date()).others)
 
     def _read_telecoms(
         self, message: Message, pid: list[str], today: date, statements: dict[str, Statement], problems: list[Problem]
@@ -272,6 +283,8 @@ def _pid(message: Message) -> list[str]:
     if not found:
         raise Unusable("patient_segment_missing", "the message has no PID segment", "PID")
     if len(found) > 1:
+        found = [one for one in found if any(one[2:])] or found
+    if any(not merge.is_same_patient(found[0], one) for one in found[1:]):
         raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
     return found[0] + _PADDING[len(found[0]) :]
 

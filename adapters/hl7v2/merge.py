@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
-from adapters.hl7v2.cx import IdentifierReader
+from adapters.hl7v2.cx import IdentifierReader, Place
 from adapters.hl7v2.reader import Message, Unusable
+from adapters.identifiers import Named
 from store.preference import Identifier, PatientMerge
 
 
@@ -62,20 +63,29 @@ def patients(message: Message) -> list[Message]:
 
 
 def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:
-    pid: list[str] | None = None
+    pid: list[str] = []
     paired = True
     for line in message.lines:
         if line.startswith("PID"):
-            if not paired:
+            fields = message.fields(line)
+            if not paired and is_same_patient(pid, fields):
+                continue
+            if not paired and any(pid[1:]):
                 break
-            pid, paired = message.fields(line), False
+            pid, paired, before = fields, False, pid
+            again = bool(before) and is_same_patient(before, pid)
         elif line.startswith("MRG"):
-            if pid is None:
+            if not pid:
                 raise Unusable("merge_incomplete", "a MRG segment stands before any PID segment", "MRG")
             paired = True
             yield pid, message.fields(line)
-    if not paired:
+    if not paired and not again:
         raise Unusable("merge_incomplete", "a PID segment of this merge has no MRG segment", "MRG")
+
+
+def is_same_patient(first: list[str], other: list[str]) -> bool:
+    """Whether a further PID segment adds nobody: it is empty, or the first one again. Its set id (PID-1) does not matter."""
+    return not any(other[2:]) or other[2:] == first[2:]
 
 
 def _pair(
@@ -96,12 +106,20 @@ def _records(gone: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:
     return [gone] if len(alike) == 1 else [(one,) for one in alike]
 
 
+def patient(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> Named:
+    """Who a PID segment is about: by PID-3, else by the fields that older versions have for it."""
+    places = [Place(f"PID-{number}", _field(pid, number)) for number in (3, 2, 4)]
+    return identifiers.read(message, places, today)
+
+
 def _survivor(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
-    return identifiers.read(message, _field(pid, 3), "PID-3", today)
+    return patient(message, pid, identifiers, today).identifiers
 
 
 def _merged(message: Message, mrg: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
-    return identifiers.read(message, _field(mrg, 1), "MRG-1", today)
+    places = [Place(f"MRG-{number}", _field(mrg, number)) for number in (1, 4, 2)]
+    found = identifiers.read(message, places, today, retired=True)
+    return (*found.identifiers, *found.others)
 
 
 def _field(fields: list[str], number: int) -> str:

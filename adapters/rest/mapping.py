@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from adapters import partial
 from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
+from adapters.identifiers import is_placeholder
 from adapters.language import bcp47, is_declined
 from adapters.legible import MARK, is_marked, repaired
 from adapters.rest import explain
@@ -111,14 +112,12 @@ class JsonMapper:
             if flaw is not None:
                 raise flaw
             raise Unusable("patient_id_missing", f"the record has nothing at {self.options.id}, where its id should be", self.options.id)
-        authority = self.settings.authorities.get(self.settings.authority, self.settings.authority)
+        authority, kind = self.settings.own_authority, next(iter(self.settings.identifier_types), "")
         known_by = self.reader.text(record, self.options.patient_id)
         record_id = Identifier(self.settings.name, RECORD_ID, own)
-        return (
-            (Identifier(authority, self.settings.identifier_type, known_by), record_id)
-            if authority and known_by not in NOBODY
-            else (record_id,)
-        )
+        if not authority or known_by in NOBODY or is_placeholder(known_by, self.settings.placeholders):
+            return (record_id,)
+        return (Identifier(authority, kind, known_by), record_id)
 
     def _ruled(self, record: dict[str, Any], problems: list[Problem]) -> Stated:
         """What the rules state that are not read number by number."""

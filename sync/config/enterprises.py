@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from store.enterprise import Enterprise, Policy, Source
+from store.preference import issuer, issuers
 from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.model import EnterprisePart
@@ -40,14 +41,22 @@ def _check(document: Document, name: str, part: EnterprisePart) -> None:
     owner: dict[str, str] = {}
     for canonical, aliases in part.authorities.items():
         for index, alias in enumerate(aliases):
-            if owner.setdefault(alias, canonical) != canonical:
+            if owner.setdefault(alias.casefold(), canonical) != canonical:
                 where = ("enterprises", name, "authorities", canonical, index)
-                document.mistake(where, f"{alias!r} already is another name of {owner[alias]}: one issuer has one canonical name")
+                document.mistake(
+                    where, f"{alias!r} already is another name of {owner[alias.casefold()]}: one issuer has one canonical name"
+                )
 
 
 def aliases(part: EnterprisePart) -> Mapping[str, str]:
     """Every other name of an issuer of identifiers -> its canonical name."""
     return MappingProxyType({alias: canonical for canonical, others in part.authorities.items() for alias in others})
+
+
+def linking(part: EnterprisePart) -> frozenset[str]:
+    """The canonical names of the issuers whose identifiers link."""
+    names = issuers(aliases(part))
+    return frozenset(issuer(names, name) for name in part.linking_authorities)
 
 
 def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> Enterprise:
@@ -59,6 +68,7 @@ def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> En
         do_not_contact_toggle=part.do_not_contact_toggle,
         sources=tuple(sources),
         authorities=aliases(part),
+        linking=linking(part),
         policy=Policy(**part.policy.model_dump()),
         time_zone=part.time_zone,
         default_region=part.default_region,

@@ -121,7 +121,7 @@ def _feeds(document: Document, sources: Mapping[str, Written], parts: Mapping[st
 def _joined(
     file: FilePath, top: Top, parts: Mapping[str, EnterprisePart], sources: Mapping[str, Written], feeds: Mapping[str, Feed]
 ) -> Settings:
-    of = {name: [source(key, one) for key, one in sources.items() if one.part.enterprise == name] for name in parts}
+    of = {name: [source(key, one, part) for key, one in sources.items() if one.part.enterprise == name] for name, part in parts.items()}
     return Settings(
         file=str(file),
         database=database.located(top.database, file.parent),

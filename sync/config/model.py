@@ -12,6 +12,7 @@ from sync.config.part import Part as Part
 from sync.config.words import Address, Duration, DurationOrForever, Listen, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
+OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 OneOrMore = Annotated[int, Field(ge=1)]
 
 
@@ -86,6 +87,8 @@ class EnterprisePart(Part):
     default_region: Region | None = None
     time_zone: TimeZone = "UTC"
     authorities: dict[str, list[str]] = Field(default_factory=dict)
+    linking_authorities: list[str] = Field(default_factory=list)
+    placeholder_identifiers: list[str] = Field(default_factory=list)
     policy: PolicyPart = PolicyPart()
     brake: BrakePart = BrakePart()
     decision_receipts: bool = False
@@ -96,10 +99,10 @@ class EnterprisePart(Part):
 
 
 class PatientIdPart(Part):
-    """By which identifier a source knows its patients."""
+    """By which identifier a source knows its patients. Several types are several namespaces."""
 
     authority: str = ""
-    type: str = ""
+    type: OneOrSeveral = ()
 
 
 class SchedulePart(Part):

@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 from adapters import allow_list
 from adapters.base import AdapterError, SourceSettings
+from adapters.identifiers import folded
 from adapters.registry import ADAPTERS
 from adapters.site_mapping import MappingError
 from store.enterprise import Source
-from store.preference import ATTRIBUTES
+from store.preference import ATTRIBUTES, issuer, issuers
 from sync import cron
 from sync.config import presets
 from sync.config.check import checked
 from sync.config.document import Document
-from sync.config.enterprises import aliases
+from sync.config.enterprises import aliases, linking
 from sync.config.mistake import Path, dotted, one_of
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
 from sync.config.options import LISTENERS, OPTIONS
@@ -107,6 +108,7 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
     full = _schedule(document, (*path, "full_resync"), part.full_resync, zone)
     _attributes(document, path, part)
     _only_polled(document, path, part)
+    _known_by(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise), build)
     return None if settings is None else Feed(name, part.enterprise, settings, schedule, full)
 
@@ -127,6 +129,8 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
         default_region=part.default_region or enterprise.default_region,
         time_zone=part.time_zone or enterprise.time_zone,
         keep_names=enterprise.keep_names,
+        linking=linking(enterprise),
+        placeholders=folded(enterprise.placeholder_identifiers),
     )
 
 
@@ -138,6 +142,15 @@ def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
     for name in ("schedule", "full_resync"):
         if part.adapter in LISTENERS and getattr(part, name) is not None:
             document.mistake((*path, name), f"is not for {part.adapter}: its EMR calls us when it has something. Remove it")
+
+
+def _known_by(document: Document, path: Path, part: SourcePart) -> None:
+    """A source that does not say how it knows its patients gets the best guess, and a warning."""
+    if part.patient_id.authority or part.adapter.startswith("rest."):
+        return
+    guess = "their FHIR resource id" if part.adapter.startswith("fhir.") else "the identifier of type MR in PID-3, or else the first one"
+    where = (*path, "patient_id") if part.patient_id.type else path
+    document.warn(where, f"patient_id names no authority, so patients are known by {guess}: write 'patient_id: {{authority: …, type: MR}}'")
 
 
 def _attributes(document: Document, path: Path, part: SourcePart) -> None:
@@ -195,6 +208,10 @@ def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: s
         return None
 
 
-def source(name: str, written: Written) -> Source:
+def source(name: str, written: Written, enterprise: EnterprisePart) -> Source:
     """The source as the store needs to know it."""
-    return Source(name, written.part.display_name or name, written.part.freshness, frozenset(written.part.masters))
+    part = written.part
+    names = issuers(aliases(enterprise))
+    known_by = part.patient_id
+    own = tuple((issuer(names, known_by.authority), kind) for kind in known_by.type or ("",)) if known_by.authority else ()
+    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own)

@@ -95,11 +95,12 @@ def test_a_patient_that_one_item_creates_is_known_to_the_next(site: Site) -> Non
 
 
 def test_an_item_that_meets_a_patient_through_another_item_of_its_batch(site: Site) -> None:
-    site.apply(says("1", 1, {"do_not_contact": "no"}))
-    shared = mr("77", "SS", "SSA")
-    site.apply(says((mr("1"), shared), 2, {"language": "es"}), says((mr("5"), shared), 3, {"do_not_contact": "yes"}))
-    assert site.find("5").id == site.find("1").id
-    assert site.dnc("1") == "yes"
+    linked = site.configured(replace(SYNCED, linking=frozenset({"EMPI"})))
+    linked.apply(says("1", 1, {"do_not_contact": "no"}))
+    shared = mr("77", "PI", "EMPI")
+    linked.apply(says((mr("1"), shared), 2, {"language": "es"}), says((mr("5", "MRN"), shared), 3, {"do_not_contact": "yes"}))
+    assert linked.find("5").id == linked.find("1").id
+    assert linked.dnc("1") == "yes"
 
 
 def test_statements_and_merges_of_one_batch_keep_their_order(site: Site) -> None:

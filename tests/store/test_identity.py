@@ -256,3 +256,34 @@ def test_odd_values_name_nobody_and_break_nothing(site: Site, value: str) -> Non
 def test_odd_ids_name_nobody(site: Site, number: str) -> None:
     with pytest.raises(PatientUnknown):
         site.store.find(site.enterprise, PatientRef(id=number))
+
+
+def test_a_consent_that_came_before_its_patient_counts_for_the_patient_that_another_feed_knows(linked: Site) -> None:
+    record = Identifier(FHIR, "RI", "abc")
+    shared = replace(LINKED, sources=(LINKED.sources[0], Source(FHIR, "Hospital FHIR", patient_id=(("GENHOSP", "MR"),))))
+    site = linked.configured(shared)
+    site.apply(says("1", 0, {"do_not_contact": "no", "consent.sms": "granted"}))
+    site.apply(says((record,), 1, {"consent.sms": "denied"}), source=FHIR)
+    both = says((mr("1"), record), 2, {"language": "es"}), says((mr("2"),), 2, YES)
+    assert site.apply(*both, source=FHIR) == ["applied", "applied"]
+    assert site.find("abc", FHIR).id == site.find("1").id
+    assert (site.value("1", "consent.sms"), site.value("1", "language"), site.dnc("2")) == ("denied", "es", "yes")
+    assert site.apply(says((record,), 3, {"consent.sms": "granted"}), source=FHIR) == ["applied"]
+    assert site.apply(*both, source=FHIR) == ["unchanged", "unchanged"]
+
+
+def test_a_record_id_that_another_patient_has_beside_more_is_a_conflict(linked: Site) -> None:
+    record = Identifier(FHIR, "RI", "abc")
+    linked.apply(says((clinic("5"), record), 0, YES), says((clinic("6"),), 0), source=FHIR)
+    (outcome,) = linked.outcomes(says((clinic("6"), record), 1, {"language": "es"}), source=FHIR)
+    assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
+    assert "abc" not in outcome.detail
+    assert linked.find("abc", FHIR).id == linked.find("5", "CLINIC").id
+    assert linked.find("6", "CLINIC").preferences == {}
+
+
+def test_a_further_own_identifier_of_somebody_else_is_not_taken_from_them(linked: Site) -> None:
+    linked.apply(says((mr("1"),), 0, YES), says((mr("9", "MRN"),), 0, {"do_not_contact": "no"}))
+    assert linked.apply(says((mr("1"), mr("9", "MRN")), 1, {"language": "es"})) == ["applied"]
+    assert linked.find("9", kind="MRN").id != linked.find("1", kind="MR").id
+    assert linked.apply(says((mr("9", "MRN"),), 2, {"language": "de"})) == ["applied"]

@@ -9,7 +9,10 @@ import pytest
 from sync.config import inspect, load
 
 TOP = "database: sqlite:///x.db\nenterprises: {e: {sync_contact_preferences: true, default_region: US}}\n"
-FHIR = "sources:\n  fhir:\n    enterprise: e\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n"
+FHIR = (
+    "sources:\n  fhir:\n    enterprise: e\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n"
+    "    patient_id: {authority: GENHOSP, type: MR}\n"
+)
 
 
 def config(tmp_path: Path, mapping: str, more: str = "") -> Path:

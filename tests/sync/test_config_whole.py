@@ -13,8 +13,11 @@ from tests.sync.conftest import Ended
 
 TOP = "database: sqlite:///x.db\n"
 CLINIC = "enterprises:\n  clinic:\n    sync_contact_preferences: true\n    default_region: US\n"
-ADT = "  adt:\n    enterprise: clinic\n    adapter: hl7v2.mllp\n    listen: 127.0.0.1:2575\n"
-EHR = "  ehr:\n    enterprise: clinic\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n    schedule: {every: 1h}\n"
+KNOWN_BY = "    patient_id: {authority: CLINIC, type: MR}\n"
+ADT = f"  adt:\n    enterprise: clinic\n    adapter: hl7v2.mllp\n    listen: 127.0.0.1:2575\n{KNOWN_BY}"
+EHR = (
+    f"  ehr:\n    enterprise: clinic\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n    schedule: {{every: 1h}}\n{KNOWN_BY}"
+)
 MAPPING = "mapping:\n{indent}  do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}\n"
 
 Told = Callable[[str], list[tuple[str, str, str]]]
@@ -44,6 +47,14 @@ def only(told: Told, text: str) -> tuple[str, str]:
 
 def test_a_good_configuration_has_no_findings(told: Told) -> None:
     assert told(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}") == []
+
+
+def test_a_source_that_does_not_say_how_it_knows_its_patients_is_a_warning(told: Told) -> None:
+    found = told(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}".replace(KNOWN_BY, ""))
+    assert [(severity, where) for severity, where, _ in found] == [("warning", "sources.adt"), ("warning", "sources.ehr")]
+    assert "type MR in PID-3" in found[0][2]
+    assert "FHIR resource id" in found[1][2]
+    assert told(f"{TOP}{CLINIC}sources:\n{ADT}".replace("authority: CLINIC, ", ""))[0][1] == "sources.adt.patient_id"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +176,7 @@ def test_a_polled_source_that_is_read_or_is_meant_not_to_be(told: Told, line: st
 def test_a_drop_folder_is_looked_for_beside_the_configuration(told: Told, tmp_path: Path) -> None:
     text = (
         f"{TOP}{CLINIC}sources:\n  drop:\n    enterprise: clinic\n    adapter: hl7v2.files\n    path: drop\n    schedule: {{every: 1m}}\n"
+        f"{KNOWN_BY}"
     )
     where, message = only(told, text)
     assert (where, "does not exist" in message) == ("sources.drop.path", True)
@@ -230,7 +242,7 @@ def test_a_key_that_cannot_sign(told: Told, tmp_path: Path, key: str, algorithm:
         (f"sources:\n{ADT}{MAPPING.format(indent='')}", "mapping", "belongs to a source: indent it"),
         (f"sources:\n{ADT}    mapping: {{}}\n    do_not_contact: {{from: ZCP-2}}\n", "sources.adt.do_not_contact", "to the 'mapping'"),
         (
-            f"sources:\n{ADT}    patient_id:\n      authority: A\n      mapping: {{}}\n",
+            f"sources:\n{ADT.replace(KNOWN_BY, '')}    patient_id:\n      authority: A\n      mapping: {{}}\n",
             "sources.adt.patient_id.mapping",
             "belongs to a source",
         ),

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from store.preference import Identifier
-from tests.adapters.hl7v2.messages import adt, refused, stated
+from adapters.identifiers import folded
+from store.preference import Identifier, PatientStatements
+from tests.adapters.hl7v2.messages import adt, items, refused, stated
 
 OWN = Identifier("GENHOSP", "MR", "10001")
 
@@ -51,8 +52,10 @@ def test_an_identifier_that_has_expired_is_not_used() -> None:
     assert stated(adt(f3="1^^^GENHOSP^MR^^20200101^20210101~10001^^^GENHOSP^MR^^^20991231")).identifiers == (OWN,)
 
 
-def test_without_configuration_the_first_usable_identifier_counts() -> None:
+def test_without_configuration_a_medical_record_number_counts_else_the_first() -> None:
     said = stated(adt(f3="9^^^BANK^AN~5^^^EAST^PI~6^^^WEST^MR"), authority="", identifier_type="")
+    assert said.identifiers == (Identifier("WEST", "MR", "6"), Identifier("EAST", "PI", "5"))
+    said = stated(adt(f3="9^^^BANK^AN~5^^^EAST^PI~6^^^WEST^PT"), authority="", identifier_type="")
     assert said.identifiers[0] == Identifier("EAST", "PI", "5")
 
 
@@ -77,3 +80,107 @@ def test_the_identifier_of_an_old_message_is_in_pid_2() -> None:
 
 def test_escaped_identifiers_are_unescaped() -> None:
     assert stated(adt(f3="10\\T\\01^^^GENHOSP^MR")).identifiers[0].value == "10&01"
+
+
+@pytest.mark.parametrize(
+    ("pid_3", "types"),
+    [
+        ("10001^^^genhosp^MR", "MR"),
+        ("10001^^^GENHOSP^mr", "MR"),
+        ("10001^^^Genhosp&1.2.36.146.595&ISO^Mr", ("MRN", "MR")),
+        ("10001^^^GENHOSP^MR~7^^^GENHOSP^PI", ("MR", "MRN")),
+    ],
+)
+def test_case_does_not_matter_and_several_types_may_be_own(pid_3: str, types: str | tuple[str, ...]) -> None:
+    assert stated(adt(f3=pid_3), identifier_type=types).identifiers[0] == OWN
+
+
+def test_each_of_several_types_is_a_namespace() -> None:
+    said = stated(adt(f3="5^^^GENHOSP^MRN~6^^^GENHOSP^MR"), identifier_type=("MR", "MRN"))
+    assert said.identifiers == (Identifier("GENHOSP", "MRN", "5"), Identifier("GENHOSP", "MR", "6"))
+    assert said.problems == ()
+
+
+@pytest.mark.parametrize("value", ["0", "000000", "00-00-0000", "9999999", "UNKNOWN", "unk", "N/A", "null", "(none)", "-", "Test", "n.a."])
+def test_a_placeholder_identifies_nobody(value: str) -> None:
+    said = stated(adt(f3=f"10001^^^GENHOSP^MR~{value}^^^FMP^PN"))
+    assert said.identifiers == (OWN,)
+    item = refused(adt(f3=f"{value}^^^GENHOSP^MR"))
+    assert item.reason == "patient_id_missing"
+    assert "GENHOSP/MR (placeholder)" in item.detail
+
+
+@pytest.mark.parametrize("value", ["10000000", "100", "77777", "A0", "X100", "TESTER1"])
+def test_what_only_looks_like_a_placeholder_is_an_identifier(value: str) -> None:
+    assert stated(adt(f3=f"{value}^^^GENHOSP^MR")).identifiers[0].value == value
+
+
+def test_a_site_has_placeholders_of_its_own() -> None:
+    assert stated(adt(f3="10001^^^GENHOSP^MR~ask.me^^^STATE^NI"), placeholders=folded(["ASK ME"])).identifiers == (OWN,)
+
+
+def test_two_issuers_of_one_namespace_are_two() -> None:
+    said = [stated(adt(f3=f"77^^^MRN&{oid}&ISO^MR"), authority="", identifier_type="").identifiers[0] for oid in ("1.2.3.1", "1.2.3.2")]
+    assert [one.authority for one in said] == ["urn:oid:1.2.3.1", "urn:oid:1.2.3.2"]
+
+
+@pytest.mark.parametrize("hd", ["GENHOSP&9.9.9.9&ISO", "genhosp&other.example&DNS"])
+def test_a_namespace_beside_a_universal_id_that_is_not_its_own_is_another_issuer(hd: str) -> None:
+    assert refused(adt(f3=f"10001^^^{hd}^MR")).reason == "patient_id_missing"
+
+
+def test_a_namespace_without_universal_ids_of_its_own_may_come_with_one() -> None:
+    assert stated(adt(f3="10001^^^GENHOSP&9.9.9.9&ISO^MR"), authorities={}).identifiers == (OWN,)
+
+
+def test_the_reason_names_issuers_and_types_that_came_and_what_has_ended() -> None:
+    detail = refused(adt(f3="10001^^^GENHOSP^MR^^^20200101~5551234^^^OTHER^PI~777^^^12345678^MR~88^^^GENHOSP^AN")).detail
+    assert detail.endswith("what came: GENHOSP/MR (ended), OTHER/PI, another issuer/MR")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"f2": "10001"},
+        {"f2": "10001^^^GENHOSP^MR"},
+        {"f2": '""', "f4": "10001^^^GENHOSP^MR"},
+        {"f4": "9^^^OTHER^MR~10001^^^GENHOSP^MR"},
+        {"f3": "^^^GENHOSP^MR", "f2": "10001"},
+    ],
+)
+def test_without_pid_3_the_fields_of_older_versions_are_read(fields: dict[str, str]) -> None:
+    assert stated(adt(**({"f3": ""} | fields))).identifiers[0] == OWN
+
+
+@pytest.mark.parametrize("fields", [{"f2": "998877^^^OTHERHOSP^MR"}, {"f2": "998877^^^GENHOSP^PI"}, {"f4": "998877^^^OTHERHOSP^MR"}])
+def test_another_issuers_identifier_in_a_field_of_older_versions_is_not_the_sources_own(fields: dict[str, str]) -> None:
+    item = refused(adt(f3="", **fields))
+    assert item.reason == "patient_id_missing"
+    assert "998877" not in item.detail
+
+
+@pytest.mark.parametrize("second", ["PID", "PID|2", "PID|||", "PID|2||MRN10001^^^GENHOSP^MR"])
+def test_a_second_pid_that_is_empty_or_the_first_again_adds_nobody(second: str) -> None:
+    assert stated(adt("A08", second)).identifiers == (OWN._replace(value="MRN10001"),)
+
+
+@pytest.mark.parametrize("second", ["PID|||MRN2^^^GENHOSP^MR", "PID|||||DOE^JOE", "PID|||MRN10001^^^GENHOSP^MR||DOE^JOE"])
+def test_a_second_pid_that_says_something_else_is_refused(second: str) -> None:
+    assert refused(adt("A08", second)).reason == "several_patients"
+
+
+def test_of_several_own_identifiers_the_first_that_has_not_ended_counts_and_what_refuses_for_all() -> None:
+    body = adt("A08", "ZCP|1|DNC|T", f3="1^^^GENHOSP^MR^^^20200101~2^^^GENHOSP^MR~3^^^GENHOSP^MR~2^^^GENHOSP^MR", f15="es")
+    rules = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes"}}, "preferred_method": {"from": "ZCP-3", "values": {"T": "sms"}}}
+    first, other = items(body, mapping=rules)
+    assert isinstance(first, PatientStatements)
+    assert isinstance(other, PatientStatements)
+    assert first.identifiers == (OWN._replace(value="2"),)
+    assert [one.reason for one in first.problems] == ["several_own_identifiers"]
+    assert set(first.statements) == {"do_not_contact", "preferred_method", "language"}
+    assert (other.identifiers, set(other.statements)) == ((OWN._replace(value="3"),), {"do_not_contact"})
+
+
+def test_of_several_own_identifiers_nobody_else_is_opened_where_nothing_refuses() -> None:
+    said = stated(adt(f3="2^^^GENHOSP^MR~3^^^GENHOSP^MR", f15="es"))
+    assert [one.reason for one in said.problems] == ["several_own_identifiers"]

@@ -65,3 +65,41 @@ def test_an_account_merge_of_two_patients_is_for_a_person_to_settle() -> None:
 
 def test_moving_a_visit_to_another_patient_joins_nobody() -> None:
     assert items(adt("A45", "MRG|MRN2^^^GENHOSP^MR||||V1")) == [Filtered("visit_move", "test#1")]
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        ("MRG||||MRN2^^^GENHOSP^MR",),
+        ("MRG||MRN2^^^GENHOSP^MR",),
+        ("MRG|MRN2^^^GENHOSP^MR^^^20200101",),
+        ("MRG|MRN2^^^genhosp^mr",),
+        ("PID|||MRN1^^^GENHOSP^MR", "MRG|MRN2^^^GENHOSP^MR"),
+        ("PID", "MRG|MRN2^^^GENHOSP^MR"),
+        ("MRG|MRN2^^^GENHOSP^MR", "PID|"),
+        ("MRG|MRN2^^^GENHOSP^MR", "PID|2||MRN1^^^GENHOSP^MR"),
+    ],
+)
+@pytest.mark.parametrize("event", ["A18", "A34", "A40"])
+def test_every_way_to_name_the_record_that_goes_is_read(event: str, segments: tuple[str, ...]) -> None:
+    (merge,) = merges(adt(event, *segments, f3="MRN1^^^GENHOSP^MR"))
+    assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
+
+
+@pytest.mark.parametrize("fields", [{"f2": "MRN1"}, {"f2": "MRN1^^^GENHOSP^MR"}, {"f4": "MRN1^^^GENHOSP^MR"}])
+def test_the_survivor_of_an_old_merge_is_in_another_field(fields: dict[str, str]) -> None:
+    (merge,) = merges(adt("A34", "MRG|MRN2", f3="", **fields))
+    assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
+
+
+def test_a_record_that_goes_may_be_named_by_a_linking_identifier_alone() -> None:
+    body = adt("A40", "MRG|E2^^^EMPI^PI", f3="MRN1^^^GENHOSP^MR")
+    (item,) = items(body, linking=frozenset({"EMPI"}))
+    assert isinstance(item, PatientMerge)
+    assert item.merged == (Identifier("EMPI", "PI", "E2"),)
+    assert refused(body).reason == "patient_id_missing"
+
+
+def test_a_survivor_that_has_ended_is_no_survivor() -> None:
+    detail = refused(adt("A40", "MRG|MRN2", f3="MRN1^^^GENHOSP^MR^^^20200101")).detail
+    assert "GENHOSP/MR (ended)" in detail
