@@ -115,9 +115,9 @@ class AthenaAdapter(JsonAdapter):
                 return
             page, before = page + 1, records
             whole.page(map(self.key, records))
+            yield self.batch(records, answer.at, f"acknowledge-{page}", None)
             if whole.endless:
                 raise BrokeOff(whole.missing())
-            yield self.batch(records, answer.at, f"acknowledge-{page}", None)
 
     def _asked(self) -> dict[str, str]:
         return self._limited(self.server.page_size) | ({"departmentid": self._departments} if self._departments else {})

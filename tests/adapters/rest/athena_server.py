@@ -24,11 +24,12 @@ CLIENT = b64encode(b"emr-sync:secret").decode()
 class Practice:
     """Practice 195900. ``patients`` are the records, ``processed`` when each changed patient was delivered (``None``: not yet).
 
-    Its clock goes on a second at every request. ``asked`` are the paths and queries in the order they came.
+    Its clock goes on a second at every request. A ``forgetful`` one delivers the same for ever.
+    ``asked`` are the paths and queries in the order they came.
     """
 
     def __init__(self) -> None:
-        self.now, self.subscribed = START, True
+        self.now, self.subscribed, self.forgetful = START, True, False
         self.patients: dict[str, dict[str, Any]] = {}
         self.processed: dict[str, datetime | None] = {}
         self.asked: list[str] = []
@@ -62,6 +63,8 @@ class Practice:
         page = numbers[offset : offset + limit]
         if query.get("leaveunprocessed") != "true":
             self.processed |= dict.fromkeys(page, self.now)
+            if self.forgetful:  # whoever was delivered stands at the end of the list again
+                self.processed = dict.fromkeys([*numbers[limit:], *page])
         answer: dict[str, Any] = {"patients": [self.patients[one] for one in page], "totalcount": len(numbers)}
         if offset + limit < len(numbers) and query.get("leaveunprocessed") == "true":
             answer["next"] = f"{path}?{urlencode(query | {'offset': str(offset + limit)})}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from adapters.base import AdapterError, Batch, Fetch, SourceSettings
+from adapters.base import AdapterError, Batch, BrokeOff, Fetch, SourceSettings
 from adapters.rest.athena import AthenaAdapter, eastern
 from store.preference import PatientStatements
 from sync.config import presets
@@ -49,6 +49,26 @@ def test_changes_are_read_and_leave_the_list(practice: Practice) -> None:
     assert set(found) == {"1", "2", "3", "4", "5"}
     assert all(at is not None for at in practice.processed.values())
     assert cursor == START.isoformat(), "our own question, which is earlier than the server's answer to it"
+
+
+def test_a_list_that_never_gets_shorter_is_left_with_a_reason_and_moves_no_cursor(practice: Practice) -> None:
+    practice.forgetful = True
+    batches: list[Batch] = []
+    with pytest.raises(BrokeOff, match="50 pages in a row"):
+        batches.extend(adapter(practice).fetch(Fetch()))
+    assert {number for batch in batches for number in numbers(batch)} == {"1", "2", "3", "4", "5"}
+    assert [batch.cursor for batch in batches if batch.cursor] == []
+    acknowledged = [asked for asked in practice.asked if "changed?" in asked and "show" not in asked and "leave" not in asked]
+    assert len(acknowledged) == len([batch for batch in batches if batch.items]) - 3, "what was taken off the list was handed over"
+
+
+@pytest.mark.parametrize("skew", [timedelta(minutes=-20), timedelta(minutes=20), timedelta(days=9_000)])
+def test_the_cursor_is_beyond_neither_our_question_nor_the_practices_time(practice: Practice, skew: timedelta) -> None:
+    made = adapter(practice)
+    made.clock = lambda: practice.now + skew
+    _, cursor = everything(made)
+    assert cursor is not None
+    assert datetime.fromisoformat(cursor) <= START + min(skew, timedelta(seconds=1))
 
 
 def test_nothing_leaves_the_list_before_all_of_it_was_handed_over(practice: Practice) -> None:
