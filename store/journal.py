@@ -46,7 +46,11 @@ RUN_COLUMNS = (
     "error",
 )
 RUNNING, DONE, FAILED = "running", "done", "failed"
-__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "RESOLVED", "RUNNING", "Journal", "Rejected", "Rejection", "Run"]
+__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "Journal", "Rejected", "Rejection", "Run"]
+
+
+READ_AGAIN = "read again"
+"""How the note of a run begins that read its source twice, so that its counts are those of two readings."""
 
 
 @dataclass(frozen=True, slots=True)

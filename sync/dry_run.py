@@ -43,7 +43,8 @@ class Difference(NamedTuple):
 class DryRun:
     """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out).
 
-    ``flips``: the patients known before who would be more, or less, contactable in some attribute. ``note``: what is missing in it.
+    ``flips``: the patients known before who would be more, or less, contactable in some attribute. ``note``: what is missing in it;
+    ``whole``: the answer did not break off.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -51,6 +52,7 @@ class DryRun:
     more: int = 0
     flips: dict[str, set[str]] = field(default_factory=lambda: {MORE: set(), LESS: set()})
     note: str = ""
+    whole: bool = True
 
     def add(self, changes: Sequence[Difference]) -> None:
         """Keeps what there is room for."""
@@ -85,7 +87,7 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
     try:
         _read(engine, lane, adapter, replace(request, dry=True), progress, result)
     except BrokeOff as short:
-        result.note = f"the answer broke off: {short}"
+        result.note, result.whole = f"the answer broke off: {short}", False
     return result
 
 

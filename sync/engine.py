@@ -14,7 +14,7 @@ from typing import Any
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
 from store.database import Database
-from store.journal import DONE, FAILED, Journal, Run
+from store.journal import DONE, FAILED, READ_AGAIN, Journal, Run
 from store.preferences import Preferences
 from sync import logs, retry
 from sync.braking import Braking
@@ -29,7 +29,7 @@ from sync.tally import Tally
 
 WAITING = "waiting"
 STOPPED = "stopped before the end: the next run goes on from what is committed"
-READ_AGAIN = "read again, since the answer broke off: {reason}"
+TWICE = f"{READ_AGAIN}, since the answer broke off: {{reason}}"
 BROKE_OFF = "the answer broke off: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
 
 
@@ -159,7 +159,7 @@ class Engine:
                 if broke_off or not short.again:
                     raise
                 broke_off = True
-                tally.note(READ_AGAIN.format(reason=short))
+                tally.note(TWICE.format(reason=short))
                 self.stop.wait(self.backoff.first_wait.total_seconds())
             except Exception as error:
                 # Only a cursor that moved is progress: pages that were read again are not, or a page that always fails

@@ -2,7 +2,7 @@
 
 Counted are records, as the EMR sends them. A record that says what stands here agrees; one that says something new or somebody new
 differs; one that is older than what the same source said before is neither; one that could not be used was not compared. The first
-read of a source compares with nothing.
+read of a source compares with nothing, and one that read twice, or broke off, with itself in part.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from datetime import datetime
 from store import documents
 from store.apply import instant
 from store.database import Database
+from store.journal import READ_AGAIN
 from store.sources.findings import Findings
 
 FULL, DRY = "full", "dry"
 AGREES, DIFFERS, OLDER, UNUSABLE = ("unchanged",), ("applied", "merged", "held"), ("stale",), ("rejected",)
 WHOLE_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
- AND status IN ('done', 'held') ORDER BY started DESC LIMIT 1"""
+ AND status IN ('done', 'held') AND coalesce(error, '') NOT LIKE ? ORDER BY started DESC LIMIT 1"""
 BEFORE = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"
 
 
@@ -67,7 +68,7 @@ def newest(database: Database, enterprise: str, source: str) -> Agreement | None
 
 def _whole_read(database: Database, enterprise: str, source: str) -> list[Agreement]:
     with database.read() as connection:
-        rows = database.select(connection, WHOLE_READ, [enterprise, source])
+        rows = database.select(connection, WHOLE_READ, [enterprise, source, f"%{READ_AGAIN}%"])
         if not rows or not database.select(connection, BEFORE, [enterprise, source, rows[0][1]]):
             return []
     number, started, finished, counts = rows[0]

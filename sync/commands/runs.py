@@ -170,7 +170,7 @@ def resync(
         with output.progress(f"reading {source}") as on_progress:
             if dry:
                 found = dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress)
-                if full:
+                if full and found.whole:
                     Findings(parts.database).keep_comparison(feed.name, feed.enterprise, found.compared, now=parts.clock())
                 difference.show(found, as_json=as_json)
                 return

@@ -83,6 +83,36 @@ def test_a_full_dry_run_is_kept_as_a_comparison_and_a_full_read_takes_its_place(
     assert (found.way, found.agreed, found.percent) == (agreement.FULL, PATIENTS, 100.0)
 
 
+def test_a_read_that_broke_off_or_read_twice_is_no_comparison(emr: RehearsalEmr, emr_sync: EmrSync, database: Database) -> None:
+    emr_sync("resync", FHIR, "--json")
+    emr.faults.announce_more = 2
+    shown = emr_sync("resync", FHIR, "--full", "--dry-run", "--json").value
+    assert "announced" in shown["note"]
+    assert emr_sync("resync", FHIR, "--full", "--json").code == 1
+    emr.faults.announce_more = 0
+    emr.faults.slip()
+    ended = emr_sync("resync", FHIR, "--full", "--json")
+    assert ended.value["note"].startswith("read again")
+    assert ended.value["error"] is None
+    assert agreement.newest(database, ENTERPRISE, FHIR) is None
+    emr_sync("resync", FHIR, "--full", "--json")
+    found = agreement.newest(database, ENTERPRISE, FHIR)
+    assert found is not None
+    assert (found.compared, found.percent) == (PATIENTS, 100.0)
+
+
+def test_people_are_told_what_a_run_did_beside(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+    emr.faults.slip()
+    ended = emr_sync("resync", FHIR)
+    assert ended.code == 0
+    assert "read again, since the answer broke off" in ended.err
+    emr.faults.announce_more = 2
+    ended = emr_sync("resync", FHIR, "--full")
+    assert ended.code == 1
+    assert f"announced {PATIENTS + 2} Patient records and sent {PATIENTS}" in ended.err
+    assert f"announced {PATIENTS + 2}" in emr_sync("resync", FHIR, "--full", "--dry-run").err
+
+
 def test_what_a_run_takes_in_is_counted_by_the_hour_and_a_dry_run_is_not(emr_sync: EmrSync, database: Database) -> None:
     emr_sync("resync", FHIR, "--dry-run", "--json")
     emr_sync("resync", FHIR, "--json")
