@@ -62,8 +62,10 @@ def quiet_until(now: datetime, hours: Sequence[QuietHours], time_zone: str) -> d
         if held is None:
             break
         day = local.date() if local.time() < held.end else local.date() + timedelta(days=1)
-        # A wall-clock time that a change of the clocks skips comes out an hour later: still after the quiet hours.
-        local = until = datetime.combine(day, held.end, zone)
+        # A wall-clock time that a change of the clocks skips comes out an hour later: still after the quiet hours. Of one that comes twice
+        # the first may be over.
+        end = datetime.combine(day, held.end, zone)
+        local = until = end if end.astimezone(UTC) > now else end.replace(fold=1)
     return until.astimezone(UTC) if until else None
 
 

@@ -53,6 +53,23 @@ def test_quiet_hours_over_the_night_the_clocks_change() -> None:
     assert quiet_until(night, [quiet_hours("22:00-06:00")], "America/Chicago") == datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("now", "hours", "until"),
+    [
+        ("2026-11-01T06:10", "00:00-01:30", "2026-11-01T06:30"),
+        ("2026-11-01T06:40", "00:00-01:30", None),
+        ("2026-11-01T07:10", "00:00-01:30", "2026-11-01T07:30"),  # 01:10 for the second time
+        ("2026-11-01T07:40", "00:00-01:30", None),
+        ("2026-11-01T07:10", "01:00-02:00", "2026-11-01T08:00"),
+        ("2027-03-14T07:10", "01:00-02:30", "2027-03-14T08:30"),  # there is no 02:30
+        ("2027-03-14T07:10", "01:00-03:00", "2027-03-14T08:00"),
+    ],
+)
+def test_quiet_hours_end_in_the_future_when_the_clocks_change(now: str, hours: str, until: str | None) -> None:
+    found = quiet_until(datetime.fromisoformat(f"{now}+00:00"), [quiet_hours(hours)], "America/Chicago")
+    assert found == (datetime.fromisoformat(f"{until}+00:00") if until else None)
+
+
 @pytest.mark.parametrize("text", ["", "7-19", "07:00", "25:00-26:00", "07:00-07:00"])
 def test_quiet_hours_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="07:00-19:00"):
