@@ -20,6 +20,7 @@ from adapters.fhir.client import REFUSED, Answer, FhirClient
 from adapters.fhir.manifest import ExportFile, Manifest
 from adapters.headers import seconds_asked
 from adapters.retry import TRANSIENT, told
+from adapters.whole import IDLE_PAGES
 
 ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # the standard's one type: some servers compare the whole header
 POSTED = {**ASYNC, "Content-Type": "application/fhir+json"}
@@ -120,16 +121,19 @@ class Export:
 
     def _whole(self, first: Manifest, seen: set[str]) -> Running | Ready:
         """The manifest with all that its ``next`` links lead to. A part that is not ready makes the whole not ready."""
-        files, following = list(first.files), first.next_url
+        files, following, idle = list(first.files), first.next_url, 0
         while following is not None:
             if following in seen:
                 raise AdapterError("the links of the export's manifest go in a circle")
+            if idle >= IDLE_PAGES:
+                raise AdapterError(f"{idle} parts of the export's manifest in a row named no file and linked to another part")
             seen.add(following)
             answer = self.client.ask("GET", following, MANIFEST)
             if answer.status != 200:
                 return Running(self._asked(answer), None) if answer.status == 202 else self._unwell(answer)
             part = manifest.read(answer.body, answer.url)
             files += part.files
+            idle = 0 if part.files else idle + 1
             following = part.next_url
         return Ready(first.transaction_time, tuple(files))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from adapters.base import AdapterError, Fetch, Filtered
+from adapters.base import AdapterError, Fetch, Filtered, Unmappable
 from adapters.fhir.rest import RestAdapter
+from store.preference import PatientStatements
 from tests.adapters.fhir.made import patient, settings
-from tests.adapters.fhir.server import Answer, Script, Scripted, serving
+from tests.adapters.fhir.server import Answer, Script, Scripted, found, serving
 
 MEMBERS = [f"p{number}" for number in range(250)]
 
@@ -76,6 +78,53 @@ def test_somebody_who_is_not_there_any_more_says_nothing() -> None:
         items = [item for batch in adapter(server).fetch(Fetch()) for item in batch.items]
     assert [item.reason for item in items if isinstance(item, Filtered)] == ["patient_not_there"]
     assert len(items) == 3
+
+
+CONSENT = {
+    "resourceType": "Consent",
+    "status": "active",
+    "decision": "deny",
+    "category": [{"coding": [{"system": "https://x", "code": "sms"}]}],
+}
+
+
+@pytest.mark.parametrize(
+    "answer", [(403, {}, b""), (500, {}, b""), (200, {}, b"<html>"), found(total=3)], ids=["403", "500", "page", "short"]
+)
+def test_one_whose_consents_cannot_be_read_is_left_out_in_that_and_stops_nobody(answer: Answer) -> None:
+    def script(server: Scripted, place: str) -> Answer:
+        if place.startswith("Consent"):
+            name = place.partition("patient=")[2]
+            return answer if name == "p1" else found(CONSENT | {"id": f"c-{name}", "patient": {"reference": f"Patient/{name}"}})
+        return epic(MEMBERS[:3])(server, place)
+
+    rule = {"consent.sms": {"from": "Consent.decision", "values": {"deny": "denied"}}}
+    with serving(script) as server:
+        own = {"base_url": server.base_url, "group": "reminders", "consent": {"category": ["https://x|sms"]}}
+        (batch,) = RestAdapter(settings(options=own, mapping=rule), sleep=lambda _: None).fetch(Fetch())
+    stated = [item.evidence_id.partition("/_")[0] for item in batch.items if isinstance(item, PatientStatements)]
+    assert sorted(stated) == ["Consent/c-p0", "Consent/c-p2", "Patient/p0", "Patient/p1", "Patient/p2"]
+    assert [(item.reason, item.locator) for item in batch.items if isinstance(item, Unmappable)] == [
+        ("patient_not_read", "Patient/member-2")
+    ]
+    assert "1 of the group's 3 members" in batch.note
+    with pytest.raises(ValueError, match="Invalid isoformat"):
+        datetime.fromisoformat(batch.cursor or "")
+
+
+@pytest.mark.parametrize(
+    ("failing", "status", "headers"),
+    [(3, 401, {}), (3, 429, {}), (1, 503, {"Retry-After": "7200"}), (10, 403, {}), (10, 500, {})],
+    ids=["401", "429", "asked to wait", "ten forbidden", "ten errors"],
+)
+def test_what_the_next_member_would_meet_too_fails_the_run(failing: int, status: int, headers: dict[str, str]) -> None:
+    def script(server: Scripted, place: str) -> Answer:
+        name = place.partition("/")[2]
+        refused = place.startswith("Patient/") and 5 <= MEMBERS.index(name) < 5 + failing
+        return (status, headers, b"") if refused else epic(MEMBERS)(server, place)
+
+    with serving(script) as server, pytest.raises(AdapterError, match=str(status)):
+        list(adapter(server).fetch(Fetch()))
 
 
 def test_a_group_that_is_not_shown_needs_a_person() -> None:

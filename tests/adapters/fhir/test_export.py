@@ -151,6 +151,16 @@ def test_a_status_that_is_no_manifest_tells_what_came() -> None:
         read(server)
 
 
+def test_a_manifest_whose_parts_never_end_is_left_with_a_reason() -> None:
+    def part(server: Scripted) -> Answer:
+        return answered({"output": [], "link": [{"relation": "next", "url": f"{server.base_url}/more?{len(server.asked)}"}]})
+
+    with exporting({"status": part, "more": part}) as server, pytest.raises(AdapterError, match="50 parts") as error:
+        read(server)
+    assert len(server.asked) < 60
+    assert not error.value.permanent
+
+
 def test_a_manifest_with_a_byte_order_mark_is_read() -> None:
     with exporting({"status": answered(b"\xef\xbb\xbf" + json.dumps({"output": []}).encode())}) as server:
         read(server)

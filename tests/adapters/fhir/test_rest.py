@@ -303,6 +303,37 @@ def test_check_says_when_no_patient_can_be_seen() -> None:
     assert found_out == [("capability", True), ("plan", True), ("budget", True), ("sample read", False)]
 
 
+DENIES = {"resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"}, "decision": "deny"}
+FAILED: dict[str, Answer] = {
+    "forbidden": (403, {}, b""),
+    "error": (500, {}, b""),
+    "page": (200, {}, b"<html>"),
+    "cut": (200, {}, b'{"resourceType": "Bundle", "entry": [{"res'),
+    "short": found(DENIES, total=500),
+}
+
+
+def consents(server: Scripted) -> RestAdapter:
+    rule = {"consent.sms": {"from": "Consent.decision", "values": {"deny": "denied", "permit": "granted"}}}
+    made = plain(server, mapping=rule, options={"consent": {"category": ["https://x.example|sms"]}, "trust_last_updated": True})
+    made.sleep = lambda _: None
+    return made
+
+
+@pytest.mark.parametrize("kind", ["Patient", "Consent"])
+@pytest.mark.parametrize("failure", FAILED)
+def test_what_one_kind_refuses_is_handed_over_though_another_breaks_off_and_no_cursor_moves(kind: str, failure: str) -> None:
+    denies = DENIES | {"category": [{"coding": [{"system": "https://x.example", "code": "sms"}]}]}
+    pages = {"Patient": found(patient()), "Consent": found(denies), "metadata": capability("_lastUpdated")}
+    with serving(answering(**pages | {kind: FAILED[failure]})) as server:
+        batches: list[Batch] = []
+        with pytest.raises(AdapterError):
+            batches.extend(consents(server).fetch(Fetch()))
+    assert [batch.cursor for batch in batches if batch.cursor] == []
+    whole = "Patient" if kind == "Consent" else "Consent"
+    assert any(whole in item.evidence_id for batch in batches for item in batch.items if isinstance(item, PatientStatements))
+
+
 @pytest.mark.parametrize("metadata", [(404, {}, b""), (403, {}, b""), (501, {}, b""), (200, {}, b"<html>"), (200, {}, b"")])
 def test_check_passes_on_a_server_without_metadata_as_the_sync_does(metadata: Answer) -> None:
     with serving(answering(metadata=metadata, Patient=found(patient()))) as server:
