@@ -26,7 +26,7 @@ from store.ids import PatientIds, shown
 from store.local import LocalChange
 from store.lock import Actor, Toggle, locked, toggle
 from store.merging.joining import Joining
-from store.merging.linking import ALWAYS
+from store.merging.lineage import ALWAYS
 from store.merging.unmerging import Unmerging
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer

@@ -39,6 +39,7 @@ COMMANDS = (
     Lazy("decide", "sync.commands.patients:decide", "May a message be sent, how, where to, and why?"),
     Lazy("release", "sync.commands.release:release", "Retire a source, or take that back."),
     Lazy("unmerge", "sync.commands.unmerge:unmerge", "Take two records apart that were merged by mistake."),
+    Lazy("check-identities", "sync.commands.identities:check_identities", "Patients whom an identifier joined that would not today."),
     Lazy("keys", "sync.commands.keys:keys", "API keys: create, list, revoke."),
     Lazy("users", "sync.commands.users:users", "People who sign in: add, list, disable, reset."),
     Lazy("audit", "sync.commands.audit:audit", "Who saw or changed what; receipts; verify."),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
+
+ALWAYS = datetime(1900, 1, 1, tzinfo=UTC)
+"""Since when two records are one that a linking identifier joined: it says nothing about a time, and no EMR is as old."""
 
 
 class Join(NamedTuple):

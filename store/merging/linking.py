@@ -6,11 +6,11 @@ joined and no opt-out is moved in time: the two sources keep their own times.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from store import documents
 from store.ids import shown
+from store.merging.lineage import ALWAYS
 from store.merging.merge_tables import MergeRow
 from store.opened import ASSERTION_COLUMNS, PATIENT_COLUMNS, Open
 from store.preference import PatientStatements
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
 MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
-ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-"""Since when the two are one person: an identifier says nothing about a time, and so no statement is from before."""
 
 
 def link(work: Application, patient: int, item: PatientStatements) -> int:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store.merge import INHERITED, Held, more_restrictive
+from store.merging.lineage import ALWAYS
 from store.preference import EMR, PHONES, Assertion, base, emr
 
 Records = Mapping[str, Held]
@@ -45,8 +46,9 @@ def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict
     for authority, held in now.items():
         since = {name: one for name, one in news[authority].items() if other_numbers or not _by(merge, one)}
         stays = {} if authority.startswith(EMR) else {name: one for name, one in since.items() if not _inherited(one)}
-        _add(mine, authority, stays | _forbidding(since, mine.get(authority)), held)
-        _add(theirs, authority, _forbidding(since, theirs.get(authority)), held)
+        ours, yours = (_may_be_about(authority, *pair, merge) for pair in ((survivor, merged), (merged, survivor)))
+        _add(mine, authority, stays | (_forbidding(since, mine.get(authority)) if ours else {}), held)
+        _add(theirs, authority, _forbidding(since, theirs.get(authority)) if yours else {}, held)
     then = survivor.then, merged.then
     for own, other in ((survivor.own, theirs), (merged.own, mine)):  # of a source that was retired, only its sides are left
         for authority in own.keys() - now.keys():
@@ -54,6 +56,12 @@ def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict
                 since = _since(authority, own[authority], then, merge)
                 _add(other, authority, _forbidding(since, other.get(authority)), own[authority])
     return _marked(mine, now), _marked(theirs, now)
+
+
+def _may_be_about(authority: str, one: Half, other: Half, merge: Merge) -> bool:
+    """Whether something that a source stated may be about a record. Of two that were linked, it names only its own ever since."""
+    is_link = merge.effective == ALWAYS and authority.startswith(EMR)
+    return not is_link or authority in one.own or authority not in other.own
 
 
 def _marked(records: Mapping[str, Held], now: Records) -> dict[str, Held]:

@@ -79,6 +79,14 @@ class Bindings:
         here = [one._replace(seq=0, patient=survivor, origin=survivor) for one in found.also_here]
         self.keep([*moved, *there, *here], now)
 
+    def share(self, patient: int, everybody: Collection[int], numbers: Collection[str], now: datetime) -> None:
+        """One patient turns out to be several: every opt-out of its numbers, and all that bound it, holds for each."""
+        mine, words = self.of_patients([patient]), self._words(sorted(numbers)) if numbers else {}
+        found = {number: opted_out(said) for number, said in words.items()}
+        for one in mine:
+            found[one.number] = joined(found.get(one.number, ()), one.words)
+        self._bind({(one, number): said for one in everybody for number, said in found.items()}, mine, now)
+
     def _bind(self, words: dict[tuple[int, str], tuple[Word, ...]], bound: list[Bound], now: datetime) -> None:
         changed = []
         for (patient, number), said in sorted(words.items()):

@@ -98,7 +98,7 @@ def test_a_link_is_undone_like_a_merge_and_each_source_keeps_its_own(linked: Sit
     one, other = linked.find("1"), linked.find("5", "CLINIC")
     assert one.id != other.id
     assert (one.preferences["language"].value, other.preferences["language"].value) == ("de", "es")
-    assert other.contact.do_not_contact == "yes"
+    assert (one.contact.do_not_contact, other.contact.do_not_contact) == ("no", "yes")
     linked.apply(says((clinic("5"), empi("E7")), 3, {"language": "fr"}), source=FHIR)
     assert linked.find("5", "CLINIC").preferences["language"].value == "fr"
     assert linked.find("1").preferences["language"].value == "de"

@@ -1,0 +1,96 @@
+"""``check-identities``: patients who were joined by an identifier that would not join today, and how to part them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from store.ids import parsed
+from store.merging.identity_check import IdentityCheck, Joined
+from store.patient import PatientRef
+from sync.answers import reference
+from sync.commands import configured, given, output
+from sync.commands.configured import OfEnterprise
+from sync.commands.output import AsJson
+from sync.parts import Parts
+
+SHOWN = 50
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Only these patients: VALUE, AUTHORITY|VALUE, or the store's own id.")
+]
+
+
+def check_identities(
+    context: typer.Context,
+    ids: Ids = None,
+    split: Annotated[bool, typer.Option("--split", help="Part them, after a preview.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Patients joined by an identifier that would not join today. --split parts them; what stops contact stays with each."""
+    with given.opened(context) as parts:
+        owner = configured.enterprise(parts.settings, enterprise)
+        check = IdentityCheck(parts.preferences, owner)
+        only = _numbers(parts, owner, ids or [])
+        with output.progress("patients checked") as bar:
+            found = check.find(only, bar)
+        if not as_json:
+            _show(found)
+        able = [one for one in found if not one.blocked]
+        if split and able and (yes or (not as_json and _confirmed(len(able)))):
+            _part(parts, check, able, found, as_json=as_json)
+        elif as_json:
+            output.emit({"patients": [_shape(one) for one in found], "split": 0})
+
+
+def _part(parts: Parts, check: IdentityCheck, able: Sequence[Joined], found: Sequence[Joined], *, as_json: bool) -> None:
+    done = {}
+    with output.progress("patients parted") as bar:
+        for count, one in enumerate(able, 1):
+            done[one.id] = check.split(parsed(one.id) or 0, actor=given.person(), now=parts.clock())
+            bar(count, len(able))
+    split = {one: into for one, into in done.items() if into}
+    if as_json:
+        output.emit({"patients": [_shape(one) | {"into": split.get(one.id, [])} for one in found], "split": len(split)})
+    else:
+        output.say(
+            f"{len(split)} patients are parted. Read their sources again (emr-sync resync SOURCE --full): what is unknown comes back"
+        )
+
+
+def _numbers(parts: Parts, enterprise: str, ids: Sequence[str]) -> list[int]:
+    refs: list[PatientRef] = [reference(one) for one in ids]
+    return [parsed(parts.preferences.find(enterprise, ref).id) or 0 for ref in refs]
+
+
+def _show(found: Sequence[Joined]) -> None:
+    if not found:
+        output.say("no patient was joined by an identifier that would not join today")
+        return
+    output.table(("why", "patients"), Counter(one.why for one in found).most_common())
+    output.say()
+    columns = ("patient", "would be", "stays with each", "of that, lifted since", "becomes unknown", "first")
+    output.table(columns, [_row(one) for one in found[:SHOWN]])
+    if len(found) > SHOWN:
+        output.say(f"and {len(found) - SHOWN} more (--json shows all)")
+    output.say("\nwhat becomes unknown cannot be told apart; a source's next statement, or a full resync, brings it back")
+
+
+def _row(one: Joined) -> tuple[str, ...]:
+    parts = "; ".join(", ".join("|".join(identifier) for identifier in part) for part in one.parts)
+    return (one.id, parts, *(", ".join(names) for names in (one.kept, one.returning, one.unknown)), one.blocked)
+
+
+def _confirmed(count: int) -> bool:
+    return typer.confirm(f"part {count} patients? There is no way back", default=False)
+
+
+def _shape(one: Joined) -> dict[str, Any]:
+    shape = one._asdict()
+    shape["parts"] = [[identifier._asdict() for identifier in part] for part in one.parts]
+    shape["left_out"] = [identifier._asdict() for identifier in one.left_out]
+    return shape
