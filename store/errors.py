@@ -4,6 +4,7 @@
 
     StoreError                  something about this request; nothing was changed
     ├── PatientUnknown          no such patient in this enterprise
+    ├── NotFound                no such run, rejection, source, key or user
     ├── ReplyUnknown            no such reply in this enterprise
     ├── IdentifierAmbiguous     several patients answer to it: name the authority
     ├── IdentifierConflict      one payload's identifiers belong to different patients
@@ -17,6 +18,7 @@
     ├── ValueRefused            the value is not one of those allowed
     ├── PayloadUnreadable       a kept payload cannot be opened: its key is not there, or it was not kept
     ├── ChainBroken             a line of a chain does not fit what stands before it
+    ├── FeedRestarted           the feed of changes does not go on from where its reader left it
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
     SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
@@ -35,6 +37,10 @@ class StoreError(Exception):
 
 class PatientUnknown(StoreError):
     """No such patient in this enterprise."""
+
+
+class NotFound(StoreError):
+    """No such run, rejection, source, key or user in this enterprise; the message says where to look."""
 
 
 class ReplyUnknown(StoreError):
@@ -96,6 +102,10 @@ class PayloadUnreadable(StoreError):
 
 class ChainBroken(StoreError):
     """A line of a chain does not fit: somebody changed it. Nothing of it is removed."""
+
+
+class FeedRestarted(StoreError):
+    """The feed of changes does not go on from there: the database was restored, or the number was never given."""
 
 
 class NothingHeld(StoreError):

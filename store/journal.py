@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from store import documents
 from store.apply import instant
 from store.database import Database
-from store.errors import RunActive, StoreError
+from store.errors import NotFound, RunActive
 from store.ids import token
 from store.sources.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
 from store.sources.sealing import Sealing
@@ -137,10 +137,10 @@ class Journal:
         return self.run(run.id)
 
     def run(self, number: str) -> Run:
-        """One run. Raises :class:`StoreError` when there is none of that id."""
+        """One run. Raises :class:`NotFound` when there is none of that id."""
         found = self._runs("WHERE id = ?", [number])
         if not found:
-            raise StoreError("no such run: emr-sync runs shows them")
+            raise NotFound("no such run: emr-sync runs shows them")
         return found[0]
 
     def runs(self, enterprise: str | None = None, source: str | None = None, limit: int = 50) -> list[Run]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from store.apply import instant
 from store.database import Database
-from store.errors import StoreError, ValueRefused
+from store.errors import NotFound, ValueRefused
 from store.ids import token
 from store.lock import Role
 from store.proof.audit import CREATED_KEY, REVOKED_KEY, Audit
@@ -73,7 +73,7 @@ class ApiKeys:
         """From now on nobody gets in with it. Revoking twice changes nothing."""
         found = next((key for key in self.list() if key.id == number), None)
         if found is None:
-            raise StoreError("no such key: emr-sync keys list shows them")
+            raise NotFound("no such key: emr-sync keys list shows them")
         if found.revoked is None:
             with self.database.write(found.enterprise) as transaction:
                 self.database.update(transaction, ApiKeyRow, ("id",), ("revoked",), [(now, number)])

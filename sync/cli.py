@@ -14,6 +14,7 @@ from typer import BadParameter
 from typer.exceptions import Abort, TyperException
 
 from adapters.base import AdapterError
+from store import outage
 from store.errors import SchemaOutdated, StoreError
 from sync import logs, pace, retry
 from sync.commands import output
@@ -112,6 +113,8 @@ def _line(error: Exception) -> str:
         return f"{_one(error.format_message())}{f' (see {context.command_path} --help)' if context else ''}"
     if isinstance(error, ConfigError | Unusable | StoreError | SchemaOutdated | AdapterError | BadParameter):
         return _one(str(error))
+    if sentence := outage.told(error):
+        return sentence
     if retry.passes(error):
         return f"the database did not take it ({type(error).__name__}): check that it runs and has room, then try again"
     return f"this is a mistake of the program ({logs.place(error)}): please report this line"

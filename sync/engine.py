@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
+from store import outage
 from store.database import Database
 from store.journal import DONE, FAILED, READ_AGAIN, Journal, Run
 from store.preferences import Preferences
@@ -118,7 +119,7 @@ class Engine:
         except AdapterError as failure:
             error = f"needs a person: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
-            error = f"{type(failure).__name__} while working on a batch"  # its text may quote a payload
+            error = outage.told(failure) or f"{type(failure).__name__} while working on a batch"  # its text may quote a payload
             if not retry.passes(failure):
                 raise
         finally:

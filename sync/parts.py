@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from adapters.base import Adapter
 from adapters.notes import KeepsNotes
 from adapters.telecom import e164
-from store import schema
+from store import outage, schema
 from store.brake.verdicts import Verdicts
 from store.configuration.configurations import Configurations
 from store.database import Database
@@ -136,6 +136,6 @@ def connected(settings: Settings) -> Database:
     except Exception as error:
         database.close()
         if retry.passes(error):
-            raise Unusable(f"the database cannot be reached: check 'database' in {settings.file}, and that it runs") from error
+            raise Unusable(f"{settings.file}: {outage.told(error) or outage.GONE}") from error
         raise
     return database

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.base import AdapterError
+from store import outage
 from sync.config.settings import Backoff
 
 # The store's driver errors that pass by themselves (connection gone, lock timeout, disk full), by name: the library that
@@ -13,10 +14,10 @@ SPREAD = 0.2
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same work may succeed later without anybody doing anything."""
+    """Whether the same work may succeed later with the same data: what fails is the EMR, the network or the database itself."""
     if isinstance(error, AdapterError):
         return not error.permanent
-    return any(kind.__name__ in PASSING for kind in type(error).__mro__)
+    return bool(outage.told(error)) or any(kind.__name__ in PASSING for kind in type(error).__mro__)
 
 
 def wait(error: BaseException, attempt: int, backoff: Backoff, chance: float) -> float | None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from store.apply import instant
 from store.database import Database
-from store.errors import StoreError, ValueRefused
+from store.errors import NotFound, ValueRefused
 from store.ids import token
 from store.people import passwords
 from store.people.roles import LONGEST_NAME, ROLES
@@ -96,11 +96,11 @@ class Users:
         return self.find(name), password
 
     def find(self, name: str) -> User:
-        """One user. Raises :class:`StoreError` when there is none of that name."""
+        """One user. Raises :class:`NotFound` when there is none of that name."""
         with self.database.read() as connection:
             found = self.kept(connection, name.strip())
             if found is None:
-                raise StoreError("no such user: emr-sync users list shows them")
+                raise NotFound("no such user: emr-sync users list shows them")
             return _user(found, self.roles(connection, found.id))
 
     def list(self, enterprise: str | None = None) -> list[User]:

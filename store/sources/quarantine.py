@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from store.apply import instant
 from store.database import Database
-from store.errors import PayloadUnreadable, StoreError
+from store.errors import NotFound, PayloadUnreadable
 from store.ids import token
 from store.sources.sealing import Sealing
 from store.tables import RejectionRow
@@ -126,17 +126,17 @@ class Quarantine:
         return int(self._select(sql, [enterprise, source, *said])[0][0])
 
     def summary(self, number: str) -> Rejection:
-        """One rejection without its payload. Raises :class:`StoreError` when there is none of that id."""
+        """One rejection without its payload. Raises :class:`NotFound` when there is none of that id."""
         rows = self._select(f"SELECT {SUMMARY} FROM rejections WHERE id = ?", [number])
         if not rows:
-            raise StoreError("no such rejection: emr-sync rejections shows them")
+            raise NotFound("no such rejection: emr-sync rejections shows them")
         return _rejection(rows[0], b"")
 
     def rejection(self, number: str) -> Rejection:
-        """One rejection with its payload. Raises :class:`StoreError` when there is none of that id, or its payload does not open."""
+        """One rejection with its payload. Raises :class:`NotFound` when there is none of that id, or its payload does not open."""
         rows = self._select(f"SELECT {SUMMARY}, payload, key_id FROM rejections WHERE id = ?", [number])
         if not rows:
-            raise StoreError("no such rejection: emr-sync rejections shows them")
+            raise NotFound("no such rejection: emr-sync rejections shows them")
         *said, payload, key = rows[0]
         if key is None:
             raise PayloadUnreadable("its payload is not kept (no payload_keys, or its time was over): let the EMR send it again")

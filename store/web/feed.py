@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
+from store import feed_position
 from store.lock import Role
 from store.patient import ChangedPatient
 from store.preferences import Preferences
@@ -36,10 +37,11 @@ class ChangeOut(Struct, frozen=True):
 
 
 class ChangesOut(Struct, frozen=True):
-    """A page of the feed. ``next`` is the ``after`` of the next call, also when nothing changed."""
+    """A page of the feed. ``next`` and ``epoch`` are ``after`` and ``epoch`` of the next call, also when nothing changed."""
 
     changes: tuple[ChangeOut, ...]
     next: int
+    epoch: str
 
 
 class Feed:
@@ -55,9 +57,12 @@ class Feed:
             key = await caller(request, self.callers, SENDERS)
             query = request.query_params
             after, limit = whole_number(query, "after", 0, 2**63 - 1), whole_number(query, "limit", 1_000, MOST)
+            await asyncio.to_thread(feed_position.check, self.store.database, key.enterprise, after, query.get("epoch") or "")
             found = await self._wait(key.enterprise, after, max(limit, 1), whole_number(query, "wait", 0, LONGEST_WAIT))
             page = tuple(ChangeOut(*one) for one in found)
-            return respond(Answer(ChangesOut(page, page[-1].seq if page else after)))
+            following = page[-1].seq if page else after
+            epoch = await asyncio.to_thread(feed_position.epoch, self.store.database, key.enterprise, following)
+            return respond(Answer(ChangesOut(page, following, epoch)))
 
         return HTTPRouteHandler("/v1/changes", http_method="GET", status_code=200)(changes)
 

@@ -19,7 +19,12 @@ from store.web.wire import AskIn, InvalidAsk
 PARAMETER = re.compile(r"\{(\w+):\w+\}")
 REF = "#/components/schemas/{name}"
 SENDER = frozenset({Role.SENDER})
-WAIT = {"after": "the next of the page before; 0 is the beginning", "limit": "up to 10000", "wait": "seconds to wait, up to 30"}
+WAIT = {
+    "after": "the next of the page before; 0 is the beginning",
+    "epoch": "the epoch of the page before; 410 where the feed does not go on from there",
+    "limit": "up to 10000",
+    "wait": "seconds to wait, up to 30",
+}
 
 
 class ProblemOut(msgspec.Struct, rename={"kind": "type"}):

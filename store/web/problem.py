@@ -10,12 +10,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from store import errors
+from store import errors, outage
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "5"  # seconds
 PREFIX = "urn:emr-sync:problem:"
 STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.PatientUnknown: (404, "patient_unknown"),
+    errors.NotFound: (404, "not_found"),
     errors.ReplyUnknown: (404, "reply_unknown"),
     errors.IdentifierAmbiguous: (409, "patient_ambiguous"),
     errors.PreferenceLocked: (423, "preference_locked"),
@@ -28,7 +30,12 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.RunActive: (409, "run_active"),
     errors.NothingHeld: (409, "nothing_held"),
     errors.PayloadUnreadable: (409, "payload_unreadable"),
+    errors.IdentifierConflict: (409, "identifier_conflict"),
+    errors.MergeRefused: (409, "merge_refused"),
+    errors.ChainBroken: (409, "chain_broken"),
+    errors.FeedRestarted: (410, "feed_restarted"),
 }
+"""Every error of the store. One that is not here would be answered like an error of the service."""
 log = logging.getLogger("emr_sync.web")
 
 
@@ -51,8 +58,10 @@ def problem_of(error: Exception) -> Problem:
     """Any error in our words. One that nobody expected tells nothing of itself to the caller."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, errors.StoreError):
-        return _of_store(error)
+    if isinstance(error, errors.StoreError) and (named := status_of(type(error))):
+        return _of_store(error, *named)
+    if isinstance(error, errors.SchemaOutdated) or outage.told(error):
+        return Problem(503, "store_unavailable", "the database cannot be used now: ask again later", {"Retry-After": RETRY_AFTER})
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return Problem(status, status.phrase.lower().replace(" ", "_"), _of_framework(status), dict(error.headers or {}))
@@ -64,12 +73,16 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     problem = problem_of(error)
     if problem.status >= 500:
         template = request.scope.get("path_template", "")
-        log.error("%s %s failed: %s", request.scope["method"], template, type(error).__name__)
+        log.error("%s %s failed: %s", request.scope["method"], template, outage.told(error) or type(error).__name__)
     return Response(problem.body(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
-def _of_store(error: errors.StoreError) -> Problem:
-    status, code = STATUS.get(type(error), (404, "not_found"))
+def status_of(kind: type[Exception]) -> tuple[int, str] | None:
+    """Status and code of an error of the store: its own, else those of what it is a kind of."""
+    return next((STATUS[one] for one in kind.__mro__ if one in STATUS), None)
+
+
+def _of_store(error: errors.StoreError, status: int, code: str) -> Problem:
     if not isinstance(error, errors.PreferenceLocked):
         return Problem(status, code, str(error))
     since = error.since.isoformat().replace("+00:00", "Z") if error.since else None

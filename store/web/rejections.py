@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from store.errors import StoreError, ValueRefused
+from store.errors import NotFound, ValueRefused
 from store.journal import OPEN, Journal, Rejection
 from store.web.endpoint import Answer, Call, Endpoint
 from store.web.problem import Problem
@@ -149,7 +149,7 @@ class Rejections:
     def _mine(self, call: Call, number: str) -> Rejection:
         rejection = self.quarantine.summary(number)
         if rejection.enterprise != call.enterprise:
-            raise StoreError("no such rejection: emr-sync rejections shows them")
+            raise NotFound("no such rejection: emr-sync rejections shows them")
         return rejection
 
     def _work(self) -> Work:

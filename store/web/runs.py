@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from store.brake.verdicts import HeldSet, Verdicts
 from store.brake.waiting import Waiting
-from store.errors import StoreError
+from store.errors import NotFound
 from store.journal import Journal, Run
 from store.lock import Actor, Role
 from store.preferences import Preferences
@@ -125,7 +125,7 @@ class Runs:
     def _run(self, call: Call) -> Run:
         run = self.journal.run(call.path["run_id"])
         if run.enterprise != call.enterprise:
-            raise StoreError("no such run: emr-sync runs shows them")
+            raise NotFound("no such run: emr-sync runs shows them")
         return run
 
     def _decide(self, call: Call, verdict: Callable[[str, Actor, datetime], HeldSet]) -> Answer:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from store import outage
 from store.database import Database
 from store.sources.findings import Findings
 from sync.commands.practice import planned_faults
@@ -232,7 +233,7 @@ def test_a_database_that_does_not_answer_is_one_line(emr_sync: EmrSync, tmp_path
     file.write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/none\n{CONFIG}")
     ended = emr_sync("-c", file, "runs")
     assert ended.code == 2
-    assert ended.err == f"emr-sync: the database cannot be reached: check 'database' in {file}, and that it runs\n"
+    assert ended.err == f"emr-sync: {file}: {outage.GONE}\n"
 
 
 def test_a_configuration_with_mistakes_runs_nothing(emr_sync: EmrSync, tmp_path: Path) -> None:

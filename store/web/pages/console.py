@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.enterprise import Source
-from store.errors import StoreError
+from store.errors import NotFound
 from store.lock import Role
 from store.preferences import Preferences
 from store.web.pages.page import Visit
@@ -13,8 +13,8 @@ RECENT, MOST = 25, 200
 
 
 def known_source(store: Preferences, visit: Visit) -> Source:
-    """The source that the address names. Raises :class:`StoreError` for one that the enterprise does not have."""
+    """The source that the address names. Raises :class:`NotFound` for one that the enterprise does not have."""
     source = store.enterprises[visit.enterprise].source(visit.path["source"])
     if source is None:
-        raise StoreError("this enterprise has no such source")
+        raise NotFound("this enterprise has no such source")
     return source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from store.errors import PayloadUnreadable, StoreError
+from store.errors import NotFound, PayloadUnreadable, StoreError
 from store.journal import OPEN, Journal, Rejection
 from store.preferences import Preferences
 from store.sources.ranking import ranked
@@ -79,5 +79,5 @@ class Rejections:
         """Looked for without its payload: it is to be seen also where that does not open."""
         one = self.journal.quarantine.summary(visit.path["rejection_id"])
         if one.enterprise != visit.enterprise:
-            raise StoreError("this enterprise has no such rejection")
+            raise NotFound("this enterprise has no such rejection")
         return one

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from store.brake.verdicts import HeldSet, Verdicts
 from store.configuration.bases import CONFIGURATION
-from store.errors import StoreError
+from store.errors import NotFound, StoreError
 from store.journal import Journal
 from store.lock import Actor
 from store.preferences import Preferences
@@ -77,5 +77,5 @@ class Runs:
     def _held(self, visit: Visit) -> HeldSet:
         found = self.verdicts.show(visit.path["run_id"])
         if found.run.enterprise != visit.enterprise:
-            raise StoreError("this enterprise has no such run")
+            raise NotFound("this enterprise has no such run")
         return found

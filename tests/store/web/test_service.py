@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from store.preference import Problem
+from store.tables import ChangeRow
 from store.web.client import SenderClient, Who
-from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service, codes, reject, statements
+from tests.store.web.conftest import CELL, EARLIER, LINE, NOW, ROLES, Service, codes, reject, statements
 
 ALLOWED = {
     ("POST", "/v1/decisions"): {"sender"},
@@ -157,7 +158,35 @@ def test_the_feed_is_resumed_where_it_was_left(fresh: Service) -> None:
     assert len(first["changes"]) == 1
     assert [one["seq"] for one in rest["changes"]] == sorted(one["seq"] for one in rest["changes"])
     assert {one["patient"] for one in first["changes"] + rest["changes"]} == {fresh.patient(value)["id"] for value in ("MRN1", "MRN2")}
-    assert fresh.call("GET", f"/v1/changes?after={rest['next']}").json == {"changes": [], "next": rest["next"]}
+    end = {"changes": [], "next": rest["next"], "epoch": rest["epoch"]}
+    assert fresh.call("GET", f"/v1/changes?after={rest['next']}&epoch={rest['epoch']}").json == end
+
+
+def test_a_reader_beyond_the_end_of_the_feed_begins_again(fresh: Service) -> None:
+    """After a restore: going on there would skip every change until the numbers have caught up."""
+    page = fresh.call("GET", "/v1/changes").json
+    assert fresh.call("GET", f"/v1/changes?after={page['next']}").status == 200
+    reply = fresh.call("GET", f"/v1/changes?after={page['next'] + 1}&wait=30")
+    assert (reply.status, reply.json["code"], reply.headers["content-type"]) == (410, "feed_restarted", "application/problem+json")
+    assert "after=0" in reply.json["detail"]
+    assert fresh.call("GET", "/v1/changes?after=0&epoch=whatever").status == 200
+
+
+def test_a_reader_whose_change_has_become_another_one_begins_again(fresh: Service) -> None:
+    """After a restore, and as many new changes as were lost."""
+    page = fresh.call("GET", "/v1/changes?limit=1").json
+    where = f"/v1/changes?after={page['next']}&epoch={page['epoch']}"
+    assert fresh.call("GET", where).status == 200
+    with fresh.store.database.write("general") as transaction:
+        fresh.store.database.update(transaction, ChangeRow, ("seq",), ("at",), [(EARLIER, page["next"])])
+    assert fresh.call("GET", where).status == 410
+    assert fresh.call("GET", where.partition("&")[0]).status == 200
+
+
+def test_each_page_has_an_epoch_of_its_own(fresh: Service) -> None:
+    whole, first = fresh.call("GET", "/v1/changes").json, fresh.call("GET", "/v1/changes?limit=1").json
+    assert whole["epoch"] != first["epoch"]
+    assert fresh.call("GET", f"/v1/changes?after={first['next']}&epoch={whole['epoch']}").status == 410
 
 
 def test_the_feed_waits_for_the_next_change(fresh: Service) -> None:

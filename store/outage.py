@@ -1,0 +1,94 @@
+"""Why the database does not answer, from what its driver tells: a sentence with what to do. Pure.
+
+Drivers are told by what their errors carry (``sqlite_errorcode``, ``sqlstate``), so none of them is imported. Their texts are never
+repeated: they name hosts, users and values.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+
+FULL = "the disk of the database is full: make room, then try again. Nothing of this was written"
+READ_ONLY = "the database is read-only: give this program's user the right to write to it (file and folder), or name the primary server"
+BUSY = "the database is locked by another program: end that, or try again when it is done"
+DENIED = "the database denies access: check the rights of the user named in 'database'"
+GONE = "the database cannot be reached: check that it runs, and host, port, user and password in 'database'"
+ABSENT = "there is no database of that name on the server: create it, or correct 'database'"
+NO_FILE = "the database file cannot be opened: check that its folder exists and that this program's user may read and write there"
+NO_DATABASE = "the file that 'database' names is not an SQLite database, or is damaged: restore it from a backup, or name another"
+DISK = "the disk of the database reports an error: look at the system's log, and at the backup"
+CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
+
+SQLITE: Mapping[int, str] = {
+    3: DENIED,
+    5: BUSY,
+    6: BUSY,
+    8: READ_ONLY,
+    10: DISK,
+    11: NO_DATABASE,
+    13: FULL,
+    14: NO_FILE,
+    23: DENIED,
+    26: NO_DATABASE,
+}
+"""By SQLite's primary result codes (sqlite.org/rescode.html)."""
+
+POSTGRESQL: Mapping[str, str] = {
+    "53100": FULL,
+    "25006": READ_ONLY,
+    "42501": DENIED,
+    "28000": DENIED,
+    "28P01": DENIED,
+    "3D000": ABSENT,
+    "53300": CROWDED,
+    "55P03": BUSY,
+    "57P01": GONE,
+    "57P02": GONE,
+    "57P03": GONE,
+    "58030": DISK,
+    "53200": "the database has no memory left: look at its server, then try again",
+}
+"""By SQLSTATE (PostgreSQL manual, appendix A)."""
+
+FILES: Mapping[int, str] = {
+    errno.ENOSPC: "the disk is full: make room, then try again",
+    errno.EDQUOT: "the disk quota is used up: make room, then try again",
+    errno.EROFS: "the disk is read-only: mount it for writing, or keep the file elsewhere",
+}
+UNREACHED = frozenset({"OperationalError", "InterfaceError"})
+
+
+def told(error: BaseException) -> str:
+    """The sentence; empty where the error is not the database's or disk's own trouble."""
+    chain = list(_chain(error))
+    for one in chain:
+        if sentence := _known(one):
+            return sentence
+    return GONE if any(_is_connection(one) for one in chain) else ""
+
+
+def _known(error: BaseException) -> str:
+    code, state = getattr(error, "sqlite_errorcode", None), getattr(error, "sqlstate", None)
+    if isinstance(code, int):
+        return SQLITE.get(code & 0xFF, "")
+    if isinstance(state, str):
+        return POSTGRESQL.get(state, GONE if state.startswith("08") else "")
+    return FILES.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+
+
+def _is_connection(error: BaseException) -> bool:
+    """PostgreSQL's driver has no code for what happens before, or instead of, an answer of the server."""
+    return type(error).__module__.startswith("psycopg") and type(error).__name__ in UNREACHED and getattr(error, "sqlstate", "") is None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what SQLAlchemy wraps in it, and what it was raised from."""
+    seen: set[int] = set()
+    following: list[BaseException | None] = [error]
+    while following:
+        one = following.pop(0)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            following += [getattr(one, "orig", None), one.__cause__]

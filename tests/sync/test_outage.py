@@ -1,0 +1,112 @@
+"""A database that cannot be used, as the person at the command line meets it: one line that says what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Engine
+
+from tests.sync.conftest import Ended
+from tests.sync.test_cli import CONFIG, KEYS, adt
+
+EmrSync = Callable[..., Ended]
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, bare_database_url: str, emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a configuration, a migrated database and a message."""
+    (tmp_path / "config.yaml").write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
+    (tmp_path / "a08.hl7").write_text(adt())
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(tmp_path / "config.yaml"))
+    assert emr_sync("migrate").code == 0
+    return tmp_path
+
+
+@pytest.fixture
+def on_connect() -> Iterator[Callable[[str], None]]:
+    """Every SQLite connection that is opened from now on begins with this statement."""
+    added: list[Callable[..., None]] = []
+
+    def begin_with(pragma: str) -> None:
+        def prepare(connection: Any, _record: Any) -> None:
+            connection.execute(pragma)
+
+        event.listen(Engine, "connect", prepare)
+        added.append(prepare)
+
+    yield begin_with
+    for one in added:
+        event.remove(Engine, "connect", one)
+
+
+def pages(file: str) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        (found,) = connection.execute("PRAGMA page_count").fetchone()
+    return int(found)
+
+
+def one_line(ended: Ended, *words: str, code: int = 1) -> None:
+    lines = ended.err.strip().splitlines()
+    assert ended.code == code
+    assert len(lines[-1:]) == 1
+    assert all(word in lines[-1] for word in words), ended.err
+    assert "Traceback" not in ended.err
+    assert "OperationalError" not in ended.err
+
+
+def test_a_full_disk(emr_sync: EmrSync, clinic: Path, bare_database_url: str, on_connect: Callable[[str], None]) -> None:
+    if bare_database_url.startswith("sqlite"):
+        on_connect(f"PRAGMA max_page_count={pages(bare_database_url.removeprefix('sqlite:///'))}")
+        (clinic / "many.hl7").write_text("".join(adt(f"MRN{number}", control=f"C{number}") for number in range(400)))
+    else:
+        raising(bare_database_url, "53100", "patients")
+        (clinic / "many.hl7").write_text(adt())
+    one_line(emr_sync("ingest", "adt", clinic / "many.hl7"), "disk", "full", "make room")
+
+
+def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, bare_database_url: str, on_connect: Callable[[str], None]) -> None:
+    if bare_database_url.startswith("sqlite"):
+        on_connect("PRAGMA query_only=ON")
+    else:
+        engine = create_engine(bare_database_url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
+        engine.dispose()
+    one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "read-only", "right to write")
+    assert "read-only" in emr_sync("ingest", "adt", clinic / "a08.hl7", "--json").value["error"]
+
+
+def test_no_right_to_a_table(emr_sync: EmrSync, clinic: Path, bare_database_url: str) -> None:
+    if bare_database_url.startswith("sqlite"):
+        pytest.skip("SQLite knows no rights to tables")
+    raising(bare_database_url, "42501", "patients")
+    one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "denies access", "check the rights")
+    assert emr_sync("rejections", "--json").value == []
+
+
+def test_a_server_that_is_gone(emr_sync: EmrSync, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/emr\n{CONFIG}")
+    one_line(emr_sync("-c", tmp_path / "config.yaml", "runs"), "cannot be reached", "host, port, user and password", code=2)
+
+
+def test_a_folder_that_is_gone_and_a_file_that_is_no_database(emr_sync: EmrSync, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"database: sqlite:///nowhere/emr.db\n{CONFIG}{KEYS}")
+    one_line(emr_sync("-c", tmp_path / "config.yaml", "migrate"), "folder exists", code=2)
+    (tmp_path / "config.yaml").write_text(f"database: sqlite:///config.yaml\n{CONFIG}{KEYS}")
+    one_line(emr_sync("-c", tmp_path / "config.yaml", "migrate"), "is not an SQLite database", code=2)
+
+
+def raising(url: str, state: str, table: str) -> None:
+    """The server answers every new row of a table with an error of this kind."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        body = f"BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END"
+        connection.exec_driver_sql(f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
+        connection.exec_driver_sql(f"CREATE TRIGGER refused BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse()")
+    engine.dispose()
