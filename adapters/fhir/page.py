@@ -81,10 +81,9 @@ def read(body: bytes, url: str) -> Page:
     if bundle.resource_type != "Bundle":
         raise AdapterError(_not_a_bundle(body))
     outcomes, results = _sorted(bundle.entry or [])
-    total = bundle.total if type(bundle.total) is int else None
     return Page(
         tuple(one.body for one in results),
-        total,
+        _count(bundle.total),
         _next(bundle, url),
         bundle.meta.last_updated if bundle.meta else None,
         tuple(one.key for one in results if not one.included),
@@ -99,6 +98,12 @@ def _bundle(body: bytes) -> _Bundle:
         return _decode(body.removeprefix(BYTE_ORDER_MARK))
     except msgspec.DecodeError:
         return _decode(repaired(body))
+
+
+def _count(total: Any) -> int | None:
+    """A total, which some servers write as a text or with a fraction."""
+    text = str(total).removesuffix(".0") if type(total) in (int, float, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _not_a_bundle(body: bytes) -> str:

@@ -40,3 +40,12 @@ def test_what_changes_while_it_is_read_comes_with_the_next_run(engine: Engine, e
     run = read(engine, emr, way)
     assert (run.status, run.counts.get("applied")) == ("done", 1)
     assert known(engine) == everybody() | {"p1": "no"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_the_emr_indexes_late_comes_with_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
+    read(engine, emr, way)
+    emr.now += 60 * MINUTE
+    emr.patients["p1"] = (False, emr.now - 62 * MINUTE)  # changed before the last run, and not found by it
+    assert read(engine, emr, way).counts["applied"] == 1
+    assert known(engine)["p1"] == "no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from adapters.base import AdapterError, Batch, Fetch, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Unmappable
 from adapters.fhir.rest import RestAdapter
 from adapters.registry import build
 from adapters.rehearsal.emr import RehearsalEmr
@@ -301,6 +302,30 @@ def test_check_says_when_no_patient_can_be_seen() -> None:
         findings = list(plain(server).check())
     found_out = [(finding.what, finding.ok) for finding in findings[1:]]
     assert found_out == [("capability", True), ("plan", True), ("budget", True), ("sample read", False)]
+
+
+@pytest.mark.parametrize("trust_total", [True, False])
+def test_a_total_counts_unless_the_site_says_that_it_does_not(trust_total: bool) -> None:
+    with serving(answering(metadata=capability(), Patient=found(patient(), total=500))) as server:
+        batches: list[Batch] = []
+        with nullcontext() if not trust_total else pytest.raises(BrokeOff, match="announced 500 Patient records and sent 1"):
+            batches.extend(plain(server, options={"trust_total": trust_total}).fetch(Fetch()))
+    assert len(batches[0].items) == 1
+    assert (batches[-1].cursor is None) == trust_total
+
+
+@pytest.mark.parametrize("total", [500, "500", 500.0])
+def test_a_total_counts_however_it_is_written(total: Any) -> None:
+    answers = answering(metadata=capability(), Patient=found(patient(), total=total))
+    with serving(answers) as server, pytest.raises(BrokeOff, match="announced 500"):
+        list(plain(server).fetch(Fetch()))
+
+
+@pytest.mark.parametrize("total", ["", None, "many", True, -1, 1.5, "9" * 5_000, []])
+def test_a_total_that_is_no_number_announces_nothing(total: Any) -> None:
+    with serving(answering(metadata=capability(), Patient=found(patient(), total=total))) as server:
+        (batch,) = plain(server).fetch(Fetch())
+    assert batch.cursor
 
 
 DENIES = {"resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"}, "decision": "deny"}
