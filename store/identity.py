@@ -15,7 +15,7 @@ from store.preference import Identifier
 
 OWN = "own"
 FORMER = "former"
-"""An own identifier that its EMR replaced by another one of the same record (A47, or a merge of what was one patient already)."""
+"""An own identifier that its EMR replaced by another one of the same record (A47, a FHIR record with another number, or a merge)."""
 LINKING = "linking"
 LOOKUP = "lookup"
 BEFORE = ""
@@ -105,7 +105,8 @@ class Directory:
         known[:] = [one for one in known if (one[:3], one.origin) != (row[:3], row.origin)]
         known.append(row)
         if row.kind in DECIDING:
-            self._own.setdefault(row.patient, []).append(row)
+            own = self._own.setdefault(row.patient, [])
+            own[:] = [*(one for one in own if (one[:3], one.origin) != (row[:3], row.origin)), row]
 
     def move(self, patient: int, survivor: int) -> None:
         """The survivor stands for the patient from now on."""
@@ -160,7 +161,9 @@ class Directory:
                 raise IdentifierConflict(f"identifiers of {_named(by)} belong to different patients here: a merge may be missing")
             if found:
                 patient = found.pop()
-                self._check(patient, own, links if by is links else own)
+                # The source's own id of the record: its number may have been corrected, and what refuses must not wait for anybody.
+                if by is links or not any(naming.is_record_id(one) and self._fitting(one, DECIDING) for one in own):
+                    self._check(patient, own, by)
                 return Resolved(patient, linked=by is links and kinds[0] == OWN)
         return Resolved(None)
 
@@ -173,9 +176,17 @@ class Directory:
                 continue  # it goes on naming whom it named
             if not rows:
                 found.setdefault(one, (one, kind, None))
+                found |= {former[0]: former for former in self._replaced(patient, one)} if kind == OWN else {}
             elif all(_WEIGHT[row.kind] < _WEIGHT[kind] for row in rows):
                 found.setdefault(one, (one, kind, rows[0]))
         return list(found.values())
+
+    def _replaced(self, patient: int, new: Identifier) -> list[tuple[Identifier, str, Row]]:
+        """The own identifiers that a new one takes the place of: they name the patient still."""
+        rows = [
+            row for row in self._own.get(patient, ()) if row.kind != FORMER and row.value != new.value and new.type and is_alike(row, new)
+        ]
+        return [(Identifier(row.authority, row.type, row.value), FORMER, row) for row in rows if row.type.casefold() != RECORD_ID]
 
     def _meets(self, patient: int, identifiers: Sequence[Identifier], naming: Naming) -> Identifier | None:
         """The payload's record id, where a record known by that alone is another patient still: a Consent may come before its Patient.
@@ -190,7 +201,14 @@ class Directory:
                     raise LinkRefused(f"{_named([one])} leads to a patient who has another identifier of this source: nothing was changed")
                 if others:
                     return one
+                self._check_former(patient, identifiers[0], one)
         return None
+
+    def _check_former(self, patient: int, first: Identifier, record: Identifier) -> None:
+        """Raises :class:`LinkRefused` where a number that one record of the source does not have any more comes with another record."""
+        is_former = all(row.kind == FORMER for row in self._fitting(first, DECIDING))
+        if is_former and not self._fitting(record, DECIDING) and any(is_alike(row, record) for row in self._own.get(patient, ())):
+            raise LinkRefused(f"{_named([first])} was replaced in the record that had it: whose it is now is not known")
 
     def _check(self, patient: int, own: Sequence[Identifier], by: Sequence[Identifier]) -> None:
         """Raises :class:`LinkRefused` where the patient has another own identifier of an own one's authority and type."""

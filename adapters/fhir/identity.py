@@ -35,8 +35,7 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
     A source that does not say by which, knows its patients by the resource id; a Patient without one by a medical record number, else by
     the first identifier.
     """
-    entries = resource.get("identifier")
-    stated = [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
+    stated = _stated(resource, settings, today)
     own, others = one_each(_known_by(stated, settings))
     if _is_text(resource.get("id")):
         own.append(resource_id(settings, resource["id"]))
@@ -46,10 +45,17 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
 
 
 def came(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
-    """Issuers and types of a Patient's identifiers, for a reason."""
-    entries = resource.get("identifier")
-    found = [(made, "") for entry in (entries if type(entries) is list else ()) if (made := _identifier(entry, settings, today))]
+    """Issuers and types of a Patient's identifiers, for a reason, and which of them have ended."""
+    entries = [one for one in resource.get("identifier") or () if type(one) is dict]
+    timeless = [(one, _identifier({key: one[key] for key in one.keys() - {"period", "use"}}, settings, "")) for one in entries]
+    found = [(made, "" if _identifier(one, settings, today) else "ended") for one, made in timeless if made]
     return described(found, set(settings.authorities.values()))
+
+
+def _stated(resource: dict[str, Any], settings: SourceSettings, today: str) -> list[Identifier]:
+    """All that are in use and identify somebody."""
+    entries = resource.get("identifier")
+    return [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
 
 
 def _known_by(stated: Sequence[Identifier], settings: SourceSettings) -> list[Identifier]:
@@ -71,8 +77,9 @@ def logical(entry: Any, settings: SourceSettings) -> Identifier | None:
 
 def deciding(resource: dict[str, Any], settings: SourceSettings, today: str) -> tuple[Identifier, ...]:
     """The identifiers of a Patient without an id that tell who it is: those that the source owns, or that link."""
-    named = identifiers(resource, settings, today).identifiers
-    return named if named and (_known_by(named[:1], settings) or settings.links(named[0].authority)) else ()
+    stated = _stated(resource, settings, today)
+    own, _ = one_each(_known_by(stated, settings))
+    return tuple(dict.fromkeys([*own, *(one for one in stated if settings.links(one.authority))]))
 
 
 def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier | None:

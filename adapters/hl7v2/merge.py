@@ -91,13 +91,21 @@ def is_same_patient(first: list[str], other: list[str]) -> bool:
 def _pair(
     message: Message, pid: list[str], mrg: list[str], identifiers: IdentifierReader, today: date
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
-    survivor = _survivor(message, pid, identifiers, today)
-    merged = _merged(message, mrg, identifiers, today)
+    found, merged = patient(message, pid, identifiers, today), _merged(message, mrg, identifiers, today)
+    survivor = _who_stays(found, merged)
     # An identifier on both sides (a national number) says nothing about which record goes.
     gone = tuple(one for one in merged if one not in survivor)
     if not gone:
         raise Unusable("merge_with_itself", "MRG-1 and PID-3 name the same patient", "MRG-1")
     return survivor, gone
+
+
+def _who_stays(found: Named, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+    """The survivor's identifiers. PID-3 may list the number that goes among the survivor's, even before it."""
+    staying = [one for one in found.others if one not in merged]
+    if found.identifiers[0] in merged and staying:
+        return (staying[0], *(one for one in found.identifiers if one not in merged))
+    return found.identifiers
 
 
 def _records(gone: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from store import documents, merge
 from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
-from store.identity import FORMER, OWN, Directory, LinkRefused, Row, is_alike
+from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
 from store.ids import shown
 from store.merging import yielding
 from store.merging.merge_tables import MergeRow
@@ -37,7 +37,7 @@ class Joining:
     def run(self) -> Outcome:
         """Joins the two records, or says why not.
 
-        Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``.
+        Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``, ``patient_unknown``.
         """
         if _alike(self.item.survivor[0], self.item.merged[0]):
             return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
@@ -47,6 +47,9 @@ class Joining:
             return Outcome("rejected", "merge_circular", str(error))
         except StoreError as error:
             return Outcome("rejected", "identifier_conflict", str(error))
+        if any(known is None and self._only_links(named) for known, named in ((survivor, self.item.survivor), (merged, self.item.merged))):
+            detail = "one of the two is named by a linking identifier alone, which is nobody's here yet: replay it when the record has come"
+            return Outcome("rejected", "patient_unknown", detail)
         if self.item.renamed:
             return self._rename(survivor, merged)
         if survivor is not None and survivor == merged:
@@ -66,6 +69,9 @@ class Joining:
         if survivor is not None and survivor == merged:
             _refuse_inverse(survivor, self.owners, item)
         return survivor, merged
+
+    def _only_links(self, identifiers: Sequence[Identifier]) -> bool:
+        return set(self.work.naming.kinds(identifiers)) <= {LINKING, LOOKUP}
 
     def _learn(self, patients: set[int]) -> None:
         rows = self.database.select(self.transaction, OF_PATIENTS, [list(patients)]) if patients else []

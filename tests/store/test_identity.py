@@ -11,9 +11,10 @@ from store.enterprise import Source
 from store.errors import IdentifierAmbiguous, PatientUnknown
 from store.identity import OWN, Directory, Row
 from store.lock import Actor, Role
+from store.merging.identity_check import IdentityCheck
 from store.patient import PatientRef
-from store.preference import Identifier
-from tests.store.site import ADT, FHIR, SYNCED, Site, mr, says
+from store.preference import Identifier, PatientMerge
+from tests.store.site import ADT, FHIR, SYNCED, Site, at, mr, says
 
 YES = {"do_not_contact": "yes"}
 
@@ -168,8 +169,17 @@ def test_a_record_id_of_the_source_is_its_own_and_meets_the_record_that_comes_la
     linked.apply(says((record,), 0, YES), source=FHIR)
     linked.apply(says((clinic("5"), record), 1, {"language": "es"}), source=FHIR)
     assert linked.find("5", "CLINIC").contact.do_not_contact == "yes"
-    (outcome,) = linked.outcomes(says((clinic("6"), record), 2), source=FHIR)
+
+
+def test_a_record_whose_number_was_corrected_goes_on_and_is_found_by_both(linked: Site) -> None:
+    record, other = Identifier(FHIR, "RI", "abc"), Identifier(FHIR, "RI", "xyz")
+    linked.apply(says((clinic("5"), record), 0), source=FHIR)
+    assert linked.apply(says((clinic("6"), record), 1, YES), source=FHIR) == ["applied"]
+    assert linked.find("5", "CLINIC").id == linked.find("6", "CLINIC").id
+    assert linked.find("6", "CLINIC").contact.do_not_contact == "yes"
+    (outcome,) = linked.outcomes(says((clinic("5"), other), 2, {"do_not_contact": "no"}), source=FHIR)
     assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
+    assert IdentityCheck(linked.store, linked.enterprise).find() == []
 
 
 def test_a_conflict_does_not_stop_the_rest_of_its_batch(linked: Site) -> None:
@@ -287,3 +297,13 @@ def test_a_further_own_identifier_of_somebody_else_is_not_taken_from_them(linked
     assert linked.apply(says((mr("1"), mr("9", "MRN")), 1, {"language": "es"})) == ["applied"]
     assert linked.find("9", kind="MRN").id != linked.find("1", kind="MR").id
     assert linked.apply(says((mr("9", "MRN"),), 2, {"language": "de"})) == ["applied"]
+
+
+def test_a_merge_that_names_a_record_by_a_link_that_nobody_has_waits_for_it(linked: Site) -> None:
+    gone = PatientMerge((mr("1"),), (empi("E7"),), at(9), "A40")
+    linked.apply(says("1", 0, {"do_not_contact": "no"}))
+    (outcome,) = linked.outcomes(gone)
+    assert (outcome.outcome, outcome.reason) == ("rejected", "patient_unknown")
+    linked.apply(says((mr("2"), empi("E7")), 1, YES))
+    assert linked.apply(gone) == ["merged"]
+    assert linked.dnc("1") == "yes"

@@ -12,7 +12,7 @@ from store.enterprise import Source
 from store.ids import parsed
 from store.lock import Actor, Role
 from store.merging.identity_check import IdentityCheck, Joined
-from store.preference import Identifier
+from store.preference import Identifier, Problem
 from store.proof.audit import Audit
 from tests.store.site import ADT, FHIR, LINE, SYNCED, Site, cell, merges, mr, says
 
@@ -89,6 +89,25 @@ def test_parted_patients_keep_every_refusal_and_nothing_else(site: Site) -> None
         assert [one.source for one in site.find(number).marks] == [ADT], "its source goes on mastering it"
     assert check(site).find() == []
     assert split(site, found) == []
+
+
+def test_parted_patients_stay_locked_and_know_nothing_where_nothing_stopped_contact(site: Site) -> None:
+    site.apply(says("1001", 0, {"do_not_contact": "no", "language": "es"}))
+    joined_before(site, mr("1001"), mr("1002"))
+    (found,) = check(site).find()
+    assert (found.kept, found.unknown) == ((), ("do_not_contact", "language"))
+    split(site, found)
+    for number in ("1001", "1002"):
+        assert [one.source for one in site.find(number).marks] == [ADT]
+        assert (site.dnc(number), site.value(number, "language")) == ("unknown", None)
+
+
+def test_what_could_not_be_read_holds_for_each(site: Site) -> None:
+    site.apply(says("1001", 0), says("1001", 1, problems=(Problem("code_unknown", "ZCP-2", "", "do_not_contact"),)))
+    joined_before(site, mr("1001"), mr("1002"))
+    (found,) = check(site).find()
+    split(site, found)
+    assert [[one.attribute for one in site.find(number).unreadable] for number in ("1001", "1002")] == [["do_not_contact"]] * 2
 
 
 def test_after_parting_each_source_statement_counts_for_its_own_patient(site: Site) -> None:

@@ -103,3 +103,9 @@ def test_a_record_that_goes_may_be_named_by_a_linking_identifier_alone() -> None
 def test_a_survivor_that_has_ended_is_no_survivor() -> None:
     detail = refused(adt("A40", "MRG|MRN2", f3="MRN1^^^GENHOSP^MR^^^20200101")).detail
     assert "GENHOSP/MR (ended)" in detail
+
+
+@pytest.mark.parametrize("pid_3", ["MRN1^^^GENHOSP^MR~MRN2^^^GENHOSP^MR", "MRN2^^^GENHOSP^MR~MRN1^^^GENHOSP^MR"])
+def test_the_number_that_goes_may_be_listed_among_the_survivors(pid_3: str) -> None:
+    (merge,) = [one for one in items(adt("A40", "MRG|MRN2", f3=pid_3)) if isinstance(one, PatientMerge)]
+    assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))

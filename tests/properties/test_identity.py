@@ -1,0 +1,98 @@
+"""Random payloads of two sources that share all sorts of identifiers: strangers stay apart, and no refusal is lost (product rule 5.9)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from store.database import Database
+from store.enterprise import Source
+from store.errors import StoreError
+from store.patient import Patient, PatientRef
+from store.preference import Identifier
+from tests.store.site import ADT, FHIR, SYNCED, Site, says
+
+OWNS = {ADT: "GENHOSP", FHIR: "CLINIC"}
+ENTERPRISE = replace(
+    SYNCED,
+    linking=frozenset({"EMPI"}),
+    sources=tuple(Source(name, name, patient_id=((authority, "MR"),)) for name, authority in OWNS.items()),
+)
+PREFIXES = iter(range(1_000_000))
+
+
+class Sent(NamedTuple):
+    source: str
+    own: str
+    links: tuple[str, ...]
+    others: tuple[str, ...]
+    spelled: bool
+    dnc: str
+
+
+payloads = st.builds(
+    Sent,
+    st.sampled_from([ADT, FHIR]),
+    st.sampled_from("123"),
+    st.lists(st.sampled_from(["e1", "e2"]), max_size=1).map(tuple),
+    st.lists(st.sampled_from(["GENHOSP", "CLINIC", "FMP"]), max_size=2, unique=True).map(tuple),
+    st.booleans(),
+    st.sampled_from(["yes", "no"]),
+)
+
+
+@pytest.fixture(scope="module")
+def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    path = tmp_path_factory.mktemp("identity") / "test.db"
+    shutil.copyfile(sqlite_template, path)
+    opened = Database.open(f"sqlite:///{path}")
+    yield opened
+    opened.close()
+
+
+def identifiers(sent: Sent, prefix: str) -> tuple[Identifier, ...]:
+    """The own one first; the other source's, or a shared one, may come with it, and have the value of somebody's own."""
+    case = str.lower if sent.spelled else str
+    own = Identifier(case(OWNS[sent.source]), case("MR"), f"{prefix}{sent.own}")
+    links = [Identifier(case("EMPI"), "PI", f"{prefix}{one}") for one in sent.links]
+    others = [Identifier(case(one), "MR", f"{prefix}1") for one in sent.others if one != OWNS[sent.source]]
+    return (own, *links, *others)
+
+
+def found(site: Site, authority: str, value: str) -> Patient | None:
+    try:
+        return site.store.find(site.enterprise, PatientRef(authority=authority, type="MR", value=value))
+    except StoreError:
+        return None
+
+
+@settings(max_examples=120)
+@given(history=st.lists(payloads, min_size=1, max_size=14), size=st.integers(1, 4))
+def test_strangers_stay_apart_and_no_refusal_is_lost(database: Database, history: list[Sent], size: int) -> None:
+    site, prefix = Site(database, ENTERPRISE), f"x{next(PREFIXES)}-"
+    accepted: dict[tuple[str, str], str] = {}
+    linked: dict[tuple[str, str], set[str]] = {}
+    for start in range(0, len(history), size):
+        batch = history[start : start + size]
+        for source in OWNS:
+            mine = [(start + number, sent) for number, sent in enumerate(batch) if sent.source == source]
+            items = [says(identifiers(sent, prefix), seconds, {"do_not_contact": sent.dnc}) for seconds, sent in mine]
+            for (_, sent), outcome in zip(mine, site.outcomes(*items, source=source) if items else (), strict=True):
+                assert (outcome.outcome == "rejected") == (outcome.reason == "identifier_conflict")
+                if outcome.outcome != "rejected":
+                    accepted[(OWNS[source], sent.own)] = sent.dnc
+                    linked.setdefault((OWNS[source], sent.own), set()).update(sent.links)
+    patients = {key: found(site, key[0], f"{prefix}{key[1]}") for key in accepted}
+    for key, patient in patients.items():
+        assert patient is not None, "who was accepted is found by the own identifier"
+        together = [other for other, one in patients.items() if one is not None and one.id == patient.id]
+        assert len({authority for authority, _ in together}) == len(together), "two own identifiers of one issuer"
+        assert len(together) == 1 or all(linked[other] for other in together), "joined without a link"
+        assert patient.contact.do_not_contact == ("yes" if any(accepted[other] == "yes" for other in together) else "no"), key
