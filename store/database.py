@@ -64,6 +64,15 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Closes every connection when the block raises: whoever prepares the database for others has not handed it over yet."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with. Each statement sees what is committed."""
         with self._reads.connect() as connection:
@@ -192,8 +201,12 @@ def _sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
-        for pragma in SQLITE_PRAGMAS:
-            connection.execute(pragma)
+        try:
+            for pragma in SQLITE_PRAGMAS:
+                connection.execute(pragma)
+        except Exception:
+            connection.close()  # nobody else knows of it yet
+            raise
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -234,7 +234,8 @@ class SourceNoteRow(Table):
 class RejectionRow(Table):
     """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``.
 
-    ``payload`` is sealed with the key ``key_id`` (``store.sources.sealing``); both are empty where no payload is kept.
+    ``payload`` is sealed with the key ``key_id`` (``store.sources.sealing``); both are empty where no payload is kept. ``evidence_id`` is
+    the control id of the message, or the type and id of the resource; empty where none was found.
     """
 
     __tablename__ = "rejections"
@@ -254,6 +255,7 @@ class RejectionRow(Table):
     run_id: Mapped[str | None]
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
+    evidence_id: Mapped[str] = mapped_column(server_default="")
     __table_args__ = (
         Index("uq_rejections_source_digest", "source", "digest", unique=True),
         Index("ix_rejections_status_last_at", "status", "last_at", "id"),

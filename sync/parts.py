@@ -78,7 +78,8 @@ class Parts:
         An empty database gets its schema; one of another version raises ``SchemaOutdated``.
         """
         parts = cls.looking(settings)
-        parts.propose()
+        with parts.database.closed_on_failure():
+            parts.propose()
         return parts
 
     @classmethod
@@ -86,10 +87,11 @@ class Parts:
         """The same for who looks only: what is in force stays, whatever this configuration says."""
         settle_collector()
         database = connected(settings)
-        if schema.is_empty(database):
-            migrate(database)
-        schema.check(database)
-        return cls(settings, database)
+        with database.closed_on_failure():
+            if schema.is_empty(database):
+                migrate(database)
+            schema.check(database)
+            return cls(settings, database)
 
     def propose(self) -> None:
         """Brings the configuration into force, or has the brake hold it."""

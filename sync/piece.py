@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from adapters.base import Answer, Filtered, Item, Mapper, Payload, Unmappable
+from adapters.evidence import named
 from store.journal import Rejected
-from store.preference import PatientStatements, Problem
+from store.preference import PatientMerge, PatientStatements, Problem
 
 OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
 WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
@@ -42,9 +43,13 @@ def rejected(piece: Piece, answer: Answer) -> Iterator[Rejected]:
     payload = (item.payload if isinstance(item, Unmappable) else b"") or piece.payload
     if answer.outcome == "rejected":
         path = item.path if isinstance(item, Unmappable) else ""
-        yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record")
+        yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record", _called(item, payload))
     for problem in problems(piece) if answer.outcome != "rejected" else ():
-        yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field")
+        yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field", _called(item, payload))
+
+
+def _called(item: Item, payload: bytes) -> str:
+    return item.evidence_id if isinstance(item, PatientStatements | PatientMerge) else named(payload)
 
 
 def problems(piece: Piece) -> tuple[Problem, ...]:

@@ -17,6 +17,8 @@ class Replays:
 
     def __init__(self, parts: Parts) -> None:
         self.parts, self.quarantine = parts, parts.journal.quarantine
+        self.unopened: list[str] = []
+        """Why payloads could not be opened, one sentence for each."""
 
     def again(self, numbers: Iterable[str], actor: str) -> list[dict[str, Any]]:
         """Each in a transaction of its own: what became of it, and its status now. Raises ``Unusable`` for a source that is gone."""
@@ -43,5 +45,6 @@ class Replays:
         """The rejection, unless its payload was erased or its key is gone: that must not stop the others."""
         try:
             return self.parts.journal.rejection(number)
-        except PayloadUnreadable:
+        except PayloadUnreadable as error:
+            self.unopened.append(str(error))
             return None

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from adapters.base import AdapterError, Listener, Unmappable
+from adapters.evidence import named
 from adapters.notes import KeepsNotes
 from store.journal import Rejected
 from store.sources.notes import SourceNotes
@@ -66,7 +67,7 @@ class ListenRole:
     def _bad_frames(self, found: Sequence[Unmappable]) -> None:
         """Keeps what came on connections that had to be closed."""
         parts, lane = self.parts, self._lane
-        rows = [Rejected(one.reason, one.detail, one.path, one.locator, one.payload) for one in found]
+        rows = [Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=named(one.payload)) for one in found]
         with parts.database.write(lane.enterprise) as transaction:
             parts.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
         for _ in found:

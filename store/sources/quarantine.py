@@ -35,8 +35,9 @@ COLUMNS = (
     "run_id",
     "first_at",
     "last_at",
+    "evidence_id",
 )
-SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at"
+SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id"
 OPEN, RESOLVED = STATUSES = "open", "resolved"
 NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
 """Along an index, whatever is asked: each state by itself."""
@@ -46,7 +47,10 @@ OVER = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT
 
 
 class Rejected(NamedTuple):
-    """Something that could not be used, on its way into the quarantine. ``scope``: the whole ``record``, or one ``field``."""
+    """Something that could not be used, on its way into the quarantine. ``scope``: the whole ``record``, or one ``field``.
+
+    ``evidence_id`` is what its sender calls it: a control id, or a resource's type and id.
+    """
 
     reason: str
     detail: str
@@ -54,6 +58,7 @@ class Rejected(NamedTuple):
     locator: str
     payload: bytes
     scope: str = "record"
+    evidence_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Rejection:
     run_id: str | None
     first_at: datetime
     last_at: datetime
+    evidence_id: str = ""
     payload: bytes = b""
 
 
@@ -100,7 +106,7 @@ class Quarantine:
             if digest not in known:
                 number = token("rej")
                 said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *self._sealed(row, number))
-                new.append((number, source, enterprise, digest, *said, times_now[digest], run_id, now, now))
+                new.append((number, source, enterprise, digest, *said, times_now[digest], run_id, now, now, row.evidence_id))
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
 
     def rejections(

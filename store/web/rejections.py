@@ -20,7 +20,10 @@ STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "onl
 
 
 class RejectionOut(Struct, frozen=True):
-    """What could not be used, without its payload: that holds a patient's data and is for the command line."""
+    """What could not be used, without its payload: that holds a patient's data and is for the command line.
+
+    ``evidence_id``: the message's control id (MSH-10), or the resource's type and id; empty where none was found.
+    """
 
     id: str
     source: str
@@ -34,6 +37,7 @@ class RejectionOut(Struct, frozen=True):
     run: str | None
     first_at: datetime
     last_at: datetime
+    evidence_id: str
 
 
 class ReplayOut(Struct, frozen=True):
@@ -161,5 +165,5 @@ def rejection_out(one: Rejection) -> RejectionOut:
     """A rejection as JSON."""
     return RejectionOut(
         one.id, one.source, one.scope, one.status, one.reason, one.detail, one.path, one.locator, one.times, one.run_id,
-        one.first_at, one.last_at,
+        one.first_at, one.last_at, one.evidence_id,
     )  # fmt: skip

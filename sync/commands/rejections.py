@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -41,8 +43,11 @@ def list_rejections(
     if as_json:
         output.emit([summary(one) for one in found])
         return
-    rows = [(one.id, one.source, one.scope, one.reason, one.path, one.locator, one.times, one.last_at, one.detail) for one in found]
-    output.table(("rejection", "source", "scope", "reason", "path", "locator", "times", "last", "detail"), rows)
+    rows = [
+        (one.id, one.source, one.scope, one.reason, one.path, one.evidence_id, one.locator, one.times, one.last_at, one.detail)
+        for one in found
+    ]
+    output.table(("rejection", "source", "scope", "reason", "path", "message", "locator", "times", "last", "detail"), rows)
 
 
 @rejections.command("show")
@@ -75,14 +80,26 @@ def replay_some(
     with given.mapping(context) as parts:
         chosen = numbers or [one.id for one in parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY)]
         if dry:
-            difference.show(Replays(parts).preview(chosen), as_json=as_json)
+            replays = Replays(parts)
+            difference.show(replays.preview(chosen), as_json=as_json)
+            _unopened(replays.unopened)
             return
-        done = Replays(parts).again(chosen, given.who())
+        replays = Replays(parts)
+        done = replays.again(chosen, given.who())
     resolved = sum(one["status"] == "resolved" for one in done)
     if as_json:
         output.emit({"replayed": len(done), "resolved": resolved, "rejections": done})
     else:
         output.say(f"{resolved} of {len(done)} resolved")
+    _unopened(replays.unopened)
+
+
+def _unopened(why: Sequence[str]) -> None:
+    """Says what could not be opened and so was not tried, and ends the command with 1."""
+    for reason, times in Counter(why).items():
+        output.note(f"not tried, {times} of them: {reason}")
+    if why:
+        raise typer.Exit(1)
 
 
 @rejections.command("erase")

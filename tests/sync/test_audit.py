@@ -221,7 +221,9 @@ def test_an_erased_payload_does_not_stop_the_others(emr_sync: EmrSync, config: P
     ingest(emr_sync, tmp_path, adt("MRN2", "FINE", "D"))
     mended(config, "{FINE: no}")
     assert emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value["counts"]["applied"] == 1
-    done = emr_sync("rejections", "replay", "--all", "--json").value
+    ended = emr_sync("rejections", "replay", "--all", "--json")
+    done = ended.value
+    assert (ended.code, "is not kept" in ended.err) == (1, True)
     assert (done["replayed"], done["resolved"]) == (2, 1)
     assert {one["reason"] for one in done["rejections"] if one["status"] == "open"} == {"payload_unreadable"}
     (left,) = emr_sync("rejections", "--json").value

@@ -33,6 +33,14 @@ sources:
       do_not_contact: {from: ZCP-2, values: {DNC: yes, OK: no}}
       consent.sms: {from: PD1-11.1, values: {"02": granted, "01": denied}}
 """
+EHR = """\
+  ehr:
+    enterprise: clinic
+    adapter: fhir.rest
+    base_url: https://ehr.example/r4
+    schedule: {every: 1h}
+    patient_id: {authority: CLINIC, type: MR}
+"""
 KEYS = f"payload_keys: {{current: k1, keys: {{k1: {'4b' * 32}}}}}\n"
 ADT = (
     "MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|{control}|P|2.5\r"
@@ -153,6 +161,32 @@ def test_explain_needs_no_database(emr_sync: EmrSync, tmp_path: Path, message: P
     stated = {row["attribute"]: (row["value"], row["path"]) for row in one["stated"]}
     assert stated["do_not_contact"] == ["yes", "ZCP-2"] or stated["do_not_contact"] == ("yes", "ZCP-2")
     assert "ZCP-2" in emr_sync("-c", file, "explain", "adt", message).out
+
+
+def test_rejections_name_the_message_or_resource(emr_sync: EmrSync, config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config.write_text(f"{config.read_text()}{EHR}")
+    nobody = adt(control="NOBODY-1").replace("MRN1^^^CLINIC^MR", "")
+    (tmp_path / "odd.hl7").write_bytes((adt(dnc="MAYBE", control="ODD-1") + nobody).encode())
+    (tmp_path / "odd.json").write_text('{"resourceType": "Patient", "id": "p-1", "identifier": [], "implicitRules": "https://x.example"}')
+    emr_sync("ingest", "adt", tmp_path / "odd.hl7")
+    emr_sync("ingest", "ehr", tmp_path / "odd.json")
+    found = {(one["scope"], one["evidence_id"]) for one in emr_sync("rejections", "--json").value}
+    assert found == {("field", "ODD-1"), ("record", "NOBODY-1"), ("field", "Patient/p-1")}
+    shown = emr_sync("rejections").out
+    assert all(name in shown for name in ("ODD-1", "NOBODY-1", "Patient/p-1"))
+    assert not [one for one in ("ODD-1", "NOBODY-1", "p-1") if one in caplog.text]
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_replay_says_what_it_could_not_open(emr_sync: EmrSync, config: Path, tmp_path: Path, dry: tuple[str, ...]) -> None:
+    (tmp_path / "odd.hl7").write_bytes((adt(dnc="MAYBE") + adt("MRN2", dnc="NEVER", control="C2")).encode())
+    emr_sync("ingest", "adt", tmp_path / "odd.hl7")
+    config.write_text(config.read_text().replace("k1: ", "k2: ").replace("current: k1", "current: k2").replace("4b" * 32, "5c" * 32))
+    ended = emr_sync("rejections", "replay", "--all", *dry)
+    assert ended.code == 1
+    assert "not tried, 2 of them: its payload is sealed with the key 'k1'" in ended.err
+    in_json = emr_sync("rejections", "replay", "--all", "--json", *dry)
+    assert (in_json.code, "not tried" in in_json.err) == (1, True)
 
 
 def test_explain_ranks_codes_without_a_translation(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
