@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from adapters.base import Adapter, Answer, BrokeOff, Fetch
+from store.brake.loosening import loosened
 from store.errors import PatientUnknown
 from store.ids import shown
-from store.merge import more_restrictive
 from store.patient import Patient, PatientRef
 from store.preference import PatientMerge, PatientStatements
 from store.reading import Reader
+from store.web.facesheet import as_value
 from sync.engine import Engine
 from sync.lane import Lane
 from sync.piece import OUTCOMES, Piece, decided_alone
 from sync.progress import Progress, no_progress
 
 SHOWN = 1000
-MORE, LESS, OTHER = "more_contactable", "less_contactable", "other"
+MORE, LESS, OTHER, NEW = "more_contactable", "less_contactable", "other", "new_patient"
 
 
 class Difference(NamedTuple):
-    """One attribute of one patient that would change. ``patient`` is the store's id, empty for one it does not have yet."""
+    """One attribute of one patient that would change. ``patient`` is the store's id, empty for one it does not have yet.
+
+    ``direction`` is what the safeguard makes of it: ``more_contactable``, ``less_contactable``, else ``other``; ``new_patient`` for one
+    who is not known yet, and whose attributes have the same number in ``new``.
+    """
 
     patient: str
     attribute: str
     before: Any
     after: Any
-
-    @property
-    def direction(self) -> str:
-        """``more_contactable`` or ``less_contactable`` where the value permits or refuses; else ``other``."""
-        if more_restrictive(self.attribute, self.before, self.after):
-            return MORE
-        return LESS if more_restrictive(self.attribute, self.after, self.before) else OTHER
+    direction: str = OTHER
+    new: int = 0
 
 
 @dataclass(slots=True)
 class DryRun:
     """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out).
 
-    ``flips``: the patients known before who would be more, or less, contactable in some attribute. ``note``: what is missing in it;
-    ``whole``: the answer did not break off.
+    ``flips``: the patients known before who would be more, or less, contactable in some attribute. ``new``: patients who are not known
+    yet. ``note``: what is missing in it; ``whole``: the answer did not break off.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -53,6 +53,7 @@ class DryRun:
     flips: dict[str, set[str]] = field(default_factory=lambda: {MORE: set(), LESS: set()})
     note: str = ""
     whole: bool = True
+    new: int = 0
 
     def add(self, changes: Sequence[Difference]) -> None:
         """Keeps what there is room for."""
@@ -63,6 +64,13 @@ class DryRun:
             if change.patient and change.direction in self.flips:
                 self.flips[change.direction].add(change.patient)
 
+    def numbered(self, changes: Sequence[Difference]) -> Sequence[Difference]:
+        """The changes of one patient. One who is not known yet is counted, and told from other new ones by a number."""
+        if not any(change.direction == NEW for change in changes):
+            return changes
+        self.new += 1
+        return [change._replace(new=self.new) for change in changes]
+
     @property
     def compared(self) -> dict[str, int]:
         """Counts by outcome and direction, without anything about a patient: what is kept of a comparison."""
@@ -70,10 +78,10 @@ class DryRun:
 
     def as_dict(self) -> dict[str, Any]:
         """As scripts read it."""
-        changes = [change._asdict() | {"direction": change.direction} for change in self.changes]
+        changes = [change._asdict() | {"before": as_value(change.before), "after": as_value(change.after)} for change in self.changes]
         counts = {outcome: self.counts.get(outcome, 0) for outcome in OUTCOMES}
         flips = {direction: len(patients) for direction, patients in self.flips.items()}
-        told = {"changes": changes, "more_changes": self.more, "note": self.note or None}
+        told = {"new_patients": self.new, "changes": changes, "more_changes": self.more, "note": self.note or None}
         return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, **told}
 
 
@@ -110,9 +118,10 @@ def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> 
         with engine.database.write(lane.enterprise) as transaction:
             answers, patients = _apply(engine, transaction, lane, pieces)
             reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
-            changes = [change for number in patients for change in _difference(engine, lane, reader, shown(number))]
+            found = [_difference(engine, lane, reader, shown(number)) for number in patients]
             raise _RolledBack
     except _RolledBack:
+        changes = [change for one in found for change in result.numbered(one)]
         result.counts.update(answer.outcome for answer in answers)
         result.add(changes)
 
@@ -125,7 +134,7 @@ def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) ->
     return [*alone, *(Answer(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
 
 
-def _difference(engine: Engine, lane: Lane, reader: Reader, patient: str) -> Iterator[Difference]:
+def _difference(engine: Engine, lane: Lane, reader: Reader, patient: str) -> list[Difference]:
     """What is in force inside the transaction against what is committed, by a connection that does not see it."""
     after = reader.patient(PatientRef(id=patient))
     try:
@@ -134,6 +143,10 @@ def _difference(engine: Engine, lane: Lane, reader: Reader, patient: str) -> Ite
         before = None
     had = {name: one.value for name, one in before.preferences.items()} if before else {}
     has = {name: one.value for name, one in after.preferences.items()}
-    for attribute in sorted(had.keys() | has.keys()):
-        if had.get(attribute) != has.get(attribute):
-            yield Difference(patient if before else "", attribute, had.get(attribute), has.get(attribute))
+    changed = [name for name in sorted(had.keys() | has.keys()) if had.get(name) != has.get(name)]
+    if before is None:
+        return [Difference("", name, None, has.get(name), NEW) for name in changed]
+    more = loosened(before.preferences, after.preferences, changed)
+    less = loosened(after.preferences, before.preferences, changed)
+    directions = dict.fromkeys(less, LESS) | dict.fromkeys(more, MORE)
+    return [Difference(patient, name, had.get(name), has.get(name), directions.get(name, OTHER)) for name in changed]

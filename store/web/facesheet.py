@@ -173,6 +173,11 @@ def as_json(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
+def as_value(value: Any) -> Any:
+    """The value of an attribute as plain data, spelt as the facesheet spells it."""
+    return as_json([_phone(one) if isinstance(one, Phone) else one for one in value] if isinstance(value, tuple) else value)
+
+
 def preference_out(name: str, found: Preference | None, source: str | None = None) -> PreferenceOut:
     """One value with where it comes from. ``source`` masters it."""
     value, every = _shown(name, found)

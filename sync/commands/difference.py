@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from store.web.facesheet import as_value
 from sync.commands import output
-from sync.dry_run import LESS, MORE, DryRun
+from sync.commands.patients import in_words
+from sync.dry_run import LESS, MORE, NEW, OTHER, Difference, DryRun
+
+SAMPLE = 20
+ORDER = (MORE, LESS, NEW, OTHER)
+"""What a person must look at first."""
 
 
 def show(difference: DryRun, *, as_json: bool) -> None:
-    """Counts, who would flip which way, and the first changes."""
+    """Counts, who would flip which way, and some of the changes: for people ``SAMPLE`` of them and how many more there are."""
     if as_json:
         output.emit(difference.as_dict())
         return
+    more, less = (len(difference.flips[direction]) for direction in (MORE, LESS))
     output.say(f"would be: {output.counted(difference.counts)}; nothing was changed")
-    output.say(f"more contactable: {len(difference.flips[MORE])} patients; less contactable: {len(difference.flips[LESS])}")
+    output.say(f"more contactable: {more} patients; less contactable: {less}; not known yet: {difference.new}")
     if difference.note:
         output.note(difference.note)
-    rows = [(one.patient, one.attribute, one.before, one.after, one.direction.replace("_", " ")) for one in difference.changes]
+    rows = [_row(one) for one in sorted(difference.changes, key=lambda one: ORDER.index(one.direction))[:SAMPLE]]
     if rows:
         output.table(("patient", "attribute", "before", "after", "direction"), rows)
+    if left := len(difference.changes) + difference.more - len(rows):
+        output.say(f"and {left} more changes")
+
+
+def _row(one: Difference) -> tuple[str, ...]:
+    patient = one.patient or f"new patient {one.new}"
+    return patient, one.attribute, in_words(as_value(one.before)), in_words(as_value(one.after)), one.direction.replace("_", " ")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,8 +10,10 @@ from store.database import Database
 from store.errors import PatientUnknown
 from store.journal import Journal
 from store.patient import PatientRef
+from store.preference import Phone
 from store.preferences import Preferences
-from sync.config import Backoff
+from sync.commands import difference
+from sync.config import Backoff, Brake
 from sync.dry_run import Difference, dry_run
 from sync.engine import Engine
 from sync.lane import Lane
@@ -33,14 +36,14 @@ def test_the_difference_is_shown_and_nothing_changes(engine: Engine) -> None:
     later = statements("A", {"do_not_contact": "no", "language": "en"}, minutes=5)
     result = dry_run(engine, LANE, FakeAdapter(batch(later, Filtered("not_for_us", "x"))), Fetch())
     assert result.counts == {"applied": 1, "filtered": 1}
-    assert result.changes == [Difference(before.id, "do_not_contact", "yes", "no")]
+    assert result.changes == [Difference(before.id, "do_not_contact", "yes", "no", "more_contactable")]
     assert engine.preferences.find(CLINIC, PatientRef(value="A")) == before
     assert engine.journal.cursor(FEED) is None
 
 
 def test_a_new_patient_has_no_id_yet(engine: Engine) -> None:
     result = dry_run(engine, LANE, FakeAdapter(batch(statements("NEW"), cursor="9")), Fetch())
-    assert result.changes == [Difference("", "do_not_contact", None, "yes")]
+    assert result.changes == [Difference("", "do_not_contact", None, "yes", "new_patient", 1)]
     assert len(engine.journal.runs(source=FEED)) == 0
     with pytest.raises(PatientUnknown):
         engine.preferences.find(CLINIC, PatientRef(value="NEW"))
@@ -49,3 +52,73 @@ def test_a_new_patient_has_no_id_yet(engine: Engine) -> None:
 def test_scripts_read_the_same_shape_as_of_a_run(engine: Engine) -> None:
     shown = dry_run(engine, LANE, FakeAdapter(batch(statements("A"))), Fetch()).as_dict()
     assert (shown["run"], shown["status"], shown["counts"]["applied"]) == (None, "dry-run", 1)
+
+
+def phone(number: str) -> Phone:
+    return Phone(number, "cell", number, 1, textable=True)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "before", "after", "direction"),
+    [
+        ("do_not_contact", "yes", "no", "more_contactable"),
+        ("do_not_contact", "yes", None, "more_contactable"),
+        ("do_not_contact", "no", "yes", "less_contactable"),
+        ("do_not_contact", "no", None, "other"),
+        ("deceased", True, False, "more_contactable"),
+        ("deceased", False, True, "less_contactable"),
+        ("consent.sms", "denied", "granted", "more_contactable"),
+        ("consent.sms", "granted", "denied", "less_contactable"),
+        ("topic.billing.sms", "denied", "granted", "more_contactable"),
+        ("preferred_method", "none", "sms", "more_contactable"),
+        ("preferred_method", "sms", "voice", "other"),
+        ("phones", (phone("+12175550101"),), (phone("+12175550102"),), "more_contactable"),
+        ("phones", (phone("+12175550101"),), (phone("+12175550101"), phone("+12175550102")), "other"),
+        ("language", "en", "es", "other"),
+    ],
+)
+def test_a_dry_run_and_the_safeguard_agree(engine: Engine, attribute: str, before: Any, after: Any, direction: str) -> None:
+    """What a run would have to hold back is what the dry run calls more contactable, and the other way about."""
+    engine.run(LANE, FakeAdapter(batch(statements("A", {attribute: before}))), Fetch(), "incremental")
+    adapter = FakeAdapter(batch(statements("A", {attribute: after}, minutes=5)))
+    result = dry_run(engine, LANE, adapter, Fetch())
+    assert [one.direction for one in result.changes if one.attribute == attribute] == [direction]
+    assert {name: len(patients) for name, patients in result.flips.items()} == {
+        name: int(name == direction) for name in ("more_contactable", "less_contactable")
+    }
+    strict = Engine(
+        engine.database, engine.preferences, engine.journal, engine.clock, Metrics(), engine.backoff, brakes={CLINIC: Brake(0, 0)}
+    )
+    run = strict.run(LANE, FakeAdapter(batch(statements("A", {attribute: after}, minutes=5))), Fetch(), "full")
+    assert (run.status == "held") == (direction == "more_contactable")
+
+
+def test_new_patients_are_counted_and_flip_nothing(engine: Engine) -> None:
+    result = dry_run(engine, LANE, FakeAdapter(batch(statements("A"), statements("B"))), Fetch())
+    assert {(one.patient, one.new, one.direction) for one in result.changes} == {("", 1, "new_patient"), ("", 2, "new_patient")}
+    assert (result.new, result.as_dict()["new_patients"]) == (2, 2)
+    assert result.as_dict()["flips"] == {"more_contactable": 0, "less_contactable": 0}
+
+
+def test_people_see_words_and_a_sample(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.run(LANE, FakeAdapter(batch(statements("A", {"do_not_contact": "yes", "deceased": True}))), Fetch(), "incremental")
+    new = [statements(f"N{number}", {"phones": (phone("+12175550101"),), "language": "en"}) for number in range(30)]
+    later = statements("A", {"do_not_contact": "no", "deceased": False}, minutes=5)
+    result = dry_run(engine, LANE, FakeAdapter(batch(*new, later)), Fetch())
+    difference.show(result, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "more contactable: 1 patients; less contactable: 0; not known yet: 30"
+    assert lines[-1] == "and 42 more changes"
+    rows = lines[3:-1]
+    assert len(rows) == 20
+    assert [("more contactable" in row) for row in rows[:3]] == [True, True, False]
+    assert any("phones" in row and "unknown" in row and "+12175550101 (cell, textable)" in row for row in rows)
+    assert any(row.startswith("new patient 1 ") for row in rows)
+    assert not [row for row in rows if row.startswith(" ") or any(word in row for word in ("Phone(", "None", "True", "False"))]
+    assert rows[0].split()[1:4] == ["deceased", "yes", "no"]
+
+
+def test_scripts_read_values_as_on_the_facesheet(engine: Engine) -> None:
+    result = dry_run(engine, LANE, FakeAdapter(batch(statements("A", {"phones": (phone("+12175550101"),)}))), Fetch())
+    (change,) = result.as_dict()["changes"]
+    assert (change["before"], change["after"][0]["number"], change["after"][0]["textable"]) == (None, "+12175550101", True)
