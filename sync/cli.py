@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from typer import BadParameter
@@ -85,6 +86,7 @@ register(app, COMMANDS)
 def main() -> None:
     """The program ``emr-sync``."""
     pace.begin()
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     code = run(sys.argv[1:])
     pace.end()
     sys.exit(code)
@@ -104,6 +106,11 @@ def run(arguments: Sequence[str]) -> int:
             output.emit({"error": line, "exit": code})
         output.note(f"emr-sync: {line}")
         return code
+
+
+def _nowhere() -> TextIO:
+    """Where to write when whoever called us closed the stream."""
+    return open(os.devnull, "w", encoding="utf-8")  # open until the process ends
 
 
 def _line(error: Exception) -> str:

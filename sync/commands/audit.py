@@ -19,11 +19,10 @@ from sync.answers import reference
 from sync.commands import configured, given, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
-from sync.commands.output import AsJson
+from sync.commands.output import AsJson, Limit
 from sync.parts import Parts, Unusable
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
-Limit = Annotated[int, typer.Option(help="How many.")]
 Lines = list[dict[str, Any]]
 
 

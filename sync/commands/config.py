@@ -109,7 +109,7 @@ def explain(
     context: typer.Context,
     source: SourceName,
     file: Annotated[Path, typer.Argument(help="One message, resource or bundle, or a file of them.", exists=True, dir_okay=False)],
-    limit: Annotated[int, typer.Option(help="At most so many messages or resources of the file.")] = 20,
+    limit: Annotated[int, typer.Option(help="At most so many messages or resources of the file.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
     """What a message or resource says by this source's mapping: each value with its path, what is unused, what has no translation."""

@@ -80,7 +80,7 @@ def demo(
 def rehearse(
     patients: Patients = 2000,
     seed: Seed = 1,
-    port: Annotated[int, typer.Option(help="Where its FHIR endpoint listens on loopback; 0 takes any free port.")] = 0,
+    port: Annotated[int, typer.Option(help="Where its FHIR endpoint listens on loopback; 0 takes any free port.", min=0, max=65535)] = 0,
     send: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Send everybody's ADT messages there first.")] = None,
     faults: Annotated[
         str, typer.Option(metavar="FAULTS", help=f"What goes wrong, in this order, comma separated: {', '.join(FAULTS)}.")

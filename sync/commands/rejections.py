@@ -10,9 +10,10 @@ import typer
 
 from store.journal import Rejection
 from store.proof.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
+from store.sources.quarantine import STATUSES
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
-from sync.commands.output import AsJson
+from sync.commands.output import AsJson, Limit
 from sync.config.words import duration
 from sync.parts import Parts, Unusable
 from sync.replays import Replays
@@ -34,10 +35,12 @@ def list_rejections(
     context: typer.Context,
     source: Annotated[str | None, typer.Argument(help="Only this source.")] = None,
     status: Annotated[str, typer.Option(help="open, resolved or all.")] = "open",
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """Rejections, the newest first."""
+    if status not in (*STATUSES, "all"):
+        raise Unusable(f"--status is one of {', '.join(STATUSES)}, all")
     with given.opened(context) as parts:
         found = parts.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
     if as_json:

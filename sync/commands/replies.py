@@ -15,7 +15,7 @@ from store.web.reply_out import reply_out
 from sync.commands import configured, given, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
-from sync.commands.output import AsJson
+from sync.commands.output import AsJson, Limit
 from sync.parts import Unusable
 
 replies = typer.Typer(
@@ -30,7 +30,7 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 def list_replies(
     context: typer.Context,
     state: Annotated[str, typer.Option(help="review, opt_out or dismissed.")] = REVIEW,
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    limit: Limit = 50,
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:

@@ -18,7 +18,7 @@ from store.lock import Actor
 from store.sources.findings import Findings
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
-from sync.commands.output import AsJson
+from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
 from sync.dry_run import dry_run
 from sync.parts import Parts, Unusable, adapter, lane
@@ -72,7 +72,7 @@ def show(run: Run, *, as_json: bool) -> None:
 def list_runs(
     context: typer.Context,
     source: Annotated[str | None, typer.Argument(help="Only this source.")] = None,
-    limit: Annotated[int, typer.Option(help="How many.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """Runs, the newest first."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,12 @@ def test_a_replay_says_what_it_could_not_open(emr_sync: EmrSync, config: Path, t
     assert (in_json.code, "not tried" in in_json.err) == (1, True)
 
 
+def test_the_version_needs_no_configuration(emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = emr_sync("--version")
+    assert (ended.code, ended.out, ended.err) == (0, f"emr-sync {version('emr-sync')}\n", "")
+
+
 def test_explain_ranks_codes_without_a_translation(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
     (tmp_path / "two.hl7").write_bytes((adt(dnc="MAYBE") + adt("MRN2", dnc="MAYBE", control="C2")).encode())
     assert emr_sync("explain", "adt", tmp_path / "two.hl7", "--json").value["unmapped"] == [{"path": "ZCP-2", "code": "MAYBE", "times": 2}]
@@ -240,6 +247,12 @@ def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSy
         (["runs", "show", "nope"], 1, "no such run"),
         (["rejections", "show", "nope"], 1, "no such rejection"),
         (["rejections", "replay"], 2, "say which"),
+        (["runs", "--limit", "-5"], 2, "--limit"),
+        (["rejections", "--limit", "0"], 2, "--limit"),
+        (["audit", "--limit", "99999999999999999999"], 2, "--limit"),
+        (["explain", "adt", __file__, "--limit", "0"], 2, "--limit"),
+        (["rejections", "--status", "maybe"], 2, "--status is one of open, resolved, all"),
+        (["replies", "--state", "maybe"], 2, "--state is one of"),
         (["keys", "revoke", "nope"], 1, "no such key"),
         (["keys", "create", "x", "--role", "king"], 2, "Invalid value for '--role'"),
         (["patient", "NOBODY"], 1, "no such patient"),
