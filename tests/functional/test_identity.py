@@ -46,6 +46,18 @@ sources:
     patient_id: {{authority: CLINIC, type: MR}}
     mapping:
       do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}
+  plain:
+    enterprise: hospital
+    adapter: hl7v2.files
+    path: {folder}
+    mapping:
+      do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}
+  records:
+    enterprise: hospital
+    adapter: fhir.rest
+    base_url: https://other.example/r4
+    mapping:
+      do_not_contact: {{from: "Patient.extension('https://x.example/dnc').valueBoolean", values: {{true: yes, false: no}}}}
   fhir:
     enterprise: hospital
     adapter: fhir.rest
@@ -247,3 +259,40 @@ def test_a_code_that_cannot_be_read_counts_for_each_of_several_own_identifiers(f
         found = feed.find(number)
         assert found is not None
         assert [one.attribute for one in found.unreadable] == ["do_not_contact"]
+
+
+def test_a_record_whose_number_was_corrected_keeps_its_refusal(feed: Feed) -> None:
+    system = "https://genhosp.example/fhir-mrn"
+    feed.ingest("fhir", json.dumps(patient("100", "4711")))
+    corrected = patient("101", "4711") | {"id": "p100"}
+    feed.ingest("fhir", json.dumps(corrected))
+    assert (feed.dnc("101", system), feed.dnc("100", system)) == ("yes", "yes")
+
+
+def test_what_a_link_joined_stays_joined_whatever_comes_first(feed: Feed) -> None:
+    feed.ingest("clinic", adt("A08", OK, f3="E1^^^EMPI^PI~C1^^^CLINIC^MR"))
+    feed.send(DNC, f3="E1^^^EMPI^PI~1^^^GENHOSP^MR~9^^^GENHOSP^MRN")
+    assert feed.dnc("C1", "CLINIC") == feed.dnc("1") == feed.dnc("9", kind="MRN") == "yes"
+    feed.send(OK, f3="9^^^GENHOSP^MRN", minute=5)
+    assert feed.dnc("C1", "CLINIC") == "no"
+
+
+def test_a_conflict_can_be_replayed_once_the_merge_has_come(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+    feed.send(OK, f3="1^^^GENHOSP^MR~E1^^^EMPI^PI")
+    assert feed.send(DNC, f3="2^^^GENHOSP^MR~E1^^^EMPI^PI", minute=2)[0] == "AE"
+    assert feed.send("MRG|2^^^GENHOSP^MR", event="A40", f3="1^^^GENHOSP^MR", minute=3)[0] == "AA"
+    assert cli.run(["-c", str(feed.file), "rejections", "replay", "--source", "adt", "--json"]) == 0
+    assert feed.dnc("1") == feed.dnc("2") == "yes"
+
+
+def test_without_patient_id_two_universal_ids_of_one_namespace_are_two_patients(feed: Feed) -> None:
+    for oid, word in (("1.2.3.1", DNC), ("1.2.3.2", OK)):
+        feed.ingest("plain", adt("A08", word, f3=f"0^^^FMP^PN~5^^^CITY^PI~77^^^MRN&{oid}&ISO^MR"), name=f"{oid}.hl7")
+    assert (feed.dnc("77", "urn:oid:1.2.3.1"), feed.dnc("77", "urn:oid:1.2.3.2")) == ("yes", "no")
+
+
+def test_without_patient_id_a_fhir_record_is_its_own_patient(feed: Feed) -> None:
+    feed.ingest("records", *patients(["100", "101"], "4711"), json.dumps(patient("101", "0000") | {"id": "p7"}))
+    assert [feed.dnc(name, "records") for name in ("p100", "p101", "p7")] == ["unknown", "yes", "yes"]
+    found = {name: feed.find(name, "records") for name in ("p101", "p7")}
+    assert len({one.id for one in found.values() if one}) == 2
