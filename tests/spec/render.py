@@ -11,6 +11,7 @@ from store import consent, reason
 from store.channel import GOVERNS
 from store.lock import TOGGLE_REASONS
 from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
+from tests.spec.identity import IDENTITY
 from tests.spec.order import ORDER
 from tests.spec.replies import REPLIES
 from tests.spec.situation import Table
@@ -45,7 +46,7 @@ Two failures matter most, in this order: contacting somebody who said no, and si
 
 def page() -> str:
     """The whole document."""
-    parts = [HEAD, _governance(), *map(_table, TABLES), _toggles(), _order(), _replies(), _brake(), _codes()]
+    parts = [HEAD, _governance(), *map(_table, TABLES), _identity(), _toggles(), _order(), _replies(), _brake(), _codes()]
     return "\n".join(parts)
 
 
@@ -69,6 +70,15 @@ def _governance() -> str:
 
 def _table(table: Table) -> str:
     return _section(table.title, table.about, ("situation", "answer"), ((case.situation, f"`{case.answer}`") for case in table.cases))
+
+
+def _identity() -> str:
+    about = (
+        "Of the first source GENHOSP/MR and GENHOSP/MRN are own identifiers, of the clinic CLINIC/MR and its record ids (RI); EMPI links. "
+        "Case of a value matters."
+    )
+    rows = ((row.rule, "; ".join(row.known), row.comes, f"`{row.about}`") for row in IDENTITY)
+    return _section("Whom a payload is about", about, ("rule", "patients who are known", "a payload with", "is about"), rows)
 
 
 def _toggles() -> str:
