@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from store.database import Database
 from store.enterprise import Source
 from store.errors import StoreError
+from store.ids import parsed
+from store.lock import Actor, Role
+from store.merging.identity_check import IdentityCheck
 from store.patient import Patient, PatientRef
 from store.preference import Identifier
 from tests.store.site import ADT, FHIR, SYNCED, Site, says
@@ -96,3 +99,45 @@ def test_strangers_stay_apart_and_no_refusal_is_lost(database: Database, history
         assert len({authority for authority, _ in together}) == len(together), "two own identifiers of one issuer"
         assert len(together) == 1 or all(linked[other] for other in together), "joined without a link"
         assert patient.contact.do_not_contact == ("yes" if any(accepted[other] == "yes" for other in together) else "no"), key
+
+
+STOPS = {"do_not_contact": "yes", "consent.sms": "denied", "topic.recall.sms": "denied", "preferred_method": "none", "deceased": True}
+ALLOWS = {"do_not_contact": "no", "consent.sms": "granted", "topic.recall.sms": "granted", "preferred_method": "sms", "language": "es"}
+statements = st.tuples(
+    st.sampled_from([ADT, FHIR]),
+    st.integers(0, 9),
+    st.one_of(
+        st.sampled_from(sorted(STOPS)).map(lambda name: (name, True)), st.sampled_from(sorted(ALLOWS)).map(lambda name: (name, False))
+    ),
+)
+
+
+@settings(max_examples=60)
+@given(history=st.lists(statements, min_size=1, max_size=8))
+def test_parting_loses_nothing_that_ever_stopped_contact_and_keeps_nothing_else(
+    database: Database, history: list[tuple[str, int, tuple[str, bool]]]
+) -> None:
+    prefix = f"y{next(PREFIXES)}-"
+    together = replace(ENTERPRISE, sources=tuple(Source(name, name, patient_id=(("GENHOSP", "MR"),)) for name in OWNS))
+    site = Site(database, together)
+    stopped = set()
+    for number, (source, seconds, (name, stops)) in enumerate(history):
+        stated = {name: STOPS[name] if stops else ALLOWS[name]}
+        outcome = site.apply(says((Identifier("GENHOSP", "MR", f"{prefix}1"),), seconds, stated, evidence=f"{number}"), source=source)
+        stopped |= {name} if stops and outcome == ["applied"] else set()
+    with database.write(site.enterprise) as transaction:
+        transaction.exec_driver_sql(
+            "INSERT INTO identifiers (enterprise, value, authority, type, origin, patient_id, kind) SELECT enterprise,"
+            f" '{prefix}2', authority, type, origin, patient_id, '' FROM identifiers WHERE value = '{prefix}1'"
+        )
+    check = IdentityCheck(site.store, site.enterprise)
+    patient = found(site, "GENHOSP", f"{prefix}1")
+    assert patient is not None
+    assert len(check.split(parsed(patient.id) or 0, actor=Actor(Role.OPERATOR, "kim"), now=site.tick())) == 2
+    for value in ("1", "2"):
+        parted = found(site, "GENHOSP", f"{prefix}{value}")
+        assert parted is not None
+        assert {name: one.value for name, one in parted.preferences.items() if one.value is not None} == {
+            name: STOPS[name] for name in stopped
+        }
+        assert {mark.source for mark in parted.marks} == {source for source, _, _ in history}
