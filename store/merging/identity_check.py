@@ -79,9 +79,7 @@ class IdentityCheck:
             work = Application(self.database, transaction, self.enterprise, author, self.store.ids)
             everybody = [shown(one) for one in Splitting(work).run(number, parts.parts)]
             audit = Audit(self.database)
-            audit.changed(
-                transaction, self.enterprise.name, SPLIT, found.id, actor=author.actor, now=now, into=everybody[1:], why=found.why
-            )
+            audit.changed(transaction, self.enterprise.name, SPLIT, found.id, actor=author.actor, now=now, into=everybody, why=found.why)
             return everybody
 
     def _pages(self, connection: Connection) -> Iterator[list[int]]:

@@ -39,18 +39,18 @@ class Splitting:
         self.database, self.transaction = application.database, application.transaction
 
     def run(self, number: int, parts: Sequence[Part]) -> list[int]:
-        """The store ids of the patients, the one that stays first."""
+        """The store ids of the patients. The former id is nobody's from now on: whoever kept it may have meant any of them."""
         patient = self.work.resume([number])[number]
         kept, numbers = self.kept(patient), patient.listed
-        others = [self.work.create() for _ in parts[1:]]
-        was = dict(patient.held)
-        for one in (patient, *others):
+        new = [self.work.create() for _ in parts]
+        was, ids = dict(patient.held), [one.id for one in new]
+        for one in (patient, *new):
             self._hold(one, was, kept, like=patient)
+        self._line(patient, self.work.author.authority, {"split_into": (None, ", ".join(shown(one) for one in ids), "")})
         self.work.finish()
-        everybody = [number, *(one.id for one in others)]
-        Bindings(self.database, self.transaction, self.work.enterprise.name).share(number, everybody, numbers, self.work.author.now)
-        self._name(number, dict(zip(everybody, parts, strict=True)))
-        return everybody
+        Bindings(self.database, self.transaction, self.work.enterprise.name).share(number, [number, *ids], numbers, self.work.author.now)
+        self._name(number, dict(zip(ids, parts, strict=True)))
+        return ids
 
     def kept(self, patient: Open) -> Kept:
         """What stops contact, now or in the past."""
@@ -69,8 +69,8 @@ class Splitting:
                 patient.held[authority] = Held(dict(now), newest, newest, "", held.since, held.unreadable)
                 patient.heard[authority], patient.content[authority] = like.heard[authority], None
                 patient.touched.add(authority)
-        event = ("split_into", None) if patient is like else ("split_from", shown(like.id))
-        self._line(patient, self.work.author.authority, {event[0]: (None, event[1], "")})
+        if patient is not like:
+            self._line(patient, self.work.author.authority, {"split_from": (None, shown(like.id), "")})
         patient.visible = True
 
     def _drop(self, patient: Open, authority: str, had: Mapping[str, Assertion], now: Mapping[str, Assertion]) -> None:

@@ -12,6 +12,7 @@ from store.enterprise import Source
 from store.ids import parsed
 from store.lock import Actor, Role
 from store.merging.identity_check import IdentityCheck, Joined
+from store.patient import PatientRef
 from store.preference import Identifier, Problem
 from store.proof.audit import Audit
 from tests.store.site import ADT, FHIR, LINE, SYNCED, Site, cell, merges, mr, says
@@ -191,6 +192,8 @@ def test_a_patient_of_merged_records_waits_for_the_merge_to_be_undone(site: Site
 def test_parting_is_in_the_history_and_in_the_audit_log(site: Site) -> None:
     found = old_patient(site)
     _, second, third = split(site, found)
+    assert site.store.find(site.enterprise, PatientRef(id=found.id)).identifiers == ()
+    assert site.store.find(site.enterprise, PatientRef(id=found.id)).contact.do_not_contact == "yes", "the former id is nobody's"
     history = site.store.history(site.enterprise, found.id)
     assert {"split_into", "language", "phones"} <= {one.attribute for one in history}
     (event,) = [one for one in site.store.history(site.enterprise, third) if one.attribute == "split_from"]

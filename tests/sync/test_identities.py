@@ -93,6 +93,8 @@ def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_pat
     assert dnc(emr_sync, "CLINIC|MRN1") == dnc(emr_sync, "CLINIC|MRN2") == "yes"
     ids = {emr_sync("patient", f"CLINIC|{number}", "--json").value["id"] for number in ("MRN1", "MRN2")}
     assert ids == set(done.value["patients"][0]["into"])
+    former = emr_sync("patient", found["id"])
+    assert (former.code, all(one in former.out for one in ids)) == (0, True), "the former id tells whom it became"
     assert "no patient was joined" in emr_sync("check-identities").out
     assert emr_sync("check-identities", "--json").value == {"patients": [], "split": 0}
 
