@@ -149,6 +149,27 @@ def test_each_version_is_changed_by_one_person_only(local: Site) -> None:
     assert local.dnc("1") == entries[-1].after
 
 
+def test_of_two_people_who_saw_the_same_version_one_is_told_to_read_again(local: Site) -> None:
+    """Lock and version are read where they are written: whoever comes second sees what the first one did."""
+    local.apply(says("1", 0))
+
+    def flipping(value: str, name: str, version: int, refused: list[str]) -> Callable[[], None]:
+        def flip() -> None:
+            try:
+                local.flip("1", value, Actor(Role.ENTERPRISE, name), now=at(9), if_version=version)
+            except VersionConflict:
+                refused.append(name)
+
+        return flip
+
+    for _ in range(RACES // 4):
+        seen, refused = local.find("1"), list[str]()
+        other = "no" if local.dnc("1") == "yes" else "yes"
+        together(*(flipping(other, name, seen.version, refused) for name in ("first", "second")))
+        assert len(refused) == 1
+        assert (local.find("1").version, local.dnc("1")) == (seen.version + 1, other)
+
+
 def test_staff_a_reply_and_a_source_never_undo_each_other(site: Site) -> None:
     site.apply(*(says(patient, 0, {"phones": (cell(),)}) for patient in PATIENTS))
     ids = [site.find(patient).id for patient in PATIENTS]

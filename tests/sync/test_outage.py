@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -110,3 +112,18 @@ def raising(url: str, state: str, table: str) -> None:
         connection.exec_driver_sql(f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
         connection.exec_driver_sql(f"CREATE TRIGGER refused BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse()")
     engine.dispose()
+
+
+def test_two_programs_on_one_file_wait_for_each_other(emr_sync: EmrSync, clinic: Path, bare_database_url: str) -> None:
+    """The service writes while somebody calls a command: neither is told that the database is locked."""
+    if not bare_database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL has a server for that")
+    code = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+    code += "c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); time.sleep(2); c.execute('COMMIT')"
+    command = [sys.executable, "-c", code, bare_database_url.removeprefix("sqlite:///")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        ended = emr_sync("ingest", "adt", clinic / "a08.hl7", "--json")
+        assert other.wait(10) == 0
+    assert (ended.code, ended.value["counts"]["applied"]) == (0, 1)

@@ -18,6 +18,21 @@ def ask(**changes: Any) -> dict[str, Any]:
     return {**ASK, **changes}
 
 
+STOPPED = {LINE: True, "(217) 555-0190": True, "1-217-555-0190": True, "+12175550199": False, "217.555.0199": False, "12345": False}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_batch_of_many_spellings_of_a_line_finds_each_stop(fresh: Service, order: int) -> None:
+    """Each ask's own line counts, whatever the others of its group name, or that they name none."""
+    fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
+    without = {key: value for key, value in ASK.items() if key != "line"}
+    asks = [without, *(one for line in STOPPED for one in (ask(line=line), without))][::order]
+    answers = fresh.call("POST", "/v1/decisions/batch", asks).json
+    found = [("sms_opted_out" in answer["reasons"]) for answer, one in zip(answers, asks, strict=True) if "line" in one]
+    assert found == list(STOPPED.values())[::order]
+    assert [answer["reasons"] for answer in answers] == [fresh.call("POST", "/v1/decisions", one).json["reasons"] for one in asks]
+
+
 def test_it_works(service: Service) -> None:
     reply = service.call("POST", "/v1/decisions", ASK)
     decision = reply.json

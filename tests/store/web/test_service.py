@@ -6,12 +6,15 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import IncompleteRead
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from store.preference import Problem
 from store.tables import ChangeRow
+from store.web import problem
+from store.web.auth import Callers
 from store.web.client import SenderClient, Who
 from tests.store.web.conftest import CELL, EARLIER, LINE, NOW, ROLES, Service, codes, reject, statements
 
@@ -70,6 +73,34 @@ def test_a_revoked_key_is_refused_after_two_seconds_at_most(fresh: Service) -> N
     number, token = fresh.keys.create("short", "general", "sender", NOW)
     fresh.keys.revoke(number, NOW)
     assert fresh.call("GET", "/v1/changes", role=None, authorization=f"Bearer {token}").status == 401
+
+
+def test_a_key_that_was_just_used_is_refused_two_seconds_after_it_was_revoked(fresh: Service) -> None:
+    number, token = fresh.keys.create("used", "general", "sender", NOW)
+    header = f"Bearer {token}"
+    assert fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 200
+    fresh.keys.revoke(number, NOW)
+    end = monotonic() + 2.5
+    while fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 200:
+        assert monotonic() < end
+        sleep(0.1)
+    assert fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 401
+
+
+def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> None:
+    """Using it must not put off the end of what is remembered."""
+    moment = [0.0]
+    callers = Callers(fresh.keys, ["general"], lambda: moment[0])
+    number, token = fresh.keys.create("used", "general", "sender", NOW)
+    headers = {"authorization": f"Bearer {token}"}
+    callers.verify(headers)
+    fresh.keys.revoke(number, NOW)
+    for moment[0] in (0.5, 1.0, 1.5, 1.9):
+        assert callers.remembered(headers) is not None
+    moment[0] = 2.01
+    assert callers.remembered(headers) is None
+    with pytest.raises(problem.Problem, match="401"):
+        callers.verify(headers)
 
 
 def test_a_key_of_an_enterprise_that_left_the_configuration_is_refused(fresh: Service) -> None:

@@ -184,6 +184,21 @@ def test_somebody_does_what_their_pages_show(fresh_pages: Pages) -> None:
     assert {("operator", path) for path in (f"{RUN}/approve", f"{RUN}/reject", f"{REJECTION}/replay", f"{SOURCE}/resync")} <= done
 
 
+@pytest.mark.parametrize("form", ["none", "empty", "twice", "in the address"])
+def test_no_form_is_taken_without_the_field_that_proves_its_page(fresh_pages: Pages, form: str) -> None:
+    """A form of another site can be sent with the visitor's cookie; the field it cannot know."""
+    for role in ROLES:
+        caller = Caller(fresh_pages, role, "local")
+        for method, path in WHO:
+            if method != "POST" or role not in WHO[method, path]:
+                continue
+            browser, before = caller.signed_in(), caller.state()
+            data = {**FORMS.get(path, {}), **{"empty": {"csrf": ""}, "twice": {"csrf": ["", browser.token[:-1]]}}.get(form, {})}
+            query = f"?csrf={browser.token}" if form == "in the address" else ""
+            assert browser.client.post(caller.at(path) + query, data=data).status_code == 403, (role, path)
+            assert caller.state() == before, (role, path)
+
+
 def test_somebody_without_a_session_is_sent_to_the_sign_in_and_changes_nothing(fresh_pages: Pages) -> None:
     caller = Caller(fresh_pages, "staff", "local")
     before, stranger = caller.state(), fresh_pages.stranger()
