@@ -14,12 +14,12 @@ HEARTBEAT = 30.0
 
 
 @contextmanager
-def alive(journal: Journal, run: Run, clock: Callable[[], datetime]) -> Iterator[None]:
-    """While the block works, the run does not look abandoned."""
+def alive(journal: Journal, run: Run, clock: Callable[[], datetime], every: float = HEARTBEAT) -> Iterator[None]:
+    """While the block works, the run does not look abandoned: it is told of ``every`` so many seconds."""
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(HEARTBEAT):
+        while not ended.wait(every):
             with suppress(Exception):  # a missed beat is made up for by the next, or by a commit
                 journal.alive(run, clock())
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from store.consent import OptOut
+from store.consent import TOPIC, OptOut
 from store.decision import Appointment, Ask, Evidence, Known, decide
 from store.enterprise import Policy
-from tests.spec.situation import CELL, HOME, LINE, NOW, ask, patient
+from tests.spec.situation import CELL, HOME, LINE, NOW, OTHER_LINE, ask, patient
 
 DEFAULT = Policy()
+EARLIER = NOW - timedelta(days=1)
 
 
 def stated(attribute: str) -> Evidence:
@@ -56,6 +58,16 @@ def test_an_opt_out_is_evidence_by_its_authority_and_time_without_the_number() -
         ask("broadcast"), patient(OptOut(LINE, CELL, authority="staff", at=NOW))._replace(evidence=lambda _: None), Policy(), NOW
     )
     assert decision.evidence == (Evidence("consent.sms", "staff", path="sms_opt_out", effective=NOW),)
+
+
+def test_only_the_opt_outs_that_mattered_are_evidence() -> None:
+    """Not those of another line or topic."""
+    others = (OptOut(OTHER_LINE, CELL, authority="patient", at=EARLIER), OptOut(LINE, CELL, scope=TOPIC, topic="billing", at=EARLIER))
+    known = patient(*others, OptOut(LINE, CELL, authority="staff", at=NOW))._replace(evidence=lambda _: None)
+    assert decide(ask("broadcast", topic="recall"), known, Policy(), NOW).evidence == (
+        Evidence("consent.sms", "staff", path="sms_opt_out", effective=NOW),
+    )
+    assert decide(ask("broadcast", topic="recall"), patient(*others)._replace(evidence=lambda _: None), Policy(), NOW).evidence == ()
 
 
 def test_nothing_is_looked_up_for_a_patient_that_nobody_knows() -> None:

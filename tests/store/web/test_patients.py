@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.web.conftest import CELL, HOME, LINE, Service
+from tests.store.web.conftest import CELL, HOME, LINE, NOW, Service, statements
 
 OTHER_LINE = "+12175550191"
 
@@ -39,6 +39,20 @@ def test_each_value_carries_where_it_comes_from_and_who_masters_it(service: Serv
     assert preferences["consent.sms"] == {
         "value": "unknown", "authority": None, "evidence": None, "effective": None, "recorded": None, "locked_by": None,
     }  # fmt: skip
+
+
+def test_sms_consent_is_never_locked_nor_that_of_a_number(fresh: Service) -> None:
+    """It is the patient's own (product 6), whatever the EMR states; the other channels are the EMR's."""
+    stated = {"consent.sms": "denied", f"consent.sms#{CELL}": "denied", "consent.voice": "denied", f"consent.voice#{CELL}": "denied"}
+    with fresh.store.database.write("general") as transaction:
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [statements("MRN9", "M9", **stated)], now=NOW)
+    preferences = fresh.patient("MRN9")["preferences"]
+    assert {name: preferences[name]["locked_by"] for name in stated} == {
+        "consent.sms": None,
+        f"consent.sms#{CELL}": None,
+        "consent.voice": "genhosp-adt",
+        f"consent.voice#{CELL}": "genhosp-adt",
+    }
 
 
 @pytest.mark.parametrize("role", ["sender", "enterprise", "manager", "staff", "auditor"])

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from store.journal import RUNNING, Run
+from sync.heartbeat import alive
+from tests.factories import NOW
+
+RUN = Run("run_1", "adt", "clinic", "incremental", RUNNING, NOW)
+
+
+class FlakyJournal:
+    """Fails the first beats, as a database that is away for a moment does."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.told, self.heard = failures, 0, threading.Event()
+
+    def alive(self, run: Run, now: datetime) -> None:
+        self.told += 1
+        if self.told <= self.failures:
+            raise ConnectionError("away")
+        self.heard.set()
+
+
+def test_a_failed_heartbeat_is_made_up_for_by_the_next() -> None:
+    journal: Any = FlakyJournal(failures=2)
+    with alive(journal, RUN, lambda: NOW, every=0.01):
+        assert journal.heard.wait(10)
+    beats = journal.told
+    assert beats >= 3
+    assert not journal.heard.wait(0) or journal.told == beats, "it ends with the work"
+
+
+def test_the_work_fails_as_it_would_without() -> None:
+    journal: Any = FlakyJournal(failures=1_000)
+    with pytest.raises(KeyError), alive(journal, RUN, lambda: NOW, every=0.001):
+        raise KeyError("of the work")
+    assert not [one for one in threading.enumerate() if one.name == "alive-adt"]
