@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from sync.config.model import OneOrMore, Part
-from sync.config.words import Duration, DurationOrNever, ListenText, WebAddress, web_address
+from sync.config.words import Duration, DurationOrNever, HostName, ListenText, WebAddress, web_address
 
 Seconds = Annotated[Duration, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
 SecondsOrNever = Annotated[DurationOrNever, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
@@ -63,7 +63,7 @@ class FhirOptions(Part):
     auth: FhirAuth = FhirAuth()
     read: Literal["auto", "incremental", "full", "crawl"] = "auto"
     group: str | None = None
-    other_base_urls: list[str] = Field(default_factory=list)
+    other_base_urls: list[WebAddress] = Field(default_factory=list)
     understood: list[str] = Field(default_factory=list)
     trust_last_updated: bool = True
     trust_total: bool = True
@@ -146,7 +146,7 @@ class FilesOptions(Hl7Options):
 class SftpOptions(Hl7Options):
     """``hl7v2.sftp``."""
 
-    host: str
+    host: HostName
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     user: str
     password: str | None = None

@@ -68,6 +68,13 @@ def web_address(value: object) -> str:
     return text
 
 
+def host_name(value: object) -> str:
+    """A name or an IP address, without a port."""
+    if not HOST.fullmatch(str(value)):
+        raise ValueError("is not the name of a server: write it without spaces, scheme and path; its port is the setting 'port'")
+    return str(value)
+
+
 def listen(value: object) -> str:
     """Like :func:`address`, kept as text, for adapters."""
     address(value)
@@ -112,6 +119,7 @@ DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
 ListenText = Annotated[str, BeforeValidator(listen)]
 TimeZone = Annotated[str, BeforeValidator(time_zone)]
+HostName = Annotated[str, BeforeValidator(host_name)]
 WebAddress = Annotated[str, BeforeValidator(web_address)]
 Region = Annotated[str, BeforeValidator(region)]
 PayloadKey = Annotated[bytes, BeforeValidator(payload_key)]

@@ -131,6 +131,21 @@ def test_an_address_that_nothing_can_listen_at(told: Told, address: str) -> None
     assert (where, "write host:port" in message) == ("sources.adt.listen", True)
 
 
+@pytest.mark.parametrize("host", ["sftp host.example", "sftp://sftp.example", "sftp.example/outgoing"])
+def test_a_name_that_no_server_has(told: Told, host: str) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExhbXBsZSBob3N0IGtleSwgaW52ZW50ZWQgMDAw"
+    source = (
+        f"  s:\n    enterprise: clinic\n    adapter: hl7v2.sftp\n    host: '{host}'\n    user: us\n    password: x\n    host_key: {key}\n"
+    )
+    where, message = only(told, f"{TOP}{CLINIC}sources:\n{source}    schedule: {{every: 1h}}\n")
+    assert (where, "is not the name of a server" in message) == ("sources.s.host", True)
+
+
+def test_another_address_of_the_server_is_an_address_too(told: Told) -> None:
+    where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}    other_base_urls: [https://old.example, 'https://o ld.example']\n")
+    assert (where, "holds a space" in message) == ("sources.ehr.other_base_urls.1", True)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "clash"),
     [
