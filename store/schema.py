@@ -21,6 +21,9 @@ VERSIONS = "alembic_version"
 
 def migrate(database: Database) -> None:
     """Creates or upgrades the schema. Safe to call from several processes: they take turns."""
+    with database.read() as connection:
+        if _current(connection) == head():
+            return
     from alembic import command
     from alembic.config import Config
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
-from adapters.fhir.signing_key import unfit
 from sync.config import database
 from sync.config.address import Address
 from sync.config.document import Document
@@ -81,6 +80,8 @@ def _key(document: Document, path: Path, feed: Feed) -> None:
     auth: Any = feed.settings.options.get("auth")
     if not feed.settings.adapter.startswith("fhir.") or not isinstance(auth, dict) or auth.get("kind") != "smart_backend":
         return
+    from adapters.fhir.signing_key import unfit  # its library is slow to import
+
     if message := unfit(str(auth.get("private_key") or ""), str(auth.get("alg") or "RS384")):
         document.mistake((*path, "auth", "private_key"), message)
 
