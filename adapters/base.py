@@ -14,7 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from store import times
 from store.preference import PatientMerge, PatientStatements, Problem, issuer, issuers
+from store.times import Time
 
 
 class Unmappable(NamedTuple):
@@ -52,8 +54,13 @@ class Payload(NamedTuple):
 
     @property
     def undated(self) -> datetime:
-        """When it is taken to be true if it carries no time of its own. A file read twice states the same time twice."""
+        """The latest that it can have been stated, if it carries no time of its own. A file read twice states the same time twice."""
         return self.received if self.written is None else min(self.written, self.received)
+
+    @property
+    def stated(self) -> Time:
+        """When it was stated, if it carries no time of its own: what a server answers is true now, a file was true before."""
+        return times.at(self.received) if self.written is None else times.unknown(self.undated)
 
 
 class AdapterError(Exception):
@@ -162,13 +169,15 @@ class Adapter(Protocol):
 class Answer(NamedTuple):
     """What became of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why.
 
-    ``problems`` are the parts of it that could not be used, while the rest was.
+    ``problems`` are the parts of it that could not be used, while the rest was. ``undecided``: for how many attributes nobody could
+    tell whether it is newer than what stands.
     """
 
     outcome: str
     reason: str = ""
     detail: str = ""
     problems: tuple[Problem, ...] = ()
+    undecided: int = 0
 
 
 Ingest = Callable[[Sequence[Payload]], Sequence[Answer]]

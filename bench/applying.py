@@ -23,7 +23,7 @@ from bench.databases import Databases
 from bench.figure import Figure
 from bench.load_mllp import START, feed
 from bench.turns import Rate, middle
-from store import documents
+from store import documents, times
 from store.database import Database
 from store.enterprise import Enterprise
 from store.preference import PatientStatements
@@ -39,7 +39,8 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
         settings = site.settings(Path(folder), "sqlite:///unused.db")
     mapper = Hl7Mapper(settings.feeds[site.ADT].settings)
     first, later = _items(mapper, count, 0), _items(mapper, count, 1)
-    again = [replace(item, effective=item.effective + timedelta(seconds=30), evidence_id=item.evidence_id + "R") for item in first]
+    half_a_minute = timedelta(seconds=30)
+    again = [replace(item, effective=times.at(item.effective.latest + half_a_minute), evidence_id=item.evidence_id + "R") for item in first]
     gc.collect()
     gc.freeze()  # a source streams: the collector must not walk over what this bench keeps ready
     for kind in databases.kinds:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bench import site
 from bench.multiplied import multiplied
+from store import times
 from store.brake.held import HELD, HeldStatement, HeldStatements
 from store.brake.held_runs import HeldRuns
 from store.ids import parsed, token
@@ -94,7 +95,7 @@ class Crowd:
     ) -> None:
         at = BEGAN + timedelta(minutes=minute)
         stated = {name: Statement(value, f"ZCP-{place}") for place, (name, value) in enumerate({"phones": phones, **said}.items())}
-        item = PatientStatements((Identifier(AUTHORITY, "MR", mrn),), stated, at, f"M{minute}")
+        item = PatientStatements((Identifier(AUTHORITY, "MR", mrn),), stated, times.at(at), f"M{minute}")
         with self.database.write(site.ENTERPRISE) as transaction:
             self.store.apply_many(transaction, site.ENTERPRISE, source, [item], now=at)
             self.journal.heard(transaction, source, site.ENTERPRISE, now=NOW)

@@ -6,14 +6,14 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, seen, unreadable
+from store import documents, merge, opened, seen, times, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -26,7 +26,7 @@ from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
 from store.opened import Row
-from store.preference import EMR, STAFF, Identifier, PatientStatements
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, Identifier, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
 from store.texting.binding import Bindings
@@ -42,12 +42,16 @@ MEETS = "records_meet"
 
 
 class Outcome(NamedTuple):
-    """What became of one item: ``applied | unchanged | stale | merged | rejected``, with a reason code when rejected."""
+    """What became of one item: ``applied | unchanged | stale | merged | rejected``, with a reason code when rejected.
+
+    ``undecided``: for how many attributes nobody could tell whether it is newer.
+    """
 
     outcome: str
     reason: str = ""
     detail: str = ""
     patient_id: int | None = None
+    undecided: int = 0
 
 
 class Author(NamedTuple):
@@ -83,6 +87,7 @@ class Application:
         self.new_identifiers: list[Row] = []
         self.renamed_identifiers: list[Row] = []
         self.changes: list[Row] = []
+        self.undecided = 0
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
@@ -171,8 +176,8 @@ class Application:
             patient = self._patient(found.patient)
             record = self._record(patient, directory, item)
         self.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
-        outcome = self.state(patient, item, digest, record)
-        return Outcome(outcome, patient_id=patient.id)
+        before, outcome = self.undecided, self.state(patient, item, digest, record)
+        return Outcome(outcome, patient_id=patient.id, undecided=self.undecided - before)
 
     def name(self, directory: Directory, patient: int, record: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> None:
         """The patient answers to these identifiers from now on; what is new came with that record."""
@@ -210,11 +215,13 @@ class Application:
         """Merges one payload into an open patient; says what became of it. ``record`` is the one it is about, where there are several."""
         authority, now = self.author.authority, self.author.now
         held, key = patient.held.get(authority), seen.key(digest, item.effective, item.version, item.evidence_id)
-        patient.heard[authority] = now
+        receipt = max([now, *patient.heard.values()])  # our clock may have stepped back, or be another machine's
+        patient.heard[authority] = receipt
         patient.touched.add(authority)
         if held is not None and seen.knows(held.seen, key):
             return "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
+        item = _as_received(item, receipt)
         whole, item = item, without_late(patient.held, authority, item)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         if self.gate is not None and not patient.is_new:
@@ -224,6 +231,7 @@ class Application:
                 merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
+        self.undecided += merged.undecided
         was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, key)
         self._tell_side(patient, item, digest, record)
@@ -247,27 +255,27 @@ class Application:
 
     def _keep(self, patient: Open, item: PatientStatements, merged: merge.Merged, digest: str, key: str) -> None:
         authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
-        effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
         line, since = (seen.remember(held.seen, key) if key else held.seen, held.since) if held else (key, now)
         was = held.unreadable if held is not None else {}
         marks = was
         if was or item.problems:
             marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key))
-        patient.held[authority] = merge.Held(merged.assertions, effective, merged.confirmed, line, since, marks)
+        patient.held[authority] = merge.Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks)
         if authority.startswith(EMR) and yielding.lifts(patient.held, item):
             patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
             patient.touched.add(STAFF)
             patient.visible = True
-        alone = patient.lineage is None and not yielding.is_kept(patient.held) and not marks
+        alone = patient.lineage is None and not yielding.may_yield(patient.held) and not marks
         patient.content[authority] = digest if merged.settled and alone else None
-        patient.visible = patient.visible or held is None or bool(merged.changed) or marks != was
-        if merged.changed:
-            self.record(patient, item, merged)
+        changed = {**_repeated(patient.held, item, merged), **merged.changed}
+        patient.visible = patient.visible or held is None or bool(changed) or marks != was
+        if changed:
+            self.record(patient, item, changed)
 
-    def record(self, patient: Open, item: PatientStatements, merged: merge.Merged) -> None:
+    def record(self, patient: Open, item: PatientStatements, changed: Mapping[str, tuple[Any, Any]]) -> None:
         """One line of the patient's history: what changed, by which evidence."""
-        changes = {name: (before, after, item.statements[name].path) for name, (before, after) in merged.changed.items()}
-        self.changes.append(self.line(patient, changes, item.evidence_id, item.effective))
+        changes = {name: (before, after, item.statements[name].path) for name, (before, after) in changed.items()}
+        self.changes.append(self.line(patient, changes, item.evidence_id, item.effective.earliest))
         patient.recorded = True
 
     def line(self, patient: Open, changes: dict[str, tuple[Any, Any, str]], evidence_id: str, effective: datetime) -> Row:
@@ -275,6 +283,19 @@ class Application:
         by, version, text = self.author, patient.version + 1, documents.write(changes)
         said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
+
+
+def _repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: merge.Merged) -> dict[str, tuple[Any, Any]]:
+    """A Do Not Contact that is only stated again, beside a local one which may yield to that: the history has a line of it."""
+    said = merged.assertions.get(DO_NOT_CONTACT)
+    if said is None or item.effective.is_before(said.effective) or not yielding.may_yield_to(held, item):
+        return {}
+    return {DO_NOT_CONTACT: (said.value, said.value)}
+
+
+def _as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
+    effective = times.received(item.effective, receipt)
+    return item if effective is item.effective else replace(item, effective=effective)
 
 
 def _known(directory: Directory, item: PatientStatements) -> int | None:

@@ -37,13 +37,17 @@ class Ask(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Evidence(Struct, frozen=True, gc=False):
-    """Where a value that mattered comes from: message or resource id, and the path inside it."""
+    """Where a value that mattered comes from: message or resource id, and the path inside it.
+
+    ``effective_latest``: where the time is no moment (``20260601``), the end of it.
+    """
 
     attribute: str
     authority: str
     id: str = ""
     path: str = ""
     effective: datetime | None = None
+    effective_latest: datetime | None = None
 
 
 def no_evidence(attribute: str) -> Evidence | None:

@@ -9,21 +9,45 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from store import times
 from store.ask import Evidence
+from store.moment import interval
 from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
 from store.texting.word import Word
+from store.times import Time
 from store.unreadable import Marks, Unreadable
 
-Payload = tuple[datetime, datetime, str, int]
-"""What the statements of one payload share: effective, recorded, evidence id, version. Written once per document."""
+
+class Payload(NamedTuple):
+    """What the statements of one payload share; written once per document. ``latest``: where its time is no moment, the end of it."""
+
+    earliest: datetime
+    recorded: datetime
+    evidence_id: str
+    version: int
+    latest: datetime | None = None
+
+    @property
+    def effective(self) -> Time:
+        """When the authority stated it."""
+        return times.between(self.earliest, self.latest)
+
+
+class Said(NamedTuple):
+    """A value, where it was read, and the place of its payload in the document."""
+
+    value: Any
+    path: str
+    payload: int
+    undecided: bool = False
 
 
 _encode = msgspec.json.Encoder().encode
-_assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, tuple[Any, str, int]]]).decode
+_assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, Said]]).decode
 _provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _marks = msgspec.json.Decoder(dict[str, Unreadable]).decode
@@ -44,23 +68,41 @@ def read(text: str) -> Any:
 
 def write_assertions(assertions: Mapping[str, Assertion]) -> str:
     """All that one authority asserts about a patient, by attribute."""
-    payloads: dict[Payload, int] = {}
+    payloads: dict[tuple[Any, ...], int] = {}
     said = {}
-    for attribute, (value, effective, recorded, evidence_id, path, version) in assertions.items():
-        said[attribute] = (value, path, payloads.setdefault((effective, recorded, evidence_id, version), len(payloads)))
+    for attribute, (value, effective, recorded, evidence_id, path, version, undecided) in assertions.items():
+        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version), len(payloads))
+        said[attribute] = (value, path, place, True) if undecided else (value, path, place)
     return write((list(payloads), said))
+
+
+def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int) -> tuple[Any, ...]:
+    written = effective.earliest, recorded, evidence_id, version
+    return written if effective.end is None else (*written, effective.end)
 
 
 def read_assertions(text: str) -> dict[str, Assertion]:
     """The same back."""
     payloads, said = _assertions(text)
+    effective = [one.effective for one in payloads]
     read = {}
-    for attribute, (value, path, index) in said.items():
-        effective, recorded, evidence_id, version = payloads[index]
+    for attribute, (value, path, place, undecided) in said.items():
+        _, recorded, evidence_id, version, _ = payloads[place]
         if attribute.startswith(_LISTS):
             value = listed(attribute, value)
-        read[attribute] = _new(Assertion, (value, effective, recorded, evidence_id, path, version))
+        read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided))
     return read
+
+
+def write_time(time: Time) -> Any:
+    """A time inside a plain document: a moment, or both its ends."""
+    return time.earliest if time.end is None else (time.earliest, time.latest)
+
+
+def read_time(value: Any) -> Time:
+    """The same back from plain JSON."""
+    earliest, latest = (value, None) if isinstance(value, str) else value
+    return interval(earliest, latest)
 
 
 def write_marks(marks: Marks) -> str | None:
@@ -89,11 +131,12 @@ read_contact = msgspec.json.Decoder(ContactPreferences).decode
 
 def write_provenance(in_force: Mapping[str, Preference]) -> str:
     """Where each value in force comes from."""
-    payloads: dict[tuple[str, Payload], int] = {}
+    payloads: dict[tuple[str, tuple[Any, ...]], int] = {}
     paths = {}
     for attribute, (_, authority, assertion) in in_force.items():
-        _, effective, recorded, evidence_id, path, version = assertion
-        paths[attribute] = (path, payloads.setdefault((authority, (effective, recorded, evidence_id, version)), len(payloads)))
+        _, effective, recorded, evidence_id, path, version, _ = assertion
+        payload = _payload(effective, recorded, evidence_id, version)
+        paths[attribute] = (path, payloads.setdefault((authority, payload), len(payloads)))
     return write((list(payloads), paths))
 
 
@@ -114,8 +157,8 @@ class Provenance:
         found = paths.get(attribute)
         if found is None:
             return None
-        authority, (effective, _, evidence_id, _) = payloads[found[1]]
-        return Evidence(attribute, authority, evidence_id, found[0], effective)
+        authority, payload = payloads[found[1]]
+        return Evidence(attribute, authority, payload.evidence_id, found[0], payload.earliest, payload.latest)
 
 
 def read_words(text: str) -> tuple[Word, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents
+from store import documents, times
 from store.apply import Application, Author
 from store.database import Database
 from store.enterprise import Enterprise
@@ -61,7 +61,7 @@ class LocalChange:
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0
         opened = work.resume([number])[number]
-        item = PatientStatements((), {attribute: Statement(value, "")}, _after(opened.held.get(STAFF), now), person)
+        item = PatientStatements((), {attribute: Statement(value, "")}, times.at(_after(opened.held.get(STAFF), now)), person)
         work.state(opened, item, documents.digest((), item.statements))
         work.finish()
         said = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
@@ -81,5 +81,5 @@ def _after(held: Held | None, now: datetime) -> datetime:
     """People here take turns, so the later change is the newer one, whatever the clocks of two machines say."""
     if held is None:
         return now
-    newest = max([held.confirmed, *(one.effective for one in held.assertions.values())])
+    newest = max([held.confirmed.latest, *(one.effective.latest for one in held.assertions.values())])
     return max(now, newest + timedelta(microseconds=1))

@@ -1,7 +1,7 @@
 """Which assertion wins (product section 5). Pure: what stands + what came in -> what stands now, and what is in force.
 
-Within one authority the newer effective time wins, attribute by attribute. Equal times fall to the higher version, then to
-the later receipt; one that ties with a time that has passed, or may be a repeat, can only restrict.
+Within one authority the newer statement counts, attribute by attribute; ``store.ordering`` says which that is, and which counts where
+nobody can tell.
 """
 
 from __future__ import annotations
@@ -11,33 +11,29 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from store import seen, unreadable
+from store import ordering, seen, times, unreadable
 from store.brake.loosening import loosened
 from store.contact import contact as contact
 from store.enterprise import Enterprise
+from store.ordering import forbids, is_newer
+from store.ordering import more_restrictive as more_restrictive
 from store.preference import (
-    CONSENT,
-    DECEASED,
-    DENIED,
     DO_NOT_CONTACT,
     EMAIL,
     EMR,
-    GRANTED,
     NEEDS_SYNC,
-    NO,
     PHONES,
     PREFERRED_METHOD,
     RESTRICTED,
     STAFF,
-    TOPIC,
     YES,
     Assertion,
-    Method,
     PatientStatements,
     Preference,
     Statement,
     base,
 )
+from store.times import Time
 from store.unreadable import Marks
 
 BY_MERGE = "merge"
@@ -46,16 +42,14 @@ BY_MERGE = "merge"
 INHERITED = "released:"
 """Where the path of an assertion begins that staff has from a source that was retired (``store.retiring.inheritance``)."""
 
-SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, None: 1}
-
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What one authority has said about one patient so far. ``seen`` is the line of ``store.seen``."""
 
     assertions: Mapping[str, Assertion]
-    effective: datetime
-    confirmed: datetime
+    effective: Time
+    confirmed: Time
     seen: str
     since: datetime
     unreadable: Marks = field(default_factory=dict)
@@ -72,13 +66,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """``changed`` maps attribute -> (before, after) values. ``settled``: the payload stands as a whole, alone."""
+    """``changed`` maps attribute -> (before, after) values. ``settled``: the payload stands as a whole, alone.
+
+    ``undecided``: for how many attributes nobody could tell whether the payload is newer.
+    """
 
     assertions: Mapping[str, Assertion]
     changed: Mapping[str, tuple[Any, Any]]
     outcome: str
     settled: bool
-    confirmed: datetime
+    confirmed: Time
+    undecided: int = 0
 
 
 def merge(
@@ -92,43 +90,64 @@ def merge(
     if held is None:
         return _first(item, recorded, joined)
     assertions = held.current()
-    newest = max(held.confirmed, item.effective)
+    received_later = not doubtful and not item.effective.is_before(held.confirmed)
     changed: dict[str, tuple[Any, Any]] = {}
-    late = False
-    effective, version, evidence_id = item.effective, item.version, item.evidence_id
+    late, undecided = False, 0
     for attribute, statement in stated(item).items():
         value, path = statement
         old = assertions.get(attribute)
-        if old is not None and effective <= old.effective and not _supersedes(attribute, statement, item, old, held, doubtful=doubtful):
-            late = late or old.value != value or old.effective > effective
-            if joined is None or not _of_the_other_record(attribute, statement, item, old, joined):
+        when = _anchor(attribute, statement, item, joined)
+        is_open = False
+        if old is not None:
+            newer = is_newer(item, old)
+            if value == old.value and newer is not False:
+                assertions[attribute] = _again(old, item, when)
                 continue
-        when = _anchor(attribute, statement, item, joined) if joined is not None else effective
+            if newer is None and item.evidence_id != old.evidence_id:  # else the same payload, mapped again
+                is_open = True
+                undecided += 1
+                newer = ordering.wins(attribute, value, old.value, received_later=received_later)
+            if newer is False and (joined is None or not _of_the_other_record(attribute, statement, item, old, joined)):
+                late = late or old.value != value or item.effective.is_before(old.effective)
+                if is_open:
+                    assertions[attribute] = old._replace(undecided=True)
+                continue
+            if is_open and not forbids(attribute, value):
+                when = times.newest(when, old.effective)
         before = old.value if old is not None else None
         if before != value:
             changed[attribute] = (before, value)
-        elif old is not None:  # said again: the value keeps the evidence that first gave it, at the newer time
-            assertions[attribute] = Assertion(old.value, when, old.recorded, old.evidence_id, old.path, version)
-            continue
-        assertions[attribute] = Assertion(value, when, recorded, evidence_id, path, version)
+        assertions[attribute] = Assertion(value, when, recorded, item.evidence_id, path, item.version, is_open)
+    newest = times.newest(held.confirmed, item.effective)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
-    return Merged(assertions, changed, outcome, settled, newest)
+    return Merged(assertions, changed, outcome, settled, newest, undecided)
 
 
 def _first(item: PatientStatements, recorded: datetime, joined: datetime | None) -> Merged:
     """The first that an authority says about a patient."""
     evidence_id, version, said = item.evidence_id, item.version, stated(item)
-    times = {name: _anchor(name, one, item, joined) for name, one in said.items()} if joined else dict.fromkeys(said, item.effective)
-    assertions = {name: Assertion(one[0], times[name], recorded, evidence_id, one[1], version) for name, one in said.items()}
+    anchors = {name: _anchor(name, one, item, joined) for name, one in said.items()} if joined else dict.fromkeys(said, item.effective)
+    assertions = {name: Assertion(one[0], anchors[name], recorded, evidence_id, one[1], version) for name, one in said.items()}
     changed = {name: (None, one[0]) for name, one in said.items() if one[0] is not None}
     settled = joined is None or _is_all_there_is(assertions, item, item.effective)
     return Merged(assertions, changed, "applied", settled=settled, confirmed=item.effective)
 
 
-def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: datetime) -> bool:
+def _again(old: Assertion, item: PatientStatements, when: Time) -> Assertion:
+    """The same value stated again: it keeps the evidence that first gave it, at the newer time.
+
+    The version of another resource says nothing about this one.
+    """
+    newest = times.newest(old.effective, when)
+    version = old.version if ordering.of_two_resources(old.evidence_id, item.evidence_id) else max(old.version, item.version)
+    undecided = old.undecided and not when.is_after(old.effective)
+    return Assertion(old.value, newest, old.recorded, old.evidence_id, old.path, version, undecided)
+
+
+def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: Time) -> bool:
     """Whether the payload is the whole of what its authority said last, so that the same content may confirm it later."""
-    said, now = stated(item), {name for name, one in assertions.items() if one.effective == newest}
+    said, now = stated(item), {name for name, one in assertions.items() if one.effective == newest and not one.undecided}
     return item.effective == newest and now == set(said)
 
 
@@ -142,52 +161,20 @@ def stated(item: PatientStatements) -> Mapping[str, Statement]:
     return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}
 
 
-def _supersedes(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, held: Held, *, doubtful: bool) -> bool:
-    if item.effective != old.effective:
-        return item.effective > old.effective
-    if _of_two_resources(item.evidence_id, old.evidence_id):  # versions order copies of one resource only (rule 5.1)
-        return more_restrictive(attribute, statement.value, old.value)
-    if item.version != old.version:
-        return item.version > old.version
-    if item.evidence_id == old.evidence_id:
-        return True  # the same payload, mapped anew
-    if item.effective >= held.confirmed and not doubtful:
-        return True  # the later receipt
-    return more_restrictive(attribute, statement.value, old.value)
-
-
-def _of_two_resources(one: str, other: str) -> bool:
-    """Whether two evidence ids name versions of different FHIR resources."""
-    (mine, dated, _), (theirs, dated_too, _) = one.partition("/_history/"), other.partition("/_history/")
-    return bool(dated and dated_too) and mine != theirs
-
-
 def _of_the_other_record(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
     """Whether it is an opt-out from before a merge that arrives after it, late only beside what the other record said.
 
     Had it come in time, it would have survived the merge (rule 7). What was stated since the merge is about both, and stands.
     """
-    from_before = item.effective < joined and old.effective < joined
-    return from_before and _forbids(attribute, statement.value) and more_restrictive(attribute, statement.value, old.value)
+    from_before = item.effective.earliest < joined and old.effective.earliest < joined
+    return from_before and forbids(attribute, statement.value) and more_restrictive(attribute, statement.value, old.value)
 
 
-def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime | None) -> datetime:
+def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime | None) -> Time:
     """An opt-out from before a merge holds until something is said after it."""
-    return max(item.effective, joined) if joined is not None and _forbids(attribute, statement.value) else item.effective
-
-
-def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
-    """Whether a value allows less than another. Always false for attributes that permit nothing (phones, language)."""
-    if attribute == PREFERRED_METHOD:
-        return bool(value == Method.NONE and than != Method.NONE)
-    if attribute == DO_NOT_CONTACT or attribute.startswith((CONSENT, TOPIC)):
-        return SEVERITY[value] > SEVERITY[than]
-    return False
-
-
-def _forbids(attribute: str, value: Any) -> bool:
-    """Whether it is an opt-out. A clear allows less than a permission, and forbids nothing."""
-    return more_restrictive(attribute, value, None)
+    if joined is None or not forbids(attribute, statement.value):
+        return item.effective
+    return times.newest(item.effective, times.at(joined))
 
 
 def join(first: Held, second: Held) -> Held:
@@ -198,7 +185,7 @@ def join(first: Held, second: Held) -> Held:
     mine, theirs = first.current(), second.current()
     both = {name: _joined_assertion(name, mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
     assertions = mine | theirs | both
-    newest = max(first.confirmed, second.confirmed)
+    newest = times.newest(first.confirmed, second.confirmed)
     marks = unreadable.joined(first.unreadable, second.unreadable)
     return Held(assertions, newest, newest, seen.joined(first.seen, second.seen), min(first.since, second.since), marks)
 
@@ -206,17 +193,23 @@ def join(first: Held, second: Held) -> Held:
 def anchored(held: Held, merged_at: datetime) -> Held:
     """Opt-outs of a record that was just merged hold against all that either record said before that moment and that arrives late."""
     assertions = {
-        name: one._replace(effective=merged_at) if one.effective < merged_at and _forbids(name, one.value) else one
+        name: one._replace(effective=times.newest(one.effective, times.at(merged_at))) if forbids(name, one.value) else one
         for name, one in held.current().items()
     }
     return replace(held, assertions=assertions, effective=held.confirmed)
 
 
 def _joined_assertion(attribute: str, mine: Assertion, theirs: Assertion) -> Assertion:
-    newer, older = (mine, theirs) if mine.effective >= theirs.effective else (theirs, mine)
-    if _forbids(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
-        return older._replace(effective=newer.effective, version=newer.version)
+    newer, older = (theirs, mine) if _is_newer_than(attribute, theirs, mine) else (mine, theirs)
+    if forbids(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
+        return older._replace(effective=times.newest(newer.effective, older.effective), version=newer.version)
     return newer
+
+
+def _is_newer_than(attribute: str, one: Assertion, other: Assertion) -> bool:
+    if one.effective.is_after(other.effective) or one.effective.is_before(other.effective):
+        return one.effective.is_after(other.effective)
+    return ordering.wins(attribute, one.value, other.value, received_later=one.recorded > other.recorded)
 
 
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
@@ -269,9 +262,6 @@ def _join(result: dict[str, Preference], attribute: str, candidate: Preference) 
     elif name in (PHONES, EMAIL):
         if standing.authority == candidate.authority:
             result[name] = standing._replace(value=_joined(standing.value, candidate.value))
-    elif attribute in (DECEASED, RESTRICTED):
-        if candidate.value and not standing.value:
-            result[name] = candidate
     elif attribute != PREFERRED_METHOD and more_restrictive(attribute, candidate.value, standing.value):
         result[name] = candidate
 
@@ -285,17 +275,21 @@ def _joined(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _local_dnc_yields(result: dict[str, Preference], speakers: list[tuple[str, Mapping[str, Assertion]]]) -> None:
-    """A local Do Not Contact from before sync stays in force until an EMR has stated its own (product section 4)."""
+    """A local Do Not Contact stays in force until an EMR has stated its own, entirely later (product section 4)."""
     standing = result.get(DO_NOT_CONTACT)
     if standing is None or standing.authority != STAFF or (standing.value, standing.assertion.path) == (YES, BY_MERGE):
         return
     for authority, assertions in speakers:
         said = assertions.get(DO_NOT_CONTACT)
-        if authority.startswith(EMR) and said is not None and said.value is not None and not _outlasts(standing.assertion, said):
+        if not authority.startswith(EMR) or said is None or said.value is None:
+            continue
+        if said.effective.is_after(_since(standing.assertion, authority)):
             result[DO_NOT_CONTACT] = Preference(said.value, authority, said)
             return
 
 
-def _outlasts(standing: Assertion, said: Assertion) -> bool:
-    """Whether a refusal kept from a retired source stands against what another source had said before."""
-    return standing.value == YES and standing.path.startswith(INHERITED) and said.recorded <= standing.recorded
+def _since(standing: Assertion, authority: str) -> Time:
+    """What a source must be later than. One kept from a retired source stands until its release against what any other source stated."""
+    source = authority.removeprefix(EMR)
+    is_of_another = standing.path.startswith(INHERITED) and not standing.path.startswith(f"{INHERITED}{source}:")
+    return times.newest(standing.effective, times.at(standing.recorded)) if is_of_another else standing.effective

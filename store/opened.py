@@ -13,13 +13,14 @@ from store import documents, merge
 from store.database import Database
 from store.enterprise import Enterprise
 from store.merging.lineage import Join, Lineage
-from store.moment import instant
+from store.moment import instant, interval
 from store.preference import EMR
 from store.texting.listing import listed
 
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
  EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
- a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable
+ a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable,
+ a.effective_latest, a.confirmed_latest
  FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
 JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS (
  SELECT m.survivor, m.seq, m.survivor, m.merged, m.effective FROM merges m
@@ -40,6 +41,8 @@ ASSERTION_COLUMNS = (
     "since",
     "last_heard",
     "unreadable",
+    "effective_latest",
+    "confirmed_latest",
 )
 
 Row = tuple[Any, ...]
@@ -74,9 +77,10 @@ class Open:
 
     def hold(self, row: Sequence[Any]) -> None:
         """Takes in what one authority asserts; a row of :data:`ASSERTION_COLUMNS` without the patient."""
-        authority, text, effective, confirmed, content, line, since, heard, marks = row
+        authority, text, effective, confirmed, content, line, since, heard, marks, latest, confirmed_latest = row
         said, unread = documents.read_assertions(text), documents.read_marks(marks)
-        self.held[authority] = merge.Held(said, instant(effective), instant(confirmed), line, instant(since), unread)
+        stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
+        self.held[authority] = merge.Held(said, stated, again, line, instant(since), unread)
         self.content[authority], self.heard[authority] = content, instant(heard)
 
     def assertion_rows(self) -> Iterator[Row]:
@@ -85,13 +89,15 @@ class Open:
             held, content = self.held[authority], self.content.get(authority)
             text = documents.write_assertions(held.assertions)
             said = (
-                held.effective,
-                held.confirmed,
+                held.effective.earliest,
+                held.confirmed.earliest,
                 content,
                 held.seen,
                 held.since,
                 self.heard[authority],
                 documents.write_marks(held.unreadable),
+                held.effective.end,
+                held.confirmed.end,
             )
             yield (self.id, authority, text, *said)
 

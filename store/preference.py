@@ -1,6 +1,6 @@
 """The vocabulary: what payloads state, what authorities assert, what is in force.
 
-Values only, frozen, standard library only. This is the one module of ``store`` that adapters may import.
+Values only, frozen, standard library only. This and ``store.times`` are what adapters may import of ``store``.
 
 An *attribute* is a plain string. ``ATTRIBUTES`` names the fixed ones and the type of their values; the open
 families are built by :func:`consent`, :func:`topic` and :func:`slot`:
@@ -33,6 +33,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from store.times import Time
 
 
 class Channel(StrEnum):
@@ -205,15 +207,15 @@ class Problem(NamedTuple):
 class PatientStatements:
     """What one payload says about one patient.
 
-    ``identifiers[0]`` is the one the source is configured to know the patient by. ``effective`` is aware UTC: when the
-    EMR says this became true. ``version`` breaks ties of ``effective`` (higher wins). ``evidence_id`` is the message
-    control id, or the resource id and version. ``locator`` finds the payload again (file and number, connection and
+    ``identifiers[0]`` is the one the source is configured to know the patient by. ``effective``: when the EMR stated it, as precisely
+    as that was written. ``version`` orders copies of one record (higher is newer). ``evidence_id`` is the message control id, or the
+    resource id and version. ``locator`` finds the payload again (file and number, connection and
     control id) and holds nothing about the patient.
     """
 
     identifiers: tuple[Identifier, ...]
     statements: Mapping[str, Statement]
-    effective: datetime
+    effective: Time
     evidence_id: str
     version: int = 0
     restricted: bool = False
@@ -230,21 +232,25 @@ class PatientMerge:
 
     survivor: tuple[Identifier, ...]
     merged: tuple[Identifier, ...]
-    effective: datetime
+    effective: Time
     evidence_id: str
     locator: str = ""
     renamed: bool = False
 
 
 class Assertion(NamedTuple):
-    """The current statement of one authority about one attribute of one patient."""
+    """The current statement of one authority about one attribute of one patient.
+
+    ``undecided``: another statement may have been newer, and this one counts because it refuses, or because it was received later.
+    """
 
     value: Any
-    effective: datetime
+    effective: Time
     recorded: datetime
     evidence_id: str
     path: str
     version: int = 0
+    undecided: bool = False
 
 
 class Preference(NamedTuple):

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
-from store import consent, documents
+from store import consent, documents, times
 from store.apply import MEETS, Application, Author, Outcome, instant
 from store.brake.gate import Gate, Guard
 from store.brake.held import HeldStatements
@@ -266,7 +266,9 @@ class Preferences:
         """Joins the patient of a payload with the one who was known by its record id alone, and applies the payload."""
         naming = self.enterprises[enterprise].naming(author.authority.removeprefix(EMR))
         record = next(one for one in item.identifiers if naming.is_record_id(one))
-        joined = self._join(transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), ALWAYS, item.evidence_id))
+        joined = self._join(
+            transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), times.at(ALWAYS), item.evidence_id)
+        )
         if joined.outcome in ("merged", "unchanged"):
             return self._application(transaction, enterprise, author, guard).run([item])[0]
         return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were parted by a person")

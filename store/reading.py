@@ -20,6 +20,7 @@ from store.freshness import Freshness
 from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.lock import Mark
+from store.moment import interval
 from store.patient import Patient, PatientRef, UnreadAttribute
 from store.preference import EMR, ContactPreferences, Identifier
 from store.texting.bound import in_force
@@ -36,7 +37,8 @@ BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND
  WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
 """What patients are bound by, and what was said of numbers that only a source lists whose phones are not in force."""
 ASSERTIONS = (
-    "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable FROM assertions WHERE patient_id IN ??"
+    "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable, effective_latest, confirmed_latest"
+    " FROM assertions WHERE patient_id IN ??"
 )
 IDENTIFIERS = "SELECT DISTINCT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
@@ -172,9 +174,9 @@ class Reader:
 
 def _held(row: Any) -> merge.Held:
     """What one authority asserts, from a row of :data:`ASSERTIONS`."""
-    _, _, text, effective, confirmed, since, _, marks = row
+    _, _, text, effective, confirmed, since, _, marks, latest, confirmed_latest = row
     said, unread = documents.read_assertions(text), documents.read_marks(marks)
-    return merge.Held(said, instant(effective), instant(confirmed), "", instant(since), unread)
+    return merge.Held(said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread)
 
 
 def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:

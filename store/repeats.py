@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from store import seen
+from store import seen, times
 from store.database import Database
 from store.identity import LOOKUP, Directory, Naming, Row
-from store.moment import instant
+from store.moment import interval
 from store.preference import Identifier, PatientStatements
 from store.tables import AssertionRow
+from store.times import Time
 
-FIND = """SELECT i.value, i.authority, i.type, i.patient_id, i.origin, i.kind, p.basis, a.content, a.confirmed, a.seen
+FIND = """SELECT i.value, i.authority, i.type, i.patient_id, i.origin, i.kind, p.basis, a.content, a.confirmed, a.seen,
+ a.confirmed_latest
  FROM identifiers i JOIN patients p ON p.id = i.patient_id
  LEFT JOIN assertions a ON a.patient_id = i.patient_id AND a.authority = ?
  WHERE i.enterprise = ? AND i.value IN ??"""
@@ -29,7 +31,7 @@ class Standing(NamedTuple):
 
     basis: str
     content: str | None
-    confirmed: datetime | str | None
+    confirmed: Time | None
     seen: str
 
     def is_said_by(self, digest: str, basis: str) -> bool:
@@ -54,7 +56,7 @@ class Found:
         values = list({one.value for item in items for one in _deciding(item, naming)})
         rows = database.select(transaction, FIND, [authority, enterprise, values])
         self.directory = Directory(Row(*row[:6]) for row in rows)
-        self.standing = {row[3]: Standing(row[6], row[7], row[8], row[9] or "") for row in rows}
+        self.standing = {row[3]: Standing(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "") for row in rows}
         self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
 
     def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
@@ -77,6 +79,10 @@ def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:
     return [one for one, kind in zip(item.identifiers, kinds, strict=True) if kind != LOOKUP]
 
 
+def _confirmed(earliest: object, latest: object) -> Time | None:
+    return None if earliest is None else interval(earliest, latest)
+
+
 class Repeats:
     """The repeats of one batch of one authority."""
 
@@ -88,12 +94,14 @@ class Repeats:
         """One payload says again what stands of a patient."""
         known = self._found.get(patient, standing)
         line = seen.remember(known.seen, seen.key(digest, item.effective, item.version, item.evidence_id))
-        confirmed = item.effective
+        confirmed = times.received(item.effective, self.now)
         if known.confirmed is not None:
-            confirmed = max(confirmed, instant(known.confirmed))
+            confirmed = times.newest(confirmed, known.confirmed)
         self._found[patient] = Standing(known.basis, known.content, confirmed, line)
 
     def write(self, database: Database, transaction: Connection) -> None:
         """Says of each patient that it was heard again, and for which time."""
-        rows = [(one.confirmed, one.seen, self.now, patient, self.authority) for patient, one in self._found.items()]
-        database.update(transaction, AssertionRow, ("patient_id", "authority"), ("confirmed", "seen", "last_heard"), rows)
+        times_heard = ((patient, one.confirmed, one.seen) for patient, one in self._found.items() if one.confirmed is not None)
+        rows = [(time.earliest, time.end, line, self.now, patient, self.authority) for patient, time, line in times_heard]
+        heard = ("confirmed", "confirmed_latest", "seen", "last_heard")
+        database.update(transaction, AssertionRow, ("patient_id", "authority"), heard, rows)

@@ -10,16 +10,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
+from store.times import Time
+
 KEPT = 64
 DIGEST_LETTERS = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def key(digest: str, effective: datetime, version: int, evidence_id: str) -> str:
+def key(digest: str, effective: Time, version: int, evidence_id: str) -> str:
     """The key of a payload, some 35 letters: what it states, for which time, under which evidence id, in which version."""
-    time = (effective - EPOCH) // MICROSECOND  # whole numbers: two instants never get one key
-    return f"{digest[:DIGEST_LETTERS]}.{time:x}.{crc32(evidence_id.encode()):x}.{version}"
+    time = f"{_whole(effective.earliest):x}"  # whole numbers: two times never get one key
+    if effective.end is not None:
+        time += f"~{_whole(effective.latest):x}"
+    return f"{digest[:DIGEST_LETTERS]}.{time}.{crc32(evidence_id.encode()):x}.{version}"
 
 
 def knows(seen: str, payload: str) -> bool:
@@ -51,7 +55,11 @@ def joined(first: str, second: str) -> str:
 
 
 def _without_one(payloads: list[str]) -> str:
-    times = [int(payload.split(".")[1], 16) for payload in payloads]
+    times = [int(payload.split(".")[1].partition("~")[0], 16) for payload in payloads]
     newest = max(times)
     payloads.pop(next((place for place, time in enumerate(times) if time != newest), 0))
     return " ".join(payloads)
+
+
+def _whole(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND

@@ -92,7 +92,8 @@ class AssertionRow(Table):
     """All that one authority asserts about one patient; for an EMR source this row is also the synced mark.
 
     ``effective`` is the time of the payload that last changed the document, ``confirmed`` the newest time at which the
-    same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time.
+    same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time. Where one of
+    these times is no moment, ``effective_latest`` or ``confirmed_latest`` is its end (``store.times``).
     ``unreadable``: attributes of which newer evidence could not be read (``store.unreadable``).
     """
 
@@ -107,6 +108,8 @@ class AssertionRow(Table):
     since: Mapped[datetime]
     last_heard: Mapped[datetime]
     unreadable: Mapped[str | None]
+    effective_latest: Mapped[datetime | None]
+    confirmed_latest: Mapped[datetime | None]
     __table_args__: Any = (
         PartialIndex("ix_assertions_unreadable", ("authority",), where="unreadable IS NOT NULL"),
         {"sqlite_with_rowid": False},

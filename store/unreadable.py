@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from store import times
 from store.enterprise import Enterprise
 from store.preference import (
     CONSENT,
@@ -26,6 +27,7 @@ from store.preference import (
     PatientStatements,
     base,
 )
+from store.times import Time
 
 
 class Unreadable(NamedTuple):
@@ -35,6 +37,12 @@ class Unreadable(NamedTuple):
     evidence_id: str
     path: str
     reason: str
+    latest: datetime | None = None
+
+    @property
+    def time(self) -> Time:
+        """When that evidence was stated."""
+        return times.between(self.effective, self.latest)
 
 
 Marks = Mapping[str, Unreadable]
@@ -66,13 +74,14 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
     for problem in item.problems:
         name = base(problem.attribute)
         if name in new and not _is_older(item.effective, kept.get(name), before.get(name)):
-            kept[name] = Unreadable(item.effective, item.evidence_id, problem.path, problem.reason)
+            stated = item.effective
+            kept[name] = Unreadable(stated.earliest, item.evidence_id, problem.path, problem.reason, stated.end)
     return kept
 
 
 def joined(first: Marks, second: Marks) -> Marks:
     """The marks of two records that are one person: the newer of each."""
-    both = {name: max(first[name], second[name]) for name in first.keys() & second.keys()}
+    both = {name: max(first[name], second[name], key=lambda one: (one.time.latest, one)) for name in first.keys() & second.keys()}
     return {**first, **second, **both}
 
 
@@ -88,10 +97,10 @@ def _refuses(name: str, item: PatientStatements) -> bool:
 
 
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
-    if name in item.statements and item.effective > mark.effective:
+    if name in item.statements and item.effective.is_after(mark.time):
         return True
-    return whole and (item.evidence_id, item.effective) == (mark.evidence_id, mark.effective)
+    return whole and (item.evidence_id, item.effective) == (mark.evidence_id, mark.time)
 
 
-def _is_older(effective: datetime, mark: Unreadable | None, before: Assertion | None) -> bool:
-    return (mark is not None and mark.effective > effective) or (before is not None and before.effective > effective)
+def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None) -> bool:
+    return (mark is not None and effective.is_before(mark.time)) or (before is not None and effective.is_before(before.effective))

@@ -24,7 +24,7 @@ from sync.heartbeat import alive
 from sync.intake import Intake
 from sync.lane import Lane
 from sync.metrics import Metrics
-from sync.piece import Piece, grouped, read, summary
+from sync.piece import Piece, grouped, read, records, summary
 from sync.progress import Progress, no_progress
 from sync.tally import Tally
 
@@ -183,7 +183,7 @@ class Engine:
                 self.journal.progress(transaction, tally.run, tally.counts, batch.cursor, now=self.clock())
         if not wait.seconds:
             return patience
-        progress(sum(tally.counts.values()), batch.total, wait.what)
+        progress(records(tally.counts), batch.total, wait.what)
         if wait.seconds > patience and not tally.partial:
             raise NotYet(f"{wait.what}: worth asking again in {wait.seconds:.0f} s; the next run goes on from here")
         self.stop.wait(wait.seconds)

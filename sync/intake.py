@@ -23,7 +23,7 @@ from sync import logs, retry
 from sync.braking import Braking
 from sync.lane import Lane
 from sync.metrics import Metrics
-from sync.piece import Piece, decided_alone, not_storable, problems, rejected
+from sync.piece import UNDECIDED, Piece, decided_alone, not_storable, problems, rejected
 from sync.tally import Tally
 
 STORED = frozenset({"applied", "unchanged", "stale", "merged", "held"})
@@ -81,7 +81,7 @@ class Intake:
         items = [item for position in open_ones if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
         outcomes = self._apply(transaction, lane, items, now, run_id, guard) if items else []
         for position, outcome in zip(open_ones, outcomes, strict=True):
-            answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]))
+            answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]), outcome.undecided)
         return [answer for answer in answers if answer is not None]
 
     def _transact(
@@ -95,15 +95,18 @@ class Intake:
             self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
             counts = Counter(answer.outcome for answer in answers)
             self.arrivals.count(transaction, lane.source, lane.enterprise, counts, now=now)
+            undecided = Counter({UNDECIDED: sum(answer.undecided for answer in answers)})
             if tally is not None:
-                self.journal.progress(transaction, tally.run, tally.counts + counts, None if tally.partial else cursor, now=now)
+                so_far = tally.counts + counts + undecided
+                self.journal.progress(transaction, tally.run, so_far, None if tally.partial else cursor, now=now)
             if tally is None or not tally.partial:
                 self.journal.heard(transaction, lane.source, lane.enterprise, now=now)
         if tally is not None:
-            tally.counts += counts
+            tally.counts += counts + undecided
         if not STORED.isdisjoint(counts):
             self.set_aside.pop(lane.source, None)
         self.metrics.outcomes(lane.source, counts)
+        self.metrics.undecided(lane.source, undecided[UNDECIDED])
         return answers
 
     def _count_set_aside(self, lane: Lane, error: Exception) -> None:

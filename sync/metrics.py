@@ -22,12 +22,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._records, self._runs, self._frames = Counted(), Counted(), Counted()
+        self._records, self._runs, self._frames, self._undecided = Counted(), Counted(), Counted(), Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
         with self._lock:
             self._records.update({(source, outcome): number for outcome, number in counts.items()})
+
+    def undecided(self, source: str, attributes: int) -> None:
+        """Counts attributes of which nobody could tell which evidence is newer."""
+        with self._lock:
+            self._undecided[(source,)] += attributes
 
     def run(self, source: str, kind: str, status: str) -> None:
         """Counts a run that ended."""
@@ -55,10 +60,12 @@ class Metrics:
 
     def _counted(self) -> Iterator[Any]:
         with self._lock:
-            records, runs, frames = Counter(self._records), Counter(self._runs), Counter(self._frames)
+            records, runs = Counter(self._records), Counter(self._runs)
+            frames, undecided = Counter(self._frames), Counter(self._undecided)
         yield _counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
         yield _counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
         yield _counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], frames)
+        yield _counter("emr_sync_undecided", "Attributes of which nobody could tell which evidence is newer", ["source"], undecided)
 
 
 def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Depth | None, unreadable: Mapping[str, int]) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from adapters.base import Answer, Filtered, Item, Mapper, Payload, Unmappable
@@ -12,6 +12,9 @@ from store.preference import PatientMerge, PatientStatements, Problem
 
 OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
 WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
+UNDECIDED = "undecided"
+"""Counted beside the outcomes: attributes of which nobody could tell which evidence is newer."""
+
 NOTHING = Answer("filtered", "nothing_to_read")
 
 
@@ -76,3 +79,8 @@ def grouped(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
 
 def not_storable(error: Exception) -> str:
     return f"the database does not take it ({type(error).__name__}): look for control characters or numbers beyond all bounds"
+
+
+def records(counts: Mapping[str, int]) -> int:
+    """How many records a run has counted so far."""
+    return sum(counts.get(outcome, 0) for outcome in OUTCOMES)

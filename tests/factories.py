@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters.base import Payload
+from store import times
 from store.enterprise import Enterprise, Source
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Problem, Statement
 from store.sources.sealing import Sealing
@@ -24,6 +25,11 @@ def phone(number: str = "+12175550101", kind: str = "cell", *, textable: bool = 
     return Phone(number, kind, number, rank, textable)
 
 
+def at(minutes: int) -> times.Time:
+    """So many minutes after the day before ``NOW``."""
+    return times.at(NOW + timedelta(days=-1, minutes=minutes))
+
+
 def statements(
     value: str = "MRN1",
     stated: Mapping[str, Any] | None = None,
@@ -32,18 +38,17 @@ def statements(
     evidence: str = "",
     problems: tuple[Problem, ...] = (),
 ) -> PatientStatements:
-    """What one payload says about patient ``value``; ``minutes`` after ``NOW`` is when it became true."""
+    """What one payload says about patient ``value``; ``minutes`` after the day before ``NOW`` is when it became true."""
     said = {name: Statement(one, f"X-{name}") for name, one in (stated or {"do_not_contact": "yes"}).items()}
-    effective = NOW + timedelta(minutes=minutes)
+    effective = at(minutes)
     return PatientStatements(
         (identifier(value),), said, effective, evidence or f"{value}/{minutes}", problems=problems, locator=f"test:{value}"
     )
 
 
 def merge(survivor: str, merged: str, *, minutes: int = 0) -> PatientMerge:
-    return PatientMerge(
-        (identifier(survivor),), (identifier(merged),), NOW + timedelta(minutes=minutes), f"merge {survivor} {merged}", "test:merge"
-    )
+    evidence = f"merge {survivor} {merged}"
+    return PatientMerge((identifier(survivor),), (identifier(merged),), at(minutes), evidence, "test:merge")
 
 
 def payload(text: str, locator: str = "test:1") -> Payload:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeGuard
+from zoneinfo import ZoneInfo
 
+from adapters import iso_time
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.fhir import explain, identity, link, modifiers, patient, reference, standing
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
 from adapters.fhir.modifiers import not_understood, understood
-from adapters.fhir.moment import instant
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.reference import Surroundings
 from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
@@ -25,22 +26,24 @@ from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.partial import Stated
 from adapters.refusals import can_refuse, is_opt_out
 from adapters.site_mapping import Rule
+from store import times
 from store.preference import DECEASED, PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement, base
+from store.times import Time
 
-FUTURE = timedelta(minutes=15)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+DATED = "Consent.dateTime"
+LONG_AGO = times.at(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 class _Source(NamedTuple):
     """Where a resource came from; ``body`` is empty for an entry of a Bundle, which is written again when it is rejected.
 
-    ``undated`` is when it is taken to be true if it carries no time of its own.
+    ``undated`` is when it was stated if it carries no time of its own.
     """
 
     locator: str
     received: datetime
     body: bytes
-    undated: datetime
+    undated: Time
     around: Surroundings
     flaw: NotReadable | None  # why the payload is legible only in part
 
@@ -49,7 +52,7 @@ class FhirMapper:
     """The mapping of one source. Raises ``ValueError`` when its rules or options are wrong."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        self.settings = settings
+        self.settings, self._zone = settings, ZoneInfo(settings.time_zone)
         self.options = mapper_options(settings)
         by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
@@ -72,7 +75,7 @@ class FhirMapper:
         """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``standing.unless_refused``)."""
         try:
             resource, flaw = decode_in_part(payload.body)
-            items = self.resource(resource, _Source(payload.locator, payload.received, payload.body, payload.undated, self._server, flaw))
+            items = self.resource(resource, _Source(payload.locator, payload.received, payload.body, payload.stated, self._server, flaw))
         except NotReadable as error:
             return [Unmappable(error.reason, str(error), payload.locator, payload.body)]
         except RecursionError:
@@ -243,20 +246,33 @@ class FhirMapper:
         permits = bool(stated) and not problems and all(one.value and not is_opt_out(name, one.value) for name, one in stated.items())
         return self._said(resource, identifiers, stated, source, problems, asserted=self._asserted(kind, resource, found, permits=permits))
 
-    def _asserted(self, kind: str, resource: dict[str, Any], found: Standing, *, permits: bool) -> tuple[datetime, str] | None:
+    def _asserted(self, kind: str, resource: dict[str, Any], found: Standing, *, permits: bool) -> tuple[Time, str] | None:
         """When a Consent was given, where it only permits (``permits``: and all of it can be read).
 
         Everything else counts from the record's last change, since a record is edited in place and keeps its date; and an end from when
         it came, a refusal from when it was given, if that is later.
         """
-        given, path = (instant(resource.get("dateTime") or resource.get("date")), "Consent.dateTime") if kind == "Consent" else (None, "")
+        given, path = (self._time(resource.get("dateTime") or resource.get("date")), DATED) if kind == "Consent" else (None, "")
         if given and permits:
             return given, path
         period, meta = standing.period(resource), resource.get("meta")
         if found is Standing.ENDED:
-            given, path = instant(period.get("end")), f"{kind}.period.end"
-        updated = instant(meta.get("lastUpdated")) if type(meta) is dict and self.options.trust_last_updated else None
-        return (given, path) if given and updated and given > updated else None
+            given, path = self._time(period.get("end")), f"{kind}.period.end"
+        updated = self._time(meta.get("lastUpdated")) if type(meta) is dict and self.options.trust_last_updated else None
+        return (given, path) if given and updated and given.is_after(updated) else None
+
+    def _time(self, value: Any) -> Time | None:
+        return iso_time.read(value, self._zone) if isinstance(value, str) else None
+
+    def _last_updated(self, kind: str, written: Any, source: _Source, problems: list[Problem]) -> Time:
+        """When the server says that a resource last changed; when it came, where its times are not trusted."""
+        if written is None or not self.options.trust_last_updated:
+            return source.undated
+        found = self._time(written)
+        if found is None:
+            problems.append(Problem("time_unreadable", f"{kind}.meta.lastUpdated", "it is no instant; what refuses counts"))
+            return times.unknown(source.undated.latest)
+        return found
 
     def _said(
         self,
@@ -267,20 +283,19 @@ class FhirMapper:
         problems: list[Problem],
         *,
         restricted: bool = False,
-        asserted: tuple[datetime, str] | None = None,
+        asserted: tuple[Time, str] | None = None,
     ) -> PatientStatements:
         meta = resource.get("meta")
         meta = meta if type(meta) is dict else {}
         kind, version = resource["resourceType"], meta.get("versionId")
-        updated = instant(meta.get("lastUpdated")) if self.options.trust_last_updated else None
-        effective, path = asserted or (updated, f"{kind}.meta.lastUpdated")
-        if effective is not None and effective > source.received + FUTURE:
-            problems.append(Problem("time_in_future", path, "the time of receipt, or of its file, is used instead"))
-            effective = source.undated
+        updated = f"{kind}.meta.lastUpdated"
+        effective, path = asserted or (self._last_updated(kind, meta.get("lastUpdated"), source, problems), updated)
+        if times.is_ahead(effective, source.received):
+            problems.append(Problem("time_in_future", path, "the server's clock is wrong, or ours; what refuses counts"))
         return PatientStatements(
             identifiers,
             stated,
-            effective or source.undated,
+            effective,
             _evidence(kind, resource.get("id"), version),
             int(version) if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 16 else 0,
             restricted,

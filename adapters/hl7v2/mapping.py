@@ -12,18 +12,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import partial
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
-from adapters.hl7v2 import demographics, envelope, events, explain, merge, timestamp, torn
+from adapters.hl7v2 import demographics, envelope, events, explain, merge, stated_at, torn
 from adapters.hl7v2.batch import counted, split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
 from adapters.hl7v2.site import SiteRules
+from adapters.hl7v2.stated_at import StatedAt
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.options import joined, listed
@@ -44,7 +45,6 @@ from store.preference import (
 )
 
 HEAD_ONLY = b"The message was larger than the limit. Its head, which must not be read as a message:\r"
-AHEAD = timedelta(minutes=15)
 
 # Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
 TELECOMS = tuple(
@@ -60,13 +60,14 @@ class Hl7Mapper:
     """Maps the messages of one source. Building it raises ``MappingError`` for a rule that cannot be compiled.
 
     Options: ``charset`` (trusted before MSH-18) and ``charset_fallback`` (tried last), codes of table 0211 or common names;
-    ``messages`` (the types that are read, default ADT) and ``processing`` (what MSH-11 may say, default P).
+    ``messages`` (the types that are read, default ADT), ``processing`` (what MSH-11 may say, default P) and ``time_from`` (``stated_at``).
     """
 
     def __init__(self, settings: SourceSettings) -> None:
         options = joined(settings)
         self._messages = frozenset(one.upper() for one in listed(options, "messages")) or frozenset({"ADT"})
         self._processing = frozenset(one.upper() for one in listed(options, "processing")) or frozenset({"P"})
+        self._time_from = tuple(listed(options, "time_from")) or stated_at.ORDER
         self._charset = charsets.option(options, "charset")
         self._fallback = charsets.option(options, "charset_fallback")
         self._zone = ZoneInfo(settings.time_zone)
@@ -142,7 +143,7 @@ class Hl7Mapper:
         """The merges of the message, and then what it says about contacting those who survive them; also where a merge cannot be used."""
         found: list[Item] = []
         try:
-            effective, _ = self._effective(message, "", payload)
+            effective = self._stated_at(message, "", payload).effective
             evidence = _evidence(message, payload)
             found += merge.merges(message, self._identifiers, effective, evidence, payload.locator, renamed=renamed)
         except Unusable as error:
@@ -185,9 +186,8 @@ class Hl7Mapper:
         today = payload.received.date()
         statements: dict[str, Statement] = {}
         problems: list[Problem] = []
-        effective, late = self._effective(message, pid[33], payload)
-        if late:
-            problems.append(late)
+        effective, version, late = self._stated_at(message, pid[33], payload)
+        problems += late
         self._read_telecoms(message, pid, today, statements, problems)
         if pid[15]:
             demographics.read_language(message, pid[15], statements, problems)
@@ -208,7 +208,7 @@ class Hl7Mapper:
             statements,
             effective,
             _evidence(message, payload),
-            0,
+            version,
             restricted,
             tuple(problems),
             payload.locator,
@@ -258,24 +258,8 @@ class Hl7Mapper:
         if phones:
             statements[PREFERRED_PHONE] = Statement(phones[0].number, "PID-13[1]")
 
-    def _effective(self, message: Message, updated: str, payload: Payload) -> tuple[datetime, Problem | None]:
-        """When the EMR says it became true: PID-33, else EVN-2, else MSH-7, else when it arrived. Never in the future."""
-        for path, text in _times(message, updated):
-            moment = timestamp.instant(text, self._zone)
-            if moment is None:
-                continue
-            if moment - payload.received > AHEAD:
-                detail = "the sender's clock or time zone is wrong; the time of receipt is used"
-                return payload.undated, Problem("time_in_future", path, detail)
-            return moment, None
-        return payload.undated, None
-
-
-def _times(message: Message, updated: str) -> Iterator[tuple[str, str]]:
-    component = message.delimiters.component
-    yield "PID-33", updated.partition(component)[0]
-    yield "EVN-2", message.field("EVN", 2).partition(component)[0]
-    yield "MSH-7", message.field("MSH", 7).partition(component)[0]
+    def _stated_at(self, message: Message, updated: str, payload: Payload) -> StatedAt:
+        return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
 
 
 def _pid(message: Message) -> list[str]:

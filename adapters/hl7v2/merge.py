@@ -7,22 +7,23 @@ holds what is true from now on, MRG-1 what was before. Demographics in a merge a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 
 from adapters.hl7v2.cx import IdentifierReader, Place
 from adapters.hl7v2.reader import Message, Unusable
 from adapters.identifiers import Named
 from store.preference import Identifier, PatientMerge
+from store.times import Time
 
 
 def merges(
-    message: Message, identifiers: IdentifierReader, effective: datetime, evidence: str, locator: str, *, renamed: bool = False
+    message: Message, identifiers: IdentifierReader, effective: Time, evidence: str, locator: str, *, renamed: bool = False
 ) -> list[PatientMerge]:
     """Every pair of the message. Raises :class:`Unusable` if one of them cannot be used, so that none is half done.
 
     ``renamed`` is A47: MRG-1 and PID-3 are two identifiers of one record.
     """
-    today = effective.date()
+    today = effective.latest.date()
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
     if not pairs:
         raise Unusable("merge_incomplete", "a merge needs a PID and a MRG segment", "MRG")

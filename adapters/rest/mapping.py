@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from adapters import partial
+from adapters import iso_time, partial
 from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
 from adapters.identifiers import is_placeholder
 from adapters.language import bcp47, is_declined
@@ -21,6 +20,7 @@ from adapters.rest.path import compile_path
 from adapters.rest.record import RecordReader, listed, preferred
 from adapters.site_mapping import EACH, MappingError, Rule, compile_rule, expanded, standard
 from adapters.telecom import resolve_preferred
+from store import times
 from store.preference import (
     DISPLAY_NAME,
     EMAIL,
@@ -36,9 +36,9 @@ from store.preference import (
     Statement,
     base,
 )
+from store.times import Time
 
 RECORD_ID = "RI"  # the record's own id is an identifier of its source, as a FHIR resource id is
-FUTURE = timedelta(minutes=15)
 NOT_JSON = "it is not JSON in UTF-8"
 NOBODY = ("", MARK)
 NO_RECORD = (*NOBODY, "0")
@@ -161,13 +161,18 @@ class JsonMapper:
                 problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known", attribute))
         return made
 
-    def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> datetime:
-        """When the record says that it last changed, else when it was read. Never in the future."""
-        moment = _instant(self.reader.text(record, self.options.updated), self._zone)
-        if moment is not None and moment > payload.received + FUTURE:
-            problems.append(Problem("time_in_future", self.options.updated, "the time of receipt, or of its file, is used instead"))
-            moment = None
-        return payload.undated if moment is None else moment
+    def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> Time:
+        """When the record says that it last changed, else when it was read."""
+        text = self.reader.text(record, self.options.updated)
+        if not text:
+            return payload.stated
+        effective = iso_time.read(text, self._zone)
+        if effective is None:
+            problems.append(Problem("time_unreadable", self.options.updated, "it is no date and time; what refuses counts"))
+            return times.unknown(payload.undated)
+        if times.is_ahead(effective, payload.received):
+            problems.append(Problem("time_in_future", self.options.updated, "the server's clock is wrong, or ours; what refuses counts"))
+        return effective
 
     def _merged(self, record: dict[str, Any], said: PatientStatements) -> list[Item]:
         survivor = self.reader.text(record, self.options.merged_into)
@@ -213,12 +218,3 @@ def _strict(body: bytes) -> dict[str, Any]:
     if b"\\u0000" in body:
         raise Unusable("nul_character", "it contains the character U+0000, which no text may have")
     return record
-
-
-def _instant(text: str, zone: ZoneInfo) -> datetime | None:
-    """An ISO date and time as aware UTC; one without an offset is in the source's time zone. A bare date is no moment."""
-    try:
-        moment = datetime.fromisoformat(text) if len(text) > 10 else None
-        return None if moment is None else (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -112,7 +112,9 @@ class Gate:
 
     def _loosened(self, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged) -> dict[str, str]:
         lifts = yielding.lifts(by_authority, item)
-        names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)] + [DO_NOT_CONTACT] * lifts
+        names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)]
+        if yielding.may_yield_to(by_authority, item):  # also where the source only repeats its own
+            names.append(DO_NOT_CONTACT)
         if not names:
             return {}
         wanted = {base(name) for name in names}  # attributes do not act on each other: no other can matter

@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store import documents
-from store.apply import instant
 from store.brake.held_tables import HeldStatementRow, LoosenedRow, VerdictRow
 from store.database import Database
 from store.ids import shown
+from store.moment import instant, interval
 from store.preference import Statement, base, emr
+from store.times import Time
 
 HELD, REJECTED = "held", "rejected"
 COUNTED_EVERY = timedelta(minutes=1)
 COLUMNS = (
     "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
-    "effective", "version", "evidence_id", "at",
+    "effective", "version", "evidence_id", "at", "effective_latest",
 )  # fmt: skip
 KEY = COLUMNS[:3]
 VERDICT_COLUMNS = ("enterprise", "source", "run_id", "verdict", "actor", "at", "patients")
@@ -56,7 +57,7 @@ class HeldStatement(NamedTuple):
     direction: str
     value: Any
     path: str
-    effective: datetime
+    effective: Time
     version: int
     evidence_id: str
     at: datetime
@@ -66,9 +67,9 @@ class HeldStatement(NamedTuple):
         """What was said, and where it was read."""
         return Statement(self.value, self.path)
 
-    def newer_than(self, effective: datetime, version: int) -> bool:
+    def newer_than(self, effective: Time, version: int) -> bool:
         """Whether it is newer evidence than that of another payload."""
-        return (self.effective, self.version) > (effective, version)
+        return self.effective.is_after(effective) or (not self.effective.is_before(effective) and self.version > version)
 
 
 class Count(NamedTuple):
@@ -163,7 +164,7 @@ class HeldStatements:
     def sample(self, connection: Connection, run_id: str, limit: int) -> list[Example]:
         """Some of the undecided statements of a run."""
         rows = self.of_run(connection, run_id, limit)[:limit]
-        return [Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective) for row in rows]
+        return [Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective.earliest) for row in rows]
 
     def expired(self, connection: Connection, enterprise: str, before: datetime) -> list[str]:
         """Runs whose newest undecided statement is older than ``before``."""
@@ -219,10 +220,13 @@ class HeldStatements:
 
 
 def _stored(row: HeldStatement) -> tuple[Any, ...]:
-    return (*row[:7], int(row.again), row.direction, documents.write(row.value), *row[10:])
+    stated = row.effective
+    text = documents.write(row.value)
+    return (*row[:7], int(row.again), row.direction, text, row.path, stated.earliest, *row[12:], stated.end)
 
 
 def _read(row: Sequence[Any]) -> HeldStatement:
-    read = HeldStatement(*row)
+    *said, latest = row
+    read = HeldStatement(*said)
     value = documents.listed(read.attribute, documents.read(str(read.value)))
-    return read._replace(again=bool(read.again), value=value, effective=instant(read.effective), at=instant(read.at))
+    return read._replace(again=bool(read.again), value=value, effective=interval(read.effective, latest), at=instant(read.at))

@@ -33,6 +33,7 @@ class HeldStatementRow(Table):
     version: Mapped[int]
     evidence_id: Mapped[str]
     at: Mapped[datetime]
+    effective_latest: Mapped[datetime | None]
     __table_args__ = (
         Index("ix_held_statements_run_id_state", "run_id", "state", "patient_id"),
         Index("ix_held_statements_source_state", "source", "state", "patient_id", "run_id"),

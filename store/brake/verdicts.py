@@ -174,8 +174,8 @@ class Verdicts:
             work.finish()
 
 
-def _order(row: HeldStatement) -> tuple[str, int, datetime, int, str]:
-    return row.authority, row.patient_id, row.effective, row.version, row.evidence_id
+def _order(row: HeldStatement) -> tuple[str, int, datetime, datetime, int, str]:
+    return row.authority, row.patient_id, row.effective.earliest, row.effective.latest, row.version, row.evidence_id
 
 
 def _item(rows: Sequence[HeldStatement]) -> PatientStatements:

@@ -58,7 +58,7 @@ def _add(found: Extent, patient: int, was: Mapping[str, Preference], directions:
     if len(found.examples) < EXAMPLES:
         name, direction = min(directions.items())
         evidence = was[name].assertion
-        found.examples.append(Example(shown(patient), base(name), direction, evidence.path, evidence.effective))
+        found.examples.append(Example(shown(patient), base(name), direction, evidence.path, evidence.effective.earliest))
 
 
 def _everybody(database: Database, connection: Connection, enterprise: str) -> Iterator[tuple[int, ByAuthority]]:

@@ -106,7 +106,9 @@ class Joining:
     def _was_undone(self, merged: int) -> bool:
         """Whether this very message merged the record before. Since then a person took it apart: a repeat does not join it again."""
         said = [merged, self.work.author.authority, self.item.evidence_id]
-        return any(instant(effective) == self.item.effective for (effective,) in self.database.select(self.transaction, MERGED_BY, said))
+        return any(
+            instant(effective) == self.item.effective.latest for (effective,) in self.database.select(self.transaction, MERGED_BY, said)
+        )
 
     def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
         opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
@@ -149,7 +151,7 @@ class Joining:
 
     def _anchor(self, survivor: Open) -> None:
         for authority, held in survivor.held.items():
-            survivor.held[authority] = merge.anchored(held, self.item.effective)
+            survivor.held[authority] = merge.anchored(held, self.item.effective.latest)
             survivor.content[authority] = None
             survivor.touched.add(authority)
 
@@ -157,11 +159,10 @@ class Joining:
         changed = {name: (was.get(name), one.value) for name, one in joined.assertions.items() if was.get(name) != one.value}
         statements = {name: Statement(after, joined.assertions[name].path) for name, (_, after) in changed.items()}
         item = PatientStatements((), statements, self.item.effective, self.item.evidence_id)
-        outcome = merge.Merged(joined.assertions, changed, "merged", settled=False, confirmed=joined.confirmed)
         work = Application(
             self.database, self.transaction, self.work.enterprise, self.work.author._replace(authority=authority), self.work.ids
         )
-        work.record(survivor, item, outcome)
+        work.record(survivor, item, changed)
         self.work.changes += work.changes
 
     def _before(self, survivor: Open) -> str:
@@ -173,7 +174,7 @@ class Joining:
         self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
         retired = (survivor.id, merged.version + 1, now, merged.id)
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
-        line = work.line(merged, {"merged_into": (None, shown(survivor.id), "")}, self.item.evidence_id, self.item.effective)
+        line = work.line(merged, {"merged_into": (None, shown(survivor.id), "")}, self.item.evidence_id, self.item.effective.earliest)
         self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, [line])  # whoever keeps a copy of it reads it again
         gone = [(work.enterprise.name, number, merged.id) for number in sorted(merged.numbers)]
         self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
@@ -183,7 +184,7 @@ class Joining:
             merged.id,
             work.author.authority,
             self.item.evidence_id,
-            self.item.effective,
+            self.item.effective.latest,
             now,
             work.author.run_id,
             before,

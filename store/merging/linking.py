@@ -39,7 +39,7 @@ def _write(work: Application, patient: int, record: Open, item: PatientStatement
     database, transaction, author = work.database, work.transaction, work.author
     row, _ = record.row(work.enterprise, author.now)
     database.insert(transaction, PatientRow, (*PATIENT_COLUMNS, "merged_into"), [(*row, patient)])
-    line = work.line(record, {"merged_into": (None, shown(patient), "")}, item.evidence_id, item.effective)
+    line = work.line(record, {"merged_into": (None, shown(patient), "")}, item.evidence_id, item.effective.earliest)
     database.insert(transaction, ChangeRow, CHANGE_COLUMNS, [line])
     before = documents.write(database.select(transaction, BEFORE, [[patient]]))
     said = (author.authority, item.evidence_id, ALWAYS, author.now, author.run_id, before)

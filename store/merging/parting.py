@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from typing import NamedTuple
 
+from store import times
 from store.merge import INHERITED, Held, more_restrictive
 from store.merging.lineage import ALWAYS
 from store.preference import EMR, PHONES, Assertion, base, emr
@@ -92,7 +94,8 @@ def _by(merge: Merge, one: Assertion) -> bool:
 def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
     if not any((origin.value, origin.recorded, origin.evidence_id) == (one.value, one.recorded, one.evidence_id) for origin in origins):
         return True
-    return one.effective > max(merge.effective, *(origin.effective for origin in origins))
+    since = reduce(times.newest, (origin.effective for origin in origins), times.at(merge.effective))
+    return one.effective.is_after(since)
 
 
 def _forbidding(since: Mapping[str, Assertion], own: Held | None) -> dict[str, Assertion]:
@@ -104,7 +107,7 @@ def _forbidding(since: Mapping[str, Assertion], own: Held | None) -> dict[str, A
 def _is_news(name: str, one: Assertion, own: Assertion | None) -> bool:
     if own is None or more_restrictive(name, one.value, own.value):
         return True
-    return one.value == own.value and one.effective > own.effective
+    return one.value == own.value and times.newest(one.effective, own.effective) != own.effective
 
 
 def _add(records: dict[str, Held], authority: str, more: Mapping[str, Assertion], like: Held) -> None:
@@ -113,5 +116,5 @@ def _add(records: dict[str, Held], authority: str, more: Mapping[str, Assertion]
     if not more:
         return
     assertions = {**(own.current() if own else {}), **more}
-    newest = max([one.effective for one in assertions.values()] + ([own.confirmed] if own else []))
+    newest = reduce(times.newest, [*(one.effective for one in assertions.values()), *([own.confirmed] if own else [])])
     records[authority] = Held(assertions, newest, newest, own.seen if own else "", own.since if own else like.since)

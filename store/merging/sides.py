@@ -20,14 +20,15 @@ from store.merge import Held
 from store.merging import yielding
 from store.merging.lineage import Lineage, Side
 from store.merging.merge_tables import MergeRow
-from store.moment import instant
+from store.moment import instant, interval
 from store.preference import EMR, STAFF, PatientStatements
 
 Records = dict[str, Held]
 """Authority -> what it holds about one record."""
 
 MET = "SELECT survivor, before, own FROM merges WHERE seq = ?"
-AS_IT_WENT = "SELECT authority, assertions, effective, confirmed, seen, since FROM assertions WHERE patient_id = ?"
+AS_IT_WENT = """SELECT authority, assertions, effective, confirmed, seen, since, effective_latest, confirmed_latest
+ FROM assertions WHERE patient_id = ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Sides:
         if seq not in self.met:
             survivor, before, own = self.database.select(self.transaction, MET, [seq])[0]
             sides = {int(record): _records(rows) for record, rows in documents.read(own or "{}").items()}
-            self.met[seq] = Met(survivor, _records(row[1:5] + row[6:8] for row in documents.read(before)), sides)
+            self.met[seq] = Met(survivor, _records(row[1:5] + row[6:8] + row[10:12] for row in documents.read(before)), sides)
         return self.met[seq]
 
     def _as_it_went(self, record: int) -> Records:
@@ -107,9 +108,8 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
         return None
     doubtful = held is not None and seen.resembles(held.seen, key)
     merged = merge.merge(held, item, heard.now, doubtful=doubtful, joined=joined)
-    effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
     line, since = (seen.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
-    after = {**records, heard.authority: Held(merged.assertions, effective, merged.confirmed, line, since)}
+    after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since)}
     if heard.authority.startswith(EMR) and yielding.lifts(after, item):
         after[STAFF] = yielding.lifted(after[STAFF])
     return after
@@ -121,11 +121,16 @@ def written(own: Mapping[int, Mapping[str, Held]]) -> str:
 
 
 def _row(authority: str, held: Held) -> tuple[Any, ...]:
-    return authority, documents.write_assertions(held.assertions), held.effective, held.confirmed, held.seen, held.since
+    stated, again = held.effective, held.confirmed
+    said = documents.write_assertions(held.assertions)
+    return authority, said, stated.earliest, again.earliest, held.seen, held.since, stated.end, again.end
 
 
 def _records(rows: Any) -> Records:
     return {
-        str(authority): Held(documents.read_assertions(text), instant(effective), instant(confirmed), str(line), instant(since))
-        for authority, text, effective, confirmed, line, since in rows
+        str(authority): Held(
+            documents.read_assertions(text), interval(effective, ends[0]), interval(confirmed, ends[1]), str(line), instant(since)
+        )
+        for authority, text, effective, confirmed, line, since, *latest in rows
+        for ends in [latest or (None, None)]  # sides that were written before times had an end
     }

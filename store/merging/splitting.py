@@ -7,9 +7,10 @@ unknown until a source states it again. So are the other identifiers: they come 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from store import documents
+from store import documents, times
 from store.apply import Application, Open
 from store.brake.held_tables import ReleasedMarkRow
 from store.identity import OWN
@@ -65,7 +66,7 @@ class Splitting:
             had, now = before[authority].assertions if authority in before else {}, kept[authority]
             self._drop(patient, authority, had, now)
             if now or authority.startswith(EMR):
-                newest = max((one.effective for one in now.values()), default=ALWAYS)
+                newest = reduce(times.newest, (one.effective for one in now.values()), times.at(ALWAYS))
                 patient.held[authority] = Held(dict(now), newest, newest, "", held.since, held.unreadable)
                 patient.heard[authority], patient.content[authority] = like.heard[authority], None
                 patient.touched.add(authority)

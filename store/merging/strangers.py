@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from store import times
 from store.identity import BEFORE, OWN, RECORD_ID, Naming, Row
 from store.merge import Held, more_restrictive
 from store.preference import DECEASED, EMR, RESTRICTED, Assertion, Identifier
@@ -60,7 +61,7 @@ def staying(held: Mapping[str, Held], history: Iterable[Line]) -> dict[str, dict
     for at, authority, evidence_id, effective, changes in history:
         for attribute, (_, after, path) in changes.items():
             if authority in held and authority.startswith(EMR) and stops_contact(attribute, after):
-                found[authority][attribute] = Assertion(after, effective, at, evidence_id, path)
+                found[authority][attribute] = Assertion(after, times.at(effective), at, evidence_id, path)
     for authority, one in held.items():
         found[authority] |= {name: said for name, said in one.current().items() if stops_contact(name, said.value)}
     return found

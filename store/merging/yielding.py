@@ -30,6 +30,17 @@ def is_kept(held: Records) -> bool:
     return said is not None and said.path == BY_MERGE
 
 
+def may_yield_to(held: Records, item: PatientStatements) -> bool:
+    """Whether a payload states what a local Do Not Contact may yield to."""
+    return DO_NOT_CONTACT in item.statements and may_yield(held)
+
+
+def may_yield(held: Records) -> bool:
+    """Whether there is a local Do Not Contact that an EMR's next payload may lift, also one that only repeats what it stated before."""
+    said = held[STAFF].assertions.get(DO_NOT_CONTACT) if STAFF in held else None
+    return said is not None and said.value == YES
+
+
 def kept(staff: Held) -> Held:
     """Staff's word, marked: it stands until an EMR says something about the patient that is true since the merge."""
     return _with_path(staff, BY_MERGE)
@@ -45,7 +56,7 @@ def lifts(held: Records, item: PatientStatements) -> bool:
     said = merge.stated(item).get(DO_NOT_CONTACT)
     if said is None or said.value is None or not is_kept(held):
         return False
-    return item.effective > held[STAFF].current()[DO_NOT_CONTACT].effective
+    return item.effective.is_after(held[STAFF].current()[DO_NOT_CONTACT].effective)
 
 
 def _with_path(staff: Held, path: str) -> Held:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge
+from store import documents, merge, times
 from store.apply import instant
 from store.configuration.former import former
 from store.consent import OPT_OUT, OptOut
@@ -115,14 +115,17 @@ def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[
     found: dict[str, dict[str, Assertion]] = {}
     stated: dict[tuple[str, str, Any], Assertion] = {}
     for at, _, authority, evidence_id, effective, changes in lines:
-        for attribute, (_, after, path) in documents.read(changes).items():
+        for attribute, (before, after, path) in documents.read(changes).items():
             if base(attribute) in ATTRIBUTES or attribute.startswith((CONSENT, TOPIC)):  # else an event, like a merge
-                said = Assertion(documents.listed(attribute, after), instant(effective), instant(at), evidence_id, path)
+                said = Assertion(documents.listed(attribute, after), times.at(instant(effective)), instant(at), evidence_id, path)
                 if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
                     said = _again(said, stated.get((_owner(authority, path), attribute, said.value)))
                 elif evidence_id in joined:
                     said = _again(said, joined[evidence_id].get(authority, {}).get(attribute))
-                found.setdefault(authority, {})[attribute] = said
+                was = found.setdefault(authority, {}).get(attribute)
+                if was is not None and before == after and path:  # stated again, at a newer time
+                    said = was._replace(effective=said.effective)
+                found[authority][attribute] = said
                 if said.value is not None:
                     stated[authority, attribute, said.value] = said
     return found

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from store import merge
+from store import merge, times
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import INHERITED, Held
@@ -34,15 +34,18 @@ ByAuthority = Mapping[str, Held]
 def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: Enterprise, now: datetime) -> dict[str, Held]:
     """What stands of a patient when the source is retired: its values are staff's. Of two refusals neither is lost."""
     mine = by_authority[authority]
-    staff = by_authority.get(STAFF) or Held({}, now, now, "", now)
+    staff = by_authority.get(STAFF) or Held({}, times.at(now), times.at(now), "", now)
     kept = staff.current()
-    for name, one in mine.current().items():
+    for name, stated in mine.current().items():
+        one = stated
         if one.value is None or not (enterprise.syncs or not name.startswith(NEEDS_SYNC)):
             continue
         if name == DO_NOT_CONTACT and yielding.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then
             continue
         old = kept.get(name)
         if old is None or (enterprise.syncs and not (is_inherited(old) and merge.more_restrictive(name, old.value, one.value))):
+            if old is not None and is_inherited(old) and old.value == one.value:
+                one = one._replace(effective=times.newest(old.effective, one.effective))
             kept[name] = _marked(one, source, now)
     rest = {name: held for name, held in by_authority.items() if name != authority}
     return _holding_fast(by_authority, rest, _staff(staff, kept, now), source, enterprise, now)
@@ -53,7 +56,7 @@ def give_back(
 ) -> dict[str, Held]:
     """What stands when retiring is undone. ``before``: the source's words then, and staff's. Staff's newer words stay staff's."""
     mine, theirs = before
-    staff = by_authority.get(STAFF) or Held({}, now, now, "", now)
+    staff = by_authority.get(STAFF) or Held({}, times.at(now), times.at(now), "", now)
     kept = {name: one for name, one in staff.current().items() if not one.path.startswith(f"{INHERITED}{source}:")}
     was = theirs.current() if theirs is not None else {}
     kept = {name: one for name, one in was.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
@@ -65,7 +68,8 @@ def give_back(
 def without_late(by_authority: ByAuthority, authority: str, item: PatientStatements) -> PatientStatements:
     """A payload of a source that speaks again after it was retired, without what it says late.
 
-    What staff has of it is its own past: a word from before a refusal in it lifts nothing (rule 5.1). A late opt-out still counts.
+    What staff has of it is its own past: a word from before a refusal in it lifts nothing (rule 5.1). A late opt-out still counts. Of
+    two retired sources that both had the method "none", staff keeps the one that was retired last, in the place of both.
     """
     staff = by_authority.get(STAFF)
     past = staff.current() if staff is not None and authority.startswith(EMR) else {}
@@ -74,8 +78,8 @@ def without_late(by_authority: ByAuthority, authority: str, item: PatientStateme
         name
         for name, one in item.statements.items()
         if name in past
-        and past[name].path.startswith(begins)
-        and past[name].effective > item.effective
+        and past[name].path.startswith(INHERITED if name == PREFERRED_METHOD else begins)
+        and not item.effective.is_after(past[name].effective)
         and merge.more_restrictive(name, past[name].value, one.value)
     }
     return replace(item, statements={name: one for name, one in item.statements.items() if name not in late}) if late else item
@@ -107,5 +111,5 @@ def _marked(assertion: Assertion, source: str, now: datetime) -> Assertion:
 
 
 def _staff(staff: Held, kept: Mapping[str, Assertion], now: datetime) -> Held:
-    newest = max(staff.confirmed, now)
+    newest = times.newest(staff.confirmed, times.at(now))
     return Held(kept, newest, newest, staff.seen, staff.since)

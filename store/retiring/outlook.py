@@ -11,18 +11,19 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from store import documents, merge
-from store.apply import instant
 from store.brake.loosening import loosened
 from store.database import Database
 from store.enterprise import Enterprise
 from store.merge import Held
+from store.moment import instant, interval
 from store.preference import Preference, base, emr
 from store.retiring.inheritance import inherit
 
 PAGE = 1_000
 MARKED = """SELECT a.patient_id FROM assertions a JOIN patients p ON p.id = a.patient_id
  WHERE p.enterprise = ? AND p.merged_into IS NULL AND a.authority = ? AND a.patient_id > ? ORDER BY a.patient_id LIMIT ?"""
-SAID = """SELECT patient_id, authority, assertions, effective, confirmed, since FROM assertions WHERE patient_id IN ??
+SAID = """SELECT patient_id, authority, assertions, effective, effective_latest, confirmed, confirmed_latest, since
+ FROM assertions WHERE patient_id IN ??
  ORDER BY patient_id, authority"""
 
 InForce = Mapping[str, Preference]
@@ -64,8 +65,9 @@ def _marked(database: Database, connection: Connection, enterprise: str, source:
         rows = database.select(connection, SAID, [page])
         for _, group in groupby(rows, key=lambda row: row[0]):
             yield {
-                authority: Held(documents.read_assertions(text), instant(effective), instant(confirmed), "", instant(since))
-                for _, authority, text, effective, confirmed, since in group
+                authority: Held(documents.read_assertions(text), interval(*stated), interval(*again), "", instant(since))
+                for _, authority, text, *ends, since in group
+                for stated, again in [(ends[:2], ends[2:])]
             }
         last = page[-1]
 

@@ -240,9 +240,8 @@ def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str
 
 def _change(work: Application, patient: Open, held: dict[str, Held], now: datetime, heard: datetime | None = None) -> None:
     _record(work, patient, held)
-    touched = {authority for authority, one in held.items() if one is not patient.held.get(authority)}
-    for authority in touched:
+    for authority in held:  # also those that keep theirs: what they repeat from now on may end a kept refusal
         patient.content[authority] = None
         patient.heard.setdefault(authority, heard or now)
-    patient.held, patient.touched = held, touched
+    patient.held, patient.touched = held, set(held)
     patient.visible = patient.recorded = True

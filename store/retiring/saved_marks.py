@@ -34,7 +34,8 @@ def text(held: Held | None, heard: datetime | None) -> str:
     if held is None:
         return "null"
     said = documents.write_assertions(held.assertions)
-    return documents.write((said, held.effective, held.confirmed, held.seen, held.since, heard or held.confirmed))
+    stated, again = documents.write_time(held.effective), documents.write_time(held.confirmed)
+    return documents.write((said, stated, again, held.seen, held.since, heard or held.confirmed.latest))
 
 
 def read(saved: str) -> Held | None:
@@ -43,7 +44,8 @@ def read(saved: str) -> Held | None:
     if row is None:
         return None
     said, effective, confirmed, seen, since, _ = row
-    return Held(documents.read_assertions(said), instant(effective), instant(confirmed), seen, instant(since))
+    stated, again = documents.read_time(effective), documents.read_time(confirmed)
+    return Held(documents.read_assertions(said), stated, again, seen, instant(since))
 
 
 def heard(saved: str) -> datetime:

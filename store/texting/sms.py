@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import consent, documents
+from store import consent, documents, times
 from store.apply import CHANGE_COLUMNS, Application, Author
 from store.consent import OptOut, Recognised, Reply
 from store.database import Database
@@ -185,7 +185,7 @@ class SmsConsent:
         for patient in work.resume(sorted(patients)).values():
             held = patient.held.get(PATIENT)
             if held is not None and (said := held.current().get(name)) is not None and said.value == DENIED:
-                item = PatientStatements((), {name: Statement(None, how)}, at, how)
+                item = PatientStatements((), {name: Statement(None, how)}, times.at(at), how)
                 work.state(patient, item, documents.digest((), item.statements))
         work.finish()
 

@@ -64,13 +64,18 @@ class PhoneOut(Struct, frozen=True):
 
 
 class PreferenceOut(Struct, frozen=True):
-    """A value in force. ``value`` is ``unknown`` where nobody stated one; ``all`` lists every e-mail address."""
+    """A value in force. ``value`` is ``unknown`` where nobody stated one; ``all`` lists every e-mail address.
+
+    ``effective_latest``: the end of a time that is no moment. ``undecided``: nobody could tell whether other evidence is newer.
+    """
 
     value: Any
     authority: str | None = None
     evidence: EvidenceOut | None = None
     effective: datetime | None = None
+    effective_latest: datetime | None = None
     recorded: datetime | None = None
+    undecided: bool | UnsetType = UNSET
     locked_by: str | None = None
     all: tuple[str, ...] | UnsetType = UNSET
 
@@ -184,7 +189,9 @@ def preference_out(name: str, found: Preference | None, source: str | None = Non
     if found is None:
         return PreferenceOut(value, locked_by=source, all=every)
     said = found.assertion
-    return PreferenceOut(value, found.authority, EvidenceOut(said.evidence_id, said.path), said.effective, said.recorded, source, every)
+    evidence, undecided = EvidenceOut(said.evidence_id, said.path), said.undecided or UNSET
+    time = said.effective
+    return PreferenceOut(value, found.authority, evidence, time.earliest, time.end, said.recorded, undecided, source, every)
 
 
 def _master(name: str, patient: Patient, enterprise: Enterprise) -> str | None:

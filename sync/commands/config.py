@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from adapters.base import Explanation, Finding, Payload, Unmappable
+from store import times
 from store.preference import PatientMerge, PatientStatements
+from store.times import Time
 from sync.commands import configured, output
 from sync.commands.configured import has_database
 from sync.commands.output import AsJson
@@ -136,17 +139,22 @@ def _explanation(payload: Payload, one: Explanation) -> dict[str, Any]:
     }
 
 
+def _effective(time: Time) -> dict[str, datetime | None]:
+    """When it was stated; ``effective_latest`` where that is less precise than a second."""
+    return {"effective": time.earliest, "effective_latest": time.latest if time.latest - time.earliest >= times.SECOND else None}
+
+
 def _item(item: Any) -> dict[str, Any]:
     if isinstance(item, PatientStatements):
         return {
             "outcome": "stated",
             "identifiers": [identifier._asdict() for identifier in item.identifiers],
-            "effective": item.effective,
+            **_effective(item.effective),
             "evidence": item.evidence_id,
             "problems": [problem._asdict() for problem in item.problems],
         }
     if isinstance(item, PatientMerge):
-        return {"outcome": "merge", "survivor": item.survivor, "merged": item.merged, "effective": item.effective}
+        return {"outcome": "merge", "survivor": item.survivor, "merged": item.merged, **_effective(item.effective)}
     if isinstance(item, Unmappable):
         return {"outcome": "rejected", "reason": item.reason, "detail": item.detail, "path": item.path}
     return {"outcome": "filtered", "reason": item.reason}
@@ -156,7 +164,9 @@ def _print(payload: Payload, one: Explanation) -> None:
     output.say(payload.locator)
     for item in map(_item, one.items):
         told = ", ".join(
-            f"{name}: {output.word(item[name])}" for name in ("reason", "detail", "path", "evidence", "effective") if item.get(name)
+            f"{name}: {output.word(item[name])}"
+            for name in ("reason", "detail", "path", "evidence", "effective", "effective_latest")
+            if item.get(name)
         )
         output.say(f"  {item['outcome']}  {told}")
         for problem in item.get("problems", ()):

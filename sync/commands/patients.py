@@ -62,11 +62,17 @@ def _show_past(parts: Parts, enterprise: str, found: AsOf, *, as_json: bool) -> 
     output.say(f"Patient {found.id} of {enterprise} as known at {sheet['as_of']}, version {found.version}")
     output.say(f"SMS consent: {sheet['sms_consent']}\n")
     rows = [
-        (name, in_words(one["value"]), one["authority"] or "", _evidence(one["evidence"]), one["effective"], one["recorded"])
+        (name, in_words(one["value"]), one["authority"] or "", _evidence(one["evidence"]), _when(one), one["recorded"])
         for name, one in sheet["preferences"].items()
         if one["value"] not in (UNKNOWN, None, [])
     ]
     output.table(("preference", "value", "says", "evidence", "effective", "recorded"), rows)
+
+
+def _when(one: dict[str, Any]) -> str:
+    """When a value became true, as precisely as its evidence says; whether other evidence may be newer."""
+    until, undecided = one.get("effective_latest"), " (order unclear)" if one.get("undecided") else ""
+    return f"{one['effective']} to {until}{undecided}" if until else f"{one['effective']}{undecided}"
 
 
 def show(sheet: dict[str, Any]) -> None:
@@ -81,7 +87,7 @@ def show(sheet: dict[str, Any]) -> None:
         output.say(f"Could not be read: {one['attribute']} from {one['source']} since {one['since']} ({one['reason']})")
     output.say()
     rows = [
-        (name, in_words(one["value"]), one["locked_by"] or "", one["authority"] or "", _evidence(one["evidence"]), one["effective"])
+        (name, in_words(one["value"]), one["locked_by"] or "", one["authority"] or "", _evidence(one["evidence"]), _when(one))
         for name, one in sheet["preferences"].items()
         if one["value"] not in (UNKNOWN, None, [])
     ]

@@ -22,7 +22,7 @@ from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
 from sync.dry_run import dry_run
 from sync.parts import Parts, Unusable, adapter, lane
-from sync.piece import OUTCOMES
+from sync.piece import OUTCOMES, UNDECIDED
 
 PATIENCE = 3600.0
 """Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
@@ -45,7 +45,7 @@ def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
         "status": run.status,
         "started": run.started,
         "finished": run.finished,
-        "counts": {outcome: run.counts.get(outcome, 0) for outcome in OUTCOMES},
+        "counts": {outcome: run.counts.get(outcome, 0) for outcome in (*OUTCOMES, UNDECIDED)},
         "error": run.failure,
         "note": run.note,
         "waiting": {"patients": waiting.patients, "since": waiting.since} if waiting else None,

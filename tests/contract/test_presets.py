@@ -238,10 +238,10 @@ def test_a_chart_of_elation_that_was_merged_names_its_survivor(tmp_path: Path) -
 
 
 def test_drchronos_time_without_an_offset_is_in_the_sources_time_zone(tmp_path: Path) -> None:
-    assert said(tmp_path, "drchrono").effective == datetime(2026, 10, 31, 8, 0, tzinfo=UTC)
+    assert said(tmp_path, "drchrono").effective.earliest == datetime(2026, 10, 31, 8, 0, tzinfo=UTC)
     settings = replace(configured(tmp_path, "drchrono").feeds["site"].settings, time_zone="America/Chicago")
     reader = build(settings)
     (payload,) = reader.payloads(FIXTURES / "drchrono.json")
     (item,) = reader.mapper.read(replaced(payload))
     assert isinstance(item, PatientStatements)
-    assert item.effective == datetime(2026, 10, 31, 13, 0, tzinfo=UTC)
+    assert item.effective.earliest == datetime(2026, 10, 31, 13, 0, tzinfo=UTC)

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from sqlalchemy import Connection
 
 from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unmappable
+from store import times
 from store.brake.verdicts import Verdicts
 from store.database import Database
 from store.enterprise import Enterprise, Source
@@ -79,7 +80,7 @@ class Letters:
         one = json.loads(payload.body)
         if "joined" in one:
             survivor, merged = one["joined"]
-            return [PatientMerge((mr(survivor),), (mr(merged),), at(one["at"]), one["id"])]
+            return [PatientMerge((mr(survivor),), (mr(merged),), times.at(at(one["at"])), one["id"])]
         if "?" in one["said"].values() and not self.mended:
             return [Unmappable("code_unknown", "add the code to the mapping", payload.locator)]
         said = {name: "yes" if value == "?" else value for name, value in one["said"].items()}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.preference import Identifier, PatientStatements, Phone, Statement
@@ -30,7 +31,7 @@ Sender = Callable[[], Counter[str]]
 def statements(number: int, said: dict[str, Any]) -> PatientStatements:
     phone = Phone(f"+1217{5550000 + number}", "cell", textable=True)
     stated = {name: Statement(value, f"X-{name}") for name, value in (said | {"phones": (phone,)}).items()}
-    return PatientStatements((Identifier("GENHOSP", "MR", f"K{number}"),), stated, NOW, f"M{number}")
+    return PatientStatements((Identifier("GENHOSP", "MR", f"K{number}"),), stated, times.at(NOW), f"M{number}")
 
 
 def fill(url: str, said: Mapping[str, Any]) -> None:

@@ -9,9 +9,9 @@ source says since then is about both. A merge that is undone never was, but for 
 A loosening that the brake holds was not said until a person approves it; one that is rejected never was. Where the walk ends in an
 opt-out of an authority that may speak, that opt-out is in force:
 
-* Do Not Contact, while the enterprise syncs: of any source; of staff, until a source has stated about that patient, and one that
-  stood when two records became one stands until a source has stated since; what staff has of a retired source, until a source
-  states about that patient after it was retired (it itself: what is true since). While it does not sync: of staff.
+* Do Not Contact, while the enterprise syncs: of any source; of staff, until a source has stated later than that about the patient, and
+  one that stood when two records became one stands until a source has stated since; what staff has of a retired source, until a source
+  states about that patient later than it was retired (it itself: what is true since). While it does not sync: of staff.
 * Consent and topic, any authority; what a source says of them, and what staff has of a retired one, while the enterprise syncs.
 * A preferred method of "none", of the first source in order that states one, while the enterprise syncs; where a source was retired,
   unless any states another.
@@ -80,11 +80,11 @@ class Evidence(History):
         """Whether texts from a line to a number were refused, by the newest word of any authority."""
         return any(stopped_by(self.words, authority, number, line) for authority in {word.authority for word in self.words})
 
-    def retire(self, source: str, *, in_force: bool) -> None:
+    def retire(self, source: str, seconds: float, *, in_force: bool) -> None:
         """Staff has the source's word from now on, not its own of before, unless that is what stands."""
         by_staff = {one.record for one in self.events if isinstance(one, Said) and one.authority == STAFF}
         yielded = sorted(name for name in by_staff if not self._by_staff(name))
-        super().retire(source, in_force=in_force)
+        super().retire(source, seconds, in_force=in_force)
         last = self.retired.pop()
         before = self.receipts
         for name in yielded if in_force else ():
@@ -117,11 +117,13 @@ class Evidence(History):
         return by_source or self._by_staff(record) or any(self._by_heir(one, record) for one in self.retired if one.in_force)
 
     def _by_staff(self, record: str) -> bool:
-        """Whether a Do Not Contact of staff stands beside the sources: none has stated, or none since a merge of records it stood for."""
-        if self.current(STAFF, DNC, record) != OPT_OUTS[DNC]:
+        """Whether a Do Not Contact of staff stands beside the sources: none stated later, or since a merge of records it stood for."""
+        receipt, value = self.standing(STAFF, DNC, record)
+        if value != OPT_OUTS[DNC]:
             return False
+        said = next(one.true_at for one in self.events if one.receipt == receipt)
         kept = [one for one in self._merges_of(record) if any(self._as_of(one)._by_staff(name) for name in (one.survivor, one.merged))]
-        return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
+        return not any(value is not None and when > max(said, _last(kept)) for when, value in self._stated(record))
 
     def _by_heir(self, retired: Retired, record: str) -> bool:
         """The same for what staff has of a retired source, which stands against what others had stated until then."""
@@ -133,7 +135,7 @@ class Evidence(History):
             return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
         since = [one for one in self.events if isinstance(one, Said) and one.receipt > retired.receipt and one.authority in self.sources]
         last = self.standing(retired.heir, DNC, record)[0]
-        since = [one for one in since if one.authority != retired.source or one.true_at > last]  # what it says late lifts nothing
+        since = [one for one in since if one.true_at > (last if one.authority == retired.source else (retired.at, 0))]  # not what is late
         return not any(one.stated.get(DNC) is not None and self.group(one.record) == self.group(record) for one in since)
 
     def _merges_of(self, record: str) -> list[Joined]:

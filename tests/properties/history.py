@@ -49,13 +49,15 @@ class Joined(NamedTuple):
 class Retired(NamedTuple):
     """A source was retired: under which name its words go on, when, and whether they were in force then.
 
-    ``superseded``: what staff had said of Do Not Contact before is not staff's word any more (receipts).
+    ``at``: when that was, by our clock. ``superseded``: what staff had said of Do Not Contact before is not staff's word any more
+    (receipts).
     """
 
     source: str
     heir: str
     receipt: int
     in_force: bool
+    at: float
     superseded: frozenset[int] = frozenset()
 
 
@@ -104,11 +106,11 @@ class History:
             for name in (merge.survivor, merge.merged):
                 self.events.append(Said(authority, name, when, self._receipt(), {attribute: OPT_OUTS[attribute]}))
 
-    def retire(self, source: str, *, in_force: bool) -> None:
+    def retire(self, source: str, seconds: float, *, in_force: bool) -> None:
         """A source was retired. What was not in force is not kept."""
         heir = f"{source}, retired {self._receipt()}"
         self._rename(source, heir)
-        self.retired.append(Retired(source, heir, self.receipts, in_force))
+        self.retired.append(Retired(source, heir, self.receipts, in_force, seconds))
 
     def restore(self, source: str) -> None:
         """Retiring a source was undone."""

@@ -12,7 +12,7 @@ from tests.properties.owing import Owing
 from tests.properties.post import LINES
 from tests.store.site import at
 
-NOW = at(1_000)
+NOW = at(10_000)
 EXACT = ("language", "phones")
 
 

@@ -32,6 +32,7 @@ class Owing:
     def __init__(self, names: Iterable[str], lines: Collection[str], members: Callable[[str], list[str]], listed: Numbers) -> None:
         self.names, self.lines, self.members, self.listed = tuple(names), lines, members, listed
         self.words: list[Word] = []
+        self.by_staff: list[Word] = []
         self.bound: dict[str, list[Word]] = {name: [] for name in self.names}
         self.ever: dict[str, set[str]] = {name: set() for name in self.names}
         self.joins: list[Joined] = []
@@ -48,7 +49,11 @@ class Owing:
     def may_be_stopped(self, name: str, line: str) -> bool:
         """Whether anybody ever stopped the line from a number that was ever the patient's."""
         numbers = set[str]().union(*(self.ever[one] for one in self.names))
-        return any(word.opted_out and word.line in (None, line) and word.number in numbers for word in self.words)
+        return any(word.opted_out and word.line in (None, line) and word.number in numbers for word in (*self.words, *self.by_staff))
+
+    def recorded(self, words: Iterable[Word]) -> None:
+        """Staff recorded opt-outs. They may bind whoever the records become."""
+        self.by_staff += words
 
     def seen(self) -> None:
         """Something happened: numbers may have come."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import merge
+from store import merge, times
 from store.enterprise import Enterprise, Source
 from store.merge import Held
 from store.preference import Assertion, Identifier, PatientStatements, Phone, Statement
@@ -26,21 +27,20 @@ VALUES: dict[str, list[Any]] = {
     "phones#PID-14": [(Phone("+12175550102", "work"),), None],
     "deceased": [True, False, None],
 }
-OPT_OUTS = {"do_not_contact": "yes", "consent.sms": "denied", "topic.recall.sms": "denied", "preferred_method": "none"}
+OPT_OUTS = {"do_not_contact": "yes", "consent.sms": "denied", "topic.recall.sms": "denied", "preferred_method": "none", "deceased": True}
 
 said = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
 
 
 def payload(statements: dict[str, Any], seconds: int, number: int, version: int = 0) -> PatientStatements:
     stated = {attribute: Statement(value, "path") for attribute, value in statements.items()}
-    return PatientStatements((Identifier("X", "MR", "1"),), stated, BEGIN + timedelta(seconds=seconds), f"E{number}", version)
+    return PatientStatements((Identifier("X", "MR", "1"),), stated, times.at(BEGIN + timedelta(seconds=seconds)), f"E{number}", version)
 
 
 def hear(held: Held | None, item: PatientStatements) -> Held:
     """What an authority has said, with one payload more."""
-    merged = merge.merge(held, item, item.effective)
-    effective = item.effective if held is None or item.effective >= held.confirmed else held.confirmed
-    return Held(merged.assertions, effective, merged.confirmed, "", held.since if held else item.effective)
+    merged = merge.merge(held, item, item.effective.latest)
+    return Held(merged.assertions, merged.confirmed, merged.confirmed, "", held.since if held else item.effective.latest)
 
 
 def hear_all(items: list[PatientStatements]) -> Held:
@@ -59,8 +59,8 @@ def restricts(attribute: str, value: Any) -> bool:
 @st.composite
 def histories(draw: st.DrawFn, *, most: int = 6) -> list[PatientStatements]:
     """Payloads of distinct times, in any order."""
-    times = draw(st.lists(st.integers(0, 50), min_size=1, max_size=most, unique=True))
-    return [payload(draw(said), seconds, number) for number, seconds in enumerate(times)]
+    moments = draw(st.lists(st.integers(0, 50), min_size=1, max_size=most, unique=True))
+    return [payload(draw(said), seconds, number) for number, seconds in enumerate(moments)]
 
 
 @st.composite
@@ -80,7 +80,7 @@ def test_the_order_of_arrival_and_repeats_do_not_matter(two: tuple[list[PatientS
 @given(histories())
 def test_the_newest_statement_of_each_attribute_stands(history: list[PatientStatements]) -> None:
     newest: dict[str, Any] = {}
-    for item in sorted(history, key=lambda one: one.effective):
+    for item in sorted(history, key=lambda one: one.effective.earliest):
         newest |= {attribute: statement.value for attribute, statement in item.statements.items()}
     assert {attribute: one.value for attribute, one in hear_all(history).current().items()} == newest
 
@@ -90,7 +90,7 @@ def test_a_late_payload_replaces_nothing_that_is_newer(history: list[PatientStat
     held = hear_all(history)
     after = hear(held, payload(late, seconds, 99)).current()
     for attribute, old in held.current().items():
-        if old.effective > BEGIN + timedelta(seconds=seconds):
+        if old.effective.is_after(times.at(BEGIN + timedelta(seconds=seconds))):
             assert after[attribute].value == old.value
 
 
@@ -100,10 +100,10 @@ def test_what_may_be_a_repeat_never_loosens(said_then: list[tuple[dict[str, Any]
     history = [payload(statements, second, number) for number, (statements, second) in enumerate(said_then)]
     held = hear_all(history)
     again = data.draw(st.sampled_from(history))
-    merged = merge.merge(held, again, again.effective, doubtful=True)
+    merged = merge.merge(held, again, again.effective.latest, doubtful=True)
     for attribute, old in held.current().items():
         now = merged.assertions[attribute]
-        if old.evidence_id != again.evidence_id and old.effective >= again.effective and restricts(attribute, old.value):
+        if old.evidence_id != again.evidence_id and not again.effective.is_after(old.effective) and restricts(attribute, old.value):
             assert restricts(attribute, now.value)
 
 
@@ -149,7 +149,7 @@ def test_after_a_merge_nothing_from_before_it_loosens(before: list[PatientStatem
     held = merge.anchored(hear_all(before), merged_at)
     was = hear_all(before).current()
     assert {name: one.value for name, one in held.assertions.items()} == {name: one.value for name, one in was.items()}
-    after = reduce(hear, [item for item in late if item.effective < merged_at], held).current()
+    after = reduce(hear, [item for item in late if item.effective.latest < merged_at], held).current()
     for attribute, old in held.assertions.items():
         if restricts(attribute, old.value):
             assert after[attribute].value == old.value
@@ -180,5 +180,50 @@ def test_unknown_is_never_yes_nor_granted(mine: dict[str, Any], theirs: dict[str
 
 def test_an_assertion_of_every_kind_is_kept_as_it_was_said() -> None:
     item = payload({attribute: options[0] for attribute, options in VALUES.items()}, 0, 0)
-    expected = {name: Assertion(one.value, BEGIN, BEGIN, "E0", "path") for name, one in item.statements.items()}
+    expected = {name: Assertion(one.value, times.at(BEGIN), BEGIN, "E0", "path") for name, one in item.statements.items()}
     assert hear(None, item).current() == expected
+
+
+@st.composite
+def imprecise(draw: st.DrawFn) -> list[PatientStatements]:
+    """Yes, no and taken back, at times of any precision, in any order of receipt."""
+    found = []
+    for number in range(draw(st.integers(1, 6))):
+        start, width = draw(st.integers(0, 12)), draw(st.sampled_from([0, 0, 1, 5, 12]))
+        when = times.Time(BEGIN + timedelta(seconds=start), BEGIN + timedelta(seconds=start + width))
+        item = payload({"do_not_contact": draw(st.sampled_from(["yes", "no", None]))}, 0, number)
+        found.append(replace(item, effective=when))
+    return found
+
+
+def do_not_contact(item: PatientStatements) -> Any:
+    return item.statements["do_not_contact"].value
+
+
+@given(imprecise())
+def test_nothing_lifts_a_refusal_that_may_be_newer(history: list[PatientStatements]) -> None:
+    refusals = [item for item in history if do_not_contact(item) == "yes"]
+    if hear_all(history).current()["do_not_contact"].value != "yes":
+        others = [item for item in history if do_not_contact(item) != "yes"]
+        assert all(any(other.effective.is_after(refusal.effective) for other in others) for refusal in refusals)
+
+
+@given(imprecise())
+def test_a_refusal_ends_by_what_is_later_than_every_refusal(history: list[PatientStatements]) -> None:
+    refusals = [item for item in history if do_not_contact(item) == "yes"]
+    others = [item for item in history if do_not_contact(item) != "yes"]
+    if any(all(other.effective.is_after(refusal.effective) for refusal in refusals) for other in others):
+        assert hear_all(history).current()["do_not_contact"].value != "yes"
+
+
+@given(imprecise())
+def test_what_nobody_can_order_is_marked_and_counted(history: list[PatientStatements]) -> None:
+    held = hear(None, history[0])
+    for item in history[1:]:
+        old = held.current()["do_not_contact"]
+        merged = merge.merge(held, item, item.effective.latest)
+        overlap = not item.effective.is_after(old.effective) and not item.effective.is_before(old.effective)
+        is_open = overlap and old.value != do_not_contact(item)
+        assert merged.undecided == is_open
+        assert not is_open or merged.assertions["do_not_contact"].undecided
+        held = hear(held, item)

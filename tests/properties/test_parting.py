@@ -8,7 +8,7 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import merge
+from store import merge, times
 from store.merging.parting import Half, Merge, part
 from store.preference import PatientStatements
 from tests.properties.test_merge import BEGIN, hear, hear_all, histories, restricts
@@ -24,7 +24,8 @@ def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
 def later(items: list[PatientStatements]) -> list[PatientStatements]:
     """The same payloads after the merge."""
     return [
-        PatientStatements(one.identifiers, one.statements, one.effective + timedelta(days=2), f"later-{one.evidence_id}") for one in items
+        PatientStatements(one.identifiers, one.statements, times.at(one.effective.latest + timedelta(days=2)), f"later-{one.evidence_id}")
+        for one in items
     ]
 
 

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from store import times
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, PreferenceLocked, ValueRefused
 from store.lock import Actor, Role
 from store.patient import PatientRef
@@ -114,7 +115,9 @@ class Histories(Clinic, RuleBasedStateMachine):
     @rule(target=letters, source=sources, pair=pairs, when=seconds, death=deaths)
     def says_that_two_are_one(self, source: str, pair: tuple[str, str], when: int, death: str) -> Letter:
         survivor, merged = pair
-        letter = self.write(source, PatientMerge((mr(survivor),), (mr(merged),), at(when + 0.5), self.next_evidence()))
+        letter = self.write(
+            source, PatientMerge((mr(survivor),), (mr(merged),), times.at(at(self.moment(when) + 0.5)), self.next_evidence())
+        )
         self.deliver([letter], death)
         return letter
 
@@ -163,7 +166,9 @@ class Histories(Clinic, RuleBasedStateMachine):
             patient, now = self.find(name), self.now()
             if patient is not None and patient.contact.phones:
                 self.store.record_sms_opt_out(self.name, patient.id, line=line, actor=Actor(Role.STAFF, "sam"), now=now)
-                self.evidence.words += [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
+                words = [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
+                self.evidence.words += words
+                self.owing.recorded(words)
                 if answered:
                     self.reply(Reply(patient.contact.phones[0].number, LINE, "START", self.seconds + 1))
 
@@ -221,7 +226,7 @@ class Histories(Clinic, RuleBasedStateMachine):
         with suppress(ValueRefused), self.dying(death):
             self.releases.release(self.sources[source], OPERATOR, self.now())
         if len(self.select(RELEASES, self.name)) > count:
-            self.evidence.retire(source, in_force=self.evidence.syncs)
+            self.evidence.retire(source, self.seconds, in_force=self.evidence.syncs)
 
     @rule(source=sources, last=messages, said=st.lists(st.tuples(sources, messages), max_size=2))
     def a_source_is_retired_for_a_while(self, source: str, last: Message, said: list[tuple[str, Message]]) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from store import times
 from store.database import Database
 from store.preference import PatientMerge, PatientStatements
 from tests.properties.owing import Owing
@@ -152,7 +153,7 @@ class History:
 
     def merges(self, names: tuple[str, str], seconds: int) -> None:
         survivor, gone = names
-        item = PatientMerge((mr(self.name(survivor)),), (mr(self.name(gone)),), at(seconds), "A40")
+        item = PatientMerge((mr(self.name(survivor)),), (mr(self.name(gone)),), times.at(at(seconds)), "A40")
         before = self.owing.about(survivor, gone) if self.members(survivor) != self.members(gone) else None
         self.site.apply(item)
         self.model.merge(survivor, gone, seconds)

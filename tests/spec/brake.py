@@ -83,7 +83,7 @@ LIVE: tuple[tuple[str, str, str], ...] = (
     ("what does not is held", "a no, b no, c no", "a no, b no, c yes; 1 waits"),
     ("a patient counts once", "a no, a yes, a no, b no", "a no, b no, c yes"),
     ("an hour later there is room again", "a no, b no, 61 minutes, c no", "a no, b no, c no"),
-    ("before that there is none", "a no, b no, 59 minutes, c no", "a no, b no, c yes; 1 waits"),
+    ("before that there is none", "a no, b no, 57 minutes, c no", "a no, b no, c yes; 1 waits"),
     ("each leaves the hour by itself", "a no, 30 minutes, b no, 31 minutes, c no", "a no, b no, c no"),
     ("while something waits, an hour later there is none", "a no, b no, c no, 61 minutes, d no", "a no, b no, c yes, d yes; 2 wait"),
     ("a refusal always takes effect", "a no, b no, c no, a yes", "a yes, b no, c yes; 1 waits"),

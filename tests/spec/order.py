@@ -2,7 +2,8 @@
 
 A row: what arrives, in this order, and what Do Not Contact is then. ``adt yes@10`` is a source's statement, true since 10;
 ``adt -@10`` takes it back, ``adt ...@10`` says nothing about it; ``merge@50`` joins a second record, ``2:`` speaks of that one;
-``staff yes`` is the toggle while the enterprise does not sync; ``sync`` and ``no sync`` switch it.
+``adt yes@10~20`` was true since some time from 10 to 20; ``staff yes`` is the toggle while the enterprise does not sync; ``sync`` and
+``no sync`` switch it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,15 @@ from __future__ import annotations
 ORDER: tuple[tuple[str, str, str], ...] = (
     ("the newer statement counts", "adt yes@10, adt no@20", "no"),
     ("a late statement changes nothing", "adt yes@20, adt no@10", "yes"),
+    ("where times overlap the refusal counts", "adt yes@10~20, adt no@15", "yes"),
+    ("whichever was received first", "adt no@15, adt yes@10~20", "yes"),
+    ("what is entirely later ends it", "adt yes@10~20, adt no@21", "no"),
+    ("a permission of some time that day lifts nothing of that day", "adt yes@50, adt no@0~86399", "yes"),
+    ("what is taken back some time that day stands against a no of that day", "adt no@50, adt -@0~86399", "unknown"),
+    ("a refusal of some time that day counts against a no of that day", "adt no@50, adt yes@0~86399", "yes"),
+    ("a refusal of some time that day ends the next day", "adt yes@0~86399, adt no@86400", "no"),
+    ("of several overlapping ones any refusal counts", "adt no@15, adt yes@10~20, adt no@12~30", "yes"),
+    ("two at the same moment: the refusal", "adt yes@10, adt no@10", "yes"),
     ("a repeat changes nothing, however late", "adt no@10, adt yes@20, adt no@10", "yes"),
     ("a message that says nothing about it changes nothing", "adt yes@10, adt ...@20", "yes"),
     ("a statement taken back is unknown", "adt yes@10, adt -@20", "unknown"),
@@ -27,7 +37,11 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("without sync the EMR's yes has no effect", "no sync, adt yes@10", "unknown"),
     ("what the EMR said counts as soon as sync is on", "no sync, adt yes@10, staff no, sync", "yes"),
     ("a local yes stands until the EMR has stated", "no sync, adt ...@10, staff yes, sync", "yes"),
-    ("then the EMR's word counts", "no sync, adt ...@10, staff yes, sync, adt no@20", "no"),
-    ("with sync off again, the toggle", "no sync, adt ...@10, staff yes, sync, adt no@20, no sync", "yes"),
+    ("what it had stated before does not lift it", "no sync, adt no@10, staff yes, sync", "yes"),
+    ("nor does what it stated before and arrives late", "no sync, adt ...@10, staff yes, sync, adt no@20", "yes"),
+    ("then the EMR's word counts", "no sync, adt ...@10, staff yes, sync, adt no@20000", "no"),
+    ("also where it repeats what it stated before", "no sync, adt no@10, staff yes, sync, adt no@20000", "no"),
+    ("and where it repeats that once more", "no sync, adt no@10, staff yes, sync, adt no@9999, adt no@20000", "no"),
+    ("with sync off again, the toggle", "no sync, adt ...@10, staff yes, sync, adt no@20000, no sync", "yes"),
     ("a merge does not lift a local yes", "no sync, adt ...@10, 2: adt no@10, staff yes, sync, merge@90000", "yes"),
 )

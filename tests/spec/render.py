@@ -100,8 +100,9 @@ def _toggles() -> str:
 
 def _order() -> str:
     about = (
-        "`adt yes@10` is what a source says, true since 10; `-` takes it back, `...` says nothing about it; `2:` speaks of a second\n"
-        "record, which `merge@50` joins to the first; `staff` is the toggle. They arrive in the order of the row."
+        "`adt yes@10` is what a source says, true since 10, or with `10~20` since some time from 10 to 20; `-` takes it back, `...`\n"
+        "says nothing about it; `2:` speaks of a second record, which `merge@50` joins to the first; `staff` is the toggle. They\n"
+        "arrive in the order of the row."
     )
     rows = ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in ORDER)
     return _section("Which evidence counts", about, ("rule", "what arrives", "Do Not Contact"), rows)

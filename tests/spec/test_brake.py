@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Fetch, Item, Payload
+from store import times
 from store.brake.loosening import loosened, may_loosen
 from store.brake.verdicts import Verdicts
 from store.configuration.configurations import Configurations
@@ -39,7 +40,7 @@ NOBODY = Brake(0, 0, timedelta(days=14))
 def in_force(attribute: str, value: Any) -> dict[str, Preference]:
     if value is None:
         return {}
-    return {attribute: Preference(value, "emr:adt", Assertion(value, NOW, NOW, "M1", "X-1", 0))}
+    return {attribute: Preference(value, "emr:adt", Assertion(value, times.at(NOW), NOW, "M1", "X-1", 0))}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one.attribute} {one.before}->{one.after}")
@@ -98,6 +99,7 @@ class Clinic:
         what, _, when = event.partition("@")
         source, _, value = what.partition(" ")
         said = {"language": "en"} if value == "..." else {"do_not_contact": None if value == "-" else value}
+        self.clock.now = max(self.clock.now, NOW + timedelta(minutes=int(when)))
         read = FakeAdapter(batch(statements("a", said, minutes=int(when), evidence=f"{what}{when}")))
         self.engine.run(Lane(source, CLINIC), read, Fetch(), "incremental")
 
@@ -140,6 +142,7 @@ def test_a_live_feed_and_its_hour(database: Database, rule: str, events: str, ex
     clinic.engine.ingest(lane, Told(), [payload(f"{name} yes 0") for name in "abcd"])
     for minute, event in enumerate(events.split(", "), 1):
         if not clinic.passes(event):
+            clinic.clock.now = max(clinic.clock.now, NOW + timedelta(minutes=minute))
             clinic.engine.ingest(lane, Told(), [payload(f"{event} {minute}")])
     names = [one.partition(" ")[0] for one in expected.partition(";")[0].split(", ")]
     assert ", ".join(f"{name} {clinic.dnc(name)}" for name in names) + clinic.waiting() == expected
@@ -161,7 +164,7 @@ def test_a_changed_configuration(database: Database, change: str, before: str, a
         if who == "staff":
             site.flip("1", value)
         else:
-            site.apply(says("1", 1, {"do_not_contact": value}), source=who)
+            site.apply(says("1", 20_000, {"do_not_contact": value}), source=who)
     held = Proposal(database, configured(after)).make(lambda synced, loosened: loosened < 1, site.tick())
     store = Preferences(database, Configurations(database, {HOSPITAL: configured(after)}))
     found = store.find(HOSPITAL, PatientRef(value="1")).contact.do_not_contact

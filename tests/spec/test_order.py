@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from store import times
 from store.database import Database
 from tests.spec.order import ORDER
-from tests.store.site import LOCAL, SYNCED, Site, merges, says
+from tests.store.site import LOCAL, SYNCED, Site, at, merges, says
 
 
 def step(site: Site, event: str) -> Site:
@@ -26,7 +28,11 @@ def step(site: Site, event: str) -> Site:
         site.flip(record or "1", value)
     else:
         said = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
-        site.apply(says(record or "1", float(when), said, evidence=f"{who}-{what}-{when}"), source=who)
+        earliest, _, latest = when.partition("~")
+        item = says(record or "1", float(earliest), said, evidence=f"{who}-{what}-{when}")
+        if latest:
+            item = replace(item, effective=times.Time(at(float(earliest)), at(float(latest))))
+        site.apply(item, source=who)
     return site
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from store import times
 from store.apply import Outcome
 from store.ask import Ask
 from store.consent import Reply
@@ -56,12 +57,12 @@ def says(
     """One payload about a patient, true since ``seconds``; ``None`` as a value is a clear."""
     identifiers = (mr(patient),) if isinstance(patient, str) else patient
     statements = {attribute: Statement(value, f"at/{attribute}") for attribute, value in (said or {}).items()}
-    return PatientStatements(identifiers, statements, at(seconds), evidence or f"M{seconds}", **rest)
+    return PatientStatements(identifiers, statements, times.at(at(seconds)), evidence or f"M{seconds}", **rest)
 
 
 def merges(survivor: str, merged: str, seconds: float = 100) -> PatientMerge:
     """``merged`` and ``survivor`` are one person since ``seconds``."""
-    return PatientMerge((mr(survivor),), (mr(merged),), at(seconds), f"A40-{seconds}")
+    return PatientMerge((mr(survivor),), (mr(merged),), times.at(at(seconds)), f"A40-{seconds}")
 
 
 class Site:
@@ -86,6 +87,7 @@ class Site:
     def outcomes(self, *items: PatientStatements | PatientMerge, source: str = ADT, enterprise: str | None = None) -> list[Outcome]:
         """Applies one batch."""
         name = enterprise or self.enterprise
+        self.now = max([self.now, *(item.effective.latest for item in items)])
         with self.database.write(name) as transaction:
             return self.store.apply_many(transaction, name, source, items, now=self.tick())
 

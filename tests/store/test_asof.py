@@ -256,11 +256,23 @@ def test_a_local_do_not_contact_yields_to_the_emr_at_the_same_moment_as_it_did(l
     synced = local.configured(SYNCED)
     synced.now = local.now
     moments = [seen(synced, "1")]
-    synced.apply(says("1", 5, NO))
+    synced.apply(says("1", 20_005, NO))
     moments.append(seen(synced, "1"))
-    synced.apply(says("1", 6, {"do_not_contact": None}))
+    synced.apply(says("1", 20_006, {"do_not_contact": None}))
     moments.append(seen(synced, "1"))
     assert [one.contact.do_not_contact for one in moments][:2] == ["yes", "no"]
+    assert [known(synced, "1", one.when) for one in moments] == moments
+
+
+def test_a_local_do_not_contact_that_yields_to_what_an_emr_only_repeats_is_known_as_it_was(local: Site) -> None:
+    local.apply(says("1", 1, NO))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    synced.now = local.now
+    moments = [seen(synced, "1")]
+    synced.apply(says("1", 20_005, NO))
+    moments.append(seen(synced, "1"))
+    assert [one.contact.do_not_contact for one in moments] == ["yes", "no"]
     assert [known(synced, "1", one.when) for one in moments] == moments
 
 

@@ -71,4 +71,6 @@ def test_a_local_do_not_contact_from_before_sync_stays_until_the_emr_states_its_
     site.apply(says("1", 1, {"language": "en"}))
     assert site.dnc("1") == "yes"
     site.apply(says("1", 2, {"do_not_contact": "no"}))
+    assert site.dnc("1") == "yes", "that is older than the local entry"
+    site.apply(says("1", 20_000, {"do_not_contact": "no"}))
     assert site.dnc("1") == "no"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from store import times
 from store.database import Database
 from store.enterprise import Source
 from store.errors import IdentifierAmbiguous, PatientUnknown
@@ -300,7 +301,7 @@ def test_a_further_own_identifier_of_somebody_else_is_not_taken_from_them(linked
 
 
 def test_a_merge_that_names_a_record_by_a_link_that_nobody_has_waits_for_it(linked: Site) -> None:
-    gone = PatientMerge((mr("1"),), (empi("E7"),), at(9), "A40")
+    gone = PatientMerge((mr("1"),), (empi("E7"),), times.at(at(9)), "A40")
     linked.apply(says("1", 0, {"do_not_contact": "no"}))
     (outcome,) = linked.outcomes(gone)
     assert (outcome.outcome, outcome.reason) == ("rejected", "patient_unknown")

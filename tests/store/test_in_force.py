@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from store import merge
+from store import merge, times
 from store.enterprise import Enterprise
 from store.preference import Assertion, Phone
 from tests.store.site import CELL, HOME, LOCAL, SYNCED, WORK, at, cell
@@ -18,9 +18,9 @@ DNC = "do_not_contact"
 
 
 def in_force(said: dict[str, dict[str, Any]], enterprise: Enterprise = SYNCED) -> dict[str, tuple[Any, str]]:
-    """Attribute -> value in force and its authority."""
+    """Attribute -> value in force and its authority. What staff stated is a second older than what the sources did."""
     asserted = {
-        authority: {name: Assertion(value, at(0), at(0), "E", "path") for name, value in statements.items()}
+        authority: {name: Assertion(value, times.at(at(authority != STAFF)), at(0), "E", "path") for name, value in statements.items()}
         for authority, statements in said.items()
     }
     return {name: (one.value, one.authority) for name, one in merge.in_force(asserted, enterprise).items()}
@@ -138,6 +138,9 @@ def test_phone_lists_of_two_sources_are_not_mixed() -> None:
 
 def test_a_preferred_number_that_is_not_on_file_is_no_preference() -> None:
     asserted = {
-        ADT: {name: Assertion(value, at(0), at(0), "E", "") for name, value in {"preferred_phone": HOME, "phones": (cell(),)}.items()}
+        ADT: {
+            name: Assertion(value, times.at(at(0)), at(0), "E", "")
+            for name, value in {"preferred_phone": HOME, "phones": (cell(),)}.items()
+        }
     }
     assert merge.contact(merge.in_force(asserted, SYNCED)).preferred_phone is None

@@ -9,7 +9,7 @@ from store.journal import Journal
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.retiring.release import Release
-from tests.store.site import ADT, FHIR, LOCAL, SYNCED, Site, merges, says
+from tests.store.site import ADT, FHIR, LOCAL, SYNCED, Site, at, merges, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 OPERATOR = Actor(Role.OPERATOR, "robin")
@@ -36,6 +36,7 @@ def releases(site: Site) -> Release:
 @pytest.mark.parametrize("said", [YES, NO])
 def test_the_brake_holds_the_statement_that_would_lift_it(kept: Site, said: dict[str, str]) -> None:
     kept.apply(says("2", 2, said))
+    kept.now = at(30_000)
     with kept.database.write(kept.enterprise) as transaction:
         outcomes = kept.store.apply_many(
             transaction, kept.enterprise, ADT, [says("1", 30_000, NO)], now=kept.tick(), run_id="run", guard=HoldAll("run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from store import times
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.lock import Actor, Role
@@ -23,7 +24,7 @@ def clinic(database: Database) -> Preferences:
     store = Preferences(database, {"clinic": Enterprise("clinic", sources=(Source("feed", "EMR"),))})
     for place, name in enumerate("ABC"):
         phones = Statement((Phone(f"+1217555010{place}", "cell", "", 1, textable=True),), "PID-13")
-        say(store, PatientStatements((one(name),), {"phones": phones}, NOON, f"M-{name}"))
+        say(store, PatientStatements((one(name),), {"phones": phones}, times.at(NOON), f"M-{name}"))
     return store
 
 
@@ -44,8 +45,8 @@ def test_records_that_went_in_through_others_are_told_too_until_the_merge_is_und
     store = clinic(database)
     ids = {name: found(store, name) for name in "ABC"}
     assert merged_records(database, "clinic", ids["A"]) == []
-    say(store, PatientMerge((one("B"),), (one("C"),), NOON, "first"))
-    say(store, PatientMerge((one("A"),), (one("B"),), NOON + timedelta(minutes=1), "second"))
+    say(store, PatientMerge((one("B"),), (one("C"),), times.at(NOON), "first"))
+    say(store, PatientMerge((one("A"),), (one("B"),), times.at(NOON + timedelta(minutes=1)), "second"))
     assert [(record.id, record.source, record.evidence_id) for record in merged_records(database, "clinic", ids["A"])] == [
         (ids["B"], "feed", "second"),
         (ids["C"], "feed", "first"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from store import times
 from store.ask import Ask
 from store.decision import decide
 from store.enterprise import Policy
@@ -89,7 +90,7 @@ def test_a_merge_into_itself_is_rejected(site: Site) -> None:
     site.apply(says("1", 1, YES))
     (outcome,) = site.outcomes(merges("1", "1"))
     assert (outcome.outcome, outcome.reason) == ("rejected", "merge_with_itself")
-    (outcome,) = site.outcomes(PatientMerge((mr("1"),), (mr("1", ""),), at(5), "E"))
+    (outcome,) = site.outcomes(PatientMerge((mr("1"),), (mr("1", ""),), times.at(at(5)), "E"))
     assert (outcome.outcome, outcome.reason) == ("rejected", "merge_with_itself")
 
 
@@ -123,14 +124,14 @@ def test_a_merge_of_two_unknown_records_is_kept_for_what_comes(site: Site) -> No
 def test_records_that_share_a_further_identifier_can_be_merged(site: Site) -> None:
     shared = mr("77", "SS", "SSA")
     site.apply(says((mr("1"),), 1, NO), says((mr("2"), shared), 1, YES))
-    assert site.apply(PatientMerge((mr("1"), shared), (mr("2"), shared), at(100), "A40")) == ["merged"]
+    assert site.apply(PatientMerge((mr("1"), shared), (mr("2"), shared), times.at(at(100)), "A40")) == ["merged"]
     assert site.dnc("1") == site.dnc("2") == "yes"
 
 
 def test_a_merge_of_records_that_had_already_met_keeps_every_name_of_them(site: Site) -> None:
     shared = mr("77", "SS", "SSA")
     site.apply(says((mr("2"), shared), 1, YES))
-    assert site.apply(PatientMerge((mr("1"), shared), (mr("2"),), at(100), "A40")) == ["merged"]
+    assert site.apply(PatientMerge((mr("1"), shared), (mr("2"),), times.at(at(100)), "A40")) == ["merged"]
     assert site.dnc("1") == "yes"
 
 
@@ -259,6 +260,7 @@ def test_a_merge_does_not_bring_back_a_local_do_not_contact_that_the_emr_had_rep
     local.apply(says("1", 1, NO), says("2", 1, NO))
     local.flip("1", "yes")
     synced = local.configured(SYNCED)
+    synced.apply(says("1", 20_000, NO))
     assert synced.dnc("1") == "no"
     synced.apply(merges("1", "2"))
     assert synced.dnc("1") == "no"

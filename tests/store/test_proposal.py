@@ -175,7 +175,7 @@ def test_what_a_waiting_configuration_refuses_counts_at_once(site: Site) -> None
     local.apply(*(says(patient, 0, {"language": "en"}) for patient in "1234"))
     for patient in "123":
         local.flip(patient, "yes")
-    local.apply(*(says(patient, 1, {"do_not_contact": "no"}) for patient in "123"), says("4", 1, NO))
+    local.apply(*(says(patient, 20_000, {"do_not_contact": "no"}) for patient in "123"), says("4", 1, NO))
     assert (local.silent(), local.dnc("4")) == ([True] * 3, "unknown")
     on = local.restarted(SYNCED)
     assert directions(on, on.held) == {"do_not_contact yes->no": 3}

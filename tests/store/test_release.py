@@ -102,8 +102,17 @@ def test_a_refusal_stands_against_what_another_source_had_said(retiring: Retirin
     retiring.release()
     assert (retiring.site.dnc("1"), retiring.site.value("1", "consent.sms")) == ("yes", "denied")
     retiring.hears(says("1", 1, {"do_not_contact": "no", "consent.sms": "granted"}), source=FHIR)
-    assert retiring.site.dnc("1") == "yes", "the same again is nothing new"
-    retiring.hears(says("1", 2, {"do_not_contact": "yes"}), says("1", 3, {"do_not_contact": "no"}), source=FHIR)
+    assert retiring.site.dnc("1") == "yes", "it was stated before the release"
+
+
+def test_a_kept_refusal_ends_when_another_source_repeats_its_own_after_the_release(retiring: Retiring) -> None:
+    said = {"do_not_contact": "no"}
+    retiring.hears(says("1", 0, said), source=FHIR)
+    retiring.hears(says("1", 1, said), source=FHIR)
+    retiring.release()
+    assert retiring.site.dnc("1") == "yes"
+    retiring.hears(says("1", 20_000, said), source=FHIR)
+    assert retiring.contact() == retiring.site.known("1").contact
     assert retiring.site.dnc("1") == "no"
 
 

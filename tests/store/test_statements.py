@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from store import times
 from store.preference import slot
 from tests.store.site import ADT, CELL, FHIR, HOME, WORK, Site, at, cell, says
 
@@ -30,7 +31,7 @@ def test_a_value_says_where_it_comes_from(site: Site) -> None:
     site.apply(says("1", 5, {"do_not_contact": "yes"}, evidence="MSG00001"))
     found = site.find("1").preferences["do_not_contact"]
     assert (found.authority, found.assertion.evidence_id, found.assertion.path) == ("emr:adt", "MSG00001", "at/do_not_contact")
-    assert (found.assertion.effective, found.assertion.recorded) == (at(5), site.now)
+    assert (found.assertion.effective, found.assertion.recorded) == (times.at(at(5)), site.now)
     evidence = site.known("1").evidence("do_not_contact")
     assert evidence is not None
     assert (evidence.authority, evidence.id, evidence.path, evidence.effective) == ("emr:adt", "MSG00001", "at/do_not_contact", at(5))

@@ -1,4 +1,4 @@
-"""Payloads of the same instant: the higher version, else the later receipt; what may be a repeat can only restrict."""
+"""Payloads of the same instant: the higher version, else the refusal; what refuses nothing, by the later receipt."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from tests.store.site import Site, says
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
 
-def test_at_the_same_second_the_later_receipt_counts(site: Site) -> None:
-    site.apply(says("1", 1, YES, evidence="A"))
-    assert site.apply(says("1", 1, NO, evidence="B")) == ["applied"]
-    assert site.dnc("1") == "no"
+def test_at_the_same_second_the_refusal_counts_whichever_was_received_later(site: Site) -> None:
+    site.apply(says("1", 1, YES, evidence="A"), says("2", 1, NO, evidence="A"))
+    assert site.apply(says("1", 1, NO, evidence="B"), says("2", 1, YES, evidence="B")) == ["stale", "applied"]
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
+
+
+def test_at_the_same_second_the_later_receipt_counts_for_what_refuses_nothing(site: Site) -> None:
+    site.apply(says("1", 1, {"language": "en"}, evidence="A"))
+    assert site.apply(says("1", 1, {"language": "es"}, evidence="B")) == ["applied"]
+    assert site.value("1", "language") == "es"
 
 
 def test_at_the_same_second_the_higher_version_counts(site: Site) -> None:
@@ -91,14 +97,6 @@ def test_a_late_denial_of_the_same_old_second_counts(site: Site) -> None:
     site.apply(says("1", 2, {"language": "es"}, evidence="B"))
     site.apply(says("1", 1, {"consent.sms": "denied"}, evidence="C"))
     assert site.value("1", "consent.sms") == "denied"
-
-
-def test_three_messages_of_one_day_end_in_the_restriction_that_was_said_last(site: Site) -> None:
-    """A time that names only the day: yes in the morning, no at noon, yes in the evening are three messages, not a repeat."""
-    site.apply(says("1", 1, YES, evidence="morning"))
-    site.apply(says("1", 1, NO, evidence="noon"))
-    assert site.apply(says("1", 1, YES, evidence="evening")) == ["applied"]
-    assert site.dnc("1") == "yes"
 
 
 def test_a_message_sent_again_under_another_control_id_does_not_loosen(site: Site) -> None:

@@ -136,7 +136,7 @@ def test_a_statement_of_the_source_after_sync_began_counts_and_is_unlocked_again
     local.apply(says("1", 0))
     local.flip("1", "yes")
     synced = local.configured(SYNCED)
-    synced.apply(says("1", 1, {"do_not_contact": "no"}))
+    synced.apply(says("1", 50_000, {"do_not_contact": "no"}))
     assert synced.dnc("1") == "no"
     assert local.dnc("1") == "yes"
     assert Statement("no", "x").value == local.flip("1", "no").contact.do_not_contact

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.errors import MergeRefused, PatientUnknown
 from store.lock import Actor, Role
 from store.patient import Patient, PatientRef
@@ -230,7 +231,7 @@ def test_the_history_of_both_says_who_undid_it_and_why(site: Site) -> None:
 
 
 def renames(new: str, old: str, seconds: float = 100) -> PatientMerge:
-    return PatientMerge((mr(new),), (mr(old),), at(seconds), f"A47-{seconds}", renamed=True)
+    return PatientMerge((mr(new),), (mr(old),), times.at(at(seconds)), f"A47-{seconds}", renamed=True)
 
 
 def test_a_record_under_a_new_identifier_answers_to_both(site: Site) -> None:

@@ -84,7 +84,16 @@ def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, con
     first = emr_sync("ingest", "adt", message, "--json")
     assert first.code == 0
     assert first.value["status"] == "done"
-    assert first.value["counts"] == {"applied": 1, "unchanged": 0, "stale": 0, "filtered": 0, "rejected": 0, "held": 0, "merged": 0}
+    assert first.value["counts"] == {
+        "applied": 1,
+        "unchanged": 0,
+        "stale": 0,
+        "filtered": 0,
+        "rejected": 0,
+        "held": 0,
+        "merged": 0,
+        "undecided": 0,
+    }
     assert emr_sync("ingest", "adt", message, "--json").value["counts"]["unchanged"] == 1
 
     sheet = emr_sync("patient", "CLINIC|MRN1", "--json").value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from store import preference as p
 from store.ask import Decision
@@ -28,13 +28,15 @@ HINTS = {
 
 
 class Origin(NamedTuple):
-    """Where a value comes from."""
+    """Where a value comes from. ``until``: the end of a time that is no moment."""
 
     who: str
     evidence: str
     path: str
     effective: datetime
+    until: datetime | None
     recorded: datetime
+    undecided: bool
 
 
 class Row(NamedTuple):
@@ -209,5 +211,6 @@ def _number(phone: Phone, patient: Patient) -> Number:
 def _origin(found: Preference | None, enterprise: Enterprise) -> Origin | None:
     if found is None:
         return None
-    one: Any = found.assertion
-    return Origin(words.authority(found.authority, enterprise), one.evidence_id, one.path, one.effective, one.recorded)
+    one = found.assertion
+    who, time = words.authority(found.authority, enterprise), one.effective
+    return Origin(who, one.evidence_id, one.path, time.earliest, time.end, one.recorded, one.undecided)

@@ -55,7 +55,7 @@ class Runs:
             "title": "Run",
             "found": found,
             "run": run,
-            "records": sum(run.counts.values()),
+            "records": sum(count for outcome, count in run.counts.items() if outcome != "undecided"),
             "took": words.span((run.finished or visit.now) - run.started),
             "source_title": (source.display_name if source else "") or ("" if run.kind == CONFIGURATION else run.source),
             "refusal": refusal,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Filtered
+from store import times
 from store.preference import Identifier, PatientMerge, PatientStatements, Statement
 from tests.adapters.fhir.made import patient, read, reasons, said
 
@@ -61,7 +62,7 @@ def test_untrusted_time_does_not_make_news_of_a_record_merged_away() -> None:
     resource = linked("replaced-by", to("Patient/p2"), active=False, extension=[{"url": "https://e.example/dnc", "valueBoolean": True}])
     kept, _ = read(resource, mapping=DNC, options={"trust_last_updated": False})
     assert isinstance(kept, PatientStatements)
-    assert kept.effective == datetime(1970, 1, 1, tzinfo=UTC)
+    assert kept.effective == times.at(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def test_own_absolute_address_names_the_survivor() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Unmappable
+from store import times
 from store.preference import Identifier, PatientStatements, Phone, Statement
 from tests.adapters.fhir.made import (
     CONFIDENTIALITY,
@@ -417,32 +418,40 @@ def test_names_are_not_kept_where_that_is_switched_off() -> None:
 
 def test_time_and_version_are_the_resources_own() -> None:
     found = said(patient())
-    assert (found.effective, found.version, found.evidence_id) == (datetime(2026, 10, 31, 8, tzinfo=UTC), 3, "Patient/p1/_history/3")
+    whole_second = times.Time(datetime(2026, 10, 31, 8, tzinfo=UTC), datetime(2026, 10, 31, 8, 0, 0, 999_999, UTC))
+    assert (found.effective, found.version, found.evidence_id) == (whole_second, 3, "Patient/p1/_history/3")
 
 
 def test_time_of_receipt_counts_where_the_servers_is_not_trusted() -> None:
-    assert said(patient(), options={"trust_last_updated": "false"}).effective == RECEIVED
+    assert said(patient(), options={"trust_last_updated": "false"}).effective == times.at(RECEIVED)
 
 
-def test_time_from_the_future_is_a_problem_and_receipt_counts() -> None:
+def test_time_from_the_future_is_a_problem() -> None:
     resource = patient(meta={"lastUpdated": (RECEIVED + timedelta(minutes=16)).isoformat()})
-    assert said(resource).effective == RECEIVED
+    assert said(resource).effective.earliest == RECEIVED + timedelta(minutes=16), "the store ends it at receipt"
     assert reasons(resource) == [("time_in_future", "Patient.meta.lastUpdated")]
 
 
-def test_clock_that_runs_a_little_ahead_is_believed() -> None:
+def test_clock_that_runs_a_little_ahead_is_no_problem() -> None:
     ahead = RECEIVED + timedelta(minutes=14)
-    assert said(patient(meta={"lastUpdated": ahead.isoformat()})).effective == ahead
+    resource = patient(meta={"lastUpdated": ahead.isoformat()})
+    assert (said(resource).effective.earliest, reasons(resource)) == (ahead, [])
 
 
-@pytest.mark.parametrize("meta", [{}, {"versionId": "W/abc", "lastUpdated": "yesterday"}, None, "x"])
+@pytest.mark.parametrize("meta", [{}, None, "x"])
 def test_patient_without_usable_meta_is_dated_by_receipt(meta: Any) -> None:
     found = said(patient(meta=meta))
-    assert (found.effective, found.version) == (RECEIVED, 0)
+    assert (found.effective, found.version) == (times.at(RECEIVED), 0)
 
 
-def test_file_without_a_time_of_its_own_is_dated_by_the_file() -> None:
+def test_a_time_that_cannot_be_read_is_any_time_until_receipt_and_a_problem() -> None:
+    resource = patient(meta={"versionId": "W/abc", "lastUpdated": "yesterday"})
+    assert said(resource).effective == times.unknown(RECEIVED)
+    assert reasons(resource) == [("time_unreadable", "Patient.meta.lastUpdated")]
+
+
+def test_file_without_a_time_of_its_own_was_true_at_any_time_until_it_was_written() -> None:
     written = RECEIVED - timedelta(days=3)
     (item,) = mapper().read(payload(patient(meta={}))._replace(written=written))
     assert isinstance(item, PatientStatements)
-    assert item.effective == written
+    assert item.effective == times.unknown(written)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from adapters.base import Filtered, Unmappable
+from store import times
 from store.preference import Identifier, PatientStatements, Statement
 from tests.adapters.fhir.made import RECEIVED, mapper, read, said, stated
 
@@ -65,11 +66,16 @@ def unread(**elements: Any) -> list[tuple[str, str, str]]:
 # Consent
 
 
+def second(moment: datetime) -> times.Time:
+    """A time that is written to the second."""
+    return times.Time(moment, moment + timedelta(seconds=1, microseconds=-1))
+
+
 def test_consent_is_about_the_patient_it_refers_to() -> None:
     found = said(consent(provision=provision("deny")), options=SMS)
     assert found.identifiers == (Identifier("clinic", "RI", "p1"),)
     assert found.statements == {"consent.sms": Statement("denied", "Consent.provision.type")}
-    assert (found.evidence_id, found.version, found.effective) == ("Consent/c1/_history/2", 2, UPDATED)
+    assert (found.evidence_id, found.version, found.effective) == ("Consent/c1/_history/2", 2, second(UPDATED))
 
 
 def test_consent_of_r5_names_its_subject_and_decision() -> None:
@@ -171,27 +177,29 @@ GIVEN = {"dateTime": "2026-03"}
 @pytest.mark.parametrize(
     ("elements", "effective"),
     [
-        ({"decision": "permit"} | GIVEN, datetime(2026, 3, 1, tzinfo=UTC)),
-        ({"decision": "permit"}, UPDATED),
-        ({"decision": "deny"} | GIVEN, UPDATED),
-        ({"decision": "deny", "dateTime": "2026-10-31T09:00:00Z"}, datetime(2026, 10, 31, 9, tzinfo=UTC)),
-        ({"status": "rejected"} | GIVEN, UPDATED),
-        ({"status": "inactive", "decision": "deny"} | GIVEN, UPDATED),
-        ({"status": "unknown", "decision": "permit"} | GIVEN, UPDATED),
-        ({"decision": "maybe"} | GIVEN, UPDATED),
-        ({"provision": {"type": "deny", "period": {"end": "2026-10-30"}}} | GIVEN, UPDATED),
+        ({"decision": "permit"} | GIVEN, times.Time(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 31, 23, 59, 59, 999_999, UTC))),
+        ({"decision": "permit"}, second(UPDATED)),
+        ({"decision": "deny"} | GIVEN, second(UPDATED)),
+        ({"decision": "deny", "dateTime": "2026-10-31T09:00:00Z"}, second(datetime(2026, 10, 31, 9, tzinfo=UTC))),
+        ({"status": "rejected"} | GIVEN, second(UPDATED)),
+        ({"status": "inactive", "decision": "deny"} | GIVEN, second(UPDATED)),
+        ({"status": "unknown", "decision": "permit"} | GIVEN, second(UPDATED)),
+        ({"decision": "maybe"} | GIVEN, second(UPDATED)),
+        ({"provision": {"type": "deny", "period": {"end": "2026-10-30"}}} | GIVEN, second(UPDATED)),
         (
             {"provision": {"type": "deny", "period": {"end": "2026-10-31T10:00:00Z"}}, "status": "inactive"},
-            datetime(2026, 10, 31, 10, tzinfo=UTC),
+            second(datetime(2026, 10, 31, 10, tzinfo=UTC)),
         ),
     ],
 )
-def test_permission_counts_from_when_it_was_given_and_all_else_from_the_last_change(elements: dict[str, Any], effective: datetime) -> None:
+def test_permission_counts_from_when_it_was_given_and_all_else_from_the_last_change(
+    elements: dict[str, Any], effective: times.Time
+) -> None:
     assert said(consent(**elements), options=SMS).effective == effective
 
 
 def test_where_the_servers_time_is_not_trusted_a_refusal_is_as_new_as_its_answer() -> None:
-    assert said(consent(decision="deny", **GIVEN), options=SMS | {"trust_last_updated": False}).effective == RECEIVED
+    assert said(consent(decision="deny", **GIVEN), options=SMS | {"trust_last_updated": False}).effective == times.at(RECEIVED)
 
 
 def test_rule_of_the_site_reads_consents() -> None:
@@ -249,11 +257,11 @@ def test_flag_that_ended_takes_its_statement_back(elements: dict[str, Any]) -> N
 )
 def test_end_of_a_flag_counts_from_its_last_change_or_when_it_came_if_later(end: str | None, effective: datetime) -> None:
     resource = flag(status="inactive", period={"end": end} if end else {})
-    assert said(resource, mapping=DNC).effective == effective
+    assert said(resource, mapping=DNC).effective == second(effective)
 
 
 def test_end_of_a_flag_is_news_where_the_servers_time_is_not_trusted() -> None:
-    assert said(flag(period={"end": "2026-10-30"}), mapping=DNC, options={"trust_last_updated": False}).effective == RECEIVED
+    assert said(flag(period={"end": "2026-10-30"}), mapping=DNC, options={"trust_last_updated": False}).effective == times.at(RECEIVED)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from adapters.base import Filtered, Payload, Unmappable
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.site_mapping import MappingError
+from store import times
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Statement
 from tests.adapters.hl7v2.messages import RECEIVED, adt, items, refused, segment, settings, stated, statements
 
@@ -35,7 +37,7 @@ def test_it_works() -> None:
     assert said.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"),)
     assert said.evidence_id == "MSG00001"
     assert said.locator == "test#1"
-    assert said.effective == datetime(2026, 11, 1, 14, 29, tzinfo=UTC)
+    assert said.effective.earliest == datetime(2026, 11, 1, 14, 30, tzinfo=UTC), "MSH-7"
     assert said.problems == ()
     assert said.statements == {
         "phones#PID-13": Statement(
@@ -237,49 +239,86 @@ def test_the_legal_name_is_shown_and_can_be_kept_out() -> None:
 # When
 
 
+def times_of(pid_33: str = "", evn_2: str = "", msh_7: str = "", **changes: Any) -> PatientStatements:
+    header = f"MSH|^~\\&|A|B|C|D|{msh_7}||ADT^A08|M1|P|2.5"
+    return stated("\r".join([header, f"EVN|A08|{evn_2}", segment("PID", f3="1^^^GENHOSP^MR", f33=pid_33)]).encode(), **changes)
+
+
+def span(start: datetime, width: timedelta) -> times.Time:
+    return times.Time(start, start + width - times.STEP)
+
+
+SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=count) for count in (1, 60, 3600, 86_400))
+
+
 @pytest.mark.parametrize(
     ("pid_33", "evn_2", "msh_7", "expected"),
     [
-        ("20261101082900", "20261101082800", "20261101082700", datetime(2026, 11, 1, 14, 29, tzinfo=UTC)),
-        ("", "20261101082800", "20261101082700", datetime(2026, 11, 1, 14, 28, tzinfo=UTC)),
-        ("", "", "20261101082700", datetime(2026, 11, 1, 14, 27, tzinfo=UTC)),
-        ("", "", "202607010827", datetime(2026, 7, 1, 13, 27, tzinfo=UTC)),
-        ("", "", "2026110108", datetime(2026, 11, 1, 14, 0, tzinfo=UTC)),
-        ("", "", "20261101082700.125-0500", datetime(2026, 11, 1, 13, 27, 0, 125000, tzinfo=UTC)),
-        ("", "", "20261101082700+0000^S", datetime(2026, 11, 1, 8, 27, tzinfo=UTC)),
-        ("", "", "2026-11-01T08:27:00Z", datetime(2026, 11, 1, 8, 27, tzinfo=UTC)),
-        ("20261101", "20261101082800", "", datetime(2026, 11, 1, 14, 28, tzinfo=UTC)),
-        ("", "", "20261101", RECEIVED),
-        ("", "", "yesterday", RECEIVED),
-        ("20261399999999", "", "", RECEIVED),
-        ('""', "", "", RECEIVED),
-        ("", "", "", RECEIVED),
+        ("20251101082900", "20261101082800", "20261101082700", span(datetime(2026, 11, 1, 14, 28, tzinfo=UTC), SECOND)),
+        ("", "20261101082800", "20261101082700", span(datetime(2026, 11, 1, 14, 28, tzinfo=UTC), SECOND)),
+        ("", "", "20261101082700", span(datetime(2026, 11, 1, 14, 27, tzinfo=UTC), SECOND)),
+        ("", '""', "202607010827", span(datetime(2026, 7, 1, 13, 27, tzinfo=UTC), MINUTE)),
+        ("", "", "2026110108", span(datetime(2026, 11, 1, 14, 0, tzinfo=UTC), HOUR)),
+        ("", "", "20261101", span(datetime(2026, 11, 1, 5, 0, tzinfo=UTC), DAY + HOUR)),
+        ("", "", "20260601", span(datetime(2026, 6, 1, 5, 0, tzinfo=UTC), DAY)),
+        ("", "", "202606", span(datetime(2026, 6, 1, 5, 0, tzinfo=UTC), 30 * DAY)),
+        ("", "", "2025", span(datetime(2025, 1, 1, 6, 0, tzinfo=UTC), 365 * DAY)),
+        ("", "", "20261101082700.125-0500", span(datetime(2026, 11, 1, 13, 27, 0, 125_000, tzinfo=UTC), timedelta(milliseconds=1))),
+        ("", "", "20261101082700+0000^S", span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND)),
+        ("", "20261101082700", "20261101082700+0000", span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND)),
+        ("", "20261101002700-0800", "20261101082700+0000", span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND)),
+        ("", "", "2026-11-01T08:27:00Z", span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND)),
+        ("", "20261101013000", "", span(datetime(2026, 11, 1, 6, 30, tzinfo=UTC), HOUR + SECOND)),
+        ("20261101082900", "", "", times.unknown(RECEIVED)),
+        ("", "", "", times.unknown(RECEIVED)),
     ],
 )
-def test_the_time_is_of_the_change_else_the_event_else_the_message_else_of_receipt(
-    pid_33: str, evn_2: str, msh_7: str, expected: datetime
+def test_the_time_is_the_event_s_else_the_message_s_as_precise_as_it_is_written(
+    pid_33: str, evn_2: str, msh_7: str, expected: times.Time
 ) -> None:
-    header = f"MSH|^~\\&|A|B|C|D|{msh_7}||ADT^A08|M1|P|2.5"
-    said = stated("\r".join([header, f"EVN|A08|{evn_2}", segment("PID", f3="1^^^GENHOSP^MR", f33=pid_33)]).encode())
-    assert said.effective == expected
-    assert said.problems == ()
+    said = times_of(pid_33, evn_2, msh_7)
+    assert (said.effective, said.problems) == (expected, ())
 
 
-def test_the_date_of_its_file_stands_in_for_a_missing_time() -> None:
+@pytest.mark.parametrize(
+    ("evn_2", "msh_7", "until"),
+    [
+        ("", "yesterday", RECEIVED),
+        ("20260601110000000", "", RECEIVED),
+        ("20261399999999", "20261101082700", datetime(2026, 11, 1, 14, 27, 0, 999_999, UTC)),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_a_problem_and_may_be_any_until_the_message_was_sent(evn_2: str, msh_7: str, until: datetime) -> None:
+    said = times_of("", evn_2, msh_7)
+    assert said.effective == times.unknown(until)
+    assert [one.reason for one in said.problems] == ["time_unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("pid_33", "version"), [("20261101082900", 1793543340), ("202611010829", 0), ("20261101", 0), ("yesterday", 0), ("", 0)]
+)
+def test_the_last_update_of_the_record_only_breaks_ties(pid_33: str, version: int) -> None:
+    assert times_of(pid_33, "20261101082800").version == version
+
+
+def test_a_source_may_take_its_times_from_elsewhere() -> None:
+    said = times_of("20251101082900", "20261101082800", "20261101082700", options={"time_from": ["PID-33", "MSH-7"]})
+    assert said.effective.earliest == datetime(2025, 11, 1, 13, 29, tzinfo=UTC)
+    said = times_of("", "20261101082800", "20261101082700", options={"time_from": ["PID-33", "MSH-7"]})
+    assert said.effective.earliest == datetime(2026, 11, 1, 14, 27, tzinfo=UTC)
+
+
+def test_without_a_time_a_file_was_true_at_any_time_until_it_was_written() -> None:
     written = datetime(2026, 10, 1, tzinfo=UTC)
     body = adt(header="MSH|^~\\&|A|B|C|D|||ADT^A08|M1|P|2.5")
     found = Hl7Mapper(settings()).read(Payload(b"BHS|^~\\&|A\r" + body + body, "x", RECEIVED, written))
-    assert [item.effective for item in found if isinstance(item, PatientStatements)] == [written, written]
+    assert [item.effective for item in found if isinstance(item, PatientStatements)] == [times.unknown(written)] * 2
 
 
-def test_a_time_in_the_future_is_not_believed() -> None:
-    said = stated(adt(f33="20261101093000"))
-    assert said.effective == RECEIVED
-    assert [(one.reason, one.path) for one in said.problems] == [("time_in_future", "PID-33")]
-
-
-def test_a_clock_that_is_minutes_ahead_is_believed() -> None:
-    assert stated(adt(f33="20261101091000")).effective == datetime(2026, 11, 1, 15, 10, tzinfo=UTC)
+def test_a_time_in_the_future_is_a_problem() -> None:
+    said = times_of("", "20261101093000")
+    assert [one.reason for one in said.problems] == ["time_in_future"]
+    assert times_of("", "20261101091000").problems == (), "clocks differ by minutes"
 
 
 # The site's own rules

@@ -20,7 +20,7 @@ def test_mrg_names_what_is_merged_and_pid_what_survives(event: str) -> None:
     (merge,) = merges(adt(event, "MRG|MRN2^^^GENHOSP^MR", f3="MRN1^^^GENHOSP^MR"))
     assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
     assert merge.evidence_id == "MSG00001"
-    assert merge.effective.isoformat() == "2026-11-01T14:30:00+00:00"
+    assert merge.effective.earliest.isoformat() == "2026-11-01T14:30:00+00:00"
 
 
 def test_a_merge_may_hold_several_pairs() -> None:

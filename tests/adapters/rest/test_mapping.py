@@ -9,6 +9,7 @@ import pytest
 
 from adapters.base import Unmappable
 from adapters.site_mapping import MappingError
+from store import times
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone
 from tests.adapters.rest.made import RECEIVED, RECORD, mapper, payload, read, said, values
 
@@ -28,7 +29,7 @@ def test_it_works() -> None:
     }
     item = said(record, {"consent.sms": {"from": "texting", "values": ANSWERS}})
     assert item.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"), Identifier("clinic", "RI", "7"))
-    assert item.effective == datetime(2026, 10, 31, 13, 0, tzinfo=UTC), "without an offset, in the source's time zone"
+    assert item.effective.earliest == datetime(2026, 10, 31, 13, 0, tzinfo=UTC), "without an offset, in the source's time zone"
     assert (item.evidence_id, item.locator, item.problems) == ("Patient/7", "page-1#0", ())
     assert {attribute: statement.value for attribute, statement in item.statements.items()} == {
         "display_name": "Pat Example",
@@ -115,15 +116,24 @@ def test_a_record_that_became_part_of_another_names_it() -> None:
     assert len(read({"id": 7, "merged_into": None})) == 1
 
 
-def test_a_time_in_the_future_is_not_believed() -> None:
+def test_a_time_in_the_future_is_a_problem() -> None:
     item = said({"updated_at": "2027-01-01T00:00:00Z"})
-    assert item.effective == RECEIVED
+    assert item.effective.earliest == datetime(2027, 1, 1, tzinfo=UTC), "the store ends it at receipt"
     assert [one.reason for one in item.problems] == ["time_in_future"]
 
 
-@pytest.mark.parametrize("text", ["2026-10-31", "soon", ""])
-def test_a_date_is_no_moment(text: str) -> None:
-    assert said({"updated_at": text}).effective == RECEIVED
+@pytest.mark.parametrize(
+    ("text", "effective", "reasons"),
+    [
+        ("2026-10-31", times.Time(datetime(2026, 10, 31, 5, tzinfo=UTC), datetime(2026, 11, 1, 4, 59, 59, 999_999, UTC)), []),
+        ("2026-10-31T08:30", times.Time(datetime(2026, 10, 31, 13, 30, tzinfo=UTC), datetime(2026, 10, 31, 13, 30, 59, 999_999, UTC)), []),
+        ("soon", times.unknown(RECEIVED), ["time_unreadable"]),
+        ("", times.at(RECEIVED), []),
+    ],
+)
+def test_a_time_is_as_precise_as_it_is_written(text: str, effective: times.Time, reasons: list[str]) -> None:
+    item = said({"updated_at": text})
+    assert (item.effective, [one.reason for one in item.problems]) == (effective, reasons)
 
 
 @pytest.mark.parametrize(

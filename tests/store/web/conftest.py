@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from adapters.telecom import e164
+from store import times
 from store.database import Database
 from store.enterprise import Enterprise, Source
 from store.errors import RunActive
@@ -97,7 +98,7 @@ class Service:
 def statements(value: str, evidence: str, /, **stated: Any) -> PatientStatements:
     """What one payload says about the patient with that record number."""
     said = {name.replace("__", "."): Statement(one, "PID") for name, one in stated.items()}
-    return PatientStatements((Identifier("GENHOSP", "MR", value),), said, EARLIER, evidence)
+    return PatientStatements((Identifier("GENHOSP", "MR", value),), said, times.at(EARLIER), evidence)
 
 
 def seed(store: Preferences, journal: Journal) -> None:

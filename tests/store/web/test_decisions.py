@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.preference import Identifier, PatientStatements, Statement
 from tests.store.web.conftest import CELL, EARLIER, LINE, NOW, Service, codes
 
@@ -65,7 +66,7 @@ def test_an_automation_obeys_do_not_contact(service: Service) -> None:
 
 
 def test_an_identifier_of_several_patients_is_no_answer_until_its_authority_is_named(fresh: Service) -> None:
-    twin = PatientStatements((Identifier("CLINIC", "MR", "MRN1"),), {"language": Statement("es", "PID-15")}, EARLIER, "M9")
+    twin = PatientStatements((Identifier("CLINIC", "MR", "MRN1"),), {"language": Statement("es", "PID-15")}, times.at(EARLIER), "M9")
     with fresh.store.database.write("general") as transaction:
         fresh.store.apply_many(transaction, "general", "genhosp-adt", [twin], now=NOW)
     assert fresh.call("POST", "/v1/decisions", ask(patient={"value": "MRN1"})).json["reasons"] == ["patient_ambiguous"]

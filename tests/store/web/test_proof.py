@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.lock import Actor
 from store.patient import PatientRef
 from store.preference import Identifier, PatientMerge
@@ -159,7 +160,7 @@ def test_an_earlier_time_is_answered_with_its_messages(fresh: Service) -> None:
     number = fresh.patient()["id"]
     later = NOW + timedelta(minutes=5)
     with fresh.store.database.write("general") as transaction:
-        said = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=EARLIER + timedelta(minutes=1))
+        said = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(EARLIER + timedelta(minutes=1)))
         fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=later)
     path = f"/v1/patients/{number}/as-of?at="
     then = fresh.call("GET", f"{path}{NOW:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
@@ -173,22 +174,22 @@ def test_an_earlier_time_is_answered_with_its_messages(fresh: Service) -> None:
 
 
 def test_an_earlier_time_is_answered_across_a_merge_a_reply_a_retired_source_and_the_merges_undoing(fresh: Service) -> None:
-    store, actor, times = fresh.store, Actor("cli", "kim"), [NOW]
+    store, actor, moments = fresh.store, Actor("cli", "kim"), [NOW]
     ids = {patient: fresh.patient(patient)["id"] for patient in ("MRN1", "MRN2")}
 
     def then() -> datetime:
-        times.append(NOW + timedelta(minutes=len(times)))
-        return times[-1]
+        moments.append(NOW + timedelta(minutes=len(moments)))
+        return moments[-1]
 
-    joined = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), EARLIER, "A40")
+    joined = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), times.at(EARLIER), "A40")
     with store.database.write("general") as transaction:
         store.apply_many(transaction, "general", "genhosp-adt", [joined], now=then())
-    store.record_reply("general", LINE, CELL, "STOP", times[-1], then())
+    store.record_reply("general", LINE, CELL, "STOP", moments[-1], then())
     Release(store, fresh.journal).release("genhosp-adt", actor, then())
     store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=then())
 
     def known(patient: str) -> list[tuple[str, str, str, str]]:
-        asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in times]
+        asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
         found = [fresh.call("GET", path, role="auditor").json for path in asked]
         said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
         return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.preference import Problem
 from store.tables import ChangeRow
 from store.web import problem
@@ -299,7 +300,9 @@ def test_patients_whose_newer_evidence_cannot_be_read_are_counted_and_named(fres
     before = fresh.patient("MRN1")
     source = before["synced"][0]["source"]
     item = replace(
-        statements("MRN1", "M9", language="es"), effective=NOW, problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),)
+        statements("MRN1", "M9", language="es"),
+        effective=times.at(NOW),
+        problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),),
     )
     with fresh.store.database.write("general") as transaction:
         fresh.store.apply_many(transaction, "general", source, [item], now=NOW)

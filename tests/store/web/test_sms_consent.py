@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.preference import Phone
 from tests.store.web.conftest import CELL, EARLIER, HOME, LINE, NOW, Service, statements
 
@@ -43,7 +44,7 @@ def by_hand(service: Service, body: dict[str, Any], patient: str = MRN1, role: s
 def states(service: Service, patient: str, evidence: str, *numbers: str, **more: Any) -> None:
     """The EMR states which numbers a patient has."""
     phones = tuple(Phone(number, "cell", number, rank, textable=True) for rank, number in enumerate(numbers, 1))
-    item = replace(statements(patient, evidence, phones=phones, **more), effective=EARLIER + timedelta(minutes=int(evidence[1:])))
+    item = replace(statements(patient, evidence, phones=phones, **more), effective=times.at(EARLIER + timedelta(minutes=int(evidence[1:]))))
     with service.store.database.write("general") as transaction:
         service.store.apply_many(transaction, "general", "genhosp-adt", [item], now=NOW)
 

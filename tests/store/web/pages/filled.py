@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from store import times
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import Identifier, PatientMerge, Phone
@@ -60,12 +61,12 @@ class Filled:
             "topic.billing.sms": "denied", "topic.recalls.voice": "granted",
         }  # fmt: skip
         everything = [statements("LONG", f"L{turn}", **{**said, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
-        later = [replace(one, effective=NOW + timedelta(seconds=turn)) for turn, one in enumerate(everything)]
+        later = [replace(one, effective=times.at(NOW + timedelta(seconds=turn))) for turn, one in enumerate(everything)]
         dead = statements("DEAD", "D1", deceased=True, phones=phones[:1])
         closed = statements("CLOSED", "C1", restricted=True)
         bare = statements("BARE", "B1", do_not_contact="no")
         gone = statements("GONE", "G1", do_not_contact="no", phones=phones[1:2])
-        merge = PatientMerge((Identifier("GENHOSP", "MR", "BARE"),), (Identifier("GENHOSP", "MR", "GONE"),), NOW, "A40")
+        merge = PatientMerge((Identifier("GENHOSP", "MR", "BARE"),), (Identifier("GENHOSP", "MR", "GONE"),), times.at(NOW), "A40")
         for item in (*later, dead, closed, bare, gone, merge):
             with self.pages.store.database.write(ENTERPRISE) as transaction:
                 self.pages.store.apply_many(transaction, ENTERPRISE, SOURCE, [item], now=self.pages.moment())

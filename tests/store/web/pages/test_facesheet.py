@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from store import times
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.preference import Identifier, PatientMerge, PatientStatements, Problem
@@ -169,7 +170,7 @@ def opt_out(pages: Pages, value: str) -> None:
 
 
 def test_the_history_is_a_timeline_with_before_and_after(fresh_pages: Pages) -> None:
-    later = replace(statements("MRN1", "M9", do_not_contact="yes"), effective=NOW)
+    later = replace(statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(NOW))
     with fresh_pages.store.database.write("general") as transaction:
         fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW)
     text = fresh_pages.signed_in("auditor").get(fresh_pages.patient()).text
@@ -181,9 +182,11 @@ def test_a_long_history_is_shown_as_far_as_it_is_recent(fresh_pages: Pages) -> N
     browser, where = fresh_pages.signed_in("staff"), fresh_pages.patient()
     assert "The newest" not in browser.get(where).text
     for turn in range(card.RECENT):
-        later = replace(statements("MRN1", f"M{turn}", do_not_contact=("yes", "no")[turn % 2]), effective=NOW + timedelta(seconds=turn))
+        later = replace(
+            statements("MRN1", f"M{turn}", do_not_contact=("yes", "no")[turn % 2]), effective=times.at(NOW + timedelta(seconds=turn))
+        )
         with fresh_pages.store.database.write("general") as transaction:
-            fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW)
+            fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW + timedelta(hours=1))
     seen = browser.get(where)
     assert seen.response.text.partition('<ol class="timeline">')[2].partition("</ol>")[0].count("<li>") == card.RECENT
     assert f"The newest {card.RECENT} changes." in seen.text
@@ -227,7 +230,8 @@ def test_a_local_do_not_contact_from_before_the_sync_says_that_it_stays_until_th
     fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **said)  # type: ignore[arg-type]
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", replace(before, syncs=True))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "quiet").get(where).text
-    assert "Do Not Contact: off locked Automations may be sent" in text  # the EMR had said no already
+    assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's no is older
+    assert "It stays in force until the EMR states something later about it" in text
     stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="quiet", source="practice")
     new = fresh_pages.patient("NEW", "quiet")
     text = fresh_pages.signed_in("staff", "quiet").get(new).text
@@ -242,7 +246,7 @@ def test_staff_s_own_word_is_not_shown_as_the_emr_s(fresh_pages: Pages, monkeypa
     monkeypatch.setitem(fresh_pages.store.enterprises, "local", replace(before, syncs=True, do_not_contact_toggle=False))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "local").get(where).text
     assert "Do Not Contact: on locked" in text
-    assert "Set here by staff, before Clinic EMR set it. It stays in force until the EMR states something about it." in text
+    assert "Set here by staff, before Clinic EMR set it. It stays in force until the EMR states something later about it." in text
     assert "To change it, update this patient in Clinic EMR." in text
     assert "Set by Clinic EMR" not in text
 
@@ -267,7 +271,7 @@ def test_a_deceased_and_a_restricted_record_say_what_follows_and_where_it_comes_
 
 def test_a_merged_record_leads_to_the_patient_who_has_it_now(fresh_pages: Pages) -> None:
     old, new = fresh_pages.patient("MRN2"), fresh_pages.patient("MRN1")
-    merge = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), NOW, "A40-7")
+    merge = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), times.at(NOW), "A40-7")
     stated(fresh_pages, merge)
     browser = fresh_pages.signed_in("staff")
     by_old = browser.get(old)
@@ -306,7 +310,7 @@ def test_the_sheet_says_whose_times_it_shows_and_who_looks(pages: Pages) -> None
 
 
 def test_what_could_not_be_read_is_named_with_where_to_look(fresh_pages: Pages) -> None:
-    item = replace(statements("MRN1", "M9"), effective=NOW, problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),))
+    item = replace(statements("MRN1", "M9"), effective=times.at(NOW), problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),))
     store = fresh_pages.store
     source = store.enterprises["general"].sources[0]
     with store.database.write("general") as transaction:

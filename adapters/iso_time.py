@@ -1,0 +1,55 @@
+"""ISO 8601 dates and times, as FHIR, JSON records and some interface engines write them. Pure.
+
+``2026``, ``2026-06``, ``2026-06-01``, ``2026-06-01T08:00[:00[.123]][Z|±hh:mm]``, as precise as they are written (``store.times``).
+Source: FHIR R4 2.24.0.1 (instant, dateTime, date).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+from store.times import Time, written
+
+_TIME = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):?(\d\d)?(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|[+-]\d\d:?\d\d|[+-]\d\d)?)?)?)?", re.ASCII
+)
+
+
+def read(text: str, zone: tzinfo) -> Time | None:
+    """The time that the text names, or ``None`` when it is none. Without an offset it is in ``zone``."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    *parts, offset = match.groups()
+    try:
+        return period(parts, tzinfo_of(offset) or zone)
+    except (ValueError, OverflowError):
+        return None
+
+
+def period(parts: list[str | None], zone: tzinfo) -> Time:
+    """From year, month, day, hour, minute, second and fraction, as far as they are written. ``ValueError`` where they are no time."""
+    year, month, day, hour, minute, second, fraction = parts
+    start = datetime(int(year or 0), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0))
+    if month is None:
+        return written(start, start.replace(year=start.year + 1), zone)
+    if day is None:
+        return written(start, (start + timedelta(days=31)).replace(day=1), zone)
+    if fraction is not None:
+        digits = fraction[:6]
+        step = 10 ** (6 - len(digits))
+        start = start.replace(microsecond=int(digits) * step)
+        return written(start, start + timedelta(microseconds=step), zone)
+    widths = (second, timedelta(seconds=1)), (minute, timedelta(minutes=1)), (hour, timedelta(hours=1)), (day, timedelta(days=1))
+    return written(start, start + next(width for part, width in widths if part is not None), zone)
+
+
+def tzinfo_of(offset: str | None) -> timezone | None:
+    """The zone of an offset (``Z``, ``+01:00``, ``-0600``, ``+01``)."""
+    if not offset:
+        return None
+    if offset in "Zz":
+        return UTC
+    away = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:].lstrip(":") or 0))
+    return timezone(-away if offset[0] == "-" else away)

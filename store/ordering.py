@@ -1,0 +1,77 @@
+"""Which of two statements of one authority about one attribute counts (product rule 5.1). Pure.
+
+The one whose time is entirely later. Where nobody can tell, a refusal wins over a permission, and of anything else the later receipt.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from store.preference import (
+    CONSENT,
+    DECEASED,
+    DENIED,
+    DO_NOT_CONTACT,
+    GRANTED,
+    NO,
+    PREFERRED_METHOD,
+    RESTRICTED,
+    TOPIC,
+    YES,
+    Assertion,
+    Method,
+    PatientStatements,
+)
+
+SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, True: 2, False: 0, None: 1}
+
+
+def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
+    """Whether a payload is newer evidence than an assertion of its authority; ``None`` where their times overlap and nothing else tells.
+
+    Versions order copies of one record only. A server counts them up, so of one FHIR resource the higher version is newer whatever
+    the times say; a lower one with a later time comes from a server that counts anew, and nobody can tell. HL7's (PID-33) break ties.
+    """
+    by_time = True if item.effective.is_after(old.effective) else False if item.effective.is_before(old.effective) else None
+    mine, theirs = _resource(item.evidence_id), _resource(old.evidence_id)
+    if item.version == old.version or of_two_resources(item.evidence_id, old.evidence_id):
+        return by_time
+    if mine and theirs:
+        return True if item.version > old.version else None if by_time else False
+    return item.version > old.version if by_time is None and item.version and old.version else by_time
+
+
+def of_two_resources(one: str, other: str) -> bool:
+    """Whether two evidence ids name versions of different FHIR resources."""
+    mine, theirs = _resource(one), _resource(other)
+    return bool(mine and theirs) and mine != theirs
+
+
+def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool:
+    """Whether a value counts against another one where nobody can tell which is newer."""
+    if is_refusable(attribute) or Method.NONE in (value, than):
+        return more_restrictive(attribute, value, than)
+    return received_later
+
+
+def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
+    """Whether a value allows less than another. Always false for attributes that permit nothing (phones, language)."""
+    if attribute == PREFERRED_METHOD:
+        return bool(value == Method.NONE and than != Method.NONE)
+    return is_refusable(attribute) and SEVERITY[value] > SEVERITY[than]
+
+
+def is_refusable(attribute: str) -> bool:
+    """Whether each value of the attribute allows more or less than another."""
+    return attribute in (DO_NOT_CONTACT, DECEASED, RESTRICTED) or attribute.startswith((CONSENT, TOPIC))
+
+
+def forbids(attribute: str, value: Any) -> bool:
+    """Whether it is an opt-out. A clear allows less than a permission, and forbids nothing."""
+    return more_restrictive(attribute, value, None)
+
+
+def _resource(evidence_id: str) -> str:
+    """The FHIR resource that an evidence id names a version of; empty for anything else."""
+    resource, dated, _ = evidence_id.partition("/_history/")
+    return resource if dated else ""

@@ -1,0 +1,65 @@
+"""What holds for all times, however precise. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import iso_time
+from adapters.hl7v2 import timestamp
+from store import times
+from store.times import Time
+
+ZONES = st.sampled_from([ZoneInfo(name) for name in ("America/Chicago", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC")])
+moments = st.datetimes(datetime(1950, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
+spans = st.builds(lambda start, width: Time(start, start + width), moments, st.timedeltas(timedelta(0), timedelta(days=400)))
+FORMS = ("%Y", "%Y%m", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M%S.%f")
+ISO_FORMS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f")
+
+
+@given(moments, ZONES, st.sampled_from(FORMS))
+def test_a_written_time_holds_the_moment_it_was_written_at(moment: datetime, zone: ZoneInfo, form: str) -> None:
+    """Also in the hour that the clocks repeat, where the moment may be the first or the second reading."""
+    found = timestamp.time(moment.astimezone(zone).strftime(form).zfill(len(moment.strftime(form))), zone)
+    assert found is not None
+    assert found.earliest <= moment <= found.latest
+
+
+@given(moments, ZONES, st.sampled_from(ISO_FORMS))
+def test_so_does_an_iso_time(moment: datetime, zone: ZoneInfo, form: str) -> None:
+    found = iso_time.read(moment.astimezone(zone).strftime(form), zone)
+    assert found is not None
+    assert found.earliest <= moment <= found.latest
+
+
+@given(st.text(max_size=30), ZONES)
+def test_any_text_is_a_time_or_none(text: str, zone: ZoneInfo) -> None:
+    for found in (timestamp.time(text, zone), iso_time.read(text, zone)):
+        assert found is None or found.earliest <= found.latest
+
+
+@given(spans, spans)
+def test_two_times_compare_in_exactly_one_of_three_ways(one: Time, other: Time) -> None:
+    overlap = one.earliest <= other.latest and other.earliest <= one.latest
+    assert [one.is_after(other), one.is_before(other), overlap].count(True) == 1
+    assert one.is_after(other) == other.is_before(one)
+
+
+@given(spans, spans)
+def test_the_newest_of_two_is_not_before_either(one: Time, other: Time) -> None:
+    found = times.newest(one, other)
+    assert found == times.newest(other, one)
+    assert not found.is_before(one)
+    assert not found.is_before(other)
+    assert found.latest in (one.latest, other.latest)
+
+
+@given(spans, moments)
+def test_a_received_time_is_no_later_than_it_was_written_nor_than_clocks_differ(time: Time, receipt: datetime) -> None:
+    found = times.received(time, receipt)
+    assert found.earliest <= found.latest <= max(time.latest, receipt)
+    assert found.latest <= receipt + times.AHEAD
+    assert found.earliest <= min(time.earliest, receipt)
