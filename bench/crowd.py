@@ -132,12 +132,12 @@ class Crowd:
         with self.database.write(site.ENTERPRISE) as transaction:
             number = HeldRuns(self.database).live(transaction, site.ADT, site.ENTERPRISE, now=NOW)
             HeldRuns(self.database).count(transaction, number, self.size.held, now=NOW)
-            where = (site.ENTERPRISE, site.ADT, number, HELD, False)
+            where, evidence = (site.ENTERPRISE, site.ADT, number, HELD, False), (times.at(NOW), 0, "M1", NOW)
             for people in _lots(range(self.size.held), 2_000):
                 held.put(
                     transaction,
                     [
-                        HeldStatement(self.first + one * APART, emr(site.ADT), name, *where, direction, value, "ZCP-2", NOW, 0, "M1", NOW)
+                        HeldStatement(self.first + one * APART, emr(site.ADT), name, *where, direction, value, "ZCP-2", *evidence)
                         for one in people
                         for name, direction, value in said
                     ],

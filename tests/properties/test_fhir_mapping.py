@@ -65,7 +65,8 @@ def test_any_json_becomes_items_and_an_explanation(resource: Any) -> None:
     for item in items:
         if isinstance(item, PatientStatements):
             assert item.identifiers
-            assert item.effective.tzinfo is not None
+            assert item.effective.earliest.tzinfo is not None
+            assert item.effective.earliest <= item.effective.latest
             assert (
                 "granted" not in [statement.value for statement in item.statements.values()]
                 or b"true" in payload(resource).body

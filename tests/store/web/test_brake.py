@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from store import times
 from store.brake.gate import HoldAll
 from tests.store.web.conftest import NOW, Service, statements
 
@@ -12,7 +15,7 @@ from tests.store.web.conftest import NOW, Service, statements
 def held(fresh: Service) -> str:
     """A run of the enterprise ``general`` that would let one patient be contacted; its id."""
     run = fresh.journal.start("genhosp-adt", "general", "full", now=NOW)
-    said = statements("MRN2", "M9", do_not_contact="no")
+    said = replace(statements("MRN2", "M9", do_not_contact="no"), effective=times.at(NOW))
     with fresh.store.database.write("general") as transaction:
         fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=NOW, run_id=run.id, guard=HoldAll(run.id))
     fresh.journal.finish(run, "held", None, NOW)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from store import times
 from store.brake.held import HELD, HeldStatement, HeldStatements
 from store.brake.held_runs import HeldRuns
 from store.configuration.proposal import Proposal
@@ -24,7 +25,7 @@ def held(service: Service) -> str:
     with database.write("general") as transaction:
         run = HeldRuns(database).live(transaction, "genhosp-adt", "general", now=NOW)
         key = (patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt", run)
-        HeldStatements(database).put(transaction, [HeldStatement(*key, HELD, False, *WHAT, NOW, 0, "M77", NOW)])
+        HeldStatements(database).put(transaction, [HeldStatement(*key, HELD, False, *WHAT, times.at(NOW), 0, "M77", NOW)])
     return run
 
 

@@ -37,7 +37,8 @@ def test_each_value_carries_where_it_comes_from_and_who_masters_it(service: Serv
     assert (email["value"], email["all"]) == ("pat@example.test", ["pat@example.test"])
     assert (preferences["language"]["value"], preferences["do_not_contact"]["value"]) == ("en", "no")
     assert preferences["consent.sms"] == {
-        "value": "unknown", "authority": None, "evidence": None, "effective": None, "recorded": None, "locked_by": None,
+        "value": "unknown", "authority": None, "evidence": None, "effective": None, "effective_latest": None, "recorded": None,
+        "locked_by": None,
     }  # fmt: skip
 
 

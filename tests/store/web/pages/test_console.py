@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from store import times
 from store.brake.held import HELD, HeldStatement, HeldStatements
 from store.brake.held_runs import HeldRuns
 from store.ids import parsed
@@ -29,7 +30,7 @@ def held(pages: Pages) -> str:
         run = HeldRuns(pages.store.database).live(transaction, "genhosp-adt", "general", now=NOW)
         row = HeldStatement(
             patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt", run, HELD, False, "yes->no", "no", "ZCP-2",
-            NOW, 0, "M77", NOW,
+            times.at(NOW), 0, "M77", NOW,
         )  # fmt: skip
         HeldStatements(pages.store.database).put(transaction, [row])
     return run
