@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from store import times
-from store.preference import PatientMerge, PatientStatements, Problem, issuer, issuers
+from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, issuer, issuers
 from store.times import Time
 
 
@@ -131,7 +131,14 @@ class Finding(NamedTuple):
 
 
 class Mapper(Protocol):
-    """Pure: one payload in, what it says out. Never raises for bad input: that is an :class:`Unmappable`."""
+    """Pure: one payload in, what it says out. Never raises for bad input: that is an :class:`Unmappable`.
+
+    ``mapping`` tells its rules from others; ``reread`` says what they make of codes that were read before (``store.readings``).
+    """
+
+    mapping: str
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None: ...
 
     def read(self, payload: Payload) -> list[Item]: ...
 

@@ -13,8 +13,8 @@ from typing import Any
 from adapters.aggregation import MOST_RESTRICTIVE
 from adapters.legible import marks
 from adapters.refusals import is_opt_out
-from adapters.site_mapping import EACH, Found, Refusal, Rule
-from store.preference import Problem, Statement, base
+from adapters.site_mapping import EACH, Found, Read, Refusal, Rule
+from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Problem, Statement, base
 
 MOST = 20  # illegible places reported of one record
 LONG = 200  # characters: no path of one element
@@ -22,10 +22,9 @@ LONG = 200  # characters: no path of one element
 Stated = dict[str, Statement]
 
 
-def apply_rule(rule: Rule, record: Any, problems: list[Problem]) -> Statement | None:
-    """What the rule states of the record."""
-    outcome = rule.apply(record)
-    return _stated(rule, outcome, rule.find(record), problems) if isinstance(outcome, Refusal) else outcome
+def apply_rule(rule: Rule, record: Any, problems: list[Problem], codes: Read) -> Statement | None:
+    """What the rule states of the record. ``codes`` takes what a rule with a table read."""
+    return _read(rule, rule.attribute, rule.read(record), problems, codes)
 
 
 def judge(rule: Rule, found: Sequence[Found], problems: list[Problem]) -> Statement | None:
@@ -34,7 +33,32 @@ def judge(rule: Rule, found: Sequence[Found], problems: list[Problem]) -> Statem
     return _stated(rule, outcome, found, problems) if isinstance(outcome, Refusal) else outcome
 
 
-def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem]) -> Stated:
+def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+    """What the rules make of codes that were read before; ``None`` where none reads the attribute in that place."""
+    each = f"{base(attribute)}{EACH}"
+    rule = next((one for one in rules if one.attribute in (attribute, each) and one.path == codes.place and _keeps(one)), None)
+    if rule is None:
+        return None
+    problems: list[Problem] = []
+    statement = judge(rule, [Found(*one) for one in codes.found], problems)
+    return statement, problems[0] if problems else None
+
+
+def _read(rule: Rule, attribute: str, found: Sequence[Found], problems: list[Problem], codes: Read) -> Statement | None:
+    known = len(problems)
+    statement = judge(rule, found, problems)
+    if _keeps(rule) and (found or statement is not None or len(problems) > known):
+        silent = statement is None and len(problems) == known
+        codes[attribute] = Codes(rule.path, tuple((one.text, one.path) for one in found), silent)
+    return statement
+
+
+def _keeps(rule: Rule) -> bool:
+    """Whether the codes of a rule are kept: it has a table of them, and its outcome is the value itself."""
+    return rule.values is not None and base(rule.attribute) not in (PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE)
+
+
+def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:
     """What a rule for each number states; ``number_of`` gives the number at a path, empty for none that can be read, ``None`` for no phone.
 
     What refuses at a number that cannot be read is a problem of the consent for all numbers.
@@ -47,7 +71,8 @@ def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], pro
         elif number is not None and _may_refuse(rule, found):
             detail = "what stands here refuses at a number that cannot be read: correct the number in the EMR"
             problems.append(Problem("consent_number_unreadable", found.path, detail, base(rule.attribute)))
-    made = {rule.attribute[:-1] + number: judge(rule, found, problems) for number, found in numbers.items()}
+    names = {rule.attribute[:-1] + number: found for number, found in numbers.items()}
+    made = {name: _read(rule, name, found, problems, codes) for name, found in names.items()}
     return {attribute: one for attribute, one in made.items() if one is not None}
 
 

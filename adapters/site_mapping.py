@@ -11,6 +11,8 @@ reads a consent at each contact point, and its protocol says which number that i
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -30,6 +32,7 @@ from store.preference import (
     RESTRICTED,
     TOPIC,
     YES,
+    Codes,
     Method,
     Statement,
     base,
@@ -91,6 +94,8 @@ class Refusal(NamedTuple):
 
 
 Find = Callable[[Any], Sequence[Found]]
+Read = dict[str, Codes]
+"""What rules with a table read of one payload, by attribute."""
 CompilePath = Callable[[str], Find]
 
 
@@ -125,13 +130,17 @@ class Rule:
 
     def apply(self, payload: Any) -> Statement | Refusal | None:
         """What the payload states by this rule."""
+        return self.judge(self.read(payload))
+
+    def read(self, payload: Any) -> Sequence[Found]:
+        """What :meth:`judge` looks at: everything found, or nothing where a value is missing that the rule needs."""
         found = self.find(payload)
-        if not found or (self.aggregate == "all_denied" and not all(find(payload) for find in self.finds)):
-            return self._fallback(self.on_absent, "value_absent", self.path, "")
-        return self.judge(found)
+        return () if self.aggregate == "all_denied" and not all(find(payload) for find in self.finds) else found
 
     def judge(self, found: Sequence[Found]) -> Statement | Refusal | None:
         """What the values found come to. One that must be rejected rejects the payload."""
+        if not found:
+            return self._fallback(self.on_absent, "value_absent", self.path, "")
         outcomes = [self._translate(one) for one in found]
         refusal = next((one for one in outcomes if isinstance(one, Refusal)), None)
         if refusal is not None:
@@ -156,6 +165,12 @@ class Rule:
         if action == NO_STATEMENT:
             return None
         return Statement(_most_restrictive(self.attribute) if action == "most_restrictive" else None, path)
+
+
+def fingerprint(mapping: Mapping[str, Any], *more: Any) -> str:
+    """Tells a mapping from others: equal for rules, and whatever else reads a payload, that are written alike."""
+    written = json.dumps([mapping, *more], sort_keys=True, default=str)
+    return hashlib.blake2b(written.encode(), digest_size=6).hexdigest()
 
 
 def compile_mapping(mapping: Mapping[str, Mapping[str, Any]], compile_path: CompilePath) -> tuple[Rule, ...]:

@@ -6,14 +6,14 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, seen, times, unreadable
+from store import documents, merge, opened, readings, remapping, seen, times, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -54,6 +54,10 @@ class Outcome(NamedTuple):
     undecided: int = 0
 
 
+Reader = tuple[str, readings.Reread]
+"""The name of a source's mapping, and how it reads codes."""
+
+
 class Author(NamedTuple):
     """Who writes, when, and for which reason: the authority's own words, or a person's."""
 
@@ -67,7 +71,7 @@ class Author(NamedTuple):
 class Application:
     """One batch of one author in one enterprise, inside one transaction. Use once: :meth:`run`.
 
-    ``gate`` is the brake; without one everything takes effect.
+    ``gate`` is the brake; without one everything takes effect. ``reader``: today's mapping, by its name, and how it reads codes again.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Application:
         author: Author,
         ids: PatientIds,
         gate: Gate | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
@@ -88,12 +93,14 @@ class Application:
         self.renamed_identifiers: list[Row] = []
         self.changes: list[Row] = []
         self.undecided = 0
+        self.mapping = reader[0] if reader is not None else ""
+        self.reread = reader[1] if reader is not None else None
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
         author = self.author
         found = Found(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
-        digests = [documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item)) for item in items]
+        digests = [_digest(item) for item in items]
         patients = [_known(found.directory, item) for item in items]
         news = {
             patient
@@ -218,8 +225,10 @@ class Application:
         receipt = max([now, *patient.heard.values()])  # our clock may have stepped back, or be another machine's
         patient.heard[authority] = receipt
         patient.touched.add(authority)
-        if held is not None and seen.knows(held.seen, key):
-            return "unchanged"
+        again = self.read_again(patient, record)
+        held = patient.held.get(authority)
+        if held is not None and seen.knows(held.seen, key) and not _was_read_otherwise(held, item):
+            return again or "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
         item = _as_received(item, receipt)
         whole, item = item, without_late(patient.held, authority, item)
@@ -227,7 +236,7 @@ class Application:
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
-                item = replace(item, statements={name: one for name, one in item.statements.items() if name not in back})
+                item = _without(item, back)
                 merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
@@ -236,7 +245,11 @@ class Application:
         self._keep(patient, item, merged, digest, key)
         self._tell_side(patient, item, digest, record)
         is_news = merged.outcome == "unchanged" and patient.held[authority].unreadable != was
-        return "applied" if is_news else merged.outcome
+        return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
+
+    def read_again(self, patient: Open, record: int | None = None) -> str:
+        """Reads the codes of a patient by today's mapping, where another did: ``applied``, ``held`` or nothing (``store.remapping``)."""
+        return remapping.read_again(self, patient, record or patient.id)
 
     def _tell_side(self, patient: Open, item: PatientStatements, digest: str, record: int | None) -> None:
         if patient.lineage is not None and record is not None:
@@ -260,7 +273,9 @@ class Application:
         marks = was
         if was or item.problems:
             marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key))
-        patient.held[authority] = merge.Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks)
+        patient.held[authority] = merge.Held(
+            merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, _codes(held, item, now)
+        )
         if authority.startswith(EMR) and yielding.lifts(patient.held, item):
             patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
             patient.touched.add(STAFF)
@@ -291,6 +306,31 @@ def _repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: m
     if said is None or item.effective.is_before(said.effective) or not yielding.may_yield_to(held, item):
         return {}
     return {DO_NOT_CONTACT: (said.value, said.value)}
+
+
+def _was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:
+    """Whether anything of a payload that was seen stands as another mapping read it since."""
+    said = (held.assertions[name] for name in item.statements if name in held.assertions)
+    return any(one.evidence_id == item.evidence_id and one.mapping != item.mapping for one in said)
+
+
+def _digest(item: PatientStatements) -> str:
+    return documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item), item.codes, item.mapping)
+
+
+def _without(item: PatientStatements, back: Collection[str]) -> PatientStatements:
+    """A payload without what the brake holds back."""
+    statements = {name: one for name, one in item.statements.items() if name not in back}
+    return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
+
+
+def _codes(held: merge.Held | None, item: PatientStatements, now: datetime) -> str | None:
+    """The codes of the authority with those of one more payload."""
+    known = held.codes if held is not None else None
+    if known is None and not item.codes:
+        return None
+    by, kept = documents.read_codes(known) if known is not None else (item.mapping, {})
+    return documents.write_codes(by, readings.after(kept, item, now, held.current() if held is not None else {}))
 
 
 def _as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:

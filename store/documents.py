@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,8 @@ import msgspec
 from store import times
 from store.ask import Evidence
 from store.moment import interval
-from store.preference import EMAIL, PHONES, Assertion, ContactPreferences, Identifier, Phone, Preference, Statement, base
+from store.preference import EMAIL, PHONES, Assertion, Codes, ContactPreferences, Identifier, Phone, Preference, Statement, base
+from store.readings import Reading, Readings
 from store.texting.word import Word
 from store.times import Time
 from store.unreadable import Marks, Unreadable
@@ -30,6 +32,7 @@ class Payload(NamedTuple):
     evidence_id: str
     version: int
     latest: datetime | None = None
+    mapping: str = ""
 
     @property
     def effective(self) -> Time:
@@ -70,14 +73,16 @@ def write_assertions(assertions: Mapping[str, Assertion]) -> str:
     """All that one authority asserts about a patient, by attribute."""
     payloads: dict[tuple[Any, ...], int] = {}
     said = {}
-    for attribute, (value, effective, recorded, evidence_id, path, version, undecided) in assertions.items():
-        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version), len(payloads))
+    for attribute, (value, effective, recorded, evidence_id, path, version, undecided, mapping) in assertions.items():
+        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version, mapping), len(payloads))
         said[attribute] = (value, path, place, True) if undecided else (value, path, place)
     return write((list(payloads), said))
 
 
-def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int) -> tuple[Any, ...]:
+def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int, mapping: str) -> tuple[Any, ...]:
     written = effective.earliest, recorded, evidence_id, version
+    if mapping:
+        return (*written, effective.end, mapping)
     return written if effective.end is None else (*written, effective.end)
 
 
@@ -87,11 +92,51 @@ def read_assertions(text: str) -> dict[str, Assertion]:
     effective = [one.effective for one in payloads]
     read = {}
     for attribute, (value, path, place, undecided) in said.items():
-        _, recorded, evidence_id, version, _ = payloads[place]
+        _, recorded, evidence_id, version, _, mapping = payloads[place]
         if attribute.startswith(_LISTS):
             value = listed(attribute, value)
-        read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided))
+        read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided, mapping))
     return read
+
+
+class Kept(NamedTuple):
+    """One :class:`~store.readings.Reading` as a row keeps it."""
+
+    codes: Codes | None
+    outcome: str
+    value: Any
+    path: str
+    earliest: datetime
+    latest: datetime | None
+    recorded: datetime
+    evidence_id: str
+    version: int
+    restricted: bool
+
+
+_kept = msgspec.json.Decoder(dict[str, list[Kept]]).decode
+
+
+def write_codes(mapping: str, readings: Readings) -> str:
+    """The codes of one authority about a patient, behind the name of the mapping that read them."""
+    kept = {name: [_kept_as(one) for one in ones] for name, ones in readings.items()}
+    return f"{mapping} {write(kept)}"
+
+
+def read_codes(text: str) -> tuple[str, dict[str, tuple[Reading, ...]]]:
+    """The same back."""
+    mapping, _, kept = text.partition(" ")
+    return mapping, {name: tuple(map(_reading, ones)) for name, ones in _kept(kept).items()}
+
+
+def _kept_as(one: Reading) -> Kept:
+    read, by = (one.codes, one.outcome, one.value, one.path), (one.recorded, one.evidence_id, one.version, one.restricted)
+    return Kept(*read, one.effective.earliest, one.effective.end, *by)
+
+
+def _reading(one: Kept) -> Reading:
+    at = times.between(one.earliest, one.latest)
+    return Reading(one.codes, one.outcome, one.value, one.path, at, one.recorded, one.evidence_id, one.version, one.restricted)
 
 
 def write_time(time: Time) -> Any:
@@ -134,8 +179,8 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
     payloads: dict[tuple[str, tuple[Any, ...]], int] = {}
     paths = {}
     for attribute, (_, authority, assertion) in in_force.items():
-        _, effective, recorded, evidence_id, path, version, _ = assertion
-        payload = _payload(effective, recorded, evidence_id, version)
+        _, effective, recorded, evidence_id, path, version, _, mapping = assertion
+        payload = _payload(effective, recorded, evidence_id, version, mapping)
         paths[attribute] = (path, payloads.setdefault((authority, payload), len(payloads)))
     return write((list(payloads), paths))
 
@@ -166,11 +211,20 @@ def read_words(text: str) -> tuple[Word, ...]:
     return _words(text)
 
 
-def digest(identifiers: Sequence[Identifier], statements: Mapping[str, Statement], version: int = 0, unread: tuple[str, ...] = ()) -> str:
+def digest(
+    identifiers: Sequence[Identifier],
+    statements: Mapping[str, Statement],
+    version: int = 0,
+    unread: tuple[str, ...] = (),
+    codes: Mapping[str, Codes] = MappingProxyType({}),
+    mapping: str = "",
+) -> str:
     """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
 
     Another version of the same content is looked at whole, so that the version it reached is kept: a lower one that arrives later
-    with the same time is late. Says nothing about the patient by itself.
+    with the same time is late. So it is of the same payload read by another mapping. Says nothing about the patient by itself.
     """
-    content = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
+    content: tuple[Any, ...] = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
+    if codes or mapping:
+        content = (*content, dict(codes), mapping)
     return hashlib.blake2b(_encode(content), digest_size=12).hexdigest()

@@ -45,7 +45,9 @@ INHERITED = "released:"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one authority has said about one patient so far. ``seen`` is the line of ``store.seen``."""
+    """What one authority has said about one patient so far. ``seen`` is the line of ``store.seen``, ``codes`` those of
+    ``store.readings`` as text.
+    """
 
     assertions: Mapping[str, Assertion]
     effective: Time
@@ -53,6 +55,7 @@ class Held:
     seen: str
     since: datetime
     unreadable: Marks = field(default_factory=dict)
+    codes: str | None = None
 
     def current(self) -> dict[str, Assertion]:
         """The assertions, those of the last payload at the newest time at which it was stated again."""
@@ -103,7 +106,7 @@ def merge(
             if value == old.value and newer is not False:
                 assertions[attribute] = _again(old, item, when)
                 continue
-            if newer is None and item.evidence_id != old.evidence_id:  # else the same payload, mapped again
+            if newer is None and not _is_read_again(item, old):
                 is_open = True
                 undecided += 1
                 newer = ordering.wins(attribute, value, old.value, received_later=received_later)
@@ -117,7 +120,7 @@ def merge(
         before = old.value if old is not None else None
         if before != value:
             changed[attribute] = (before, value)
-        assertions[attribute] = Assertion(value, when, recorded, item.evidence_id, path, item.version, is_open)
+        assertions[attribute] = Assertion(value, when, recorded, item.evidence_id, path, item.version, is_open, item.mapping)
     newest = times.newest(held.confirmed, item.effective)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
@@ -128,10 +131,16 @@ def _first(item: PatientStatements, recorded: datetime, joined: datetime | None)
     """The first that an authority says about a patient."""
     evidence_id, version, said = item.evidence_id, item.version, stated(item)
     anchors = {name: _anchor(name, one, item, joined) for name, one in said.items()} if joined else dict.fromkeys(said, item.effective)
-    assertions = {name: Assertion(one[0], anchors[name], recorded, evidence_id, one[1], version) for name, one in said.items()}
+    by = item.mapping
+    assertions = {name: Assertion(one[0], anchors[name], recorded, evidence_id, one[1], version, False, by) for name, one in said.items()}
     changed = {name: (None, one[0]) for name, one in said.items() if one[0] is not None}
     settled = joined is None or _is_all_there_is(assertions, item, item.effective)
     return Merged(assertions, changed, "applied", settled=settled, confirmed=item.effective)
+
+
+def _is_read_again(item: PatientStatements, old: Assertion) -> bool:
+    """Whether it is the payload of the assertion itself, as another mapping reads it (rule 5.8)."""
+    return item.evidence_id == old.evidence_id and item.mapping != old.mapping
 
 
 def _again(old: Assertion, item: PatientStatements, when: Time) -> Assertion:
@@ -142,7 +151,7 @@ def _again(old: Assertion, item: PatientStatements, when: Time) -> Assertion:
     newest = times.newest(old.effective, when)
     version = old.version if ordering.of_two_resources(old.evidence_id, item.evidence_id) else max(old.version, item.version)
     undecided = old.undecided and not when.is_after(old.effective)
-    return Assertion(old.value, newest, old.recorded, old.evidence_id, old.path, version, undecided)
+    return Assertion(old.value, newest, old.recorded, old.evidence_id, old.path, version, undecided, item.mapping)
 
 
 def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatements, newest: Time) -> bool:

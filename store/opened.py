@@ -20,7 +20,7 @@ from store.texting.listing import listed
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
  EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
  a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable,
- a.effective_latest, a.confirmed_latest
+ a.effective_latest, a.confirmed_latest, a.codes
  FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
 JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS (
  SELECT m.survivor, m.seq, m.survivor, m.merged, m.effective FROM merges m
@@ -43,6 +43,7 @@ ASSERTION_COLUMNS = (
     "unreadable",
     "effective_latest",
     "confirmed_latest",
+    "codes",
 )
 
 Row = tuple[Any, ...]
@@ -77,10 +78,10 @@ class Open:
 
     def hold(self, row: Sequence[Any]) -> None:
         """Takes in what one authority asserts; a row of :data:`ASSERTION_COLUMNS` without the patient."""
-        authority, text, effective, confirmed, content, line, since, heard, marks, latest, confirmed_latest = row
+        authority, text, effective, confirmed, content, line, since, heard, marks, latest, confirmed_latest, codes = row
         said, unread = documents.read_assertions(text), documents.read_marks(marks)
         stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
-        self.held[authority] = merge.Held(said, stated, again, line, instant(since), unread)
+        self.held[authority] = merge.Held(said, stated, again, line, instant(since), unread, codes)
         self.content[authority], self.heard[authority] = content, instant(heard)
 
     def assertion_rows(self) -> Iterator[Row]:
@@ -98,6 +99,7 @@ class Open:
                 documents.write_marks(held.unreadable),
                 held.effective.end,
                 held.confirmed.end,
+                held.codes,
             )
             yield (self.id, authority, text, *said)
 

@@ -191,6 +191,17 @@ class Statement(NamedTuple):
     path: str
 
 
+class Codes(NamedTuple):
+    """The source's own codes that a rule of the mapping read for one attribute, each with where it stood, as the rule names its place.
+
+    None stand for a value that is absent where the rule makes something of that. ``silent``: the mapping makes nothing of them.
+    """
+
+    place: str
+    found: tuple[tuple[str | None, str], ...]
+    silent: bool = False
+
+
 class Problem(NamedTuple):
     """A part of a payload that could not be used, while the rest could. ``detail`` never holds the value itself.
 
@@ -210,7 +221,8 @@ class PatientStatements:
     ``identifiers[0]`` is the one the source is configured to know the patient by. ``effective``: when the EMR stated it, as precisely
     as that was written. ``version`` orders copies of one record (higher is newer). ``evidence_id`` is the message control id, or the
     resource id and version. ``locator`` finds the payload again (file and number, connection and
-    control id) and holds nothing about the patient.
+    control id) and holds nothing about the patient. ``codes``: what rules with a table read, by attribute. ``mapping`` tells the mapping
+    that read it from others.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -221,6 +233,8 @@ class PatientStatements:
     restricted: bool = False
     problems: tuple[Problem, ...] = ()
     locator: str = ""
+    codes: Mapping[str, Codes] = field(default_factory=dict)
+    mapping: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +256,7 @@ class Assertion(NamedTuple):
     """The current statement of one authority about one attribute of one patient.
 
     ``undecided``: another statement may have been newer, and this one counts because it refuses, or because it was received later.
+    ``mapping`` is the one that read it.
     """
 
     value: Any
@@ -251,6 +266,7 @@ class Assertion(NamedTuple):
     path: str
     version: int = 0
     undecided: bool = False
+    mapping: str = ""
 
 
 class Preference(NamedTuple):

@@ -33,6 +33,7 @@ from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientSt
 from store.proof.asof import AsOf, Past
 from store.proof.audit import UNMERGED, Audit
 from store.reading import Reader
+from store.readings import Reread
 from store.settings import Settings
 from store.sources.sealing import Sealing
 from store.texting import recognition
@@ -71,6 +72,15 @@ class Preferences:
         self.settings = Settings(database, enterprises)
         self.freshness = Freshness(database)
         self.ids = PatientIds()
+        self._readers: dict[str, tuple[str, Reread]] = {}
+
+    def reads_by(self, source: str, mapping: str, reread: Reread) -> None:
+        """From now on this is how a source is read: the name of its mapping, and what that makes of codes that were read before."""
+        self._readers[source] = mapping, reread
+
+    def mapping(self, source: str) -> str:
+        """The name of the mapping by which a source is read."""
+        return self._readers[source][0]
 
     def apply_many(
         self,
@@ -94,7 +104,7 @@ class Preferences:
                 outcomes += [self._join(transaction, enterprise, author, item) for item in group if isinstance(item, PatientMerge)]
             else:
                 statements = [item for item in group if isinstance(item, PatientStatements)]
-                found = self._application(transaction, enterprise, author, guard).run(statements)
+                found = self.application(transaction, enterprise, author, guard).run(statements)
                 for item, outcome in zip(statements, found, strict=True):
                     met = outcome.reason == MEETS
                     outcomes.append(self._met(transaction, enterprise, author, guard, item) if met else outcome)
@@ -245,7 +255,7 @@ class Preferences:
         """
         author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
         with self.database.write(enterprise) as transaction:
-            parted = Unmerging(self._application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
+            parted = Unmerging(self.application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
             said = {"survivor": shown(parted.survivor), "reason": reason}
             Audit(self.database).changed(transaction, enterprise, UNMERGED, shown(parted.restored), actor=author.actor, now=now, **said)
             reader = self._reader(transaction, enterprise)
@@ -260,7 +270,7 @@ class Preferences:
             yield from self._merged_into(connection, number)
 
     def _join(self, transaction: Connection, enterprise: str, author: Author, item: PatientMerge) -> Outcome:
-        return Joining(self._application(transaction, enterprise, author), item).run()
+        return Joining(self.application(transaction, enterprise, author), item).run()
 
     def _met(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None, item: PatientStatements) -> Outcome:
         """Joins the patient of a payload with the one who was known by its record id alone, and applies the payload."""
@@ -270,14 +280,16 @@ class Preferences:
             transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), times.at(ALWAYS), item.evidence_id)
         )
         if joined.outcome in ("merged", "unchanged"):
-            return self._application(transaction, enterprise, author, guard).run([item])[0]
+            return self.application(transaction, enterprise, author, guard).run([item])[0]
         return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were parted by a person")
 
-    def _application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
+    def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
+        """Work on patients in a transaction of the caller's."""
         rules, gate = self.enterprises[enterprise], None
         if guard is not None:
             gate = Gate(HeldStatements(self.database), transaction, rules, author.authority, guard, author.now)
-        return Application(self.database, transaction, rules, author, self.ids, gate)
+        reader = self._readers.get(author.authority.removeprefix(EMR))
+        return Application(self.database, transaction, rules, author, self.ids, gate, reader)
 
     def _reader(self, connection: Connection, enterprise: str) -> Reader:
         return Reader(self.database, connection, self.enterprises[enterprise])

@@ -93,7 +93,8 @@ class AssertionRow(Table):
 
     ``effective`` is the time of the payload that last changed the document, ``confirmed`` the newest time at which the
     same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time. Where one of
-    these times is no moment, ``effective_latest`` or ``confirmed_latest`` is its end (``store.times``).
+    these times is no moment, ``effective_latest`` or ``confirmed_latest`` is its end (``store.times``). ``codes``: the source's own codes
+    (``store.readings``), behind the name of the mapping that read them.
     ``unreadable``: attributes of which newer evidence could not be read (``store.unreadable``).
     """
 
@@ -110,6 +111,7 @@ class AssertionRow(Table):
     unreadable: Mapped[str | None]
     effective_latest: Mapped[datetime | None]
     confirmed_latest: Mapped[datetime | None]
+    codes: Mapped[str | None]
     __table_args__: Any = (
         PartialIndex("ix_assertions_unreadable", ("authority",), where="unreadable IS NOT NULL"),
         {"sqlite_with_rowid": False},

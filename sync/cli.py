@@ -35,6 +35,7 @@ COMMANDS = (
     Lazy("serve", "sync.commands.serve:serve", "Answer senders, read sources, listen to EMRs."),
     Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
     Lazy("ingest", "sync.commands.runs:ingest", "Feed files through a source's mapping."),
+    Lazy("remap", "sync.commands.remap:remap", "Read what a source stated again by today's mapping."),
     Lazy("runs", "sync.commands.runs:runs", "Run history; show, approve or reject a run."),
     Lazy("rejections", "sync.commands.rejections:rejections", "What could not be used; show or replay it."),
     Lazy("patient", "sync.commands.patients:patient", "A patient's facesheet: values, lock, provenance, history."),

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from adapters.base import Adapter, Answer, BrokeOff, Fetch
+from adapters.base import Adapter, Answer, BrokeOff, Fetch, Mapper
 from store.brake.loosening import loosened
 from store.errors import PatientUnknown
 from store.ids import shown
 from store.patient import Patient, PatientRef
 from store.preference import PatientMerge, PatientStatements
 from store.reading import Reader
+from store.remap_source import Remapping
 from store.web.facesheet import as_value
 from sync.engine import Engine
 from sync.lane import Lane
@@ -124,6 +125,31 @@ def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> 
         changes = [change for one in found for change in result.numbered(one)]
         result.counts.update(answer.outcome for answer in answers)
         result.add(changes)
+
+
+def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> DryRun:
+    """What reading a source's patients again by today's mapping would change, page by page; nothing is changed."""
+    engine.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
+    result, work, after = DryRun(), Remapping(engine.preferences, lane.enterprise, lane.source), 0
+    total = work.waiting()
+    while outcomes := _remapped_page(engine, lane, work, after, result):
+        after = max(outcomes)
+        progress(sum(result.counts.values()), total)
+    return result
+
+
+def _remapped_page(engine: Engine, lane: Lane, work: Remapping, after: int, result: DryRun) -> dict[int, str]:
+    outcomes: dict[int, str] = {}
+    try:
+        with engine.database.write(lane.enterprise) as transaction:
+            outcomes = work.page(transaction, engine.batch_size, after=after, now=engine.clock())
+            reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
+            found = [_difference(engine, lane, reader, shown(number)) for number, outcome in outcomes.items() if outcome == "applied"]
+            raise _RolledBack
+    except _RolledBack:
+        result.counts.update(outcomes.values())
+        result.add([change for one in found for change in one])
+    return outcomes
 
 
 def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[Answer], list[int]]:

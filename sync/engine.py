@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +18,7 @@ from store import outage
 from store.database import Database
 from store.journal import DONE, FAILED, READ_AGAIN, Journal, Run
 from store.preferences import Preferences
+from store.remap_source import Remapping
 from sync import logs, retry
 from sync.braking import Braking
 from sync.config.settings import Backoff, Brake
@@ -90,12 +92,14 @@ class Engine:
         a worker must not be held for hours. The run is then closed as ``waiting``, and the next one goes on from its cursor.
         """
         self.journal.belongs(lane.source, lane.enterprise)
+        self.preferences.reads_by(lane.source, adapter.mapper.mapping, adapter.mapper.reread)
         tally = Tally(run, partial=request.patient is not None or request.since is not None)
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
         return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
 
     def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
         """Takes in messages or resources from files, as one run. The cursor of the source does not move."""
+        self.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
         tally = Tally(self.begin(lane, "ingest", Fetch()))
         return self._closing(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
 
@@ -104,9 +108,33 @@ class Engine:
 
         Returns only after the commit. Raises when nothing could be committed, so that the sender sends again.
         """
+        self.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
         groups = [read(mapper, payload) for payload in payloads]
         answers = iter(self.intake.commit(lane, [piece for group in groups for piece in group], None, None))
         return [summary([next(answers) for _ in group]) for group in groups]
+
+    def remap(self, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> Run:
+        """Reads the codes of a source's patients again by today's mapping, as one run; the next goes on where one ended early."""
+        self.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
+        tally = Tally(self.begin(lane, "remap", Fetch()), partial=True)
+        return self._closing(tally, lane, lambda: self._remap_all(tally, lane, progress))
+
+    def _remap_all(self, tally: Tally, lane: Lane, progress: Progress) -> bool:
+        work = Remapping(self.preferences, lane.enterprise, lane.source)
+        total, after = work.waiting(), 0
+        while True:
+            with self.database.write(lane.enterprise) as transaction:
+                guard = self.braking.guard(transaction, lane, tally, self.clock())
+                outcomes = work.page(transaction, self.batch_size, after=after, now=self.clock(), run_id=tally.run.id, guard=guard)
+                counts = Counter(outcomes.values())
+                self.journal.progress(transaction, tally.run, tally.counts + counts, None, now=self.clock())
+            tally.counts += counts
+            progress(records(tally.counts), total)
+            if not outcomes:
+                return True
+            after = max(outcomes)
+            if self.stop.is_set():
+                return False
 
     def _closing(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> Run:
         """Closes the run as what it became, whatever happens. What is nobody's failure but ours is raised after that."""

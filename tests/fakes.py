@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from adapters.base import AdapterError, Batch, Explanation, Fetch, Filtered, Finding, Item, Payload, Unmappable
+from store.preference import Codes, Problem, Statement
 from tests.factories import NOW, statements
 
 
@@ -23,7 +24,15 @@ class FakeClock:
 
 
 class FakeMapper:
-    """Reads ``MRN=value`` as do_not_contact, ``#`` as filtered, ``!`` as a bug, and everything else as unmappable."""
+    """Reads ``MRN=value`` as do_not_contact, ``#`` as filtered, ``!`` as a bug, and everything else as unmappable.
+
+    A no is stated a minute after anything else.
+    """
+
+    mapping = ""
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+        return None
 
     def read(self, payload: Payload) -> list[Item]:
         text = payload.body.decode()
@@ -33,7 +42,7 @@ class FakeMapper:
             return [Filtered("not_for_us", payload.locator)]
         if "=" not in text:
             return [Unmappable("not_readable", "this is not a record: look at its beginning", payload.locator)]
-        return [statements(*_split(one)) for one in text.split(";")]
+        return [statements(*_split(one), minutes="=no" in one) for one in text.split(";")]
 
     def explain(self, payload: Payload) -> Explanation:
         return Explanation(self.read(payload))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
+from functools import partial as bound
 from typing import Any, NamedTuple, TypeGuard
 from zoneinfo import ZoneInfo
 
-from adapters import iso_time
+from adapters import iso_time, partial
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.fhir import explain, identity, link, modifiers, patient, reference, standing
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
@@ -25,9 +26,9 @@ from adapters.fhir.standing import Standing
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.partial import Stated
 from adapters.refusals import can_refuse, is_opt_out
-from adapters.site_mapping import Rule
+from adapters.site_mapping import Read, Rule, fingerprint
 from store import times
-from store.preference import DECEASED, PHONES, RESTRICTED, Identifier, PatientStatements, Problem, Statement, base
+from store.preference import DECEASED, PHONES, RESTRICTED, Codes, Identifier, PatientStatements, Problem, Statement, base
 from store.times import Time
 
 DATED = "Consent.dateTime"
@@ -56,6 +57,7 @@ class FhirMapper:
         self.options = mapper_options(settings)
         by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
+        self.mapping = fingerprint({**(settings.preset.get("mapping") or {}), **settings.mapping}, by_options, self.options.consent)
         self._understood = {kind: understood(self.options.understood, rules) for kind, rules in self.rules.items()}
         self._server = reference.surroundings((self.options.base_url, *self.options.other_base_urls))
         self.preferred_by = preferred_by(settings)
@@ -70,6 +72,10 @@ class FhirMapper:
         if choose != MOST_RESTRICTIVE:
             return items
         return [standing.certain_only(item, choose) if _is_of_consent(item) else item for item in items]
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+        """What today's rules for Patient make of codes that were read before (``store.readings``). Consents and Flags are read again."""
+        return partial.read_again(self.rules.get("Patient", ()), attribute, codes)
 
     def claims(self, payload: Payload) -> list[Item]:
         """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``standing.unless_refused``)."""
@@ -136,15 +142,16 @@ class FhirMapper:
         if problems:
             said = self._said(resource, identifiers, {}, source, [*problems, *several])
             return [said, *for_others(said, others)]
-        stated, withheld = self._patient_states(resource, source, problems)
-        said = self._said(resource, identifiers, stated, source, problems + several, restricted=withheld)
+        codes: Read = {}
+        stated, withheld = self._patient_states(resource, source, problems, codes)
+        said = self._said(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
         items: list[Item] = self._linked(resource, said, source) if "link" in resource else [said]
         return [*items, *for_others(said, others)] if others else items
 
-    def _patient_states(self, resource: dict[str, Any], source: _Source, problems: list[Problem]) -> tuple[Stated, bool]:
+    def _patient_states(self, resource: dict[str, Any], source: _Source, problems: list[Problem], codes: Read) -> tuple[Stated, bool]:
         """The statements, and whether something was withheld: what is missing then takes nothing back."""
         region, rules = self.settings.default_region, self.rules.get("Patient", ())
-        ruled = apply_rules(rules, resource, region, problems)
+        ruled = apply_rules(rules, resource, region, problems, codes)
         if source.flaw:
             leave_out_illegible(ruled, rules, resource, problems)
         restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
@@ -175,11 +182,11 @@ class FhirMapper:
         Where times are not trusted they are set long ago: read again with every run, they must not pass for news of the survivor.
         """
         problems = list(said.problems)
-        named = partial(self._named, resource=resource, source=source)
+        named = bound(self._named, resource=resource, source=source)
         merges = list(link.merges(resource, said, named, self._understood.get("Patient") or frozenset(self.options.understood), problems))
         stated, effective = dict(said.statements), said.effective
         if any(set(merge.merged) == set(said.identifiers) for merge in merges):
-            stated = link.opt_outs(stated)
+            stated, said = link.opt_outs(stated), replace(said, codes={})
             effective = effective if self.options.trust_last_updated else LONG_AGO
             if not stated and not problems:
                 return list(merges)
@@ -213,7 +220,7 @@ class FhirMapper:
             attributes = [rule.attribute for rule in rules if rule.attribute == options.attribute or self._is_read(rule, resource)]
             return standing.out_of_force(attributes, found, f"{kind}.status")
         counted = standing.counting(resource, _day(source.received), self._understood[kind]) if kind == "Consent" else resource
-        ruled = apply_rules(rules, counted, self.settings.default_region, problems)
+        ruled = apply_rules(rules, counted, self.settings.default_region, problems, {})
         if source.flaw:
             leave_out_illegible(ruled, rules, resource, problems)
         if found is Standing.IN_FORCE:
@@ -283,6 +290,7 @@ class FhirMapper:
         problems: list[Problem],
         *,
         restricted: bool = False,
+        codes: Read | None = None,
         asserted: tuple[Time, str] | None = None,
     ) -> PatientStatements:
         meta = resource.get("meta")
@@ -301,6 +309,8 @@ class FhirMapper:
             restricted,
             tuple(problems),
             source.locator,
+            codes or {},
+            self.mapping,
         )
 
 

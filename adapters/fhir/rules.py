@@ -17,7 +17,7 @@ from adapters.fhir.fhirpath import compile_expression, compile_path
 from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
 from adapters.fhir.options import ConsentOptions
 from adapters.language import bcp47, is_declined
-from adapters.site_mapping import EACH, MappingError, Rule, compile_rule, expanded, paths, standard
+from adapters.site_mapping import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
 from adapters.telecom import resolve_preferred
 from store.preference import DISPLAY_NAME, EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, Problem, Statement, base
 
@@ -86,13 +86,15 @@ def _types(attribute: str, path: str) -> set[str]:
     return named or {"Patient"}
 
 
-def apply_rules(rules: tuple[Rule, ...], resource: dict[str, Any], region: str | None, problems: list[Problem]) -> dict[str, Statement]:
+def apply_rules(
+    rules: tuple[Rule, ...], resource: dict[str, Any], region: str | None, problems: list[Problem], codes: Read
+) -> dict[str, Statement]:
     """What the rules state, by attribute. A rule that cannot read its value is a problem, and the others count."""
     stated: dict[str, Statement] = {}
     for rule in rules:
         if rule.attribute.endswith(EACH):
-            stated |= partial.at_each(rule, resource, _numbers(resource.get("telecom"), region), problems)
-        elif (outcome := partial.apply_rule(rule, resource, problems)) is not None:
+            stated |= partial.at_each(rule, resource, _numbers(resource.get("telecom"), region), problems, codes)
+        elif (outcome := partial.apply_rule(rule, resource, problems, codes)) is not None:
             stated[rule.attribute] = outcome
     return stated
 

@@ -9,7 +9,7 @@ from adapters import partial
 from adapters.hl7v2.path import parse
 from adapters.hl7v2.reader import Message
 from adapters.hl7v2.xtn import TelecomReader
-from adapters.site_mapping import EACH, MappingError, Rule
+from adapters.site_mapping import EACH, MappingError, Read, Rule
 from store.preference import Problem, Statement
 
 FIELDS = (13, 14, 40)
@@ -27,11 +27,11 @@ class EachNumber:
                 if path.segment != "PID" or path.field not in FIELDS or path.component is None:
                     raise MappingError(rule.attribute, "is beside no number: read a component of PID-13, PID-14 or PID-40, like PID-13.9")
 
-    def apply(self, message: Message, problems: list[Problem]) -> dict[str, Statement]:
+    def apply(self, message: Message, problems: list[Problem], codes: Read) -> dict[str, Statement]:
         """What is stated for each number. What refuses at a number that cannot be read is a problem of the consent for all numbers."""
         stated: dict[str, Statement] = {}
         for rule in self._rules:
-            stated |= partial.at_each(rule, message, lambda path: self._number(message, path), problems)
+            stated |= partial.at_each(rule, message, lambda path: self._number(message, path), problems, codes)
         return stated
 
     def _number(self, message: Message, path: str) -> str | None:

@@ -28,6 +28,7 @@ from adapters.hl7v2.stated_at import StatedAt
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.options import joined, listed
+from adapters.site_mapping import Read, fingerprint
 from store.preference import (
     ACTIVE,
     DISPLAY_NAME,
@@ -76,6 +77,7 @@ class Hl7Mapper:
         self._telecoms = TelecomReader(settings.default_region)
         mapping = {**settings.preset.get("mapping", {}), **settings.mapping}
         self._site = SiteRules(mapping, compile_path, settings.default_region)
+        self.mapping, self.reread = fingerprint(mapping), self._site.reread
         self._first_is_preferred = mapping.get(PREFERRED_PHONE, {}).get("by") == "first"
 
     def read(self, payload: Payload) -> list[Item]:
@@ -172,7 +174,7 @@ class Hl7Mapper:
         item = self._statements(message, payload, present=True)
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
         problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
-        return replace(item, statements=stated, problems=problems)
+        return replace(item, statements=stated, problems=problems, codes={})
 
     def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
         """The record is not active any more."""
@@ -186,6 +188,7 @@ class Hl7Mapper:
         today = payload.received.date()
         statements: dict[str, Statement] = {}
         problems: list[Problem] = []
+        codes: Read = {}
         effective, version, late = self._stated_at(message, pid[33], payload)
         problems += late
         self._read_telecoms(message, pid, today, statements, problems)
@@ -198,7 +201,7 @@ class Hl7Mapper:
         protection = message.field("PD1", 12)
         if protection:
             demographics.read_flag(message, RESTRICTED, protection, "PD1-12", statements, problems)
-        self._site.apply(message, statements, problems, present=present)
+        self._site.apply(message, statements, problems, codes, present=present)
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):
             statements = {name: one for name, one in statements.items() if one.value is not None}
@@ -212,6 +215,8 @@ class Hl7Mapper:
             restricted,
             tuple(problems),
             payload.locator,
+            codes,
+            self.mapping,
         )
 
     def _patient(self, message: Message, pid: list[str], today: date, problems: list[Problem]) -> tuple[Identifier, ...]:

@@ -9,8 +9,8 @@ from adapters import language, partial, telecom
 from adapters.hl7v2.each import EachNumber
 from adapters.hl7v2.path import Path, parse
 from adapters.hl7v2.reader import Message
-from adapters.site_mapping import EACH, CompilePath, Found, Rule, compile_mapping
-from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement, base
+from adapters.site_mapping import EACH, CompilePath, Found, Read, Rule, compile_mapping
+from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Phone, PhoneKind, Problem, Statement, base
 
 _KINDS = frozenset(kind.value for kind in PhoneKind)
 
@@ -31,7 +31,9 @@ class SiteRules:
         """Everything that the rules read."""
         return tuple(parse(path) for rule in self._rules for path in rule.paths)
 
-    def apply(self, message: Message, statements: dict[str, Statement], problems: list[Problem], *, present: bool = False) -> None:
+    def apply(
+        self, message: Message, statements: dict[str, Statement], problems: list[Problem], codes: Read, *, present: bool = False
+    ) -> None:
         """Replaces what the standard fields said by what the rules say. A rule that cannot read its value is a problem.
 
         ``present``: a rule says nothing where the message has nothing to read, whatever its ``on_absent``.
@@ -39,7 +41,7 @@ class SiteRules:
         for rule, is_text in self._steps:
             if present and not rule.find(message):
                 continue
-            outcome = partial.apply_rule(rule, message, problems)
+            outcome = partial.apply_rule(rule, message, problems, codes)
             if is_text:
                 outcome = self._usable(rule, outcome, message, statements, problems)
                 for name in [one for one in statements if base(one) == rule.attribute]:
@@ -47,7 +49,11 @@ class SiteRules:
             statements.pop(rule.attribute, None)
             if outcome is not None:
                 statements[rule.attribute] = outcome
-        statements |= self._each.apply(message, problems)
+        statements |= self._each.apply(message, problems, codes)
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+        """What the rules make of codes that were read before (``store.readings``)."""
+        return partial.read_again(self._rules, attribute, codes)
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""

@@ -119,7 +119,7 @@ def _both(came: PatientStatements | None, whole: PatientStatements | None) -> Pa
 def _settled(item: PatientStatements, stated: dict[str, Statement], problems: Sequence[Problem]) -> PatientStatements:
     """A problem of an attribute that is stated after all is none."""
     open_ones = [one for one in (*item.problems, *problems) if not one.attribute or one.attribute not in stated]
-    return replace(item, statements=stated, problems=tuple(dict.fromkeys((Problem(REASON, "", DETAIL), *open_ones))))
+    return replace(item, statements=stated, codes={}, problems=tuple(dict.fromkeys((Problem(REASON, "", DETAIL), *open_ones))))
 
 
 def _distrusted(came: Statements, whole: Statements, stated: Statements) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from adapters.rest import explain
 from adapters.rest.options import record_options
 from adapters.rest.path import compile_path
 from adapters.rest.record import RecordReader, listed, preferred
-from adapters.site_mapping import EACH, MappingError, Rule, compile_rule, expanded, standard
+from adapters.site_mapping import EACH, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
 from adapters.telecom import resolve_preferred
 from store import times
 from store.preference import (
@@ -28,6 +28,7 @@ from store.preference import (
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
+    Codes,
     Identifier,
     PatientMerge,
     PatientStatements,
@@ -69,7 +70,7 @@ class JsonMapper:
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
-        self._zone = ZoneInfo(settings.time_zone)
+        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(mapping)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
@@ -77,6 +78,10 @@ class JsonMapper:
             return self._record(*_decoded(payload.body), payload)
         except Unusable as error:
             return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+        """What today's rules make of codes that were read before (``store.readings``)."""
+        return partial.read_again(self.rules, attribute, codes)
 
     def explain(self, payload: Payload) -> Explanation:
         """What one record says, and what in it nothing reads."""
@@ -90,19 +95,22 @@ class JsonMapper:
     def _record(self, record: dict[str, Any], flaw: Unusable | None, payload: Payload) -> list[Item]:
         identifiers = self._identifiers(record, flaw)
         problems: list[Problem] = []
-        ruled = self._ruled(record, problems)
+        codes: Read = {}
+        ruled = self._ruled(record, problems, codes)
         if flaw is not None:
             partial.leave_out_illegible(ruled, self.rules, record, "", self._elements, problems)
         withheld = (RESTRICTED in ruled and ruled[RESTRICTED].value is True) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:  # what is missing of a restricted record was withheld: it takes nothing back
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
         stated, by_entry = self._standard(record, problems, restricted=withheld)
-        stated |= self._at_each(record, by_entry, problems, restricted=withheld)
+        stated |= self._at_each(record, by_entry, problems, codes, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
         stated |= self._in_our_words(ruled, phones, problems)
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
-        said = PatientStatements(identifiers, stated, effective, evidence, 0, withheld, tuple(problems), payload.locator)
+        said = PatientStatements(
+            identifiers, stated, effective, evidence, 0, withheld, tuple(problems), payload.locator, codes, self.mapping
+        )
         return [said, *self._merged(record, said)]
 
     def _identifiers(self, record: dict[str, Any], flaw: Unusable | None) -> tuple[Identifier, ...]:
@@ -119,17 +127,19 @@ class JsonMapper:
             return (record_id,)
         return (Identifier(authority, kind, known_by), record_id)
 
-    def _ruled(self, record: dict[str, Any], problems: list[Problem]) -> Stated:
+    def _ruled(self, record: dict[str, Any], problems: list[Problem], codes: Read) -> Stated:
         """What the rules state that are not read number by number."""
         whole = [rule for rule in self.rules if not rule.attribute.endswith(EACH)]
-        return {rule.attribute: one for rule in whole if (one := partial.apply_rule(rule, record, problems)) is not None}
+        return {rule.attribute: one for rule in whole if (one := partial.apply_rule(rule, record, problems, codes)) is not None}
 
-    def _at_each(self, record: dict[str, Any], by_entry: Mapping[str, str], problems: list[Problem], *, restricted: bool) -> Stated:
+    def _at_each(
+        self, record: dict[str, Any], by_entry: Mapping[str, str], problems: list[Problem], codes: Read, *, restricted: bool
+    ) -> Stated:
         """Consents at each entry of a list of phones, by the entry's number."""
         stated: Stated = {}
         for rule in self.rules:
             if rule.attribute.endswith(EACH):
-                stated |= partial.at_each(rule, record, _numbers(by_entry), problems)
+                stated |= partial.at_each(rule, record, _numbers(by_entry), problems, codes)
         return {name: one for name, one in stated.items() if one.value is not None or not restricted}
 
     def _standard(self, record: dict[str, Any], problems: list[Problem], *, restricted: bool) -> tuple[Stated, dict[str, str]]:

@@ -49,9 +49,10 @@ def _beside_the_database(settings: Settings) -> tuple[Mistake, ...]:
     if not has_database(settings):
         return ()
     from sync.commands.release import orphans  # the store is imported for a database that is there
+    from sync.commands.remap import other_mappings
     from sync.commands.standing import held_back, left
 
-    return (*orphans(settings), *held_back(settings), *left(settings))
+    return (*orphans(settings), *held_back(settings), *left(settings), *other_mappings(settings))
 
 
 def _mistake(one: Mistake) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from store.errors import MergeRefused, NothingHeld, PatientUnknown, ValueRefused
 from store.journal import Journal
 from store.lock import Actor, Role
 from store.patient import PatientRef
-from store.preference import PatientMerge
+from store.preference import Codes, PatientMerge, Problem, Statement
 from store.preferences import Preferences
 from store.proof import attesting, cutting
 from store.proof.attesting import HISTORY, Attesting, read
@@ -85,6 +85,11 @@ class Letters:
             return [Unmappable("code_unknown", "add the code to the mapping", payload.locator)]
         said = {name: "yes" if value == "?" else value for name, value in one["said"].items()}
         return [says(one["of"], one["at"], {**said, "phones": (cell(CELL),)}, evidence=one["id"])]
+
+    mapping = ""
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+        return None
 
     def explain(self, payload: Payload) -> Explanation:
         return Explanation(self.read(payload))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from adapters.base import Explanation, Item, Payload, Unmappable
 from store.database import Database
-from store.preference import PatientMerge, PatientStatements
+from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement
 from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, cell
 
 SOURCES = ("adt", "fhir", "lab")
@@ -105,6 +105,11 @@ class Post:
         if number in self.damaged:
             return [Unmappable("damaged", "mend the mapping", payload.locator)]
         return [self.letters[number].item]
+
+    mapping = ""
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
+        return None
 
     def explain(self, payload: Payload) -> Explanation:
         return Explanation(self.read(payload))

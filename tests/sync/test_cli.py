@@ -332,3 +332,38 @@ def test_planned_faults_are_met_in_their_order() -> None:
 
 def test_json_is_one_value(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
     assert json.loads(emr_sync("ingest", "adt", message, "--json").out)["run"]
+
+
+WRONG = ("{DNC: yes, OK: no}", "{DNC: no, OK: yes}")
+
+
+def test_a_wrong_mapping_that_is_rolled_back_is_healed_without_the_emr(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    """Neither a re-send nor the file is needed: the codes are kept."""
+    right = config.read_text()
+    other = message.with_name("b08.hl7")
+    other.write_bytes(adt("MRN2", dnc="OK", control="C2").encode())
+    emr_sync("ingest", "adt", str(message), str(other))
+    config.write_text(right.replace(*WRONG))
+    (warning,) = [one for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt.mapping"]
+    assert "2 patients were read by another mapping" in warning["message"]
+    dry = emr_sync("remap", "adt", "--dry-run", "--json").value
+    assert (dry["flips"], dry["counts"]["applied"]) == ({"more_contactable": 1, "less_contactable": 1}, 2)
+    assert _dnc(emr_sync, "MRN1") == "yes"
+    assert emr_sync("remap", "adt", "--json").value["counts"]["applied"] == 2
+    assert (_dnc(emr_sync, "MRN1"), _dnc(emr_sync, "MRN2")) == ("no", "yes")
+    config.write_text(right)
+    assert "1 patients" not in emr_sync("remap", "adt").out
+    assert (_dnc(emr_sync, "MRN1"), _dnc(emr_sync, "MRN2")) == ("yes", "no")
+    assert not [one for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt.mapping"]
+
+
+def test_the_same_file_read_again_by_the_right_mapping_heals_too(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    right = config.read_text()
+    for mapping, dnc in ((right, "yes"), (right.replace(*WRONG), "no"), (right, "yes")):
+        config.write_text(mapping)
+        emr_sync("ingest", "adt", str(message))
+        assert _dnc(emr_sync, "MRN1") == dnc
+
+
+def _dnc(emr_sync: EmrSync, patient: str) -> str:
+    return str(emr_sync("patient", patient, "--json").value["preferences"]["do_not_contact"]["value"])

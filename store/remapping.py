@@ -1,0 +1,75 @@
+"""A patient whom another mapping read is read again by today's, from the codes that are kept (product rule 5.8).
+
+It is as old as it was: a newer statement stays newer. What would make the patient more contactable passes the brake like any evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from store import documents, readings
+from store.merge import Held, Merged
+from store.preference import Assertion, PatientStatements, Statement
+
+if TYPE_CHECKING:
+    from store.apply import Application
+    from store.opened import Open
+
+REASON = "read by another mapping"
+
+Assertions = Mapping[str, Assertion]
+
+
+def read_again(work: Application, patient: Open, record: int) -> str:
+    """Folds the codes of the author's authority; what became of it: ``applied``, ``held``, or empty where nothing changed."""
+    held = patient.held.get(work.author.authority)
+    if held is None or held.codes is None or work.reread is None or held.codes.startswith(f"{work.mapping} "):
+        return ""
+    _, kept = documents.read_codes(held.codes)
+    now, again = readings.fold(held, kept, work.reread, patient.joined, work.mapping)
+    before = held.current()
+    changed = _changed(before, now.assertions)
+    back = _held_back(work, patient, record, before, now, changed)
+    assertions = {name: one for name, one in now.assertions.items() if name not in back}
+    assertions |= {name: before[name] for name in back if name in before}
+    told = {name: one for name, one in changed.items() if name not in back}
+    codes = documents.write_codes(work.mapping, again)
+    patient.held[work.author.authority] = replace(now, assertions=assertions, codes=codes)
+    patient.content[work.author.authority] = None
+    patient.touched.add(work.author.authority)
+    patient.heard.setdefault(work.author.authority, work.author.now)
+    patient.visible = patient.visible or bool(told) or now.unreadable != held.unreadable
+    _record(work, patient, told, before, assertions)
+    return "applied" if told or now.unreadable != held.unreadable else "held" if back else ""
+
+
+def _changed(before: Assertions, after: Assertions) -> dict[str, tuple[Any, Any]]:
+    values = {name: tuple(side[name].value if name in side else None for side in (before, after)) for name in {**before, **after}}
+    return {name: (was, now) for name, (was, now) in values.items() if was != now}
+
+
+def _held_back(
+    work: Application, patient: Open, record: int, before: Assertions, now: Held, changed: Mapping[str, tuple[Any, Any]]
+) -> set[str]:
+    """The attributes that the brake keeps as they were."""
+    back: set[str] = set()
+    for name, pair in changed.items() if work.gate is not None and not patient.is_new else ():
+        said = now.assertions.get(name) or before[name]
+        item = PatientStatements((), {name: Statement(pair[1], said.path)}, said.effective, said.evidence_id, said.version)
+        merged = Merged(now.assertions, {name: pair}, "applied", settled=False, confirmed=now.confirmed)
+        back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)  # type: ignore[union-attr]
+    return back
+
+
+def _record(work: Application, patient: Open, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
+    """Lines of the history, by the evidence whose reading changed."""
+    by = work.author
+    work.author = by._replace(reason=by.reason or REASON)
+    for name, (was, now) in sorted(told.items()):
+        said = after.get(name) or before[name]
+        line = work.line(patient, {name: (was, now, said.path)}, said.evidence_id, said.effective.earliest)
+        work.changes.append(line)
+        patient.recorded = True
+    work.author = by

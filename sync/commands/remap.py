@@ -1,0 +1,57 @@
+"""``remap``: what a source stated is read again by today's mapping, from the codes that are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from store import schema
+from store.preference import emr
+from store.remap_source import read_by_another
+from sync.commands import difference, given, output
+from sync.commands.output import AsJson
+from sync.commands.release import if_there
+from sync.commands.runs import Source, show
+from sync.config import Mistake, Settings
+from sync.dry_run import remapped
+from sync.parts import adapter, lane
+
+
+def remap(
+    context: typer.Context,
+    source: Source,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read what a source stated again by today's mapping. The EMR is not asked; what would permit too much waits for a person."""
+    with given.working(context) as parts:
+        feed = parts.feed(source)
+        mapper = adapter(feed).mapper
+        with output.progress(f"remapping {source}") as on_progress:
+            if dry:
+                difference.show(remapped(parts.engine, lane(feed), mapper, on_progress), as_json=as_json)
+                return
+            run = parts.engine.remap(lane(feed), mapper, on_progress)
+    show(run, as_json=as_json)
+
+
+def other_mappings(settings: Settings) -> tuple[Mistake, ...]:
+    """A warning for each source some of whose patients another mapping read; none where the database cannot be asked (yet)."""
+    try:
+        with if_there(settings) as database:
+            schema.check(database)
+            names = {name: adapter(feed).mapper.mapping for name, feed in settings.feeds.items()}
+            with database.read() as connection:
+                found = {
+                    name: read_by_another(database, connection, settings.feeds[name].enterprise, emr(name), mapping)
+                    for name, mapping in names.items()
+                }
+    except Exception:  # a configuration is checked where its database is not, too
+        return ()
+    return tuple(Mistake(0, f"sources.{name}.mapping", _told(name, count), warning=True) for name, count in found.items() if count)
+
+
+def _told(source: str, patients: int) -> str:
+    who = "1 patient was" if patients == 1 else f"{patients} patients were"
+    return f"{who} read by another mapping: emr-sync remap {source} --dry-run shows what this one would change, without --dry-run it does"

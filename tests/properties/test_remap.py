@@ -1,0 +1,106 @@
+"""A store whose mapping was wrong for a while is, once it is mended, as though it never had been. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store import merge, readings, times, unreadable
+from store.merge import Held
+from store.preference import Codes, Identifier, PatientStatements, Problem, Statement
+from store.readings import Folded
+
+BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
+DNC, SMS = "do_not_contact", "consent.sms"
+CODES = ("A", "B", "C")
+VALUES: dict[str, list[Any]] = {DNC: ["yes", "no", None], SMS: ["denied", "granted", None]}
+SILENT, UNREADABLE = "silent", "unreadable"
+Table = dict[str, dict[str, Any]]
+
+
+class Told(NamedTuple):
+    """One message: its codes by attribute, when it was stated, and which of the mappings read it."""
+
+    codes: dict[str, str]
+    second: int
+    width: int
+    mapping: int
+
+
+def table(values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({code: st.sampled_from([*values, SILENT, UNREADABLE]) for code in CODES})
+
+
+tables = st.fixed_dictionaries({name: table(values) for name, values in VALUES.items()})
+messages = st.builds(
+    Told,
+    st.fixed_dictionaries({}, optional=dict.fromkeys(VALUES, st.sampled_from(CODES))),
+    st.integers(0, 20),
+    st.sampled_from([0, 0, 0, 5]),
+    st.integers(0, 1),
+)
+
+
+def read(table: Table, name: str, codes: Codes) -> readings.Read:
+    value = table[name][codes.found[0][0] or ""]
+    if value == UNREADABLE:
+        return None, Problem("code_unmapped", "path", "", name)
+    return (None, None) if value == SILENT else (Statement(value, "path"), None)
+
+
+def item(told: Told, number: int, table: Table, mapping: str) -> PatientStatements:
+    start = BEGIN + timedelta(seconds=told.second)
+    stated, problems, codes = {}, [], {}
+    for name, code in told.codes.items():
+        found = Codes("place", ((code, "path"),))
+        statement, problem = read(table, name, found)
+        codes[name] = found._replace(silent=statement is None and problem is None)
+        if statement is not None:
+            stated[name] = statement
+        if problem is not None:
+            problems.append(problem)
+    effective = times.Time(start, start + timedelta(seconds=told.width))
+    who = (Identifier("X", "MR", "1"),)
+    return PatientStatements(who, stated, effective, f"E{number}", problems=tuple(problems), codes=codes, mapping=mapping)
+
+
+class Store(NamedTuple):
+    """What one authority holds, its codes, and the mapping that read them."""
+
+    held: Held | None = None
+    codes: Folded | None = None
+    mapping: str = ""
+
+    def read_by(self, table: Table, mapping: str) -> Store:
+        if self.held is None or self.mapping == mapping:
+            return self._replace(mapping=mapping)
+        held, codes = readings.fold(self.held, self.codes or {}, lambda name, one: read(table, name, one), None, mapping)
+        return Store(held, codes, mapping)
+
+    def hears(self, one: PatientStatements, recorded: datetime) -> Store:
+        merged = merge.merge(self.held, one, recorded)
+        before = self.held.current() if self.held is not None else {}
+        marks = unreadable.after(self.held.unreadable if self.held is not None else {}, before, one, whole=True)
+        codes = readings.after(self.codes or {}, one, recorded, before)
+        return Store(Held(merged.assertions, merged.confirmed, merged.confirmed, "", recorded, marks), codes, one.mapping)
+
+
+def in_force(store: Store) -> dict[str, Any]:
+    assert store.held is not None
+    found = {name: one.value for name, one in store.held.current().items() if one.value is not None}
+    return {**found, "unreadable": sorted(store.held.unreadable)}
+
+
+@given(st.tuples(tables, tables), st.lists(messages, min_size=1, max_size=6))
+def test_a_mapping_that_was_wrong_for_a_while_leaves_nothing(both: tuple[Table, Table], told: list[Told]) -> None:
+    """Of precise times the same is in force. Of times that overlap the same too: the order of receipt is kept with the codes."""
+    right, store, never = both[0], Store(), Store()
+    for number, one in enumerate(told):
+        recorded = BEGIN + timedelta(minutes=1, seconds=number)
+        store = store.read_by(both[one.mapping], str(one.mapping)).hears(item(one, number, both[one.mapping], str(one.mapping)), recorded)
+        never = never.hears(item(one, number, right, "0"), recorded)
+    store = store.read_by(both[1], "1").read_by(right, "0")
+    assert in_force(store) == in_force(never._replace(mapping="0"))

@@ -1,0 +1,211 @@
+"""What is in force is what today's mapping says of the newest evidence: read again, or remapped from the codes that are kept (5.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from adapters.base import Payload
+from adapters.hl7v2.mapping import Hl7Mapper
+from store.brake.verdicts import Verdicts
+from store.database import Database
+from store.journal import Journal, Run
+from store.lock import Actor
+from store.patient import Patient, PatientRef
+from store.preferences import Preferences
+from store.proof.asof import Past
+from sync.config.settings import Brake
+from sync.engine import Engine
+from sync.lane import Lane
+from sync.metrics import Metrics
+from tests.adapters.hl7v2.messages import settings
+from tests.factories import CLINIC, FEED, clinic
+from tests.fakes import FakeClock
+
+LANE = Lane(FEED, CLINIC)
+RIGHT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}}}
+SWAPPED = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "no", "OK": "yes"}}}
+PARTIAL = {"do_not_contact": {"from": "ZCP-2", "values": {"OK": "no"}}}
+SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no_statement"}}}
+ELSEWHERE = {"do_not_contact": {"from": "ZCP-3", "values": {"DNC": "yes", "OK": "no"}}}
+PERSON = Actor("operator", "kim")
+LOOSE = Brake(1_000_000, 100)
+BEGIN = datetime(2026, 11, 1, 6, tzinfo=UTC)
+
+
+def message(patient: str, code: str, minute: int, control: str = "") -> bytes:
+    at = (BEGIN + timedelta(minutes=minute)).strftime("%Y%m%d%H%M%S+0000")
+    lines = [f"MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|{at}||ADT^A08|{control or f'{patient}-{code}-{minute}'}|P|2.5.1", f"EVN|A08|{at}"]
+    lines.append(f"PID|1||{patient}^^^GENHOSP^MR||Example^Pat||||||||(217)555-0123^PRN^CP")
+    return "\r".join([*lines, f"ZCP|1|{code}"] if code else lines).encode()
+
+
+class Site:
+    """One live HL7 source over a real store, whose mapping changes."""
+
+    def __init__(self, database: Database, brake: Brake = LOOSE) -> None:
+        self.database, self.clock = database, FakeClock()
+        self.store, self.journal = Preferences(database, {CLINIC: clinic()}), Journal(database)
+        self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), batch_size=7, brakes={CLINIC: brake})
+
+    def mapper(self, mapping: Mapping[str, Any]) -> Hl7Mapper:
+        return Hl7Mapper(replace(settings(), name=FEED, mapping=mapping, default_region="US"))
+
+    def hear(self, mapping: Mapping[str, Any], *messages: bytes) -> list[str]:
+        payloads = [Payload(body, f"test:{number}", self.clock()) for number, body in enumerate(messages)]
+        return [one.outcome for one in self.engine.ingest(LANE, self.mapper(mapping), payloads)]
+
+    def remap(self, mapping: Mapping[str, Any]) -> Run:
+        return self.engine.remap(LANE, self.mapper(mapping))
+
+    def patient(self, name: str) -> Patient:
+        return self.store.find(CLINIC, PatientRef(value=name))
+
+    def dnc(self, name: str) -> str:
+        found, known = self.patient(name), self.store.known(CLINIC, [PatientRef(value=name)], self.clock())[0]
+        assert known.contact == found.contact  # type: ignore[union-attr]
+        return found.contact.do_not_contact
+
+    def state(self, *names: str) -> list[Any]:
+        """All that is in force, with its evidence."""
+        return [
+            {
+                name: (one.value, one.assertion.effective, one.assertion.evidence_id)
+                for name, one in self.patient(patient).preferences.items()
+            }
+            for patient in names
+        ]
+
+
+@pytest.fixture
+def site(database: Database) -> Site:
+    return Site(database)
+
+
+@pytest.mark.parametrize(("code", "right", "wrong"), [("DNC", "yes", "no"), ("OK", "no", "yes")])
+def test_the_same_message_read_by_another_mapping_replaces_its_former_reading(site: Site, code: str, right: str, wrong: str) -> None:
+    body = message("1", code, 0)
+    for mapping, dnc in ((RIGHT, right), (SWAPPED, wrong), (RIGHT, right), (SWAPPED, wrong), (RIGHT, right)):
+        assert site.hear(mapping, body) == ["applied"]
+        assert site.dnc("1") == dnc
+    assert site.hear(RIGHT, body) == ["unchanged"]
+
+
+def test_three_messages_of_one_control_id_and_time_end_in_the_refusal(site: Site) -> None:
+    for code in ("DNC", "OK", "DNC", "OK"):
+        site.hear(RIGHT, message("1", code, 0, "SAME"))
+    assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("codes", [["DNC"], ["OK"], ["DNC", "OK"], ["OK", "DNC"], ["DNC", "OK", "DNC"], ["OK", "OK", "DNC", "DNC", "OK"]])
+def test_a_wrong_mapping_that_is_rolled_back_leaves_nothing(site: Site, codes: list[str]) -> None:
+    bodies = [message("1", code, minute) for minute, code in enumerate(codes)]
+    site.hear(RIGHT, *bodies)
+    expected = site.state("1")
+    site.remap(SWAPPED)
+    assert site.dnc("1") == ("no" if codes[-1] == "DNC" else "yes")
+    site.remap(RIGHT)
+    assert site.state("1") == expected
+
+
+@pytest.mark.parametrize("codes", [["DNC"], ["OK"], ["DNC", "OK"], ["OK", "DNC"], ["DNC", "OK", "DNC"]])
+def test_what_came_while_the_mapping_was_wrong_is_as_though_it_never_was(site: Site, codes: list[str]) -> None:
+    for minute, code in enumerate(codes):
+        site.hear(SWAPPED, message("1", code, minute))
+        site.hear(RIGHT, message("2", code, minute))
+        site.hear(RIGHT if minute % 2 else SWAPPED, message("3", code, minute))
+    site.remap(RIGHT)
+    first, second, third = ({name: one[:2] for name, one in state.items()} for state in site.state("1", "2", "3"))
+    assert first == second == third
+
+
+def test_a_code_that_another_mapping_knows_settles_what_could_not_be_read(site: Site) -> None:
+    site.hear(RIGHT, message("1", "OK", 0))
+    site.hear(PARTIAL, message("1", "DNC", 1))
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+    site.remap(RIGHT)
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("yes", ())
+    site.remap(PARTIAL)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+
+
+def test_a_code_that_means_nothing_leaves_what_was_stated_before_it(site: Site) -> None:
+    site.hear(RIGHT, message("1", "DNC", 0), message("1", "OK", 1))
+    assert site.dnc("1") == "no"
+    site.remap(SILENT)
+    assert site.dnc("1") == "yes"
+    site.remap(RIGHT)
+    assert site.dnc("1") == "no"
+
+
+def test_codes_of_a_field_that_is_not_read_any_more_count_as_they_were_read(site: Site) -> None:
+    site.hear(RIGHT, message("1", "DNC", 0))
+    site.remap(ELSEWHERE)
+    assert site.dnc("1") == "yes"
+
+
+def test_a_message_without_the_field_says_nothing(site: Site) -> None:
+    site.hear(RIGHT, message("1", "DNC", 0), message("1", "", 1))
+    site.remap(SWAPPED)
+    assert site.dnc("1") == "no"
+    site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
+
+
+def test_the_next_message_of_any_kind_is_read_after_the_former_ones_are_read_again(site: Site) -> None:
+    site.hear(SWAPPED, message("1", "DNC", 5))
+    assert site.dnc("1") == "no"
+    site.hear(RIGHT, message("1", "OK", 1))
+    assert site.dnc("1") == "yes", "the late one is older than the DNC, which today's mapping reads as a refusal"
+
+
+def test_a_run_is_weighed_as_a_whole_and_what_it_would_permit_waits(database: Database) -> None:
+    site = Site(database, Brake(3, 0))
+    names = [f"P{number}" for number in range(20)]
+    site.hear(RIGHT, *(message(name, "DNC", 0) for name in names), *(message(f"n{name}", "OK", 0) for name in names))
+    run = site.remap(SWAPPED)
+    assert run.status == "held"
+    assert {site.dnc(name) for name in names} == {"yes"}
+    assert {site.dnc(f"n{name}") for name in names} == {"yes"}, "what refuses is applied at once"
+    Verdicts(site.store, site.journal).approve(run.id, PERSON, site.clock())
+    assert {site.dnc(name) for name in names} == {"no"}
+    assert site.remap(RIGHT).status == "held"
+    assert {site.dnc(name) for name in names} == {"yes"}
+
+
+def test_a_run_that_was_stopped_is_gone_on_with_by_the_next(site: Site) -> None:
+    names = [f"P{number}" for number in range(20)]
+    site.hear(RIGHT, *(message(name, "OK", 0) for name in names))
+    site.engine.stop.set()
+    assert site.remap(SWAPPED).status == "failed"
+    site.engine.stop.clear()
+    assert site.remap(SWAPPED).counts["applied"] == 13
+    assert {site.dnc(name) for name in names} == {"yes"}
+    assert site.remap(SWAPPED).counts.get("applied", 0) == 0
+
+
+def test_the_history_says_what_changed_by_the_mapping_and_keeps_its_past(site: Site) -> None:
+    site.hear(RIGHT, message("1", "OK", 0))
+    before, patient = site.clock(), site.patient("1").id
+    site.clock.now += timedelta(minutes=1)
+    site.remap(SWAPPED)
+    entry = site.store.history(CLINIC, patient)[0]
+    assert (entry.attribute, entry.before, entry.after, entry.reason) == ("do_not_contact", "no", "yes", "read by another mapping")
+    with site.database.read() as connection:
+        past = Past(site.database, connection, site.store.enterprises[CLINIC])
+        assert past.patient(PatientRef(id=patient), before).contact.do_not_contact == "no"
+        assert past.patient(PatientRef(id=patient), site.clock()).contact.do_not_contact == "yes"
+
+
+def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) -> None:
+    site.hear(RIGHT, message("1", "OK", 5), message("2", "DNC", 1))
+    merge = message("1", "", 9, "A40").replace(b"ADT^A08", b"ADT^A40").replace(b"EVN|A08", b"EVN|A40") + b"\rMRG|2^^^GENHOSP^MR"
+    assert site.hear(RIGHT, merge)[0] == "merged"
+    assert site.dnc("1") == "yes"
+    site.remap(SWAPPED)
+    site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
