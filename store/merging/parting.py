@@ -16,7 +16,7 @@ from typing import NamedTuple
 from store import times
 from store.merge import INHERITED, Held, more_restrictive
 from store.merging.lineage import ALWAYS
-from store.preference import EMR, PHONES, Assertion, base, emr
+from store.preference import EMR, PHONES, STAFF, Assertion, base, emr
 
 Records = Mapping[str, Held]
 """Authority -> what it holds about one record."""
@@ -51,6 +51,9 @@ def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict
         ours, yours = (_may_be_about(authority, *pair, merge) for pair in ((survivor, merged), (merged, survivor)))
         _add(mine, authority, stays | (_forbidding(since, mine.get(authority)) if ours else {}), held)
         _add(theirs, authority, _forbidding(since, theirs.get(authority)) if yours else {}, held)
+    for half, then_was in ((mine, survivor.then), (theirs, merged.then)):
+        if kept := _kept_of_retired(now, then_was):
+            _add(half, STAFF, _forbidding(kept, half.get(STAFF)), now[STAFF])
     then = survivor.then, merged.then
     for own, other in ((survivor.own, theirs), (merged.own, mine)):  # of a source that was retired, only its sides are left
         for authority in own.keys() - now.keys():
@@ -81,6 +84,20 @@ def _origins(authority: str, name: str, one: Assertion, then: tuple[Records, Rec
     by = emr(one.path.split(":", 2)[1]) if _inherited(one) else authority
     found = [records[who].current().get(name) for records in then for who in {authority, by} if who in records]
     return [origin._replace(recorded=one.recorded) if by != authority else origin for origin in found if origin is not None]
+
+
+def _kept_of_retired(now: Records, then: Records) -> dict[str, Assertion]:
+    """Opt-outs of one record that staff has from a source which was retired while the two were one, and speaks again since.
+
+    The record's own side hears that source go on as though it had never been retired; what staff has of it stays staff's.
+    """
+    kept = {}
+    for name, one in now[STAFF].current().items() if STAFF in now else ():
+        source = emr(one.path.split(":", 2)[1]) if _inherited(one) else ""
+        origin = then[source].current().get(name) if source in now and source in then else None
+        if origin is not None and origin.value == one.value:
+            kept[name] = one._replace(effective=origin.effective)
+    return kept
 
 
 def _inherited(one: Assertion) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import event
@@ -23,18 +24,21 @@ from store.patient import Patient, PatientRef
 from store.preference import PATIENT, PatientMerge, PatientStatements
 from store.preferences import Preferences
 from store.retiring.release import Release
+from store.times import Time
 from sync.config.settings import Brake
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
 from tests.properties.evidence import Evidence
-from tests.properties.history import OPT_OUTS
+from tests.properties.history import OPT_OUTS, When
 from tests.properties.owing import Owing
 from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
 from tests.properties.words import Word
 from tests.store.site import at, says
 
 STARTED = 5_000
+NARROW = 5
+"""Seconds: so that a fresh time ends before it is received."""
 HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
 PASSED = "SELECT patient_id FROM loosened WHERE source = ?"
 LISTED = "SELECT number FROM patient_phones WHERE patient_id = ?"
@@ -102,9 +106,12 @@ class Clinic:
         return f"{self.name}-{len(self.post.letters)}"
 
     def statements(self, message: Message) -> PatientStatements:
-        name, when, stated, restricted, is_fresh = message
+        name, when, stated, restricted, is_fresh, width = message
         unlike_any_other = when + len(self.post.letters) / 1_000 + (self.seconds - 130 if is_fresh else 0)
-        return says(name, unlike_any_other, stated, evidence=self.next_evidence(), restricted=restricted)
+        version = 0 if width or not when % 4 else 1
+        item = says(name, unlike_any_other, stated, evidence=self.next_evidence(), restricted=restricted, version=version)
+        latest = item.effective.earliest + timedelta(seconds=min(width, NARROW) if is_fresh else width)
+        return replace(item, effective=Time(item.effective.earliest, latest))
 
     def deliver(self, group: list[Letter], death: str) -> None:
         payloads = [Payload(f"{self.name}:{one.number}".encode(), f"test:{one.number}", at(0)) for one in group]
@@ -165,7 +172,7 @@ class Clinic:
         assert isinstance(item, PatientStatements)
         said = {one: item.statements[one].value for one in attributes}
         said = {one: value for one, value in said.items() if value or not item.restricted}  # it takes nothing back
-        moment = ((item.effective.latest - at(0)).total_seconds(), item.version)
+        moment = When(*((end - at(0)).total_seconds() for end in (item.effective.earliest, item.effective.latest)), item.version)
         self.evidence.said(letter.source, item.identifiers[0].value, moment, said)
 
     def held(self) -> set[Pending]:

@@ -27,9 +27,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
-from tests.properties.history import BEFORE_ALL, DNC, METHOD, NEEDS_SYNC, OPT_OUTS, STAFF, History, Joined, Retired, Said
+from tests.properties.history import ALWAYS, BEFORE_ALL, DNC, METHOD, NEEDS_SYNC, OPT_OUTS, STAFF, History, Joined, Retired, Said
 from tests.properties.words import Word, stopped_by
 
 
@@ -45,7 +46,17 @@ class Evidence(History):
 
     def is_exact(self, record: str) -> bool:
         """Whether the store must forbid exactly what the evidence does, and no more."""
-        return self.ever_met(record) == {record} and record not in self.held and not self.ever_retired
+        return self.ever_met(record) == {record} and record not in self.held and not self.ever_retired and self.is_ordered(record)
+
+    def is_ordered(self, record: str) -> bool:
+        """Whether of any two statements of one source about the record, or one that it ever met, it can be told which is newer."""
+        met = self.ever_met(record)
+        told = [one for one in self.events if isinstance(one, Said) and one.authority != STAFF and one.record in met]
+        return all(
+            one.true_at.is_comparable(other.true_at)
+            for one, other in combinations(told, 2)
+            if one.authority == other.authority and one.stated.keys() & other.stated.keys()
+        )
 
     def forbids(self, record: str, attribute: str) -> bool:
         """Whether the newest evidence of an authority that may speak is an opt-out."""
@@ -89,15 +100,9 @@ class Evidence(History):
         before = self.receipts
         for name in yielded if in_force else ():
             if self.current(last.heir, DNC, name) is not None:
-                self.said(STAFF, name, BEFORE_ALL, {DNC: None})
+                self.said(STAFF, name, ALWAYS, {DNC: None})
         self.retired.append(last._replace(superseded=frozenset(range(before + 1, self.receipts + 1))))
         self.ever_retired = True
-
-    def current(self, authority: str, attribute: str, record: str) -> Any:
-        """What an authority's newest evidence says. A late word of a source is outdated by what it had said before it was retired."""
-        when, value = self.standing(authority, attribute, record)
-        heirs = (self.standing(one.heir, attribute, record)[0] for one in self.retired if one.source == authority)
-        return None if any(before > when for before in heirs) else value
 
     def _in_force(self) -> list[str]:
         lapsed = {one.heir for one in self.retired if not one.in_force}
@@ -121,7 +126,7 @@ class Evidence(History):
         receipt, value = self.standing(STAFF, DNC, record)
         if value != OPT_OUTS[DNC]:
             return False
-        said = next(one.true_at for one in self.events if one.receipt == receipt)
+        said = next(one.place(DNC) for one in self.events if one.receipt == receipt)
         kept = [one for one in self._merges_of(record) if any(self._as_of(one)._by_staff(name) for name in (one.survivor, one.merged))]
         return not any(value is not None and when > max(said, _last(kept)) for when, value in self._stated(record))
 
@@ -135,7 +140,8 @@ class Evidence(History):
             return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
         since = [one for one in self.events if isinstance(one, Said) and one.receipt > retired.receipt and one.authority in self.sources]
         last = self.standing(retired.heir, DNC, record)[0]
-        since = [one for one in since if one.true_at > (last if one.authority == retired.source else (retired.at, 0))]  # not what is late
+        # what is late ends nothing
+        since = [one for one in since if one.place(DNC) > (last if one.authority == retired.source else (retired.at, 0))]
         return not any(one.stated.get(DNC) is not None and self.group(one.record) == self.group(record) for one in since)
 
     def _merges_of(self, record: str) -> list[Joined]:

@@ -23,8 +23,30 @@ OPT_OUTS: Mapping[str, str] = {
 NEEDS_SYNC = tuple(OPT_OUTS)
 STAFF = "staff"
 Moment = tuple[float, int]
-"""When something became true, and the version of its record at that time."""
+"""A place in the order in which things became true: seconds, and the version of the record at that time."""
 BEFORE_ALL: Moment = (-1.0, 0)
+UNVERSIONED = 1_000_000
+"""Where an opt-out without a version is placed among versions of its time: nobody can tell, so behind them all."""
+
+
+class When(NamedTuple):
+    """Some moment from ``earliest`` to ``latest``; ``version`` is 0 where the record has none."""
+
+    earliest: float
+    latest: float
+    version: int = 0
+
+    def place(self, *, opts_out: bool) -> Moment:
+        """Where it goes in a history in which whatever nobody can tell is ordered so that more is refused."""
+        return (self.latest, self.version or UNVERSIONED) if opts_out else (self.earliest, self.version)
+
+    def is_comparable(self, other: When) -> bool:
+        """Whether it can be told which of the two is newer."""
+        apart = self.latest < other.earliest or other.latest < self.earliest
+        return apart or (self.version != other.version and 0 not in (self.version, other.version))
+
+
+ALWAYS = When(*BEFORE_ALL[:1], *BEFORE_ALL[:1])
 
 
 class Said(NamedTuple):
@@ -32,9 +54,13 @@ class Said(NamedTuple):
 
     authority: str
     record: str
-    true_at: Moment
+    true_at: When
     receipt: int
     stated: Mapping[str, Any]
+
+    def place(self, attribute: str) -> Moment:
+        """Where it is placed for one attribute."""
+        return self.true_at.place(opts_out=self.stated.get(attribute) == OPT_OUTS.get(attribute, "never"))
 
 
 class Joined(NamedTuple):
@@ -44,6 +70,10 @@ class Joined(NamedTuple):
     merged: str
     true_at: Moment
     receipt: int
+
+    def place(self, _: str) -> Moment:
+        """Where it is placed for one attribute: for each the same."""
+        return self.true_at
 
 
 class Retired(NamedTuple):
@@ -62,17 +92,17 @@ class Retired(NamedTuple):
 
 
 Event = Said | Joined
-Order = Callable[[Event], Any]
+Order = Callable[[Event, str], Any]
 Standing = dict[str, tuple[Any, Any]]
 """Record (the first of its group) -> when it was said, and the value."""
 
 
-def as_it_became_true(event: Event) -> Any:
+def as_it_became_true(event: Event, attribute: str) -> Any:
     """Sources: by effective time and version."""
-    return event.true_at
+    return event.place(attribute)
 
 
-def as_it_was_received(event: Event) -> Any:
+def as_it_was_received(event: Event, _: str) -> Any:
     """People: they take turns."""
     return event.receipt
 
@@ -87,7 +117,7 @@ class History:
     met: list[tuple[str, str]] = field(default_factory=list)
     receipts: int = 0
 
-    def said(self, authority: str, record: str, true_at: Moment, stated: Mapping[str, Any]) -> None:
+    def said(self, authority: str, record: str, true_at: When, stated: Mapping[str, Any]) -> None:
         """A statement was delivered. Who speaks of a patient here speaks of all its records."""
         about = self.members(record) if authority == STAFF else [record]
         self.events += [Said(authority, name, true_at, self._receipt(), stated) for name in about]
@@ -146,6 +176,20 @@ class History:
         order = as_it_was_received if authority == STAFF else as_it_became_true
         return self._walk(authority, attribute, order).get(self.group(record), (BEFORE_ALL, None))
 
+    def current(self, authority: str, attribute: str, record: str) -> Any:
+        """What an authority's newest evidence says. A late word of a source is outdated by what it had said before it was retired.
+
+        So it is once the source was retired again: staff then has what it said in between beside that, and all of it is one source's.
+        """
+        when, value = self.standing(authority, attribute, record)
+        return None if any(self.standing(heir, attribute, record)[0] > when for heir in self._past(authority)) else value
+
+    def _past(self, authority: str) -> list[str]:
+        """Under which names the words of the same source go that it had spoken before."""
+        mine = next((one for one in self.retired if one.heir == authority), None)
+        source, receipt = (mine.source, mine.receipt) if mine else (authority, self.receipts + 1)
+        return [one.heir for one in self.retired if one.source == source and one.receipt < receipt]
+
     def before(self, event: Event) -> History:
         """What was known just before."""
         known = [one for one in self.events if one.receipt < event.receipt]
@@ -158,25 +202,26 @@ class History:
     def _rename(self, old: str, new: str) -> None:
         self.events = [one._replace(authority=new) if isinstance(one, Said) and one.authority == old else one for one in self.events]
 
-    def _since(self, authority: str, merge: Joined) -> Iterable[tuple[str, Moment]]:
+    def _since(self, authority: str, merge: Joined) -> Iterable[tuple[str, When]]:
         """Opt-outs that stand for both records of a merge, by a statement that came since and is news."""
         met = self.ever_met(merge.survivor)
         told = [one for one in self.events if isinstance(one, Said) and one.authority == authority and one.record in met]
         for attribute, opt_out in OPT_OUTS.items():
-            when, value = self.standing(authority, attribute, merge.survivor)
+            when, value = self.standing(authority, attribute, merge.survivor)[0], self.current(authority, attribute, merge.survivor)
             said = [one for one in told if one.stated.get(attribute) == opt_out]
             news = not any(one.receipt < merge.receipt for one in said)
-            if value == opt_out and news and any(one.true_at == when for one in said):
-                yield attribute, when
+            origin = next((one.true_at for one in said if one.place(attribute) == when), None)
+            if value == opt_out and news and origin is not None:
+                yield attribute, origin
 
     def _walk(self, authority: str, attribute: str, order: Order) -> Standing:
         groups: dict[str, str] = {}
         standing: Standing = {}
-        for event in sorted(self.events, key=order):
+        for event in sorted(self.events, key=lambda one: order(one, attribute)):
             if isinstance(event, Joined):
-                _join(groups, standing, event, attribute, order(event))
+                _join(groups, standing, event, attribute, order(event, attribute))
             elif event.authority == authority and attribute in event.stated:
-                standing[groups.get(event.record, event.record)] = order(event), event.stated[attribute]
+                standing[groups.get(event.record, event.record)] = order(event, attribute), event.stated[attribute]
         return standing
 
 

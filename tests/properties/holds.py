@@ -28,7 +28,8 @@ def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
             assert value == opt_out, f"{attribute} of {name} is allowed against the evidence"
         elif value == opt_out and not (attribute == "consent.sms" and evidence.words):
             assert evidence.ever_forbade(name, attribute), f"nobody ever forbade {attribute} of {name}"
-    for attribute in EXACT if not evidence.ever_retired and evidence.held.isdisjoint(evidence.ever_met(name)) else ():
+    is_told = not evidence.ever_retired and evidence.held.isdisjoint(evidence.ever_met(name)) and evidence.is_ordered(name)
+    for attribute in EXACT if is_told else ():
         assert found.get(attribute) == evidence.value(name, attribute), f"{attribute} of {name}"
 
 

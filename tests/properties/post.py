@@ -34,13 +34,17 @@ def permission(attribute: str) -> Any:
 
 
 class Message(NamedTuple):
-    """What a source says about a record, true since ``when``. ``is_fresh``: counted from two minutes ago, perhaps later than people's."""
+    """What a source says about a record, true since ``when``. ``is_fresh``: counted from two minutes ago, perhaps later than people's.
+
+    ``width``: how many seconds long its time is, as some EMRs write hours or days only.
+    """
 
     name: str
     when: int
     stated: dict[str, Any]
     restricted: bool
     is_fresh: bool = False
+    width: int = 0
 
 
 class Reply(NamedTuple):
@@ -54,7 +58,8 @@ class Reply(NamedTuple):
 
 stated = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
 sources, names, seconds = st.sampled_from(SOURCES), st.sampled_from(NAMES), st.integers(0, 60)
-messages = st.builds(Message, names, seconds, stated, st.booleans(), st.booleans())
+widths = st.sampled_from([0] * 12 + [4, 60])
+messages = st.builds(Message, names, seconds, stated, st.booleans(), st.booleans(), widths)
 bodies, received = st.sampled_from(["STOP", "START", "STOPALL"]), st.one_of(seconds, st.just(60))
 replies = st.builds(Reply, st.sampled_from([CELL, HOME]), st.sampled_from(LINES), bodies, received)
 pairs = st.permutations(NAMES).map(lambda names: (names[0], names[1]))

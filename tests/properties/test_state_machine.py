@@ -36,7 +36,7 @@ from store.preference import PatientMerge
 from sync.config.settings import Brake
 from sync.replay import replay
 from tests.properties.clinic import HOLDS_ALL, Clinic
-from tests.properties.history import DNC, OPT_OUTS, STAFF
+from tests.properties.history import DNC, OPT_OUTS, STAFF, When
 from tests.properties.holds import check_calls, check_texts, check_values
 from tests.properties.post import (
     NAMES,
@@ -110,7 +110,8 @@ class Histories(Clinic, RuleBasedStateMachine):
             return letter
         versions = [one.item.version for one in self.post.letters if same_record(one, letter)]
         item = replace(says((), 0, stated), identifiers=letter.item.identifiers, effective=letter.item.effective)
-        return self.write(letter.source, replace(item, version=max(versions) + 1, evidence_id=self.next_evidence()))
+        version = max(versions) + 1 if item.effective.end is None else 0  # versions would order what overlaps, too
+        return self.write(letter.source, replace(item, version=version, evidence_id=self.next_evidence()))
 
     @rule(target=letters, source=sources, pair=pairs, when=seconds, death=deaths)
     def says_that_two_are_one(self, source: str, pair: tuple[str, str], when: int, death: str) -> Letter:
@@ -157,7 +158,7 @@ class Histories(Clinic, RuleBasedStateMachine):
         else:
             assert stands or not self.evidence.syncs
             if not stands:
-                self.evidence.said(STAFF, name, (self.seconds, 0), {DNC: value})
+                self.evidence.said(STAFF, name, When(self.seconds, self.seconds), {DNC: value})
 
     @rule(line=st.sampled_from([LINE, None]), answered=st.booleans())
     def staff_record_opt_outs(self, line: str | None, answered: bool) -> None:

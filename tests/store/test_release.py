@@ -14,6 +14,7 @@ from store.database import Database
 from store.errors import PreferenceLocked, RunActive, ValueRefused
 from store.journal import Journal
 from store.lock import Actor
+from store.patient import PatientRef
 from store.retiring.release import Release
 from tests.store.site import ADT, CELL, FHIR, HOME, LOCAL, SYNCED, Site, cell, merges, says
 
@@ -244,3 +245,19 @@ def test_a_late_word_of_a_retired_source_lifts_no_refusal_that_it_left(retiring:
     assert retiring.contact() == before
     retiring.hears(says("1", 30, named))
     assert retiring.contact() != before
+
+
+@pytest.mark.parametrize("attribute", ["consent.sms", "topic.recall.sms"])
+@pytest.mark.parametrize("survivor", ["1", "2"])
+def test_a_refusal_kept_from_a_retired_source_outlasts_a_merge_that_is_undone(retiring: Retiring, survivor: str, attribute: str) -> None:
+    """Also where the source speaks again while the two records are one: what staff has of it is staff's, merged or not."""
+    merged = "2" if survivor == "1" else "1"
+    retiring.hears(says("1", 20, {attribute: "denied"}))
+    retiring.hears(merges(survivor, merged), source=FHIR)
+    retiring.release()
+    retiring.hears(says("1", 200, {attribute: "granted"}))
+    retiring.site.store.unmerge(
+        retiring.site.enterprise, PatientRef(authority="GENHOSP", value=merged), actor=PERSON, reason="", now=retiring.site.tick()
+    )
+    assert retiring.site.value("1", attribute) == "denied"
+    assert retiring.site.value("2", attribute) is None
