@@ -233,6 +233,7 @@ class Application:
         item = _as_received(item, receipt)
         whole, item = item, without_late(patient.held, authority, item)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+        back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
@@ -243,7 +244,7 @@ class Application:
         self.undecided += merged.undecided
         was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, key)
-        self._tell_side(patient, item, digest, record)
+        self._tell_side(patient, _without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
         is_news = merged.outcome == "unchanged" and patient.held[authority].unreadable != was
         return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
 
@@ -260,10 +261,10 @@ class Application:
         authority, now = self.author.authority, self.author.now
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
-        item = without_late(patient.held, authority, item)
+        whole, item = item, without_late(patient.held, authority, item)
         merged = merge.merge(patient.held.get(authority), item, now, doubtful=doubtful, joined=patient.joined)
         self._keep(patient, item, replace(merged, settled=False), "", "")
-        self._tell_side(patient, item, documents.digest((), item.statements, item.version), record)
+        self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
 
     def _keep(self, patient: Open, item: PatientStatements, merged: merge.Merged, digest: str, key: str) -> None:

@@ -22,6 +22,7 @@ from store.merging.lineage import Lineage, Side
 from store.merging.merge_tables import MergeRow
 from store.moment import instant, interval
 from store.preference import EMR, STAFF, PatientStatements
+from store.retiring.inheritance import without_late
 
 Records = dict[str, Held]
 """Authority -> what it holds about one record."""
@@ -107,6 +108,7 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
     if held is not None and seen.knows(held.seen, key):
         return None
     doubtful = held is not None and seen.resembles(held.seen, key)
+    item = without_late(records, heard.authority, item)
     merged = merge.merge(held, item, heard.now, doubtful=doubtful, joined=joined)
     line, since = (seen.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
     after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since)}

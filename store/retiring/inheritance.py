@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from store import merge, times
+from store import merge, ordering, times
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import INHERITED, Held
@@ -69,16 +69,19 @@ def without_late(by_authority: ByAuthority, authority: str, item: PatientStateme
     """A payload of a source that speaks again after it was retired, without what it says late.
 
     What staff has of it is its own past: a word from before a refusal in it lifts nothing (rule 5.1). A late opt-out still counts. Of
-    two retired sources that both had the method "none", staff keeps the one that was retired last, in the place of both.
+    two retired sources that both had the method "none", staff keeps the one that was retired last, in the place of both: it stands
+    against each of them, but for one that has stated a method since.
     """
-    staff = by_authority.get(STAFF)
+    staff, mine = by_authority.get(STAFF), by_authority.get(authority)
     past = staff.current() if staff is not None and authority.startswith(EMR) else {}
     begins = f"{INHERITED}{authority.removeprefix(EMR)}:"
+    method = mine.assertions.get(PREFERRED_METHOD) if mine is not None else None
+    has_method = method is not None and not ordering.forbids(PREFERRED_METHOD, method.value)
     late = {
         name
         for name, one in item.statements.items()
         if name in past
-        and past[name].path.startswith(INHERITED if name == PREFERRED_METHOD else begins)
+        and past[name].path.startswith(INHERITED if name == PREFERRED_METHOD and not has_method else begins)
         and not item.effective.is_after(past[name].effective)
         and merge.more_restrictive(name, past[name].value, one.value)
     }

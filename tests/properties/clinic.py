@@ -214,6 +214,11 @@ class Clinic:
         self.owing.replied(word)
         self.evidence.words.append(word)
 
+    def forget(self, source: str) -> None:
+        """Nothing is kept of what a source said while it had no effect: a message that comes again is heard for the first time."""
+        said = {one.number for one in self.post.letters if one.source == source and not isinstance(one.item, PatientMerge)}
+        self.heard -= said
+
     def listed(self, name: str) -> set[str]:
         """The numbers that any source lists for the patient."""
         patient = self.find(name)

@@ -185,10 +185,10 @@ class History:
         return None if any(self.standing(heir, attribute, record)[0] > when for heir in self._past(authority)) else value
 
     def _past(self, authority: str) -> list[str]:
-        """Under which names the words of the same source go that it had spoken before."""
+        """Under which names the words of the same source go that it had spoken before. What was not in force then is forgotten."""
         mine = next((one for one in self.retired if one.heir == authority), None)
         source, receipt = (mine.source, mine.receipt) if mine else (authority, self.receipts + 1)
-        return [one.heir for one in self.retired if one.source == source and one.receipt < receipt]
+        return [one.heir for one in self.retired if one.source == source and one.receipt < receipt and one.in_force]
 
     def before(self, event: Event) -> History:
         """What was known just before."""

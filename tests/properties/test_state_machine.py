@@ -228,6 +228,8 @@ class Histories(Clinic, RuleBasedStateMachine):
             self.releases.release(self.sources[source], OPERATOR, self.now())
         if len(self.select(RELEASES, self.name)) > count:
             self.evidence.retire(source, self.seconds, in_force=self.evidence.syncs)
+            if not self.evidence.syncs:
+                self.forget(source)
 
     @rule(source=sources, last=messages, said=st.lists(st.tuples(sources, messages), max_size=2))
     def a_source_is_retired_for_a_while(self, source: str, last: Message, said: list[tuple[str, Message]]) -> None:

@@ -256,8 +256,31 @@ def test_a_refusal_kept_from_a_retired_source_outlasts_a_merge_that_is_undone(re
     retiring.hears(merges(survivor, merged), source=FHIR)
     retiring.release()
     retiring.hears(says("1", 200, {attribute: "granted"}))
-    retiring.site.store.unmerge(
-        retiring.site.enterprise, PatientRef(authority="GENHOSP", value=merged), actor=PERSON, reason="", now=retiring.site.tick()
-    )
+    _unmerge(retiring, merged)
     assert retiring.site.value("1", attribute) == "denied"
     assert retiring.site.value("2", attribute) is None
+
+
+def test_a_source_clears_its_method_though_another_retired_one_left_a_later_refusal(retiring: Retiring) -> None:
+    retiring.hears(says("3", 20, {"preferred_method": "sms"}))
+    retiring.hears(says("3", 40, {"preferred_method": "none"}), source=FHIR)
+    retiring.release(FHIR)
+    assert retiring.site.value("3", "preferred_method") == "sms"
+    retiring.hears(says("3", 30, {"preferred_method": None}))
+    assert retiring.site.value("3", "preferred_method") == "none"
+
+
+def test_so_it_does_for_one_of_two_records_that_were_one(retiring: Retiring) -> None:
+    retiring.hears(says("1", 20, {"preferred_method": "sms"}))
+    retiring.hears(says("2", 40, {"preferred_method": "none"}), source=FHIR)
+    retiring.hears(merges("2", "1", 60), source=FHIR)
+    retiring.hears(says("2", 80, {"preferred_method": "none"}), source=FHIR)
+    retiring.release(FHIR)
+    retiring.hears(says("1", 30, {"preferred_method": None}))
+    _unmerge(retiring, "1")
+    assert retiring.site.value("1", "preferred_method") == "none"
+
+
+def _unmerge(retiring: Retiring, merged: str) -> None:
+    ref = PatientRef(authority="GENHOSP", value=merged)
+    retiring.site.store.unmerge(retiring.site.enterprise, ref, actor=PERSON, reason="", now=retiring.site.tick())
