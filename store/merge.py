@@ -112,8 +112,9 @@ def merge(
                 newer = ordering.wins(attribute, value, old.value, received_later=received_later)
             if newer is False and (joined is None or not _of_the_other_record(attribute, statement, item, old, joined)):
                 late = late or old.value != value or item.effective.is_before(old.effective)
-                if is_open:
-                    assertions[attribute] = old._replace(undecided=True)
+                if is_open:  # a refusal ends by what is later than it alone, anything else counts as the newest that was stated
+                    newest = old.effective if forbids(attribute, old.value) else times.newest(old.effective, when)
+                    assertions[attribute] = old._replace(undecided=True, effective=newest)
                 continue
             if is_open and not forbids(attribute, value):
                 when = times.newest(when, old.effective)
