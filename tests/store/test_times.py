@@ -69,6 +69,14 @@ def test_a_clock_that_is_minutes_ahead_does_not_hide_a_refusal(site: Site) -> No
     assert site.dnc("1") == "no"
 
 
+def test_a_refusal_that_came_while_our_clock_was_slow_is_not_older_than_it_was_written(site: Site) -> None:
+    receive(site, says("1", 600, YES), at(0))
+    receive(site, says("1", 300, NO), at(1_000))
+    assert site.dnc("1") == "yes"
+    receive(site, says("1", 601, NO), at(1_001))
+    assert site.dnc("1") == "no"
+
+
 def test_a_feed_that_is_a_second_ahead_is_in_order(site: Site) -> None:
     for seconds, said, dnc in ((10, YES, "yes"), (20, NO, "no"), (30, YES, "yes"), (40, NO, "no")):
         receive(site, says("1", seconds + 1, said), at(seconds))
