@@ -316,3 +316,24 @@ def test_each_moment_is_known_by_the_configuration_of_then(site: Site) -> None:
     silent = [moment.contact.do_not_contact for moment in moments]
     assert silent == ["unknown"] * 3 + ["yes"] * 9 + ["unknown"] * 3 + ["yes"] * 3
     assert [known(running, moment.patient, moment.when) for moment in moments] == moments
+
+
+def test_what_a_configuration_that_was_put_back_refused_is_not_shown_since(site: Site) -> None:
+    """Two sources that contradict each other: the changed order would refuse for some and loosen others, so it waits, and is put back."""
+    running = Running(site, SYNCED)
+    running.apply(*(says(patient, 1, {"preferred_method": "none"}) for patient in "123"), says("4", 1, {"preferred_method": "sms"}))
+    running.apply(*(says(patient, 1, {"preferred_method": "sms"}) for patient in "123"), source=FHIR)
+    running.apply(says("4", 1, {"preferred_method": "none"}), source=FHIR)
+    moments = [seen(running, patient) for patient in "14"]
+    running = running.restarted(replace(SYNCED, sources=SYNCED.sources[::-1]))
+    assert running.held is not None
+    moments += [seen(running, patient) for patient in "14"]
+    running = running.restarted(SYNCED)
+    assert running.held is None
+    moments += [seen(running, patient) for patient in "14"]
+    running = running.restarted(replace(SYNCED, sources=SYNCED.sources[::-1]))
+    running.approve()
+    moments += [seen(running, patient) for patient in "14"]
+    shown = [moment.values["preferred_method"][0] for moment in moments]
+    assert shown == ["none", "sms", "none", "none", "none", "sms", "sms", "none"]
+    assert [known(running, moment.patient, moment.when) for moment in moments] == moments

@@ -82,3 +82,52 @@ def test_what_a_source_said_since_a_merge_holds_for_both_though_it_was_retired(k
     kept.store.unmerge(kept.enterprise, PatientRef(authority="GENHOSP", value="2"), actor=OPERATOR, reason="", now=kept.tick())
     assert (kept.dnc("1"), kept.dnc("2")) == ("yes", "yes")
     assert [kept.find(value).marks for value in "12"] == [(), ()]
+
+
+@pytest.mark.parametrize("name", ["1", "2"])
+@pytest.mark.parametrize("said", [YES, NO])
+def test_what_the_source_repeats_since_the_merge_lifts_it_as_something_new_does(kept: Site, name: str, said: dict[str, str]) -> None:
+    kept.apply(says("2", 2, said))
+    assert kept.dnc("1") == "yes"
+    kept.apply(says(name, 30_000, said))
+    assert (kept.dnc("1"), kept.find("1").preferences["do_not_contact"].authority) == (said["do_not_contact"], f"emr:{ADT}")
+    assert kept.store.history(kept.enterprise, kept.find("1").id)[0].attribute == "do_not_contact"
+    kept.apply(says(name, 30_001, NO))
+    assert kept.dnc("1") == "no"
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 15_000, 20_000])
+def test_what_the_source_repeats_from_before_the_merge_does_not_lift_it(kept: Site, seconds: int) -> None:
+    for name in "12":
+        kept.apply(says(name, seconds, NO, evidence=f"again {name}"))
+        assert kept.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("said", [{}, {"language": "es"}, {"do_not_contact": None}])
+def test_what_does_not_state_it_does_not_lift_it(kept: Site, said: dict[str, str | None]) -> None:
+    kept.apply(says("2", 30_000, said))
+    assert kept.dnc("1") == "yes"
+
+
+def test_a_merge_that_is_dated_before_staff_said_it_does_not_make_it_older(site: Site) -> None:
+    local = site.configured(LOCAL)
+    local.apply(says("1", 1), says("2", 1, NO))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    synced.apply(merges("1", "2", 100))
+    synced.apply(says("1", 5_000, NO), says("2", 9_000, NO))
+    assert synced.dnc("1") == "yes"
+    synced.apply(says("1", 20_000, NO))
+    assert synced.dnc("1") == "no"
+
+
+def test_a_local_do_not_contact_without_a_merge_yields_to_what_the_source_repeats_since(site: Site) -> None:
+    local = site.configured(LOCAL)
+    local.apply(says("1", 1))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    synced.apply(says("1", 2, NO))
+    synced.apply(says("1", 3, NO))
+    assert synced.dnc("1") == "yes", "both are from before"
+    synced.apply(says("1", 30_000, NO))
+    assert (synced.dnc("1"), synced.find("1").preferences["do_not_contact"].authority) == ("no", f"emr:{ADT}")

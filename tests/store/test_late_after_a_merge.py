@@ -89,3 +89,34 @@ def test_the_first_that_a_source_says_after_a_merge_and_from_before_it_holds_unt
     assert (site.dnc("1"), site.value("1", "consent.voice")) == ("yes", "denied")
     site.apply(says(other, 101, NO), source="fhir")
     assert site.dnc("1") == "no"
+
+
+@pytest.mark.parametrize("late", ["1", "2"])
+@pytest.mark.parametrize("opted_out", ["1", "2"])
+def test_a_merge_that_arrives_late_does_not_make_a_newer_opt_out_older(site: Site, late: str, opted_out: str) -> None:
+    site.apply(says("1", 10), says("2", 10), says(opted_out, 150, {**YES, "consent.voice": "denied"}), merges("1", "2", 100))
+    assert site.apply(says(late, 120, {**NO, "consent.voice": "granted"})) == ["stale"]
+    assert (site.dnc("1"), site.value("1", "consent.voice")) == ("yes", "denied")
+    assert site.apply(says(late, 151, {**NO, "consent.voice": "granted"})) == ["applied"]
+    assert (site.dnc("1"), site.value("1", "consent.voice")) == ("no", "granted")
+
+
+@pytest.mark.parametrize("late", ["1", "2"])
+def test_an_opt_out_that_a_merge_keeps_over_a_newer_permission_is_as_new_as_that(site: Site, late: str) -> None:
+    site.apply(says("1", 10, YES), says("2", 150, NO), merges("1", "2", 100))
+    assert site.apply(says(late, 140, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("first", ["1", "2"])
+def test_an_opt_out_of_after_a_merge_that_is_the_first_of_its_source_keeps_its_own_time(site: Site, first: str) -> None:
+    site.apply(merges("1", "2", 100))
+    site.apply(says(first, 150, YES), source="fhir")
+    assert site.apply(says("1", 120, NO), source="fhir") == ["stale"]
+    assert site.dnc("2") == "yes"
+
+
+def test_a_second_merge_dated_before_the_first_does_not_make_an_opt_out_older(site: Site) -> None:
+    site.apply(says("1", 10, YES), says("3", 10), merges("1", "2", 100), merges("1", "3", 50))
+    assert site.apply(says("3", 70, NO)) == ["stale"]
+    assert site.dnc("1") == "yes"

@@ -284,3 +284,20 @@ def test_so_it_does_for_one_of_two_records_that_were_one(retiring: Retiring) -> 
 def _unmerge(retiring: Retiring, merged: str) -> None:
     ref = PatientRef(authority="GENHOSP", value=merged)
     retiring.site.store.unmerge(retiring.site.enterprise, ref, actor=PERSON, reason="", now=retiring.site.tick())
+
+
+@pytest.mark.parametrize("patients", [1, 2, 3, 4, 5])
+def test_every_patient_is_reached_whatever_their_number(site: Site, patients: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of two, so that they end before, at and behind a whole page."""
+    monkeypatch.setattr("store.retiring.release.CHUNK", 2)
+    retiring, names = Retiring(site), [str(number) for number in range(patients)]
+    retiring.hears(says("other", 0, {"do_not_contact": "no"}), source=FHIR)
+    retiring.hears(*(says(name, 0, ALL) for name in names))
+    preview = retiring.work.preview(ADT, site.now)
+    released = retiring.work.release(ADT, PERSON, site.tick())
+    assert (preview.patients, released.patients) == (patients, patients)
+    assert [retiring.marks(name) for name in names] == [[]] * patients
+    assert {site.find(name).preferences["do_not_contact"].authority for name in names} == {"staff"}
+    undone = retiring.work.undo(ADT, PERSON, site.tick())
+    assert (undone.patients, [retiring.marks(name) for name in names]) == (patients, [[ADT]] * patients)
+    assert retiring.marks("other") == [FHIR]

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.base import Fetch, Item
+from store.brake.gate import HoldAll
 from store.brake.verdicts import Verdicts
 from store.database import Database
 from store.errors import NothingHeld
@@ -304,3 +305,64 @@ def test_approving_twice_says_that_nothing_waits(site: Clinic) -> None:
     site.verdicts.approve(run.id, PERSON, site.clock())
     with pytest.raises(NothingHeld):
         site.verdicts.reject(run.id, PERSON, site.clock())
+
+
+def test_what_was_rejected_waits_when_something_fresh_of_the_same_patient_takes_effect(site: Clinic) -> None:
+    site.run(statements("A", {"consent.sms": "denied"}, minutes=1))
+    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    run = site.run(statements("A", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5))
+    assert (run.status, site.verdicts.show(run.id).patients) == ("held", 1)
+    assert (site.values(NAMES), site.value("A", "consent.sms")) == (ALL_YES, "granted")
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 1_000])
+def test_what_was_rejected_stays_so_when_the_rest_of_its_run_takes_effect(site: Clinic, chunk: int) -> None:
+    site.run(statements("B", {"consent.sms": "denied"}, minutes=1))
+    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    site.verdicts.chunk = chunk
+    run = site.engine.begin(LANE, "full", Fetch())
+    said = [
+        statements("A", {"do_not_contact": "no"}, minutes=5),
+        statements("B", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5),
+        statements("D", {"do_not_contact": "no"}, minutes=5),
+    ]
+    with site.store.database.write(CLINIC) as transaction:
+        site.store.apply_many(transaction, CLINIC, FEED, said, now=site.clock(), run_id=run.id, guard=HoldAll(run.id))
+    settled = site.verdicts.settle(run, lambda *_: True, now=site.clock())
+    assert (settled.released, settled.held) == (2, 2)
+    assert (site.values(("A", "B", "C", "D")), site.value("B", "consent.sms")) == (["yes", "yes", "yes", "no"], "granted")
+
+
+def test_what_was_rejected_of_a_live_feed_stays_so_when_what_comes_after_it_is_approved(site: Clinic) -> None:
+    site.live("A=no", "B=no", "C=no")
+    (first,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    site.verdicts.reject(first.id, PERSON, site.clock())
+    assert site.live("D=no") == ["held"]
+    (second,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    site.verdicts.approve(second.id, PERSON, site.clock())
+    assert (second.id != first.id, site.values(("C", "D"))) == (True, ["yes", "no"])
+
+
+def test_what_was_rejected_stays_so_whatever_the_verdict_on_other_sets(site: Clinic) -> None:
+    first = site.run(*loosening(1, ("A", "B", "C")))
+    second = site.run(*loosening(1, ("D", "E")))
+    site.verdicts.reject(first.id, PERSON, site.clock())
+    site.verdicts.approve(second.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]
+    with pytest.raises(NothingHeld):
+        site.verdicts.approve(first.id, PERSON, site.clock())
+    site.run(statements("F", {"do_not_contact": "no"}))
+    assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]
+
+
+def test_what_was_rejected_stays_so_when_a_fresh_change_of_the_same_set_is_approved(site: Clinic) -> None:
+    """A process that dies between the verdict and the end of its run leaves a live set open, and what comes next joins it."""
+    site.live("A=no", "B=no", "C=no")
+    (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    with site.store.database.write(CLINIC) as transaction:
+        site.verdicts.held.mark_rejected(transaction, run.id)
+    assert site.live("D=no") == ["held"]
+    found = site.verdicts.show(run.id)
+    assert (found.patients, len(found.sample)) == (1, 1)
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert (site.values(("C", "D")), site.journal.run(run.id).status) == (["yes", "no"], "done")

@@ -133,6 +133,37 @@ def _digest(emr: RehearsalEmr, state: job.State) -> str:
     return manifest.digest(manifest.ordered(ready.files, ["Patient"]))
 
 
+@pytest.mark.parametrize("batches", range(1, 19))
+def test_a_run_that_stops_inside_a_file_of_several_batches_goes_on_inside_it(
+    emr: RehearsalEmr, batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it stops: no line of a file that was begun is lost, and no file that is stored whole is read again."""
+    monkeypatch.setattr("adapters.fhir.bulk.BATCH", 3)
+    cursor: str | None = None
+    before: list[Any] = []
+    for batch in adapter(emr).fetch(Fetch()):
+        cursor = batch.cursor or cursor
+        before += batch.items
+        batches -= bool(batch.items)
+        if not batches:
+            break
+    again, later, _ = taken(adapter(emr).fetch(Fetch(cursor=cursor)))
+    assert names(before) | names(again) == everybody()
+    assert len(names(before) & names(again)) <= emr.exports.file_size, "only what came of the file that was begun comes again"
+    assert (emr.exports.asked, bool(since(later)), job.read(later).job) == (1, True, None)
+
+
+def test_a_cursor_inside_a_file_never_names_it_as_stored(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.fhir.bulk.BATCH", 3)
+    stored, came = 0, 0
+    for batch in adapter(emr).fetch(Fetch()):
+        came += len(batch.items)
+        under_way = job.read(batch.cursor).job if batch.cursor else None
+        stored = under_way.done if under_way else stored
+        assert stored <= came // emr.exports.file_size
+    assert (came, stored) == (PATIENTS, PATIENTS // emr.exports.file_size)
+
+
 def test_a_list_of_files_that_changed_is_read_from_its_beginning(emr: RehearsalEmr) -> None:
     first = next(iter(adapter(emr).fetch(Fetch())))
     state = job.read(first.cursor).on(files="another list", done=3)

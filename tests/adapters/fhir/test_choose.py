@@ -93,3 +93,25 @@ def test_a_rejected_payload_that_is_replayed_permits_nothing_either() -> None:
 def test_other_words_are_a_mistake() -> None:
     with pytest.raises(ValueError, match=r"choose is 'first': use one of latest, most_restrictive"):
         FhirMapper(settings(options={"consent": CONSENT | {"choose": "first"}}))
+
+
+SOMEBODY_ELSE = {"reference": "Patient/p2"}
+
+
+@pytest.mark.parametrize(("changed", "value"), [(consent("b", "permit"), "granted"), (consent("b", "deny", "inactive"), None)])
+@pytest.mark.parametrize("other", [consent("a", "deny", patient=SOMEBODY_ELSE), consent("a", "unheard-of", patient=SOMEBODY_ELSE)])
+def test_what_another_patient_refuses_in_the_answer_is_not_this_ones(changed: dict[str, Any], other: dict[str, Any], value: Any) -> None:
+    """A server may answer with more than it was asked for: a family member's Consent in the same compartment."""
+    assert values(answered(STRICT, changed, others=(other,))[0]) == [value]
+
+
+@pytest.mark.parametrize("changed", [consent("b", "permit"), consent("b", "deny", "inactive")])
+def test_this_patients_refusal_counts_beside_that_of_another(changed: dict[str, Any]) -> None:
+    both = (consent("a", "permit", patient=SOMEBODY_ELSE), consent("c", "deny"))
+    assert values(answered(STRICT, changed, others=both)[0]) == ["still_refused"]
+    assert values(answered(STRICT, changed, others=both[::-1])[0]) == ["still_refused"]
+
+
+@pytest.mark.parametrize("changed", [consent("b", "permit"), consent("b", "deny", "inactive")])
+def test_what_cannot_be_read_of_this_patient_may_refuse(changed: dict[str, Any]) -> None:
+    assert values(answered(STRICT, changed, others=(consent("a", "unheard-of"),))[0]) == ["still_refused"]

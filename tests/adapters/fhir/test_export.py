@@ -408,6 +408,30 @@ def test_a_consent_that_ended_takes_nothing_back_where_nobody_can_say_what_else_
     assert [getattr(item, "reason", "said") for item in items] == ["end_not_confirmed"]
 
 
+@pytest.mark.parametrize("failure", [429, 500, 503])
+def test_a_failure_that_passes_while_an_end_is_confirmed_is_tried_again_by_the_next_read(failure: int) -> None:
+    """Neither what the Consent had refused is taken back unasked, nor is its end forgotten."""
+    ended = {"resourceType": "Consent", "id": "c1", "status": "inactive", "patient": {"reference": "Patient/p1"}}
+    ended |= {"provision": {"type": "deny"}}
+    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": ended}]}
+    away = [(failure, {"Retry-After": "0"}, b"")] * 50
+    pages: dict[str, Page] = {
+        "status": answered({"transactionTime": TIME, "output": [{"type": "Consent", "url": "c"}]}),
+        "c": answered(json.dumps(ended).encode()),
+        "Consent": list(away),
+    }
+    with exporting(pages) as server:
+        made, came = adapter(server, consent={"attribute": "consent.sms"}), list[Batch]()
+        with pytest.raises(AdapterError) as caught:
+            came.extend(made.fetch(Fetch()))
+        assert (caught.value.permanent, [batch.items for batch in came if batch.items]) == (False, [])
+        pages["Consent"] = answered(bundle)
+        items = [item for batch in made.fetch(Fetch(cursor=end(came).text())) for item in batch.items]
+    (item,) = items
+    assert isinstance(item, PatientStatements)
+    assert item.statements["consent.sms"].value is None
+
+
 def test_a_cursor_of_another_kind_of_source_means_everything() -> None:
     with exporting({"status": lambda server: answered(manifest(server))}) as server:
         read(server, "2026-11-01T00:00:00+00:00")

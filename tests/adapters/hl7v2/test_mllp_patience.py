@@ -1,0 +1,72 @@
+"""Peers that are slow: to be answered, and to take their answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from adapters.base import Answer
+from adapters.hl7v2.framing import frame
+from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome, sender, served
+
+IDLE = 0.1
+COUNT = 5_000
+LONG = Answer("rejected", "odd", "x" * 8_000)
+"""Makes long acknowledgements: those of all messages are far more than the buffers of both ends hold."""
+
+
+@pytest.mark.parametrize("messages", [1, 3])
+def test_a_peer_that_waits_in_silence_for_its_acknowledgement_is_not_hung_up_on(messages: int) -> None:
+    keeper = Keeper()
+    keeper.go_on.clear()
+    with served(keeper, idle_timeout=IDLE, group_size=1) as listener, sender(listener) as connection:
+        connection.write(b"".join(frame(message(number)) for number in range(messages)))
+        assert keeper.entered.wait(WAIT)
+        time.sleep(5 * IDLE)
+        keeper.go_on.set()
+        assert [outcome(connection.receive())[0] for _ in range(messages)] == ["AA"] * messages
+        with pytest.raises(ConnectionError):
+            connection.receive()
+
+
+def handled(keeper: Keeper) -> int:
+    """How many messages were taken when nothing more is for a while."""
+    seen, same = -1, 0
+    while same < 4:
+        now = len(keeper.bodies)
+        seen, same = now, same + 1 if now == seen else 0
+        time.sleep(0.3)
+    return seen
+
+
+def test_a_peer_that_does_not_read_its_acknowledgements_is_held_back_and_holds_up_nobody() -> None:
+    keeper = Keeper(LONG)
+    with served(keeper, idle_timeout=IDLE) as listener:
+        assert listener.address is not None
+        deaf = _deaf(listener.address)
+        padding = b"NTE|1||" + b"x" * 2_000
+        writing = threading.Thread(target=lambda: [deaf.sendall(frame(message(number) + padding)) for number in range(COUNT)])
+        writing.start()
+        taken = handled(keeper)
+        assert 0 < taken < COUNT * 4 // 5, "nothing more is taken of it than its acknowledgements have room for"
+        with sender(listener) as other:
+            assert outcome(other.send(message(COUNT)))[1] == f"MSG{COUNT:05d}"
+        assert handled(keeper) == taken + 1
+        with sender(listener) as reading:
+            reading._socket.close()
+            reading._socket = deaf
+            assert [outcome(reading.receive())[1] for _ in range(COUNT)] == [f"MSG{number:05d}" for number in range(COUNT)]
+        writing.join(WAIT)
+        assert not writing.is_alive()
+
+
+def _deaf(address: tuple[str, int]) -> socket.socket:
+    """A connection with little room for what it is sent."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.settimeout(6 * WAIT)
+    made.connect(address)
+    return made
