@@ -17,6 +17,7 @@ from store.contact import contact as contact
 from store.enterprise import Enterprise
 from store.ordering import forbids, is_newer
 from store.ordering import more_restrictive as more_restrictive
+from store.ordering import stated as stated
 from store.preference import (
     DO_NOT_CONTACT,
     EMAIL,
@@ -24,7 +25,6 @@ from store.preference import (
     NEEDS_SYNC,
     PHONES,
     PREFERRED_METHOD,
-    RESTRICTED,
     STAFF,
     YES,
     Assertion,
@@ -161,16 +161,6 @@ def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatement
     return item.effective == newest and now == set(said)
 
 
-def stated(item: PatientStatements) -> Mapping[str, Statement]:
-    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6).
-
-    So it is for a record of which nobody can tell whether it is restricted.
-    """
-    if not item.restricted and all(one.attribute != RESTRICTED for one in item.problems):
-        return item.statements
-    return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}
-
-
 def _of_the_other_record(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
     """Whether it is an opt-out from before a merge that arrives after it, late only beside what the other record said.
 
@@ -206,7 +196,8 @@ def anchored(held: Held, merged_at: datetime) -> Held:
         name: one._replace(effective=times.newest(one.effective, times.at(merged_at))) if forbids(name, one.value) else one
         for name, one in held.current().items()
     }
-    return replace(held, assertions=assertions, effective=held.confirmed)
+    marks = unreadable.anchored(held.unreadable, merged_at)
+    return replace(held, assertions=assertions, effective=held.confirmed, unreadable=marks)
 
 
 def _joined_assertion(attribute: str, mine: Assertion, theirs: Assertion) -> Assertion:

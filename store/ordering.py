@@ -5,6 +5,7 @@ The one whose time is entirely later. Where nobody can tell, a refusal wins over
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from store.preference import (
@@ -21,6 +22,7 @@ from store.preference import (
     Assertion,
     Method,
     PatientStatements,
+    Statement,
 )
 
 SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, True: 2, False: 0, None: 1}
@@ -69,6 +71,16 @@ def is_refusable(attribute: str) -> bool:
 def forbids(attribute: str, value: Any) -> bool:
     """Whether it is an opt-out. A clear allows less than a permission, and forbids nothing."""
     return more_restrictive(attribute, value, None)
+
+
+def stated(item: PatientStatements) -> Mapping[str, Statement]:
+    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6).
+
+    So it is for a record of which nobody can tell whether it is restricted.
+    """
+    if not item.restricted and all(one.attribute != RESTRICTED for one in item.problems):
+        return item.statements
+    return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}
 
 
 def _resource(evidence_id: str) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from store import times
 from store.enterprise import Enterprise
+from store.ordering import stated
 from store.preference import (
     CONSENT,
     DECEASED,
@@ -74,8 +75,9 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
     for problem in item.problems:
         name = base(problem.attribute)
         if name in new and not _is_older(item.effective, kept.get(name), before.get(name)):
-            stated = item.effective
-            kept[name] = Unreadable(stated.earliest, item.evidence_id, problem.path, problem.reason, stated.end)
+            time = item.effective if name not in kept else times.newest(kept[name].time, item.effective)
+            latest = None if time.latest == item.effective.earliest else time.latest
+            kept[name] = Unreadable(item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest)
     return kept
 
 
@@ -83,6 +85,11 @@ def joined(first: Marks, second: Marks) -> Marks:
     """The marks of two records that are one person: the newer of each."""
     both = {name: max(first[name], second[name], key=lambda one: (one.time.latest, one)) for name in first.keys() & second.keys()}
     return {**first, **second, **both}
+
+
+def anchored(marks: Marks, merged_at: datetime) -> Marks:
+    """The marks of a record that was just merged: nothing that either record said before that moment and that arrives late settles them."""
+    return {name: one if one.time.latest >= merged_at else one._replace(latest=merged_at) for name, one in marks.items()}
 
 
 def in_force(by_authority: Iterable[tuple[str, Marks]], enterprise: Enterprise) -> tuple[str, ...]:
@@ -97,9 +104,9 @@ def _refuses(name: str, item: PatientStatements) -> bool:
 
 
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
-    if name in item.statements and item.effective.is_after(mark.time):
+    if name in stated(item) and item.effective.is_after(mark.time):
         return True
-    return whole and (item.evidence_id, item.effective) == (mark.evidence_id, mark.time)
+    return whole and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
 
 
 def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None) -> bool:

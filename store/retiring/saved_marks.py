@@ -35,7 +35,9 @@ def text(held: Held | None, heard: datetime | None) -> str:
         return "null"
     said = documents.write_assertions(held.assertions)
     stated, again = documents.write_time(held.effective), documents.write_time(held.confirmed)
-    return documents.write((said, stated, again, held.seen, held.since, heard or held.confirmed.latest))
+    return documents.write(
+        (said, stated, again, held.seen, held.since, heard or held.confirmed.latest, documents.write_marks(held.unreadable))
+    )
 
 
 def read(saved: str) -> Held | None:
@@ -43,9 +45,9 @@ def read(saved: str) -> Held | None:
     row = documents.read(saved)
     if row is None:
         return None
-    said, effective, confirmed, seen, since, _ = row
+    said, effective, confirmed, seen, since, _, *marks = row
     stated, again = documents.read_time(effective), documents.read_time(confirmed)
-    return Held(documents.read_assertions(said), stated, again, seen, instant(since))
+    return Held(documents.read_assertions(said), stated, again, seen, instant(since), documents.read_marks(marks[0] if marks else None))
 
 
 def heard(saved: str) -> datetime:

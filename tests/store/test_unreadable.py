@@ -11,9 +11,15 @@ import pytest
 from store.ask import Ask
 from store.decision import Decision, decide
 from store.enterprise import Policy
+from store.journal import Journal
+from store.lock import Actor
+from store.patient import PatientRef
 from store.preference import PatientStatements, Problem
-from tests.store.site import ADT, CELL, FHIR, LOCAL, Site, cell, merges, says
+from store.retiring.release import Release
+from store.times import Time
+from tests.store.site import ADT, CELL, FHIR, LOCAL, Site, at, cell, merges, says
 
+PERSON = Actor("cli", "kim")
 REASON = "preference_unreadable"
 REFUSE = Policy()
 OK, DNC = {"do_not_contact": "no", "phones": (cell(),)}, {"do_not_contact": "yes"}
@@ -148,3 +154,52 @@ def test_without_sync_it_has_no_effect(site: Site) -> None:
     local.apply(says("1", 0, OK), unread(5))
     assert local.find("1").unreadable == ()
     assert sends(local)
+
+
+def test_what_the_other_record_had_stated_before_a_merge_settles_nothing_when_it_arrives_late(site: Site) -> None:
+    site.apply(says("1", 0, OK), says("2", 0, OK))
+    site.apply(unread(5))
+    site.apply(merges("1", "2", 60))
+    site.apply(says("2", 30, OK))
+    assert asked(site).reasons == (REASON,)
+    site.apply(replace(unread(5, stated=OK), problems=()))
+    assert sends(site)
+
+
+def test_a_record_that_is_parted_is_as_unreadable_as_its_own_evidence(site: Site) -> None:
+    site.apply(says("1", 0, OK), says("2", 0, OK))
+    site.apply(unread(5))
+    site.apply(merges("2", "1", 60))
+    site.apply(says("2", 90, OK))
+    assert sends(site)
+    site.store.unmerge(site.enterprise, PatientRef(authority="GENHOSP", value="1"), actor=PERSON, reason="", now=site.tick())
+    assert asked(site).reasons == (REASON,)
+
+
+def test_undoing_the_retirement_of_a_source_brings_back_what_could_not_be_read(site: Site) -> None:
+    site.apply(says("1", 0, OK))
+    site.apply(unread(5))
+    journal = Journal(site.database)
+    with site.database.write(site.enterprise) as transaction:
+        journal.heard(transaction, ADT, site.enterprise, now=site.now)
+    work = Release(site.store, journal)
+    work.release(ADT, PERSON, site.tick())
+    work.undo(ADT, PERSON, site.tick())
+    assert asked(site).reasons == (REASON,)
+
+
+def test_of_two_that_overlap_neither_is_settled_by_what_may_be_older_than_the_other(site: Site) -> None:
+    site.apply(says("1", 0, OK))
+    coarse = unread(5, evidence="A")
+    site.apply(replace(coarse, effective=Time(coarse.effective.earliest, at(20))), unread(10, evidence="B"))
+    site.apply(says("1", 15, OK))
+    assert asked(site).reasons == (REASON,)
+    site.apply(says("1", 21, OK))
+    assert sends(site)
+
+
+def test_what_a_restricted_record_leaves_out_or_deletes_settles_nothing(site: Site) -> None:
+    site.apply(says("1", 0, OK))
+    site.apply(unread(5))
+    site.apply(says("1", 10, {"do_not_contact": None}, restricted=True))
+    assert asked(site).reasons == (REASON,)
