@@ -273,7 +273,7 @@ class Application:
         was = held.unreadable if held is not None else {}
         marks = was
         if was or item.problems:
-            marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key))
+            marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key), joined=patient.joined)
         patient.held[authority] = merge.Held(
             merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, _codes(held, item, now)
         )

@@ -63,8 +63,8 @@ def unread(item: PatientStatements) -> tuple[str, ...]:
     return tuple(name for name in named if not _refuses(name, item))
 
 
-def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements, *, whole: bool) -> Marks:
-    """The marks of an authority once it has stated one more payload. ``before``: what it had asserted.
+def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements, *, whole: bool, joined: datetime | None = None) -> Marks:
+    """The marks of an authority once it has stated one more payload. ``before``: what it had asserted. ``joined``: see ``merge.merge``.
 
     ``whole``: the payload itself was read, so that a mark of this very evidence goes where it is readable now.
     """
@@ -74,11 +74,11 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
     kept = {name: mark for name, mark in marks.items() if name in new or not _settles(name, mark, item, whole=whole)}
     for problem in item.problems:
         name = base(problem.attribute)
-        if name in new and not _is_older(item.effective, kept.get(name), before.get(name)):
+        if name in new and not _is_older(item.effective, kept.get(name), before.get(name), joined):
             time = item.effective if name not in kept else times.newest(kept[name].time, item.effective)
             latest = None if time.latest == item.effective.earliest else time.latest
             kept[name] = Unreadable(item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest)
-    return kept
+    return anchored(kept, joined) if joined is not None and new else kept
 
 
 def joined(first: Marks, second: Marks) -> Marks:
@@ -109,5 +109,10 @@ def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: boo
     return whole and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
 
 
-def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None) -> bool:
-    return (mark is not None and effective.is_before(mark.time)) or (before is not None and effective.is_before(before.effective))
+def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None, joined: datetime | None) -> bool:
+    """Whether newer evidence is known. What was stated of one record before a merge is not older by what was stated of the other."""
+    if mark is not None and effective.is_before(mark.time):
+        return True
+    if before is None or not effective.is_before(before.effective):
+        return False
+    return joined is None or before.effective.earliest >= joined or effective.earliest >= joined

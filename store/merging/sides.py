@@ -112,7 +112,7 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
     merged = merge.merge(held, item, heard.now, doubtful=doubtful, joined=joined)
     line, since = (seen.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
     was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
-    marks = unreadable.after(was, before, item, whole=True)
+    marks = unreadable.after(was, before, item, whole=True, joined=joined)
     after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks)}
     if heard.authority.startswith(EMR) and yielding.lifts(after, item):
         after[STAFF] = yielding.lifted(after[STAFF])

@@ -12,7 +12,7 @@ from dataclasses import replace
 from store import merge
 from store.enterprise import Enterprise
 from store.merge import BY_MERGE, Held
-from store.preference import DO_NOT_CONTACT, STAFF, YES, PatientStatements
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, PatientStatements
 
 Records = Mapping[str, Held]
 
@@ -39,6 +39,15 @@ def may_yield(held: Records) -> bool:
     """Whether there is a local Do Not Contact that an EMR's next payload may lift, also one that only repeats what it stated before."""
     said = held[STAFF].assertions.get(DO_NOT_CONTACT) if STAFF in held else None
     return said is not None and said.value == YES
+
+
+def has_not_yielded(held: Records) -> bool:
+    """Whether there is a Do Not Contact of somebody here, later than or as late as all that any EMR has stated."""
+    own = held[STAFF].current().get(DO_NOT_CONTACT) if STAFF in held else None
+    if own is None or own.value != YES or own.path.startswith(merge.INHERITED):
+        return False
+    stated = (one.current().get(DO_NOT_CONTACT) for authority, one in held.items() if authority.startswith(EMR))
+    return not any(one is not None and one.value is not None and one.effective.is_after(own.effective) for one in stated)
 
 
 def kept(staff: Held) -> Held:

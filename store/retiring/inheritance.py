@@ -22,6 +22,7 @@ from store.preference import (
     PHONES,
     PREFERRED_METHOD,
     STAFF,
+    YES,
     Assertion,
     PatientStatements,
     Preference,
@@ -43,6 +44,10 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
         if name == DO_NOT_CONTACT and yielding.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then
             continue
         old = kept.get(name)
+        if name == DO_NOT_CONTACT and old is not None and yielding.has_not_yielded(by_authority):  # nor is it lost to what is older
+            if one.value == YES:
+                kept[name] = _marked(one._replace(effective=times.newest(old.effective, one.effective)), source, now)
+            continue
         if old is None or (enterprise.syncs and not (is_inherited(old) and merge.more_restrictive(name, old.value, one.value))):
             if old is not None and is_inherited(old) and old.value == one.value:
                 one = one._replace(effective=times.newest(old.effective, one.effective))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from store.errors import PatientUnknown, StoreError
 from store.ids import parsed, shown
 from store.journal import Journal
 from store.patient import Patient, PatientRef
-from store.preference import PATIENT, PatientMerge, PatientStatements
+from store.preference import PATIENT, Identifier, PatientMerge, PatientStatements, Problem
 from store.preferences import Preferences
 from store.retiring.release import Release
 from store.times import Time
@@ -30,15 +30,17 @@ from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
 from tests.properties.evidence import Evidence
-from tests.properties.history import OPT_OUTS, When
+from tests.properties.history import OPT_OUTS, UNREADABLE, When
 from tests.properties.owing import Owing
 from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
 from tests.properties.words import Word
-from tests.store.site import at, says
+from tests.store.site import at, mr, says
 
 STARTED = 5_000
 NARROW = 5
 """Seconds: so that a fresh time ends before it is received."""
+SHARED = (Identifier("FAMILY", "PN", "7"), Identifier("NATION", "NI", "0000000000"))
+"""Identifiers that are nobody's own: one of a whole family, and a placeholder. They join nobody."""
 HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
 PASSED = "SELECT patient_id FROM loosened WHERE source = ?"
 LISTED = "SELECT number FROM patient_phones WHERE patient_id = ?"
@@ -106,12 +108,15 @@ class Clinic:
         return f"{self.name}-{len(self.post.letters)}"
 
     def statements(self, message: Message) -> PatientStatements:
-        name, when, stated, restricted, is_fresh, width = message
+        name, when, stated, restricted, is_fresh, width, unread = message
+        stated = {attribute: value for attribute, value in stated.items() if attribute != unread}
+        identifiers = (mr(name), *SHARED[: when % 3])
         unlike_any_other = when + len(self.post.letters) / 1_000 + (self.seconds - 130 if is_fresh else 0)
         version = 0 if width or not when % 4 else 1
-        item = says(name, unlike_any_other, stated, evidence=self.next_evidence(), restricted=restricted, version=version)
+        item = says(identifiers, unlike_any_other, stated, evidence=self.next_evidence(), restricted=restricted, version=version)
         latest = item.effective.earliest + timedelta(seconds=min(width, NARROW) if is_fresh else width)
-        return replace(item, effective=Time(item.effective.earliest, latest))
+        problems = (Problem("code_unmapped", "at/it", "", unread),) if unread else ()
+        return replace(item, effective=Time(item.effective.earliest, latest), problems=problems)
 
     def deliver(self, group: list[Letter], death: str) -> None:
         payloads = [Payload(f"{self.name}:{one.number}".encode(), f"test:{one.number}", at(0)) for one in group]
@@ -165,13 +170,15 @@ class Clinic:
         self.pending |= {(item.evidence_id, attribute): letter for attribute in waits}
         self.evidence.held |= set(self.evidence.members(name)) if waits else set()
         self.rejected -= {(letter.source, name, attribute) for attribute in about(letter, name) if attribute not in waits}
-        self.say(letter, [attribute for attribute in item.statements if attribute not in waits])
+        self.say(letter, [attribute for attribute in item.statements if attribute not in waits], item.problems)
 
-    def say(self, letter: Letter, attributes: list[str]) -> None:
+    def say(self, letter: Letter, attributes: list[str], problems: Sequence[Problem] = ()) -> None:
         item = letter.item
         assert isinstance(item, PatientStatements)
         said = {one: item.statements[one].value for one in attributes}
         said = {one: value for one, value in said.items() if value or not item.restricted}  # it takes nothing back
+        said |= {f"{UNREADABLE}{one}": None for one in said}
+        said |= {f"{UNREADABLE}{problem.attribute}": True for problem in problems}
         moment = When(*((end - at(0)).total_seconds() for end in (item.effective.earliest, item.effective.latest)), item.version)
         self.evidence.said(letter.source, item.identifiers[0].value, moment, said)
 

@@ -30,7 +30,20 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from tests.properties.history import ALWAYS, BEFORE_ALL, DNC, METHOD, NEEDS_SYNC, OPT_OUTS, STAFF, History, Joined, Retired, Said
+from tests.properties.history import (
+    ALWAYS,
+    BEFORE_ALL,
+    DNC,
+    METHOD,
+    NEEDS_SYNC,
+    OPT_OUTS,
+    STAFF,
+    UNREADABLE,
+    History,
+    Joined,
+    Retired,
+    Said,
+)
 from tests.properties.words import Word, stopped_by
 
 
@@ -55,7 +68,7 @@ class Evidence(History):
         return all(
             one.true_at.is_comparable(other.true_at)
             for one, other in combinations(told, 2)
-            if one.authority == other.authority and one.stated.keys() & other.stated.keys()
+            if one.authority == other.authority and one.stated.keys() & other.stated.keys() and one[2::2] != other[2::2]
         )
 
     def forbids(self, record: str, attribute: str) -> bool:
@@ -80,6 +93,10 @@ class Evidence(History):
             return OPT_OUTS[attribute]
         local = self.current(STAFF, attribute, record) if attribute == DNC else None
         return self.value(record, attribute) or local
+
+    def is_unreadable(self, record: str, attribute: str) -> bool:
+        """Whether what a source stated last about the attribute could not be read, or what it may have stated last."""
+        return self.syncs and any(self.current(one, f"{UNREADABLE}{attribute}", record) for one in self.sources)
 
     def ever_forbade(self, record: str, attribute: str) -> bool:
         """Whether any evidence about the record, or one that ever was one with it, was ever an opt-out."""

@@ -22,6 +22,9 @@ OPT_OUTS: Mapping[str, str] = {
 }
 NEEDS_SYNC = tuple(OPT_OUTS)
 STAFF = "staff"
+UNREADABLE = "unreadable "
+"""Before the name of an attribute: whether the newest evidence about it could not be read."""
+MAY_BE_UNREADABLE = tuple(name for name in OPT_OUTS if name != METHOD)
 Moment = tuple[float, int]
 """A place in the order in which things became true: seconds, and the version of the record at that time."""
 BEFORE_ALL: Moment = (-1.0, 0)
@@ -60,7 +63,7 @@ class Said(NamedTuple):
 
     def place(self, attribute: str) -> Moment:
         """Where it is placed for one attribute."""
-        return self.true_at.place(opts_out=self.stated.get(attribute) == OPT_OUTS.get(attribute, "never"))
+        return self.true_at.place(opts_out=self.stated.get(attribute) == refusal(attribute))
 
 
 class Joined(NamedTuple):
@@ -95,6 +98,11 @@ Event = Said | Joined
 Order = Callable[[Event, str], Any]
 Standing = dict[str, tuple[Any, Any]]
 """Record (the first of its group) -> when it was said, and the value."""
+
+
+def refusal(attribute: str) -> Any:
+    """The value of an attribute that survives whatever nobody can tell."""
+    return True if attribute.startswith(UNREADABLE) else OPT_OUTS.get(attribute, "never")
 
 
 def as_it_became_true(event: Event, attribute: str) -> Any:
@@ -230,8 +238,8 @@ def _join(groups: dict[str, str], standing: Standing, event: Joined, attribute: 
     told = [standing.pop(name) for name in pair if name in standing]
     _put_together(groups, event.survivor, event.merged)
     if told:
-        opted_out = any(value == OPT_OUTS.get(attribute, "never") for _, value in told)
-        standing[groups[event.survivor]] = (when, OPT_OUTS[attribute]) if opted_out else max(told, key=lambda one: one[0])
+        opted_out = any(value == refusal(attribute) for _, value in told)
+        standing[groups[event.survivor]] = (when, refusal(attribute)) if opted_out else max(told, key=lambda one: one[0])
 
 
 def _groups(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from store.decision import decide
 from store.enterprise import Policy
 from store.patient import Patient
 from tests.properties.evidence import Evidence
-from tests.properties.history import DNC, METHOD, OPT_OUTS
+from tests.properties.history import DNC, MAY_BE_UNREADABLE, METHOD, OPT_OUTS
 from tests.properties.owing import Owing
 from tests.properties.post import LINES
 from tests.store.site import at
@@ -28,6 +28,10 @@ def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
             assert value == opt_out, f"{attribute} of {name} is allowed against the evidence"
         elif value == opt_out and not (attribute == "consent.sms" and evidence.words):
             assert evidence.ever_forbade(name, attribute), f"nobody ever forbade {attribute} of {name}"
+    for attribute in MAY_BE_UNREADABLE:
+        is_marked = attribute in patient.contact.unreadable
+        if exact or not (is_marked or found.get(attribute) == OPT_OUTS[attribute]):
+            assert is_marked == evidence.is_unreadable(name, attribute), f"{attribute} of {name} could not be read: {not is_marked}"
     is_told = not evidence.ever_retired and evidence.held.isdisjoint(evidence.ever_met(name)) and evidence.is_ordered(name)
     for attribute in EXACT if is_told else ():
         assert found.get(attribute) == evidence.value(name, attribute), f"{attribute} of {name}"
@@ -41,7 +45,7 @@ def check_texts(evidence: Evidence, name: str, known: Known, owing: Owing) -> No
         decision = decide(Ask(message_type="broadcast", channels=("sms",), line=line), known, Policy(), NOW)
         if decision.channel == "sms":
             assert not stopped, f"texts to {name} against an opt-out"
-        elif numbers and not denied:
+        elif numbers and not denied and not known.contact.unreadable:
             assert stopped or owing.may_be_stopped(name, line), f"nobody ever stopped texts to {name}"
 
 

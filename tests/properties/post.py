@@ -36,7 +36,7 @@ def permission(attribute: str) -> Any:
 class Message(NamedTuple):
     """What a source says about a record, true since ``when``. ``is_fresh``: counted from two minutes ago, perhaps later than people's.
 
-    ``width``: how many seconds long its time is, as some EMRs write hours or days only.
+    ``width``: how many seconds long its time is, as some EMRs write hours or days only. ``unread``: an attribute that cannot be read.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Message(NamedTuple):
     restricted: bool
     is_fresh: bool = False
     width: int = 0
+    unread: str = ""
 
 
 class Reply(NamedTuple):
@@ -59,7 +60,8 @@ class Reply(NamedTuple):
 stated = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
 sources, names, seconds = st.sampled_from(SOURCES), st.sampled_from(NAMES), st.integers(0, 60)
 widths = st.sampled_from([0] * 12 + [4, 60])
-messages = st.builds(Message, names, seconds, stated, st.booleans(), st.booleans(), widths)
+unread = st.sampled_from(["", "", "", "", "", "", "do_not_contact", "consent.sms", "topic.recall.sms"])
+messages = st.builds(Message, names, seconds, stated, st.booleans(), st.booleans(), widths, unread)
 bodies, received = st.sampled_from(["STOP", "START", "STOPALL"]), st.one_of(seconds, st.just(60))
 replies = st.builds(Reply, st.sampled_from([CELL, HOME]), st.sampled_from(LINES), bodies, received)
 pairs = st.permutations(NAMES).map(lambda names: (names[0], names[1]))

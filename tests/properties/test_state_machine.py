@@ -113,6 +113,13 @@ class Histories(Clinic, RuleBasedStateMachine):
         version = max(versions) + 1 if item.effective.end is None else 0  # versions would order what overlaps, too
         return self.write(letter.source, replace(item, version=version, evidence_id=self.next_evidence()))
 
+    @rule(target=letters, letter=letters, death=deaths)
+    def is_sent_again_under_another_control_id(self, letter: Letter, death: str) -> Letter:
+        """Nobody can tell whether that is a repeat or news."""
+        again = self.write(letter.source, replace(letter.item, evidence_id=self.next_evidence()))
+        self.deliver([again], death)
+        return again
+
     @rule(target=letters, source=sources, pair=pairs, when=seconds, death=deaths)
     def says_that_two_are_one(self, source: str, pair: tuple[str, str], when: int, death: str) -> Letter:
         survivor, merged = pair

@@ -74,7 +74,7 @@ class Model:
             joined = {name: self._joined(name, mine.get(name), theirs.get(name), seconds) for name in mine | theirs}
             self.standing.setdefault(survivor, {})[source] = joined
         self.into[merged] = survivor
-        self.joined[survivor] = max(self.joined.get(survivor, -1), seconds)
+        self.joined[survivor] = max(self.joined.get(survivor, -1), self.joined.get(merged, -1), seconds)  # it may be several itself
 
     def _joined(
         self, attribute: str, mine: tuple[float, Any] | None, theirs: tuple[float, Any] | None, seconds: float

@@ -301,3 +301,18 @@ def test_every_patient_is_reached_whatever_their_number(site: Site, patients: in
     undone = retiring.work.undo(ADT, PERSON, site.tick())
     assert (undone.patients, [retiring.marks(name) for name in names]) == (patients, [[ADT]] * patients)
     assert retiring.marks("other") == [FHIR]
+
+
+@pytest.mark.parametrize("said", ["yes", "no"])
+def test_a_local_refusal_is_not_lost_to_what_a_retired_source_had_stated_before_it(site: Site, said: str) -> None:
+    local = Retiring(site.configured(LOCAL))
+    local.hears(says("1", 10, {"do_not_contact": "yes"}), source=FHIR)
+    local.hears(says("1", 20, {"do_not_contact": said}))
+    store, patient = local.site.store, local.site.find("1").id
+    store.set_do_not_contact(local.site.enterprise, patient, "yes", actor=Actor("enterprise", "kim"), reason="", now=local.site.tick())
+    retiring = Retiring(site.configured(SYNCED))
+    retiring.site.now = local.site.now
+    retiring.release()
+    retiring.hears(says("1", 30, {"do_not_contact": "no"}), source=FHIR)
+    retiring.hears(says("1", 40, {"do_not_contact": "no"}))
+    assert retiring.site.dnc("1") == "yes"
