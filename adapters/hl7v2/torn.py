@@ -29,9 +29,9 @@ def items(message: Message, read: Read) -> list[Item]:
     came, whole = _tried(message, read), _tried(joined(message), read)
     if isinstance(came, list) and message.oddity == DOUBTFUL and not any(isinstance(item, Unmappable) for item in came):
         return list(_with_refusals(came, whole if isinstance(whole, list) else []))
+    if isinstance(came, Unusable) and not _states(whole):
+        raise Unusable(came.reason, f"{came.detail}; {DETAIL.partition('?')[0]}", came.path)
     if isinstance(whole, Unusable):
-        if isinstance(came, Unusable):
-            raise Unusable(came.reason, f"{came.detail}; {DETAIL.partition('?')[0]}", came.path)
         whole = []
     return _reconciled(came if isinstance(came, list) else [], whole)
 
@@ -64,6 +64,10 @@ def _tried(message: Message | Unusable, read: Read) -> list[Item] | Unusable:
         return read(message)
     except Unusable as error:
         return error
+
+
+def _states(read: list[Item] | Unusable) -> bool:
+    return isinstance(read, list) and any(isinstance(item, PatientStatements | PatientMerge) for item in read)
 
 
 def _with_refusals(came: Sequence[Item], whole: Sequence[Item]) -> Iterator[Item]:

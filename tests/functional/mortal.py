@@ -140,7 +140,7 @@ class Program:
         self.store = Preferences(self.database, {clinic: self.rules})
         self.journal = Journal(self.database, sealing())
         brakes = {clinic: Brake(floor=floor, percent=0)}
-        self.engine = Engine(self.database, self.store, self.journal, FakeClock(), Metrics(), batch_size=2, brakes=brakes)
+        self.engine = Engine(self.database, self.store, self.journal, FakeClock(at(100)), Metrics(), batch_size=2, brakes=brakes)
         self.database.point = point
 
     def take_in(self, *groups: Sequence[Payload]) -> None:

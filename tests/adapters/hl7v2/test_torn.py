@@ -124,3 +124,11 @@ def test_a_permission_in_a_message_cut_in_its_header_is_not_trusted() -> None:
     body = adt("A08", "ZCP|1|OK").replace(b"|SYNC|", b"\r|SYNC|")
     assert "do_not_contact" not in statements(body, mapping=SITE)
     assert statements(body.replace(b"OK", b"DNC"), mapping=SITE)["do_not_contact"].value == "yes"
+
+
+@pytest.mark.parametrize("line", ["XQA|1||any", "a note"])
+def test_a_message_that_is_unusable_either_way_says_why_and_not_only_that_a_line_is_odd(line: str) -> None:
+    (found,) = items(f"MSH|^~\\&|EMR\r{line}\rXQB|1|\rXQA|2|\r".encode(), mapping=SITE)
+    assert isinstance(found, Unmappable)
+    assert found.reason == "message_type_missing"
+    assert "a line of the message is no segment" in found.detail
