@@ -331,3 +331,19 @@ def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_
     with pytest.raises(SchemaOutdated, match="emr-sync migrate"):
         queue_tables.check(bare)
     bare.close()
+
+
+@pytest.mark.parametrize("lost", ["worker_id = NULL", "worker_id = (SELECT min(id) FROM procrastinate_workers)"], ids=["nobody", "gone"])
+def test_a_machine_goes_on_with_a_job_that_the_queue_takes_for_lost(database: Database, lost: str) -> None:
+    """After a long silence the queue may have forgotten whose job it is; whoever works on it knows."""
+    queue, machine = shared(database), Machine(database)
+    change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
+    queue.put(Job("a"))
+    with machine.working() as desk:
+        assert desk.began.acquire(timeout=PATIENCE)
+        change(database, f"UPDATE procrastinate_jobs SET {lost}")
+        assert not desk.began.acquire(timeout=5), "it is done twice"
+        assert rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'doing' AND attempts = 0") == [(1,)]
+        desk.go.set()
+        until(lambda: queue.depth() == Depth(0, 0))
+    assert desk.done == [Job("a")]
