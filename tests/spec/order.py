@@ -19,6 +19,8 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("a refusal of some time that day counts against a no of that day", "adt no@50, adt yes@0~86399", "yes"),
     ("a refusal of some time that day ends the next day", "adt yes@0~86399, adt no@86400", "no"),
     ("of several overlapping ones any refusal counts", "adt no@15, adt yes@10~20, adt no@12~30", "yes"),
+    ("a refusal older than all that overlaps does not come back", "adt no@10~20, adt -@5~15, adt yes@0~8", "unknown"),
+    ("whichever of those was received first", "adt -@5~15, adt no@10~20, adt yes@0~8", "unknown"),
     ("two at the same moment: the refusal", "adt yes@10, adt no@10", "yes"),
     ("a repeat changes nothing, however late", "adt no@10, adt yes@20, adt no@10", "yes"),
     ("a message that says nothing about it changes nothing", "adt yes@10, adt ...@20", "yes"),

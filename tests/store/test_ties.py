@@ -28,6 +28,31 @@ def test_at_the_same_second_the_higher_version_counts(site: Site) -> None:
     assert site.dnc("1") == "no"
 
 
+def test_a_lower_version_with_a_later_time_comes_from_a_server_that_counts_anew_and_the_refusal_counts(site: Site) -> None:
+    """Of one FHIR resource. Nobody can tell whether the server was set back or the lower version is late."""
+    site.apply(
+        says("1", 10, YES, evidence="Patient/1/_history/9", version=9), says("1", 20, NO, evidence="Patient/1/_history/2", version=2)
+    )
+    site.apply(
+        says("2", 10, NO, evidence="Patient/2/_history/9", version=9), says("2", 20, YES, evidence="Patient/2/_history/2", version=2)
+    )
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
+
+
+def test_a_higher_version_counts_whatever_the_times_say(site: Site) -> None:
+    site.apply(
+        says("1", 20, YES, evidence="Patient/1/_history/1", version=1), says("1", 10, NO, evidence="Patient/1/_history/2", version=2)
+    )
+    assert site.dnc("1") == "no"
+
+
+def test_at_the_same_second_no_method_at_all_counts_whichever_was_received_later(site: Site) -> None:
+    none, sms = {"preferred_method": "none"}, {"preferred_method": "sms"}
+    site.apply(says("1", 1, none, evidence="A"), says("2", 1, sms, evidence="A"))
+    site.apply(says("1", 1, sms, evidence="B"), says("2", 1, none, evidence="B"))
+    assert (site.value("1", "preferred_method"), site.value("2", "preferred_method")) == ("none", "none")
+
+
 def test_a_version_that_says_the_same_still_counts_as_the_newest(site: Site) -> None:
     site.apply(says("1", 1, YES, evidence="p/1", version=1))
     site.apply(says("1", 1, YES, evidence="p/3", version=3))
