@@ -47,9 +47,9 @@ def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Sta
 def _read(rule: Rule, attribute: str, found: Sequence[Found], problems: list[Problem], codes: Read) -> Statement | None:
     known = len(problems)
     statement = judge(rule, found, problems)
-    if _keeps(rule) and (found or statement is not None or len(problems) > known):
-        silent = statement is None and len(problems) == known
-        codes[attribute] = Codes(rule.path, tuple((one.text, one.path) for one in found), silent)
+    is_known = len(problems) == known and all(one.text is None or rule.knows(one.text) for one in found)
+    if _keeps(rule) and is_known and (found or statement is not None):  # any other text may be about the patient: it is sealed
+        codes[attribute] = Codes(rule.path, tuple((one.text, one.path) for one in found), silent=statement is None)
     return statement
 
 

@@ -125,7 +125,8 @@ def test_what_came_while_the_mapping_was_wrong_is_as_though_it_never_was(site: S
 
 def test_a_code_that_another_mapping_knows_settles_what_could_not_be_read(site: Site) -> None:
     site.hear(RIGHT, message("1", "OK", 0))
-    site.hear(PARTIAL, message("1", "DNC", 1))
+    site.hear(RIGHT, message("1", "DNC", 1))
+    site.remap(PARTIAL)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
     site.remap(RIGHT)
     assert (site.dnc("1"), site.patient("1").unreadable) == ("yes", ())
