@@ -13,21 +13,8 @@ from typing import NamedTuple
 
 from store import times
 from store.enterprise import Enterprise
-from store.ordering import stated
-from store.preference import (
-    CONSENT,
-    DECEASED,
-    DENIED,
-    DO_NOT_CONTACT,
-    EMR,
-    NEEDS_SYNC,
-    RESTRICTED,
-    TOPIC,
-    YES,
-    Assertion,
-    PatientStatements,
-    base,
-)
+from store.ordering import forbids, is_refusable, stated
+from store.preference import EMR, NEEDS_SYNC, Assertion, PatientStatements, base
 from store.times import Time
 
 
@@ -50,16 +37,11 @@ Marks = Mapping[str, Unreadable]
 """By attribute, for one authority and one patient."""
 
 
-def may_refuse(attribute: str) -> bool:
-    """Whether the attribute can hold a refusal, so that not reading it may hide one."""
-    return attribute in (DO_NOT_CONTACT, DECEASED, RESTRICTED) or attribute.startswith((CONSENT, TOPIC))
-
-
 def unread(item: PatientStatements) -> tuple[str, ...]:
     """The attributes of a payload that may refuse and could not be read. One that it refuses all the same is read well enough."""
     if not item.problems:
         return ()
-    named = dict.fromkeys(base(one.attribute) for one in item.problems if may_refuse(one.attribute))
+    named = dict.fromkeys(base(one.attribute) for one in item.problems if is_refusable(one.attribute))
     return tuple(name for name in named if not _refuses(name, item))
 
 
@@ -100,7 +82,7 @@ def in_force(by_authority: Iterable[tuple[str, Marks]], enterprise: Enterprise) 
 
 def _refuses(name: str, item: PatientStatements) -> bool:
     said = item.statements.get(name)
-    return said is not None and said.value in (YES, DENIED, True)
+    return said is not None and forbids(name, said.value)
 
 
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:

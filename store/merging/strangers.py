@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from store import times
 from store.identity import BEFORE, OWN, RECORD_ID, Naming, Row
-from store.merge import Held, more_restrictive
-from store.preference import DECEASED, EMR, RESTRICTED, Assertion, Identifier
+from store.merge import Held
+from store.ordering import forbids
+from store.preference import EMR, Assertion, Identifier
 
 MEDICAL_RECORD = "mr"
 
@@ -60,16 +61,11 @@ def staying(held: Mapping[str, Held], history: Iterable[Line]) -> dict[str, dict
     found: dict[str, dict[str, Assertion]] = {authority: {} for authority in held}
     for at, authority, evidence_id, effective, changes in history:
         for attribute, (_, after, path) in changes.items():
-            if authority in held and authority.startswith(EMR) and stops_contact(attribute, after):
+            if authority in held and authority.startswith(EMR) and forbids(attribute, after):
                 found[authority][attribute] = Assertion(after, times.at(effective), at, evidence_id, path)
     for authority, one in held.items():
-        found[authority] |= {name: said for name, said in one.current().items() if stops_contact(name, said.value)}
+        found[authority] |= {name: said for name, said in one.current().items() if forbids(name, said.value)}
     return found
-
-
-def stops_contact(attribute: str, value: Any) -> bool:
-    """Whether a value is kept for each patient when one turns out to be several."""
-    return more_restrictive(attribute, value, None) or (attribute in (DECEASED, RESTRICTED) and value is True)
 
 
 def _owners(row: Row, sources: Sequence[Naming]) -> frozenset[str]:
