@@ -58,6 +58,10 @@ Reader = tuple[str, readings.Reread]
 """The name of a source's mapping, and how it reads codes."""
 
 
+Changes = Mapping[str, tuple[Any, Any, str]]
+"""Attribute -> its value before and after, and the path it was read from."""
+
+
 class Author(NamedTuple):
     """Who writes, when, and for which reason: the authority's own words, or a person's."""
 
@@ -291,12 +295,16 @@ class Application:
     def record(self, patient: Open, item: PatientStatements, changed: Mapping[str, tuple[Any, Any]]) -> None:
         """One line of the patient's history: what changed, by which evidence."""
         changes = {name: (before, after, item.statements[name].path) for name, (before, after) in changed.items()}
-        self.changes.append(self.line(patient, changes, item.evidence_id, item.effective.earliest))
+        self.tell(patient, changes, item.evidence_id, item.effective.earliest)
+
+    def tell(self, patient: Open, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> None:
+        """A line of the history of an open patient; see :meth:`line`."""
+        self.changes.append(self.line(patient, changes, evidence_id, effective, by))
         patient.recorded = True
 
-    def line(self, patient: Open, changes: dict[str, tuple[Any, Any, str]], evidence_id: str, effective: datetime) -> Row:
-        """A line of the history and of the feed: attribute -> (before, after, path)."""
-        by, version, text = self.author, patient.version + 1, documents.write(changes)
+    def line(self, patient: Open, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> Row:
+        """A line of the history and of the feed, by the author of the batch unless it is another's."""
+        by, version, text = by or self.author, patient.version + 1, documents.write(changes)
         said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
 

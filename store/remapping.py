@@ -65,11 +65,7 @@ def _held_back(
 
 def _record(work: Application, patient: Open, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
     """Lines of the history, by the evidence whose reading changed."""
-    by = work.author
-    work.author = by._replace(reason=by.reason or REASON)
+    by = work.author._replace(reason=work.author.reason or REASON)
     for name, (was, now) in sorted(told.items()):
         said = after.get(name) or before[name]
-        line = work.line(patient, {name: (was, now, said.path)}, said.evidence_id, said.effective.earliest)
-        work.changes.append(line)
-        patient.recorded = True
-    work.author = by
+        work.tell(patient, {name: (was, now, said.path)}, said.evidence_id, said.effective.earliest, by)

@@ -16,7 +16,7 @@ from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused,
 from store.ids import shown
 from store.merging import yielding
 from store.merging.merge_tables import MergeRow
-from store.preference import STAFF, Identifier, PatientMerge, PatientStatements, Statement
+from store.preference import STAFF, Identifier, PatientMerge
 from store.repeats import OF_PATIENTS
 from store.tables import ChangeRow, PatientRow, PhoneRow
 from store.texting.binding import Bindings
@@ -157,14 +157,9 @@ class Joining:
             survivor.touched.add(authority)
 
     def _record(self, survivor: Open, authority: str, was: dict[str, object], joined: merge.Held) -> None:
-        changed = {name: (was.get(name), one.value) for name, one in joined.assertions.items() if was.get(name) != one.value}
-        statements = {name: Statement(after, joined.assertions[name].path) for name, (_, after) in changed.items()}
-        item = PatientStatements((), statements, self.item.effective, self.item.evidence_id)
-        work = Application(
-            self.database, self.transaction, self.work.enterprise, self.work.author._replace(authority=authority), self.work.ids
-        )
-        work.record(survivor, item, changed)
-        self.work.changes += work.changes
+        said = {name: (was.get(name), one.value, one.path) for name, one in joined.assertions.items() if was.get(name) != one.value}
+        by = self.work.author._replace(authority=authority)
+        self.work.tell(survivor, said, self.item.evidence_id, self.item.effective.earliest, by)
 
     def _before(self, survivor: Open) -> str:
         rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])

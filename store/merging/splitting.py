@@ -89,10 +89,7 @@ class Splitting:
 
     def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]]) -> None:
         by = self.work.author
-        self.work.author = by._replace(authority=authority)
-        self.work.changes.append(self.work.line(patient, changes, "", by.now))
-        self.work.author = by
-        patient.recorded = True
+        self.work.tell(patient, changes, "", by.now, by._replace(authority=authority))
 
     def _name(self, number: int, parts: Mapping[int, Part]) -> None:
         """Identifiers that are certainly somebody's; what a retired source stated of the one patient can be given back to nobody."""

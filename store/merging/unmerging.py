@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store.apply import Application, Author, Open, instant
+from store.apply import Application, Open, instant
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.identity import LOOKUP
 from store.ids import parsed, shown
@@ -124,11 +124,8 @@ class Unmerging:
         bindings.part(survivor, merged, self._below(merged), since, numbers, self.work.author.now)
 
     def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
-        by: Author = self.work.author
-        self.work.author = by._replace(authority=authority)
-        self.work.changes.append(self.work.line(patient, changes, merge.evidence_id, by.now))
-        self.work.author = by
-        patient.recorded = True
+        by = self.work.author
+        self.work.tell(patient, changes, merge.evidence_id, by.now, by._replace(authority=authority))
 
     def _drop(self, patient: Open, held: dict[str, Held]) -> None:
         rows = [(patient.id, authority) for authority in patient.held if authority not in held]

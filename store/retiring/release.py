@@ -226,9 +226,7 @@ def _record(work: Application, patient: Open, held: dict[str, Held]) -> None:
         changed = {name: _handed(was.get(name), now.get(name)) for name in {**was, **now}}
         said = {name: one for name, one in changed.items() if one is not None}
         if said:
-            work.author = by._replace(authority=authority)
-            work.changes.append(work.line(patient, said, "", by.now))
-            work.author = by
+            work.tell(patient, said, "", by.now, by._replace(authority=authority))
 
 
 def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str] | None:
