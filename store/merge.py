@@ -208,9 +208,8 @@ def _joined_assertion(attribute: str, mine: Assertion, theirs: Assertion) -> Ass
 
 
 def _is_newer_than(attribute: str, one: Assertion, other: Assertion) -> bool:
-    if one.effective.is_after(other.effective) or one.effective.is_before(other.effective):
-        return one.effective.is_after(other.effective)
-    return ordering.wins(attribute, one.value, other.value, received_later=one.recorded > other.recorded)
+    newer = one.effective.is_newer(other.effective)
+    return ordering.wins(attribute, one.value, other.value, received_later=one.recorded > other.recorded) if newer is None else newer
 
 
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:

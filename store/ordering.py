@@ -34,7 +34,7 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
     Versions order copies of one record only. A server counts them up, so of one FHIR resource the higher version is newer whatever
     the times say; a lower one with a later time comes from a server that counts anew, and nobody can tell. HL7's (PID-33) break ties.
     """
-    by_time = True if item.effective.is_after(old.effective) else False if item.effective.is_before(old.effective) else None
+    by_time = item.effective.is_newer(old.effective)
     mine, theirs = _resource(item.evidence_id), _resource(old.evidence_id)
     if item.version == old.version or of_two_resources(item.evidence_id, old.evidence_id):
         return by_time

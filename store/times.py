@@ -34,6 +34,10 @@ class Time:
         """Whether it is entirely earlier."""
         return self.latest < other.earliest
 
+    def is_newer(self, other: Time) -> bool | None:
+        """Whether it is the later of the two; ``None`` where they overlap, so that nobody can tell."""
+        return True if self.is_after(other) else False if self.is_before(other) else None
+
     @property
     def end(self) -> datetime | None:
         """``latest``, or ``None`` for a moment: how a row keeps it beside ``earliest``."""

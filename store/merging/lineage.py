@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
-ALWAYS = datetime(1900, 1, 1, tzinfo=UTC)
+from store import times
+
+ALWAYS = times.BEGINNING
 """Since when two records are one that a linking identifier joined: it says nothing about a time, and no EMR is as old."""
 
 

@@ -46,6 +46,7 @@ def test_two_times_compare_in_exactly_one_of_three_ways(one: Time, other: Time) 
     overlap = one.earliest <= other.latest and other.earliest <= one.latest
     assert [one.is_after(other), one.is_before(other), overlap].count(True) == 1
     assert one.is_after(other) == other.is_before(one)
+    assert one.is_newer(other) is (None if overlap else one.is_after(other))
 
 
 @given(spans, spans)
