@@ -10,22 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from store import documents, merge, readings
-from store.apply import ASSERTION_COLUMNS, CHANGE_COLUMNS, Application, Open, Outcome, instant
+from store.apply import Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
 from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
-from store.ids import shown
-from store.merging import yielding
-from store.merging.merge_tables import MergeRow
+from store.merging import linking, yielding
 from store.preference import STAFF, Identifier, PatientMerge
 from store.repeats import OF_PATIENTS
-from store.tables import ChangeRow, PatientRow, PhoneRow
+from store.tables import PatientRow, PhoneRow
 from store.texting.binding import Bindings
 
 OWNERS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE enterprise = ? AND value IN ??"
-BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
 MERGED_BY = "SELECT effective FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
 MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
-MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
 
 
 class Joining:
@@ -117,7 +113,7 @@ class Joining:
         self._keep_identifiers(survivor, self.item.survivor)
         merged = opened[merged_id] if merged_id is not None else self.work.create()
         self._keep_identifiers(merged, self.item.merged)
-        before = self._before(survivor)
+        before = linking.stood(self.work, survivor.id)
         had = [(one.id, number) for one in (survivor, merged) for number in sorted(one.numbers)]
         self._take_over(survivor, merged)
         self._anchor(survivor)
@@ -161,31 +157,15 @@ class Joining:
         by = self.work.author._replace(authority=authority)
         self.work.tell(survivor, said, self.item.evidence_id, self.item.effective.earliest, by)
 
-    def _before(self, survivor: Open) -> str:
-        rows = self.database.select(self.transaction, BEFORE, [[survivor.id]])
-        return documents.write([tuple(row) for row in rows])
-
     def _retire(self, survivor: Open, merged: Open, before: str) -> None:
         work, now = self.work, self.work.author.now
         self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
         retired = (survivor.id, merged.version + 1, now, merged.id)
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
-        line = work.line(merged, {"merged_into": (None, shown(survivor.id), "")}, self.item.evidence_id, self.item.effective.earliest)
-        self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, [line])  # whoever keeps a copy of it reads it again
         gone = [(work.enterprise.name, number, merged.id) for number in sorted(merged.numbers)]
         self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
-        row = (
-            work.enterprise.name,
-            survivor.id,
-            merged.id,
-            work.author.authority,
-            self.item.evidence_id,
-            self.item.effective.latest,
-            now,
-            work.author.run_id,
-            before,
-        )
-        self.database.insert(self.transaction, MergeRow, MERGE_COLUMNS, [row])
+        stated = self.item.effective
+        linking.write(work, survivor.id, merged, self.item.evidence_id, (stated.earliest, stated.latest), before)
 
 
 def _joined_codes(mine: merge.Held, theirs: merge.Held) -> str | None:

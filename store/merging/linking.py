@@ -6,6 +6,7 @@ joined and no opt-out is moved in time: the two sources keep their own times.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from store import documents
@@ -20,7 +21,7 @@ from store.writing import CHANGE_COLUMNS
 if TYPE_CHECKING:
     from store.apply import Application
 
-BEFORE = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
+STOOD = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
 MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
 
 
@@ -30,17 +31,25 @@ def link(work: Application, patient: int, item: PatientStatements) -> int:
     if opened is not None and (opened.is_new or opened.touched or opened.recorded):
         work.settle()
     record = Open(work.ids.next(), work.author.now, visible=True)
-    _write(work, patient, record, item)
+    row, _ = record.row(work.enterprise, work.author.now)
+    work.database.insert(work.transaction, PatientRow, (*PATIENT_COLUMNS, "merged_into"), [(*row, patient)])
+    write(work, patient, record, item.evidence_id, (item.effective.earliest, ALWAYS), stood(work, patient))
     work.open.pop(patient, None)
     return record.id
 
 
-def _write(work: Application, patient: int, record: Open, item: PatientStatements) -> None:
-    database, transaction, author = work.database, work.transaction, work.author
-    row, _ = record.row(work.enterprise, author.now)
-    database.insert(transaction, PatientRow, (*PATIENT_COLUMNS, "merged_into"), [(*row, patient)])
-    line = work.line(record, {"merged_into": (None, shown(patient), "")}, item.evidence_id, item.effective.earliest)
-    database.insert(transaction, ChangeRow, CHANGE_COLUMNS, [line])
-    before = documents.write(database.select(transaction, BEFORE, [[patient]]))
-    said = (author.authority, item.evidence_id, ALWAYS, author.now, author.run_id, before)
-    database.insert(transaction, MergeRow, MERGE_COLUMNS, [(work.enterprise.name, patient, record.id, *said)])
+def stood(work: Application, patient: int) -> str:
+    """All that stands of a patient, as the row of a merge keeps it."""
+    return documents.write([tuple(row) for row in work.database.select(work.transaction, STOOD, [[patient]])])
+
+
+def write(work: Application, survivor: int, merged: Open, evidence_id: str, effective: tuple[datetime, datetime], before: str) -> None:
+    """A merge: its row, and a line of the merged record, so that whoever keeps a copy of that reads it again.
+
+    ``effective``: when it was stated, and since when the two are one.
+    """
+    author, (stated, since) = work.author, effective
+    line = work.line(merged, {"merged_into": (None, shown(survivor), "")}, evidence_id, stated)
+    work.database.insert(work.transaction, ChangeRow, CHANGE_COLUMNS, [line])
+    row = (work.enterprise.name, survivor, merged.id, author.authority, evidence_id, since, author.now, author.run_id, before)
+    work.database.insert(work.transaction, MergeRow, MERGE_COLUMNS, [row])
