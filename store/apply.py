@@ -339,7 +339,7 @@ def _codes(held: merge.Held | None, item: PatientStatements, now: datetime) -> s
     if known is None and not item.codes:
         return None
     by, kept = documents.read_codes(known) if known is not None else (item.mapping, {})
-    return documents.write_codes(by, readings.after(kept, item, now, held.current() if held is not None else {}))
+    return documents.write_codes(by, readings.after(kept, item, now, held))
 
 
 def _as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:

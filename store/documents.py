@@ -54,6 +54,7 @@ _assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, Said]]).decode
 _provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _marks = msgspec.json.Decoder(dict[str, Unreadable]).decode
+_readings = msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode
 _plain = msgspec.json.Decoder().decode
 _LISTS = (PHONES, EMAIL)
 _new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
@@ -99,44 +100,15 @@ def read_assertions(text: str) -> dict[str, Assertion]:
     return read
 
 
-class Kept(NamedTuple):
-    """One :class:`~store.readings.Reading` as a row keeps it."""
-
-    codes: Codes | None
-    outcome: str
-    value: Any
-    path: str
-    earliest: datetime
-    latest: datetime | None
-    recorded: datetime
-    evidence_id: str
-    version: int
-    restricted: bool
-
-
-_kept = msgspec.json.Decoder(dict[str, list[Kept]]).decode
-
-
 def write_codes(mapping: str, readings: Readings) -> str:
     """The codes of one authority about a patient, behind the name of the mapping that read them."""
-    kept = {name: [_kept_as(one) for one in ones] for name, ones in readings.items()}
-    return f"{mapping} {write(kept)}"
+    return f"{mapping} {write(readings)}"
 
 
-def read_codes(text: str) -> tuple[str, dict[str, tuple[Reading, ...]]]:
+def read_codes(text: str) -> tuple[str, Readings]:
     """The same back."""
     mapping, _, kept = text.partition(" ")
-    return mapping, {name: tuple(map(_reading, ones)) for name, ones in _kept(kept).items()}
-
-
-def _kept_as(one: Reading) -> Kept:
-    read, by = (one.codes, one.outcome, one.value, one.path), (one.recorded, one.evidence_id, one.version, one.restricted)
-    return Kept(*read, one.effective.earliest, one.effective.end, *by)
-
-
-def _reading(one: Kept) -> Reading:
-    at = times.between(one.earliest, one.latest)
-    return Reading(one.codes, one.outcome, one.value, one.path, at, one.recorded, one.evidence_id, one.version, one.restricted)
+    return mapping, _readings(kept)
 
 
 def write_time(time: Time) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from store import merge, times, unreadable
 from store.merge import Held
-from store.preference import Assertion, Codes, PatientStatements, Problem, Statement, base
+from store.preference import Codes, PatientStatements, Problem, Statement, base
 from store.times import Time
 
 MOST = 16
@@ -51,15 +51,13 @@ Reread = Callable[[str, Codes], Read | None]
 Folded = dict[str, tuple[Reading, ...]]
 
 
-def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Mapping[str, Assertion]) -> Folded:
-    """The codes once an authority has stated one more payload. ``before``: what it asserted."""
+def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None) -> Folded:
+    """The codes once an authority has stated one more payload. ``before``: what it held."""
     kept = dict(readings)
     coded = [name for name, one in item.codes.items() if one.silent or name in item.statements or _is_unread(name, item)]
     for name in dict.fromkeys((*coded, *(one for one in item.statements if one in kept and not _is_known(kept[one], item)))):
         was = kept.get(name)
-        if was is None:
-            was = _from_before(before.get(name))
-        kept[name] = _with(was, _reading(name, item, recorded))
+        kept[name] = _with(_from_before(name, before) if was is None else was, _reading(name, item, recorded))
     return kept
 
 
@@ -131,8 +129,9 @@ def _is_unread(name: str, item: PatientStatements) -> Problem | None:
     return next((one for one in item.problems if one.attribute and base(name) == base(one.attribute)), None)
 
 
-def _from_before(said: Assertion | None) -> tuple[Reading, ...]:
+def _from_before(name: str, held: Held | None) -> tuple[Reading, ...]:
     """What was asserted before codes were kept."""
+    said = held.current().get(name) if held is not None else None
     if said is None:
         return ()
     value, effective, recorded, evidence_id, path, version, *_ = said
