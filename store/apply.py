@@ -54,10 +54,6 @@ class Outcome(NamedTuple):
     undecided: int = 0
 
 
-Reader = tuple[str, readings.Reread]
-"""The name of a source's mapping, and how it reads codes."""
-
-
 Changes = Mapping[str, tuple[Any, Any, str]]
 """Attribute -> its value before and after, and the path it was read from."""
 
@@ -75,7 +71,7 @@ class Author(NamedTuple):
 class Application:
     """One batch of one author in one enterprise, inside one transaction. Use once: :meth:`run`.
 
-    ``gate`` is the brake; without one everything takes effect. ``reader``: today's mapping, by its name, and how it reads codes again.
+    ``gate`` is the brake; without one everything takes effect. ``reader`` is how its source is read today.
     """
 
     def __init__(
@@ -86,7 +82,7 @@ class Application:
         author: Author,
         ids: PatientIds,
         gate: Gate | None = None,
-        reader: Reader | None = None,
+        reader: readings.Reader | None = None,
     ) -> None:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
@@ -97,8 +93,7 @@ class Application:
         self.renamed_identifiers: list[Row] = []
         self.changes: list[Row] = []
         self.undecided = 0
-        self.mapping = reader[0] if reader is not None else ""
-        self.reread = reader[1] if reader is not None else None
+        self.reader = reader
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""

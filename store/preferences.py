@@ -12,7 +12,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
-from store import consent, documents, times
+from store import consent, documents, readings, times
 from store.apply import MEETS, Application, Author, Outcome, instant
 from store.brake.gate import Gate, Guard
 from store.brake.held import HeldStatements
@@ -33,7 +33,6 @@ from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientSt
 from store.proof.asof import AsOf, Past
 from store.proof.audit import UNMERGED, Audit
 from store.reading import Reader
-from store.readings import Reread
 from store.settings import Settings
 from store.sources.sealing import Sealing
 from store.texting import recognition
@@ -72,15 +71,11 @@ class Preferences:
         self.settings = Settings(database, enterprises)
         self.freshness = Freshness(database)
         self.ids = PatientIds()
-        self._readers: dict[str, tuple[str, Reread]] = {}
+        self._readers: dict[str, readings.Reader] = {}
 
-    def reads_by(self, source: str, mapping: str, reread: Reread) -> None:
-        """From now on this is how a source is read: the name of its mapping, and what that makes of codes that were read before."""
-        self._readers[source] = mapping, reread
-
-    def mapping(self, source: str) -> str:
-        """The name of the mapping by which a source is read."""
-        return self._readers[source][0]
+    def reads_by(self, source: str, reader: readings.Reader) -> None:
+        """From now on this is how a source is read."""
+        self._readers[source] = reader
 
     def apply_many(
         self,

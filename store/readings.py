@@ -7,10 +7,10 @@ codes were kept, or from a field that today's mapping does not read, counts as i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from store import merge, times, unreadable
 from store.merge import Held
@@ -44,8 +44,17 @@ Readings = Mapping[str, tuple[Reading, ...]]
 """By attribute, the codes of one authority about one patient, in order of receipt."""
 
 Read = tuple[Statement | None, Problem | None]
-Reread = Callable[[str, Codes], Read | None]
-"""What today's mapping says of the codes of an attribute; ``None`` where it does not read that field."""
+
+
+class Reader(Protocol):
+    """How a source is read today."""
+
+    @property
+    def mapping(self) -> str:
+        """The name of the mapping."""
+
+    def reread(self, attribute: str, codes: Codes) -> Read | None:
+        """What it says of the codes of an attribute; ``None`` where it does not read that field."""
 
 
 Folded = dict[str, tuple[Reading, ...]]
@@ -73,16 +82,16 @@ def joined(first: Readings, second: Readings) -> Folded:
     return both
 
 
-def fold(held: Held, readings: Readings, reread: Reread, joined: datetime | None, mapping: str) -> tuple[Held, Folded]:
+def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None) -> tuple[Held, Folded]:
     """What the authority asserts by today's mapping, and the codes with what they are mapped to now."""
     assertions = {name: one for name, one in held.current().items() if name not in readings}
     marks = {name: mark for name, mark in held.unreadable.items() if name not in readings}
     now = Held(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
     again: dict[str, tuple[Reading, ...]] = {}
     for name, ones in readings.items():
-        again[name] = tuple(_again(name, _current(one, held), reread) for one in ones)
+        again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
         for one in sorted(again[name], key=lambda reading: reading.recorded):
-            now = _told(now, name, one, joined, mapping)
+            now = _told(now, name, one, joined, reader.mapping)
     return now, again
 
 
@@ -100,8 +109,8 @@ def _item(name: str, one: Reading) -> PatientStatements:
     return PatientStatements((), stated, one.effective, one.evidence_id, one.version, one.restricted, problems)
 
 
-def _again(name: str, one: Reading, reread: Reread) -> Reading:
-    read = reread(name, one.codes) if one.codes is not None else None
+def _again(name: str, one: Reading, reader: Reader) -> Reading:
+    read = reader.reread(name, one.codes) if one.codes is not None else None
     return one if read is None else _mapped(one, *read)
 
 

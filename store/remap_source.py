@@ -14,6 +14,7 @@ from store.brake.gate import Guard
 from store.database import Database
 from store.preference import emr
 from store.preferences import Preferences
+from store.readings import Reader
 
 OTHERS = "FROM assertions a JOIN patients p ON p.id = a.patient_id WHERE p.enterprise = ? AND p.merged_into IS NULL AND a.authority = ?"
 READ_BY_ANOTHER = " AND a.codes IS NOT NULL AND substr(a.codes, 1, ?) <> ?"
@@ -27,15 +28,16 @@ def read_by_another(database: Database, connection: Connection, enterprise: str,
 
 
 class Remapping:
-    """One source of one enterprise. ``Preferences.reads_by`` has said how it is read."""
+    """One source of one enterprise, which ``reader`` reads from now on."""
 
-    def __init__(self, store: Preferences, enterprise: str, source: str) -> None:
-        self.store, self.enterprise, self.source = store, enterprise, source
+    def __init__(self, store: Preferences, enterprise: str, source: str, reader: Reader) -> None:
+        self.store, self.enterprise, self.source, self.reader = store, enterprise, source, reader
+        store.reads_by(source, reader)
 
     def waiting(self) -> int:
         """How many patients another mapping read."""
         with self.store.database.read() as connection:
-            return read_by_another(self.store.database, connection, self.enterprise, emr(self.source), self.store.mapping(self.source))
+            return read_by_another(self.store.database, connection, self.enterprise, emr(self.source), self.reader.mapping)
 
     def page(
         self, transaction: Connection, size: int, *, after: int, now: datetime, run_id: str | None = None, guard: Guard | None = None
@@ -51,5 +53,5 @@ class Remapping:
         return outcomes
 
     def _parameters(self) -> list[object]:
-        named = f"{self.store.mapping(self.source)} "
+        named = f"{self.reader.mapping} "
         return [self.enterprise, emr(self.source), len(named), named]

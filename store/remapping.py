@@ -25,17 +25,17 @@ Assertions = Mapping[str, Assertion]
 def read_again(work: Application, patient: Open, record: int) -> str:
     """Folds the codes of the author's authority; what became of it: ``applied``, ``held``, or empty where nothing changed."""
     held = patient.held.get(work.author.authority)
-    if held is None or held.codes is None or work.reread is None or held.codes.startswith(f"{work.mapping} "):
+    if held is None or held.codes is None or work.reader is None or held.codes.startswith(f"{work.reader.mapping} "):
         return ""
     _, kept = documents.read_codes(held.codes)
-    now, again = readings.fold(held, kept, work.reread, patient.joined, work.mapping)
+    now, again = readings.fold(held, kept, work.reader, patient.joined)
     before = held.current()
     changed = _changed(before, now.assertions)
     back = _held_back(work, patient, record, before, now, changed)
     assertions = {name: one for name, one in now.assertions.items() if name not in back}
     assertions |= {name: before[name] for name in back if name in before}
     told = {name: one for name, one in changed.items() if name not in back}
-    codes = documents.write_codes(work.mapping, again)
+    codes = documents.write_codes(work.reader.mapping, again)
     patient.held[work.author.authority] = replace(now, assertions=assertions, codes=codes)
     patient.content[work.author.authority] = None
     patient.touched.add(work.author.authority)

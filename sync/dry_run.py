@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -113,24 +114,29 @@ def _read(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress
         progress(done, batch.total)
 
 
-def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
-    """What these pieces would change goes into the result; nothing is changed."""
+@contextmanager
+def _rolled_back(engine: Engine, lane: Lane) -> Iterator[Any]:
+    """A transaction that leaves nothing."""
     try:
         with engine.database.write(lane.enterprise) as transaction:
-            answers, patients = _apply(engine, transaction, lane, pieces)
-            reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
-            found = [_difference(engine, lane, reader, shown(number)) for number in patients]
+            yield transaction
             raise _RolledBack
     except _RolledBack:
-        changes = [change for one in found for change in result.numbered(one)]
-        result.counts.update(answer.outcome for answer in answers)
-        result.add(changes)
+        return
+
+
+def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
+    """What these pieces would change goes into the result; nothing is changed."""
+    with _rolled_back(engine, lane) as transaction:
+        answers, patients = _apply(engine, transaction, lane, pieces)
+        found = _differences(engine, lane, transaction, patients)
+    result.counts.update(answer.outcome for answer in answers)
+    result.add([change for one in found for change in result.numbered(one)])
 
 
 def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> DryRun:
     """What reading a source's patients again by today's mapping would change, page by page; nothing is changed."""
-    engine.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
-    result, work, after = DryRun(), Remapping(engine.preferences, lane.enterprise, lane.source), 0
+    result, work, after = DryRun(), Remapping(engine.preferences, lane.enterprise, lane.source, mapper), 0
     total = work.waiting()
     while outcomes := _remapped_page(engine, lane, work, after, result):
         after = max(outcomes)
@@ -139,17 +145,18 @@ def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no
 
 
 def _remapped_page(engine: Engine, lane: Lane, work: Remapping, after: int, result: DryRun) -> dict[int, str]:
-    outcomes: dict[int, str] = {}
-    try:
-        with engine.database.write(lane.enterprise) as transaction:
-            outcomes = work.page(transaction, engine.batch_size, after=after, now=engine.clock())
-            reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
-            found = [_difference(engine, lane, reader, shown(number)) for number, outcome in outcomes.items() if outcome == "applied"]
-            raise _RolledBack
-    except _RolledBack:
-        result.counts.update(outcomes.values())
-        result.add([change for one in found for change in one])
+    with _rolled_back(engine, lane) as transaction:
+        outcomes = work.page(transaction, engine.batch_size, after=after, now=engine.clock())
+        changed = [number for number, outcome in outcomes.items() if outcome == "applied"]
+        found = _differences(engine, lane, transaction, changed)
+    result.counts.update(outcomes.values())
+    result.add([change for one in found for change in one])
     return outcomes
+
+
+def _differences(engine: Engine, lane: Lane, transaction: Any, patients: Iterable[int]) -> list[list[Difference]]:
+    reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
+    return [_difference(engine, lane, reader, shown(number)) for number in patients]
 
 
 def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[Answer], list[int]]:

@@ -92,14 +92,14 @@ class Engine:
         a worker must not be held for hours. The run is then closed as ``waiting``, and the next one goes on from its cursor.
         """
         self.journal.belongs(lane.source, lane.enterprise)
-        self.preferences.reads_by(lane.source, adapter.mapper.mapping, adapter.mapper.reread)
+        self.preferences.reads_by(lane.source, adapter.mapper)
         tally = Tally(run, partial=request.patient is not None or request.since is not None)
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
         return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
 
     def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
         """Takes in messages or resources from files, as one run. The cursor of the source does not move."""
-        self.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
+        self.preferences.reads_by(lane.source, mapper)
         tally = Tally(self.begin(lane, "ingest", Fetch()))
         return self._closing(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
 
@@ -108,19 +108,18 @@ class Engine:
 
         Returns only after the commit. Raises when nothing could be committed, so that the sender sends again.
         """
-        self.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
+        self.preferences.reads_by(lane.source, mapper)
         groups = [read(mapper, payload) for payload in payloads]
         answers = iter(self.intake.commit(lane, [piece for group in groups for piece in group], None, None))
         return [summary([next(answers) for _ in group]) for group in groups]
 
     def remap(self, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> Run:
         """Reads the codes of a source's patients again by today's mapping, as one run; the next goes on where one ended early."""
-        self.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
         tally = Tally(self.begin(lane, "remap", Fetch()), partial=True)
-        return self._closing(tally, lane, lambda: self._remap_all(tally, lane, progress))
+        work = Remapping(self.preferences, lane.enterprise, lane.source, mapper)
+        return self._closing(tally, lane, lambda: self._remap_all(tally, lane, work, progress))
 
-    def _remap_all(self, tally: Tally, lane: Lane, progress: Progress) -> bool:
-        work = Remapping(self.preferences, lane.enterprise, lane.source)
+    def _remap_all(self, tally: Tally, lane: Lane, work: Remapping, progress: Progress) -> bool:
         total, after = work.waiting(), 0
         while True:
             with self.database.write(lane.enterprise) as transaction:

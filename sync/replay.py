@@ -18,7 +18,7 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
 
     What it says is as old as it was: a newer statement that came in between stays in force.
     """
-    engine.preferences.reads_by(lane.source, mapper.mapping, mapper.reread)
+    engine.preferences.reads_by(lane.source, mapper)
     pieces = _pieces(mapper, rejection)
     now = engine.clock()
     with engine.database.write(lane.enterprise) as transaction:

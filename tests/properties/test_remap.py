@@ -67,6 +67,16 @@ def item(told: Told, number: int, table: Table, mapping: str) -> PatientStatemen
     return PatientStatements(who, stated, effective, f"E{number}", problems=tuple(problems), codes=codes, mapping=mapping)
 
 
+class Reader(NamedTuple):
+    """A mapping as the store asks it."""
+
+    table: Table
+    mapping: str
+
+    def reread(self, attribute: str, codes: Codes) -> readings.Read:
+        return read(self.table, attribute, codes)
+
+
 class Store(NamedTuple):
     """What one authority holds, its codes, and the mapping that read them."""
 
@@ -77,7 +87,7 @@ class Store(NamedTuple):
     def read_by(self, table: Table, mapping: str) -> Store:
         if self.held is None or self.mapping == mapping:
             return self._replace(mapping=mapping)
-        held, codes = readings.fold(self.held, self.codes or {}, lambda name, one: read(table, name, one), None, mapping)
+        held, codes = readings.fold(self.held, self.codes or {}, Reader(table, mapping), None)
         return Store(held, codes, mapping)
 
     def hears(self, one: PatientStatements, recorded: datetime) -> Store:
