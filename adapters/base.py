@@ -236,6 +236,11 @@ class SourceSettings:
         object.__setattr__(self, "authorities", issuers(self.authorities))
 
     @property
+    def rules(self) -> dict[str, Mapping[str, Any]]:
+        """The site's rules over those of the preset."""
+        return {**(self.preset.get("mapping") or {}), **self.mapping}
+
+    @property
     def identifier_types(self) -> tuple[str, ...]:
         """The types of the source's own identifier, as they are configured; empty where any will do."""
         return tuple(kind for kind in ((self.identifier_type,) if isinstance(self.identifier_type, str) else self.identifier_type) if kind)

@@ -57,7 +57,7 @@ class FhirMapper:
         self.options = mapper_options(settings)
         by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
-        self.mapping = fingerprint({**(settings.preset.get("mapping") or {}), **settings.mapping}, by_options, self.options.consent)
+        self.mapping = fingerprint(settings.rules, by_options, self.options.consent)
         self._understood = {kind: understood(self.options.understood, rules) for kind, rules in self.rules.items()}
         self._server = reference.surroundings((self.options.base_url, *self.options.other_base_urls))
         self.preferred_by = preferred_by(settings)

@@ -75,10 +75,9 @@ class Hl7Mapper:
         self._keep_names = settings.keep_names
         self._identifiers = IdentifierReader(settings)
         self._telecoms = TelecomReader(settings.default_region)
-        mapping = {**settings.preset.get("mapping", {}), **settings.mapping}
-        self._site = SiteRules(mapping, compile_path, settings.default_region)
-        self.mapping, self.reread = fingerprint(mapping), self._site.reread
-        self._first_is_preferred = mapping.get(PREFERRED_PHONE, {}).get("by") == "first"
+        self._site = SiteRules(settings.rules, compile_path, settings.default_region)
+        self.mapping, self.reread = fingerprint(settings.rules), self._site.reread
+        self._first_is_preferred = settings.rules.get(PREFERRED_PHONE, {}).get("by") == "first"
 
     def read(self, payload: Payload) -> list[Item]:
         """What the payload says: one item, or one for each pair of a merge and for each message of a batch."""

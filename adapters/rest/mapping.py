@@ -63,14 +63,13 @@ class JsonMapper:
         self.settings = settings
         self.options = record_options(settings)
         self.reader = RecordReader(self.options, settings.default_region)
-        mapping = {**(settings.preset.get("mapping") or {}), **settings.mapping}
-        self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(mapping).items() if not standard(attribute, rule))
-        choice = mapping.get(PREFERRED_PHONE) or {}
+        self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(settings.rules).items() if not standard(attribute, rule))
+        choice = settings.rules.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
-        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(mapping)
+        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
