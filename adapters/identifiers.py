@@ -15,6 +15,7 @@ from typing import NamedTuple
 from adapters.refusals import refusal, refuses
 from store.preference import RESTRICTED, Identifier, PatientStatements
 
+MEDICAL_RECORD = "MR"  # HL7 table 0203, which FHIR uses too
 SAME_DIGIT = 7
 """From so many on, one digit repeated is no identifier; zeros are none in any number."""
 SEVERAL_OWN = "several_own_identifiers"
@@ -37,6 +38,11 @@ def one_each(own: Iterable[Identifier]) -> tuple[list[Identifier], list[Identifi
     for one in found:
         kept.setdefault((one.authority.casefold(), one.type.casefold()), one)
     return list(kept.values()), [one for one in found if one not in kept.values()]
+
+
+def best_guess(found: Sequence[Identifier]) -> list[Identifier]:
+    """By which identifier a source knows its patients that does not say so: the first medical record number, else the first of any type."""
+    return ([one for one in found if one.type.upper() == MEDICAL_RECORD] or list(found))[:1]
 
 
 def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[PatientStatements]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.fhir.moment import ended
-from adapters.identifiers import Named, described, is_placeholder, one_each
+from adapters.identifiers import Named, best_guess, described, is_placeholder, one_each
 from adapters.legible import MARK
 from store.preference import Identifier
 
@@ -26,9 +26,6 @@ NOT_KEPT = frozenset({
 SYSTEMS_NOT_KEPT = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.113883.4.1"})
 
 
-MEDICAL_RECORD = "MR"
-
-
 def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> Named:
     """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others.
 
@@ -40,7 +37,7 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
     if _is_text(resource.get("id")):
         own.append(resource_id(settings, resource["id"]))
     if not own and not settings.authority:
-        own = ([one for one in stated if one.type == MEDICAL_RECORD] or stated)[:1]
+        own = best_guess(stated)
     return Named(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
 
 

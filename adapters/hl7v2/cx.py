@@ -13,7 +13,7 @@ from typing import NamedTuple
 from adapters.base import SourceSettings
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Delimiters, Message, Unusable
-from adapters.identifiers import Named, described, is_placeholder, one_each
+from adapters.identifiers import Named, best_guess, described, is_placeholder, one_each
 from store.preference import OID, Identifier, issuer
 
 # Types that name a person to an EMR.
@@ -24,7 +24,6 @@ ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
 NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
 NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
-MEDICAL_RECORD = "MR"
 
 
 class Place(NamedTuple):
@@ -99,8 +98,7 @@ class IdentifierReader:
         if self._authority or self._type:
             own = [one for one in found if self._is_own(one)]
         else:
-            records = [one for one in found if one.type.upper() == MEDICAL_RECORD]
-            first = (records or found)[:1]
+            first = best_guess(found)
             own = [one for one in found if first and (one.authority, one.type) == (first[0].authority, first[0].type)]
         return one_each(own)
 
