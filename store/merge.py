@@ -97,43 +97,51 @@ def merge(
     changed: dict[str, tuple[Any, Any]] = {}
     late, undecided = False, 0
     for attribute, statement in stated(item).items():
-        value, path = statement
-        old = assertions.get(attribute)
-        when = _anchor(attribute, statement, item, joined)
-        is_open = False
-        if old is not None:
-            newer = is_newer(item, old)
-            if value == old.value and newer is not False:
-                assertions[attribute] = _again(old, item, when)
-                continue
-            if newer is None and not _is_read_again(item, old):
-                is_open = True
-                undecided += 1
-                newer = ordering.wins(attribute, value, old.value, received_later=received_later)
-            if newer is False and (joined is None or not _of_the_other_record(attribute, statement, item, old, joined)):
-                late = late or old.value != value or item.effective.is_before(old.effective)
-                if is_open:  # a refusal ends by what is later than it alone, anything else counts as the newest that was stated
-                    newest = old.effective if forbids(attribute, old.value) else times.newest(old.effective, when)
-                    assertions[attribute] = old._replace(undecided=True, effective=newest)
-                continue
-            if is_open and not forbids(attribute, value):
-                when = times.newest(when, old.effective)
+        old, new = assertions.get(attribute), _asserted(attribute, statement, item, recorded, joined)
+        now, is_open = (new, False) if old is None else _stands(attribute, item, old, new, received_later=received_later, joined=joined)
         before = old.value if old is not None else None
-        if before != value:
-            changed[attribute] = (before, value)
-        assertions[attribute] = Assertion(value, when, recorded, item.evidence_id, path, item.version, is_open, item.mapping)
+        if before != now.value:
+            changed[attribute] = (before, now.value)
+        late = late or now.value != new.value or (now is old and item.effective.is_before(now.effective))
+        undecided += is_open
+        assertions[attribute] = now
     newest = times.newest(held.confirmed, item.effective)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and _is_all_there_is(assertions, item, newest)
     return Merged(assertions, changed, outcome, settled, newest, undecided)
 
 
+def _asserted(attribute: str, statement: Statement, item: PatientStatements, recorded: datetime, joined: datetime | None) -> Assertion:
+    """A statement as it stands where nothing stood before."""
+    when = _anchor(attribute, statement, item, joined)
+    return Assertion(statement.value, when, recorded, item.evidence_id, statement.path, item.version, mapping=item.mapping)
+
+
+def _stands(
+    attribute: str, item: PatientStatements, old: Assertion, new: Assertion, *, received_later: bool, joined: datetime | None
+) -> tuple[Assertion, bool]:
+    """Which of two assertions stands, and whether nobody could tell which is newer.
+
+    Then a refusal ends by what is later than it alone, and anything else counts as the newest that was stated.
+    """
+    newer = is_newer(item, old)
+    if new.value == old.value and newer is not False:
+        return _again(old, item, new.effective), False
+    is_open = newer is None and not _is_read_again(item, old)
+    if is_open:
+        newer = ordering.wins(attribute, new.value, old.value, received_later=received_later)
+    taken = newer is not False or (joined is not None and _of_the_other_record(attribute, new.value, item, old, joined))
+    stands, other = (new, old) if taken else (old, new)
+    if not is_open:
+        return stands, False
+    when = stands.effective if forbids(attribute, stands.value) else times.newest(stands.effective, other.effective)
+    return stands._replace(undecided=True, effective=when), True
+
+
 def _first(item: PatientStatements, recorded: datetime, joined: datetime | None) -> Merged:
     """The first that an authority says about a patient."""
-    evidence_id, version, said = item.evidence_id, item.version, stated(item)
-    anchors = {name: _anchor(name, one, item, joined) for name, one in said.items()} if joined else dict.fromkeys(said, item.effective)
-    by = item.mapping
-    assertions = {name: Assertion(one[0], anchors[name], recorded, evidence_id, one[1], version, False, by) for name, one in said.items()}
+    said = stated(item)
+    assertions = {name: _asserted(name, one, item, recorded, joined) for name, one in said.items()}
     changed = {name: (None, one[0]) for name, one in said.items() if one[0] is not None}
     settled = joined is None or _is_all_there_is(assertions, item, item.effective)
     return Merged(assertions, changed, "applied", settled=settled, confirmed=item.effective)
@@ -161,13 +169,13 @@ def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatement
     return item.effective == newest and now == set(said)
 
 
-def _of_the_other_record(attribute: str, statement: Statement, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
+def _of_the_other_record(attribute: str, value: Any, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
     """Whether it is an opt-out from before a merge that arrives after it, late only beside what the other record said.
 
     Had it come in time, it would have survived the merge (rule 7). What was stated since the merge is about both, and stands.
     """
     from_before = item.effective.earliest < joined and old.effective.earliest < joined
-    return from_before and forbids(attribute, statement.value) and more_restrictive(attribute, statement.value, old.value)
+    return from_before and forbids(attribute, value) and more_restrictive(attribute, value, old.value)
 
 
 def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime | None) -> Time:
