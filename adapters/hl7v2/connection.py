@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self.ended.set()
 
     def data_received(self, data: bytes) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._listens_from_now()
         messages = self._deframer.feed(data)
         if messages:
             self._unanswered += len(messages)
@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._unanswered -= 1
         if self._transport is not None and data:
             self._transport.write(data)
+        self._listens_from_now()
         if self._ending:
             self._end_when_answered()
 
@@ -124,6 +125,11 @@ class Connection(asyncio.Protocol):
             self._paused.discard(why)
             if not self._paused and self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
+                self._listens_from_now()
+
+    def _listens_from_now(self) -> None:
+        """A peer that waits for us, or that we do not read, is not silent: its idle time starts when that ends."""
+        self._heard = asyncio.get_running_loop().time()
 
     def _watch(self) -> None:
         """Hangs up on a peer that has been silent for too long."""

@@ -32,6 +32,19 @@ def test_a_peer_that_waits_in_silence_for_its_acknowledgement_is_not_hung_up_on(
             connection.receive()
 
 
+def test_a_peer_has_the_whole_idle_time_after_its_acknowledgement_however_long_it_waited_for_it() -> None:
+    keeper, idle = Keeper(), 10 * IDLE
+    keeper.go_on.clear()
+    with served(keeper, idle_timeout=idle) as listener, sender(listener) as connection:
+        connection.write(frame(message(0)))
+        assert keeper.entered.wait(WAIT)
+        time.sleep(1.5 * idle)
+        keeper.go_on.set()
+        assert outcome(connection.receive())[0] == "AA"
+        time.sleep(0.3 * idle)
+        assert outcome(connection.send(message(1)))[0] == "AA"
+
+
 def handled(keeper: Keeper) -> int:
     """How many messages were taken when nothing more is for a while."""
     seen, same = -1, 0
@@ -44,7 +57,7 @@ def handled(keeper: Keeper) -> int:
 
 def test_a_peer_that_does_not_read_its_acknowledgements_is_held_back_and_holds_up_nobody() -> None:
     keeper = Keeper(LONG)
-    with served(keeper, idle_timeout=IDLE) as listener:
+    with served(keeper, idle_timeout=10 * IDLE) as listener:  # on a slow machine the writing thread may wait for that long
         assert listener.address is not None
         deaf = _deaf(listener.address)
         padding = b"NTE|1||" + b"x" * 2_000
