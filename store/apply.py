@@ -6,19 +6,19 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, readings, remapping, seen, times, unreadable
+from store import documents, merge, opened, payload, readings, remapping, seen, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
+from store.identifiers import Identifiers
 from store.identity import Directory
-from store.identity import Row as Named
 from store.ids import PatientIds
 from store.merging import linking, yielding
 from store.merging.sides import Heard, Sides
@@ -26,7 +26,7 @@ from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
 from store.opened import Row
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, Identifier, PatientStatements
+from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
 from store.texting.binding import Bindings
@@ -89,8 +89,7 @@ class Application:
         self.open: dict[int, Open] = {}
         self.sides = Sides(database, transaction)
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
-        self.new_identifiers: list[Row] = []
-        self.renamed_identifiers: list[Row] = []
+        self.identifiers = Identifiers(enterprise.name)
         self.changes: list[Row] = []
         self.undecided = 0
         self.reader = reader
@@ -99,7 +98,7 @@ class Application:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
         author = self.author
         found = Found(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
-        digests = [_digest(item) for item in items]
+        digests = [payload.digest(item) for item in items]
         patients = [_known(found.directory, item) for item in items]
         news = {
             patient
@@ -149,13 +148,13 @@ class Application:
         return writing
 
     def _write(self, writing: Writing) -> None:
-        writing.write(self.database, self.transaction, self.new_identifiers, self.renamed_identifiers, self.changes)
+        writing.write(self.database, self.transaction, self.identifiers, self.changes)
         self.sides.write()
 
     def settle(self) -> None:
         """Writes what was opened so far, so that rows may refer to it; whoever is needed again is read again."""
         self.finish()
-        for written in (self.open, self.new_identifiers, self.renamed_identifiers, self.changes):
+        for written in (self.open, self.identifiers, self.changes):
             written.clear()
 
     def _load(self, patients: Iterable[int]) -> None:
@@ -181,28 +180,9 @@ class Application:
         else:
             patient = self._patient(found.patient)
             record = self._record(patient, directory, item)
-        self.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
+        self.identifiers.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
         before, outcome = self.undecided, self.state(patient, item, digest, record)
         return Outcome(outcome, patient_id=patient.id, undecided=self.undecided - before)
-
-    def name(self, directory: Directory, patient: int, record: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> None:
-        """The patient answers to these identifiers from now on; what is new came with that record."""
-        for one, kind, was in directory.missing(patient, identifiers, kinds):
-            if was is None:
-                row = Named(one.value, one.authority, one.type, patient, record, kind)
-                self.new_identifiers.append((self.enterprise.name, *row))
-            else:
-                row = was._replace(kind=kind)
-                self._rename(row)
-            directory.add(row)
-
-    def _rename(self, row: Named) -> None:
-        """An identifier of another kind than it was kept by."""
-        for place, new in enumerate(self.new_identifiers):
-            if (new[1:4], new[5]) == (row[:3], row.origin):
-                self.new_identifiers[place] = (self.enterprise.name, *row)
-                return
-        self.renamed_identifiers.append((self.enterprise.name, *row))
 
     def _patient(self, number: int | None) -> Open:
         if number is None:
@@ -226,24 +206,24 @@ class Application:
         patient.touched.add(authority)
         again = self.read_again(patient, record)
         held = patient.held.get(authority)
-        if held is not None and seen.knows(held.seen, key) and not _was_read_otherwise(held, item):
+        if held is not None and seen.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
             return again or "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
-        item = _as_received(item, receipt)
+        item = payload.as_received(item, receipt)
         whole, item = item, without_late(patient.held, authority, item)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
-                item = _without(item, back)
+                item = payload.without(item, back)
                 merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
         was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, key)
-        self._tell_side(patient, _without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
+        self._tell_side(patient, payload.without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
         is_news = merged.outcome == "unchanged" and patient.held[authority].unreadable != was
         return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
 
@@ -274,7 +254,7 @@ class Application:
         if was or item.problems:
             marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key), joined=patient.joined)
         patient.held[authority] = merge.Held(
-            merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, _codes(held, item, now)
+            merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now)
         )
         if authority.startswith(EMR) and yielding.lifts(patient.held, item):
             patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
@@ -282,7 +262,7 @@ class Application:
             patient.visible = True
         alone = patient.lineage is None and not yielding.may_yield(patient.held) and not marks
         patient.content[authority] = digest if merged.settled and alone else None
-        changed = {**_repeated(patient.held, item, merged), **merged.changed}
+        changed = {**payload.repeated(patient.held, item, merged), **merged.changed}
         patient.visible = patient.visible or held is None or bool(changed) or marks != was
         if changed:
             self.record(patient, item, changed)
@@ -302,44 +282,6 @@ class Application:
         by, version, text = by or self.author, patient.version + 1, documents.write(changes)
         said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
-
-
-def _repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: merge.Merged) -> dict[str, tuple[Any, Any]]:
-    """A Do Not Contact that is only stated again, beside a local one which may yield to that: the history has a line of it."""
-    said = merged.assertions.get(DO_NOT_CONTACT)
-    if said is None or item.effective.is_before(said.effective) or not yielding.may_yield_to(held, item):
-        return {}
-    return {DO_NOT_CONTACT: (said.value, said.value)}
-
-
-def _was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:
-    """Whether anything of a payload that was seen stands as another mapping read it since."""
-    said = (held.assertions[name] for name in item.statements if name in held.assertions)
-    return any(one.evidence_id == item.evidence_id and one.mapping != item.mapping for one in said)
-
-
-def _digest(item: PatientStatements) -> str:
-    return documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item), item.codes, item.mapping)
-
-
-def _without(item: PatientStatements, back: Collection[str]) -> PatientStatements:
-    """A payload without what the brake holds back."""
-    statements = {name: one for name, one in item.statements.items() if name not in back}
-    return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
-
-
-def _codes(held: merge.Held | None, item: PatientStatements, now: datetime) -> str | None:
-    """The codes of the authority with those of one more payload."""
-    known = held.codes if held is not None else None
-    if known is None and not item.codes:
-        return None
-    by, kept = documents.read_codes(known) if known is not None else (item.mapping, {})
-    return documents.write_codes(by, readings.after(kept, item, now, held))
-
-
-def _as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
-    effective = times.received(item.effective, receipt)
-    return item if effective is item.effective else replace(item, effective=effective)
 
 
 def _known(directory: Directory, item: PatientStatements) -> int | None:

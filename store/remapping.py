@@ -55,11 +55,13 @@ def _held_back(
 ) -> set[str]:
     """The attributes that the brake keeps as they were."""
     back: set[str] = set()
-    for name, pair in changed.items() if work.gate is not None and not patient.is_new else ():
+    if work.gate is None or patient.is_new:
+        return back
+    for name, pair in changed.items():
         said = now.assertions.get(name) or before[name]
         item = PatientStatements((), {name: Statement(pair[1], said.path)}, said.effective, said.evidence_id, said.version)
         merged = Merged(now.assertions, {name: pair}, "applied", settled=False, confirmed=now.confirmed)
-        back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)  # type: ignore[union-attr]
+        back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)
     return back
 
 

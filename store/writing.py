@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from store.database import Database
 from store.enterprise import Enterprise
+from store.identifiers import Identifiers
 from store.opened import ASSERTION_COLUMNS, PATIENT_COLUMNS, Open, Row
 from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
 
@@ -48,12 +49,12 @@ class Writing:
             (self.phones if patient.is_new else self.replaced).extend((enterprise.name, one, patient.id, is_on) for one, is_on in changed)
             self.gone += [(enterprise.name, number, patient.id) for number in patient.numbers.keys() - numbers.keys()]
 
-    def write(self, database: Database, transaction: Connection, identifiers: list[Row], renamed: list[Row], changes: list[Row]) -> None:
-        """Writes it, with new identifiers, those that are of another kind now, and lines of the history."""
+    def write(self, database: Database, transaction: Connection, identifiers: Identifiers, changes: list[Row]) -> None:
+        """Writes it, with the identifiers and lines of the history that are new."""
         database.insert(transaction, PatientRow, PATIENT_COLUMNS, self.new)
         database.update(transaction, PatientRow, ("id",), NEXT_VERSION, self.old)
-        database.insert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, identifiers)
-        database.upsert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, renamed)
+        database.insert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, identifiers.new)
+        database.upsert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, identifiers.renamed)
         database.insert(transaction, AssertionRow, ASSERTION_COLUMNS, self.first)
         database.upsert(transaction, AssertionRow, ASSERTION_COLUMNS, self.further)
         database.delete(transaction, PhoneRow, PHONE_KEY, self.gone)

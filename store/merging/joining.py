@@ -86,7 +86,7 @@ class Joining:
         patient = self.work.resume([patient_id])[patient_id]
         self._keep_identifiers(patient, self.item.survivor)
         self._keep_identifiers(patient, self.item.merged, replaced=True)
-        new = bool(self.work.new_identifiers)
+        new = bool(self.work.identifiers.new)
         self.work.finish()
         return "merged" if new else "unchanged"
 
@@ -127,7 +127,7 @@ class Joining:
         kinds = self.work.naming.kinds(identifiers)
         if replaced:
             kinds = [FORMER if kind == OWN else kind for kind in kinds]
-        self.work.name(self.owners, patient.id, patient.id, identifiers, kinds)
+        self.work.identifiers.name(self.owners, patient.id, patient.id, identifiers, kinds)
 
     def _take_over(self, survivor: Open, merged: Open) -> None:
         """The survivor now stands for everything said of either."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from store import merge
 from store.enterprise import Enterprise
 from store.merge import BY_MERGE, Held
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, PatientStatements
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, PatientStatements
 
 Records = Mapping[str, Held]
 
@@ -26,7 +26,7 @@ def stands(held: Records, enterprise: Enterprise) -> bool:
 
 def is_kept(held: Records) -> bool:
     """Whether a merge keeps a local Do Not Contact in force."""
-    said = held[STAFF].assertions.get(DO_NOT_CONTACT) if STAFF in held else None
+    said = _local(held)
     return said is not None and said.path == BY_MERGE
 
 
@@ -37,13 +37,13 @@ def may_yield_to(held: Records, item: PatientStatements) -> bool:
 
 def may_yield(held: Records) -> bool:
     """Whether there is a local Do Not Contact that an EMR's next payload may lift, also one that only repeats what it stated before."""
-    said = held[STAFF].assertions.get(DO_NOT_CONTACT) if STAFF in held else None
+    said = _local(held)
     return said is not None and said.value == YES
 
 
 def has_not_yielded(held: Records) -> bool:
     """Whether there is a Do Not Contact of somebody here, later than or as late as all that any EMR has stated."""
-    own = held[STAFF].current().get(DO_NOT_CONTACT) if STAFF in held else None
+    own = _local(held)
     if own is None or own.value != YES or own.path.startswith(merge.INHERITED):
         return False
     stated = (one.current().get(DO_NOT_CONTACT) for authority, one in held.items() if authority.startswith(EMR))
@@ -66,6 +66,10 @@ def lifts(held: Records, item: PatientStatements) -> bool:
     if said is None or said.value is None or not is_kept(held):
         return False
     return item.effective.is_after(held[STAFF].current()[DO_NOT_CONTACT].effective)
+
+
+def _local(held: Records) -> Assertion | None:
+    return held[STAFF].current().get(DO_NOT_CONTACT) if STAFF in held else None
 
 
 def _with_path(staff: Held, path: str) -> Held:

@@ -37,8 +37,7 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
     mine = by_authority[authority]
     staff = by_authority.get(STAFF) or Held({}, times.at(now), times.at(now), "", now)
     kept = staff.current()
-    for name, stated in mine.current().items():
-        one = stated
+    for name, one in mine.current().items():
         if one.value is None or not (enterprise.syncs or not name.startswith(NEEDS_SYNC)):
             continue
         if name == DO_NOT_CONTACT and yielding.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then

@@ -1,0 +1,52 @@
+"""What is read off one payload beside what already stands, to apply it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from store import documents, merge, readings, times, unreadable
+from store.merging import yielding
+from store.preference import DO_NOT_CONTACT, PatientStatements
+
+
+def digest(item: PatientStatements) -> str:
+    """What a payload says, as it was read, in short: equal digests say the same."""
+    return documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item), item.codes, item.mapping)
+
+
+def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
+    """A payload received then: it is not effective later than that (``times.received``)."""
+    effective = times.received(item.effective, receipt)
+    return item if effective is item.effective else replace(item, effective=effective)
+
+
+def without(item: PatientStatements, back: Collection[str]) -> PatientStatements:
+    """A payload without what the brake holds back."""
+    statements = {name: one for name, one in item.statements.items() if name not in back}
+    return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
+
+
+def was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:
+    """Whether anything of a payload that was seen stands as another mapping read it since."""
+    said = (held.assertions[name] for name in item.statements if name in held.assertions)
+    return any(one.evidence_id == item.evidence_id and one.mapping != item.mapping for one in said)
+
+
+def repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: merge.Merged) -> dict[str, tuple[Any, Any]]:
+    """A Do Not Contact that is only stated again, beside a local one which may yield to that: the history has a line of it."""
+    said = merged.assertions.get(DO_NOT_CONTACT)
+    if said is None or item.effective.is_before(said.effective) or not yielding.may_yield_to(held, item):
+        return {}
+    return {DO_NOT_CONTACT: (said.value, said.value)}
+
+
+def codes(held: merge.Held | None, item: PatientStatements, now: datetime) -> str | None:
+    """The codes of the authority with those of one more payload, as they are stored; nothing where there never was one."""
+    known = held.codes if held is not None else None
+    if known is None and not item.codes:
+        return None
+    by, kept = documents.read_codes(known) if known is not None else (item.mapping, {})
+    return documents.write_codes(by, readings.after(kept, item, now, held))
