@@ -15,11 +15,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from adapters.fhir import fhirpath_evaluation as evaluation
 from adapters.fhir import fhirpath_nodes as nodes
-from adapters.fhir.fhirpath_nodes import Node, Nodes, Step
+from adapters.fhir.fhirpath_evaluation import Eval
+from adapters.fhir.fhirpath_nodes import Node, Nodes
 from adapters.site_mapping import Find, Found
-
-Eval = Callable[[Nodes, Node], Nodes]
 
 FUNCTIONS = ("first", "last", "where", "repeat", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
 SUPPORTED = (
@@ -103,9 +103,9 @@ class _Parser:
         while (operator := self.peek()).text in LEVELS[level] and operator.kind in ("name", "symbol"):
             self.position += 1
             if operator.text == "as":
-                left = _then(left, nodes.of_type(self.type_name()))
+                left = evaluation.then(left, nodes.of_type(self.type_name()))
             else:
-                left = _binary(OPERATORS[operator.text], left, self.operators(level + 1))
+                left = evaluation.binary(evaluation.OPERATORS[operator.text], left, self.operators(level + 1))
         return left
 
     def chain(self) -> Eval:
@@ -117,9 +117,9 @@ class _Parser:
     def term(self) -> Eval:
         token = self.next("a path")
         if token.kind == "string":
-            return _constant(_unescaped(token.text))
+            return evaluation.constant(_unescaped(token.text))
         if token.kind == "number":
-            return _constant(float(token.text) if "." in token.text else int(token.text))
+            return evaluation.constant(float(token.text) if "." in token.text else int(token.text))
         if token.text == "(" and token.kind == "symbol":
             inner = self.operators(0)
             self.expect(")")
@@ -134,7 +134,7 @@ class _Parser:
     def named(self, token: _Token) -> Eval:
         name = token.text
         if name in ("true", "false"):
-            return _constant(name == "true")
+            return evaluation.constant(name == "true")
         if name == "$this":
             return lambda focus, root: focus
         if name in ("%resource", "%context"):
@@ -143,16 +143,16 @@ class _Parser:
             raise _unsupported(name)
         if token.kind == "name" and name[0].isupper() and self.peek().text != "(":
             self.types.add(name)
-            return _then(_focus, nodes.resource(name))
+            return evaluation.then(evaluation.itself, nodes.resource(name))
         self.position -= 1
-        return self.invocation(_focus)
+        return self.invocation(evaluation.itself)
 
     def invocation(self, source: Eval) -> Eval:
         token = self.next("an element name")
         if token.kind not in ("name", "quoted") or token.text[0] in "%$":
             raise _unsupported(token.text)
         if self.peek().text != "(" or token.kind == "quoted":
-            return _then(source, nodes.child(token.text.strip("`")))
+            return evaluation.then(source, nodes.child(token.text.strip("`")))
         if token.text not in FUNCTIONS:
             raise _unsupported(f"{token.text}()")
         self.expect("(")
@@ -162,17 +162,17 @@ class _Parser:
 
     def function(self, name: str, source: Eval) -> Eval:
         if name == "where" or (name == "exists" and self.peek().text != ")"):
-            kept = _where(source, self.operators(0))
-            return kept if name == "where" else _then(kept, _exists)
+            kept = evaluation.where(source, self.operators(0))
+            return kept if name == "where" else evaluation.then(kept, evaluation.exists)
         if name == "repeat":
-            return _repeat(source, self.operators(0))
+            return evaluation.repeat(source, self.operators(0))
         if name in ("ofType", "as"):
-            return _then(source, nodes.of_type(self.type_name()))
+            return evaluation.then(source, nodes.of_type(self.type_name()))
         if name == "extension":
-            return _then(source, nodes.extension(self.string(name)))
+            return evaluation.then(source, nodes.extension(self.string(name)))
         if name in ("startsWith", "endsWith"):
-            return _then(source, _affix(name, self.string(name)))
-        return _then(source, STEPS[name])
+            return evaluation.then(source, evaluation.affix(name, self.string(name)))
+        return evaluation.then(source, evaluation.STEPS[name])
 
     def index(self, source: Eval) -> Eval:
         token = self.next("a number")
@@ -180,7 +180,7 @@ class _Parser:
             raise _unsupported(f"[{token.text}]")
         self.expect("]")
         position = int(token.text)
-        return _then(source, lambda found: found[position : position + 1])
+        return evaluation.then(source, lambda found: found[position : position + 1])
 
     def type_name(self) -> str:
         name = self.next("a type name").text
@@ -222,94 +222,3 @@ def _unsupported(construct: str) -> ValueError:
 
 def _unescaped(quoted: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1][1:], 16)) if len(found[1]) > 1 else _ESCAPED.get(found[1], found[1]), quoted[1:-1])
-
-
-def _focus(focus: Nodes, root: Node) -> Nodes:
-    return focus
-
-
-def _then(source: Eval, step: Step) -> Eval:
-    return lambda focus, root: step(source(focus, root))
-
-
-def _constant(value: Any) -> Eval:
-    made = [Node(value, "")]
-    return lambda focus, root: made
-
-
-def _where(source: Eval, criteria: Eval) -> Eval:
-    return lambda focus, root: [node for node in source(focus, root) if nodes.truth(criteria([node], root))]
-
-
-def _repeat(source: Eval, projection: Eval) -> Eval:
-    """What the projection finds, at any depth. JSON has no circles, so it ends."""
-
-    def evaluate(focus: Nodes, root: Node) -> Nodes:
-        found: Nodes = []
-        level = source(focus, root)
-        while level := [inner for node in level for inner in projection([node], root) if inner.path != node.path]:
-            found += level
-        return found
-
-    return evaluate
-
-
-def _binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) -> Eval:
-    return lambda focus, root: operate(left(focus, root), right(focus, root))
-
-
-def _exists(found: Nodes) -> Nodes:
-    return nodes.logical(bool(found))
-
-
-def _affix(name: str, text: str) -> Step:
-    method = str.startswith if name == "startsWith" else str.endswith
-
-    def step(found: Nodes) -> Nodes:
-        return nodes.logical(method(found[0].value, text)) if len(found) == 1 and isinstance(found[0].value, str) else []
-
-    return step
-
-
-def _not(found: Nodes) -> Nodes:
-    value = nodes.truth(found)
-    return nodes.logical(None if value is None else not value)
-
-
-def _and(left: Nodes, right: Nodes) -> Nodes:
-    a, b = nodes.truth(left), nodes.truth(right)
-    return nodes.logical(False if a is False or b is False else None if a is None or b is None else True)
-
-
-def _or(left: Nodes, right: Nodes) -> Nodes:
-    a, b = nodes.truth(left), nodes.truth(right)
-    return nodes.logical(True if a or b else None if a is None or b is None else False)
-
-
-def _xor(left: Nodes, right: Nodes) -> Nodes:
-    a, b = nodes.truth(left), nodes.truth(right)
-    return nodes.logical(None if a is None or b is None else a != b)
-
-
-def _negated(value: bool | None) -> bool | None:
-    return None if value is None else not value
-
-
-STEPS: dict[str, Step] = {
-    "first": lambda found: found[:1],
-    "last": lambda found: found[-1:],
-    "exists": _exists,
-    "empty": lambda found: nodes.logical(not found),
-    "not": _not,
-}
-OPERATORS: dict[str, Callable[[Nodes, Nodes], Nodes]] = {
-    "or": _or,
-    "xor": _xor,
-    "and": _and,
-    "in": lambda left, right: nodes.logical(nodes.member(left, right)),
-    "=": lambda left, right: nodes.logical(nodes.equal(left, right)),
-    "!=": lambda left, right: nodes.logical(_negated(nodes.equal(left, right))),
-    "~": lambda left, right: nodes.logical(nodes.equivalent(left, right)),
-    "!~": lambda left, right: nodes.logical(not nodes.equivalent(left, right)),
-    "|": nodes.union,
-}

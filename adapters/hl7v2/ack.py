@@ -22,7 +22,8 @@ from hashlib import blake2b
 from typing import Any
 
 from adapters.base import Answer
-from adapters.hl7v2.reader import NOWHERE, Delimiters, header
+from adapters.hl7v2.delimiters import NOWHERE, Delimiters
+from adapters.hl7v2.reader import header
 from store.preference import Problem
 
 ACCEPT, ERROR, REJECT = "AA", "AE", "AR"

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from adapters.base import SourceSettings
 from adapters.hl7v2 import timestamp
-from adapters.hl7v2.reader import DELETE, Delimiters, Message, Unusable
+from adapters.hl7v2.delimiters import Delimiters
+from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.unusable import Unusable
 from adapters.identifiers import Named, best_guess, described, is_placeholder, one_each
 from store.preference import OID, Identifier, issuer
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from adapters import language
-from adapters.hl7v2.reader import DELETE, Message, Unusable
+from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.unusable import Unusable
 from adapters.tables import table
 from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from adapters.hl7v2.reader import DELETE, Message, Unusable
+from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.unusable import Unusable
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})  # these must have a PID
 MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40"})

@@ -22,9 +22,10 @@ from adapters.hl7v2 import demographics, envelope, events, explain, merge, state
 from adapters.hl7v2.batch import counted, split
 from adapters.hl7v2.cx import IdentifierReader
 from adapters.hl7v2.path import compile_path
-from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, Unusable, read
+from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, read
 from adapters.hl7v2.site import SiteRules
 from adapters.hl7v2.stated_at import StatedAt
+from adapters.hl7v2.unusable import Unusable
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.options import joined, listed

@@ -1,6 +1,6 @@
 """A fast, tolerant reader of HL7 v2 in its ER7 encoding. Pure.
 
-Source: HL7 v2.9 chapter 2, "Message construction rules" and "Use of escape sequences in text fields".
+Source: HL7 v2.9 chapter 2, "Message construction rules".
 
 Speed comes from doing nothing early: the bytes are decoded once, cut into lines once, and a segment is cut into fields
 when somebody asks for it. Repetitions and components are plain ``str.split`` where they are needed. A field has three
@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from typing import NamedTuple
+from functools import cache
 
 from adapters.hl7v2 import charset as charsets
+from adapters.hl7v2 import escapes
+from adapters.hl7v2.delimiters import Delimiters, delimiters_of
+from adapters.hl7v2.unusable import Unusable
 from adapters.tables import table
-from store.preference import Problem
 
 DELETE = '""'
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
-NOWHERE = "\uffff"  # a noncharacter, stands for a delimiter that MSH-2 does not define
 _BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and blanks that senders leave around a message
 _BLANK_TEXT = _BLANK.decode()
 _LOST = re.compile("[\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383)
@@ -31,29 +31,6 @@ SEGMENTS = frozenset(table("segments")["standard"].split())
 TORN = "torn"  # a line that is no segment: most likely the end of one that a carriage return cut in two
 DOUBTFUL = "doubtful"  # it looks like a segment whose name no standard knows: a site's own, or the end of one that was cut in two
 _HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
-
-
-class Unusable(Exception):
-    """The message cannot be used. ``reason`` is a stable code, the text says what to mend and quotes nothing."""
-
-    def __init__(self, reason: str, detail: str, path: str = "") -> None:
-        self.reason, self.detail, self.path = reason, detail, path
-        super().__init__(detail)
-
-    def problem(self, path: str, attribute: str = "") -> Problem:
-        """The same of one attribute only, while the rest of the message can be used."""
-        return Problem(self.reason, path, self.detail, attribute)
-
-
-class Delimiters(NamedTuple):
-    """The characters that a message named in MSH-1 and MSH-2. One that it did not name is :data:`NOWHERE`."""
-
-    field: str
-    component: str
-    repetition: str
-    escape: str
-    subcomponent: str
-    truncation: str
 
 
 class Message:
@@ -127,7 +104,7 @@ class Message:
             raise Unusable("undecodable", "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source")
         if self.delimiters.escape not in text:
             return text
-        return _unescape(text, self.delimiters, self.codec)
+        return escapes.unescape(text, self.delimiters, self.codec)
 
 
 def read(body: bytes, charset: str | None = None, fallback: str | None = None) -> Message:
@@ -156,11 +133,6 @@ def line_kind(line: str, field: str) -> str:
     if name.upper() in SEGMENTS or name[0] in "Zz":
         return ""
     return DOUBTFUL if name.isupper() else TORN
-
-
-def delimiters_of(text: str) -> Delimiters:
-    """What MSH-1 and MSH-2 name. Raises :class:`Unusable`: delimiters_missing, delimiters_invalid."""
-    return _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
 
 
 def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
@@ -224,85 +196,3 @@ def _lines(text: str, field: str) -> list[str]:
 def _mixed(field: str) -> re.Pattern[str]:
     """Where CR ends segments, LF may be text inside a note; it ends a segment only where the next one begins."""
     return re.compile(rf"\r\n?|\n(?=[A-Z][A-Z0-9]{{2}}{re.escape(field)})")
-
-
-@lru_cache(maxsize=256)
-def _delimiters(field: str, encoding: str) -> Delimiters:
-    if not field or field.isalnum() or field.isspace():
-        raise Unusable("delimiters_missing", "MSH-1 names no field separator", "MSH-1")
-    encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end behind MSH-2
-    if not encoding or encoding.isspace():
-        raise Unusable("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
-    named = encoding.strip().replace("\\\\", "\\")[:5]  # some engines write the backslash twice, as programs quote it
-    if any(char.isalnum() or char.isspace() for char in named) or len({field, *named}) <= len(named):
-        raise Unusable("delimiters_invalid", "MSH-2 must name different characters that are neither letters, digits nor blanks", "MSH-2")
-    return Delimiters(field, *named, *(NOWHERE for _ in range(5 - len(named))))
-
-
-def _unescape(text: str, delimiters: Delimiters, codec: str) -> str:
-    escape = delimiters.escape
-    pieces = _shifted(text, escape).split(escape)
-    out, at = [pieces[0]], 1
-    while at < len(pieces):
-        meaning = _meaning(pieces[at], delimiters, codec) if at + 1 < len(pieces) else None
-        if meaning is None:
-            out += (escape, pieces[at])
-            at += 1
-        else:
-            out += (meaning, pieces[at + 1])
-            at += 2
-    return "".join(out)
-
-
-def _shifted(text: str, escape: str) -> str:
-    """``\\Cxxyy\\`` and ``\\Mxxyyzz\\`` name the bytes of an ISO 2022 escape: a shift to another character set, and back again."""
-    found = _shift(escape).sub(lambda match: "\x1b" + bytes.fromhex(match[1]).decode("latin-1"), text)
-    if found == text:
-        return text
-    try:
-        return found.encode("ascii").decode(charsets.JAPANESE)
-    except UnicodeError:
-        raise Unusable("undecodable", "an escape sequence shifts to a character set that cannot be read") from None
-
-
-@cache
-def _shift(escape: str) -> re.Pattern[str]:
-    return re.compile(rf"{re.escape(escape)}[CM]((?:[0-9A-Fa-f]{{2}}){{2,3}}){re.escape(escape)}")
-
-
-@lru_cache(maxsize=1024)
-def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
-    """What one escape sequence stands for; ``None`` when it is not one."""
-    plain = {
-        "F": delimiters.field,
-        "S": delimiters.component,
-        "R": delimiters.repetition,
-        "T": delimiters.subcomponent,
-        "E": delimiters.escape,
-        "P": "#" if delimiters.truncation == NOWHERE else delimiters.truncation,
-        "H": "",
-        "N": "",
-        ".br": "\n",
-        ".ce": "\n",
-        ".fi": "",
-        ".nf": "",
-    }
-    if sequence in plain:
-        return plain[sequence]
-    if sequence.startswith((".sp", ".in", ".ti")):  # lines to skip, indents
-        return _laid_out(sequence[:3], sequence[3:].lstrip("+-"))
-    if sequence[:1] != "X" or len(sequence) % 2 == 0:  # Z is the sender's own
-        return None
-    try:
-        return bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
-    except UnicodeDecodeError:
-        raise Unusable("undecodable", "a hexadecimal escape sequence does not fit the character set of the message") from None
-    except ValueError:
-        return None
-
-
-def _laid_out(command: str, count: str) -> str | None:
-    """Formatting that plain text can show: new lines. Indents are dropped."""
-    if count and not count.isdecimal():
-        return None
-    return "\n" * (99 if len(count) > 2 else int(count or 1)) if command == ".sp" else ""

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from adapters.base import Filtered, Item, Unmappable
-from adapters.hl7v2.reader import DOUBTFUL, Message, Unusable, delimiters_of, line_kind
+from adapters.hl7v2.delimiters import delimiters_of
+from adapters.hl7v2.reader import DOUBTFUL, Message, line_kind
+from adapters.hl7v2.unusable import Unusable
 from adapters.refusals import refusal, refuses
 from store.preference import PatientMerge, PatientStatements, Problem, Statement
 

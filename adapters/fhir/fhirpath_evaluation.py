@@ -1,0 +1,111 @@
+"""What a FHIRPath expression is compiled to: closures over nodes, and its operators with their three-valued logic. Pure.
+
+Source: FHIRPath N1, http://hl7.org/fhirpath/N1/ (boolean logic in its chapter 6.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from adapters.fhir import fhirpath_nodes as nodes
+from adapters.fhir.fhirpath_nodes import Node, Nodes, Step
+
+Eval = Callable[[Nodes, Node], Nodes]
+
+
+def itself(focus: Nodes, root: Node) -> Nodes:
+    """What an expression begins with: the node it looks at."""
+    return focus
+
+
+def then(source: Eval, step: Step) -> Eval:
+    """A step from what was found."""
+    return lambda focus, root: step(source(focus, root))
+
+
+def constant(value: Any) -> Eval:
+    """A literal."""
+    made = [Node(value, "")]
+    return lambda focus, root: made
+
+
+def where(source: Eval, criteria: Eval) -> Eval:
+    """Of what was found, that of which the criteria are true."""
+    return lambda focus, root: [node for node in source(focus, root) if nodes.truth(criteria([node], root))]
+
+
+def repeat(source: Eval, projection: Eval) -> Eval:
+    """What the projection finds, at any depth. JSON has no circles, so it ends."""
+
+    def evaluate(focus: Nodes, root: Node) -> Nodes:
+        found: Nodes = []
+        level = source(focus, root)
+        while level := [inner for node in level for inner in projection([node], root) if inner.path != node.path]:
+            found += level
+        return found
+
+    return evaluate
+
+
+def binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) -> Eval:
+    """An operator between two expressions."""
+    return lambda focus, root: operate(left(focus, root), right(focus, root))
+
+
+def exists(found: Nodes) -> Nodes:
+    """Whether anything was found."""
+    return nodes.logical(bool(found))
+
+
+def affix(name: str, text: str) -> Step:
+    """``startsWith`` or ``endsWith`` a text; nothing for what is not one text."""
+    method = str.startswith if name == "startsWith" else str.endswith
+
+    def step(found: Nodes) -> Nodes:
+        return nodes.logical(method(found[0].value, text)) if len(found) == 1 and isinstance(found[0].value, str) else []
+
+    return step
+
+
+def _not(found: Nodes) -> Nodes:
+    return nodes.logical(_negated(nodes.truth(found)))
+
+
+def _and(left: Nodes, right: Nodes) -> Nodes:
+    a, b = nodes.truth(left), nodes.truth(right)
+    return nodes.logical(False if a is False or b is False else None if a is None or b is None else True)
+
+
+def _or(left: Nodes, right: Nodes) -> Nodes:
+    a, b = nodes.truth(left), nodes.truth(right)
+    return nodes.logical(True if a or b else None if a is None or b is None else False)
+
+
+def _xor(left: Nodes, right: Nodes) -> Nodes:
+    a, b = nodes.truth(left), nodes.truth(right)
+    return nodes.logical(None if a is None or b is None else a != b)
+
+
+def _negated(value: bool | None) -> bool | None:
+    return None if value is None else not value
+
+
+STEPS: dict[str, Step] = {
+    "first": lambda found: found[:1],
+    "last": lambda found: found[-1:],
+    "exists": exists,
+    "empty": lambda found: nodes.logical(not found),
+    "not": _not,
+}
+OPERATORS: dict[str, Callable[[Nodes, Nodes], Nodes]] = {
+    "or": _or,
+    "xor": _xor,
+    "and": _and,
+    "in": lambda left, right: nodes.logical(nodes.member(left, right)),
+    "=": lambda left, right: nodes.logical(nodes.equal(left, right)),
+    "!=": lambda left, right: nodes.logical(_negated(nodes.equal(left, right))),
+    "~": lambda left, right: nodes.logical(nodes.equivalent(left, right)),
+    "!~": lambda left, right: nodes.logical(not nodes.equivalent(left, right)),
+    "|": nodes.union,
+}

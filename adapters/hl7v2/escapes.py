@@ -1,0 +1,83 @@
+"""Escape sequences in the text of an element. Pure.
+
+Source: HL7 v2.9 chapter 2, "Use of escape sequences in text fields".
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+
+from adapters.hl7v2 import charset as charsets
+from adapters.hl7v2.delimiters import NOWHERE, Delimiters
+from adapters.hl7v2.unusable import Unusable
+
+
+def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
+    """The text that stands for this. Unknown sequences stay as they are. Raises :class:`Unusable`: undecodable."""
+    escape = delimiters.escape
+    pieces = _shifted(text, escape).split(escape)
+    out, at = [pieces[0]], 1
+    while at < len(pieces):
+        meaning = _meaning(pieces[at], delimiters, codec) if at + 1 < len(pieces) else None
+        if meaning is None:
+            out += (escape, pieces[at])
+            at += 1
+        else:
+            out += (meaning, pieces[at + 1])
+            at += 2
+    return "".join(out)
+
+
+def _shifted(text: str, escape: str) -> str:
+    """``\\Cxxyy\\`` and ``\\Mxxyyzz\\`` name the bytes of an ISO 2022 escape: a shift to another character set, and back again."""
+    found = _shift(escape).sub(lambda match: "\x1b" + bytes.fromhex(match[1]).decode("latin-1"), text)
+    if found == text:
+        return text
+    try:
+        return found.encode("ascii").decode(charsets.JAPANESE)
+    except UnicodeError:
+        raise Unusable("undecodable", "an escape sequence shifts to a character set that cannot be read") from None
+
+
+@cache
+def _shift(escape: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(escape)}[CM]((?:[0-9A-Fa-f]{{2}}){{2,3}}){re.escape(escape)}")
+
+
+@lru_cache(maxsize=1024)
+def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
+    """What one escape sequence stands for; ``None`` when it is not one."""
+    plain = {
+        "F": delimiters.field,
+        "S": delimiters.component,
+        "R": delimiters.repetition,
+        "T": delimiters.subcomponent,
+        "E": delimiters.escape,
+        "P": "#" if delimiters.truncation == NOWHERE else delimiters.truncation,
+        "H": "",
+        "N": "",
+        ".br": "\n",
+        ".ce": "\n",
+        ".fi": "",
+        ".nf": "",
+    }
+    if sequence in plain:
+        return plain[sequence]
+    if sequence.startswith((".sp", ".in", ".ti")):  # lines to skip, indents
+        return _laid_out(sequence[:3], sequence[3:].lstrip("+-"))
+    if sequence[:1] != "X" or len(sequence) % 2 == 0:  # Z is the sender's own
+        return None
+    try:
+        return bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
+    except UnicodeDecodeError:
+        raise Unusable("undecodable", "a hexadecimal escape sequence does not fit the character set of the message") from None
+    except ValueError:
+        return None
+
+
+def _laid_out(command: str, count: str) -> str | None:
+    """Formatting that plain text can show: new lines. Indents are dropped."""
+    if count and not count.isdecimal():
+        return None
+    return "\n" * (99 if len(count) > 2 else int(count or 1)) if command == ".sp" else ""
