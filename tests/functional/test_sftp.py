@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import paramiko
@@ -10,9 +9,8 @@ import pytest
 
 from tests.adapters.hl7v2.messages import adt
 from tests.adapters.hl7v2.sftp_server import PASSWORD, USER, Server, serving
-from tests.sync.conftest import Ended, emr_sync  # noqa: F401 (a fixture)
+from tests.sync.conftest import EmrSync, emr_sync  # noqa: F401 (a fixture)
 
-EmrSync = Callable[..., Ended]
 HOST_KEY = paramiko.ECDSAKey.generate()
 CONFIG = """\
 database: sqlite:///sftp.db

@@ -19,7 +19,7 @@ from sync.config import load
 from sync.parts import Parts, lane
 from tests.adapters.rest.made import RECORD
 from tests.adapters.rest.test_rest import LIST, answering
-from tests.sync.test_cli import adt
+from tests.sync.clinic import adt
 
 EVERYBODY, FEW, NOBODY = 24, 2, 0
 SOURCE = "emr"

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from sync import cli
+from tests.sync.clinic import CONFIG, KEYS
 
 
 class Ended(NamedTuple):
@@ -25,6 +26,9 @@ class Ended(NamedTuple):
         return json.loads(self.out)
 
 
+EmrSync = Callable[..., Ended]
+
+
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
     """Commands configure logging for their process; here it is put back."""
@@ -36,7 +40,7 @@ def logging_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-def emr_sync(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def emr_sync(capsys: pytest.CaptureFixture[str]) -> EmrSync:
     """Runs one command in this process."""
 
     def run(*arguments: str | Path) -> Ended:
@@ -45,3 +49,12 @@ def emr_sync(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
         return Ended(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration over an empty database, chosen by the environment as scripts do."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file

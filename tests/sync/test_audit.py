@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from store.enterprise import Enterprise
 from store.preferences import Preferences
 from store.proof.cutting import Cutting
 from tests.factories import NOW
-from tests.sync.conftest import Ended
+from tests.sync.conftest import EmrSync
 
-EmrSync = Callable[..., Ended]
 CONFIG = """\
 enterprises:
   clinic: {sync_contact_preferences: true, default_region: US, decision_receipts: true}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,27 +12,9 @@ from store.sources.findings import Findings
 from sync.commands.practice import planned_faults
 from sync.config import load
 from sync.parts import Unusable
-from tests.sync.conftest import Ended
+from tests.sync.clinic import CONFIG, adt
+from tests.sync.conftest import EmrSync
 
-EmrSync = Callable[..., Ended]
-
-CONFIG = """\
-enterprises:
-  clinic:
-    display_name: Clinic
-    sync_contact_preferences: true
-    default_region: US
-sources:
-  adt:
-    enterprise: clinic
-    display_name: Clinic ADT
-    adapter: hl7v2.mllp
-    listen: 127.0.0.1:0
-    patient_id: {authority: CLINIC, type: MR}
-    mapping:
-      do_not_contact: {from: ZCP-2, values: {DNC: yes, OK: no}}
-      consent.sms: {from: PD1-11.1, values: {"02": granted, "01": denied}}
-"""
 EHR = """\
   ehr:
     enterprise: clinic
@@ -42,27 +23,6 @@ EHR = """\
     schedule: {every: 1h}
     patient_id: {authority: CLINIC, type: MR}
 """
-KEYS = f"payload_keys: {{current: k1, keys: {{k1: {'4b' * 32}}}}}\n"
-ADT = (
-    "MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|{control}|P|2.5\r"
-    "EVN|A08|20261101083000-0500\r"
-    "PID|1||{mrn}^^^CLINIC^MR||Invented^Person||19800101|F|||||^PRN^CP^^1^217^5550123||en\r"
-    "PD1|||||||||||{publicity}\r"
-    "ZCP|1|{dnc}\r"
-)
-
-
-def adt(mrn: str = "MRN1", *, dnc: str = "DNC", publicity: str = "02", control: str = "C1") -> str:
-    return ADT.format(mrn=mrn, dnc=dnc, publicity=publicity, control=control)
-
-
-@pytest.fixture
-def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration over an empty database, chosen by the environment as scripts do."""
-    file = tmp_path / "config.yaml"
-    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
-    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
-    return file
 
 
 @pytest.fixture

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from store.database import Database
-from tests.sync.conftest import Ended
-from tests.sync.test_cli import KEYS
+from tests.sync.clinic import KEYS
+from tests.sync.conftest import EmrSync
 
-EmrSync = Callable[..., Ended]
 CONFIG = """\
 enterprises:
   clinic: {sync_contact_preferences: true, default_region: US, linking_authorities: [EMPI]}
@@ -36,11 +35,9 @@ SHARED = (
 
 
 @pytest.fixture
-def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = tmp_path / "config.yaml"
-    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
-    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
-    return file
+def config(config: Path, bare_database_url: str) -> Path:
+    config.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
+    return config
 
 
 @pytest.fixture

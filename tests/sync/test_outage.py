@@ -14,10 +14,8 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
-from tests.sync.conftest import Ended
-from tests.sync.test_cli import CONFIG, KEYS, adt
-
-EmrSync = Callable[..., Ended]
+from tests.sync.clinic import CONFIG, KEYS, adt
+from tests.sync.conftest import EmrSync, Ended
 
 
 @pytest.fixture

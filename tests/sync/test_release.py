@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync.test_cli import CONFIG, KEYS, EmrSync, adt
+from tests.sync.clinic import CONFIG, KEYS, adt
+from tests.sync.conftest import EmrSync
 
 OTHER = CONFIG.replace("  adt:\n", "  other:\n")
 

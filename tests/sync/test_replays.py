@@ -15,7 +15,7 @@ from store.patient import PatientRef
 from sync.config import Settings, load
 from sync.parts import Parts, adapter, lane
 from sync.service import Service, serving
-from tests.sync.test_cli import CONFIG, KEYS, adt
+from tests.sync.clinic import CONFIG, KEYS, adt
 
 BRAKED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    brake: {floor: 1, percent: 0}\n")
 MENDED = BRAKED.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")

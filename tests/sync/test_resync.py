@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from store.database import Database
 from store.sources import agreement
 from store.sources.arrivals import Arrivals
 from sync.demo import ENTERPRISE, FHIR, configuration
-from tests.sync.conftest import Ended
+from tests.sync.conftest import EmrSync, Ended
 
-EmrSync = Callable[..., Ended]
 PATIENTS = 30
 
 

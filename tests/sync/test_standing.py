@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync.conftest import Ended
-from tests.sync.test_cli import CONFIG, KEYS, EmrSync, adt
+from tests.sync.clinic import CONFIG, KEYS, adt
+from tests.sync.conftest import EmrSync, Ended
 
 BRAKE = "    default_region: US\n    brake: {floor: 1, percent: 0}\n"
 ON = CONFIG.replace("    default_region: US\n", BRAKE)

@@ -11,7 +11,7 @@ import pytest
 
 from sync.cli import COMMANDS
 from sync.commands.lazy import loaded
-from tests.sync.test_cli import CONFIG, adt
+from tests.sync.clinic import CONFIG, adt
 
 PRINTS_MODULES = """
 import sys, json

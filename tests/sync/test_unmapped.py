@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from store.proof.audit import VIEWED_PAYLOAD, Audit
 from store.web.work import UnmappedCode
@@ -15,18 +12,8 @@ from sync.parts import Parts
 from sync.queue import LocalQueue
 from sync.unmapped import ranked
 from sync.worker import Worker
-from tests.sync.conftest import Ended
-from tests.sync.test_cli import CONFIG, KEYS, adt
-
-EmrSync = Callable[..., Ended]
-
-
-@pytest.fixture
-def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = tmp_path / "config.yaml"
-    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
-    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
-    return file
+from tests.sync.clinic import adt
+from tests.sync.conftest import EmrSync
 
 
 def test_a_code_that_several_records_bear_is_told_and_a_rare_one_is_covered(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:

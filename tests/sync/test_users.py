@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from store.people.users import Users
 from sync.config import load
 from sync.housekeeping import chores
 from sync.parts import Parts
-from tests.sync.conftest import Ended
+from tests.sync.conftest import EmrSync
 
-EmrSync = Callable[..., Ended]
 CONFIG = """\
 database: sqlite:///users.db
 enterprises:

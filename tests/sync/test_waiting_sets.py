@@ -18,7 +18,7 @@ from sync.config import load
 from sync.housekeeping import chores, restatement
 from sync.parts import Parts, adapter, lane
 from tests.fakes import FakeClock
-from tests.sync.test_cli import CONFIG, KEYS, adt
+from tests.sync.clinic import CONFIG, KEYS, adt
 
 BRAKED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    brake: {floor: 0, percent: 0, expires: 2d}\n")
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
