@@ -26,6 +26,8 @@ from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
 from store.opened import Row
+from store.periods import ahead
+from store.periods.ahead_rows import AheadRows
 from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
@@ -87,7 +89,7 @@ class Application:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
         self.open: dict[int, Open] = {}
-        self.sides = Sides(database, transaction)
+        self.sides, self.ahead = Sides(database, transaction), AheadRows(database, transaction)
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
         self.identifiers = Identifiers(enterprise.name)
         self.changes: list[Row] = []
@@ -150,6 +152,7 @@ class Application:
     def _write(self, writing: Writing) -> None:
         writing.write(self.database, self.transaction, self.identifiers, self.changes)
         self.sides.write()
+        self.ahead.write()
 
     def settle(self) -> None:
         """Writes what was opened so far, so that rows may refer to it; whoever is needed again is read again."""
@@ -210,6 +213,8 @@ class Application:
             return again or "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
         item = payload.as_received(item, receipt)
+        is_dated = self._keep_ahead(patient, item, record)
+        item = ahead.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
         merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         back: frozenset[str] = frozenset()
@@ -224,12 +229,43 @@ class Application:
         was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, key)
         self._tell_side(patient, payload.without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
-        is_news = merged.outcome == "unchanged" and patient.held[authority].unreadable != was
+        is_news = merged.outcome == "unchanged" and (is_dated or patient.held[authority].unreadable != was)
         return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
 
     def read_again(self, patient: Open, record: int | None = None) -> str:
         """Reads the codes of a patient by today's mapping, where another did: ``applied``, ``held`` or nothing (``store.remapping``)."""
         return remapping.read_again(self, patient, record or patient.id)
+
+    def _keep_ahead(self, patient: Open, item: PatientStatements, record: int | None) -> bool:
+        """Keeps what the periods of a payload will change; whether that is something else than before."""
+        if not item.later and not patient.is_dated:
+            return False
+        changed = self.ahead.hear(patient.id, self.author.authority, item, record or patient.id, known=not patient.is_new)
+        patient.is_dated = True
+        patient.visible = patient.visible or changed
+        return changed
+
+    def fall_due(self, patient: Open) -> None:
+        """Applies what the author stated for a moment that has come, as old as its payload is."""
+        authority, now = self.author.authority, self.author.now
+        kept = self.ahead.ahead(patient.id)
+        due = [one for one in ahead.in_order(kept, now) if one.authority == authority]
+        for one in due:
+            self._fall_due(patient, patient.held.get(authority), one)
+        self.ahead.put(patient.id, [one for one in kept if one not in due])
+
+    def _fall_due(self, patient: Open, held: merge.Held | None, one: ahead.Ahead) -> None:
+        authority, now, item = self.author.authority, self.author.now, one.item
+        effective = without_late(patient.held, authority, ahead.due_item(one, held))
+        if held is None and not effective.statements:
+            return
+        merged = merge.merge(held, effective, now, joined=patient.joined)
+        if self.gate is not None and self.gate.sift(patient.id, patient.held, item, merged, record=one.origin):
+            return
+        patient.touched.add(authority)
+        patient.heard.setdefault(authority, now)
+        self._keep(patient, effective, replace(merged, settled=False), "", "")
+        self._tell_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
     def _tell_side(self, patient: Open, item: PatientStatements, digest: str, record: int | None) -> None:
         if patient.lineage is not None and record is not None:

@@ -56,7 +56,10 @@ def no_evidence(attribute: str) -> Evidence | None:
 
 
 class Known(NamedTuple):
-    """All that a decision looks at. ``evidence`` is called only for attributes that mattered."""
+    """All that a decision looks at. ``evidence`` is called only for attributes that mattered.
+
+    ``then`` gives the same as of a later moment, where a period changes something.
+    """
 
     id: str
     version: int
@@ -65,6 +68,7 @@ class Known(NamedTuple):
     as_of: datetime | None = None
     stale: bool = False
     evidence: Callable[[str], Evidence | None] = no_evidence
+    then: Callable[[datetime], Known] | None = None
 
 
 class Skipped(Struct, frozen=True, gc=False):

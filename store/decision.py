@@ -47,6 +47,8 @@ def decide(ask: Ask, known: Known | None, policy: Policy, now: datetime) -> Deci
     rule = GOVERNS.get(ask.message_type)
     if rule is None:
         return refused(why.MESSAGE_TYPE_UNKNOWN)
+    if known.then is not None:
+        known = known.then(ask.at or now)
     for gate in GATES:
         reason = gate(ask, known, policy, rule)
         if reason is not None:

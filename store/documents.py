@@ -17,7 +17,7 @@ import msgspec
 from store import times
 from store.ask import Evidence
 from store.moment import interval
-from store.preference import EMAIL, PHONES, Assertion, Codes, ContactPreferences, Identifier, Phone, Preference, Statement, base
+from store.preference import EMAIL, PHONES, Assertion, Codes, ContactPreferences, Identifier, Later, Phone, Preference, Statement, base
 from store.readings import Reading, Readings
 from store.texting.word import Word
 from store.times import Time
@@ -190,6 +190,7 @@ def digest(
     unread: tuple[str, ...] = (),
     codes: Mapping[str, Codes] = MappingProxyType({}),
     mapping: str = "",
+    later: tuple[Later, ...] = (),
 ) -> str:
     """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
 
@@ -199,4 +200,5 @@ def digest(
     content: tuple[Any, ...] = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
     if codes or mapping:
         content = (*content, dict(codes), mapping)
+    content = (*content, later) if later else content
     return hashlib.blake2b(_encode(content), digest_size=12).hexdigest()

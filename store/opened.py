@@ -18,7 +18,7 @@ from store.preference import EMR
 from store.texting.listing import listed
 
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
- EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
+ EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id), p.due IS NOT NULL,
  a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable,
  a.effective_latest, a.confirmed_latest, a.codes
  FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
@@ -52,6 +52,7 @@ Row = tuple[Any, ...]
 @dataclass(slots=True)
 class Open:
     """A patient while a batch works on it. ``is_held``: the brake keeps something about it. ``lineage``: it is several records.
+    ``is_dated``: a period changes something of it.
 
     ``numbers``: those that are written down as the patient's, each with whether it is in force (1 or 0).
     """
@@ -65,6 +66,7 @@ class Open:
     heard: dict[str, datetime] = field(default_factory=dict)
     is_new: bool = False
     is_held: bool = False
+    is_dated: bool = False
     touched: set[str] = field(default_factory=set)
     visible: bool = False
     recorded: bool = False
@@ -131,11 +133,13 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
         patient = found.get(row[0])
         if patient is None:
             on_file[row[0]] = {phone.number: 1 for phone in documents.read_contact(row[3]).phones}
-            patient = found[row[0]] = Open(row[0], instant(row[4]), row[1], visible=row[2] != basis, is_held=bool(row[6]))
+            outdated = row[2] != basis
+            patient = Open(row[0], instant(row[4]), row[1], visible=outdated, is_held=bool(row[6]), is_dated=bool(row[7]))
+            found[row[0]] = patient
             if row[5]:
                 joined.add(patient.id)
-        if row[7] is not None:
-            patient.hold(row[7:])
+        if row[8] is not None:
+            patient.hold(row[8:])
     for number, patient in found.items():
         patient.numbers = dict.fromkeys(patient.listed, 0) | on_file[number]
     joins: dict[int, list[Join]] = {}

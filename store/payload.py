@@ -14,7 +14,8 @@ from store.preference import DO_NOT_CONTACT, PatientStatements
 
 def digest(item: PatientStatements) -> str:
     """What a payload says, as it was read, in short: equal digests say the same."""
-    return documents.digest(item.identifiers, merge.stated(item), item.version, unreadable.unread(item), item.codes, item.mapping)
+    unread = unreadable.unread(item)
+    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later)
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:

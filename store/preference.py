@@ -202,6 +202,18 @@ class Codes(NamedTuple):
     silent: bool = False
 
 
+class Later(NamedTuple):
+    """What an attribute will be from a moment on, by the period of a record: a refusal that begins, a permission that ends.
+
+    ``due`` is aware UTC. A value of ``None`` takes back what the same record stated before, and nothing that another one did.
+    """
+
+    attribute: str
+    due: datetime
+    value: Any
+    path: str
+
+
 class Problem(NamedTuple):
     """A part of a payload that could not be used, while the rest could. ``detail`` never holds the value itself.
 
@@ -222,7 +234,7 @@ class PatientStatements:
     as that was written. ``version`` orders copies of one record (higher is newer). ``evidence_id`` is the message control id, or the
     resource id and version. ``locator`` finds the payload again (file and number, connection and
     control id) and holds nothing about the patient. ``codes``: what rules with a table read, by attribute. ``mapping`` tells the mapping
-    that read it from others.
+    that read it from others. ``later``: what changes by itself, when a period in the payload begins or ends.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -235,6 +247,7 @@ class PatientStatements:
     locator: str = ""
     codes: Mapping[str, Codes] = field(default_factory=dict)
     mapping: str = ""
+    later: tuple[Later, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,10 +105,13 @@ class Preferences:
                     outcomes.append(self._met(transaction, enterprise, author, guard, item) if met else outcome)
         return outcomes
 
-    def find(self, enterprise: str, ref: PatientRef) -> Patient:
-        """One patient with everything. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
+    def find(self, enterprise: str, ref: PatientRef, now: datetime | None = None) -> Patient:
+        """One patient with everything, as of ``now``; without it, as it was last written (``store.periods``).
+
+        Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
         with self.database.read() as connection:
-            return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref))
+            return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref), now)
 
     def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[Known | StoreError]:
         """What decisions look at: for each ref, in order, its patient or the error that says why there is none."""

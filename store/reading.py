@@ -22,13 +22,15 @@ from store.ids import parsed, shown
 from store.lock import Mark
 from store.moment import interval
 from store.patient import Patient, PatientRef, UnreadAttribute
+from store.periods.ahead_rows import of
+from store.periods.dated import Dated
 from store.preference import EMR, ContactPreferences, Identifier
 from store.texting.bound import in_force
 from store.texting.word import standing
 
-BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, i.kind
+BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, i.kind, p.due
  FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
-BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into
+BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into, p.due
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
 UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
 WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
@@ -88,6 +90,16 @@ class Reader:
         in_force = merge.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
         return merge.contact(in_force, merge.unread(held, self.enterprise))
 
+    def _dated(self, patients: list[int]) -> dict[int, Dated]:
+        """What periods change of patients, with all that anybody asserts about them."""
+        if not patients:
+            return {}
+        held: dict[int, dict[str, merge.Held]] = {number: {} for number in patients}
+        for row in self._select(ASSERTIONS, [patients]):
+            held[row[0]][row[1]] = _held(row)
+        those = of(self.database, self.connection, patients)
+        return {number: Dated(held[number], tuple(those.get(number, ())), self.enterprise) for number in patients}
+
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
         numbers = list({phone[0] for contact in contacts.values() for phone in contact.phones})
@@ -115,15 +127,21 @@ class Reader:
             found.append((authority, held, Mark(authority.removeprefix(EMR), held.since, heard, frozenset(held.assertions))))
         return found
 
-    def patient(self, ref: PatientRef) -> Patient:
-        """One patient with everything. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
+    def patient(self, ref: PatientRef, now: datetime | None = None) -> Patient:
+        """One patient with everything, as of ``now`` where a period begins or ends; without it, as it was last written.
+
+        Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
         row = self.rows([ref])[0]
         if isinstance(row, StoreError):
             raise row
         number = row[3]
         held = self.held(number)
-        in_force = merge.in_force({authority: one.assertions for authority, one, _ in held}, self.enterprise)
-        contact = merge.contact(in_force, merge.unread({authority: one for authority, one, _ in held}, self.enterprise))
+        by_authority = {authority: one for authority, one, _ in held}
+        if now is not None and _is_due(row, now):
+            by_authority = self._dated([number])[number].held(now, now)
+        in_force = merge.in_force({authority: one.assertions for authority, one in by_authority.items()}, self.enterprise)
+        contact = merge.contact(in_force, merge.unread(by_authority, self.enterprise))
         numbers = [phone.number for phone in contact.phones]
         return Patient(
             shown(number),
@@ -158,10 +176,13 @@ class Reader:
         unheard = [number for number, row in there.items() if ages[row[6]].as_of is None]
         updated = self._updated(unheard) if unheard else {}
         found: dict[int, Known] = {}
+        dated = self._dated([number for number, row in there.items() if row[10] is not None])
         for number, row in there.items():
             contact, (as_of, stale) = contacts[number], ages[row[6]]
             evidence = documents.Provenance(row[8]) if row[5] == basis else no_evidence
             found[number] = Known(shown(number), row[4], contact, opt_outs.get(number, ()), as_of or updated[number], stale, evidence)
+            if number in dated:
+                found[number] = dated[number].known(found[number], instant(row[10]), now)
         return [found[row[3]] if type(row) is tuple else row for row in rows]
 
     def _updated(self, patients: list[int]) -> dict[int, datetime]:
@@ -170,6 +191,10 @@ class Reader:
 
     def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return self.database.select(self.connection, sql, parameters)
+
+
+def _is_due(row: Any, now: datetime) -> bool:
+    return row[10] is not None and instant(row[10]) <= now
 
 
 def _held(row: Any) -> merge.Held:

@@ -55,7 +55,10 @@ class Table(metaclass=Declared):
 
 
 class PatientRow(Table):
-    """A patient and the value in force. ``basis`` is the enterprise's basis it was computed for."""
+    """A patient and the value in force. ``basis`` is the enterprise's basis it was computed for.
+
+    ``due``: when a period begins or ends that changes it (``store.periods``).
+    """
 
     __tablename__ = "patients"
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
@@ -68,7 +71,11 @@ class PatientRow(Table):
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("patients.id"))
     created: Mapped[datetime]
     updated: Mapped[datetime]
-    __table_args__ = (PartialIndex("ix_patients_merged_into", ("merged_into",), where="merged_into IS NOT NULL"),)
+    due: Mapped[datetime | None]
+    __table_args__ = (
+        PartialIndex("ix_patients_merged_into", ("merged_into",), where="merged_into IS NOT NULL"),
+        PartialIndex("ix_patients_due", ("enterprise", "due"), where="due IS NOT NULL"),
+    )
 
 
 class IdentifierRow(Table):

@@ -121,6 +121,7 @@ class Joining:
         self.work.finish()
         Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
+        self.work.ahead.move(survivor.id, merged.id)
         return survivor.id
 
     def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:

@@ -95,7 +95,9 @@ class Unmerging:
         self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
-        origins = ", ".join(str(number) for number in self._below(merged_id))
+        below = self._below(merged_id)
+        self.work.ahead.give_back(survivor_id, merged_id, below, merge.effective)
+        origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
 
     def _half(self, side: Side) -> Half:

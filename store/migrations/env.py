@@ -7,6 +7,7 @@ from alembic import context
 from store.brake import held_tables as held_tables
 from store.merging import merge_tables as merge_tables
 from store.people import user_tables as user_tables
+from store.periods import period_tables as period_tables
 from store.proof import chain_tables as chain_tables
 from store.sources import source_tables as source_tables
 from store.tables import Table

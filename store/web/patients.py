@@ -40,11 +40,11 @@ class Patients:
 
     def lookup(self, call: Call) -> Answer:
         """The patient that the identifier in the body names."""
-        return self._viewed(call, self.store.find(call.enterprise, call.body.ref()))
+        return self._viewed(call, self.store.find(call.enterprise, call.body.ref(), call.now))
 
     def read(self, call: Call) -> Answer:
         """The patient by id; nothing but 304 when the caller has this version."""
-        patient = self.store.find(call.enterprise, PatientRef(id=call.path["patient_id"]))
+        patient = self.store.find(call.enterprise, PatientRef(id=call.path["patient_id"]), call.now)
         if call.headers.get("if-none-match", "").strip() == etag(patient.version)["etag"]:
             return Answer(None, etag(patient.version), 304)
         return self._viewed(call, patient)

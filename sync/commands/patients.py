@@ -41,7 +41,7 @@ def patient(
         if (at := moment(as_of, "--as-of")) is not None:
             _show_past(parts, owner, parts.preferences.as_of(owner, reference(number), at), as_json=as_json)
             return
-        found = parts.preferences.find(owner, reference(number))
+        found = parts.preferences.find(owner, reference(number), parts.clock())
         Audit(parts.database).note(owner, VIEWED, found.id, actor=given.who(), now=parts.clock(), version=found.version)
         sheet = sheet_of(parts, found, role)
         history = [plain(history_line(entry)) for entry in parts.preferences.history(owner, found.id)]

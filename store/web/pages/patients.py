@@ -120,7 +120,7 @@ class Patients:
     def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         asked = visit.path["patient_id"]
         try:
-            patient = self.store.find(visit.enterprise, PatientRef(id=asked))
+            patient = self.store.find(visit.enterprise, PatientRef(id=asked), visit.now)
         except PatientUnknown:
             return self._form(visit, "There is no such patient here. Look for them by an identifier.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)

@@ -1,0 +1,1 @@
+"""Statements with a period: kept with it, and evaluated at the moment asked about (product section 7)."""

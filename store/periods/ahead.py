@@ -1,0 +1,150 @@
+"""What the periods of records change by themselves, and what counts at a moment (product section 7). Pure.
+
+A record with a period states now what counts now, and, by ``PatientStatements.later``, what its attributes will be. That is kept beside
+the assertions until it is due, and then merged like any statement, as old as its payload is: newer evidence still wins. So that nothing
+permits outside its period and no refusal is lost by it:
+
+* the end of a record takes back only what the same record stated;
+* what a record permitted before and says now to permit later counts no more until then; what it refused goes on until something replaces it;
+* where another record of the same source refuses the attribute too, the end of a refusal does not count: who reads it next finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from store import merge
+from store.brake.loosening import loosened
+from store.enterprise import Enterprise
+from store.merge import Held
+from store.ordering import forbids, is_newer
+from store.preference import Assertion, Later, PatientStatements, Statement
+from store.times import Time
+
+
+class Ahead(NamedTuple):
+    """One statement that counts from ``due`` on, with the evidence it comes from. ``record`` is the resource, whatever its version."""
+
+    patient_id: int
+    authority: str
+    record: str
+    attribute: str
+    due: datetime
+    origin: int
+    value: Any
+    path: str
+    effective: Time
+    version: int
+    evidence_id: str
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it stops contact."""
+        return forbids(self.attribute, self.value)
+
+    @property
+    def item(self) -> PatientStatements:
+        """As a payload of its own, as old as the one it was in."""
+        return PatientStatements((), {self.attribute: Statement(self.value, self.path)}, self.effective, self.evidence_id, self.version)
+
+
+def record(evidence_id: str) -> str:
+    """The record that an evidence id names a version of."""
+    return evidence_id.partition("/_history/")[0]
+
+
+def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authority: str, origin: int) -> list[Ahead]:
+    """What is ahead of a patient once a payload is known. The newest version of a record says all of its own periods."""
+    name = record(item.evidence_id)
+    mine = [one for one in kept if (one.authority, one.record) == (authority, name)]
+    others = [one for one in kept if (one.authority, one.record) != (authority, name)]
+    new = [
+        Ahead(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, item.effective, item.version, item.evidence_id)
+        for one in item.later
+        if counts(one, item)
+    ]
+    newer = _is_newer(item, mine[0]) if mine else True
+    mine = {True: new, False: mine, None: [one for one in (*mine, *new) if one.refuses]}[newer]
+    refused = {one for one, said in item.statements.items() if forbids(one, said.value)} | {one.attribute for one in new if one.refuses}
+    others = [one for one in others if one.value is not None or one.authority != authority or one.attribute not in refused]
+    return [*others, *mine]
+
+
+def counts(later: Later, item: PatientStatements) -> bool:
+    """Whether a payload may say so: a restricted record takes nothing back (rule 5.6)."""
+    return not item.restricted or later.value not in (None, ())
+
+
+def _is_newer(item: PatientStatements, one: Ahead) -> bool | None:
+    if item.evidence_id == one.evidence_id and item.effective == one.effective:
+        return True  # the same, read again
+    return is_newer(item, Assertion(one.value, one.effective, one.due, one.evidence_id, one.path, one.version))
+
+
+def until_then(held: Held | None, item: PatientStatements) -> PatientStatements:
+    """A payload with what its record permitted in an earlier version taken back, where it permits or refuses from later on only."""
+    if held is None:
+        return item
+    names = dict.fromkeys(one.attribute for one in item.later if one.attribute not in item.statements and counts(one, item))
+    back = {name: Statement(None, _path(item, name)) for name in names if _permitted(name, held.assertions.get(name), item)}
+    return replace(item, statements={**item.statements, **back}) if back else item
+
+
+def _path(item: PatientStatements, attribute: str) -> str:
+    return next(one.path for one in item.later if one.attribute == attribute)
+
+
+def _permitted(attribute: str, old: Assertion | None, item: PatientStatements) -> bool:
+    """Whether an earlier version of the record stated something else than a refusal."""
+    if old is None or old.value is None or forbids(attribute, old.value):
+        return False
+    return record(old.evidence_id) == record(item.evidence_id)
+
+
+def due_item(one: Ahead, held: Held | None) -> PatientStatements:
+    """What is due, as a payload of its authority: without a statement where it has no effect.
+
+    An end takes back only what its own record stated. Of an authority that stated nothing (any more) only a refusal counts.
+    """
+    item = one.item
+    if held is None:
+        return item if one.refuses else replace(item, statements={})
+    old = held.assertions.get(one.attribute)
+    if one.value is not None:
+        return item
+    if old is None or record(old.evidence_id) != one.record:
+        return replace(item, statements={})
+    return replace(item, evidence_id=old.evidence_id) if is_newer(item, old) is None else item
+
+
+def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
+    """Those due by then, the earliest first; of one moment an end before what begins."""
+    return sorted((one for one in ahead if one.due <= until), key=lambda one: (one.due, one.value is not None, one.refuses))
+
+
+def held_at(
+    by_authority: Mapping[str, Held], ahead: Iterable[Ahead], enterprise: Enterprise, at: datetime, now: datetime
+) -> dict[str, Held]:
+    """What every authority asserts at a moment that is now or to come.
+
+    What should have loosened by ``now`` waits until it is written, which is when the safeguard looks at it.
+    """
+    held = dict(by_authority)
+    for one in in_order(ahead, at):
+        before = held.get(one.authority)
+        merged = merge.merge(before, due_item(one, before), one.due)
+        if not merged.changed:
+            continue
+        begun = before or Held({}, one.effective, one.effective, "", one.due)
+        changed = replace(begun, assertions=merged.assertions, effective=merged.confirmed, confirmed=merged.confirmed)
+        then = {**held, one.authority: changed}
+        if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), merged.changed):
+            held = then
+    return held
+
+
+def _in_force(held: Mapping[str, Held], enterprise: Enterprise) -> dict[str, Any]:
+    return dict(merge.in_force({name: one.current() for name, one in held.items()}, enterprise))
