@@ -15,8 +15,10 @@ from typing import Any
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
 from store import outage
+from store.brake.gate import Guard
 from store.database import Database
 from store.journal import DONE, FAILED, READ_AGAIN, Journal, Run
+from store.periods.falling_due import FallingDue
 from store.preferences import Preferences
 from store.remap_source import Remapping
 from sync import logs, retry
@@ -135,6 +137,13 @@ class Engine:
             if self.stop.is_set():
                 return False
 
+    def fall_due(self, enterprise: str) -> int:
+        """Applies what is due by a period that began or ended; how many patients. The safeguard looks at it as at a live feed."""
+        return FallingDue(self.preferences, self._guard_of_due, stopped=self.stop.is_set).run(enterprise, self.clock())
+
+    def _guard_of_due(self, transaction: Any, enterprise: str, source: str, now: datetime) -> Guard:
+        return self.braking.guard(transaction, Lane(source, enterprise), None, now)
+
     def _closing(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> Run:
         """Closes the run as what it became, whatever happens. What is nobody's failure but ours is raised after that."""
         status, error = FAILED, "interrupted"
@@ -156,6 +165,7 @@ class Engine:
 
     def _worked(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
         """Does the work; the run's status, and what to tell. What an answer that broke off permits is weighed like a whole one's."""
+        self.fall_due(lane.enterprise)
         try:
             if not work():
                 return FAILED, STOPPED

@@ -14,7 +14,7 @@ from store.proof.cutting import Cutting
 from sync import logs
 from sync.parts import Parts
 
-EVERY, ATTESTED_EVERY, RESTATED_EVERY = 3600.0, 10.0, 10.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY = 3600.0, 10.0, 10.0, 10.0
 Chore = Callable[[], int]
 """Does something that is due; how often, for the log."""
 
@@ -85,6 +85,11 @@ def restatement(parts: Parts) -> dict[str, Chore]:
         return sum(restating.run(name, parts.clock()) for name in parts.settings.enterprises)
 
     return {"values in force written anew": restate}
+
+
+def falling_due(parts: Parts) -> dict[str, Chore]:
+    """What changes by itself because a period began or ended, so that the feed of changes tells of it."""
+    return {"statements due by their period": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
 
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:

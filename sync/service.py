@@ -16,7 +16,7 @@ from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
-from sync.housekeeping import ATTESTED_EVERY, RESTATED_EVERY, Housekeeping, attestation, chores, restatement
+from sync.housekeeping import ATTESTED_EVERY, DUE_EVERY, RESTATED_EVERY, Housekeeping, attestation, chores, falling_due, restatement
 from sync.parts import ROLES, Parts, Unusable, adapter
 from sync.queue import LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
@@ -110,6 +110,7 @@ class Service:
             yield Housekeeping(chores(self.parts))
             yield Housekeeping(attestation(self.parts), ATTESTED_EVERY)
             yield Housekeeping(restatement(self.parts), RESTATED_EVERY)
+            yield Housekeeping(falling_due(self.parts), DUE_EVERY)
         if "schedule" in self.wanted:
             yield Clock(feeds, self.queue.put)
 

@@ -7,6 +7,7 @@ without a value was withheld (masked, data-absent-reason): it is not evidence th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from adapters import telecom
@@ -62,6 +63,23 @@ def read(entries: list[Any], region: str | None, today: str) -> Contacts:
         elif not ended(entry, today):
             _point(contacts, entry, index, region, today)
     return contacts
+
+
+def turns(entries: Any, today: str) -> list[str]:
+    """The ISO dates after ``today`` from which on an e-mail address of the list is in use, or is not any more."""
+    found: set[str] = set()
+    for entry in entries if type(entries) is list else ():
+        if type(entry) is dict and entry.get("system") == "email" and type(period := entry.get("period")) is dict:
+            start, end = first_day(period.get("start")), last_day(period.get("end"))
+            found |= {day for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
+    return sorted(found)
+
+
+def _day(day: str, later: int = 0) -> str | None:
+    try:
+        return (date.fromisoformat(day) + timedelta(days=later)).isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def number_at(entries: Any, index: int, region: str | None) -> str | None:
@@ -140,8 +158,7 @@ def _email(contacts: Contacts, entry: dict[str, Any], path: str, today: str) -> 
     if _is_direct(entry, address):
         return
     if _begins_later(entry, today):
-        contacts.problems.append(Problem("email_not_yet_in_use", f"{path}.period", "it is used once it is read in its period", EMAIL))
-        return
+        return  # it is ahead (:func:`turns`)
     contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
 
 

@@ -20,18 +20,18 @@ from adapters.fhir import explain, identity, link, modifiers, patient, reference
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
 from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
+from adapters.fhir.periods import MOST, Standing, When, turns
 from adapters.fhir.reference import Surroundings
 from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
-from adapters.fhir.standing import Standing
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.partial import Stated
 from adapters.refusals import can_refuse, is_opt_out
 from adapters.site_mapping import Read, Rule, fingerprint
 from store import times
-from store.preference import DECEASED, PHONES, RESTRICTED, Codes, Identifier, PatientStatements, Problem, Statement, base
+from store.preference import DECEASED, PHONES, RESTRICTED, Codes, Identifier, Later, PatientStatements, Problem, Statement, base
 from store.times import Time
 
-DATED = "Consent.dateTime"
+DATED, PERIOD_UNREADABLE = "Consent.dateTime", "period_unreadable"
 LONG_AGO = times.at(datetime(1970, 1, 1, tzinfo=UTC))
 
 
@@ -145,6 +145,8 @@ class FhirMapper:
         codes: Read = {}
         stated, withheld = self._patient_states(resource, source, problems, codes)
         said = self._said(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
+        if ahead := patient.later(resource, self.settings.default_region, today, stated, restricted=withheld):
+            said = replace(said, later=ahead)
         items: list[Item] = self._linked(resource, said, source) if "link" in resource else [said]
         return [*items, *for_others(said, others)] if others else items
 
@@ -198,28 +200,62 @@ class FhirMapper:
     def _record(self, kind: str, resource: dict[str, Any], source: _Source) -> Item:
         """A Consent or a Flag."""
         rules, options = self.rules.get(kind, ()), self.options.consent
-        today = _day(source.received)
         if not rules or (kind == "Consent" and not standing.is_about_messages(resource, options)):
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
-        found = standing.consent_standing(resource, options, today) if kind == "Consent" else standing.flag_standing(resource, today)
-        if found is Standing.NOT_YET:
+        when = When(source.received, self._zone)
+        found, ahead = self._standing(kind, resource, when), turns(resource, when)
+        if found is Standing.NOT_YET and all(self._standing(kind, resource, When(one, self._zone)) is Standing.NOT_YET for one in ahead):
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
         speaks = [rule for rule in rules if rule.attribute == options.attribute or self._says(rule, resource)]
         problems = self._not_understood(kind, resource, [base(rule.attribute) for rule in speaks])
         if found is Standing.UNREADABLE and not problems:
             problems = [Problem("status_unknown", f"{kind}.status", "it is no status that is known", base(one.attribute)) for one in speaks]
-        ruled = {} if problems else self._ruled(kind, resource, found, source, problems)
-        if not ruled and not problems:
+        is_read = not problems
+        ruled = self._ruled(kind, resource, found, when, source, problems) if is_read else {}
+        if len(ahead) > MOST and is_read:
+            problems += [
+                Problem("too_many_periods", f"{kind}.period", f"more than {MOST} begin or end", base(one.attribute)) for one in speaks
+            ]
+            ahead = []
+        later = self._later(kind, resource, ruled, ahead, source, problems) if is_read and ahead else ()
+        if not ruled and not later and not problems:
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
-        return self._about(kind, resource, ruled, found, source, problems)
+        return self._about(kind, resource, ruled, later, found, source, problems)
 
-    def _ruled(self, kind: str, resource: dict[str, Any], found: Standing, source: _Source, problems: list[Problem]) -> Stated:
-        """What a Consent or Flag states whose status is known."""
+    def _standing(self, kind: str, resource: dict[str, Any], when: When) -> Standing:
+        if kind == "Consent":
+            return standing.consent_standing(resource, self.options.consent, when)
+        return standing.flag_standing(resource, when)
+
+    def _later(
+        self, kind: str, resource: dict[str, Any], ruled: Stated, ahead: Sequence[datetime], source: _Source, problems: list[Problem]
+    ) -> tuple[Later, ...]:
+        """What a Consent or Flag will state, at each moment at which a period of it begins or ends, where that is something else."""
+        found: list[Later] = []
+        before = in_our_words(ruled, (), self.settings.default_region, [])
+        for turn in ahead:
+            when, unread = When(turn, self._zone), list[Problem]()
+            then = self._ruled(kind, resource, self._standing(kind, resource, when), when, source, unread)
+            then = in_our_words(then, (), self.settings.default_region, unread)
+            for attribute in {**before, **then}:
+                is_now, was = then.get(attribute), before.get(attribute)
+                value = is_now.value if is_now is not None else None
+                if value != (was.value if was is not None else None):
+                    path = is_now.path if is_now is not None and value is not None else f"{kind}.period"
+                    found.append(Later(attribute, turn, value, path))
+            problems += [one for one in unread if one.reason != PERIOD_UNREADABLE and one not in problems]
+            before = then
+        return tuple(found)
+
+    def _ruled(self, kind: str, resource: dict[str, Any], found: Standing, when: When, source: _Source, problems: list[Problem]) -> Stated:
+        """What a Consent or Flag states at a moment, whose status is known."""
         rules, options = self.rules[kind], self.options.consent
+        if found is Standing.NOT_YET:
+            return {}
         if found not in (Standing.IN_FORCE, Standing.DOUBTFUL):
             attributes = [rule.attribute for rule in rules if rule.attribute == options.attribute or self._is_read(rule, resource)]
             return standing.out_of_force(attributes, found, f"{kind}.status")
-        counted = standing.counting(resource, _day(source.received), self._understood[kind]) if kind == "Consent" else resource
+        counted = standing.counting(resource, when, self._understood[kind]) if kind == "Consent" else resource
         ruled = apply_rules(rules, counted, self.settings.default_region, problems, {})
         if source.flaw:
             leave_out_illegible(ruled, rules, resource, problems)
@@ -227,7 +263,7 @@ class FhirMapper:
             return ruled
         detail = "it cannot be read whether it is over: what it permits does not count"
         problems += [
-            Problem("period_unreadable", f"{kind}.period", detail, name) for name, one in ruled.items() if not is_opt_out(name, one.value)
+            Problem(PERIOD_UNREADABLE, f"{kind}.period", detail, name) for name, one in ruled.items() if not is_opt_out(name, one.value)
         ]
         return {name: one for name, one in ruled.items() if is_opt_out(name, one.value)}
 
@@ -240,7 +276,16 @@ class FhirMapper:
     def _is_read(rule: Rule, resource: dict[str, Any]) -> bool:
         return isinstance(rule.apply(resource), Statement)
 
-    def _about(self, kind: str, resource: dict[str, Any], ruled: Stated, found: Standing, source: _Source, problems: list[Problem]) -> Item:
+    def _about(
+        self,
+        kind: str,
+        resource: dict[str, Any],
+        ruled: Stated,
+        later: tuple[Later, ...],
+        found: Standing,
+        source: _Source,
+        problems: list[Problem],
+    ) -> Item:
         """The statements of a Consent or Flag about the patient it refers to."""
         named = resource.get("patient") or resource.get("subject")
         target = named.get("reference") if type(named) is dict else None
@@ -250,8 +295,11 @@ class FhirMapper:
         if not identifiers:
             return _nobody("patient_reference_missing", f"{kind} refers to no patient of this server", source, resource)
         stated = in_our_words(ruled, (), self.settings.default_region, problems)
-        permits = bool(stated) and not problems and all(one.value and not is_opt_out(name, one.value) for name, one in stated.items())
-        return self._said(resource, identifiers, stated, source, problems, asserted=self._asserted(kind, resource, found, permits=permits))
+        said = [(name, one.value) for name, one in stated.items()]
+        said += [(one.attribute, one.value) for one in later if one.value is not None]
+        permits = bool(said) and not problems and all(value and not is_opt_out(name, value) for name, value in said)
+        asserted = self._asserted(kind, resource, found, permits=permits)
+        return replace(self._said(resource, identifiers, stated, source, problems, asserted=asserted), later=later)
 
     def _asserted(self, kind: str, resource: dict[str, Any], found: Standing, *, permits: bool) -> tuple[Time, str] | None:
         """When a Consent was given, where it only permits (``permits``: and all of it can be read).

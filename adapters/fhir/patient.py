@@ -6,6 +6,7 @@ there states nothing. Source: FHIR R4 8.1 (Patient), security labels of v3-Confi
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from adapters.base import SourceSettings
@@ -22,6 +23,7 @@ from store.preference import (
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
+    Later,
     Problem,
     Statement,
 )
@@ -32,6 +34,7 @@ OPEN_CODES = ("N", "L", "M", "U")
 DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 TRUTH = {"true": True, "false": False}
 VALUES, LEFT_OUT = "ObservationValue", ("SUBSETTED", "REDACTED", "MASKED", "ABSTRACTED")  # FHIR R4 3.1.1.5.8 (summary), v3-ObservationValue
+MOST_DAYS = 50
 NAME_USES = ("official", "usual")
 
 Stated = dict[str, Statement]
@@ -99,6 +102,24 @@ def _telecom(
     _list(stated, PHONES, tuple(found.phones.values()), withheld, contact.PHONE_SYSTEMS)
     _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",))
     return found
+
+
+def later(resource: dict[str, Any], region: str | None, today: str, stated: Stated, *, restricted: bool) -> tuple[Later, ...]:
+    """The lists of e-mail addresses to come, by their periods: from the beginning (UTC) of each day on which one is another."""
+    entries = resource.get("telecom")
+    days = contact.turns(entries, today)
+    if not days or type(entries) is not list:
+        return ()
+    found: list[Later] = []
+    before = stated[EMAIL].value if EMAIL in stated else None
+    for day in days[:MOST_DAYS]:
+        then: Stated = {}
+        read = contact.read(entries, region, day)
+        _list(then, EMAIL, read.ordered_emails(), read.withheld if not restricted else {""}, ("email",))
+        if EMAIL in then and then[EMAIL].value != before:
+            before = then[EMAIL].value
+            found.append(Later(EMAIL, datetime.fromisoformat(day).replace(tzinfo=UTC), before, "Patient.telecom"))
+    return tuple(found)
 
 
 def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from enum import StrEnum
 from typing import Any
 
 from adapters.base import Filtered, Item
 from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
-from adapters.fhir.moment import first_day, last_day
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
+from adapters.fhir.periods import Standing, When, within
 from adapters.refusals import is_opt_out
 from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
 
@@ -41,20 +40,6 @@ DECISIONS = {
     **dict.fromkeys(("permit", "OPTIN", OPT_IN), GRANTED),
     **dict.fromkeys(("deny", "OPTOUT", "OPTOUTE", OPT_OUT, "opt-out", "opt out"), DENIED),
 }
-
-
-class Standing(StrEnum):
-    """What a record's status and period make of what it says.
-
-    Of a doubtful one only the period cannot be read: what it refuses counts. An unreadable one has no status that is known.
-    """
-
-    IN_FORCE = "in_force"
-    REFUSED = "refused"
-    ENDED = "ended"
-    NOT_YET = "not_yet"
-    DOUBTFUL = "doubtful"
-    UNREADABLE = "unreadable"
 
 
 def consent_rules(options: ConsentOptions) -> dict[str, dict[str, Any]]:
@@ -99,11 +84,11 @@ def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
     return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
 
 
-def consent_standing(consent: dict[str, Any], options: ConsentOptions, today: str) -> Standing:
+def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: When) -> Standing:
     status = consent.get("status")
     if status in options.statuses:
         whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
-        return _within([one.get("period") for one in whole if type(one) is dict], today)
+        return within([one.get("period") for one in whole if type(one) is dict], when)
     if status == "rejected":
         return Standing.REFUSED
     if status in ("draft", "proposed"):
@@ -111,18 +96,18 @@ def consent_standing(consent: dict[str, Any], options: ConsentOptions, today: st
     return Standing.ENDED if status in ("inactive", "entered-in-error", "not-done") else Standing.UNREADABLE
 
 
-def counting(consent: dict[str, Any], today: str, understood: Understood) -> dict[str, Any]:
-    """The Consent without those of its exceptions that do not count on ``today``: each of them is left empty in its place.
+def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
+    """The Consent without those of its exceptions that do not count at that moment: each of them is left empty in its place.
 
-    One whose period is over counts no more, with all below it. A permission whose period has not begun does not count yet; a refusal
-    does, since nobody would read it again on its day: a statement has no period of its own.
+    One whose period is over counts no more, and one whose period has not begun not yet, with all below it. One that is not understood
+    may be a refusal, and is not read again on its day: it counts before, as something that cannot be read.
     """
     made = dict(consent)
     if "except" in consent:
-        made["except"] = _counting(consent["except"], today, understood)
+        made["except"] = _counting(consent["except"], when, understood)
     if "provision" in consent:
         read = _counting if _is_of_r5(consent) else _below
-        made["provision"] = read(consent["provision"], today, understood)
+        made["provision"] = read(consent["provision"], when, understood)
         if not any(_listed(made["provision"])):
             del made["provision"]
     return made
@@ -142,34 +127,34 @@ def _listed(value: Any) -> list[Any]:
     return value if type(value) is list else [value]
 
 
-def _counting(provisions: Any, today: str, understood: Understood) -> Any:
+def _counting(provisions: Any, when: When, understood: Understood) -> Any:
     if type(provisions) is list:
-        return [_counting(one, today, understood) for one in provisions]
+        return [_counting(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    found = _within([provisions.get("period")], today)
-    if found is Standing.ENDED or (found is Standing.NOT_YET and provisions.get("type") == "permit"):
+    found = within([provisions.get("period")], when)
+    if found is Standing.ENDED or (found is Standing.NOT_YET and not not_understood(provisions, "Consent.provision", understood)):
         return {}
     if found is Standing.DOUBTFUL and provisions.get("type") == "permit":
         return provisions | {"type": NOT_UNDERSTOOD}
-    return _below(provisions, today, understood)
+    return _below(provisions, when, understood)
 
 
-def _below(provisions: Any, today: str, understood: Understood) -> Any:
+def _below(provisions: Any, when: When, understood: Understood) -> Any:
     """The same with its nested provisions looked at."""
     if type(provisions) is list:
-        return [_below(one, today, understood) for one in provisions]
+        return [_below(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
     if not_understood(provisions, "Consent.provision", understood):
         return provisions | {"type": NOT_UNDERSTOOD}
-    return provisions | {"provision": _counting(provisions["provision"], today, understood)} if "provision" in provisions else provisions
+    return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
 
 
-def flag_standing(flag: dict[str, Any], today: str) -> Standing:
+def flag_standing(flag: dict[str, Any], when: When) -> Standing:
     status = flag.get("status")
     if status == "active":
-        return _within([flag.get("period")], today)
+        return within([flag.get("period")], when)
     return Standing.ENDED if status in ("inactive", "entered-in-error") else Standing.UNREADABLE
 
 
@@ -178,24 +163,6 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
     holders = [record, *(() if _is_of_r5(record) else _listed(record.get("provision")))]
     found = [one["period"] for one in holders if type(one) is dict and type(one.get("period")) is dict]
     return found[0] if found else {}
-
-
-def _within(periods: list[Any], today: str) -> Standing:
-    """The worst of several periods: over, not begun, unreadable."""
-    found = [_at(period, today) for period in periods if period is not None]
-    return next((one for one in (Standing.ENDED, Standing.NOT_YET, Standing.DOUBTFUL) if one in found), Standing.IN_FORCE)
-
-
-def _at(period: Any, today: str) -> Standing:
-    if type(period) is not dict:
-        return Standing.DOUBTFUL
-    start, end = first_day(period.get("start")), last_day(period.get("end"))
-    if end is not None and end < today:
-        return Standing.ENDED
-    if start is not None and start > today:
-        return Standing.NOT_YET
-    unread = (period.get("start") is not None and start is None) or (period.get("end") is not None and end is None)
-    return Standing.DOUBTFUL if unread else Standing.IN_FORCE
 
 
 def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[str, Statement]:
@@ -207,30 +174,36 @@ def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[s
 
 def to_confirm(item: PatientStatements, choose: str) -> bool:
     """Whether the patient's other records must be asked: one takes something back, or permits while the most restrictive counts."""
-    return any(not _certain(attribute, one, choose) for attribute, one in item.statements.items())
+    uncertain = any(not _certain(attribute, one.value, choose) for attribute, one in item.statements.items())
+    return uncertain or (choose == MOST_RESTRICTIVE and any(not _certain(one.attribute, one.value, choose) for one in item.later))
 
 
-def _certain(attribute: str, statement: Statement, choose: str) -> bool:
+def _certain(attribute: str, value: Any, choose: str) -> bool:
     """Whether a statement holds whatever other records say."""
-    return is_opt_out(attribute, statement.value) if choose == MOST_RESTRICTIVE else statement.value is not None
+    return is_opt_out(attribute, value) if choose == MOST_RESTRICTIVE else value is not None
 
 
 def certain_only(item: PatientStatements, choose: str) -> Item:
     """What a record states that needs no other record to be asked: its refusals, where the most restrictive counts."""
-    kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one, choose)}
-    return replace(item, statements=kept) if kept or item.problems else Filtered("not_confirmed", item.locator)
+    kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one.value, choose)}
+    later = tuple(one for one in item.later if choose != MOST_RESTRICTIVE or _certain(one.attribute, one.value, choose))
+    return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("not_confirmed", item.locator)
 
 
 def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
     """What a record takes back, or permits while the most restrictive counts, less what another record of its patient refuses.
 
-    A record that cannot be read may refuse.
+    A record that cannot be read may refuse. So does one whose refusal begins later.
     """
     same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == said.identifiers]
+    others_of = [other for other in same if other.evidence_id != said.evidence_id]
     refused = {name for other in same for name, one in other.statements.items() if is_opt_out(name, one.value)}
     refused |= {problem.attribute for other in same for problem in other.problems}
-    kept = {name: one for name, one in said.statements.items() if _certain(name, one, choose) or name not in refused}
-    return replace(said, statements=kept) if kept or said.problems else Filtered("still_refused", said.locator)
+    to_come = {one.attribute for other in others_of for one in other.later if is_opt_out(one.attribute, one.value)}
+    to_come |= {name for other in others_of for name, one in other.statements.items() if is_opt_out(name, one.value)}
+    kept = {name: one for name, one in said.statements.items() if _certain(name, one.value, choose) or name not in refused}
+    later = tuple(one for one in said.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
+    return replace(said, statements=kept, later=later) if kept or later or said.problems else Filtered("still_refused", said.locator)
 
 
 def _refused(attribute: str) -> str | None:

@@ -5,7 +5,7 @@ the assertions until it is due, and then merged like any statement, as old as it
 permits outside its period and no refusal is lost by it:
 
 * the end of a record takes back only what the same record stated;
-* what a record permitted before and says now to permit later counts no more until then; what it refused goes on until something replaces it;
+* what a record permitted before counts no more where it now says something later only; what it refused goes on until that;
 * where another record of the same source refuses the attribute too, the end of a refusal does not count: who reads it next finds out.
 """
 

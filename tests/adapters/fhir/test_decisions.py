@@ -27,11 +27,13 @@ def nested(*kinds: str, period: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def decided(**elements: Any) -> str | None:
-    """``granted``, ``denied``, ``taken back``, ``not yet``, or ``None`` where it is unreadable and a problem of consent.sms."""
+    """``granted``, ``denied``, ``taken back``, ``not yet``, ``ahead``, or ``None`` where it is unreadable and a problem of consent.sms."""
     (item,) = read(consent(**elements), options=SMS)
     if isinstance(item, Filtered):
         return "not yet"
     assert isinstance(item, PatientStatements)
+    if not item.statements and not item.problems:
+        return "ahead"
     if item.statements:
         return str(item.statements["consent.sms"].value or "taken back")
     assert {one.attribute for one in item.problems} == {"consent.sms"}
@@ -81,7 +83,7 @@ def test_a_deny_at_any_depth_denies(depth: int) -> None:
     [
         ({"provision": nested("permit", "deny", period=OVER)}, "granted"),
         ({"provision": nested("permit", "deny", period=NOW)}, "denied"),
-        ({"provision": nested("permit", "deny", period=TO_COME)}, "denied"),
+        ({"provision": nested("permit", "deny", period=TO_COME)}, "granted"),
         ({"provision": nested("permit", "permit", "deny", period=OVER)}, "granted"),
         ({"provision": nested("", "permit", period=NOW)}, "granted"),
         ({"provision": nested("", "permit", period=TO_COME)}, None),
@@ -93,7 +95,7 @@ def test_a_deny_at_any_depth_denies(depth: int) -> None:
         ({"policyRule": rule("OPTOUT"), "provision": nested("permit", period=TO_COME)}, "denied"),
         ({"policyRule": rule("OPTIN"), "provision": nested("permit", period=OVER)}, "taken back"),
         ({"provision": nested("permit", period=OVER)}, "taken back"),
-        ({"provision": nested("deny", period=TO_COME)}, "not yet"),
+        ({"provision": nested("deny", period=TO_COME)}, "ahead"),
         ({"decision": "deny", "provision": [{"period": OVER}]}, "denied"),
         ({"decision": "permit", "provision": [{"period": OVER}]}, "granted"),
         ({"decision": "permit", "provision": [{"period": NOW}]}, None),
