@@ -219,7 +219,8 @@ class FhirMapper:
             ahead = []
         later = self._later(kind, resource, ruled, ahead, source, problems) if is_read and ahead else ()
         if not ruled and not later and not problems:
-            return Filtered(f"{kind.lower()}_not_configured", source.locator)
+            reason = "not_in_force" if found is Standing.NOT_YET else "not_configured"
+            return Filtered(f"{kind.lower()}_{reason}", source.locator)
         return self._about(kind, resource, ruled, later, found, source, problems)
 
     def _standing(self, kind: str, resource: dict[str, Any], when: When) -> Standing:

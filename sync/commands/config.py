@@ -152,6 +152,7 @@ def _item(item: Any) -> dict[str, Any]:
             "identifiers": [identifier._asdict() for identifier in item.identifiers],
             **_effective(item.effective),
             "evidence": item.evidence_id,
+            "later": [{"attribute": one.attribute, "from": one.due, "value": one.value, "path": one.path} for one in item.later],
             "problems": [problem._asdict() for problem in item.problems],
         }
     if isinstance(item, PatientMerge):
@@ -170,6 +171,8 @@ def _print(payload: Payload, one: Explanation) -> None:
             if item.get(name)
         )
         output.say(f"  {item['outcome']}  {told}")
+        for one in item.get("later", ()):
+            output.say(f"  from {output.word(one['from'])}  {one['attribute']}: {shown(one['value'])}  {one['path']}")
         for problem in item.get("problems", ()):
             output.say(f"  left out  {problem['path']}: {problem['reason']} {problem['detail']}")
     output.table(("  attribute", "value", "path"), [(f"  {attribute}", shown(value), path) for attribute, value, path in one.stated])

@@ -1,0 +1,86 @@
+"""When a record counts: its periods, and the moments at which one of them begins or ends. Pure.
+
+A date is a day in the source's zone; a period includes its end (FHIR R4 2.24.0.11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from adapters import iso_time
+from store.times import STEP, Time
+
+MOST = 50
+"""A record with more turns than that is no consent that a person gave."""
+
+PARTS = ("provision", "except")
+
+
+class Standing(StrEnum):
+    """What a record's status and period make of what it says.
+
+    Of a doubtful one only the period cannot be read: what it refuses counts. An unreadable one has no status that is known.
+    """
+
+    IN_FORCE = "in_force"
+    REFUSED = "refused"
+    ENDED = "ended"
+    NOT_YET = "not_yet"
+    DOUBTFUL = "doubtful"
+    UNREADABLE = "unreadable"
+
+
+class When(NamedTuple):
+    """A moment, and the zone of times that name none."""
+
+    at: datetime
+    zone: tzinfo
+
+
+def within(periods: list[Any], when: When) -> Standing:
+    """The worst of several periods: over, not begun, unreadable."""
+    found = [_at(period, when) for period in periods if period is not None]
+    return next((one for one in (Standing.ENDED, Standing.NOT_YET, Standing.DOUBTFUL) if one in found), Standing.IN_FORCE)
+
+
+def _at(period: Any, when: When) -> Standing:
+    if type(period) is not dict:
+        return Standing.DOUBTFUL
+    start, end = _read(period.get("start"), when.zone), _read(period.get("end"), when.zone)
+    if start is not None and end is not None and end.latest < start.earliest:
+        return Standing.DOUBTFUL
+    if end is not None and end.latest < when.at:
+        return Standing.ENDED
+    if start is not None and start.earliest > when.at:
+        return Standing.NOT_YET
+    unread = (period.get("start") is not None and start is None) or (period.get("end") is not None and end is None)
+    return Standing.DOUBTFUL if unread else Standing.IN_FORCE
+
+
+def turns(record: dict[str, Any], when: When) -> list[datetime]:
+    """The moments after ``when`` at which a period of a Consent or Flag begins or is over."""
+    return sorted({one for period in _periods(record) for one in _turns(period, when.zone) if one > when.at})
+
+
+def _periods(part: Any) -> Iterator[dict[str, Any]]:
+    for one in part if type(part) is list else (part,):
+        if type(one) is dict:
+            if type(one.get("period")) is dict:
+                yield one["period"]
+            for name in PARTS:
+                yield from _periods(one.get(name))
+
+
+def _turns(period: dict[str, Any], zone: tzinfo) -> Iterator[datetime]:
+    start, end = _read(period.get("start"), zone), _read(period.get("end"), zone)
+    if start is not None:
+        yield start.earliest
+    if end is not None:
+        yield end.latest + STEP
+
+
+def _read(value: Any, zone: tzinfo) -> Time | None:
+    return iso_time.read(value, zone) if isinstance(value, str) else None
