@@ -171,8 +171,8 @@ def _print(payload: Payload, one: Explanation) -> None:
             if item.get(name)
         )
         output.say(f"  {item['outcome']}  {told}")
-        for one in item.get("later", ()):
-            output.say(f"  from {output.word(one['from'])}  {one['attribute']}: {shown(one['value'])}  {one['path']}")
+        for ahead in item.get("later", ()):
+            output.say(f"  from {output.word(ahead['from'])}  {ahead['attribute']}: {shown(ahead['value'])}  {ahead['path']}")
         for problem in item.get("problems", ()):
             output.say(f"  left out  {problem['path']}: {problem['reason']} {problem['detail']}")
     output.table(("  attribute", "value", "path"), [(f"  {attribute}", shown(value), path) for attribute, value, path in one.stated])
