@@ -13,9 +13,10 @@ from store.ids import parsed
 from store.lock import Actor, Role
 from store.merging.identity_check import IdentityCheck, Joined
 from store.patient import PatientRef
-from store.preference import Identifier, Problem
+from store.periods.falling_due import FallingDue
+from store.preference import Identifier, Later, Problem
 from store.proof.audit import Audit
-from tests.store.site import ADT, FHIR, LINE, SYNCED, Site, cell, merges, mr, says
+from tests.store.site import ADT, FHIR, LINE, SYNCED, Site, at, cell, merges, mr, says
 
 OLD_DNC = {"do_not_contact": "yes", "phones": (cell(),)}
 OPERATOR = Actor(Role.OPERATOR, "kim")
@@ -209,3 +210,19 @@ def test_only_the_patients_asked_for_are_looked_at(site: Site) -> None:
     number: Any = parsed(site.find("3").id)
     assert check(site).find([number]) == []
     assert check(site).find([parsed(found.id) or 0]) == [found]
+
+
+def test_a_refusal_to_come_is_ahead_of_each_and_no_permission_to_come_is(site: Site) -> None:
+    found = old_patient(site)
+    begins = at(50_000)
+    item = says("1001", 2, {}, evidence="Consent/c1/_history/1")
+    later = (
+        Later("consent.sms", begins, "denied", "p"),
+        Later("consent.email", begins, "granted", "p"),
+        Later("consent.sms", at(60_000), None, "p"),
+    )
+    site.apply(replace(item, later=later))
+    ids = split(site, found)
+    FallingDue(site.store).run(site.enterprise, at(70_000))
+    consents = [site.store.find(site.enterprise, PatientRef(id=one)).contact.consents for one in ids]
+    assert consents == [{"voice": "denied", "sms": "denied"}] * len(ids)
