@@ -51,7 +51,7 @@ def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[Pa
     unread = tuple(one for one in item.problems if refusal(one.attribute) is not None)
     if not refused and not unread:
         return []
-    return [replace(item, identifiers=(one,), statements=refused, restricted=False, problems=unread, codes={}) for one in others]
+    return [replace(item, identifiers=(one,), statements=refused, restricted=False, problems=unread, codes={}, later=()) for one in others]
 
 
 def described(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:

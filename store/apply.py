@@ -259,7 +259,8 @@ class Application:
         effective = without_late(patient.held, authority, ahead.due_item(one, held))
         if held is None and not effective.statements:
             return
-        merged = merge.merge(held, effective, now, joined=patient.joined)
+        effective = replace(effective, codes=ahead.due_codes(held, one) if effective.statements else {})
+        merged = ahead.merged(held, one, effective, now, patient.joined)
         if self.gate is not None and self.gate.sift(patient.id, patient.held, item, merged, record=one.origin):
             return
         patient.touched.add(authority)

@@ -188,7 +188,7 @@ class FhirMapper:
         merges = list(link.merges(resource, said, named, self._understood.get("Patient") or frozenset(self.options.understood), problems))
         stated, effective = dict(said.statements), said.effective
         if any(set(merge.merged) == set(said.identifiers) for merge in merges):
-            stated, said = link.opt_outs(stated), replace(said, codes={})
+            stated, said = link.opt_outs(stated), replace(said, codes={}, later=())
             effective = effective if self.options.trust_last_updated else LONG_AGO
             if not stated and not problems:
                 return list(merges)

@@ -16,13 +16,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store import merge
+from store import documents, merge
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import Held
 from store.ordering import forbids, is_newer
-from store.preference import Assertion, Later, PatientStatements, Statement
+from store.preference import Assertion, Codes, Later, PatientStatements, Statement
 from store.times import Time
+
+DUE = "due"
+"""Marks a reading of the same payload at a later moment."""
 
 
 class Ahead(NamedTuple):
@@ -39,6 +42,7 @@ class Ahead(NamedTuple):
     effective: Time
     version: int
     evidence_id: str
+    mapping: str
 
     @property
     def refuses(self) -> bool:
@@ -48,7 +52,8 @@ class Ahead(NamedTuple):
     @property
     def item(self) -> PatientStatements:
         """As a payload of its own, as old as the one it was in."""
-        return PatientStatements((), {self.attribute: Statement(self.value, self.path)}, self.effective, self.evidence_id, self.version)
+        said = {self.attribute: Statement(self.value, self.path)}
+        return PatientStatements((), said, self.effective, self.evidence_id, self.version, mapping=self.mapping)
 
 
 def record(evidence_id: str) -> str:
@@ -61,8 +66,9 @@ def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authorit
     name = record(item.evidence_id)
     mine = [one for one in kept if (one.authority, one.record) == (authority, name)]
     others = [one for one in kept if (one.authority, one.record) != (authority, name)]
+    said = (item.effective, item.version, item.evidence_id, item.mapping)
     new = [
-        Ahead(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, item.effective, item.version, item.evidence_id)
+        Ahead(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, *said)
         for one in item.later
         if counts(one, item)
     ]
@@ -109,15 +115,26 @@ def due_item(one: Ahead, held: Held | None) -> PatientStatements:
 
     An end takes back only what its own record stated. Of an authority that stated nothing (any more) only a refusal counts.
     """
-    item = one.item
-    if held is None:
-        return item if one.refuses else replace(item, statements={})
-    old = held.assertions.get(one.attribute)
-    if one.value is not None:
-        return item
-    if old is None or record(old.evidence_id) != one.record:
-        return replace(item, statements={})
-    return replace(item, evidence_id=old.evidence_id) if is_newer(item, old) is None else item
+    old = held.assertions.get(one.attribute) if held is not None else None
+    is_own = old is not None and record(old.evidence_id) == one.record
+    counts = one.refuses if held is None else is_own or one.value is not None
+    return one.item if counts else replace(one.item, statements={})
+
+
+def due_codes(held: Held | None, one: Ahead) -> dict[str, Codes]:
+    """A place among the codes that are kept of the attribute, which no rule reads: what was due counts when the others are read again."""
+    is_kept = held is not None and held.codes is not None and one.attribute in documents.read_codes(held.codes)[1]
+    return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
+
+
+def merged(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None = None) -> merge.Merged:
+    """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before."""
+    old = held.assertions.get(one.attribute) if held is not None and item.statements else None
+    if old is None or record(old.evidence_id) != one.record or old.version != one.version or is_newer(item, old) is not None:
+        return merge.merge(held, item, now, joined=joined)
+    found = merge.merge(held, replace(item, evidence_id=old.evidence_id, mapping=f"{old.mapping} {DUE}"), now, joined=joined)
+    said = found.assertions[one.attribute]._replace(evidence_id=one.evidence_id, mapping=one.mapping)
+    return replace(found, assertions={**found.assertions, one.attribute: said})
 
 
 def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
@@ -135,13 +152,13 @@ def held_at(
     held = dict(by_authority)
     for one in in_order(ahead, at):
         before = held.get(one.authority)
-        merged = merge.merge(before, due_item(one, before), one.due)
-        if not merged.changed:
+        found = merged(before, one, due_item(one, before), one.due)
+        if not found.changed:
             continue
         begun = before or Held({}, one.effective, one.effective, "", one.due)
-        changed = replace(begun, assertions=merged.assertions, effective=merged.confirmed, confirmed=merged.confirmed)
+        changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed)
         then = {**held, one.authority: changed}
-        if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), merged.changed):
+        if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
             held = then
     return held
 

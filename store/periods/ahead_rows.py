@@ -19,7 +19,7 @@ from store.tables import PatientRow
 
 COLUMNS = (
     "patient_id", "authority", "record", "attribute", "due", "origin", "value", "path", "effective", "version", "evidence_id",
-    "effective_latest",
+    "effective_latest", "mapping",
 )  # fmt: skip
 KEY = COLUMNS[:6]
 OF = f"SELECT {', '.join(COLUMNS)} FROM statements_ahead WHERE patient_id IN ??"
@@ -132,11 +132,12 @@ def patients_due(
 
 
 def _stored(one: Ahead) -> tuple[Any, ...]:
-    return (*one[:6], documents.write(one.value), one.path, one.effective.earliest, one.version, one.evidence_id, one.effective.end)
+    stated = one.effective
+    return (*one[:6], documents.write(one.value), one.path, stated.earliest, one.version, one.evidence_id, stated.end, one.mapping)
 
 
 def _read(row: Sequence[Any]) -> Ahead:
-    patient, authority, name, attribute, due, origin, text, path, effective, version, evidence_id, latest = row
+    patient, authority, name, attribute, due, origin, text, path, effective, version, evidence_id, latest, mapping = row
     value = documents.listed(attribute, documents.read(str(text)))
     stated = interval(effective, latest)
-    return Ahead(patient, authority, name, attribute, instant(due), origin, value, path, stated, version, evidence_id)
+    return Ahead(patient, authority, name, attribute, instant(due), origin, value, path, stated, version, evidence_id, mapping)

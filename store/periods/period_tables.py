@@ -27,4 +27,5 @@ class AheadRow(Table):
     effective_latest: Mapped[datetime | None]
     version: Mapped[int]
     evidence_id: Mapped[str]
+    mapping: Mapped[str]
     __table_args__: Any = ({"sqlite_with_rowid": False},)

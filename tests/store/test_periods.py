@@ -16,7 +16,7 @@ from store.errors import StoreError
 from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.periods.falling_due import FallingDue
-from store.preference import Later, PatientStatements
+from store.preference import Codes, Later, PatientStatements, Statement
 from tests.store.site import ADT, FHIR, HOSPITAL, SYNCED, Site, at, cell, merges, says
 
 ACTOR = Actor(Role.ENTERPRISE, "pat")
@@ -374,3 +374,13 @@ def test_a_held_permission_is_history_once_its_period_is_over(site: Site) -> Non
     assert [one[1] for one in held(site)] == ["denied->granted"]
     fall_due(site, LAST, lambda *_: HoldAll("run_1"))
     assert (held(site), stored(site)) == ([], "denied")
+
+
+def test_codes_that_are_read_again_bring_no_permission_back_whose_period_is_over(site: Site) -> None:
+    coded = says("1", 0, {SMS: "denied"}, evidence="Patient/1/_history/1", mapping="m1", codes={SMS: Codes("x", (("01", "x"),))})
+    site.apply(coded, permit(10, start=None, end=LAST, mapping="m1"), source=FHIR)
+    fall_due(site, LAST)
+    assert stored(site) == "unknown"
+    site.store.reads_by(FHIR, "m2", lambda name, codes: (Statement("denied", "x"), None) if codes.place == "x" else None)
+    site.apply(says("1", 20, {"language": "en"}, mapping="m2"), source=FHIR)
+    assert stored(site) == "unknown"

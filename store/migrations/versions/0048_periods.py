@@ -8,7 +8,7 @@ from alembic import op
 from store.tables import BigId, UtcDateTime
 
 revision = "0048"
-down_revision = "0035"
+down_revision = "0036"
 branch_labels = None
 depends_on = None
 
@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("effective_latest", UtcDateTime(), nullable=True),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("evidence_id", sa.Text(), nullable=False),
+        sa.Column("mapping", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("patient_id", "authority", "record", "attribute", "due", "origin", name=op.f("pk_statements_ahead")),
         sqlite_with_rowid=False,
     )
