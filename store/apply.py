@@ -265,6 +265,7 @@ class Application:
             return
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
+        patient.visible = True  # also where the value is the same, such as of phones that keep their periods
         self._keep(patient, effective, replace(merged, settled=False), "", "")
         self._tell_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
@@ -293,16 +294,26 @@ class Application:
         patient.held[authority] = merge.Held(
             merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now)
         )
-        if authority.startswith(EMR) and yielding.lifts(patient.held, item):
-            patient.held[STAFF] = yielding.lifted(patient.held[STAFF])
-            patient.touched.add(STAFF)
-            patient.visible = True
-        alone = patient.lineage is None and not yielding.may_yield(patient.held) and not marks
+        if authority.startswith(EMR) and STAFF in patient.held:
+            self._yield_staff(patient, item)
+        is_read = not any(one.unreadable for one in patient.held.values())
+        alone = patient.lineage is None and not yielding.may_yield(patient.held) and is_read
         patient.content[authority] = digest if merged.settled and alone else None
         changed = {**payload.repeated(patient.held, item, merged), **merged.changed}
         patient.visible = patient.visible or held is None or bool(changed) or marks != was
         if changed:
             self.record(patient, item, changed)
+
+    def _yield_staff(self, patient: Open, item: PatientStatements) -> None:
+        """What staff has by a merge, or of a retired source that could not be read, yields to what an EMR states since."""
+        was = patient.held[STAFF]
+        now = yielding.lifted(was) if yielding.lifts(patient.held, item) else was
+        marks = unreadable.settled_by(was.unreadable, item)
+        if now is was and marks == was.unreadable:
+            return
+        patient.held[STAFF] = replace(now, unreadable=marks)
+        patient.touched.add(STAFF)
+        patient.visible = True
 
     def record(self, patient: Open, item: PatientStatements, changed: Mapping[str, tuple[Any, Any]]) -> None:
         """One line of the patient's history: what changed, by which evidence."""

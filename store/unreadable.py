@@ -2,7 +2,8 @@
 
 A payload of which a part cannot be read is applied without that part. Where the part could be a refusal, what was in force before it
 may be outdated, so the attribute is marked for the patient, by authority, since that evidence. Newer evidence that can be read, or a
-replay of the same, removes the mark; evidence that may be older does not.
+replay of the same, removes the mark; evidence that may be older does not. The marks of a source that is retired are staff's from then on,
+until another source states the attribute after that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from store import times
 from store.enterprise import Enterprise
 from store.ordering import forbids, is_refusable, stated
-from store.preference import EMR, NEEDS_SYNC, Assertion, PatientStatements, base
+from store.preference import NEEDS_SYNC, Assertion, PatientStatements, base
 from store.times import Time
 
 
@@ -63,6 +64,11 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
     return anchored(kept, joined) if joined is not None and new else kept
 
 
+def settled_by(marks: Marks, item: PatientStatements) -> Marks:
+    """What a payload of another authority leaves of the marks that staff has of a retired source."""
+    return {name: mark for name, mark in marks.items() if not _settles(name, mark, item, whole=False)}
+
+
 def joined(first: Marks, second: Marks) -> Marks:
     """The marks of two records that are one person: the newer of each."""
     both = {name: max(first[name], second[name], key=lambda one: (one.time.latest, one)) for name in first.keys() & second.keys()}
@@ -75,8 +81,8 @@ def anchored(marks: Marks, merged_at: datetime) -> Marks:
 
 
 def in_force(by_authority: Iterable[tuple[str, Marks]], enterprise: Enterprise) -> tuple[str, ...]:
-    """The attributes that some EMR's newer evidence could not be read for, sorted. Without sync, only what counts without sync."""
-    found = {name for authority, marks in by_authority if authority.startswith(EMR) for name in marks}
+    """The attributes that newer evidence could not be read for, sorted. Without sync, only what counts without sync."""
+    found = {name for _, marks in by_authority for name in marks}
     return tuple(sorted(name for name in found if enterprise.locks or not name.startswith(NEEDS_SYNC)))
 
 

@@ -65,14 +65,20 @@ def read(entries: list[Any], region: str | None, today: str) -> Contacts:
     return contacts
 
 
-def turns(entries: Any, today: str) -> list[str]:
-    """The ISO dates after ``today`` from which on an e-mail address of the list is in use, or is not any more."""
-    found: set[str] = set()
+def turns(entries: Any, today: str) -> list[tuple[str, str]]:
+    """The ISO dates after ``today`` from which on a phone or an address of the list is in use, or is not any more; with the attribute."""
+    found: set[tuple[str, str]] = set()
     for entry in entries if type(entries) is list else ():
-        if type(entry) is dict and entry.get("system") == "email" and type(period := entry.get("period")) is dict:
+        attribute = _list_of(entry.get("system")) if type(entry) is dict else None
+        if attribute is not None and type(period := entry.get("period")) is dict:
             start, end = first_day(period.get("start")), last_day(period.get("end"))
-            found |= {day for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
+            found |= {(day, attribute) for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
     return sorted(found)
+
+
+def _list_of(system: Any) -> str | None:
+    """The attribute that contact points of a system are listed in."""
+    return PHONES if system in PHONE_SYSTEMS else EMAIL if system == "email" else None
 
 
 def _day(day: str, later: int = 0) -> str | None:

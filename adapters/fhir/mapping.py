@@ -145,7 +145,7 @@ class FhirMapper:
         codes: Read = {}
         stated, withheld = self._patient_states(resource, source, problems, codes)
         said = self._said(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
-        if ahead := patient.later(resource, self.settings.default_region, today, stated, restricted=withheld):
+        if ahead := patient.later(resource, self.settings.default_region, today, restricted=withheld):
             said = replace(said, later=ahead)
         items: list[Item] = self._linked(resource, said, source) if "link" in resource else [said]
         return [*items, *for_others(said, others)] if others else items

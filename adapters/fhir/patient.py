@@ -98,28 +98,28 @@ def _telecom(
         return None
     found = contact.read(entries, region, today)
     problems.extend(found.problems)
-    withheld = found.withheld if not restricted else {""}
-    _list(stated, PHONES, tuple(found.phones.values()), withheld, contact.PHONE_SYSTEMS)
-    _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",))
+    _lists(stated, found, restricted)
     return found
 
 
-def later(resource: dict[str, Any], region: str | None, today: str, stated: Stated, *, restricted: bool) -> tuple[Later, ...]:
-    """The lists of e-mail addresses to come, by their periods: from the beginning (UTC) of each day on which one is another."""
-    entries = resource.get("telecom")
-    days = contact.turns(entries, today)
-    if not days or type(entries) is not list:
-        return ()
-    found: list[Later] = []
-    before = stated[EMAIL].value if EMAIL in stated else None
-    for day in days[:MOST_DAYS]:
+def later(resource: dict[str, Any], region: str | None, today: str, *, restricted: bool) -> tuple[Later, ...]:
+    """The lists of phones and e-mail addresses to come, by their periods: from the beginning (UTC) of each day on which one turns.
+
+    Phones keep their periods, so that a list may be the same as before: the day is told all the same.
+    """
+    entries, found = resource.get("telecom"), []
+    for day, attribute in contact.turns(entries, today)[:MOST_DAYS]:
         then: Stated = {}
-        read = contact.read(entries, region, day)
-        _list(then, EMAIL, read.ordered_emails(), read.withheld if not restricted else {""}, ("email",))
-        if EMAIL in then and then[EMAIL].value != before:
-            before = then[EMAIL].value
-            found.append(Later(EMAIL, datetime.fromisoformat(day).replace(tzinfo=UTC), before, "Patient.telecom"))
+        _lists(then, contact.read(list(entries or ()), region, day), restricted)
+        if attribute in then:
+            found.append(Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), then[attribute].value, "Patient.telecom"))
     return tuple(found)
+
+
+def _lists(stated: Stated, found: contact.Contacts, restricted: bool) -> None:
+    withheld = found.withheld if not restricted else {""}
+    _list(stated, PHONES, tuple(found.phones.values()), withheld, contact.PHONE_SYSTEMS)
+    _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",))
 
 
 def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from store import merge, ordering, times
+from store import merge, ordering, times, unreadable
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import INHERITED, Held
@@ -28,12 +28,16 @@ from store.preference import (
     Preference,
     base,
 )
+from store.unreadable import Marks
 
 ByAuthority = Mapping[str, Held]
 
 
 def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: Enterprise, now: datetime) -> dict[str, Held]:
-    """What stands of a patient when the source is retired: its values are staff's. Of two refusals neither is lost."""
+    """What stands of a patient when the source is retired: its values are staff's. Of two refusals neither is lost.
+
+    What could not be read of it stays so, until another source states it after the release.
+    """
     mine = by_authority[authority]
     staff = by_authority.get(STAFF) or Held({}, times.at(now), times.at(now), "", now)
     kept = staff.current()
@@ -52,7 +56,8 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
                 one = one._replace(effective=times.newest(old.effective, one.effective))
             kept[name] = _marked(one, source, now)
     rest = {name: held for name, held in by_authority.items() if name != authority}
-    return _holding_fast(by_authority, rest, _staff(staff, kept, now), source, enterprise, now)
+    marks = unreadable.joined(staff.unreadable, unreadable.anchored(mine.unreadable, now))
+    return _holding_fast(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
 
 
 def give_back(
@@ -66,7 +71,9 @@ def give_back(
     kept = {name: one for name, one in was.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
     again = by_authority.get(authority)
     rest = {**by_authority, authority: merge.join(again, mine) if again is not None else mine}
-    return _holding_fast(by_authority, rest, _staff(staff, kept, now), source, enterprise, now)
+    marks = {name: mark for name, mark in staff.unreadable.items() if mark.evidence_id != _evidence(name, mine)}
+    marks |= {name: mark for name, mark in (theirs.unreadable if theirs is not None else {}).items() if name in staff.unreadable}
+    return _holding_fast(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
 
 
 def without_late(by_authority: ByAuthority, authority: str, item: PatientStatements) -> PatientStatements:
@@ -105,7 +112,7 @@ def _holding_fast(
     names = [name for name in was if base(name) not in (PHONES, PREFERRED_METHOD)]
     lost = {name: _marked(was[name].assertion, source, now) for name in loosened(was, after, names)}
     staff = replace(staff, assertions={**staff.assertions, **lost})
-    return {**rest, STAFF: staff} if staff.assertions else {name: held for name, held in rest.items() if name != STAFF}
+    return {**rest, STAFF: staff} if staff.assertions or staff.unreadable else {name: held for name, held in rest.items() if name != STAFF}
 
 
 def _in_force(by_authority: ByAuthority, enterprise: Enterprise) -> dict[str, Preference]:
@@ -117,6 +124,11 @@ def _marked(assertion: Assertion, source: str, now: datetime) -> Assertion:
     return assertion._replace(recorded=now, path=f"{INHERITED}{source}:{path}")
 
 
-def _staff(staff: Held, kept: Mapping[str, Assertion], now: datetime) -> Held:
+def _evidence(name: str, held: Held) -> str | None:
+    """Which evidence of an authority could not be read for an attribute."""
+    return held.unreadable[name].evidence_id if name in held.unreadable else None
+
+
+def _staff(staff: Held, kept: Mapping[str, Assertion], marks: Marks, now: datetime) -> Held:
     newest = times.newest(staff.confirmed, times.at(now))
-    return Held(kept, newest, newest, staff.seen, staff.since)
+    return Held(kept, newest, newest, staff.seen, staff.since, marks)

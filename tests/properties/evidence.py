@@ -96,7 +96,19 @@ class Evidence(History):
 
     def is_unreadable(self, record: str, attribute: str) -> bool:
         """Whether what a source stated last about the attribute could not be read, or what it may have stated last."""
-        return self.syncs and any(self.current(one, f"{UNREADABLE}{attribute}", record) for one in self.sources)
+        name = f"{UNREADABLE}{attribute}"
+        by_source = any(self.current(one, name, record) for one in self.sources)
+        return self.syncs and (by_source or any(self._is_unreadable_since(one, name, record) for one in self.retired))
+
+    def _is_unreadable_since(self, retired: Retired, name: str, record: str) -> bool:
+        """Whether a source left it unreadable when it was retired, and none has stated it since."""
+        if not self.current(retired.heir, name, record):
+            return False
+        told = (
+            one for one in self.events if isinstance(one, Said) and one.authority in self.sources and one.record in self.members(record)
+        )
+        since = (one for one in told if one.receipt > retired.receipt and one.true_at.earliest > retired.at)
+        return not any(name in one.stated and one.stated[name] is None for one in since)
 
     def ever_forbade(self, record: str, attribute: str) -> bool:
         """Whether any evidence about the record, or one that ever was one with it, was ever an opt-out."""

@@ -17,7 +17,7 @@ from store.lock import Actor, Role
 from store.patient import PatientRef
 from store.periods.falling_due import FallingDue
 from store.preference import Codes, Later, PatientStatements, Statement
-from tests.store.site import ADT, FHIR, HOSPITAL, SYNCED, Site, at, cell, merges, says
+from tests.store.site import ADT, FHIR, HOME, HOSPITAL, SYNCED, Site, at, cell, merges, says
 
 ACTOR = Actor(Role.ENTERPRISE, "pat")
 SMS, DNC = "consent.sms", "do_not_contact"
@@ -273,6 +273,17 @@ def test_every_attribute_has_its_period(site: Site) -> None:
     )  # fmt: skip
 
 
+def test_a_number_that_comes_into_use_is_in_the_feed_on_its_day(site: Site) -> None:
+    numbers = (cell(), cell(HOME)._replace(start=f"{FIRST:%Y-%m-%d}"))
+    site.apply(dated(0, ("phones", FIRST, numbers), said={"phones": numbers}, record="Patient/1"), source=FHIR)
+    (line,) = feed(site)
+    assert (fall_due(site, FIRST - timedelta(seconds=1)), feed(site, line.seq)) == (0, [])
+    assert fall_due(site, FIRST) == 1
+    (line,) = feed(site, line.seq)
+    assert site.find("1").contact.phones == numbers
+    assert (fall_due(site, LAST), feed(site, line.seq)) == (0, [])
+
+
 def test_without_sync_it_has_no_effect(site: Site) -> None:
     local = site.configured(replace(SYNCED, syncs=False))
     local.apply(dated(0, (DNC, FIRST, "yes")), source=FHIR)
@@ -376,11 +387,20 @@ def test_a_held_permission_is_history_once_its_period_is_over(site: Site) -> Non
     assert (held(site), stored(site)) == ([], "denied")
 
 
+class ReadsDenied:
+    """Reads every code of its own field as denied."""
+
+    mapping = "m2"
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement, None] | None:
+        return (Statement("denied", "x"), None) if codes.place == "x" else None
+
+
 def test_codes_that_are_read_again_bring_no_permission_back_whose_period_is_over(site: Site) -> None:
     coded = says("1", 0, {SMS: "denied"}, evidence="Patient/1/_history/1", mapping="m1", codes={SMS: Codes("x", (("01", "x"),))})
     site.apply(coded, permit(10, start=None, end=LAST, mapping="m1"), source=FHIR)
     fall_due(site, LAST)
     assert stored(site) == "unknown"
-    site.store.reads_by(FHIR, "m2", lambda name, codes: (Statement("denied", "x"), None) if codes.place == "x" else None)
+    site.store.reads_by(FHIR, ReadsDenied())
     site.apply(says("1", 20, {"language": "en"}, mapping="m2"), source=FHIR)
     assert stored(site) == "unknown"

@@ -176,16 +176,85 @@ def test_a_record_that_is_parted_is_as_unreadable_as_its_own_evidence(site: Site
     assert asked(site).reasons == (REASON,)
 
 
-def test_undoing_the_retirement_of_a_source_brings_back_what_could_not_be_read(site: Site) -> None:
-    site.apply(says("1", 0, OK))
-    site.apply(unread(5))
+def releases(site: Site, *sources: str) -> Release:
+    """What retires sources; those named were heard."""
     journal = Journal(site.database)
     with site.database.write(site.enterprise) as transaction:
-        journal.heard(transaction, ADT, site.enterprise, now=site.now)
-    work = Release(site.store, journal)
+        for source in sources:
+            journal.heard(transaction, source, site.enterprise, now=site.now)
+    return Release(site.store, journal)
+
+
+def released(site: Site) -> Release:
+    """Retires ADT, of whose newest evidence the Do Not Contact could not be read."""
+    site.apply(says("1", 0, OK))
+    site.apply(unread(5))
+    work = releases(site, ADT)
     work.release(ADT, PERSON, site.tick())
+    return work
+
+
+def seconds_of(site: Site) -> float:
+    """Now, in the seconds that statements are dated by."""
+    return (site.now - at(0)).total_seconds()
+
+
+def test_undoing_the_retirement_of_a_source_brings_back_what_could_not_be_read(site: Site) -> None:
+    work = released(site)
     work.undo(ADT, PERSON, site.tick())
     assert asked(site).reasons == (REASON,)
+    site.apply(says("1", 6, OK))
+    assert sends(site)
+
+
+def test_retiring_a_source_permits_nobody_whom_it_could_not_be_read_about(site: Site) -> None:
+    released(site)
+    assert asked(site).reasons == (REASON,)
+    (mark,) = site.find("1").unreadable
+    assert (mark.attribute, mark.source) == ("do_not_contact", "staff")
+
+
+@pytest.mark.parametrize(("after", "settled"), [(-1, False), (1, True)])
+def test_another_source_settles_it_by_what_it_states_after_the_release(site: Site, after: float, settled: bool) -> None:
+    site.apply(says("1", 3, {"do_not_contact": "no"}), source=FHIR)
+    released(site)
+    when = seconds_of(site) + after
+    site.tick()
+    site.apply(says("1", when, {"do_not_contact": "no"}), source=FHIR)
+    assert sends(site) is settled
+
+
+def test_another_source_settles_it_by_repeating_itself_after_the_release(site: Site) -> None:
+    released(site)
+    site.apply(says("1", 4, {"do_not_contact": "no"}), source=FHIR)
+    site.apply(says("1", 4.5, {"do_not_contact": "no"}, evidence="E2"), source=FHIR)
+    assert asked(site).reasons == (REASON,)
+    site.tick()
+    site.apply(says("1", seconds_of(site), {"do_not_contact": "no"}), source=FHIR)
+    assert sends(site)
+
+
+def test_what_two_retired_sources_left_unreadable_is_settled_once_for_both(site: Site) -> None:
+    released(site)
+    site.apply(unread(6, evidence="F"), source=FHIR)
+    work = releases(site, FHIR)
+    work.release(FHIR, PERSON, site.tick())
+    work.undo(FHIR, PERSON, site.tick())
+    site.apply(says("1", seconds_of(site), {"do_not_contact": "no"}), source=FHIR)
+    assert sends(site)
+
+
+def test_undoing_one_retirement_keeps_what_another_source_left_unreadable(site: Site) -> None:
+    released(site)
+    site.apply(unread(6, evidence="F"), source=FHIR)
+    work = releases(site, FHIR)
+    work.release(FHIR, PERSON, site.tick())
+    work.undo(ADT, PERSON, site.tick())
+    assert {mark.source for mark in site.find("1").unreadable} == {ADT, "staff"}
+    site.apply(says("1", 7, OK))
+    assert [mark.source for mark in site.find("1").unreadable] == ["staff"]
+    site.apply(says("1", seconds_of(site), OK))
+    assert sends(site)
 
 
 def test_of_two_that_overlap_neither_is_settled_by_what_may_be_older_than_the_other(site: Site) -> None:

@@ -112,6 +112,21 @@ def test_addresses_have_their_period() -> None:
     assert said(patient(telecom=[{"system": "email", "value": "a@example.org"}])).later == ()
 
 
+def test_a_day_on_which_a_phone_comes_or_goes_is_told_also_where_the_list_is_the_same() -> None:
+    entries = [
+        {"system": "phone", "value": "217-555-0101", "period": {"start": "2026-12"}},
+        {"system": "sms", "value": "217-555-0102", "period": {"end": "2026-11-30"}},
+        {"system": "fax", "value": "217-555-0103", "period": {"end": "2026-11-30"}},
+    ]
+    item = said(patient(telecom=entries))
+    assert [phone.number[-4:] for phone in item.statements["phones"].value] == ["0101", "0102"]
+    (ends,) = item.later
+    assert (ends.attribute, ends.due) == ("phones", datetime(2026, 12, 1, tzinfo=UTC))
+    assert [phone.number[-4:] for phone in ends.value] == ["0101"]
+    (begins,) = said(patient(telecom=entries[:1])).later
+    assert begins.value == item.statements["phones"].value[:1]
+
+
 # Several records of one patient
 
 
