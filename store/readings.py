@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 from store import merge, times, unreadable
 from store.merge import Held
-from store.preference import Codes, PatientStatements, Problem, Statement, base
+from store.preference import Assertion, Codes, PatientStatements, Problem, Statement, base
 from store.times import Time
+from store.unreadable import Marks, Unreadable
 
 MOST = 16
 """Distinct codes kept of one attribute; past that the oldest is dropped."""
@@ -67,6 +68,21 @@ def after(readings: Readings, item: PatientStatements, recorded: datetime, befor
     for name in dict.fromkeys((*coded, *(one for one in item.statements if one in kept and not _is_known(kept[one], item)))):
         was = kept.get(name)
         kept[name] = _with(_from_before(name, before) if was is None else was, _reading(name, item, recorded))
+    return kept
+
+
+def current(readings: Readings, held: Held) -> Folded:
+    """The codes, those of the last payload at the newest time at which it was stated again."""
+    return {name: tuple(_current(one, held) for one in ones) for name, ones in readings.items()}
+
+
+def without_codes(readings: Readings, said: Mapping[str, Assertion], marks: Marks) -> Folded:
+    """The codes beside what came without: it counts whatever today's mapping says of them."""
+    kept = dict(readings)
+    for name in kept.keys() & said.keys():
+        kept[name] = _with(kept[name], _asserted(said[name]))
+    for name in kept.keys() & marks.keys():
+        kept[name] = _with(kept[name], _marked(marks[name]))
     return kept
 
 
@@ -141,10 +157,15 @@ def _is_unread(name: str, item: PatientStatements) -> Problem | None:
 def _from_before(name: str, held: Held | None) -> tuple[Reading, ...]:
     """What was asserted before codes were kept."""
     said = held.current().get(name) if held is not None else None
-    if said is None:
-        return ()
-    value, effective, recorded, evidence_id, path, version, *_ = said
-    return (Reading(None, STATED, value, path, effective, recorded, evidence_id, version, restricted=False),)
+    return (_asserted(said),) if said is not None else ()
+
+
+def _asserted(said: Assertion) -> Reading:
+    return Reading(None, STATED, said.value, said.path, said.effective, said.recorded, said.evidence_id, said.version, restricted=False)
+
+
+def _marked(mark: Unreadable) -> Reading:
+    return Reading(None, UNREAD, mark.reason, mark.path, mark.time, mark.time.latest, mark.evidence_id, 0, restricted=False)
 
 
 def _with(readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:

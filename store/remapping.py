@@ -5,8 +5,9 @@ It is as old as it was: a newer statement stays newer. What would make the patie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from store import documents, readings
@@ -15,6 +16,7 @@ from store.preference import Assertion, PatientStatements, Statement
 
 if TYPE_CHECKING:
     from store.apply import Application
+    from store.merging.lineage import Lineage
     from store.opened import Open
 
 REASON = "read by another mapping"
@@ -25,24 +27,42 @@ Assertions = Mapping[str, Assertion]
 def read_again(work: Application, patient: Open, record: int) -> str:
     """Folds the codes of the author's authority; what became of it: ``applied``, ``held``, or empty where nothing changed."""
     held = patient.held.get(work.author.authority)
-    if held is None or held.codes is None or work.reader is None or held.codes.startswith(f"{work.reader.mapping} "):
+    now = _folded(held, work.reader, patient.joined) if held is not None else None
+    if held is None or now is None:
         return ""
-    _, kept = documents.read_codes(held.codes)
-    now, again = readings.fold(held, kept, work.reader, patient.joined)
+    if patient.lineage is not None:
+        _sides_again(work, patient.lineage, patient.records)
     before = held.current()
     changed = _changed(before, now.assertions)
     back = _held_back(work, patient, record, before, now, changed)
     assertions = {name: one for name, one in now.assertions.items() if name not in back}
     assertions |= {name: before[name] for name in back if name in before}
     told = {name: one for name, one in changed.items() if name not in back}
-    codes = documents.write_codes(work.reader.mapping, again)
-    patient.held[work.author.authority] = replace(now, assertions=assertions, codes=codes)
+    patient.held[work.author.authority] = replace(now, assertions=assertions)
     patient.content[work.author.authority] = None
     patient.touched.add(work.author.authority)
     patient.heard.setdefault(work.author.authority, work.author.now)
     patient.visible = patient.visible or bool(told) or now.unreadable != held.unreadable
     _record(work, patient, told, before, assertions)
     return "applied" if told or now.unreadable != held.unreadable else "held" if back else ""
+
+
+def _folded(held: Held, reader: readings.Reader | None, joined: datetime | None) -> Held | None:
+    """What is asserted by today's mapping; ``None`` where it is that already, or nobody can tell."""
+    if reader is None or held.codes is None or held.codes.startswith(f"{reader.mapping} "):
+        return None
+    now, again = readings.fold(held, documents.read_codes(held.codes)[1], reader, joined)
+    return replace(now, codes=documents.write_codes(reader.mapping, again))
+
+
+def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) -> None:
+    """The same of each record that the patient is, so that all are right when they part."""
+    for side in (side for record in records for side in lineage.sides(record)):
+        own = work.sides.own(side)
+        held = own.get(work.author.authority)
+        now = _folded(held, work.reader, lineage.joined_before(side)) if held is not None else None
+        if now is not None:
+            work.sides.put(side, {**own, work.author.authority: now})
 
 
 def _changed(before: Assertions, after: Assertions) -> dict[str, tuple[Any, Any]]:

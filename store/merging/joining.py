@@ -7,9 +7,8 @@ the survivor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from store import documents, merge, readings
+from store import merge, payload
 from store.apply import Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
 from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
@@ -136,7 +135,7 @@ class Joining:
         local = any(yielding.stands(one.held, self.work.enterprise) for one in (survivor, merged))
         for authority, held in merged.held.items():
             mine = survivor.held.get(authority)
-            joined = replace(merge.join(mine, held), codes=_joined_codes(mine, held)) if mine else held
+            joined = payload.joined(mine, held) if mine else held
             survivor.held[authority] = joined
             survivor.content[authority] = None  # the next payload is looked at whole
             survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
@@ -167,15 +166,6 @@ class Joining:
         self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
         stated = self.item.effective
         linking.write(work, survivor.id, merged, self.item.evidence_id, (stated.earliest, stated.latest), before)
-
-
-def _joined_codes(mine: merge.Held, theirs: merge.Held) -> str | None:
-    """The codes of both. Where two mappings read them, they are read again the next time."""
-    sides = [documents.read_codes(one.codes) for one in (mine, theirs) if one.codes is not None]
-    if len(sides) < 2:
-        return mine.codes or theirs.codes
-    (by, first), (by_too, second) = sides
-    return documents.write_codes(by if by == by_too else "", readings.joined(first, second))
 
 
 def _alike(one: Identifier, other: Identifier) -> bool:

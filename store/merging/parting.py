@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import reduce
 from typing import NamedTuple
 
-from store import times, unreadable
+from store import payload, times, unreadable
 from store.merge import INHERITED, Held, more_restrictive
 from store.merging.lineage import ALWAYS
 from store.preference import EMR, PHONES, STAFF, Assertion, base, emr
@@ -72,7 +72,7 @@ def _may_be_about(authority: str, one: Half, other: Half, merge: Merge) -> bool:
 def _marked(records: Mapping[str, Held], now: Records) -> dict[str, Held]:
     """What could not be read of the joined record is not known to be about either, so it holds for both, beside the record's own."""
     return {
-        name: replace(held, unreadable=unreadable.joined(held.unreadable, now[name].unreadable)) if name in now else held
+        name: payload.with_more(held, {}, unreadable.joined(held.unreadable, now[name].unreadable)) if name in now else held
         for name, held in records.items()
     }
 
@@ -135,8 +135,7 @@ def _add(records: dict[str, Held], authority: str, more: Mapping[str, Assertion]
     own = records.get(authority)
     if not more:
         return
-    assertions = {**(own.current() if own else {}), **more}
-    newest = reduce(times.newest, [*(one.effective for one in assertions.values()), *([own.confirmed] if own else [])])
-    records[authority] = Held(
-        assertions, newest, newest, own.seen if own else "", own.since if own else like.since, own.unreadable if own else {}
-    )
+    said = {**(own.current() if own else {}), **more}
+    newest = reduce(times.newest, [*(one.effective for one in said.values()), *([own.confirmed] if own else [])])
+    now = payload.with_more(own, more, own.unreadable) if own else Held(more, newest, newest, "", like.since)
+    records[authority] = replace(now, effective=newest, confirmed=newest)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge, seen, unreadable
+from store import documents, merge, payload, seen, unreadable
 from store.database import Database
 from store.merge import Held
 from store.merging import yielding
@@ -28,7 +28,7 @@ Records = dict[str, Held]
 """Authority -> what it holds about one record."""
 
 MET = "SELECT survivor, before, own FROM merges WHERE seq = ?"
-AS_IT_WENT = """SELECT authority, assertions, effective, confirmed, seen, since, effective_latest, confirmed_latest, unreadable
+AS_IT_WENT = """SELECT authority, assertions, effective, confirmed, seen, since, effective_latest, confirmed_latest, unreadable, codes
  FROM assertions WHERE patient_id = ?"""
 
 
@@ -93,7 +93,9 @@ class Sides:
         if seq not in self.met:
             survivor, before, own = self.database.select(self.transaction, MET, [seq])[0]
             sides = {int(record): _records(rows) for record, rows in documents.read(own or "{}").items()}
-            self.met[seq] = Met(survivor, _records(row[1:5] + row[6:8] + row[10:12] + row[9:10] for row in documents.read(before)), sides)
+            self.met[seq] = Met(
+                survivor, _records(row[1:5] + row[6:8] + row[10:12] + row[9:10] + row[12:13] for row in documents.read(before)), sides
+            )
         return self.met[seq]
 
     def _as_it_went(self, record: int) -> Records:
@@ -113,7 +115,8 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
     line, since = (seen.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
     was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
     marks = unreadable.after(was, before, item, whole=True, joined=joined)
-    after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks)}
+    codes = payload.codes(held, item, heard.now)
+    after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, codes)}
     if heard.authority.startswith(EMR) and yielding.lifts(after, item):
         after[STAFF] = yielding.lifted(after[STAFF])
     return after
@@ -127,7 +130,7 @@ def written(own: Mapping[int, Mapping[str, Held]]) -> str:
 def _row(authority: str, held: Held) -> tuple[Any, ...]:
     stated, again = held.effective, held.confirmed
     said, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
-    return authority, said, stated.earliest, again.earliest, held.seen, held.since, stated.end, again.end, marks
+    return authority, said, stated.earliest, again.earliest, held.seen, held.since, stated.end, again.end, marks, held.codes
 
 
 def _records(rows: Any) -> Records:
@@ -135,6 +138,6 @@ def _records(rows: Any) -> Records:
 
 
 def _held(text: str, effective: Any, confirmed: Any, line: str, since: Any, *rest: Any) -> Held:
-    latest, confirmed_latest, marks, *_ = (*rest, None, None, None)  # sides that were written before times had an end have no more
+    latest, confirmed_latest, marks, codes, *_ = (*rest, None, None, None, None)  # sides that were written by an earlier version have less
     stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
-    return Held(documents.read_assertions(text), stated, again, line, instant(since), documents.read_marks(marks))
+    return Held(documents.read_assertions(text), stated, again, line, instant(since), documents.read_marks(marks), codes)

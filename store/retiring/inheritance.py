@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from store import merge, ordering, times, unreadable
+from store import merge, ordering, payload, times, unreadable
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import INHERITED, Held
@@ -70,7 +70,7 @@ def give_back(
     was = theirs.current() if theirs is not None else {}
     kept = {name: one for name, one in was.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
     again = by_authority.get(authority)
-    rest = {**by_authority, authority: merge.join(again, mine) if again is not None else mine}
+    rest = {**by_authority, authority: payload.joined(again, mine) if again is not None else mine}
     marks = {name: mark for name, mark in staff.unreadable.items() if mark.evidence_id != _evidence(name, mine)}
     marks |= {name: mark for name, mark in (theirs.unreadable if theirs is not None else {}).items() if name in staff.unreadable}
     return _holding_fast(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)

@@ -36,7 +36,7 @@ def text(held: Held | None, heard: datetime | None) -> str:
     said = documents.write_assertions(held.assertions)
     stated, again = documents.write_time(held.effective), documents.write_time(held.confirmed)
     return documents.write(
-        (said, stated, again, held.seen, held.since, heard or held.confirmed.latest, documents.write_marks(held.unreadable))
+        (said, stated, again, held.seen, held.since, heard or held.confirmed.latest, documents.write_marks(held.unreadable), held.codes)
     )
 
 
@@ -45,9 +45,10 @@ def read(saved: str) -> Held | None:
     row = documents.read(saved)
     if row is None:
         return None
-    said, effective, confirmed, seen, since, _, *marks = row
+    said, effective, confirmed, seen, since, _, *rest = row
+    marks, codes = [*rest, None, None][:2]  # what an earlier version saved has less
     stated, again = documents.read_time(effective), documents.read_time(confirmed)
-    return Held(documents.read_assertions(said), stated, again, seen, instant(since), documents.read_marks(marks[0] if marks else None))
+    return Held(documents.read_assertions(said), stated, again, seen, instant(since), documents.read_marks(marks), codes)
 
 
 def heard(saved: str) -> datetime:

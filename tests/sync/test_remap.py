@@ -18,6 +18,7 @@ from store.lock import Actor
 from store.patient import Patient, PatientRef
 from store.preferences import Preferences
 from store.proof.asof import Past
+from store.retiring.release import Release
 from sync.config.settings import Brake
 from sync.engine import Engine
 from sync.lane import Lane
@@ -204,9 +205,79 @@ def test_the_history_says_what_changed_by_the_mapping_and_keeps_its_past(site: S
 
 def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) -> None:
     site.hear(RIGHT, message("1", "OK", 5), message("2", "DNC", 1))
-    merge = message("1", "", 9, "A40").replace(b"ADT^A08", b"ADT^A40").replace(b"EVN|A08", b"EVN|A40") + b"\rMRG|2^^^GENHOSP^MR"
+    merge = merge_of("1", "2", 9)
     assert site.hear(RIGHT, merge)[0] == "merged"
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
     site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
+
+
+def merge_of(survivor: str, merged: str, minute: int) -> bytes:
+    joined = message(survivor, "", minute, f"A40-{minute}").replace(b"ADT^A08", b"ADT^A40").replace(b"EVN|A08", b"EVN|A40")
+    return joined + b"\rMRG|" + merged.encode() + b"^^^GENHOSP^MR"
+
+
+def part(site: Site, merged: str) -> None:
+    site.store.unmerge(CLINIC, PatientRef(value=merged), actor=PERSON, reason="two people", now=site.clock())
+
+
+@pytest.mark.parametrize("heard_while", ["two", "one"])
+@pytest.mark.parametrize("rolled_back_while", ["one", "two again"])
+def test_each_of_two_records_that_were_parted_is_read_by_the_mapping_of_today(site: Site, heard_while: str, rolled_back_while: str) -> None:
+    if heard_while == "one":
+        site.hear(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1))
+    site.hear(SWAPPED, message("1", "OK", 2), message("2", "DNC", 3))
+    if heard_while == "two":
+        site.hear(SWAPPED, merge_of("1", "2", 4))
+    if rolled_back_while == "one":
+        site.remap(RIGHT)
+    part(site, "2")
+    site.remap(RIGHT)
+    assert site.dnc("2") == "yes"
+    site.hear(RIGHT, message("1", "OK", 20))
+    assert (site.dnc("1"), site.dnc("2")) == ("no", "yes")
+
+
+def test_a_refusal_that_both_records_keep_when_they_part_is_kept_by_any_mapping(site: Site) -> None:
+    site.hear(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
+    part(site, "2")
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
+    site.remap(SILENT)
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
+    site.remap(RIGHT)
+    assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
+
+
+def test_what_could_not_be_read_of_two_records_stays_so_for_both_by_any_mapping_that_does_not_know_it(site: Site) -> None:
+    site.hear(PARTIAL, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
+    part(site, "2")
+    site.remap({"do_not_contact": {"from": "ZCP-2", "values": {"OK": "no", "X": "yes"}}})
+    assert [[one.attribute for one in site.patient(name).unreadable] for name in ("1", "2")] == [["do_not_contact"]] * 2
+
+
+def test_a_retirement_that_is_undone_brings_back_the_codes(site: Site) -> None:
+    site.hear(SWAPPED, message("1", "DNC", 0))
+    assert site.dnc("1") == "no"
+    work = Release(site.store, site.journal)
+    work.release(FEED, PERSON, site.clock())
+    work.undo(FEED, PERSON, site.clock())
+    site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
+
+
+def test_a_message_that_came_again_counts_at_its_newest_time_by_any_mapping(site: Site) -> None:
+    site.hear(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("1", "OK", 3))
+    assert site.dnc("1") == "yes"
+    site.remap(SWAPPED)
+    site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
+
+
+def test_a_record_that_said_the_same_again_before_a_merge_counts_at_its_newest_time(site: Site) -> None:
+    site.hear(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("2", "OK", 3), merge_of("1", "2", 1))
+    site.remap(SWAPPED)
+    site.remap(RIGHT)
+    part(site, "2")
+    site.hear(RIGHT, message("1", "OK", 4))
     assert site.dnc("1") == "yes"
