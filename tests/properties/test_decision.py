@@ -49,7 +49,9 @@ opt_outs = st.builds(
     st.sampled_from(["line", "topic"]),
     st.sampled_from(["patient", "staff"]),
 )
-known = st.builds(Known, st.just("p1"), st.just(1), contacts, st.lists(opt_outs, max_size=2).map(tuple), st.none(), st.booleans())
+known = st.builds(
+    Known, st.just("p1"), st.just(1), contacts, st.lists(opt_outs, max_size=2).map(tuple), st.none(), st.booleans(), then=st.none()
+)
 asks = st.builds(
     Ask,
     message_type=st.sampled_from(["automation", "broadcast", "campaign", "manual"]),
