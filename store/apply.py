@@ -212,7 +212,7 @@ class Application:
         if held is not None and seen.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
             return again or "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
-        item = payload.as_received(item, receipt)
+        item = payload.of_restricted(held, payload.as_received(item, receipt))
         is_dated = self._keep_ahead(patient, item, record)
         item = ahead.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
@@ -274,12 +274,19 @@ class Application:
             self.sides.hear(patient.lineage, record, Heard(self.author.authority, item, digest, self.author.now))
 
     def let_through(self, patient: Open, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
-        """Merges what was held back and is let through now, as old as it is; whether it still changes anything."""
+        """Merges what was held back and is let through now, as old as it is; whether it still changes anything.
+
+        What another mapping read than the one that counts by now is read again instead, with the next message or by ``remap``.
+        """
         authority, now = self.author.authority, self.author.now
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
+        held = patient.held.get(authority)
+        if held is not None and payload.is_of_another_mapping(held, item):
+            patient.held[authority] = payload.to_read_again(held, item, now)
+            return False
         whole, item = item, without_late(patient.held, authority, item)
-        merged = merge.merge(patient.held.get(authority), item, now, doubtful=doubtful, joined=patient.joined)
+        merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
         self._keep(patient, item, replace(merged, settled=False), "", "")
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
@@ -292,7 +299,7 @@ class Application:
         if was or item.problems:
             marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key), joined=patient.joined)
         patient.held[authority] = merge.Held(
-            merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now)
+            merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now, marks)
         )
         if authority.startswith(EMR) and STAFF in patient.held:
             self._yield_staff(patient, item)

@@ -55,6 +55,7 @@ _provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tu
 _words = msgspec.json.Decoder(tuple[Word, ...]).decode
 _marks = msgspec.json.Decoder(dict[str, Unreadable]).decode
 _readings = msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode
+_code = msgspec.json.Decoder(Codes).decode
 _plain = msgspec.json.Decoder().decode
 _LISTS = (PHONES, EMAIL)
 _new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
@@ -109,6 +110,16 @@ def read_codes(text: str) -> tuple[str, Readings]:
     """The same back."""
     mapping, _, kept = text.partition(" ")
     return mapping, _readings(kept)
+
+
+def write_code(codes: Codes | None) -> str | None:
+    """The codes of one statement, where they are kept."""
+    return write(codes) if codes is not None else None
+
+
+def read_code(text: str | None) -> Codes | None:
+    """The same back."""
+    return _code(text) if text is not None else None
 
 
 def write_time(time: Time) -> Any:

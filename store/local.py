@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import documents, times
-from store.apply import Application, Author
+from store.apply import Application, Author, Open
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import ValueRefused, VersionConflict
 from store.ids import PatientIds, parsed
 from store.lock import Actor, may_set, may_set_do_not_contact
-from store.merge import Held
 from store.patient import Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, PREFERRED_PHONE, STAFF, PatientStatements, Statement
 from store.proof.audit import SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE, Audit
@@ -61,7 +60,7 @@ class LocalChange:
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0
         opened = work.resume([number])[number]
-        item = PatientStatements((), {attribute: Statement(value, "")}, times.at(_after(opened.held.get(STAFF), now)), person)
+        item = PatientStatements((), {attribute: Statement(value, "")}, times.at(_after(opened, now)), person)
         work.state(opened, item, documents.digest((), item.statements))
         work.finish()
         said = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
@@ -77,9 +76,9 @@ class LocalChange:
         )
 
 
-def _after(held: Held | None, now: datetime) -> datetime:
-    """People here take turns, so the later change is the newer one, whatever the clocks of two machines say."""
-    if held is None:
-        return now
-    newest = max([held.confirmed.latest, *(one.effective.latest for one in held.assertions.values())])
-    return max(now, newest + timedelta(microseconds=1))
+def _after(patient: Open, now: datetime) -> datetime:
+    """People here take turns, so the later change is the newer one, and it is later than all that was received, whatever clocks say."""
+    own = patient.held.get(STAFF)
+    said = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []
+    known = [*said, *patient.heard.values()]
+    return max(now, max(known) + timedelta(microseconds=1)) if known else now

@@ -250,7 +250,7 @@ def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise
             else:
                 _join(result, attribute, candidate)
     if enterprise.syncs:
-        _local_dnc_yields(result, speakers)
+        _staff_yields(result, speakers)
     return result
 
 
@@ -282,17 +282,29 @@ def _joined(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(kept.values())
 
 
-def _local_dnc_yields(result: dict[str, Preference], speakers: list[tuple[str, Mapping[str, Assertion]]]) -> None:
-    """A local Do Not Contact stays in force until an EMR has stated its own, entirely later (product section 4)."""
-    standing = result.get(DO_NOT_CONTACT)
-    if standing is None or standing.authority != STAFF or (standing.value, standing.assertion.path) == (YES, BY_MERGE):
-        return
+def yields(attribute: str, said: Assertion) -> bool:
+    """Whether what staff says ends by an EMR's own later statement: a local Do Not Contact, and what is kept of a retired source."""
+    return ordering.is_refusable(attribute) and (attribute == DO_NOT_CONTACT or said.path.startswith(INHERITED))
+
+
+def _staff_yields(result: dict[str, Preference], speakers: list[tuple[str, Mapping[str, Assertion]]]) -> None:
+    """What staff has stays in force until an EMR has stated its own, entirely later (product section 4)."""
     for authority, assertions in speakers:
-        said = assertions.get(DO_NOT_CONTACT)
+        for name, said in assertions.items() if authority == STAFF else ():
+            standing = result.get(name)
+            if standing is not None and standing.authority == STAFF and yields(name, said) and (said.value, said.path) != (YES, BY_MERGE):
+                _yield_to_emr(result, name, standing, speakers)
+
+
+def _yield_to_emr(
+    result: dict[str, Preference], name: str, standing: Preference, speakers: list[tuple[str, Mapping[str, Assertion]]]
+) -> None:
+    for authority, assertions in speakers:
+        said = assertions.get(name)
         if not authority.startswith(EMR) or said is None or said.value is None:
             continue
         if said.effective.is_after(_since(standing.assertion, authority)):
-            result[DO_NOT_CONTACT] = Preference(said.value, authority, said)
+            result[name] = Preference(said.value, authority, said)
             return
 
 

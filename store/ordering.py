@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from store import times
 from store.preference import (
     CONSENT,
     DECEASED,
@@ -32,7 +33,8 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
     """Whether a payload is newer evidence than an assertion of its authority; ``None`` where their times overlap and nothing else tells.
 
     Versions order copies of one record only. A server counts them up, so of one FHIR resource the higher version is newer whatever
-    the times say; a lower one with a later time comes from a server that counts anew, and nobody can tell. HL7's (PID-33) break ties.
+    the times say; a lower one with a later time comes from a server that counts anew, and nobody can tell. HL7's (PID-33) break ties of
+    one second.
     """
     by_time = item.effective.is_newer(old.effective)
     mine, theirs = _resource(item.evidence_id), _resource(old.evidence_id)
@@ -40,7 +42,8 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
         return by_time
     if mine and theirs:
         return True if item.version > old.version else None if by_time else False
-    return item.version > old.version if by_time is None and item.version and old.version else by_time
+    ties = by_time is None and item.effective == old.effective and times.is_precise(old.effective)
+    return item.version > old.version if ties and item.version and old.version else by_time
 
 
 def of_two_resources(one: str, other: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from store import documents, merge, readings, times, unreadable
 from store.merging import yielding
-from store.preference import DO_NOT_CONTACT, Assertion, PatientStatements
+from store.preference import RESTRICTED, Assertion, PatientStatements
 from store.readings import Readings
 from store.unreadable import Marks
 
@@ -26,6 +26,13 @@ def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements
     return item if effective is item.effective else replace(item, effective=effective)
 
 
+def of_restricted(held: merge.Held | None, item: PatientStatements) -> PatientStatements:
+    """A payload about a record that its authority called restricted, and does not call anything else: it takes nothing back (rule 5.6)."""
+    said, now = (held.assertions if held is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
+    stays = said is not None and said.value is True and (now is None or now.value is not False)
+    return replace(item, restricted=True) if stays and not item.restricted else item
+
+
 def without(item: PatientStatements, back: Collection[str]) -> PatientStatements:
     """A payload without what the brake holds back."""
     statements = {name: one for name, one in item.statements.items() if name not in back}
@@ -39,11 +46,21 @@ def was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:
 
 
 def repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: merge.Merged) -> dict[str, tuple[Any, Any]]:
-    """A Do Not Contact that is only stated again, beside a local one which may yield to that: the history has a line of it."""
-    said = merged.assertions.get(DO_NOT_CONTACT)
-    if said is None or item.effective.is_before(said.effective) or not yielding.may_yield_to(held, item):
-        return {}
-    return {DO_NOT_CONTACT: (said.value, said.value)}
+    """What is only stated again, beside a refusal of staff which may yield to that: the history has a line of it."""
+    said = {name: merged.assertions[name] for name in yielding.may_yield_to(held, item) if name in merged.assertions}
+    return {name: (one.value, one.value) for name, one in said.items() if not item.effective.is_before(one.effective)}
+
+
+def is_of_another_mapping(held: merge.Held, item: PatientStatements) -> bool:
+    """Whether another mapping read it than the one that reads the codes of its authority by now."""
+    return bool(item.mapping) and held.codes is not None and documents.read_codes(held.codes)[0] != item.mapping
+
+
+def to_read_again(held: merge.Held, item: PatientStatements, now: datetime) -> merge.Held:
+    """What an authority asserts, with the codes of one more payload that no mapping has read yet."""
+    _, kept = _codes_of(held)
+    coded = replace(item, statements={name: one for name, one in item.statements.items() if name in item.codes})
+    return replace(held, codes=documents.write_codes("", readings.after(kept or {}, coded, now, held, held.unreadable)))
 
 
 def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
@@ -61,12 +78,12 @@ def with_more(held: merge.Held, more: Mapping[str, Assertion], marks: Marks) -> 
     return replace(held, assertions={**held.current(), **more}, effective=held.confirmed, unreadable=marks, codes=codes)
 
 
-def codes(held: merge.Held | None, item: PatientStatements, now: datetime) -> str | None:
+def codes(held: merge.Held | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
     """The codes of the authority with those of one more payload, as they are stored; nothing where there never was one."""
     by, kept = _codes_of(held) if held is not None else ("", None)
     if kept is None and not item.codes:
         return None
-    return documents.write_codes(by if kept is not None else item.mapping, readings.after(kept or {}, item, now, held))
+    return documents.write_codes(by if kept is not None else item.mapping, readings.after(kept or {}, item, now, held, marks))
 
 
 def _codes_of(held: merge.Held) -> tuple[str, Readings | None]:

@@ -61,14 +61,22 @@ class Reader(Protocol):
 Folded = dict[str, tuple[Reading, ...]]
 
 
-def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None) -> Folded:
-    """The codes once an authority has stated one more payload. ``before``: what it held."""
-    kept = dict(readings)
+def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None, marks: Marks) -> Folded:
+    """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
+    kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
     coded = [name for name, one in item.codes.items() if one.silent or name in item.statements or _is_unread(name, item)]
-    for name in dict.fromkeys((*coded, *(one for one in item.statements if one in kept and not _is_known(kept[one], item)))):
+    known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
+    unread = [one for one in unreadable.unread(item) if one in kept]  # its codes are not kept: they may be about the patient
+    for name in dict.fromkeys((*coded, *known, *unread)):
         was = kept.get(name)
-        kept[name] = _with(_from_before(name, before) if was is None else was, _reading(name, item, recorded))
+        was = _from_before(name, before) if was is None else was
+        kept[name] = _with(was, _reading(name, item, recorded))
     return kept
+
+
+def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks) -> bool:
+    """Whether it could not be read of this very payload, which can be now."""
+    return one.outcome == UNREAD and name not in marks and (one.evidence_id, one.effective) == (item.evidence_id, item.effective)
 
 
 def current(readings: Readings, held: Held) -> Folded:
@@ -108,7 +116,8 @@ def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None
         again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
         for one in sorted(again[name], key=lambda reading: reading.recorded):
             now = _told(now, name, one, joined, reader.mapping)
-    return now, again
+    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and one.time == now.unreadable[name].time}
+    return replace(now, unreadable={**now.unreadable, **same}), again
 
 
 def _told(held: Held, name: str, one: Reading, joined: datetime | None, mapping: str) -> Held:
@@ -155,9 +164,11 @@ def _is_unread(name: str, item: PatientStatements) -> Problem | None:
 
 
 def _from_before(name: str, held: Held | None) -> tuple[Reading, ...]:
-    """What was asserted before codes were kept."""
-    said = held.current().get(name) if held is not None else None
-    return (_asserted(said),) if said is not None else ()
+    """What was asserted, or could not be read, before codes were kept."""
+    if held is None:
+        return ()
+    said, mark = held.current().get(name), held.unreadable.get(name)
+    return (*((_asserted(said),) if said is not None else ()), *((_marked(mark),) if mark is not None else ()))
 
 
 def _asserted(said: Assertion) -> Reading:
@@ -182,7 +193,9 @@ def _with(readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
 
 
 def _key(one: Reading) -> Any:
-    return (one.codes, one.restricted) if one.codes is not None else (None, one.outcome, one.value, one.restricted)
+    if one.codes is not None:
+        return one.codes, one.restricted
+    return None, one.outcome, one.value, one.restricted, one.evidence_id if one.outcome == UNREAD else ""
 
 
 def _newest(readings: Iterable[Reading]) -> list[Reading]:

@@ -75,11 +75,12 @@ def _held_back(
 ) -> set[str]:
     """The attributes that the brake keeps as they were."""
     back: set[str] = set()
-    if work.gate is None or patient.is_new:
+    if work.gate is None or patient.is_new or work.reader is None:
         return back
+    mapping = work.reader.mapping
     for name, pair in changed.items():
         said = now.assertions.get(name) or before[name]
-        item = PatientStatements((), {name: Statement(pair[1], said.path)}, said.effective, said.evidence_id, said.version)
+        item = PatientStatements((), {name: Statement(pair[1], said.path)}, said.effective, said.evidence_id, said.version, mapping=mapping)
         merged = Merged(now.assertions, {name: pair}, "applied", settled=False, confirmed=now.confirmed)
         back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)
     return back

@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 from store import seen, times
 from store.database import Database
 from store.identity import LOOKUP, Directory, Naming, Row
-from store.moment import interval
+from store.moment import instant, interval
 from store.preference import Identifier, PatientStatements
 from store.tables import AssertionRow
 from store.times import Time
 
 FIND = """SELECT i.value, i.authority, i.type, i.patient_id, i.origin, i.kind, p.basis, a.content, a.confirmed, a.seen,
- a.confirmed_latest
+ a.confirmed_latest, a.last_heard
  FROM identifiers i JOIN patients p ON p.id = i.patient_id
  LEFT JOIN assertions a ON a.patient_id = i.patient_id AND a.authority = ?
  WHERE i.enterprise = ? AND i.value IN ??"""
@@ -33,6 +33,7 @@ class Standing(NamedTuple):
     content: str | None
     confirmed: Time | None
     seen: str
+    heard: datetime | None = None
 
     def is_said_by(self, digest: str, basis: str) -> bool:
         """Whether a payload of that digest says what stands, and it is in force for the present configuration."""
@@ -56,7 +57,7 @@ class Found:
         values = list({one.value for item in items for one in _deciding(item, naming)})
         rows = database.select(transaction, FIND, [authority, enterprise, values])
         self.directory = Directory(Row(*row[:6]) for row in rows)
-        self.standing = {row[3]: Standing(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "") for row in rows}
+        self.standing = {row[3]: Standing(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _heard(row[11])) for row in rows}
         self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
 
     def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
@@ -83,6 +84,10 @@ def _confirmed(earliest: object, latest: object) -> Time | None:
     return None if earliest is None else interval(earliest, latest)
 
 
+def _heard(value: object) -> datetime | None:
+    return None if value is None else instant(value)
+
+
 class Repeats:
     """The repeats of one batch of one authority."""
 
@@ -94,14 +99,15 @@ class Repeats:
         """One payload says again what stands of a patient."""
         known = self._found.get(patient, standing)
         line = seen.remember(known.seen, seen.key(digest, item.effective, item.version, item.evidence_id))
-        confirmed = times.received(item.effective, self.now)
+        receipt = max(self.now, known.heard or self.now)  # our clock may have stepped back, or be another machine's
+        confirmed = times.received(item.effective, receipt)
         if known.confirmed is not None:
             confirmed = times.newest(confirmed, known.confirmed)
-        self._found[patient] = Standing(known.basis, known.content, confirmed, line)
+        self._found[patient] = Standing(known.basis, known.content, confirmed, line, receipt)
 
     def write(self, database: Database, transaction: Connection) -> None:
         """Says of each patient that it was heard again, and for which time."""
-        times_heard = ((patient, one.confirmed, one.seen) for patient, one in self._found.items() if one.confirmed is not None)
-        rows = [(time.earliest, time.end, line, self.now, patient, self.authority) for patient, time, line in times_heard]
+        found = ((patient, one, one.confirmed) for patient, one in self._found.items() if one.confirmed is not None)
+        rows = [(time.earliest, time.end, one.seen, one.heard, patient, self.authority) for patient, one, time in found]
         heard = ("confirmed", "confirmed_latest", "seen", "last_heard")
         database.update(transaction, AssertionRow, ("patient_id", "authority"), heard, rows)

@@ -44,6 +44,11 @@ class Time:
         return None if self.latest == self.earliest else self.latest
 
 
+def is_precise(time: Time) -> bool:
+    """Whether it was written to the second, or better."""
+    return time.latest - time.earliest < SECOND
+
+
 def at(moment: datetime) -> Time:
     """One moment, known exactly."""
     return Time(moment, moment)

@@ -1,8 +1,9 @@
 """Attributes that newer evidence spoke about and that could not be read (product section 9). Pure.
 
 A payload of which a part cannot be read is applied without that part. Where the part could be a refusal, what was in force before it
-may be outdated, so the attribute is marked for the patient, by authority, since that evidence. Newer evidence that can be read, or a
-replay of the same, removes the mark; evidence that may be older does not. The marks of a source that is retired are staff's from then on,
+may be outdated, so the attribute is marked for the patient, by authority, since that evidence. Newer evidence that can be read removes
+the mark; so does the same payload, replayed or read by another mapping. Evidence that may be older does not, nor another message of the
+same control id and time. The marks of a source that is retired are staff's from then on,
 until another source states the attribute after that.
 """
 
@@ -20,13 +21,14 @@ from store.times import Time
 
 
 class Unreadable(NamedTuple):
-    """Since which evidence an attribute could not be read, where in it, and why (a stable code)."""
+    """Since which evidence an attribute could not be read, where in it, why (a stable code), and by which mapping."""
 
     effective: datetime
     evidence_id: str
     path: str
     reason: str
     latest: datetime | None = None
+    mapping: str = ""
 
     @property
     def time(self) -> Time:
@@ -49,7 +51,7 @@ def unread(item: PatientStatements) -> tuple[str, ...]:
 def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements, *, whole: bool, joined: datetime | None = None) -> Marks:
     """The marks of an authority once it has stated one more payload. ``before``: what it had asserted. ``joined``: see ``merge.merge``.
 
-    ``whole``: the payload itself was read, so that a mark of this very evidence goes where it is readable now.
+    ``whole``: the payload itself was read, not a statement of it that was kept.
     """
     new = unread(item)
     if not marks and not new:
@@ -60,7 +62,7 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
         if name in new and not _is_older(item.effective, kept.get(name), before.get(name), joined):
             time = item.effective if name not in kept else times.newest(kept[name].time, item.effective)
             latest = None if time.latest == item.effective.earliest else time.latest
-            kept[name] = Unreadable(item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest)
+            kept[name] = Unreadable(item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest, item.mapping)
     return anchored(kept, joined) if joined is not None and new else kept
 
 
@@ -94,7 +96,8 @@ def _refuses(name: str, item: PatientStatements) -> bool:
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
     if name in stated(item) and item.effective.is_after(mark.time):
         return True
-    return whole and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
+    is_again = whole and (item.replayed or item.mapping != mark.mapping)
+    return is_again and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
 
 
 def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None, joined: datetime | None) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from adapters.base import Answer, Mapper, Payload
 from store.journal import Rejection
+from store.preference import PatientStatements
 from store.proof.audit import REPLAYED, Audit
 from sync.dry_run import DryRun, attempt
 from sync.engine import Engine
 from sync.lane import Lane
-from sync.piece import Piece, read, rejected, summary
+from sync.piece import Piece, problems, read, rejected, summary
 
 
 def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> Answer:
@@ -44,4 +46,11 @@ def preview(engine: Engine, lane: Lane, mapper: Mapper, rejections: Iterable[Rej
 
 
 def _pieces(mapper: Mapper, rejection: Rejection) -> list[Piece]:
-    return read(mapper, Payload(rejection.payload, rejection.locator, rejection.first_at))
+    """Of several statements those with problems come last: what could not be read of one is not settled by another."""
+    pieces = read(mapper, Payload(rejection.payload, rejection.locator, rejection.first_at))
+    return sorted(map(_again, pieces), key=lambda piece: bool(problems(piece)))
+
+
+def _again(piece: Piece) -> Piece:
+    item = piece.item
+    return piece._replace(item=replace(item, replayed=True)) if isinstance(item, PatientStatements) else piece

@@ -18,7 +18,7 @@ from store.brake.held_runs import HeldRuns
 from store.brake.loosening import loosened, may_loosen
 from store.enterprise import Enterprise
 from store.merging import yielding
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, Assertion, PatientStatements, base
+from store.preference import EMR, STAFF, Assertion, PatientStatements, base
 
 Key = tuple[int, str, str]
 ByAuthority = dict[str, merge.Held]
@@ -107,14 +107,13 @@ class Gate:
         source = self.authority.removeprefix(EMR)
         self.put[key] = self.kept[key] = HeldStatement(
             *key, self.enterprise.name, source, self.guard.home(), HELD, again, direction, said.value, said.path,
-            item.effective, item.version, item.evidence_id, self.now,
+            item.effective, item.version, item.evidence_id, self.now, item.mapping, item.codes.get(key[2]),
         )  # fmt: skip
 
     def _loosened(self, by_authority: ByAuthority, item: PatientStatements, merged: merge.Merged) -> dict[str, str]:
         lifts = yielding.lifts(by_authority, item)
         names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)]
-        if yielding.may_yield_to(by_authority, item):  # also where the source only repeats its own
-            names.append(DO_NOT_CONTACT)
+        names += yielding.may_yield_to(by_authority, item)  # also where the source only repeats its own
         if not names:
             return {}
         wanted = {base(name) for name in names}  # attributes do not act on each other: no other can matter

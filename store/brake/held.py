@@ -17,14 +17,14 @@ from store.brake.held_tables import HeldStatementRow, LoosenedRow, VerdictRow
 from store.database import Database
 from store.ids import shown
 from store.moment import instant, interval
-from store.preference import Statement, base, emr
+from store.preference import Codes, Statement, base, emr
 from store.times import Time
 
 HELD, REJECTED = "held", "rejected"
 COUNTED_EVERY = timedelta(minutes=1)
 COLUMNS = (
     "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
-    "effective", "version", "evidence_id", "at", "effective_latest",
+    "effective", "version", "evidence_id", "at", "mapping", "codes", "effective_latest",
 )  # fmt: skip
 KEY = COLUMNS[:3]
 VERDICT_COLUMNS = ("enterprise", "source", "run_id", "verdict", "actor", "at", "patients")
@@ -44,7 +44,10 @@ LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
 
 
 class HeldStatement(NamedTuple):
-    """``again``: the same was rejected by a person before. ``direction`` is one of ``store.brake.loosening``."""
+    """``again``: the same was rejected by a person before. ``direction`` is one of ``store.brake.loosening``.
+
+    ``mapping`` read it, from ``codes`` where they are kept.
+    """
 
     patient_id: int
     authority: str
@@ -61,6 +64,8 @@ class HeldStatement(NamedTuple):
     version: int
     evidence_id: str
     at: datetime
+    mapping: str = ""
+    codes: Codes | None = None
 
     @property
     def statement(self) -> Statement:
@@ -222,11 +227,12 @@ class HeldStatements:
 def _stored(row: HeldStatement) -> tuple[Any, ...]:
     stated = row.effective
     text = documents.write(row.value)
-    return (*row[:7], int(row.again), row.direction, text, row.path, stated.earliest, *row[12:], stated.end)
+    codes = documents.write_code(row.codes)
+    return (*row[:7], int(row.again), row.direction, text, row.path, stated.earliest, *row[12:16], codes, stated.end)
 
 
 def _read(row: Sequence[Any]) -> HeldStatement:
     *said, latest = row
     read = HeldStatement(*said)
-    value = documents.listed(read.attribute, documents.read(str(read.value)))
-    return read._replace(again=bool(read.again), value=value, effective=interval(read.effective, latest), at=instant(read.at))
+    value, codes = documents.listed(read.attribute, documents.read(str(read.value))), documents.read_code(row[16])
+    return read._replace(again=bool(read.again), value=value, effective=interval(read.effective, latest), at=instant(read.at), codes=codes)

@@ -34,6 +34,8 @@ class HeldStatementRow(Table):
     evidence_id: Mapped[str]
     at: Mapped[datetime]
     effective_latest: Mapped[datetime | None]
+    mapping: Mapped[str]
+    codes: Mapped[str | None]
     __table_args__ = (
         Index("ix_held_statements_run_id_state", "run_id", "state", "patient_id"),
         Index("ix_held_statements_source_state", "source", "state", "patient_id", "run_id"),

@@ -168,20 +168,21 @@ class Verdicts:
             work = Application(self.database, transaction, enterprise, author, self.store.ids)
             said = list(group)
             work.resume({answering[row.patient_id] for row in said})
-            for (patient, *_), payload in groupby(said, key=lambda row: (row.patient_id, row.effective, row.version, row.evidence_id)):
+            for (_, patient, *_), payload in groupby(said, key=_order):
                 survivor = answering[patient]
                 work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
             work.finish()
 
 
-def _order(row: HeldStatement) -> tuple[str, int, datetime, datetime, int, str]:
-    return row.authority, row.patient_id, row.effective.earliest, row.effective.latest, row.version, row.evidence_id
+def _order(row: HeldStatement) -> tuple[str, int, datetime, datetime, int, str, str]:
+    return row.authority, row.patient_id, row.effective.earliest, row.effective.latest, row.version, row.evidence_id, row.mapping
 
 
 def _item(rows: Sequence[HeldStatement]) -> PatientStatements:
     first = rows[0]
     said = {row.attribute: row.statement for row in rows}
-    return PatientStatements((), said, first.effective, first.evidence_id, first.version)
+    codes = {row.attribute: row.codes for row in rows if row.codes is not None}
+    return PatientStatements((), said, first.effective, first.evidence_id, first.version, codes=codes, mapping=first.mapping)
 
 
 def _answering(reader: Reader, patients: Sequence[int]) -> dict[int, int]:

@@ -110,12 +110,12 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
     if held is not None and seen.knows(held.seen, key):
         return None
     doubtful = held is not None and seen.resembles(held.seen, key)
-    item = without_late(records, heard.authority, item)
+    item = without_late(records, heard.authority, payload.of_restricted(held, item))
     merged = merge.merge(held, item, heard.now, doubtful=doubtful, joined=joined)
     line, since = (seen.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
     was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
     marks = unreadable.after(was, before, item, whole=True, joined=joined)
-    codes = payload.codes(held, item, heard.now)
+    codes = payload.codes(held, item, heard.now, marks)
     after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, codes)}
     if heard.authority.startswith(EMR) and yielding.lifts(after, item):
         after[STAFF] = yielding.lifted(after[STAFF])

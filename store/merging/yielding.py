@@ -12,6 +12,7 @@ from dataclasses import replace
 from store import merge
 from store.enterprise import Enterprise
 from store.merge import BY_MERGE, Held
+from store.ordering import forbids
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, PatientStatements
 
 Records = Mapping[str, Held]
@@ -30,15 +31,18 @@ def is_kept(held: Records) -> bool:
     return said is not None and said.path == BY_MERGE
 
 
-def may_yield_to(held: Records, item: PatientStatements) -> bool:
-    """Whether a payload states what a local Do Not Contact may yield to."""
-    return DO_NOT_CONTACT in item.statements and may_yield(held)
+def may_yield_to(held: Records, item: PatientStatements) -> list[str]:
+    """The attributes of a payload that staff refuses, and that may yield to it."""
+    return [name for name in may_yield(held) if name in item.statements]
 
 
-def may_yield(held: Records) -> bool:
-    """Whether there is a local Do Not Contact that an EMR's next payload may lift, also one that only repeats what it stated before."""
-    said = _local(held)
-    return said is not None and said.value == YES
+def may_yield(held: Records) -> list[str]:
+    """What staff refuses, and an EMR's next payload may lift, also one that only repeats what it stated before.
+
+    A local Do Not Contact, and whatever staff has of a retired source.
+    """
+    said = held[STAFF].assertions if STAFF in held else {}
+    return [name for name, one in said.items() if forbids(name, one.value) and merge.yields(name, one)]
 
 
 def has_not_yielded(held: Records) -> bool:

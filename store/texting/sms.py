@@ -207,12 +207,14 @@ class SmsConsent:
 
 
 def _moment(said: Recognised, received_at: datetime | None, now: datetime, known: Iterable[Word]) -> datetime:
-    """When a reply was sent. Our clock may have stepped back: an opt-out that cannot be placed is not older than what is known."""
+    """When a reply was sent. Our clock may have stepped back: an opt-out that cannot be placed is not older than what is known.
+
+    An opt-in that cannot be placed was sent after what is known, and before whatever is heard of later.
+    """
     if received_at is not None and received_at <= now:
         return received_at
-    if said.kind == consent.OPT_IN:
-        return now
-    return max([now, *(word.at for word in known)])
+    last = max((word.at for word in known), default=times.BEGINNING)
+    return last + times.STEP if said.kind == consent.OPT_IN else max(now, last)
 
 
 def _standing(bound: Iterable[Bound]) -> list[OptOut]:

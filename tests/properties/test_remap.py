@@ -94,7 +94,7 @@ class Store(NamedTuple):
         merged = merge.merge(self.held, one, recorded)
         before = self.held.current() if self.held is not None else {}
         marks = unreadable.after(self.held.unreadable if self.held is not None else {}, before, one, whole=True)
-        codes = readings.after(self.codes or {}, one, recorded, self.held)
+        codes = readings.after(self.codes or {}, one, recorded, self.held, marks)
         return Store(Held(merged.assertions, merged.confirmed, merged.confirmed, "", recorded, marks), codes, one.mapping)
 
 

@@ -91,11 +91,21 @@ def test_the_same_content_as_before_without_what_could_not_be_read_is_no_repeat(
 
 
 @pytest.mark.parametrize("now_read", [OK, {"phones": (cell(),)}, DNC])
-def test_a_replay_of_the_same_evidence_settles_it(site: Site, now_read: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("how", [{"mapping": "m2"}, {"replayed": True}])
+def test_the_same_evidence_that_is_read_again_settles_it(site: Site, now_read: Mapping[str, Any], how: dict[str, Any]) -> None:
     site.apply(says("1", 0, OK), unread(5, evidence="M"))
-    site.apply(says("1", 5, now_read, evidence="M"))
+    site.apply(replace(says("1", 5, now_read, evidence="M"), **how))
     assert site.find("1").unreadable == ()
     assert sends(site) is (now_read != DNC)
+
+
+@pytest.mark.parametrize("later", [OK, {"phones": (cell(),)}])
+def test_another_message_of_the_same_control_id_and_time_settles_nothing(site: Site, later: Mapping[str, Any]) -> None:
+    site.apply(says("1", 0, OK), unread(5, evidence="M"))
+    site.apply(says("1", 5, later, evidence="M"))
+    assert not sends(site)
+    site.apply(says("1", 6, OK))
+    assert sends(site)
 
 
 def test_a_replay_that_is_still_unreadable_settles_nothing(site: Site) -> None:
@@ -162,7 +172,7 @@ def test_what_the_other_record_had_stated_before_a_merge_settles_nothing_when_it
     site.apply(merges("1", "2", 60))
     site.apply(says("2", 30, OK))
     assert asked(site).reasons == (REASON,)
-    site.apply(replace(unread(5, stated=OK), problems=()))
+    site.apply(replace(unread(5, stated=OK), problems=(), replayed=True))
     assert sends(site)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
 from store.brake.verdicts import Verdicts
 from store.database import Database
+from store.errors import NothingHeld
 from store.journal import Journal, Run
 from store.lock import Actor
 from store.patient import Patient, PatientRef
@@ -280,4 +282,74 @@ def test_a_record_that_said_the_same_again_before_a_merge_counts_at_its_newest_t
     site.remap(RIGHT)
     part(site, "2")
     site.hear(RIGHT, message("1", "OK", 4))
+    assert site.dnc("1") == "yes"
+
+
+OTHERWISE = {**RIGHT, "preferred_method": {"from": "ZCP-3", "values": {"P": "voice"}}}
+
+
+@pytest.mark.parametrize("before", [["OK"], [], ["DNC", "OK"]])
+def test_a_mapping_that_changes_elsewhere_settles_nothing_that_could_not_be_read(site: Site, before: list[str]) -> None:
+    site.hear(RIGHT, *(message("1", code, minute) for minute, code in enumerate(before)), message("1", "DECLINED", 5))
+    site.hear(RIGHT, message("1", "", 6))
+    site.remap(OTHERWISE)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+    site.hear(RIGHT, message("1", "", 7))
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+    site.hear(RIGHT, message("1", "OK", 8))
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+    site.remap(OTHERWISE)
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+
+
+def test_the_same_message_read_by_a_mapping_that_knows_its_code_settles_it_for_good(site: Site) -> None:
+    knows = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "FINE": "no"}}}
+    site.hear(RIGHT, message("1", "OK", 0), message("1", "FINE", 5))
+    site.remap(knows)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"], "its code is not kept"
+    site.hear(knows, message("1", "FINE", 5))
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+    site.remap({**knows, "preferred_method": OTHERWISE["preferred_method"]})
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+
+
+def held(site: Site, mapping: Mapping[str, Any], *bodies: bytes) -> str:
+    """A run of the source whose permissions all wait."""
+    payloads = [Payload(body, f"test:{number}", site.clock()) for number, body in enumerate(bodies)]
+    return site.engine.feed(LANE, site.mapper(mapping), payloads).id
+
+
+def test_what_was_held_and_approved_keeps_its_codes(database: Database) -> None:
+    site = Site(database, Brake(0, 0))
+    site.hear(SWAPPED, message("1", "OK", 0))
+    run = held(site, SWAPPED, message("1", "DNC", 5))
+    Verdicts(site.store, site.journal).approve(run, PERSON, site.clock())
+    assert site.dnc("1") == "no"
+    site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
+
+
+def test_what_another_mapping_read_is_read_again_before_an_approval_lets_it_through(database: Database) -> None:
+    site = Site(database, Brake(0, 0))
+    site.hear(RIGHT, message("1", "DNC", 0))
+    run = held(site, SWAPPED, message("1", "DNC", 5))
+    assert site.dnc("1") == "yes"
+    site.remap(RIGHT)
+    with suppress(NothingHeld):
+        Verdicts(site.store, site.journal).approve(run, PERSON, site.clock())
+    assert site.dnc("1") == "yes"
+    site.remap(OTHERWISE)
+    assert site.dnc("1") == "yes"
+    site.hear(OTHERWISE, message("1", "OK", 3))
+    assert site.dnc("1") == "yes", "the refusal of minute 5 is the newest evidence"
+
+
+def test_a_remap_that_is_held_and_rolled_back_permits_nothing_when_it_is_approved(database: Database) -> None:
+    site = Site(database, Brake(0, 0))
+    site.hear(RIGHT, message("1", "DNC", 0))
+    run = site.remap(SWAPPED)
+    assert run.status == "held"
+    site.remap(RIGHT)
+    with suppress(NothingHeld):
+        Verdicts(site.store, site.journal).approve(run.id, PERSON, site.clock())
     assert site.dnc("1") == "yes"
