@@ -12,7 +12,8 @@ opt-out of an authority that may speak, that opt-out is in force:
 * Do Not Contact, while the enterprise syncs: of any source; of staff, until a source has stated later than that about the patient, and
   one that stood when two records became one stands until a source has stated since; what staff has of a retired source, until a source
   states about that patient later than it was retired (it itself: what is true since). While it does not sync: of staff.
-* Consent and topic, any authority; what a source says of them, and what staff has of a retired one, while the enterprise syncs.
+* Consent and topic, any authority; what a source says of them, and what staff has of a retired one until another source states it since,
+  while the enterprise syncs.
 * A preferred method of "none", of the first source in order that states one, while the enterprise syncs; where a source was retired,
   unless any states another.
 * The newest reply about a number and a line: for everybody who has the number, and for everybody who had it then
@@ -78,7 +79,8 @@ class Evidence(History):
             return self._do_not_contact(record)
         if attribute == METHOD:
             return self._no_method(record)
-        return self.syncs and any(self.current(one, attribute, record) == opt_out for one in self._in_force())
+        by_source = any(self.current(one, attribute, record) == opt_out for one in (*self.sources, STAFF))
+        return self.syncs and (by_source or any(self._by_heir(one, record, attribute) for one in self.retired if one.in_force))
 
     def value(self, record: str, attribute: str) -> Any:
         """What the first source in order states; exact for what forbids nothing."""
@@ -148,7 +150,7 @@ class Evidence(History):
         if not self.syncs:
             return bool(self.current(STAFF, DNC, record) == OPT_OUTS[DNC])
         by_source = any(self.current(source, DNC, record) == OPT_OUTS[DNC] for source in self.sources)
-        return by_source or self._by_staff(record) or any(self._by_heir(one, record) for one in self.retired if one.in_force)
+        return by_source or self._by_staff(record) or any(self._by_heir(one, record, DNC) for one in self.retired if one.in_force)
 
     def _by_staff(self, record: str) -> bool:
         """Whether a Do Not Contact of staff stands beside the sources: none stated later, or since a merge of records it stood for."""
@@ -157,28 +159,28 @@ class Evidence(History):
             return False
         said = next(one.place(DNC) for one in self.events if one.receipt == receipt)
         kept = [one for one in self._merges_of(record) if any(self._as_of(one)._by_staff(name) for name in (one.survivor, one.merged))]
-        return not any(value is not None and when > max(said, _last(kept)) for when, value in self._stated(record))
+        return not any(value is not None and when > max(said, _last(kept)) for when, value in self._stated(record, DNC))
 
-    def _by_heir(self, retired: Retired, record: str) -> bool:
+    def _by_heir(self, retired: Retired, record: str, attribute: str) -> bool:
         """The same for what staff has of a retired source, which stands against what others had stated until then."""
-        if self.current(retired.heir, DNC, record) != OPT_OUTS[DNC]:
+        if self.current(retired.heir, attribute, record) != OPT_OUTS[attribute]:
             return False
         merges = [one for one in self._merges_of(record) if one.receipt > retired.receipt]
-        kept = [one for one in merges if any(self._as_of(one)._by_heir(retired, name) for name in (one.survivor, one.merged))]
+        kept = [one for one in merges if any(self._as_of(one)._by_heir(retired, name, attribute) for name in (one.survivor, one.merged))]
         if kept:
-            return not any(value is not None and when > _last(kept) for when, value in self._stated(record))
+            return not any(value is not None and when > _last(kept) for when, value in self._stated(record, attribute))
         since = [one for one in self.events if isinstance(one, Said) and one.receipt > retired.receipt and one.authority in self.sources]
-        last = self.standing(retired.heir, DNC, record)[0]
+        last = self.standing(retired.heir, attribute, record)[0]
         # what is late ends nothing
-        since = [one for one in since if one.place(DNC) > (last if one.authority == retired.source else (retired.at, 0))]
-        return not any(one.stated.get(DNC) is not None and self.group(one.record) == self.group(record) for one in since)
+        since = [one for one in since if one.place(attribute) > (last if one.authority == retired.source else (retired.at, 0))]
+        return not any(one.stated.get(attribute) is not None and self.group(one.record) == self.group(record) for one in since)
 
     def _merges_of(self, record: str) -> list[Joined]:
         return [one for one in self.merges() if self.group(one.survivor) == self.group(record)]
 
-    def _stated(self, record: str) -> list[tuple[Any, Any]]:
+    def _stated(self, record: str, attribute: str) -> list[tuple[Any, Any]]:
         spoke = [*self.sources, *(one.heir for one in self.retired)]
-        return [self.standing(one, DNC, record) for one in spoke]
+        return [self.standing(one, attribute, record) for one in spoke]
 
     def _as_of(self, event: Joined) -> Evidence:
         known = self.before(event)

@@ -2,8 +2,8 @@
 
 A row: what arrives, in this order, and what Do Not Contact is then. ``adt yes@10`` is a source's statement, true since 10;
 ``adt -@10`` takes it back, ``adt ...@10`` says nothing about it; ``merge@50`` joins a second record, ``2:`` speaks of that one;
-``adt yes@10~20`` was true since some time from 10 to 20; ``staff yes`` is the toggle while the enterprise does not sync; ``sync`` and
-``no sync`` switch it.
+``adt yes@10~20`` was true since some time from 10 to 20; ``staff yes`` is the toggle while the enterprise does not sync
+(``a little ago``: by a machine whose clock is late); ``sync`` and ``no sync`` switch it.
 """
 
 from __future__ import annotations
@@ -45,5 +45,6 @@ ORDER: tuple[tuple[str, str, str], ...] = (
     ("also where it repeats what it stated before", "no sync, adt no@10, staff yes, sync, adt no@20000", "no"),
     ("and where it repeats that once more", "no sync, adt no@10, staff yes, sync, adt no@9999, adt no@20000", "no"),
     ("with sync off again, the toggle", "no sync, adt ...@10, staff yes, sync, adt no@20000, no sync", "yes"),
+    ("a local yes of a slow clock is newer than what was received before it", "no sync, adt no@9990, staff yes a little ago, sync", "yes"),
     ("a merge does not lift a local yes", "no sync, adt ...@10, 2: adt no@10, staff yes, sync, merge@90000", "yes"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -25,7 +26,8 @@ def step(site: Site, event: str) -> Site:
     if who == "merge":
         assert site.apply(merges("1", "2", float(when))) == ["merged"]
     elif who == "staff":
-        site.flip(record or "1", value)
+        value, _, late = value.partition(" ")
+        site.flip(record or "1", value, now=site.now - timedelta(minutes=20) if late else None)
     else:
         said = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
         earliest, _, latest = when.partition("~")

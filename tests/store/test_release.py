@@ -16,7 +16,7 @@ from store.journal import Journal
 from store.lock import Actor
 from store.patient import PatientRef
 from store.retiring.release import Release
-from tests.store.site import ADT, CELL, FHIR, HOME, LOCAL, SYNCED, Site, cell, merges, says
+from tests.store.site import ADT, CELL, FHIR, HOME, LOCAL, SYNCED, Site, at, cell, merges, says
 
 PERSON = Actor("cli", "kim")
 ALL = {"do_not_contact": "yes", "consent.sms": "denied", "language": "es", "phones": (cell(), cell(HOME)), "preferred_phone": CELL}
@@ -62,6 +62,22 @@ def test_a_preview_counts_what_would_be_unlocked_and_changes_nothing(retiring: R
     assert (found.patients, found.held) == (2, 0)
     assert found.attributes == {"consent.sms": 1, "do_not_contact": 2, "language": 1, "phones": 1, "preferred_phone": 1}
     assert retiring.marks() == [ADT]
+
+
+@pytest.mark.parametrize(("attribute", "refused", "permitted"), [("consent.sms", "denied", "granted"), ("deceased", True, False)])
+def test_a_kept_refusal_of_any_kind_ends_by_what_another_source_states_after_the_release(
+    retiring: Retiring, attribute: str, refused: object, permitted: object
+) -> None:
+    retiring.hears(says("3", 0, {attribute: refused}))
+    retiring.hears(says("3", 5, {attribute: permitted}), source=FHIR)
+    retiring.release()
+    assert retiring.site.value("3", attribute) == refused
+    retiring.hears(says("3", 6, {attribute: permitted}, evidence="late"), source=FHIR)
+    assert retiring.site.value("3", attribute) == refused, "stated before the release"
+    later = (retiring.site.tick() - at(0)).total_seconds()
+    retiring.hears(says("3", later, {attribute: permitted}, evidence="again"), source=FHIR)
+    assert retiring.site.value("3", attribute) == permitted
+    assert retiring.site.known("3").contact == retiring.site.find("3").contact
 
 
 def test_values_stay_and_are_owned_by_staff(retiring: Retiring) -> None:
@@ -249,15 +265,18 @@ def test_a_late_word_of_a_retired_source_lifts_no_refusal_that_it_left(retiring:
 
 @pytest.mark.parametrize("attribute", ["consent.sms", "topic.recall.sms"])
 @pytest.mark.parametrize("survivor", ["1", "2"])
-def test_a_refusal_kept_from_a_retired_source_outlasts_a_merge_that_is_undone(retiring: Retiring, survivor: str, attribute: str) -> None:
-    """Also where the source speaks again while the two records are one: what staff has of it is staff's, merged or not."""
+@pytest.mark.parametrize(("again", "value"), [(15, "denied"), (200, "granted")])
+def test_a_refusal_kept_from_a_retired_source_outlasts_a_merge_that_is_undone(
+    retiring: Retiring, survivor: str, attribute: str, again: int, value: str
+) -> None:
+    """Also where the source speaks again while the two records are one: only its newer word ends what staff has of it."""
     merged = "2" if survivor == "1" else "1"
     retiring.hears(says("1", 20, {attribute: "denied"}))
     retiring.hears(merges(survivor, merged), source=FHIR)
     retiring.release()
-    retiring.hears(says("1", 200, {attribute: "granted"}))
+    retiring.hears(says("1", again, {attribute: "granted"}))
     _unmerge(retiring, merged)
-    assert retiring.site.value("1", attribute) == "denied"
+    assert retiring.site.value("1", attribute) == value
     assert retiring.site.value("2", attribute) is None
 
 

@@ -418,3 +418,16 @@ def test_what_was_said_before_the_day_keeps_its_scope(one: Site) -> None:
     site.now += timedelta(days=400)
     assert site.may_text("1", OTHER_LINE)
     assert not site.may_text("1")
+
+
+@pytest.mark.parametrize("ahead", [None, 3_600])
+def test_a_start_whose_time_cannot_be_used_outdates_no_stop_that_may_be_newer(one: Site, ahead: int | None) -> None:
+    one.text("STOP", 100)
+    now = one.tick()
+    received = None if ahead is None else now + timedelta(seconds=ahead)
+    one.store.record_reply(one.enterprise, LINE, CELL, "START", received, now)
+    assert one.may_text("1"), "it was heard of after the STOP"
+    one.store.record_reply(one.enterprise, LINE, CELL, "STOP", now - timedelta(seconds=4), one.tick())
+    assert not one.may_text("1")
+    one.store.record_reply(one.enterprise, LINE, CELL, "START", one.now, one.tick())
+    assert one.may_text("1")

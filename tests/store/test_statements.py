@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from store import times
 from store.preference import slot
-from tests.store.site import ADT, CELL, FHIR, HOME, WORK, Site, at, cell, says
+from tests.store.site import ADT, CELL, FHIR, HOME, WORK, Site, at, cell, merges, says
+
+MINUTES = timedelta(minutes=20)
 
 PID_13, PID_14 = slot("phones", "PID-13"), slot("phones", "PID-14")
 
@@ -129,6 +135,32 @@ def test_a_restricted_record_keeps_its_phones_and_addresses(site: Site, nothing:
     contact = site.known("1").contact
     assert (numbers(site), contact.emails) == ([CELL], ("pat@example.test",))
     assert (contact.restricted, contact.do_not_contact) == (True, "yes")
+
+
+@pytest.mark.parametrize("again", [{}, {"restricted": None}, {"restricted": True}])
+def test_a_record_stays_restricted_until_it_says_otherwise(site: Site, again: dict[str, Any]) -> None:
+    site.apply(says("1", 0, {"restricted": True, "do_not_contact": "yes"}, restricted=True))
+    site.apply(says("1", 1, {"do_not_contact": None, **again}, restricted=bool(again.get("restricted"))))
+    assert site.dnc("1") == "yes"
+    site.apply(says("1", 2, {"restricted": False, "do_not_contact": None}))
+    assert site.dnc("1") == "unknown"
+
+
+def test_a_record_that_was_merged_with_a_restricted_one_stays_restricted(site: Site) -> None:
+    site.apply(says("1", 0, {"restricted": True}, restricted=True), says("2", 0, {"do_not_contact": "yes"}))
+    site.apply(merges("1", "2", 10))
+    site.apply(says("2", 20, {"do_not_contact": None}))
+    assert site.dnc("1") == "yes"
+
+
+def test_a_repeat_through_a_machine_whose_clock_is_late_does_not_make_the_last_receipt_older(site: Site) -> None:
+    """OK by a machine that is right; the same, then a Do Not Contact, by one that is twenty minutes late."""
+    right = site.now
+    for when, said, now in ((-5, "no", right), (-2, "no", right - MINUTES), (-1, "yes", right - MINUTES)):
+        item = replace(says("1", 0, {"do_not_contact": said}, evidence=f"E{when}"), effective=times.at(right + timedelta(seconds=when)))
+        with site.database.write(site.enterprise) as transaction:
+            site.store.apply_many(transaction, site.enterprise, ADT, [item], now=now)
+    assert site.dnc("1") == "yes"
 
 
 def test_a_restricted_record_that_does_show_a_phone_replaces_it(site: Site) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from store import times
 from store.seen import KEPT
-from tests.store.site import Site, says
+from tests.store.site import Site, at, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
@@ -26,6 +31,15 @@ def test_at_the_same_second_the_higher_version_counts(site: Site) -> None:
     assert site.dnc("1") == "yes"
     assert site.apply(says("1", 1, NO, evidence="p/10", version=10)) == ["applied"]
     assert site.dnc("1") == "no"
+
+
+@pytest.mark.parametrize(("first", "second"), [((0, 86_399), (0, 86_399)), ((0, 86_399), (5, 5)), ((5, 5), (0, 86_399))])
+def test_a_higher_version_of_another_kind_of_time_decides_nothing(site: Site, first: tuple[int, int], second: tuple[int, int]) -> None:
+    """PID-33 breaks ties of one second; of coarse times the refusal counts."""
+    for number, ((begin, end), said) in enumerate(((first, YES), (second, NO))):
+        item = says("1", begin, said, evidence=f"p/{number}", version=number + 1)
+        site.apply(replace(item, effective=times.Time(at(begin), at(end))))
+    assert site.dnc("1") == "yes"
 
 
 def test_a_lower_version_with_a_later_time_comes_from_a_server_that_counts_anew_and_the_refusal_counts(site: Site) -> None:
