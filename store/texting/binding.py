@@ -12,7 +12,7 @@ from store import documents
 from store.database import Database
 from store.moment import instant
 from store.texting.bound import Bound, joined, leaving, opted_out, parted
-from store.texting.consent_tables import SmsBindingRow
+from store.texting.consent_tables import FormerNumberRow, SmsBindingRow
 from store.texting.word import Word
 
 COLUMNS = ("enterprise", "patient_id", "number", "origin", "words", "bound", "since")
@@ -20,6 +20,9 @@ SELECT = "SELECT seq, patient_id, number, origin, words, bound FROM sms_bindings
 OF_NUMBERS = f"{SELECT} WHERE enterprise = ? AND number IN ?? AND until IS NULL ORDER BY seq"
 OF_PATIENTS = f"{SELECT} WHERE patient_id IN ?? AND until IS NULL ORDER BY seq"
 THEN = f"{SELECT} WHERE patient_id = ? AND since <= ? AND (until IS NULL OR until > ?) ORDER BY seq"
+FORMER = "SELECT patient_id FROM former_numbers WHERE enterprise = ? AND number = ? AND until >= ?"
+FORMER_COLUMNS = ("enterprise", "number", "patient_id", "until")
+INTO = "SELECT id, merged_into FROM patients WHERE id IN ??"
 WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
 
 
@@ -52,8 +55,23 @@ class Bindings:
         ]
         self.database.insert(self.connection, SmsBindingRow, COLUMNS, rows)
 
+    def owners(self, number: str, at: datetime) -> set[int]:
+        """The patients who had a number until then or later, and have it no more; what they are by now, where they were merged."""
+        found = {row[0] for row in self.database.select(self.connection, FORMER, [self.enterprise, number, self.database.bound(at)])}
+        while found:
+            into = dict(self.database.select(self.connection, INTO, [sorted(found)]))
+            if not any(into.values()):
+                break
+            found = {into[one] or one for one in found}
+        return found
+
     def leave(self, gone: Iterable[tuple[int, str]], now: datetime) -> None:
-        """Patients lose numbers. What was said from one of them when nobody had it stays with whoever loses it."""
+        """Patients lose numbers. What was said from one of them when nobody had it stays with whoever loses it.
+
+        Who had a number until when is kept: a STOP of before may arrive after.
+        """
+        gone = list(gone)
+        self.database.upsert(self.connection, FormerNumberRow, FORMER_COLUMNS, [(self.enterprise, one, who, now) for who, one in gone])
         numbers = sorted({number for _, number in gone})
         words = self._words(numbers) if numbers else {}
         if not words:
@@ -64,6 +82,8 @@ class Bindings:
 
     def join(self, survivor: int, merged: int, lost: Iterable[tuple[int, str]], now: datetime) -> None:
         """Two records become one. Every opt-out of a number that the two do not have any more (``lost``: by record) stays."""
+        lost = list(lost)
+        self.database.upsert(self.connection, FormerNumberRow, FORMER_COLUMNS, [(self.enterprise, one, who, now) for who, one in lost])
         words = self._words(sorted({number for _, number in lost}))
         mine = self.of_patients([survivor, merged])
         self._bind({(record, number): opted_out(words.get(number, ())) for record, number in lost}, mine, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index
 
@@ -29,6 +30,17 @@ class SmsBindingRow(Table):
     since: Mapped[datetime]
     until: Mapped[datetime | None]
     __table_args__ = (Index("ix_sms_bindings_enterprise_number", "enterprise", "number"),)
+
+
+class FormerNumberRow(Table):
+    """A number that a patient does not have any more, and when that was learnt. ``patient_id`` is the record that had it."""
+
+    __tablename__ = "former_numbers"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True)
+    until: Mapped[datetime]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 
 class SmsReplyRow(Table):

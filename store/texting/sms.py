@@ -51,6 +51,8 @@ class SmsConsent:
         alone = who if len(owners) == 1 else set()
         bound += [one for one in self.bindings.of_patients(alone) if one.number != number] if alone else []
         at = _moment(said, received_at, now, [*before, *(word for one in bound for word in one.words)])
+        if said.kind != consent.OPT_IN:  # it may have been sent when others had the number
+            who = who | self.bindings.owners(number, at)
         kind, said = said.kind, consent.widened(said, at, self.enterprise.revoke_all_from, self.enterprise.time_zone)
         word = replied(said, line, number, at)
         after = received(before, word)
@@ -64,7 +66,7 @@ class SmsConsent:
         if not word.opted_out:
             was += tuple(_standing(one for one in bound if one.patient in who))
             stands += tuple(_standing(one for one in self.bindings.of_patients(who) if alone or one.number == number)) if who else ()
-        answer = consent.reply(said, was, stands, line, patients=len(owners))
+        answer = consent.reply(said, was, stands, line, patients=len(owners | who) if word.opted_out else len(owners))
         self._audit(SMS_REPLY, "", PATIENT, now, line=line, kind=answer.kind, scope=answer.scope, patients=answer.patients)
         return answer
 
@@ -214,7 +216,7 @@ def _moment(said: Recognised, received_at: datetime | None, now: datetime, known
     if received_at is not None and received_at <= now:
         return received_at
     last = max((word.at for word in known), default=times.BEGINNING)
-    return last + times.STEP if said.kind == consent.OPT_IN else max(now, last)
+    return min(now, last + times.STEP) if said.kind == consent.OPT_IN else max(now, last)
 
 
 def _standing(bound: Iterable[Bound]) -> list[OptOut]:

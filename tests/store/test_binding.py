@@ -286,3 +286,40 @@ def test_it_does_not_cross_enterprises(site: Site) -> None:
     (other,) = Preferences(site.database, both.enterprises).known("other", refs, both.now)
     assert not isinstance(other, Exception)
     assert other.opt_outs == ()
+
+
+def test_a_stop_that_arrives_late_binds_whoever_had_the_number_when_it_was_sent(site: Site) -> None:
+    lists(site, "1", 0, CELL)
+    sent = site.tick()
+    lists(site, "1", 1, HOME)
+    reply = site.store.record_reply(site.enterprise, LINE, CELL, "STOP", sent, site.tick())
+    assert (reply.patients, site.may_text("1")) == (1, False)
+    then(site)
+
+
+def test_it_binds_nobody_who_had_lost_the_number_by_then(site: Site) -> None:
+    lists(site, "1", 0, CELL)
+    lists(site, "1", 1, HOME)
+    reply = site.store.record_reply(site.enterprise, LINE, CELL, "STOP", site.tick(), site.tick())
+    assert (reply.patients, site.may_text("1")) == (0, True)
+
+
+@pytest.mark.parametrize("survivor", ["1", "2"])
+def test_it_binds_the_patient_whom_that_record_was_merged_into_and_is_the_records_own_again_when_they_part(
+    site: Site, survivor: str
+) -> None:
+    lists(site, "1", 0, CELL)
+    lists(site, "2", 0, HOME)
+    sent, merged = site.tick(), "2" if survivor == "1" else "1"
+    site.apply(says(survivor, 1, {"phones": (cell(HOME),)}), merges(survivor, merged))
+    site.store.record_reply(site.enterprise, LINE, CELL, "STOP", sent, site.tick())
+    assert not site.may_text(survivor)
+
+
+def test_whoever_has_the_number_now_is_bound_beside_those_who_had_it(site: Site) -> None:
+    lists(site, "1", 0, CELL)
+    sent = site.tick()
+    lists(site, "1", 1, HOME)
+    lists(site, "2", 2, CELL)
+    assert site.store.record_reply(site.enterprise, LINE, CELL, "STOP", sent, site.tick()).patients == 2
+    assert [site.may_text(one) for one in "12"] == [False, False]
