@@ -27,7 +27,9 @@ class Joined(NamedTuple):
 
 
 class Owing:
-    """``bound`` is what was said that binds a record, by its name. ``ever``: the numbers that were ever listed for it."""
+    """``bound`` is what was said that binds a record, by its name. ``ever``: the numbers that were ever listed for it; ``lost``: those
+    that are not any more: a reply of before that arrives now is theirs too.
+    """
 
     def __init__(self, names: Iterable[str], lines: Collection[str], members: Callable[[str], list[str]], listed: Numbers) -> None:
         self.names, self.lines, self.members, self.listed = tuple(names), lines, members, listed
@@ -35,6 +37,7 @@ class Owing:
         self.by_staff: list[Word] = []
         self.bound: dict[str, list[Word]] = {name: [] for name in self.names}
         self.ever: dict[str, set[str]] = {name: set() for name in self.names}
+        self.lost: dict[str, set[str]] = {name: set() for name in self.names}
         self.joins: list[Joined] = []
 
     def of(self, name: str) -> list[Word]:
@@ -59,11 +62,13 @@ class Owing:
         """Something happened: numbers may have come."""
         for name in self.names:
             self.ever[name] |= self.listed(name)
+            self.lost[name] |= self.ever[name] - self.listed(name)
 
     def replied(self, word: Word) -> None:
         """A patient texts."""
         owners = {name for name in self.names if word.number in self.listed(name)}
         who = owners or {name for name in self.names if word.number in _numbers(self.of(name))}
+        who |= {name for name in self.names if word.opted_out and word.number in self.lost[name]}
         alone = len({frozenset(self.members(name)) for name in owners}) == 1
         heard = {name: self._heard(name, word, alone) for name in who}
         for name, words in heard.items():
@@ -90,6 +95,7 @@ class Owing:
         now = self.listed(before.sides[0][0])
         for side, numbers in zip(before.sides, before.numbers, strict=True):
             for number in numbers - now:
+                self.lost[side[0]].add(number)
                 words = [word for word in self.words if word.number == number]
                 if any(stopped_by(words, PATIENT, number, line) for line in self.lines):
                     self.bound[side[0]] += words
