@@ -94,6 +94,8 @@ def replay_some(
         output.emit({"replayed": len(done), "resolved": resolved, "rejections": done})
     else:
         output.say(f"{resolved} of {len(done)} resolved")
+        for reason, times in Counter(one["reason"] for one in done if one["status"] != "resolved").items():
+            output.say(f"still rejected, {times} of them: {reason}")
     _unopened(replays.unopened)
 
 

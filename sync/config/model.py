@@ -97,6 +97,13 @@ class EnterprisePart(Part):
     opt_out_words: list[str] = Field(default_factory=list)
     keep_names: bool = True
 
+    @model_validator(mode="after")
+    def _words_say_one_thing(self) -> EnterprisePart:
+        both = {word.strip().casefold() for word in self.opt_in_words} & {word.strip().casefold() for word in self.opt_out_words}
+        if both:
+            raise ValueError(f"{', '.join(sorted(both))} cannot be an opt-in word and an opt-out word: leave it out of one of the two")
+        return self
+
 
 class PatientIdPart(Part):
     """By which identifier a source knows its patients. Several types are several namespaces."""

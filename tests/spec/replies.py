@@ -27,10 +27,14 @@ WORDED = (
     "opt me out",
     "leave me alone",
     "Unsubscribe from marketing",
+    "unsub",
+    "cease",
+    "STOP2END",
+    "I no longer wish to receive these messages",
 )
 """Anything reasonable revokes."""
 ELSEWHERE = (
-    *("ALTO", "parar", "Baja", "CANCELAR", "no más mensajes", "Deja de enviarme mensajes", "¡BASTA!"),
+    *("ALTO", "parar", "Baja", "CANCELAR", "no más mensajes", "Deja de enviarme mensajes", "Dejen de mandarme mensajes", "¡BASTA!"),
     *("ARRET", "Arrêt", "DESABONNER", "Désabonnement", "arrêt svp"),
 )
 """Spanish and French; NO, FIN and SI are answers, and off unless a site adds them."""

@@ -280,3 +280,9 @@ def test_everything_is_told_at_once(told: Told, tmp_path: Path) -> None:
     ehr = EHR.replace("    schedule: {every: 1h}\n", auth)
     found = told(f"database: emr-sync.db\n{CLINIC}sources:\n{ADT}{ADT.replace('adt', 'lab')}{ehr}")
     assert [where for _, where, _ in found] == ["database", "sources.lab.listen", "sources.ehr", "sources.ehr.auth.private_key"]
+
+
+def test_a_word_that_would_opt_in_and_out_is_an_error(told: Told) -> None:
+    where, message = only(told, f"{TOP}{CLINIC}    opt_out_words: [start, ALTO]\nsources:\n{ADT}")
+    assert where.startswith("enterprises.clinic")
+    assert "opt-in word and an opt-out word" in message
