@@ -282,6 +282,9 @@ class Application:
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
         held = patient.held.get(authority)
+        if held is not None and remapping.OF_KEPT in item.codes.values():
+            is_current = not payload.is_of_another_mapping(held, item)
+            return is_current and remapping.let_through(self, patient, held, item.statements)
         if held is not None and payload.is_of_another_mapping(held, item):
             patient.held[authority] = payload.to_read_again(held, item, now)
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -60,7 +60,8 @@ class LocalChange:
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0
         opened = work.resume([number])[number]
-        item = PatientStatements((), {attribute: Statement(value, "")}, times.at(_after(opened, now)), person)
+        work.author = author._replace(now=_after(opened, now))
+        item = PatientStatements((), {attribute: Statement(value, "")}, times.at(work.author.now), person)
         work.state(opened, item, documents.digest((), item.statements))
         work.finish()
         said = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
@@ -80,5 +81,4 @@ def _after(patient: Open, now: datetime) -> datetime:
     """People here take turns, so the later change is the newer one, and it is later than all that was received, whatever clocks say."""
     own = patient.held.get(STAFF)
     said = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []
-    known = [*said, *patient.heard.values()]
-    return max(now, max(known) + timedelta(microseconds=1)) if known else now
+    return max([now, *patient.heard.values(), *(one + times.STEP for one in said)])

@@ -21,8 +21,8 @@ def digest(item: PatientStatements) -> str:
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
-    """A payload received then: it is not effective later than that (``times.received``)."""
-    effective = times.received(item.effective, receipt)
+    """A payload received then, or before: it is not effective later than that (``times.received``)."""
+    effective = times.received(item.effective, min(receipt, item.received or receipt))
     return item if effective is item.effective else replace(item, effective=effective)
 
 

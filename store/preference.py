@@ -234,8 +234,8 @@ class PatientStatements:
     as that was written. ``version`` orders copies of one record (higher is newer). ``evidence_id`` is the message control id, or the
     resource id and version. ``locator`` finds the payload again (file and number, connection and
     control id) and holds nothing about the patient. ``codes``: what rules with a table read, by attribute. ``mapping`` tells the mapping
-    that read it from others. ``later``: what changes by itself, when a period in the payload begins or ends. ``replayed``: it is a
-    payload that could not be used before, read again on request.
+    that read it from others. ``later``: what changes by itself, when a period in the payload begins or ends. ``received``: when it came
+    first, where it is a payload that could not be used then and is read again on request.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -249,7 +249,7 @@ class PatientStatements:
     codes: Mapping[str, Codes] = field(default_factory=dict)
     mapping: str = ""
     later: tuple[Later, ...] = ()
-    replayed: bool = False
+    received: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ Folded = dict[str, tuple[Reading, ...]]
 def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None, marks: Marks) -> Folded:
     """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
     kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
-    coded = [name for name, one in item.codes.items() if one.silent or name in item.statements or _is_unread(name, item)]
+    counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
+    coded = list(item.codes) if item.restricted else list(counts)  # what a restricted record withholds may mean something else one day
     known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
     unread = [one for one in unreadable.unread(item) if one in kept]  # its codes are not kept: they may be about the patient
     for name in dict.fromkeys((*coded, *known, *unread)):

@@ -5,14 +5,14 @@ It is as old as it was: a newer statement stays newer. What would make the patie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store import documents, readings
 from store.merge import Held, Merged
-from store.preference import Assertion, PatientStatements, Statement
+from store.preference import Assertion, Codes, PatientStatements, Statement
 
 if TYPE_CHECKING:
     from store.apply import Application
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 REASON = "read by another mapping"
 
 Assertions = Mapping[str, Assertion]
+
+OF_KEPT = Codes("", ())
+"""Stands for the codes that are kept already, where what was folded from them waits for the brake."""
 
 
 def read_again(work: Application, patient: Open, record: int) -> str:
@@ -65,6 +68,30 @@ def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) ->
             work.sides.put(side, {**own, work.author.authority: now})
 
 
+def let_through(work: Application, patient: Open, held: Held, names: Collection[str]) -> bool:
+    """What a reading by today's mapping would permit takes effect now: it is folded from the codes again, and is no new evidence."""
+    by, kept = documents.read_codes(held.codes or " {}")
+    now, _ = readings.fold(held, kept, _AsItIs(by), patient.joined)
+    before = held.current()
+    assertions = {name: one for name, one in before.items() if name not in names}
+    assertions |= {name: now.assertions[name] for name in names if name in now.assertions}
+    told = _changed(before, assertions)
+    patient.held[work.author.authority] = replace(held, assertions=assertions, effective=held.confirmed)
+    patient.content[work.author.authority] = None
+    patient.visible = patient.visible or bool(told)
+    _record(work, patient, told, before, assertions)
+    return bool(told)
+
+
+class _AsItIs(NamedTuple):
+    """Reads no code another way than it was read last."""
+
+    mapping: str
+
+    def reread(self, attribute: str, codes: Codes) -> None:
+        return None
+
+
 def _changed(before: Assertions, after: Assertions) -> dict[str, tuple[Any, Any]]:
     values = {name: tuple(side[name].value if name in side else None for side in (before, after)) for name in {**before, **after}}
     return {name: (was, now) for name, (was, now) in values.items() if was != now}
@@ -80,7 +107,15 @@ def _held_back(
     mapping = work.reader.mapping
     for name, pair in changed.items():
         said = now.assertions.get(name) or before[name]
-        item = PatientStatements((), {name: Statement(pair[1], said.path)}, said.effective, said.evidence_id, said.version, mapping=mapping)
+        item = PatientStatements(
+            (),
+            {name: Statement(pair[1], said.path)},
+            said.effective,
+            said.evidence_id,
+            said.version,
+            mapping=mapping,
+            codes={name: OF_KEPT},
+        )
         merged = Merged(now.assertions, {name: pair}, "applied", settled=False, confirmed=now.confirmed)
         back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)
     return back

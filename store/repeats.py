@@ -98,11 +98,12 @@ class Repeats:
     def hear(self, patient: int, standing: Standing, item: PatientStatements, digest: str) -> None:
         """One payload says again what stands of a patient."""
         known = self._found.get(patient, standing)
-        line = seen.remember(known.seen, seen.key(digest, item.effective, item.version, item.evidence_id))
+        key = seen.key(digest, item.effective, item.version, item.evidence_id)
+        line, confirmed = seen.remember(known.seen, key), known.confirmed
         receipt = max(self.now, known.heard or self.now)  # our clock may have stepped back, or be another machine's
-        confirmed = times.received(item.effective, receipt)
-        if known.confirmed is not None:
-            confirmed = times.newest(confirmed, known.confirmed)
+        if confirmed is None or not seen.knows(known.seen, key):  # the very same payload is no later than it was
+            said = times.received(item.effective, receipt)
+            confirmed = times.newest(said, confirmed) if confirmed is not None else said
         self._found[patient] = Standing(known.basis, known.content, confirmed, line, receipt)
 
     def write(self, database: Database, transaction: Connection) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
-from store.times import Time
+from store.times import BEGINNING, Time
 
 KEPT = 64
 DIGEST_LETTERS = 10
@@ -21,7 +21,7 @@ MICROSECOND = timedelta(microseconds=1)
 def key(digest: str, effective: Time, version: int, evidence_id: str) -> str:
     """The key of a payload, some 35 letters: what it states, for which time, under which evidence id, in which version."""
     time = f"{_whole(effective.earliest):x}"  # whole numbers: two times never get one key
-    if effective.end is not None:
+    if effective.end is not None and effective.earliest != BEGINNING:  # an unknown time ends at its receipt, which is no part of a payload
         time += f"~{_whole(effective.latest):x}"
     return f"{digest[:DIGEST_LETTERS]}.{time}.{crc32(evidence_id.encode()):x}.{version}"
 

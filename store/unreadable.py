@@ -96,7 +96,7 @@ def _refuses(name: str, item: PatientStatements) -> bool:
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
     if name in stated(item) and item.effective.is_after(mark.time):
         return True
-    is_again = whole and (item.replayed or item.mapping != mark.mapping)
+    is_again = whole and (item.received is not None or item.mapping != mark.mapping)
     return is_again and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
 
 

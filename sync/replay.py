@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from adapters.base import Answer, Mapper, Payload
 from store.journal import Rejection
@@ -48,9 +49,9 @@ def preview(engine: Engine, lane: Lane, mapper: Mapper, rejections: Iterable[Rej
 def _pieces(mapper: Mapper, rejection: Rejection) -> list[Piece]:
     """Of several statements those with problems come last: what could not be read of one is not settled by another."""
     pieces = read(mapper, Payload(rejection.payload, rejection.locator, rejection.first_at))
-    return sorted(map(_again, pieces), key=lambda piece: bool(problems(piece)))
+    return sorted((_again(piece, rejection.first_at) for piece in pieces), key=lambda piece: bool(problems(piece)))
 
 
-def _again(piece: Piece) -> Piece:
+def _again(piece: Piece, received: datetime) -> Piece:
     item = piece.item
-    return piece._replace(item=replace(item, replayed=True)) if isinstance(item, PatientStatements) else piece
+    return piece._replace(item=replace(item, received=received)) if isinstance(item, PatientStatements) else piece

@@ -7,8 +7,9 @@ the survivor.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from store import merge, payload
+from store import merge, payload, times
 from store.apply import Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
 from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
@@ -19,7 +20,7 @@ from store.tables import PatientRow, PhoneRow
 from store.texting.binding import Bindings
 
 OWNERS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE enterprise = ? AND value IN ??"
-MERGED_BY = "SELECT effective FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
+MERGED_BY = "SELECT effective, at FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
 MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
 
 
@@ -27,7 +28,8 @@ class Joining:
     """One merge inside one transaction. Use once: :meth:`run`."""
 
     def __init__(self, application: Application, item: PatientMerge) -> None:
-        self.work, self.item = application, item
+        self.work, self.stated = application, item.effective
+        self.item = replace(item, effective=times.received(item.effective, application.author.now))
         self.database, self.transaction = application.database, application.transaction
 
     def run(self) -> Outcome:
@@ -102,9 +104,8 @@ class Joining:
     def _was_undone(self, merged: int) -> bool:
         """Whether this very message merged the record before. Since then a person took it apart: a repeat does not join it again."""
         said = [merged, self.work.author.authority, self.item.evidence_id]
-        return any(
-            instant(effective) == self.item.effective.latest for (effective,) in self.database.select(self.transaction, MERGED_BY, said)
-        )
+        found = self.database.select(self.transaction, MERGED_BY, said)
+        return any(instant(effective) == times.received(self.stated, instant(at)).latest for effective, at in found)
 
     def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
         opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])

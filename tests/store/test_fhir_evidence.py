@@ -155,6 +155,10 @@ def test_a_record_that_withholds_takes_nothing_back(feed: Feed, label: tuple[str
     feed.sends(withheld)
     assert feed.site.dnc("1") == "yes"
     feed.sends(patient(version=4, minutes=7))
+    assert feed.site.dnc("1") == ("yes" if code == "R" else "unknown"), "a record is restricted until a label says otherwise"
+    unrestricted = patient(version=5, minutes=8)
+    unrestricted["meta"]["security"] = [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "N"}]
+    feed.sends(unrestricted)
     assert feed.site.dnc("1") == "unknown"
 
 

@@ -20,6 +20,7 @@ from store.times import Time
 from tests.store.site import ADT, CELL, FHIR, LOCAL, Site, at, cell, merges, says
 
 PERSON = Actor("cli", "kim")
+RECEIVED = at(8)
 REASON = "preference_unreadable"
 REFUSE = Policy()
 OK, DNC = {"do_not_contact": "no", "phones": (cell(),)}, {"do_not_contact": "yes"}
@@ -91,7 +92,7 @@ def test_the_same_content_as_before_without_what_could_not_be_read_is_no_repeat(
 
 
 @pytest.mark.parametrize("now_read", [OK, {"phones": (cell(),)}, DNC])
-@pytest.mark.parametrize("how", [{"mapping": "m2"}, {"replayed": True}])
+@pytest.mark.parametrize("how", [{"mapping": "m2"}, {"received": RECEIVED}])
 def test_the_same_evidence_that_is_read_again_settles_it(site: Site, now_read: Mapping[str, Any], how: dict[str, Any]) -> None:
     site.apply(says("1", 0, OK), unread(5, evidence="M"))
     site.apply(replace(says("1", 5, now_read, evidence="M"), **how))
@@ -172,7 +173,7 @@ def test_what_the_other_record_had_stated_before_a_merge_settles_nothing_when_it
     site.apply(merges("1", "2", 60))
     site.apply(says("2", 30, OK))
     assert asked(site).reasons == (REASON,)
-    site.apply(replace(unread(5, stated=OK), problems=(), replayed=True))
+    site.apply(replace(unread(5, stated=OK), problems=(), received=RECEIVED))
     assert sends(site)
 
 

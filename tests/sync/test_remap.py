@@ -353,3 +353,53 @@ def test_a_remap_that_is_held_and_rolled_back_permits_nothing_when_it_is_approve
     with suppress(NothingHeld):
         Verdicts(site.store, site.journal).approve(run.id, PERSON, site.clock())
     assert site.dnc("1") == "yes"
+
+
+FIRM = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "yes"}}}
+BOTH_NO = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "no", "OK": "no", "MAYBE": "no"}}}
+MAYBE_SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
+
+
+def test_what_a_reading_permitted_is_no_new_evidence_for_the_next_one(site: Site) -> None:
+    """A run lets it through at its end; the codes are still as old as they came."""
+    site.hear(FIRM, message("1", "DNC", 0), message("1", "MAYBE", 5))
+    site.remap(BOTH_NO)
+    assert site.dnc("1") == "no"
+    site.remap(MAYBE_SILENT)
+    assert site.dnc("1") == "yes"
+
+
+def test_a_permission_that_another_reading_had_taken_for_granted_comes_back(site: Site) -> None:
+    site.hear(FIRM, message("1", "DNC", 0), message("1", "OK", 5))
+    site.remap(SWAPPED)
+    assert site.dnc("1") == "yes"
+    site.remap(FIRM)
+    assert site.dnc("1") == "no"
+
+
+def test_a_code_that_is_not_known_any_more_leaves_two_records_that_are_one_unreadable(site: Site) -> None:
+    site.hear(FIRM, message("1", "DNC", 0), message("2", "", 0), merge_of("1", "2", 3))
+    site.remap(PARTIAL)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+
+
+def test_the_very_same_message_is_no_newer_when_it_comes_again(site: Site) -> None:
+    """Dated an hour ahead: its time ends at its first receipt."""
+    ahead = message("1", "OK", 120)  # the clock is at minute 60
+    site.clock.now = BEGIN + timedelta(minutes=60)
+    site.hear(RIGHT, ahead)
+    site.clock.now = BEGIN + timedelta(minutes=180)
+    site.hear(RIGHT, ahead)
+    site.hear(RIGHT, message("1", "DNC", 65))
+    assert site.dnc("1") == "yes"
+
+
+def test_a_merge_dated_by_its_year_holds_nothing_back_that_comes_after_its_receipt(site: Site) -> None:
+    site.hear(RIGHT, message("1", "OK", 0), message("2", "DNC", 1))
+    at = (BEGIN + timedelta(minutes=9)).strftime("%Y%m%d%H%M%S+0000").encode()
+    site.hear(RIGHT, merge_of("1", "2", 9).replace(at, b"2026"))
+    assert site.dnc("1") == "yes"
+    later = int((site.clock() - BEGIN).total_seconds()) // 60 + 5
+    site.clock.now += timedelta(hours=1)
+    site.hear(RIGHT, message("1", "OK", later))
+    assert site.dnc("1") == "no"
