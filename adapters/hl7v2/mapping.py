@@ -20,7 +20,7 @@ from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, envelope, events, explain, merge, stated_at, torn
 from adapters.hl7v2.batch import counted, split
-from adapters.hl7v2.cx import IdentifierReader
+from adapters.hl7v2.cx import IdentifierReader, Subject
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, read
 from adapters.hl7v2.site import SiteRules
@@ -29,7 +29,7 @@ from adapters.hl7v2.unusable import Unusable
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.options import joined, listed
-from adapters.site_mapping import Read, fingerprint
+from adapters.site_mapping import UNDECODABLE, Read, fingerprint
 from store.preference import (
     ACTIVE,
     DISPLAY_NAME,
@@ -38,7 +38,6 @@ from store.preference import (
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
-    Identifier,
     PatientStatements,
     Problem,
     Statement,
@@ -56,6 +55,8 @@ TELECOMS = tuple(
 DEMOGRAPHICS = frozenset({PHONES, EMAIL, PREFERRED_PHONE, LANGUAGE, DISPLAY_NAME})
 PID_WIDTH = 41
 _PADDING = [""] * PID_WIDTH
+_SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
+NOBODY = Subject(())
 
 
 class Hl7Mapper:
@@ -150,7 +151,9 @@ class Hl7Mapper:
             found += merge.merges(message, self._identifiers, effective, evidence, payload.locator, renamed=renamed)
         except Unusable as error:
             found.append(Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path))
-        return [*found, *self._asides(message, payload)]
+        known = {(one.reason, one.path) for one in found if isinstance(one, Unmappable)}
+        asides = self._asides(message, payload)
+        return [*found, *(one for one in asides if not isinstance(one, Unmappable) or (one.reason, one.path) not in known)]
 
     def _quiet(self, message: Message, event: str, payload: Payload) -> list[Item]:
         if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
@@ -158,20 +161,25 @@ class Hl7Mapper:
             raise Unusable("merge_ambiguous", detail, "MRG-1")
         return [*self._asides(message, payload)] or [Filtered(events.QUIET[event], payload.locator)]
 
-    def _asides(self, message: Message, payload: Payload) -> Iterator[PatientStatements]:
-        """What a message about something else says about contacting its patients."""
+    def _asides(self, message: Message, payload: Payload) -> Iterator[PatientStatements | Unmappable]:
+        """What a message about something else says about contacting its patients; rejected where it says that of nobody."""
         for part in merge.patients(message):
+            item = self._aside(part, payload, NOBODY)
             try:
-                item = self._aside(part, payload)
-            except Unusable:
-                continue  # it names no patient of ours: whoever reads its identifiers for its own event says so
-            if item.statements or item.problems:
+                who = self._patient(part, _pid(part), payload.received.date())
+            except Unusable as error:
+                if item.statements or item.problems or error.reason == UNDECODABLE:
+                    yield Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
+                continue
+            problems = (*item.problems, *who.problems)
+            if item.statements or problems:
+                item = replace(item, identifiers=who.identifiers, problems=problems)
                 yield item
-                yield from self._others(part, item, payload)
+                yield from for_others(item, who.others)
 
-    def _aside(self, message: Message, payload: Payload) -> PatientStatements:
+    def _aside(self, message: Message, payload: Payload, who: Subject | None = None) -> PatientStatements:
         """Protection, death and the site's own rules; never demographics, which come in an update, and nothing is taken back."""
-        item = self._statements(message, payload, present=True)
+        item = self._statements(message, payload, present=True, who=who)
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
         problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
         return replace(item, statements=stated, problems=problems, codes={})
@@ -182,8 +190,10 @@ class Hl7Mapper:
         item = self._aside(message, payload)
         return replace(item, statements={**item.statements, ACTIVE: Statement(False, "MSH-9.2")})
 
-    def _statements(self, message: Message, payload: Payload, *, present: bool = False) -> PatientStatements:
-        """``present``: rules say nothing about what the message does not have, since its kind need not have it."""
+    def _statements(self, message: Message, payload: Payload, *, present: bool = False, who: Subject | None = None) -> PatientStatements:
+        """``present``: rules say nothing about what the message does not have, since its kind need not have it. ``who`` it is about, where
+        that is known.
+        """
         pid = _pid(message)
         today = payload.received.date()
         statements: dict[str, Statement] = {}
@@ -205,9 +215,10 @@ class Hl7Mapper:
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):
             statements = {name: one for name, one in statements.items() if one.value is not None}
-        patient = self._patient(message, pid, today, problems)
+        who = self._patient(message, pid, today) if who is None else who
+        problems += who.problems
         return PatientStatements(
-            patient,
+            who.identifiers,
             statements,
             effective,
             _evidence(message, payload),
@@ -219,11 +230,9 @@ class Hl7Mapper:
             self.mapping,
         )
 
-    def _patient(self, message: Message, pid: list[str], today: date, problems: list[Problem]) -> tuple[Identifier, ...]:
+    def _patient(self, message: Message, pid: list[str], today: date) -> Subject:
         found = merge.patient(message, pid, self._identifiers, today)
-        if found.others:
-            problems.append(Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL))
-        return found.identifiers
+        return found._replace(problems=(*found.problems, _SEVERAL)) if found.others else found
 
     def _with_others(self, message: Message, item: PatientStatements, payload: Payload) -> list[Item]:
         return [item, *self._others(message, item, payload)]

@@ -26,8 +26,9 @@ DELETE = '""'
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
 _BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and blanks that senders leave around a message
 _BLANK_TEXT = _BLANK.decode()
-_LOST = re.compile("[\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383)
+_LOST = re.compile("[\x00\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383); NUL is text that no database takes
 SEGMENTS = frozenset(table("segments")["standard"].split())
+NO_TEXT = "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source"
 TORN = "torn"  # a line that is no segment: most likely the end of one that a carriage return cut in two
 DOUBTFUL = "doubtful"  # it looks like a segment whose name no standard knows: a site's own, or the end of one that was cut in two
 _HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
@@ -37,7 +38,7 @@ class Message:
     """One message. ``lines`` are its segments as text, in order; fields are counted from 1 as the standard does.
 
     ``raw`` are all lines where some of them are no segments, or have a name that no standard knows; then ``oddity`` is
-    :data:`TORN` or :data:`DOUBTFUL`. ``damaged``: some bytes fit no character set.
+    :data:`TORN` or :data:`DOUBTFUL`. ``damaged``: some of it is no text, because the bytes fit no character set or are NUL.
     """
 
     __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "lines", "oddity", "raw")
@@ -101,7 +102,7 @@ class Message:
     def unescape(self, text: str) -> str:
         """The text that an element stands for. Unknown escape sequences stay as they are. Raises :class:`Unusable`: undecodable."""
         if self.damaged and _LOST.search(text):
-            raise Unusable("undecodable", "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source")
+            raise Unusable("undecodable", NO_TEXT)
         if self.delimiters.escape not in text:
             return text
         return escapes.unescape(text, self.delimiters, self.codec)
@@ -118,6 +119,7 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     if not text.startswith("MSH"):
         raise Unusable("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
     text = text.rstrip(_BLANK_TEXT)
+    damaged = damaged or "\x00" in text
     delimiters = delimiters_of(text)
     if codec == "ascii" and delimiters.escape + "X" in text:
         codec = _declared(raw, charset) or codec  # all its letters are ASCII, but those written in hexadecimal need not be

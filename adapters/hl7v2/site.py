@@ -57,8 +57,8 @@ class SiteRules:
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
-        found = [(rule, one.path, one.text) for rule in self._rules for one in rule.find(message)]
-        return list(dict.fromkeys((path, text) for rule, path, text in found if text is not None and not rule.knows(text)))
+        found = [(rule, one) for rule in self._rules for one in rule.find(message)]
+        return list(dict.fromkeys((one.path, one.text) for rule, one in found if one.text and not rule.knows(one.text)))
 
     def _usable(
         self, rule: Rule, outcome: Statement | None, message: Message, statements: Mapping[str, Statement], problems: list[Problem]
