@@ -18,7 +18,7 @@ from adapters.hl7v2.delimiters import delimiters_of
 from adapters.hl7v2.reader import DOUBTFUL, Message, line_kind
 from adapters.hl7v2.unusable import Unusable
 from adapters.refusals import refusal, refuses
-from store.preference import PatientMerge, PatientStatements, Problem, Statement
+from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base
 
 REASON = "line_not_a_segment"
 DETAIL = "a line of the message is no segment: a carriage return inside of a field? What refuses contact was applied"
@@ -36,6 +36,19 @@ def items(message: Message, read: Read) -> list[Item]:
     if isinstance(whole, Unusable):
         whole = []
     return _reconciled(came if isinstance(came, list) else [], whole)
+
+
+def leave_unread(unread: Mapping[str, str], statements: dict[str, Statement], problems: list[Problem], codes: dict[str, Codes]) -> None:
+    """Nothing but a refusal is stated of attributes that may be read in a line that is no segment. ``unread``: each with its segment."""
+    for attribute, segment in unread.items():
+        for name in [name for name, one in statements.items() if base(name) == attribute and not refuses(name, one.value)]:
+            del statements[name]
+        for name in [name for name in codes if base(name) == attribute and name not in statements]:
+            del codes[name]
+        if attribute not in statements:
+            problems.append(
+                Problem(REASON, segment, f"a line that is no segment may be {segment}: correct its name at the sender", attribute)
+            )
 
 
 def joined(message: Message) -> Message | Unusable:
@@ -90,8 +103,7 @@ def _reconciled(came: list[Item], whole: list[Item]) -> list[Item]:
     else:
         found = list(merges)
     here, there = ([item for item in side if isinstance(item, PatientStatements)] for side in (came, whole))
-    if there or not whole:
-        found += [_both(one, other) for one, other in _pairs(here, there)]
+    found += [_both(one, other) for one, other in _pairs(here, there)]
     if not found and came and all(isinstance(item, Filtered) for item in (*came, *whole)):
         return came
     if not any(isinstance(item, PatientStatements | Unmappable) for item in found):
