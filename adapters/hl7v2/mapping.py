@@ -166,7 +166,7 @@ class Hl7Mapper:
         for part in merge.patients(message):
             item = self._aside(part, payload, NOBODY)
             try:
-                who = self._patient(part, _pid(part), payload.received.date())
+                who = self._patient(part, self._pids(part, payload.received.date())[0], payload.received.date())
             except Unusable as error:
                 if item.statements or item.problems or error.reason == UNDECODABLE:
                     yield Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
@@ -182,11 +182,11 @@ class Hl7Mapper:
         item = self._statements(message, payload, present=True, who=who)
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
         problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
-        return replace(item, statements=stated, problems=problems, codes={})
+        codes = {name: one for name, one in item.codes.items() if name in stated or one.silent}
+        return replace(item, statements=stated, problems=problems, codes=codes)
 
     def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
         """The record is not active any more."""
-        _pid(message)  # about one patient
         item = self._aside(message, payload)
         return replace(item, statements={**item.statements, ACTIVE: Statement(False, "MSH-9.2")})
 
@@ -194,8 +194,9 @@ class Hl7Mapper:
         """``present``: rules say nothing about what the message does not have, since its kind need not have it. ``who`` it is about, where
         that is known.
         """
-        pid = _pid(message)
         today = payload.received.date()
+        pids = self._pids(message, today)
+        pid = pids[0]
         statements: dict[str, Statement] = {}
         problems: list[Problem] = []
         codes: Read = {}
@@ -204,8 +205,9 @@ class Hl7Mapper:
         self._read_telecoms(message, pid, today, statements, problems)
         if pid[15]:
             demographics.read_language(message, pid[15], statements, problems)
-        if pid[29] or pid[30]:
-            demographics.read_death(message, pid[29], pid[30], statements, problems)
+        for one in pids:
+            if one[29] or one[30]:
+                demographics.read_death(message, one[29], one[30], statements, problems)
         if self._keep_names and pid[5]:
             demographics.read_name(message, pid[5], statements, problems)
         protection = message.field("PD1", 12)
@@ -232,6 +234,19 @@ class Hl7Mapper:
             self.mapping,
         )
 
+    def _pids(self, message: Message, today: date) -> list[list[str]]:
+        """The PID segments of the one patient that the message is about, padded. Their own identifier tells, whatever else differs."""
+        found = message.segments("PID")
+        if not found:
+            raise Unusable("patient_segment_missing", "the message has no PID segment", "PID")
+        if len(found) > 1:
+            found = [one for one in found if any(one[2:])][:1] or found[:1]
+            others = [one for one in message.segments("PID") if not merge.is_same_patient(found[0], one)]
+            if others and not merge.are_one(message, [*found, *others], self._identifiers, today):
+                raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
+            found += others
+        return [one + _PADDING[len(one) :] for one in found]
+
     def _patient(self, message: Message, pid: list[str], today: date) -> Subject:
         found = merge.patient(message, pid, self._identifiers, today)
         return found._replace(problems=(*found.problems, _SEVERAL)) if found.others else found
@@ -243,7 +258,8 @@ class Hl7Mapper:
         """What refuses, for each further own identifier of the message."""
         if not any(one.reason == SEVERAL_OWN for one in item.problems):
             return []
-        return for_others(item, merge.patient(message, _pid(message), self._identifiers, payload.received.date()).others)
+        today = payload.received.date()
+        return for_others(item, merge.patient(message, self._pids(message, today)[0], self._identifiers, today).others)
 
     def _read_telecoms(
         self, message: Message, pid: list[str], today: date, statements: dict[str, Statement], problems: list[Problem]
@@ -276,17 +292,6 @@ class Hl7Mapper:
 
     def _stated_at(self, message: Message, updated: str, payload: Payload) -> StatedAt:
         return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
-
-
-def _pid(message: Message) -> list[str]:
-    found = message.segments("PID")
-    if not found:
-        raise Unusable("patient_segment_missing", "the message has no PID segment", "PID")
-    if len(found) > 1:
-        found = [one for one in found if any(one[2:])] or found
-    if any(not merge.is_same_patient(found[0], one) for one in found[1:]):
-        raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
-    return found[0] + _PADDING[len(found[0]) :]
 
 
 def _added(item: PatientStatements) -> PatientStatements:

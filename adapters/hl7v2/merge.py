@@ -89,6 +89,14 @@ def is_same_patient(first: list[str], other: list[str]) -> bool:
     return not any(other[2:]) or other[2:] == first[2:]
 
 
+def are_one(message: Message, pids: Sequence[list[str]], identifiers: IdentifierReader, today: date) -> bool:
+    """Whether PID segments that differ name one patient: each by the same own identifier."""
+    try:
+        return len({_survivor(message, pid, identifiers, today)[0] for pid in pids}) == 1
+    except Unusable:
+        return False
+
+
 def _pair(
     message: Message, pid: list[str], mrg: list[str], identifiers: IdentifierReader, today: date
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
