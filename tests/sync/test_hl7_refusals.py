@@ -79,9 +79,15 @@ def test_whoever_is_meant_by_a_refusal_and_cannot_be_told_is_seen(site: Site) ->
 
 def test_a_refusal_is_not_older_than_it_is_for_the_way_that_its_offset_is_written(site: Site) -> None:
     permitted = sent("ZCP|1|OK", msh_7="20261101070000+0000")
-    assert ingest(site, permitted, sent("ZCP|1|DNC", msh_7="2026-11-01T10:00:00+02:00", evn_2="20261101095500"))[0] == "applied"
+    refused = sent("ZCP|1|DNC", msh_7="2026-11-01T00:31:00-10:00", evn_2="20261101003000")
+    assert ingest(site, permitted, refused)[0] == "applied"
     assert in_force(site)[0] == "yes"
-    assert ingest(site, sent("ZCP|1|OK", minute=7, msh_7="2026-11-01T11:00:00+04:00", evn_2="20261101105500"))[0] == "stale"
+
+
+def test_nor_is_a_permission_newer(site: Site) -> None:
+    refused = sent("ZCP|1|DNC", msh_7="20261101080000+0000")
+    permitted = sent("ZCP|1|OK", minute=7, msh_7="2026-11-01T04:01:00Z", evn_2="20261101040000")
+    assert ingest(site, refused, permitted)[0] == "stale"
     assert in_force(site)[0] == "yes"
 
 
