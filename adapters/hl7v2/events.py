@@ -42,10 +42,10 @@ def kind(message: Message) -> tuple[str, str]:
     """Message type and event, MSH-9 and in old messages EVN-1."""
     field = message.field("MSH", 9)
     kind, event, is_structure = _spelled(field, message.delimiters.component)
-    if not kind or kind == DELETE:
+    if not _TYPE.fullmatch(kind):
+        if _is_lost(message, field):
+            raise Unusable(UNDECODABLE, NO_TEXT, "MSH-9")
         raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
-    if not _TYPE.fullmatch(kind) and _is_lost(message, field):
-        raise Unusable(UNDECODABLE, NO_TEXT, "MSH-9")
     if kind == "ADT" and (not event or is_structure):
         event = _event(message.field("EVN", 1).partition(message.delimiters.component)[0]) or event
         if not event:

@@ -57,6 +57,7 @@ PID_WIDTH = 41
 _PADDING = [""] * PID_WIDTH
 _SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
 NOBODY = Subject(())
+NO_PID = "the message has no PID segment"
 
 
 class Hl7Mapper:
@@ -117,7 +118,7 @@ class Hl7Mapper:
         if processing not in self._processing:
             return [Filtered(events.NOT_PRODUCTION.get(processing, "processing_production"), payload.locator)]
         if kind != "ADT" or event == events.SWAPPED:
-            return self._each(message, payload, present=kind != "ADT") or [Filtered("patient_segment_absent", payload.locator)]
+            return self._each(message, payload, present=kind != "ADT") or [self._about_nobody(message, "patient_segment_absent", payload)]
         if event in events.MERGES or event == events.RENAMED:
             return self._merged(message, payload, renamed=event == events.RENAMED)
         if event in events.QUIET:
@@ -128,7 +129,7 @@ class Hl7Mapper:
             same = merge.moved(message, self._identifiers, payload.received.date())
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
-            return [Filtered("event_not_used", payload.locator)]
+            return [self._about_nobody(message, "event_not_used", payload)]
         item = self._statements(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
 
@@ -159,7 +160,13 @@ class Hl7Mapper:
         if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
             detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
             raise Unusable("merge_ambiguous", detail, "MRG-1")
-        return [*self._asides(message, payload)] or [Filtered(events.QUIET[event], payload.locator)]
+        return [*self._asides(message, payload)] or [self._about_nobody(message, events.QUIET[event], payload)]
+
+    def _about_nobody(self, message: Message, reason: str, payload: Payload) -> Item:
+        """A message that states nothing of a patient; rejected where rules read something in it and no segment says of whom."""
+        if message.segments("PID") or not self._site.finds(message):
+            return Filtered(reason, payload.locator)
+        return Unmappable("patient_segment_missing", NO_PID, payload.locator, payload.body, "PID")
 
     def _asides(self, message: Message, payload: Payload) -> Iterator[PatientStatements | Unmappable]:
         """What a message about something else says about contacting its patients; rejected where it says that of nobody."""
@@ -238,7 +245,7 @@ class Hl7Mapper:
         """The PID segments of the one patient that the message is about, padded. Their own identifier tells, whatever else differs."""
         found = message.segments("PID")
         if not found:
-            raise Unusable("patient_segment_missing", "the message has no PID segment", "PID")
+            raise Unusable("patient_segment_missing", NO_PID, "PID")
         if len(found) > 1:
             found = [one for one in found if any(one[2:])][:1] or found[:1]
             others = [one for one in message.segments("PID") if not merge.is_same_patient(found[0], one)]

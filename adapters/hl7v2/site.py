@@ -62,6 +62,10 @@ class SiteRules:
                 statements[rule.attribute] = outcome
         statements |= self._each.apply(message, problems, codes)
 
+    def finds(self, message: Message) -> bool:
+        """Whether a rule reads anything in the message."""
+        return any(rule.find(message) for rule in self._rules)
+
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
         """What the rules make of codes that were read before (``store.readings``)."""
         return partial.read_again(self._rules, attribute, codes)
