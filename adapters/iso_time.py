@@ -15,6 +15,8 @@ _TIME = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):?(\d\d)?(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|[+-]\d\d:?\d\d|[+-]\d\d)?)?)?)?", re.ASCII
 )
 
+FARTHEST = timedelta(hours=14)  # from UTC, of any time zone
+
 
 def read(text: str, zone: tzinfo) -> Time | None:
     """The time that the text names, or ``None`` when it is none. Without an offset it is in ``zone``."""
@@ -46,10 +48,13 @@ def period(parts: list[str | None], zone: tzinfo) -> Time:
 
 
 def tzinfo_of(offset: str | None) -> timezone | None:
-    """The zone of an offset (``Z``, ``+01:00``, ``-0600``, ``+01``)."""
+    """The zone of an offset (``Z``, ``+01:00``, ``-0600``, ``+01``). ``ValueError`` for one that no place on earth has."""
     if not offset:
         return None
     if offset in "Zz":
         return UTC
-    away = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:].lstrip(":") or 0))
+    minutes = int(offset[3:].lstrip(":") or 0)
+    away = timedelta(hours=int(offset[1:3]), minutes=minutes)
+    if minutes > 59 or away > FARTHEST:
+        raise ValueError("no offset")
     return timezone(-away if offset[0] == "-" else away)

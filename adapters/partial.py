@@ -47,7 +47,7 @@ def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Sta
 def _read(rule: Rule, attribute: str, found: Sequence[Found], problems: list[Problem], codes: Read) -> Statement | None:
     known = len(problems)
     statement = judge(rule, found, problems)
-    is_known = len(problems) == known and all(one.text is None or rule.knows(one.text) for one in found)
+    is_known = len(problems) == known and all(one.text is None or rule.reads(one) for one in found)
     if _keeps(rule) and is_known and (found or statement is not None):  # any other text may be about the patient: it is sealed
         codes[attribute] = Codes(rule.path, tuple((one.text, one.path) for one in found), silent=statement is None)
     return statement
@@ -101,7 +101,7 @@ def _is_of(attribute: str, readers: Sequence[str]) -> bool:
 def _stated(rule: Rule, refusal: Refusal, found: Sequence[Found], problems: list[Problem]) -> Statement | None:
     path = refusal.path if len(refusal.path) < LONG else refusal.path.partition(".")[0]
     problems.append(Problem(refusal.reason, path, refusal.detail, base(refusal.attribute)))
-    known = [one for one in found if one.text is not None and rule.knows(one.text)] if rule.aggregate == MOST_RESTRICTIVE else []
+    known = [one for one in found if rule.reads(one)] if rule.aggregate == MOST_RESTRICTIVE else []
     outcome = rule.judge(known) if known else None
     return outcome if isinstance(outcome, Statement) and is_opt_out(rule.attribute, outcome.value) else None
 

@@ -40,6 +40,7 @@ from store.preference import (
 
 FALLBACKS = ("no_statement", "clear", "reject", "most_restrictive")
 NO_STATEMENT = "no_statement"
+UNDECODABLE = "undecodable"
 TRUE_WORDS = {"true": True, "yes": True, "false": False, "no": False}
 TARGETS: dict[str, dict[str, Any]] = {
     DO_NOT_CONTACT: {"yes": YES, "true": YES, "no": NO, "false": NO},
@@ -71,23 +72,30 @@ class MappingError(ValueError):
 
 
 class Found(NamedTuple):
-    """One value that a path found: its text (``None`` is an explicit delete, HL7's ``""``) and its concrete path."""
+    """One value that a path found: its text (``None`` is an explicit delete, HL7's ``""``) and its concrete path.
+
+    ``flaw``: why what stands there cannot be read as text; empty for what can.
+    """
 
     text: str | None
     path: str
+    flaw: str = ""
 
 
 class Refusal(NamedTuple):
-    """The payload must be rejected. ``code`` is the site's own code, for the ranking of unmapped codes."""
+    """The payload must be rejected. ``code`` is the site's own code, for the ranking of unmapped codes; ``flaw`` that of :class:`Found`."""
 
     reason: str
     path: str
     attribute: str
     code: str = ""
+    flaw: str = ""
 
     @property
     def detail(self) -> str:
         """What to mend, without the code itself."""
+        if self.flaw:
+            return f"{self.attribute}: {self.flaw}"
         if self.reason == "code_unmapped":
             return f"{self.attribute}: the code here is in no 'values' table of the mapping: add it, or say what 'on_unknown' shall do"
         return f"{self.attribute}: the mapping asks for a value here and there is none"
@@ -124,6 +132,10 @@ class Rule:
         """Whether its table has the code. A rule without a table takes any text."""
         return self.values is None or code in self.values or code.casefold() in self.values
 
+    def reads(self, found: Found) -> bool:
+        """Whether it makes something of a text that was found; a delete is none."""
+        return found.text is not None and not found.flaw and self.knows(found.text)
+
     def find(self, payload: Any) -> Sequence[Found]:
         """Everything that the rule reads."""
         return self.finds[0](payload) if len(self.finds) == 1 else [one for find in self.finds for one in find(payload)]
@@ -149,6 +161,8 @@ class Rule:
         return self.reduce(statements, _most_restrictive(self.attribute)) if statements else None
 
     def _translate(self, found: Found) -> Statement | Refusal | None:
+        if found.flaw:
+            return Refusal(UNDECODABLE, found.path, self.attribute, flaw=found.flaw)
         if found.text is None:
             return Statement(None, found.path)
         if self.values is None:

@@ -53,7 +53,7 @@ def codec(name: str) -> str | None:
         return found
     try:
         return codecs.lookup(name.strip().replace("/", "-").replace(" ", "-")).name
-    except LookupError:
+    except (LookupError, ValueError):  # ValueError: NUL in it
         return None
 
 

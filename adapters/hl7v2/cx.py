@@ -15,8 +15,8 @@ from adapters.hl7v2 import timestamp
 from adapters.hl7v2.delimiters import Delimiters
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.hl7v2.unusable import Unusable
-from adapters.identifiers import Named, best_guess, described, is_placeholder, one_each
-from store.preference import OID, Identifier, issuer
+from adapters.identifiers import best_guess, described, is_placeholder, one_each
+from store.preference import OID, Identifier, Problem, issuer
 
 # Types that name a person to an EMR.
 PATIENT_TYPES = frozenset({"", "MR", "MRN", "PI", "PT", "U", "EPI", "NI", "PN"})
@@ -26,6 +26,7 @@ ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
 NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
 NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
+NO_PATIENT = "names no patient"
 
 
 class Place(NamedTuple):
@@ -35,8 +36,19 @@ class Place(NamedTuple):
     field: str
 
 
+class Subject(NamedTuple):
+    """Who a list is about: its own identifiers first. ``others`` are further ones of the same issuer and type: other patients.
+
+    ``problems``: identifiers beside those that cannot be read.
+    """
+
+    identifiers: tuple[Identifier, ...]
+    others: tuple[Identifier, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
 class _Cx(NamedTuple):
-    """One repetition. ``flaw``: why it identifies nobody (``ended``, ``placeholder``), or empty."""
+    """One repetition. ``flaw``: why it identifies nobody (``ended``, ``placeholder``, :data:`NO_PATIENT`), or empty."""
 
     identifier: Identifier
     is_usual: bool
@@ -56,18 +68,23 @@ class IdentifierReader:
         self._by_universal_id = frozenset(name for name in settings.authorities.values() if _has_universal_id(name, settings.authorities))
         self._known: dict[tuple[str, Delimiters], str] = {}
 
-    def read(self, message: Message, places: Sequence[Place], today: date, *, retired: bool = False) -> Named:
+    def read(self, message: Message, places: Sequence[Place], today: date, *, retired: bool = False) -> Subject:
         """The patient's identifiers, from the first place that holds any. ``retired``: those that have ended count, and so does a record
         that is named by a linking identifier alone.
 
-        Raises :class:`Unusable`: patient_id_missing, identifier_without_authority.
+        Raises :class:`Unusable`: patient_id_missing, identifier_without_authority; undecodable, where that may be the source's own one.
         """
         place = next((one for one in places if _holds_any(message, one.field)), places[0])
         found: list[_Cx] = []
+        illegible: list[Unusable] = []
         nameless = False
-        for repetition in place.field.split(message.delimiters.repetition):
-            one = self._repetition(message, repetition, today)
-            if one is not None and not one.identifier.authority:
+        for number, repetition in enumerate(place.field.split(message.delimiters.repetition), 1):
+            try:
+                one = self._repetition(message, repetition, today)
+            except Unusable as error:
+                illegible.append(self._left_out(message, repetition, error.at(f"{place.path}[{number}]")))
+                continue
+            if one is not None and not one.identifier.authority and one.flaw != NO_PATIENT:
                 nameless = True
             elif one is not None:
                 found.append(one)
@@ -76,24 +93,43 @@ class IdentifierReader:
         own, others = self._own(usable or spare[:1])
         if not own and retired:
             own = [one for one in usable if self._settings.links(one.authority)]
+        if not own and illegible:
+            raise illegible[0]
         if not own:
             raise self._unusable(found, places[0].path, nameless=nameless and place is places[0])
-        return Named(tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)])), tuple(others))
+        named = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
+        return Subject(named, tuple(others), tuple([one.problem(one.path) for one in illegible]))
+
+    def _left_out(self, message: Message, repetition: str, error: Unusable) -> Unusable:
+        """A repetition that cannot be read, where it is not the source's own identifier; the own one decides, so that one is raised."""
+        parts = repetition.split(message.delimiters.component)
+        try:
+            kind, authority = self._kind_and_issuer(message, parts)
+        except Unusable:
+            return error
+        if kind.upper() in self._usual and self._is_own(Identifier(authority, self._type_of(kind, authority), "")):
+            raise error
+        return error
 
     def _repetition(self, message: Message, repetition: str, today: date) -> _Cx | None:
         parts = repetition.split(message.delimiters.component)
         value = message.unescape(parts[0]).strip()
         if not value or value == DELETE:
             return None
-        kind = message.unescape(parts[4]).strip() if len(parts) > 4 and parts[4] != DELETE else ""
-        authority = self._issuer(parts[3], message) if len(parts) > 3 and parts[3] else self._authority
+        kind, authority = self._kind_and_issuer(message, parts)
         usual = kind.upper() in self._usual or self._settings.links(authority)
         if not usual and kind.upper() in NEVER:
-            return None
-        kind = self._own_types.get(kind.casefold(), kind) or (self._type if authority == self._authority else "")
+            return _Cx(Identifier(authority, kind, value), usual, NO_PATIENT)
         flaw = "ended" if len(parts) > 7 and parts[7] and _ended(parts[7], today) else ""
         flaw = "placeholder" if is_placeholder(value, self._settings.placeholders) else flaw
-        return _Cx(Identifier(authority, kind, value), usual, flaw)
+        return _Cx(Identifier(authority, self._type_of(kind, authority), value), usual, flaw)
+
+    def _kind_and_issuer(self, message: Message, parts: list[str]) -> tuple[str, str]:
+        kind = message.unescape(parts[4]).strip() if len(parts) > 4 and parts[4] != DELETE else ""
+        return kind, self._issuer(parts[3], message) if len(parts) > 3 and parts[3] else self._authority
+
+    def _type_of(self, kind: str, authority: str) -> str:
+        return self._own_types.get(kind.casefold(), kind) or (self._type if authority == self._authority else "")
 
     def _own(self, found: Sequence[Identifier]) -> tuple[list[Identifier], list[Identifier]]:
         """The source's own identifiers, one of each issuer and type, and the others of them."""

@@ -36,7 +36,19 @@ def read_language(message: Message, field: str, statements: dict[str, Statement]
 
 
 def read_death(message: Message, when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one."""
+    """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one.
+
+    Of several PID segments of one patient, one that says so is enough; what another cannot be read for is not taken for no.
+    """
+    before = statements.pop(DECEASED, None)
+    _read_death(message, when, indicator, statements, problems)
+    if before is not None and (before.value or DECEASED not in statements):
+        statements[DECEASED] = before
+    if DECEASED in statements and not statements[DECEASED].value and any(one.attribute == DECEASED for one in problems):
+        del statements[DECEASED]
+
+
+def _read_death(message: Message, when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
     dated = when != DELETE and when.strip("0 ")
     if dated and when[:4].isdecimal():
         statements[DECEASED] = Statement(True, "PID-29")

@@ -13,7 +13,7 @@ from adapters.site_mapping import EACH, MappingError, Read, Rule
 from store.preference import Problem, Statement
 
 FIELDS = (13, 14, 40)
-PLACE = re.compile(r"PID(?:\[\d+\])?-(\d+)(?:\[(\d+)\])?")
+PLACE = re.compile(r"PID(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?")
 
 
 class EachNumber:
@@ -39,5 +39,6 @@ class EachNumber:
         place = PLACE.match(path)
         if place is None:
             return None
-        text = message.field("PID", int(place[1])).split(message.delimiters.repetition)[int(place[2] or 1) - 1]
+        field = message.segments("PID")[int(place[1] or 1) - 1][int(place[2])]
+        text = field.split(message.delimiters.repetition)[int(place[3] or 1) - 1]
         return self._telecoms.number(message, text) or ""

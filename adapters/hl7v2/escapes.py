@@ -12,6 +12,8 @@ from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
 from adapters.hl7v2.unusable import Unusable
 
+NO_TEXT = "a hexadecimal escape sequence here is no text in the character set of the message: correct it at the sender"
+
 
 def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
     """The text that stands for this. Unknown sequences stay as they are. Raises :class:`Unusable`: undecodable."""
@@ -69,11 +71,14 @@ def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
     if sequence[:1] != "X" or len(sequence) % 2 == 0:  # Z is the sender's own
         return None
     try:
-        return bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
+        text = bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
     except UnicodeDecodeError:
-        raise Unusable("undecodable", "a hexadecimal escape sequence does not fit the character set of the message") from None
+        raise Unusable("undecodable", NO_TEXT) from None
     except ValueError:
         return None
+    if "\x00" in text:  # which no database takes
+        raise Unusable("undecodable", NO_TEXT)
+    return text
 
 
 def _laid_out(command: str, count: str) -> str | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.reader import DELETE, NO_TEXT, Message
 from adapters.hl7v2.unusable import Unusable
+from adapters.site_mapping import UNDECODABLE
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})  # these must have a PID
 MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40"})
@@ -41,15 +42,23 @@ def kind(message: Message) -> tuple[str, str]:
     """Message type and event, MSH-9 and in old messages EVN-1."""
     field = message.field("MSH", 9)
     kind, event, is_structure = _spelled(field, message.delimiters.component)
-    if not kind or kind == DELETE:
+    if not _TYPE.fullmatch(kind):
+        if _is_lost(message, field):
+            raise Unusable(UNDECODABLE, NO_TEXT, "MSH-9")
         raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
-    if message.damaged and not _TYPE.fullmatch(kind):
-        message.unescape(field)  # raises where bytes of it are lost
     if kind == "ADT" and (not event or is_structure):
         event = _event(message.field("EVN", 1).partition(message.delimiters.component)[0]) or event
         if not event:
             raise Unusable("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
     return kind, event
+
+
+def _is_lost(message: Message, text: str) -> bool:
+    try:
+        message.unescape(text)
+    except Unusable:
+        return True
+    return False
 
 
 def processing(message: Message) -> str:

@@ -20,7 +20,7 @@ from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, envelope, events, explain, merge, stated_at, torn
 from adapters.hl7v2.batch import counted, split
-from adapters.hl7v2.cx import IdentifierReader
+from adapters.hl7v2.cx import IdentifierReader, Subject
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, read
 from adapters.hl7v2.site import SiteRules
@@ -29,7 +29,7 @@ from adapters.hl7v2.unusable import Unusable
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.options import joined, listed
-from adapters.site_mapping import Read, fingerprint
+from adapters.site_mapping import UNDECODABLE, Read, fingerprint
 from store.preference import (
     ACTIVE,
     DISPLAY_NAME,
@@ -38,7 +38,6 @@ from store.preference import (
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
-    Identifier,
     PatientStatements,
     Problem,
     Statement,
@@ -56,6 +55,9 @@ TELECOMS = tuple(
 DEMOGRAPHICS = frozenset({PHONES, EMAIL, PREFERRED_PHONE, LANGUAGE, DISPLAY_NAME})
 PID_WIDTH = 41
 _PADDING = [""] * PID_WIDTH
+_SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
+NOBODY = Subject(())
+NO_PID = "the message has no PID segment"
 
 
 class Hl7Mapper:
@@ -116,7 +118,7 @@ class Hl7Mapper:
         if processing not in self._processing:
             return [Filtered(events.NOT_PRODUCTION.get(processing, "processing_production"), payload.locator)]
         if kind != "ADT" or event == events.SWAPPED:
-            return self._each(message, payload, present=kind != "ADT") or [Filtered("patient_segment_absent", payload.locator)]
+            return self._each(message, payload, present=kind != "ADT") or [self._about_nobody(message, "patient_segment_absent", payload)]
         if event in events.MERGES or event == events.RENAMED:
             return self._merged(message, payload, renamed=event == events.RENAMED)
         if event in events.QUIET:
@@ -127,7 +129,7 @@ class Hl7Mapper:
             same = merge.moved(message, self._identifiers, payload.received.date())
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
-            return [Filtered("event_not_used", payload.locator)]
+            return [self._about_nobody(message, "event_not_used", payload)]
         item = self._statements(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
 
@@ -150,42 +152,58 @@ class Hl7Mapper:
             found += merge.merges(message, self._identifiers, effective, evidence, payload.locator, renamed=renamed)
         except Unusable as error:
             found.append(Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path))
-        return [*found, *self._asides(message, payload)]
+        known = {(one.reason, one.path) for one in found if isinstance(one, Unmappable)}
+        asides = self._asides(message, payload)
+        return [*found, *(one for one in asides if not isinstance(one, Unmappable) or (one.reason, one.path) not in known)]
 
     def _quiet(self, message: Message, event: str, payload: Payload) -> list[Item]:
         if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
             detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
             raise Unusable("merge_ambiguous", detail, "MRG-1")
-        return [*self._asides(message, payload)] or [Filtered(events.QUIET[event], payload.locator)]
+        return [*self._asides(message, payload)] or [self._about_nobody(message, events.QUIET[event], payload)]
 
-    def _asides(self, message: Message, payload: Payload) -> Iterator[PatientStatements]:
-        """What a message about something else says about contacting its patients."""
+    def _about_nobody(self, message: Message, reason: str, payload: Payload) -> Item:
+        """A message that states nothing of a patient; rejected where rules read something in it and no segment says of whom."""
+        if message.segments("PID") or not self._site.finds(message):
+            return Filtered(reason, payload.locator)
+        return Unmappable("patient_segment_missing", NO_PID, payload.locator, payload.body, "PID")
+
+    def _asides(self, message: Message, payload: Payload) -> Iterator[PatientStatements | Unmappable]:
+        """What a message about something else says about contacting its patients; rejected where it says that of nobody."""
         for part in merge.patients(message):
+            item = self._aside(part, payload, NOBODY)
             try:
-                item = self._aside(part, payload)
-            except Unusable:
-                continue  # it names no patient of ours: whoever reads its identifiers for its own event says so
-            if item.statements or item.problems:
+                who = self._patient(part, self._pids(part, payload.received.date())[0], payload.received.date())
+            except Unusable as error:
+                if item.statements or item.problems or error.reason == UNDECODABLE:
+                    yield Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
+                continue
+            problems = (*item.problems, *who.problems)
+            if item.statements or problems:
+                item = replace(item, identifiers=who.identifiers, problems=problems)
                 yield item
-                yield from self._others(part, item, payload)
+                yield from for_others(item, who.others)
 
-    def _aside(self, message: Message, payload: Payload) -> PatientStatements:
+    def _aside(self, message: Message, payload: Payload, who: Subject | None = None) -> PatientStatements:
         """Protection, death and the site's own rules; never demographics, which come in an update, and nothing is taken back."""
-        item = self._statements(message, payload, present=True)
+        item = self._statements(message, payload, present=True, who=who)
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
         problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
-        return replace(item, statements=stated, problems=problems, codes={})
+        codes = {name: one for name, one in item.codes.items() if name in stated or one.silent}
+        return replace(item, statements=stated, problems=problems, codes=codes)
 
     def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
         """The record is not active any more."""
-        _pid(message)  # about one patient
         item = self._aside(message, payload)
         return replace(item, statements={**item.statements, ACTIVE: Statement(False, "MSH-9.2")})
 
-    def _statements(self, message: Message, payload: Payload, *, present: bool = False) -> PatientStatements:
-        """``present``: rules say nothing about what the message does not have, since its kind need not have it."""
-        pid = _pid(message)
+    def _statements(self, message: Message, payload: Payload, *, present: bool = False, who: Subject | None = None) -> PatientStatements:
+        """``present``: rules say nothing about what the message does not have, since its kind need not have it. ``who`` it is about, where
+        that is known.
+        """
         today = payload.received.date()
+        pids = self._pids(message, today)
+        pid = pids[0]
         statements: dict[str, Statement] = {}
         problems: list[Problem] = []
         codes: Read = {}
@@ -194,20 +212,24 @@ class Hl7Mapper:
         self._read_telecoms(message, pid, today, statements, problems)
         if pid[15]:
             demographics.read_language(message, pid[15], statements, problems)
-        if pid[29] or pid[30]:
-            demographics.read_death(message, pid[29], pid[30], statements, problems)
+        for one in pids:
+            if one[29] or one[30]:
+                demographics.read_death(message, one[29], one[30], statements, problems)
         if self._keep_names and pid[5]:
             demographics.read_name(message, pid[5], statements, problems)
         protection = message.field("PD1", 12)
         if protection:
             demographics.read_flag(message, RESTRICTED, protection, "PD1-12", statements, problems)
         self._site.apply(message, statements, problems, codes, present=present)
+        if message.odd:
+            torn.leave_unread(self._site.unread(message.odd), statements, problems, codes)
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):
             statements = {name: one for name, one in statements.items() if one.value is not None}
-        patient = self._patient(message, pid, today, problems)
+        who = self._patient(message, pid, today) if who is None else who
+        problems += who.problems
         return PatientStatements(
-            patient,
+            who.identifiers,
             statements,
             effective,
             _evidence(message, payload),
@@ -219,11 +241,22 @@ class Hl7Mapper:
             self.mapping,
         )
 
-    def _patient(self, message: Message, pid: list[str], today: date, problems: list[Problem]) -> tuple[Identifier, ...]:
+    def _pids(self, message: Message, today: date) -> list[list[str]]:
+        """The PID segments of the one patient that the message is about, padded. Their own identifier tells, whatever else differs."""
+        found = message.segments("PID")
+        if not found:
+            raise Unusable("patient_segment_missing", NO_PID, "PID")
+        if len(found) > 1:
+            found = [one for one in found if any(one[2:])][:1] or found[:1]
+            others = [one for one in message.segments("PID") if not merge.is_same_patient(found[0], one)]
+            if others and not merge.are_one(message, [*found, *others], self._identifiers, today):
+                raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
+            found += others
+        return [one + _PADDING[len(one) :] for one in found]
+
+    def _patient(self, message: Message, pid: list[str], today: date) -> Subject:
         found = merge.patient(message, pid, self._identifiers, today)
-        if found.others:
-            problems.append(Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL))
-        return found.identifiers
+        return found._replace(problems=(*found.problems, _SEVERAL)) if found.others else found
 
     def _with_others(self, message: Message, item: PatientStatements, payload: Payload) -> list[Item]:
         return [item, *self._others(message, item, payload)]
@@ -232,7 +265,8 @@ class Hl7Mapper:
         """What refuses, for each further own identifier of the message."""
         if not any(one.reason == SEVERAL_OWN for one in item.problems):
             return []
-        return for_others(item, merge.patient(message, _pid(message), self._identifiers, payload.received.date()).others)
+        today = payload.received.date()
+        return for_others(item, merge.patient(message, self._pids(message, today)[0], self._identifiers, today).others)
 
     def _read_telecoms(
         self, message: Message, pid: list[str], today: date, statements: dict[str, Statement], problems: list[Problem]
@@ -265,17 +299,6 @@ class Hl7Mapper:
 
     def _stated_at(self, message: Message, updated: str, payload: Payload) -> StatedAt:
         return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
-
-
-def _pid(message: Message) -> list[str]:
-    found = message.segments("PID")
-    if not found:
-        raise Unusable("patient_segment_missing", "the message has no PID segment", "PID")
-    if len(found) > 1:
-        found = [one for one in found if any(one[2:])] or found
-    if any(not merge.is_same_patient(found[0], one) for one in found[1:]):
-        raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
-    return found[0] + _PADDING[len(found[0]) :]
 
 
 def _added(item: PatientStatements) -> PatientStatements:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from adapters.hl7v2.cx import IdentifierReader, Place
+from adapters.hl7v2.cx import IdentifierReader, Place, Subject
 from adapters.hl7v2.reader import Message
 from adapters.hl7v2.unusable import Unusable
-from adapters.identifiers import Named
 from store.preference import Identifier, PatientMerge
 from store.times import Time
 
@@ -90,6 +89,14 @@ def is_same_patient(first: list[str], other: list[str]) -> bool:
     return not any(other[2:]) or other[2:] == first[2:]
 
 
+def are_one(message: Message, pids: Sequence[list[str]], identifiers: IdentifierReader, today: date) -> bool:
+    """Whether PID segments that differ name one patient: each by the same own identifier."""
+    try:
+        return len({_survivor(message, pid, identifiers, today)[0] for pid in pids}) == 1
+    except Unusable:
+        return False
+
+
 def _pair(
     message: Message, pid: list[str], mrg: list[str], identifiers: IdentifierReader, today: date
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
@@ -102,7 +109,7 @@ def _pair(
     return survivor, gone
 
 
-def _who_stays(found: Named, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+def _who_stays(found: Subject, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
     """The survivor's identifiers. PID-3 may list the number that goes among the survivor's, even before it."""
     staying = [one for one in found.others if one not in merged]
     if found.identifiers[0] in merged and staying:
@@ -116,7 +123,7 @@ def _records(gone: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:
     return [gone] if len(alike) == 1 else [(one,) for one in alike]
 
 
-def patient(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> Named:
+def patient(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> Subject:
     """Who a PID segment is about: by PID-3, else by the fields that older versions have for it."""
     places = [Place(f"PID-{number}", _field(pid, number)) for number in (3, 2, 4)]
     return identifiers.read(message, places, today)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.unusable import Unusable
 from adapters.site_mapping import Find, Found
 
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+|\*)\])?-(\d+)(?:\[(\d+|\*)\])?(?:\.(\d+))?(?:\.(\d+))?")
@@ -53,8 +54,8 @@ def compile_path(text: str) -> Find:
         if plain and len(segments) == 1:  # nearly always
             text = segments[0][path.field] if path.field < len(segments[0]) else ""
             if message.delimiters.repetition not in text:
-                found = _element(message, path, text)
-                return (Found(found, at),) if found != "" else ()
+                found = _element(message, path, text, at)
+                return (found,) if found is not None else ()
         return list(_found(message, path, segments, starred))
 
     return find
@@ -75,17 +76,23 @@ def _in_field(message: Message, path: Path, field: str, at: str, starred: bool) 
     indexed = starred or path.repetition is not None or len(repetitions) > 1
     for number, text in enumerate(repetitions, 1):
         if text and path.repetition in (None, number):
-            found = _element(message, path, text)
-            if found is None or found:
-                yield Found(found, _concrete(path, f"{at}[{number}]" if indexed else at))
+            found = _element(message, path, text, _concrete(path, f"{at}[{number}]" if indexed else at))
+            if found is not None:
+                yield found
 
 
-def _element(message: Message, path: Path, text: str) -> str | None:
-    """The text of the element, ``None`` for an explicit delete, empty when it is not there."""
+def _element(message: Message, path: Path, text: str, at: str) -> Found | None:
+    """What the element holds; ``None`` when it is not there."""
     part = _part(text, path.component, message.delimiters.component)
     if part != DELETE:
         part = _part(part, path.subcomponent, message.delimiters.subcomponent)
-    return None if part == DELETE else message.unescape(part).strip()
+    if part == DELETE:
+        return Found(None, at)
+    try:
+        text = message.unescape(part).strip()
+    except Unusable as error:
+        return Found("", at, error.detail)
+    return Found(text, at) if text else None
 
 
 def _part(text: str, number: int | None, delimiter: str) -> str:

@@ -26,10 +26,12 @@ DELETE = '""'
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
 _BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and blanks that senders leave around a message
 _BLANK_TEXT = _BLANK.decode()
-_LOST = re.compile("[\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383)
+_LOST = re.compile("[\x00\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383); NUL is text that no database takes
 SEGMENTS = frozenset(table("segments")["standard"].split())
+NO_TEXT = "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source"
 TORN = "torn"  # a line that is no segment: most likely the end of one that a carriage return cut in two
 DOUBTFUL = "doubtful"  # it looks like a segment whose name no standard knows: a site's own, or the end of one that was cut in two
+_LONGEST = 12  # characters of a name together with what cannot be seen around it
 _HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
 
 
@@ -37,20 +39,22 @@ class Message:
     """One message. ``lines`` are its segments as text, in order; fields are counted from 1 as the standard does.
 
     ``raw`` are all lines where some of them are no segments, or have a name that no standard knows; then ``oddity`` is
-    :data:`TORN` or :data:`DOUBTFUL`. ``damaged``: some bytes fit no character set.
+    :data:`TORN` or :data:`DOUBTFUL`, and ``odd`` are the lines that are no segments. ``damaged``: some of it is no text, because the
+    bytes fit no character set or are NUL.
     """
 
-    __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "lines", "oddity", "raw")
+    __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "lines", "odd", "oddity", "raw")
 
     def __init__(self, lines: list[str], delimiters: Delimiters, codec: str, *, damaged: bool = False) -> None:
         self.lines, self.delimiters, self.codec, self.damaged = lines, delimiters, codec, damaged
         self.oddity, self.raw = "", lines
+        self.odd: tuple[str, ...] = ()
         self._fields: dict[str, list[list[str]]] = {}
         self._names: dict[str, list[str]] = {}
         names, field = self._names, delimiters.field
         for line in lines:
             name = line[:3]
-            if line[3:4] != field or not (name in SEGMENTS or name[0] == "Z"):
+            if line[3:4] != field or not (name in SEGMENTS or (name[0] == "Z" and name.isupper() and name.isalnum())):
                 self._sort(lines)
                 break
             if name in names:
@@ -65,14 +69,19 @@ class Message:
             kind = line_kind(line, self.delimiters.field)
             if kind:
                 self.oddity = TORN if TORN in (kind, self.oddity) else DOUBTFUL
-            if kind != TORN:
-                segment = line[:3].upper() + line[3:]
+            if kind == TORN:
+                self.odd = (*self.odd, line)
+            else:
+                name, behind = _taken_apart(line, self.delimiters.field)
+                segment = name.upper() + behind
                 self.lines.append(segment)
                 self._names.setdefault(segment[:3], []).append(segment)
 
     def part(self, lines: list[str]) -> Message:
         """A message of some of the lines."""
-        return Message(lines, self.delimiters, self.codec, damaged=self.damaged)
+        found = Message(lines, self.delimiters, self.codec, damaged=self.damaged)
+        found.odd = self.odd
+        return found
 
     @property
     def names(self) -> Sequence[str]:
@@ -101,7 +110,7 @@ class Message:
     def unescape(self, text: str) -> str:
         """The text that an element stands for. Unknown escape sequences stay as they are. Raises :class:`Unusable`: undecodable."""
         if self.damaged and _LOST.search(text):
-            raise Unusable("undecodable", "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source")
+            raise Unusable("undecodable", NO_TEXT)
         if self.delimiters.escape not in text:
             return text
         return escapes.unescape(text, self.delimiters, self.codec)
@@ -118,6 +127,7 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     if not text.startswith("MSH"):
         raise Unusable("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
     text = text.rstrip(_BLANK_TEXT)
+    damaged = damaged or "\x00" in text
     delimiters = delimiters_of(text)
     if codec == "ascii" and delimiters.escape + "X" in text:
         codec = _declared(raw, charset) or codec  # all its letters are ASCII, but those written in hexadecimal need not be
@@ -125,14 +135,23 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
 
 
 def line_kind(line: str, field: str) -> str:
-    """Empty for a line that is a segment, also one whose name is in lower case; else :data:`TORN` or :data:`DOUBTFUL`."""
-    name, behind = line[:3], line[3:4]
-    shaped = len(name) == 3 and name.isascii() and name.isalnum() and name[0].isalpha() and behind in (field, "")
+    """Empty for a line that is a segment, however its name is written; else :data:`TORN` or :data:`DOUBTFUL`."""
+    name, behind = _taken_apart(line, field)
+    shaped = len(name) == 3 and name.isascii() and name.isalnum() and name[0].isalpha()
     if not shaped or (not behind and not name.isupper()):
         return TORN
     if name.upper() in SEGMENTS or name[0] in "Zz":
         return ""
-    return DOUBTFUL if name.isupper() else TORN
+    return DOUBTFUL if name.isupper() and line.startswith(name) and len(line) == len(name) + len(behind) else TORN
+
+
+def _taken_apart(line: str, field: str) -> tuple[str, str]:
+    """The name without what cannot be seen around it (blanks, a byte order mark, NUL, bytes that are no text), and what is behind it."""
+    name = line.partition(field)[0]
+    behind = line[len(name) :]
+    if len(name) != 3 or not name.isascii() or not name.isalnum():
+        name = "".join([letter for letter in name[:_LONGEST] if letter.isprintable() and not letter.isspace()]) + name[_LONGEST:]
+    return name, behind
 
 
 def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
@@ -194,5 +213,11 @@ def _lines(text: str, field: str) -> list[str]:
 
 @cache
 def _mixed(field: str) -> re.Pattern[str]:
-    """Where CR ends segments, LF may be text inside a note; it ends a segment only where the next one begins."""
-    return re.compile(rf"\r\n?|\n(?=[A-Z][A-Z0-9]{{2}}{re.escape(field)})")
+    """Where CR ends segments, LF may be text inside a note; it ends a segment only where the next one begins.
+
+    A message begins with the delimiters behind MSH; without them the letters are part of the note.
+    """
+    bar = re.escape(field)
+    unseen = rf"[^\w\r\n{bar}]{{0,4}}"
+    known = rf"{unseen}(?i:Z[A-Z0-9]{{2}}|{'|'.join(sorted(SEGMENTS))}){unseen}"
+    return re.compile(rf"\r\n?|\n(?!{unseen}MSH{bar}(?![^\w\s]))(?=(?:[A-Z][A-Z0-9]{{2}}|{known}){bar})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from adapters import language, partial, telecom
 from adapters.hl7v2.each import EachNumber
 from adapters.hl7v2.path import Path, parse
 from adapters.hl7v2.reader import Message
+from adapters.refusals import refusal
 from adapters.site_mapping import EACH, CompilePath, Found, Read, Rule, compile_mapping
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Phone, PhoneKind, Problem, Statement, base
 
@@ -25,6 +27,15 @@ class SiteRules:
         ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
         self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered if not rule.attribute.endswith(EACH))
         self._each = EachNumber(self._rules, region)
+        self._readers = _readers(self.paths_by_attribute())
+
+    def paths_by_attribute(self) -> list[tuple[str, Path]]:
+        """Every place that is read, with the attribute."""
+        return [(base(rule.attribute), parse(path)) for rule in self._rules for path in rule.paths]
+
+    def unread(self, lines: Sequence[str]) -> dict[str, str]:
+        """Attributes that can refuse, each with the segment it is read from, where one of these lines may be that segment and is none."""
+        return {name: segment for segment, shape, names in self._readers if any(map(shape.search, lines)) for name in names}
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -51,14 +62,18 @@ class SiteRules:
                 statements[rule.attribute] = outcome
         statements |= self._each.apply(message, problems, codes)
 
+    def finds(self, message: Message) -> bool:
+        """Whether a rule reads anything in the message."""
+        return any(rule.find(message) for rule in self._rules)
+
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
         """What the rules make of codes that were read before (``store.readings``)."""
         return partial.read_again(self._rules, attribute, codes)
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
-        found = [(rule, one.path, one.text) for rule in self._rules for one in rule.find(message)]
-        return list(dict.fromkeys((path, text) for rule, path, text in found if text is not None and not rule.knows(text)))
+        found = [(rule, one) for rule in self._rules for one in rule.find(message)]
+        return list(dict.fromkeys((one.path, one.text) for rule, one in found if one.text and not rule.knows(one.text)))
 
     def _usable(
         self, rule: Rule, outcome: Statement | None, message: Message, statements: Mapping[str, Statement], problems: list[Problem]
@@ -97,6 +112,20 @@ class SiteRules:
 
 
 _READ = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})
+
+
+def _readers(paths: Sequence[tuple[str, Path]]) -> list[tuple[str, re.Pattern[str], list[str]]]:
+    """Each segment that rules read what can refuse from: its name, how it looks in a line that is no segment, and what is read.
+
+    Its name may be spoiled at its end and anywhere behind something else, with some delimiter behind it. Three letters of a standard
+    segment may also be the end of a word.
+    """
+    named: dict[str, list[str]] = {}
+    for attribute, path in paths:
+        if refusal(attribute) is not None and attribute not in named.setdefault(path.segment, []):
+            named[path.segment].append(attribute)
+    starts = {name: "" if name[0] == "Z" else "(?<![A-Z])" for name in named}
+    return [(name, re.compile(rf"{starts[name]}{name}\w{{0,2}}\s?[^\w\s]", re.IGNORECASE), read) for name, read in named.items()]
 
 
 def _phones(statements: Mapping[str, Statement]) -> list[Phone]:

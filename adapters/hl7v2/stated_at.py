@@ -6,8 +6,8 @@ EVN-2 is when the event was recorded, MSH-7 when the message was made; PID-33, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
 
 from adapters.hl7v2 import timestamp
@@ -19,6 +19,9 @@ from store.times import Time
 EVENT, SENT, UPDATED = "EVN-2", "MSH-7", "PID-33"
 ORDER = (EVENT, SENT)
 PLACES = (EVENT, SENT, UPDATED)
+UNREADABLE = "it is no time stamp (YYYYMMDDHHMMSS[+-ZZZZ]); what refuses counts"
+_EAST, _WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+_ABSENT = times.unknown(times.BEGINNING)
 
 
 class StatedAt(NamedTuple):
@@ -33,29 +36,38 @@ def read(message: Message, updated: str, zone: tzinfo, received: datetime, undat
     """When a message was stated. ``updated`` is PID-33 as it came; ``undated``: the latest that it can have been without a time."""
     component = message.delimiters.component
     texts = {
-        EVENT: message.field("EVN", 2).partition(component)[0],
-        SENT: message.field("MSH", 7).partition(component)[0],
-        UPDATED: updated.partition(component)[0],
+        EVENT: message.field("EVN", 2).partition(component)[0].strip(),
+        SENT: message.field("MSH", 7).partition(component)[0].strip(),
+        UPDATED: updated.partition(component)[0].strip("0 ") and updated.partition(component)[0],  # zeros are how some write an empty one
     }
     zone = timestamp.offset(texts[SENT]) or zone
-    effective, problems = _first(texts, order, zone, undated)
+    found = {place: timestamp.time(text, zone) for place, text in texts.items() if text and text != DELETE}
+    problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
+    effective = _first(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
     if times.is_ahead(effective, received):
         problems.append(Problem("time_in_future", "", "the sender's clock or time zone is wrong, or ours; what refuses counts"))
-    return StatedAt(effective, _version(timestamp.time(texts[UPDATED], zone)) if texts[UPDATED] else 0, tuple(problems))
+    return StatedAt(effective, _version(found.get(UPDATED)), tuple(problems))
 
 
-def _first(texts: dict[str, str], order: Sequence[str], zone: tzinfo, undated: datetime) -> tuple[Time, list[Problem]]:
+def _first(found: Mapping[str, Time | None], order: Sequence[str], undated: datetime) -> Time:
     """The first time that is there. Where it cannot be read, the next one says until when it can have been."""
-    problems: list[Problem] = []
-    for place in order:
-        text = texts[place].strip()
-        if not text or text == DELETE:
-            continue
-        found = timestamp.time(text, zone)
-        if found is not None:
-            return times.unknown(found.latest) if problems else found, problems
-        problems.append(Problem("time_unreadable", place, "it is no time stamp (YYYYMMDDHHMMSS); what refuses counts"))
-    return times.unknown(undated), problems
+    there = [found[place] for place in order if place in found]
+    readable = next((time for time in there if time is not None), None)
+    if readable is None:
+        return times.unknown(undated)
+    return readable if there[0] is not None else times.unknown(readable.latest)
+
+
+def _in_any_zone(found: Mapping[str, Time | None], texts: Mapping[str, str]) -> dict[str, Time | None]:
+    """The times, where the message's own does not say which offset the others are in: one without an offset may be in any."""
+    return {place: time and _anywhere(texts[place], time) for place, time in found.items()}
+
+
+def _anywhere(text: str, time: Time) -> Time:
+    if timestamp.offset(text) is not None:
+        return time
+    first, last = timestamp.time(text, _EAST), timestamp.time(text, _WEST)
+    return Time(first.earliest, last.latest) if first and last else time
 
 
 def _version(updated: Time | None) -> int:

@@ -18,10 +18,11 @@ from adapters.hl7v2.delimiters import delimiters_of
 from adapters.hl7v2.reader import DOUBTFUL, Message, line_kind
 from adapters.hl7v2.unusable import Unusable
 from adapters.refusals import refusal, refuses
-from store.preference import PatientMerge, PatientStatements, Problem, Statement
+from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base
 
 REASON = "line_not_a_segment"
 DETAIL = "a line of the message is no segment: a carriage return inside of a field? What refuses contact was applied"
+NO_CODES: Mapping[str, Codes] = {}
 Read = Callable[[Message], list[Item]]
 Statements = Mapping[str, Statement]
 
@@ -36,6 +37,19 @@ def items(message: Message, read: Read) -> list[Item]:
     if isinstance(whole, Unusable):
         whole = []
     return _reconciled(came if isinstance(came, list) else [], whole)
+
+
+def leave_unread(unread: Mapping[str, str], statements: dict[str, Statement], problems: list[Problem], codes: dict[str, Codes]) -> None:
+    """Nothing but a refusal is stated of attributes that may be read in a line that is no segment. ``unread``: each with its segment."""
+    for attribute, segment in unread.items():
+        for name in [name for name, one in statements.items() if base(name) == attribute and not refuses(name, one.value)]:
+            del statements[name]
+        for name in [name for name in codes if base(name) == attribute and name not in statements]:
+            del codes[name]
+        if attribute not in statements:
+            problems.append(
+                Problem(REASON, segment, f"a line that is no segment may be {segment}: correct its name at the sender", attribute)
+            )
 
 
 def joined(message: Message) -> Message | Unusable:
@@ -78,7 +92,8 @@ def _with_refusals(came: Sequence[Item], whole: Sequence[Item]) -> Iterator[Item
         other = others.pop(0) if others and isinstance(item, PatientStatements) else None
         if isinstance(item, PatientStatements) and other is not None and other.identifiers == item.identifiers:
             more = {name: one for name, one in _refusals(other).items() if name not in item.statements}
-            item = _settled(item, {**item.statements, **more}, ()) if more else item
+            codes = {name: one for name, one in item.codes.items() if name not in more}
+            item = _settled(item, {**item.statements, **more}, (), codes) if more else item
         yield item
 
 
@@ -90,8 +105,7 @@ def _reconciled(came: list[Item], whole: list[Item]) -> list[Item]:
     else:
         found = list(merges)
     here, there = ([item for item in side if isinstance(item, PatientStatements)] for side in (came, whole))
-    if there or not whole:
-        found += [_both(one, other) for one, other in _pairs(here, there)]
+    found += [_both(one, other) for one, other in _pairs(here, there)]
     if not found and came and all(isinstance(item, Filtered) for item in (*came, *whole)):
         return came
     if not any(isinstance(item, PatientStatements | Unmappable) for item in found):
@@ -119,13 +133,21 @@ def _both(came: PatientStatements | None, whole: PatientStatements | None) -> Pa
         both = {}
     stated = {**both, **_refusals(came), **_refusals(whole)}
     problems = (*came.problems, *whole.problems, *_distrusted(came.statements, whole.statements, stated))
-    return _settled(replace(whole, restricted=came.restricted or whole.restricted), stated, problems)
+    kept = [name for name, one in whole.codes.items() if came.codes.get(name) == one and (name in both or one.silent)]
+    codes = {name: whole.codes[name] for name in kept if both.get(name) == stated.get(name)}
+    return _settled(replace(whole, restricted=came.restricted or whole.restricted), stated, problems, codes)
 
 
-def _settled(item: PatientStatements, stated: dict[str, Statement], problems: Sequence[Problem]) -> PatientStatements:
-    """A problem of an attribute that is stated after all is none."""
+def _settled(
+    item: PatientStatements, stated: dict[str, Statement], problems: Sequence[Problem], codes: Mapping[str, Codes] = NO_CODES
+) -> PatientStatements:
+    """A problem of an attribute that is stated after all is none.
+
+    ``codes``: what another mapping may read again. A refusal of one reading has none: that mapping may make a permission of them, and a
+    permission of one reading is not trusted.
+    """
     open_ones = [one for one in (*item.problems, *problems) if not one.attribute or one.attribute not in stated]
-    return replace(item, statements=stated, codes={}, problems=tuple(dict.fromkeys((Problem(REASON, "", DETAIL), *open_ones))))
+    return replace(item, statements=stated, codes=codes, problems=tuple(dict.fromkeys((Problem(REASON, "", DETAIL), *open_ones))))
 
 
 def _distrusted(came: Statements, whole: Statements, stated: Statements) -> Iterator[Problem]:

@@ -12,6 +12,10 @@ class Unusable(Exception):
         self.reason, self.detail, self.path = reason, detail, path
         super().__init__(detail)
 
+    def at(self, path: str) -> Unusable:
+        """The same, of a place."""
+        return Unusable(self.reason, self.detail, path)
+
     def problem(self, path: str, attribute: str = "") -> Problem:
         """The same of one attribute only, while the rest of the message can be used."""
         return Problem(self.reason, path, self.detail, attribute)

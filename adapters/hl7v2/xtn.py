@@ -14,6 +14,7 @@ from typing import NamedTuple
 from adapters import telecom
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Message
+from adapters.hl7v2.unusable import Unusable
 from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 CELL = PhoneKind.CELL.value
@@ -29,6 +30,7 @@ USE = {
 }
 NOT_A_PHONE = frozenset({"FX", "BP", "BPN", "MD", "SAT", "TDD", "TTY"})
 ADDRESSES = (0, 3, 5, 6, 11)  # the components, from 0, that hold a number or an address
+READ = frozenset((*ADDRESSES, 1, 2, 4, 12, 13, 17))  # those that are read here; what stands in others may be anything
 UNORDERED = 1_000_000  # behind everything that has a preference order
 _ABSENT = [""] * 18
 MAIL = frozenset({"NET", "INTERNET", "X.400"})
@@ -72,16 +74,20 @@ class TelecomReader:
     def read(self, message: Message, field: str, path: str, kind: str, today: date) -> Telecoms:
         """What a field says. ``kind`` is what its numbers are for when they do not say; ``today`` drops what has ended."""
         said = _Said(path)
-        plain = DELETE not in field and message.delimiters.escape not in field
+        plain = DELETE not in field and message.delimiters.escape not in field and not message.damaged
         for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
             if repetition:
                 parts = repetition.split(message.delimiters.component)
-                self._hear(said, number, parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, said), kind, today)
+                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, said, number)
+                if cleaned is not None:
+                    self._hear(said, number, cleaned, kind, today)
         return said.result()
 
     def number(self, message: Message, repetition: str) -> str | None:
         """The number of one repetition in E.164, in use or not; ``None`` when it is no usable phone."""
-        parts = _cleaned(message, repetition.split(message.delimiters.component), _Said(""))
+        parts = _cleaned(message, repetition.split(message.delimiters.component), _Said(""), 1)
+        if parts is None:
+            return None
         coded = codes(parts[1], parts[2])
         return self._number(parts)[1] if coded.is_phone and not coded.is_mail else None
 
@@ -148,6 +154,10 @@ class _Said:
         else:
             self.emails.append((UNORDERED if order is None else order, address))
 
+    def illegible(self, problem: Problem) -> None:
+        self.stated = True
+        self.problems.append(problem)
+
     def phone(self, number: int, phone: Phone | None) -> None:
         if phone is None:
             self.problems.append(Problem("phone_unusable", f"{self.path}[{number}]", "this cannot be made a number in E.164", PHONES))
@@ -163,13 +173,26 @@ class _Said:
         return Telecoms(self.stated, tuple(self.phones), emails, tuple(self.preferred), tuple(self.problems))
 
 
-def _cleaned(message: Message, parts: list[str], said: _Said) -> list[str]:
-    """The 18 components, unescaped; a deleted one is as empty as one that is not there.
+def _cleaned(message: Message, parts: list[str], said: _Said, number: int) -> list[str] | None:
+    """The 18 components, unescaped; a deleted one is as empty as one that is not there. ``None``: one that is read here is no text.
 
     Deleting a number or an address (``^PRN^PH^""``) states the list, deleting a code beside it does not.
     """
     said.stated = said.stated or any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
-    return ["" if part == DELETE else message.unescape(part) for part in parts] + _ABSENT[len(parts) :]
+    out = list(_ABSENT)
+    for at in sorted(READ):
+        if at < len(parts) and parts[at] != DELETE:
+            try:
+                out[at] = message.unescape(parts[at])
+            except Unusable as error:
+                said.illegible(error.problem(f"{said.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
+                return None
+    return out
+
+
+def _is_mail(parts: list[str]) -> bool:
+    """Whether a repetition that is not legible throughout looks like an address."""
+    return any("@" in part for part in parts) or any(part.strip().upper() in MAIL for part in parts[1:3])
 
 
 def _ended(text: str, today: date) -> bool:

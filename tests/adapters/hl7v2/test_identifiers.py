@@ -135,7 +135,13 @@ def test_a_namespace_without_universal_ids_of_its_own_may_come_with_one() -> Non
 
 def test_the_reason_names_issuers_and_types_that_came_and_what_has_ended() -> None:
     detail = refused(adt(f3="10001^^^GENHOSP^MR^^^20200101~5551234^^^OTHER^PI~777^^^12345678^MR~88^^^GENHOSP^AN")).detail
-    assert detail.endswith("what came: GENHOSP/MR (ended), OTHER/PI, another issuer/MR")
+    assert detail.endswith("what came: GENHOSP/MR (ended), OTHER/PI, another issuer/MR, GENHOSP/AN (names no patient)")
+
+
+@pytest.mark.parametrize("kind", ["XX", "AN", "SS"])
+def test_the_reason_names_what_came_also_where_its_type_names_no_patient(kind: str) -> None:
+    item = refused(adt(f3=f"5^^^GENHOSP^{kind}"))
+    assert (item.reason, item.detail.partition("; ")[2]) == ("patient_id_missing", f"what came: GENHOSP/{kind} (names no patient)")
 
 
 @pytest.mark.parametrize(
@@ -164,9 +170,37 @@ def test_a_second_pid_that_is_empty_or_the_first_again_adds_nobody(second: str) 
     assert stated(adt("A08", second)).identifiers == (OWN._replace(value="MRN10001"),)
 
 
-@pytest.mark.parametrize("second", ["PID|||MRN2^^^GENHOSP^MR", "PID|||||DOE^JOE", "PID|||MRN10001^^^GENHOSP^MR||DOE^JOE"])
-def test_a_second_pid_that_says_something_else_is_refused(second: str) -> None:
+@pytest.mark.parametrize("second", ["PID|||MRN2^^^GENHOSP^MR", "PID|||||DOE^JOE", "PID|||7^^^GENHOSP^AN||DOE^JOE"])
+def test_a_second_pid_that_names_somebody_else_or_nobody_is_refused(second: str) -> None:
     assert refused(adt("A08", second)).reason == "several_patients"
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["PID|2||MRN10001^^^GENHOSP^MR|||||F", "PID|2||7^^^GENHOSP^AN~MRN10001^^^genhosp^mr||DOE^JOE", "PID|2|MRN10001^^^GENHOSP^MR||||||F"],
+)
+@pytest.mark.parametrize("event", ["A08", "A23", "A28"])
+def test_a_second_pid_of_the_same_own_identifier_is_the_same_patient(event: str, second: str) -> None:
+    rules = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes"}}}
+    for lines in ((second, "ZCP|1|DNC"), ("ZCP|1|DNC", second)):
+        item = stated(adt(event, *lines, f8="M"), mapping=rules)
+        assert (item.identifiers[0], item.statements["do_not_contact"].value) == (OWN._replace(value="MRN10001"), "yes")
+
+
+def test_whichever_of_them_says_that_the_patient_has_died_is_heard() -> None:
+    second = "PID|2||MRN10001^^^GENHOSP^MR" + "|" * 27
+    for first, last in (("N", "Y"), ("Y", "N"), ("", "Y"), ("Y", "")):
+        assert stated(adt("A08", second + last, f30=first, f8="M")).statements["deceased"].value is True
+    for first, last in (("N", "?"), ("?", "N")):
+        found = stated(adt("A08", second + last, f30=first, f8="M"))
+        assert ("deceased" in found.statements, [one.attribute for one in found.problems]) == (False, ["deceased"])
+
+
+def test_a_consent_at_a_number_of_either_is_read() -> None:
+    rules = {"consent.sms#*": {"from": "PID-13.9", "values": {"Y": "granted", "N": "denied"}}}
+    second = "PID|2||MRN10001^^^GENHOSP^MR||||||||||^PRN^CP^^1^217^5550124^^N"
+    found = stated(adt("A08", second, f13="^PRN^CP^^1^217^5550123^^Y"), mapping=rules)
+    assert (found.statements["consent.sms#+12175550123"].value, found.statements["consent.sms#+12175550124"].value) == ("granted", "denied")
 
 
 def test_of_several_own_identifiers_the_first_that_has_not_ended_counts_and_what_refuses_for_all() -> None:

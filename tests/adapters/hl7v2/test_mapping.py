@@ -280,6 +280,40 @@ def test_the_time_is_the_event_s_else_the_message_s_as_precise_as_it_is_written(
     assert (said.effective, said.problems) == (expected, ())
 
 
+@pytest.mark.parametrize("offset", ["+0000", "+00:00", "+00", "Z", "z", " Z", "-0000"])
+@pytest.mark.parametrize("sent", ["20261101090000", "2026110109", "20261101090000.5", "2026-11-01T09:00:00", "2026-11-01 09:00"])
+def test_a_time_without_an_offset_is_in_that_of_the_messages_however_it_is_written(sent: str, offset: str) -> None:
+    said = times_of("", "20261101082700", sent + offset)
+    assert (said.effective, said.problems) == (span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND), ())
+
+
+@pytest.mark.parametrize(
+    "sent", ["20261101090000+2500", "20261101090000+2400", "20261101090000-9999", "20261101090000+0060", "20261101090000+1500",
+             "2026-11-01T09:00:00+00:60", "2026-11-01T09:00:00+25:00", "20261301090000", "yesterday", "2026-11-01T09:00:00 CST"],
+)  # fmt: skip
+def test_a_time_of_the_message_that_cannot_be_read_leaves_the_offset_of_others_open(sent: str) -> None:
+    said = times_of("", "20261101082700", sent)
+    assert said.effective == times.Time(
+        datetime(2026, 10, 31, 18, 27, tzinfo=UTC), datetime(2026, 11, 1, 20, 27, tzinfo=UTC) + SECOND - times.STEP
+    )
+    assert [(one.reason, one.path) for one in said.problems] == [("time_unreadable", "MSH-7")]
+    said = times_of("", "20261101082700-0500", sent)
+    assert said.effective == span(datetime(2026, 11, 1, 13, 27, tzinfo=UTC), SECOND)
+    assert [(one.reason, one.path) for one in said.problems] == [("time_unreadable", "MSH-7")]
+
+
+@pytest.mark.parametrize("text", ["20261101082700Z", "20261101082700+00:00", "20261101082700+00"])
+def test_a_time_is_read_with_its_offset_however_that_is_written(text: str) -> None:
+    assert times_of("", text, "20261101082700").effective == span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND)
+
+
+@pytest.mark.parametrize(("updated", "problems"), [("yesterday", ["PID-33"]), ("", []), ("00000000000000", []), ('""', [])])
+def test_a_last_update_that_cannot_be_read_changes_nothing_and_is_reported(updated: str, problems: list[str]) -> None:
+    said = times_of(updated, "20261101082800", "20261101082700")
+    assert (said.effective, said.version) == (span(datetime(2026, 11, 1, 14, 28, tzinfo=UTC), SECOND), 0)
+    assert [one.path for one in said.problems if one.reason == "time_unreadable"] == problems
+
+
 @pytest.mark.parametrize(
     ("evn_2", "msh_7", "until"),
     [

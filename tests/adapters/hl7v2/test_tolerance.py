@@ -188,3 +188,21 @@ def test_bytes_in_the_kind_of_message_are_not_filtered_away() -> None:
 def test_bytes_in_the_control_id_are_no_evidence() -> None:
     found = stated(adt("A08", "ZCP|1|DNC").replace(b"MSG00001", b"MS\xeb"), mapping=SITE)
     assert found.evidence_id.startswith("sha256:")
+
+
+@pytest.mark.parametrize("kind", ["ADT^A24", "ADT^A37", "ADT^A60", "ADT^A17", "VXU^V04"])
+def test_what_is_stated_of_nobody_is_rejected_and_not_filtered(kind: str) -> None:
+    options = {"messages": ["ADT", "VXU"]}
+    said, silent = (sent(kind, *lines).replace(b"PID|", b"PV1|") for lines in (("ZCP|1|DNC",), ()))
+    assert refused(said, mapping=SITE, options=options).reason == "patient_segment_missing"
+    assert isinstance(items(silent, mapping=SITE, options=options)[0], Filtered)
+
+
+@pytest.mark.parametrize("kind", ["20261101083000", "M1", "A08", "|ADT^A08", "P", "2.5.1", "ADTX^A08", "AD^A08"])
+def test_what_is_no_type_of_message_is_rejected_and_not_filtered(kind: str) -> None:
+    assert refused(sent(kind, "ZCP|1|DNC"), mapping=SITE).path == "MSH-9"
+
+
+def test_a_character_set_whose_name_holds_nul_is_none() -> None:
+    body = sent("ADT^A08", "ZCP|1|DNC", f5="M\xfc").replace(b"|2.5.1", b"|2.5.1||||||UNICODE\x00UTF-8")
+    assert statements(body, mapping=SITE)["do_not_contact"].value == "yes"

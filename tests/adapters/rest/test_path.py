@@ -45,7 +45,7 @@ RECORD: dict[str, Any] = {
     ],
 )
 def test_a_path_finds_texts_and_where_they_stand(path: str, found: list[tuple[str, str]]) -> None:
-    assert [tuple(one) for one in compile_path(path)(RECORD)] == found
+    assert [(one.text, one.path) for one in compile_path(path)(RECORD)] == found
 
 
 @pytest.mark.parametrize("path", ["", "  ", "a..b", "a[", "a[b", "9a", "a b", "a.exists(x)"])

@@ -1,0 +1,163 @@
+"""Text that cannot be decoded costs the attribute that is read there, and never the message around it (product 9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.base import Filtered, Unmappable
+from adapters.hl7v2.reader import read
+from store.preference import Identifier, PatientMerge, PatientStatements
+from tests.adapters.hl7v2.messages import MRN, adt, items, refused, stated
+
+SITE = {
+    "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}},
+    "preferred_method": {"from": "ZCP-3", "values": {"T": "sms", "P": "voice", "N": "none"}},
+    "consent.sms": {"from": "ZCP-4", "values": {"Y": "granted", "N": "denied"}},
+    "language": {"from": "ZCP-5"},
+    "consent.sms#*": {"from": "PID-13.9", "values": {"Y": "granted", "N": "denied"}},
+}
+HEADER = "MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|20261101083000||ADT^{event}|MSG00001|P|2.5.1||||||UNICODE UTF-8"
+LOST = [("\\XFF\\", "escape"), ("\udc81\udc8d", "bytes")]
+lost = pytest.mark.parametrize("lost", [text for text, _ in LOST], ids=[name for _, name in LOST])
+PHONE = "^PRN^CP^^1^217^5550123"
+
+
+def sent(event: str, *more: str, **pid: str) -> bytes:
+    """A message in which a lone surrogate is a byte that is no UTF-8."""
+    fields = [pid.get(f"f{number}", MRN if number == 3 else "") for number in range(1, 41)]
+    lines = [HEADER.format(event=event), f"EVN|{event}", "|".join(["PID", *fields]), *more]
+    return "\r".join(lines).encode("utf-8", "surrogateescape") + b"\r"
+
+
+def said(*more: str, event: str = "A08", **pid: str) -> PatientStatements:
+    return stated(sent(event, *more, **pid), mapping=SITE)
+
+
+def problems(found: PatientStatements) -> list[tuple[str, str, str]]:
+    return [(one.reason, one.path, one.attribute) for one in found.problems]
+
+
+@lost
+@pytest.mark.parametrize(
+    ("line", "path", "attribute"),
+    [
+        ("ZCP|1|DNC|T{}", "ZCP-3", "preferred_method"),
+        ("ZCP|1|DNC||N{}", "ZCP-4", "consent.sms"),
+        ("ZCP|1|DNC|||{}", "ZCP-5", "language"),
+        ("ZCP|1|DNC~{}", "ZCP-2[2]", "do_not_contact"),
+        ("ZCP|1|{}~DNC", "ZCP-2[1]", "do_not_contact"),
+        ("ZCP|1|DNC\rZCP|2|{}", "ZCP[2]-2", "do_not_contact"),
+    ],
+)
+def test_a_refusal_beside_it_is_stated(lost: str, line: str, path: str, attribute: str) -> None:
+    found = said(line.format(lost))
+    assert found.statements["do_not_contact"].value == "yes"
+    assert problems(found) == [("undecodable", path, attribute)]
+
+
+@lost
+def test_the_attribute_that_is_read_there_is_unreadable_whatever_the_rule_makes_of_unknown_codes(lost: str) -> None:
+    mapping = {"do_not_contact": {**SITE["do_not_contact"], "on_unknown": "no_statement"}}
+    found = stated(sent("A08", f"ZCP|1|{lost}"), mapping=mapping)
+    assert (dict(found.statements), dict(found.codes), problems(found)) == ({}, {}, [("undecodable", "ZCP-2", "do_not_contact")])
+
+
+@lost
+def test_beside_a_number_it_is_a_problem_of_that_consent(lost: str) -> None:
+    found = said("ZCP|1|DNC", f13=f"{PHONE}^^N{lost}")
+    assert (found.statements["do_not_contact"].value, problems(found)) == ("yes", [("undecodable", "PID-13.9", "consent.sms")])
+    assert [one.number for one in found.statements["phones#PID-13"].value] == ["+12175550123"]
+
+
+@lost
+def test_a_number_that_is_lost_takes_neither_another_number_nor_its_own_denial(lost: str) -> None:
+    found = said("ZCP|1|DNC", f13=f"^PRN^CP^^1^217^55{lost}^^N~{PHONE}^^Y")
+    assert found.statements["do_not_contact"].value == "yes"
+    assert [one.number for one in found.statements["phones#PID-13"].value] == ["+12175550123"]
+    assert problems(found) == [("undecodable", "PID-13[1].7", "phones"), ("consent_number_unreadable", "PID-13[1].9", "consent.sms")]
+
+
+@lost
+@pytest.mark.parametrize("field", ["^NET^Internet^a{}@example.org", "a{}@example.org^NET"])
+def test_an_address_that_is_lost_is_no_address(lost: str, field: str) -> None:
+    found = said("ZCP|1|DNC", f14=field.format(lost))
+    assert (found.statements["do_not_contact"].value, found.statements["email#PID-14"].value) == ("yes", None)
+    assert [(reason, attribute) for reason, _, attribute in problems(found)] == [("undecodable", "email")]
+
+
+@lost
+@pytest.mark.parametrize("other", ["7{}^^^GENHOSP^AN", "7{}^^^OTHER^MR", "7^^^O{}^AN", "7{}^^^EMPI^PI", "7^^^OTHER&{}&ISO^MR"])
+def test_another_identifier_that_is_lost_is_left_out(lost: str, other: str) -> None:
+    for field in (f"{MRN}~{other.format(lost)}", f"{other.format(lost)}~{MRN}"):
+        found = stated(sent("A08", "ZCP|1|DNC", f3=field), mapping=SITE, linking=frozenset({"EMPI"}))
+        assert found.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"),)
+        assert found.statements["do_not_contact"].value == "yes"
+        assert [(one.reason, one.path[:5]) for one in found.problems] == [("undecodable", "PID-3")]
+
+
+@lost
+@pytest.mark.parametrize("field", ["7{}^^^GENHOSP^MR", "7{}^^^GENHOSP^MR~MRN10001^^^GENHOSP^MR"])
+def test_a_message_about_somebody_whose_own_identifier_is_lost_is_rejected_with_its_place(lost: str, field: str) -> None:
+    found = refused(sent("A08", "ZCP|1|DNC", f3=field.format(lost)), mapping=SITE)
+    assert (found.reason, found.path) == ("undecodable", "PID-3[1]")
+
+
+@lost
+@pytest.mark.parametrize("event", ["A40", "A24", "A37", "A23", "A17"])
+def test_in_events_about_something_else_too(lost: str, event: str) -> None:
+    mrg = ["MRG|MRN10002^^^GENHOSP^MR"] if event == "A40" else []
+    found = items(sent(event, *mrg, f"ZCP|1|DNC|T{lost}"), mapping=SITE)
+    (item,) = (one for one in found if isinstance(one, PatientStatements))
+    assert item.statements["do_not_contact"].value == "yes"
+    assert problems(item) == [("undecodable", "ZCP-3", "preferred_method")]
+
+
+@lost
+@pytest.mark.parametrize("event", ["A24", "A37", "A35"])
+def test_an_event_about_something_else_whose_patient_is_lost_is_rejected(lost: str, event: str) -> None:
+    found = items(sent(event, "ZCP|1|DNC", f3=f"7{lost}^^^GENHOSP^MR"), mapping=SITE)
+    assert [(type(one), getattr(one, "reason", "")) for one in found] == [(Unmappable, "undecodable")]
+
+
+def test_an_event_about_something_else_that_refuses_for_nobody_is_rejected_and_one_that_says_nothing_is_not() -> None:
+    assert [type(one) for one in items(adt("A24", "ZCP|1|DNC", f3="7^^^OTHER^MR"), mapping=SITE)] == [Unmappable]
+    assert [type(one) for one in items(adt("A24", f3="7^^^OTHER^MR"), mapping=SITE)] == [Filtered]
+
+
+@lost
+def test_a_merge_whose_survivor_is_lost_is_rejected_once(lost: str) -> None:
+    found = items(sent("A40", "MRG|MRN10002^^^GENHOSP^MR", "ZCP|1|DNC", f3=f"7{lost}^^^GENHOSP^MR"), mapping=SITE)
+    assert [(type(one), getattr(one, "reason", "")) for one in found] == [(Unmappable, "undecodable")]
+
+
+@lost
+def test_a_merge_is_done_by_what_can_be_read(lost: str) -> None:
+    merge, item = items(sent("A40", "MRG|MRN10002^^^GENHOSP^MR", "ZCP|1|DNC", f3=f"{MRN}~8{lost}^^^GENHOSP^AN"), mapping=SITE)
+    assert isinstance(merge, PatientMerge)
+    assert isinstance(item, PatientStatements)
+    assert (item.statements["do_not_contact"].value, [one.reason for one in item.problems]) == ("yes", ["undecodable"])
+
+
+@lost
+def test_what_kind_of_message_it_is_must_be_legible(lost: str) -> None:
+    body = sent("A08", "ZCP|1|DNC").replace(b"ADT^A08", "A{}^A08".format("\udc81").encode("utf-8", "surrogateescape"))
+    found = refused(body, mapping=SITE)
+    assert (found.reason, found.path) == ("undecodable", "MSH-9")
+
+
+@pytest.mark.parametrize("nul", ["\x00", "\\X00\\"])
+def test_nul_is_text_that_no_database_takes(nul: str) -> None:
+    found = said("ZCP|1|DNC", f5=f"DOE^J{nul}AN", f13=f"^NET^Internet^a{nul}@example.org")
+    assert found.statements["do_not_contact"].value == "yes"
+    assert {(reason, attribute) for reason, _, attribute in problems(found)} == {("undecodable", "display_name"), ("undecodable", "email")}
+
+
+def test_a_text_that_nothing_reads_is_no_problem() -> None:
+    found = said("ZCP|1|DNC", "NTE|1||\udc81", f7="\\XFF\\", f13=f"{PHONE}^9\\XFF\\")
+    assert (found.statements["do_not_contact"].value, found.problems) == ("yes", ())
+
+
+def test_the_lines_of_such_a_message_are_known_to_be_damaged() -> None:
+    assert read(sent("A08", "ZCP|1|\udc81")).damaged
+    assert read(adt("A08", "ZCP|1|D\x00NC")).damaged
+    assert not read(adt("A08", "ZCP|1|DNC")).damaged

@@ -1,0 +1,85 @@
+"""Names of segments as senders write them; lines that may hold statements and cannot be read are told of the attribute."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.base import Item
+from store.preference import PatientMerge, PatientStatements, Statement
+from tests.adapters.hl7v2.messages import adt, items, stated
+
+SITE = {
+    "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}},
+    "preferred_method": {"from": "ZCP-3", "values": {"T": "sms", "X": "none"}},
+    "language": {"from": "ZCP-5"},
+    "consent.sms": {"from": "PD1-11.1", "values": {"02": "granted", "01": "denied"}},
+}
+LINE = "line_not_a_segment"
+
+
+def said(*more: str) -> PatientStatements:
+    return stated(adt("A08", *more), mapping=SITE)
+
+
+def unread(found: PatientStatements) -> set[str]:
+    return {one.attribute for one in found.problems if one.reason == LINE and one.attribute}
+
+
+@pytest.mark.parametrize(
+    "name", ["zcp", "Zcp", "ZcP", "zCP", "ZCP ", " ZCP", "ZCP\t", "\ufeffZCP", "\xa0ZCP", "\x00ZCP", "Z\u200bCP", "\u2028zcp", "\udc81ZCP"]
+)
+def test_a_name_is_read_in_any_case_and_with_what_cannot_be_seen_around_it(name: str) -> None:
+    body = adt("A08", "ZCP|1|DNC|T").decode().replace("ZCP", name).encode("utf-8", "surrogateescape")
+    found = stated(body, mapping=SITE)
+    assert found.statements["do_not_contact"] == Statement("yes", "ZCP-2")
+    assert found.statements["preferred_method"] == Statement("sms", "ZCP-3")
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("name", ["Pid", "pID", "PID ", "\xa0PID"])
+def test_so_is_that_of_any_other_segment(name: str) -> None:
+    found = stated(adt("A08", "ZCP|1|DNC").replace(b"PID|", f"{name}|".encode()), mapping=SITE)
+    assert (found.statements["do_not_contact"].value, found.problems) == ("yes", ())
+
+
+@pytest.mark.parametrize("line", ["ZCP|1|DNC", "zcp|1|DNC", "Zcp|1|DNC", " ZCP|1|DNC", "\ufeffZCP|1|DNC", "pd1|1||||||||||01"])
+def test_a_segment_behind_a_lone_line_feed_is_read_in_any_case(line: str) -> None:
+    found = said(f"NTE|1||hello\n{line}")
+    assert [name for name, one in found.statements.items() if one.value in ("yes", "denied")] in (["do_not_contact"], ["consent.sms"])
+
+
+@pytest.mark.parametrize("text", ["MSH|x", "MSH|", "yes|no", "and so on"])
+def test_a_line_feed_in_a_note_still_ends_none_and_begins_no_message(text: str) -> None:
+    found = said(f"NTE|1||a\n{text}", "ZCP|1|DNC")
+    assert (found.statements["do_not_contact"].value, found.problems) == ("yes", ())
+
+
+@pytest.mark.parametrize(
+    "line", ['"ZCP|1|DNC"', "ZCP1|1|DNC", "ZCP^1^DNC", "\xefZCP|1|DNC", "#ZCP|1|DNC", "xzcp|1|DNC", "a note ZCP|1|DNC"]
+)
+@pytest.mark.parametrize("before", [(), ("ZCP|1|OK|T",)])
+def test_a_line_that_may_be_a_segment_of_the_sites_rules_leaves_unread_what_they_read_there(line: str, before: tuple[str, ...]) -> None:
+    found = said(*before, "PV1|1", line)
+    assert found.statements.get("do_not_contact", Statement("yes", "")).value == "yes"
+    assert unread(found) | set(found.statements) == {"do_not_contact", "preferred_method"}
+
+
+def test_a_refusal_beside_such_a_line_counts() -> None:
+    found = said("ZCP|1|DNC|T", "PV1|1", "ZCP1|2|OK|X")
+    assert (found.statements["do_not_contact"].value, unread(found)) == ("yes", {"preferred_method"})
+
+
+@pytest.mark.parametrize("line", ["rapd1 test", "a note that goes on", "ZZZ1|DNC", "something about ZCP"])
+def test_a_line_that_is_none_leaves_nothing_else_unread(line: str) -> None:
+    found = said("ZCP|1|OK|T", "PV1|1", line)
+    assert unread(found) == set()
+    assert {name: one.value for name, one in found.statements.items()} == {"do_not_contact": "no", "preferred_method": "sms"}
+
+
+@pytest.mark.parametrize("event", ["A40", "A24", "A23", "A17"])
+def test_in_events_about_something_else_too(event: str) -> None:
+    mrg = ["MRG|MRN10002^^^GENHOSP^MR"] if event == "A40" else []
+    found: list[Item] = items(adt(event, *mrg, "PV1|1", "ZCP1|1|DNC"), mapping=SITE)
+    (item,) = (one for one in found if isinstance(one, PatientStatements))
+    assert unread(item) == {"do_not_contact", "preferred_method"}
+    assert any(isinstance(one, PatientMerge) for one in found) == (event == "A40")
