@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, payload, readings, remapping, seen, unreadable
+from store import documents, merge, opened, payload, readings, records, remapping, seen, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -216,13 +216,13 @@ class Application:
         is_dated = self._keep_ahead(patient, item, record)
         item = ahead.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
-        merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+        merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
                 item = payload.without(item, back)
-                merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+                merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
@@ -279,7 +279,7 @@ class Application:
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
         whole, item = item, without_late(patient.held, authority, item)
-        merged = merge.merge(patient.held.get(authority), item, now, doubtful=doubtful, joined=patient.joined)
+        merged = _merged(patient.held.get(authority), item, now, patient.joined, doubtful=doubtful)
         self._keep(patient, item, replace(merged, settled=False), "", "")
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
@@ -330,6 +330,11 @@ class Application:
         by, version, text = by or self.author, patient.version + 1, documents.write(changes)
         said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
+
+
+def _merged(held: merge.Held | None, item: PatientStatements, now: datetime, joined: datetime | None, *, doubtful: bool) -> merge.Merged:
+    decided = records.decided(held, item, now, joined)
+    return merge.merge(held, item, now, doubtful=doubtful, joined=joined, decided=decided)
 
 
 def _known(directory: Directory, item: PatientStatements) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from store import documents, merge, readings, times, unreadable
+from store import documents, merge, ordering, readings, times, unreadable
 from store.merging import yielding
 from store.preference import DO_NOT_CONTACT, Assertion, PatientStatements
 from store.readings import Readings
@@ -17,7 +17,8 @@ from store.unreadable import Marks
 def digest(item: PatientStatements) -> str:
     """What a payload says, as it was read, in short: equal digests say the same."""
     unread = unreadable.unread(item)
-    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later)
+    record = ordering.record_of(item.evidence_id)
+    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
@@ -48,7 +49,7 @@ def repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: me
 
 def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
     """What one authority asserts about two records that are one. Where two mappings read their codes, they are read again the next time."""
-    sides = [(by, kept) for by, kept in (_codes_of(mine), _codes_of(theirs)) if kept is not None]
+    sides = [(by, kept) for by, kept in (codes_of(mine), codes_of(theirs)) if kept is not None]
     by = "" if len({name for name, _ in sides}) > 1 else sides[0][0] if sides else ""
     kept = readings.joined(sides[0][1], sides[1][1]) if len(sides) > 1 else sides[0][1] if sides else None
     return replace(merge.join(mine, theirs), codes=documents.write_codes(by, kept) if kept is not None else None)
@@ -56,20 +57,21 @@ def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
 
 def with_more(held: merge.Held, more: Mapping[str, Assertion], marks: Marks) -> merge.Held:
     """What an authority asserts and more, with marks, none of which came with its codes: no mapping reads them away."""
-    by, kept = _codes_of(held)
+    by, kept = codes_of(held)
     codes = documents.write_codes(by, readings.without_codes(kept, more, marks)) if kept is not None else None
     return replace(held, assertions={**held.current(), **more}, effective=held.confirmed, unreadable=marks, codes=codes)
 
 
 def codes(held: merge.Held | None, item: PatientStatements, now: datetime) -> str | None:
     """The codes of the authority with those of one more payload, as they are stored; nothing where there never was one."""
-    by, kept = _codes_of(held) if held is not None else ("", None)
-    if kept is None and not item.codes:
+    by, kept = codes_of(held) if held is not None else ("", None)
+    if kept is None and not item.codes and not ordering.record_of(item.evidence_id):
         return None
-    return documents.write_codes(by if kept is not None else item.mapping, readings.after(kept or {}, item, now, held))
+    new = readings.after(kept or {}, item, now, held)
+    return documents.write_codes(by if kept is not None else item.mapping, new) if new else None
 
 
-def _codes_of(held: merge.Held) -> tuple[str, Readings | None]:
+def codes_of(held: merge.Held) -> tuple[str, Readings | None]:
     """The name of the mapping that read them, and the codes, each at the newest time at which it was stated again; if there are any."""
     if held.codes is None:
         return "", None

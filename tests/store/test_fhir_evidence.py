@@ -169,3 +169,29 @@ def test_what_is_not_understood_changes_nothing(feed: Feed) -> None:
     feed.sends(consent("a", "deny", minutes=1))
     feed.sends(consent("b", "permit", minutes=5, modifierExtension=[{"url": "https://e.example/not", "valueBoolean": True}]))
     assert feed.sms() == "denied"
+
+
+@pytest.mark.parametrize("written", ["soon", "", 20261101, {}])
+def test_a_permission_whose_date_cannot_be_read_lifts_no_refusal(feed: Feed, written: Any) -> None:
+    feed.sends(consent("a", "deny", minutes=1, given=1), consent("b", "permit", minutes=5, dateTime=written))
+    assert feed.sms() == "denied"
+
+
+def test_a_consent_without_a_date_counts_from_its_last_change(feed: Feed) -> None:
+    feed.sends(consent("a", "deny", minutes=1, given=1), consent("b", "permit", minutes=5))
+    assert feed.sms() == "granted"
+
+
+def _cut(version: int, minutes: float, **elements: Any) -> dict[str, Any]:
+    made = patient(version=version, minutes=minutes, **elements)
+    made["meta"]["tag"] = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}]
+    return made
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_copy_that_was_cut_down_settles_nothing_that_could_not_be_read(feed: Feed, version: int) -> None:
+    feed.sends(patient(version=2, minutes=5, extension=[{"url": "https://e.example/dnc", "valueCode": "DECLINED"}]))
+    feed.sends(_cut(version, 5 if version == 2 else 6))
+    assert feed.site.known("1").contact.unreadable == ("do_not_contact",)
+    feed.sends(patient(version=4, minutes=7, extension=[{"url": "https://e.example/dnc", "valueCode": "N"}]))
+    assert feed.site.known("1").contact.unreadable == ()
