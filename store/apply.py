@@ -174,6 +174,7 @@ class Application:
         try:
             found = directory.resolve(item.identifiers, self.naming)
         except IdentifierConflict as conflict:
+            self._refuse_for_each(directory, item)
             return Outcome("rejected", "identifier_conflict", str(conflict))
         if found.meets is not None:
             return Outcome("rejected", MEETS, "two records of one person: they must be joined first", found.patient)
@@ -186,6 +187,15 @@ class Application:
         self.identifiers.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
         before, outcome = self.undecided, self.state(patient, item, digest, record)
         return Outcome(outcome, patient_id=patient.id, undecided=self.undecided - before)
+
+    def _refuse_for_each(self, directory: Directory, item: PatientStatements) -> None:
+        """What refuses in a payload that names several known patients counts for each of them; nothing else of it does."""
+        refused = payload.refusals(item)
+        if not refused.statements and not refused.problems:
+            return
+        for number in sorted(directory.owners(item.identifiers, self.naming)):
+            patient = self._patient(number)
+            self.state(patient, refused, payload.digest(refused), self._record(patient, directory, item))
 
     def _patient(self, number: int | None) -> Open:
         if number is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from store import documents, merge, ordering, readings, times, unreadable
 from store.merging import yielding
-from store.preference import DO_NOT_CONTACT, Assertion, PatientStatements
+from store.preference import DO_NOT_CONTACT, RESTRICTED, Assertion, PatientStatements, base
 from store.readings import Readings
 from store.unreadable import Marks
 
@@ -31,6 +31,13 @@ def without(item: PatientStatements, back: Collection[str]) -> PatientStatements
     """A payload without what the brake holds back."""
     statements = {name: one for name, one in item.statements.items() if name not in back}
     return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
+
+
+def refusals(item: PatientStatements) -> PatientStatements:
+    """A payload with nothing but what refuses in it, and what may."""
+    refused = {name: one for name, one in item.statements.items() if name != RESTRICTED and ordering.forbids(name, one.value)}
+    unread = tuple(one for one in item.problems if base(one.attribute) in unreadable.unread(item) and base(one.attribute) != RESTRICTED)
+    return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
 
 
 def was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:

@@ -169,7 +169,9 @@ class FhirMapper:
         is_restricted = restricted is not None and restricted.value is True
         withheld = is_restricted or patient.is_part(resource) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:
-            ruled = {attribute: one for attribute, one in ruled.items() if one.value is not None}
+            for attribute in [name for name, one in ruled.items() if one.value is None]:
+                del ruled[attribute]
+                codes.pop(attribute, None)  # nor does it say that there is no code
         today = _day(source.received)
         stated = patient.statements(resource, self.settings, today, problems, restricted=withheld, preferred_by=self.preferred_by)
         phones = stated[PHONES].value or () if PHONES in stated else ()

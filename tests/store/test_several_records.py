@@ -10,8 +10,8 @@ import pytest
 
 from adapters.base import Payload, SourceSettings
 from adapters.fhir.mapping import FhirMapper
-from store.preference import PatientMerge, PatientStatements
-from tests.store.site import FHIR, Site, at
+from store.preference import Codes, PatientMerge, PatientStatements, Statement
+from tests.store.site import ADT, FHIR, Site, at, says
 
 MRN = "https://genhosp.example/mrn"
 DNC = {
@@ -227,3 +227,30 @@ def test_one_refusal_among_consents_read_again_stays(site: Site) -> None:
     feed = reading(site, RIGHT)
     feed.sends(*consents)
     assert feed.of("Consent") == "denied"
+
+
+class Reads:
+    """A mapping of ZCP-2 that reads it as its table says."""
+
+    def __init__(self, mapping: str, table: dict[str, str]) -> None:
+        self.mapping, self.table = mapping, table
+
+    def reread(self, attribute: str, codes: Codes) -> tuple[Statement, None]:
+        return Statement(self.table[str(codes.found[0][0])], "ZCP-2"), None
+
+
+@pytest.mark.parametrize("again", [[1, 2], [2], []])
+@pytest.mark.parametrize(("code", "value"), [("DNC", "yes"), ("OK", "no")])
+def test_messages_that_said_the_same_twice_are_what_todays_mapping_says(site: Site, again: list[int], code: str, value: str) -> None:
+    def message(number: int, reads: Reads) -> PatientStatements:
+        site.store.reads_by(ADT, reads)
+        said, codes = {"do_not_contact": reads.table[code]}, {"do_not_contact": Codes("ZCP-2", ((code, "ZCP-2"),))}
+        return says("1", number, said, evidence=f"MSG{number}", mapping=reads.mapping, codes=codes)
+
+    wrong, right = Reads("wrong", {"DNC": "no", "OK": "yes"}), Reads("right", {"DNC": "yes", "OK": "no"})
+    for number in (1, 2):
+        site.apply(message(number, wrong))
+    for number in again:
+        site.apply(message(number, right))
+    site.apply(replace(message(3, right), statements={}, codes={}))
+    assert site.dnc("1") == value
