@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from adapters.base import Payload, SourceSettings
+from adapters.base import Fetch, Payload, SourceSettings
 from adapters.fhir.mapping import FhirMapper
+from adapters.fhir.rest import RestAdapter
 from store.preference import Codes, PatientMerge, PatientStatements, Statement
+from tests.adapters.fhir.server import Answer, Scripted, capability, found, serving
 from tests.store.site import ADT, FHIR, Site, at, says
 
 MRN = "https://genhosp.example/mrn"
@@ -254,3 +257,40 @@ def test_messages_that_said_the_same_twice_are_what_todays_mapping_says(site: Si
         site.apply(message(number, right))
     site.apply(replace(message(3, right), statements={}, codes={}))
     assert site.dnc("1") == value
+
+
+BY_ID, BY_NUMBER = (
+    {"reference": "Patient/p1"},
+    {"identifier": {"system": MRN, "type": {"coding": [{"code": "MR"}]}, "value": "1"}},
+)
+
+
+@pytest.mark.parametrize("named", [BY_ID, BY_NUMBER])
+@pytest.mark.parametrize("choose", ["latest", "most_restrictive"])
+def test_it_is_the_same_over_rest(site: Site, named: dict[str, Any], choose: str) -> None:
+    consents = [consent("a", "deny", 1, patient=named), consent("b", "permit", 2, 2, patient=named, status="inactive")]
+    ended = [consent("a", "deny", 3, 2, patient=named, status="inactive")]
+    options = OPTIONS | {"consent": {"attribute": "consent.sms", "category": "*", "choose": choose}}
+    values = []
+    for listed in (consents, ended):
+
+        def script(server: Scripted, place: str, listed: list[dict[str, Any]] = listed) -> Answer:
+            if place.startswith("Consent"):
+                return found(*listed)
+            return found(patient()) if place.startswith("Patient") else found() if place.startswith("Flag") else capability()
+
+        with serving(script) as server:
+            reader = RestAdapter(replace(SETTINGS, options=options | {"base_url": server.base_url}))
+            items = [item for batch in reader.fetch(Fetch()) for item in batch.items]
+        site.apply(*(one for one in items if isinstance(one, PatientStatements)), source=FHIR)
+        values.append(site.value("1", "consent.sms"))
+    assert values == ["denied", None]
+
+
+def test_a_permission_whose_period_is_over_gives_way_to_the_refusal_before_it(feed: Feed) -> None:
+    last = at(60_000)
+    feed.sends(consent("a", "deny", 1), consent("b", "permit", 2, period={"end": last.isoformat()}))
+    assert feed.of("Consent") == "granted"
+    feed.site.now = last + timedelta(minutes=1)
+    feed.sends(consent("b", "permit", 2, period={"end": last.isoformat()}))
+    assert feed.of("Consent") == "denied"
