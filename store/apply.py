@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, payload, readings, remapping, seen, unreadable
+from store import documents, merge, opened, payload, readings, records, remapping, seen, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -174,6 +174,7 @@ class Application:
         try:
             found = directory.resolve(item.identifiers, self.naming)
         except IdentifierConflict as conflict:
+            self._refuse_for_each(directory, item)
             return Outcome("rejected", "identifier_conflict", str(conflict))
         if found.meets is not None:
             return Outcome("rejected", MEETS, "two records of one person: they must be joined first", found.patient)
@@ -186,6 +187,15 @@ class Application:
         self.identifiers.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
         before, outcome = self.undecided, self.state(patient, item, digest, record)
         return Outcome(outcome, patient_id=patient.id, undecided=self.undecided - before)
+
+    def _refuse_for_each(self, directory: Directory, item: PatientStatements) -> None:
+        """What refuses in a payload that names several known patients counts for each of them; nothing else of it does."""
+        refused = payload.refusals(item)
+        if not refused.statements and not refused.problems:
+            return
+        for number in sorted(directory.owners(item.identifiers, self.naming)):
+            patient = self._patient(number)
+            self.state(patient, refused, payload.digest(refused), self._record(patient, directory, item))
 
     def _patient(self, number: int | None) -> Open:
         if number is None:
@@ -216,13 +226,13 @@ class Application:
         is_dated = self._keep_ahead(patient, item, record)
         item = ahead.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
-        merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+        merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
                 item = payload.without(item, back)
-                merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+                merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
@@ -289,7 +299,7 @@ class Application:
             patient.held[authority] = payload.to_read_again(held, item, now)
             return False
         whole, item = item, without_late(patient.held, authority, item)
-        merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+        merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
         self._keep(patient, item, replace(merged, settled=False), "", "")
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
@@ -340,6 +350,11 @@ class Application:
         by, version, text = by or self.author, patient.version + 1, documents.write(changes)
         said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
+
+
+def _merged(held: merge.Held | None, item: PatientStatements, now: datetime, joined: datetime | None, *, doubtful: bool) -> merge.Merged:
+    decided = records.decided(held, item, now, joined)
+    return merge.merge(held, item, now, doubtful=doubtful, joined=joined, decided=decided)
 
 
 def _known(directory: Directory, item: PatientStatements) -> int | None:

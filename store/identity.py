@@ -143,6 +143,12 @@ class Directory:
         """The other patients who own an identifier of a payload about one."""
         return {row.patient for one in identifiers for row in self._fitting(one, DECIDING)} - {patient}
 
+    def owners(self, identifiers: Sequence[Identifier], naming: Naming) -> set[int]:
+        """The patients to whom the source's own identifiers of a payload belong."""
+        kinds = naming.kinds(identifiers)
+        own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
+        return {row.patient for one in own for row in self._fitting(one, DECIDING)}
+
     def resolve(self, identifiers: Sequence[Identifier], naming: Naming) -> Resolved:
         """The patient of a payload: by its own identifiers in their order, else by those that link, if they agree.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from store import ordering, seen, times, unreadable
@@ -83,12 +84,19 @@ class Merged:
 
 
 def merge(
-    held: Held | None, item: PatientStatements, recorded: datetime, *, doubtful: bool = False, joined: datetime | None = None
+    held: Held | None,
+    item: PatientStatements,
+    recorded: datetime,
+    *,
+    doubtful: bool = False,
+    joined: datetime | None = None,
+    decided: Mapping[str, Assertion] = MappingProxyType({}),
 ) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
 
     A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.seen``).
-    ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`.
+    ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`. ``decided``: what stands of some
+    attributes, whatever is newer (``store.records``).
     """
     if held is None:
         return _first(item, recorded, joined)
@@ -98,7 +106,10 @@ def merge(
     late, undecided = False, 0
     for attribute, statement in stated(item).items():
         old, new = assertions.get(attribute), _asserted(attribute, statement, item, recorded, joined)
-        now, is_open = (new, False) if old is None else _stands(attribute, item, old, new, received_later=received_later, joined=joined)
+        if old is None or attribute in decided:
+            now, is_open = decided.get(attribute, new), False
+        else:
+            now, is_open = _stands(attribute, item, old, new, received_later=received_later, joined=joined)
         before = old.value if old is not None else None
         if before != now.value:
             changed[attribute] = (before, now.value)
@@ -107,7 +118,7 @@ def merge(
         assertions[attribute] = now
     newest = times.newest(held.confirmed, item.effective)
     outcome = "applied" if changed else "stale" if late else "unchanged"
-    settled = not late and _is_all_there_is(assertions, item, newest)
+    settled = not late and not decided and _is_all_there_is(assertions, item, newest)
     return Merged(assertions, changed, outcome, settled, newest, undecided)
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from store import documents, merge, readings, times, unreadable
+from store import documents, merge, ordering, readings, times, unreadable
 from store.merging import yielding
-from store.preference import RESTRICTED, Assertion, PatientStatements
+from store.preference import RESTRICTED, Assertion, PatientStatements, base
 from store.readings import Readings
 from store.unreadable import Marks
 
@@ -17,7 +17,8 @@ from store.unreadable import Marks
 def digest(item: PatientStatements) -> str:
     """What a payload says, as it was read, in short: equal digests say the same."""
     unread = unreadable.unread(item)
-    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later)
+    record = ordering.record_of(item.evidence_id)
+    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
@@ -39,6 +40,13 @@ def without(item: PatientStatements, back: Collection[str]) -> PatientStatements
     return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
 
 
+def refusals(item: PatientStatements) -> PatientStatements:
+    """A payload with nothing but what refuses in it, and what may."""
+    refused = {name: one for name, one in item.statements.items() if name != RESTRICTED and ordering.forbids(name, one.value)}
+    unread = tuple(one for one in item.problems if base(one.attribute) in unreadable.unread(item) and base(one.attribute) != RESTRICTED)
+    return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
+
+
 def was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:
     """Whether anything of a payload that was seen stands as another mapping read it since."""
     said = (held.assertions[name] for name in item.statements if name in held.assertions)
@@ -58,14 +66,14 @@ def is_of_another_mapping(held: merge.Held, item: PatientStatements) -> bool:
 
 def to_read_again(held: merge.Held, item: PatientStatements, now: datetime) -> merge.Held:
     """What an authority asserts, with the codes of one more payload that no mapping has read yet."""
-    _, kept = _codes_of(held)
+    _, kept = codes_of(held)
     coded = replace(item, statements={name: one for name, one in item.statements.items() if name in item.codes})
     return replace(held, codes=documents.write_codes("", readings.after(kept or {}, coded, now, held, held.unreadable)))
 
 
 def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
     """What one authority asserts about two records that are one. Where two mappings read their codes, they are read again the next time."""
-    sides = [(by, kept) for by, kept in (_codes_of(mine), _codes_of(theirs)) if kept is not None]
+    sides = [(by, kept) for by, kept in (codes_of(mine), codes_of(theirs)) if kept is not None]
     by = "" if len({name for name, _ in sides}) > 1 else sides[0][0] if sides else ""
     kept = readings.joined(sides[0][1], sides[1][1]) if len(sides) > 1 else sides[0][1] if sides else None
     return replace(merge.join(mine, theirs), codes=documents.write_codes(by, kept) if kept is not None else None)
@@ -73,20 +81,21 @@ def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
 
 def with_more(held: merge.Held, more: Mapping[str, Assertion], marks: Marks) -> merge.Held:
     """What an authority asserts and more, with marks, none of which came with its codes: no mapping reads them away."""
-    by, kept = _codes_of(held)
+    by, kept = codes_of(held)
     codes = documents.write_codes(by, readings.without_codes(kept, more, marks)) if kept is not None else None
     return replace(held, assertions={**held.current(), **more}, effective=held.confirmed, unreadable=marks, codes=codes)
 
 
 def codes(held: merge.Held | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
     """The codes of the authority with those of one more payload, as they are stored; nothing where there never was one."""
-    by, kept = _codes_of(held) if held is not None else ("", None)
-    if kept is None and not item.codes:
+    by, kept = codes_of(held) if held is not None else ("", None)
+    if kept is None and not item.codes and not ordering.record_of(item.evidence_id):
         return None
-    return documents.write_codes(by if kept is not None else item.mapping, readings.after(kept or {}, item, now, held, marks))
+    new = readings.after(kept or {}, item, now, held, marks)
+    return documents.write_codes(by if kept is not None else item.mapping, new) if new else None
 
 
-def _codes_of(held: merge.Held) -> tuple[str, Readings | None]:
+def codes_of(held: merge.Held) -> tuple[str, Readings | None]:
     """The name of the mapping that read them, and the codes, each at the newest time at which it was stated again; if there are any."""
     if held.codes is None:
         return "", None

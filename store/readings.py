@@ -3,6 +3,9 @@
 Of each attribute the distinct codes are kept, each at the newest time at which it came. When the mapping of a source changes, what is in
 force is folded again from them: the same rules of order as if today's mapping had read every one. What came without codes, or before
 codes were kept, or from a field that today's mapping does not read, counts as it was read then.
+
+Of a Consent or a Flag there are no codes: what each of them says by its newest version is kept in their place, so that the end of one
+leaves what the others say.
 """
 
 from __future__ import annotations
@@ -12,14 +15,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from store import merge, times, unreadable
+from store import merge, ordering, times, unreadable
 from store.merge import Held
-from store.preference import Assertion, Codes, PatientStatements, Problem, Statement, base
+from store.ordering import VERSION, record_of
+from store.preference import PREFERRED_METHOD, Assertion, Codes, PatientStatements, Problem, Statement, base
 from store.times import Time
 from store.unreadable import Marks, Unreadable
 
 MOST = 16
 """Distinct codes kept of one attribute; past that the oldest is dropped."""
+
+RECORD = "record"
+"""The place of what a Consent or a Flag says; beside it stands the mapping that read it."""
 
 STATED, SILENT, UNREAD = "stated", "silent", "unread"
 
@@ -64,6 +71,9 @@ Folded = dict[str, tuple[Reading, ...]]
 def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None, marks: Marks) -> Folded:
     """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
     kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
+    if record_of(item.evidence_id):
+        said = [name for name in item.statements if name == PREFERRED_METHOD or ordering.is_refusable(name) or name in kept]
+        return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in said}
     counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
     coded = list(item.codes) if item.restricted else list(counts)  # what a restricted record withholds may mean something else one day
     known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
@@ -102,7 +112,7 @@ def joined(first: Readings, second: Readings) -> Folded:
         sides = [_newest(side.get(name, ())) for side in (first, second)]
         found: tuple[Reading, ...] = ()
         for one in sorted((*sides[0], *sides[1]), key=lambda reading: reading.recorded):
-            found = _with(found, one)
+            found = _with(found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
         both[name] = found
     return both
 
@@ -110,15 +120,75 @@ def joined(first: Readings, second: Readings) -> Folded:
 def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None) -> tuple[Held, Folded]:
     """What the authority asserts by today's mapping, and the codes with what they are mapped to now."""
     assertions = {name: one for name, one in held.current().items() if name not in readings}
-    marks = {name: mark for name, mark in held.unreadable.items() if name not in readings}
+    marks = {name: mark for name, mark in held.unreadable.items() if name not in readings or _has_records(readings[name])}
     now = Held(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
     again: dict[str, tuple[Reading, ...]] = {}
     for name, ones in readings.items():
         again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
-        for one in sorted(again[name], key=lambda reading: reading.recorded):
-            now = _told(now, name, one, joined, reader.mapping)
+        now = _all_told(now, name, again[name], joined, reader.mapping)
     same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and one.time == now.unreadable[name].time}
     return replace(now, unreadable={**now.unreadable, **same}), again
+
+
+def standing(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:
+    """What stands of an attribute by all that was read; nothing where all of it was taken back."""
+    nothing = times.at(times.BEGINNING)
+    found = _all_told(Held({}, nothing, nothing, "", times.BEGINNING), name, readings, joined, mapping).assertions.get(name)
+    return found if found is not None and found.value is not None else None
+
+
+def _all_told(held: Held, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Held:
+    """The readings of one attribute, one after the other; of Consents and Flags, each of which stands until it ends, what is in force."""
+    for one in sorted((one for one in readings if not record_of(one.evidence_id)), key=lambda one: one.recorded):
+        held = _told(held, name, one, joined, mapping)
+    said = [one for one in readings if record_of(one.evidence_id)]
+    in_force = [one for one in said if one.value is not None]
+    if in_force and name in held.assertions and held.assertions[name].value is None:
+        held = replace(held, assertions={key: one for key, one in held.assertions.items() if key != name})
+    for one in sorted(in_force or (() if name in held.assertions else said), key=lambda one: one.recorded):
+        held = _told(held, name, one, joined, read_by(one) or mapping)
+    return held
+
+
+def of_record(readings: tuple[Reading, ...], record: str) -> Reading | None:
+    """What a Consent or Flag says."""
+    return next((one for one in readings if record_of(one.evidence_id) == record), None)
+
+
+def read_by(one: Reading) -> str:
+    """The mapping that read a Consent or a Flag; empty where that is not known."""
+    return str(one.codes.found[0][0]) if one.codes is not None and one.codes.place == RECORD else ""
+
+
+def _has_records(readings: tuple[Reading, ...]) -> bool:
+    return any(record_of(one.evidence_id) for one in readings)
+
+
+def _with_record(name: str, readings: tuple[Reading, ...], item: PatientStatements, recorded: datetime) -> tuple[Reading, ...]:
+    """The readings with what the newest version of a Consent or Flag says; where nobody can tell which that is, with what refuses."""
+    statement = item.statements[name]
+    codes = Codes(RECORD, ((item.mapping, statement.path),))
+    new = Reading(codes, STATED, statement.value, statement.path, item.effective, recorded, item.evidence_id, item.version, item.restricted)
+    old = of_record(readings, record_of(item.evidence_id))
+    if old is not None and not _replaces(name, new, old, is_due=name in item.codes):
+        return readings
+    others = [one for one in readings if one is not old]
+    if len(others) >= MOST:
+        others.remove(min(others, key=lambda one: (ordering.forbids(name, one.value), one.effective.latest)))
+    return (*others, new)
+
+
+def _replaces(name: str, new: Reading, old: Reading, *, is_due: bool) -> bool:
+    """Whether a reading takes the place of another one of the same record. ``is_due``: a period of it has begun or ended."""
+    is_read_again = VERSION in new.evidence_id and read_by(new) != read_by(old)
+    if new.evidence_id == old.evidence_id and (is_due or is_read_again):
+        return True
+    newer = ordering.is_newer(_item(name, new), _assertion(old))
+    return ordering.wins(name, new.value, old.value, received_later=True) if newer is None else newer
+
+
+def _assertion(one: Reading) -> Assertion:
+    return Assertion(one.value, one.effective, one.recorded, one.evidence_id, one.path, one.version)
 
 
 def _told(held: Held, name: str, one: Reading, joined: datetime | None, mapping: str) -> Held:
@@ -200,8 +270,17 @@ def _key(one: Reading) -> Any:
 
 
 def _newest(readings: Iterable[Reading]) -> list[Reading]:
+    """Each that nothing is entirely newer than, and what every Consent and Flag says."""
     found = list(readings)
-    return [one for one in found if not any(other.effective.is_after(one.effective) for other in found)]
+    return [one for one in found if record_of(one.evidence_id) or not any(other.effective.is_after(one.effective) for other in found)]
+
+
+def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Reading, ...]:
+    """The readings of two patients with that of a record, which may be known of both."""
+    old = of_record(readings, record_of(one.evidence_id))
+    if old is not None and not _replaces(name, one, old, is_due=False):
+        return readings
+    return (*(other for other in readings if other is not old), one)
 
 
 def _current(one: Reading, held: Held) -> Reading:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from store import times
 from store.enterprise import Enterprise
-from store.ordering import forbids, is_refusable, stated
+from store.ordering import forbids, is_refusable, record_of, stated
 from store.preference import NEEDS_SYNC, Assertion, PatientStatements, base
 from store.times import Time
 
@@ -94,7 +94,9 @@ def _refuses(name: str, item: PatientStatements) -> bool:
 
 
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
-    if name in stated(item) and item.effective.is_after(mark.time):
+    said = stated(item).get(name)
+    is_of_another = record_of(item.evidence_id) != record_of(mark.evidence_id)
+    if said is not None and item.effective.is_after(mark.time) and not (said.value is None and is_of_another):
         return True
     is_again = whole and (item.received is not None or item.mapping != mark.mapping)
     return is_again and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)

@@ -27,6 +27,7 @@ from adapters.fhir.joiners import Joiners
 from adapters.fhir.manifest import ExportFile
 from adapters.fhir.moment import instant
 from adapters.fhir.rest import RestAdapter, came_again, utc_now
+from adapters.fhir.standing import certain_only
 from adapters.fhir.transfer import Fetched, Transfer
 from adapters.notes import Notes
 from store.preference import PatientStatements
@@ -223,7 +224,7 @@ class BulkAdapter:
             yield Unmappable("export_file_short", detail, file.locator), b""
 
     def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
-        """A Consent or Flag that ended takes back only what no other of its patient refuses; where nobody can say, nothing."""
+        """Where the most restrictive counts, a record permits only what no other of its patient refuses; where nobody can say, nothing."""
         if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
             return item
         try:
@@ -231,7 +232,7 @@ class BulkAdapter:
         except AdapterError as error:
             if not error.permanent:
                 raise
-            return Filtered("end_not_confirmed", item.locator)
+            return certain_only(item, self.rest.mapper.options.consent.choose)
 
     def _asked_by_name(self, export: Export, new: Sequence[str]) -> Job | None:
         """An export of those who joined the group; ``None`` where the server has none, or one export is all that it gives for a while."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import Enum
 from functools import lru_cache
 from functools import partial as bound
 from typing import Any, NamedTuple, TypeGuard
@@ -33,6 +34,14 @@ from store.times import Time
 
 DATED, PERIOD_UNREADABLE = "Consent.dateTime", "period_unreadable"
 LONG_AGO = times.at(datetime(1970, 1, 1, tzinfo=UTC))
+
+
+class _Permits(Enum):
+    """Whether all that a record states permits contact, and all of it can be read."""
+
+    ONLY = "only"
+    IN_PART = "in part"
+    NOTHING = "nothing"
 
 
 class _Source(NamedTuple):
@@ -160,7 +169,9 @@ class FhirMapper:
         is_restricted = restricted is not None and restricted.value is True
         withheld = is_restricted or patient.is_part(resource) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:
-            ruled = {attribute: one for attribute, one in ruled.items() if one.value is not None}
+            for attribute in [name for name, one in ruled.items() if one.value is None]:
+                del ruled[attribute]
+                codes.pop(attribute, None)  # nor does it say that there is no code
         today = _day(source.received)
         stated = patient.statements(resource, self.settings, today, problems, restricted=withheld, preferred_by=self.preferred_by)
         phones = stated[PHONES].value or () if PHONES in stated else ()
@@ -298,24 +309,41 @@ class FhirMapper:
         stated = in_our_words(ruled, (), self.settings.default_region, problems)
         said = [(name, one.value) for name, one in stated.items()]
         said += [(one.attribute, one.value) for one in later if one.value is not None]
-        permits = bool(said) and not problems and all(value and not is_opt_out(name, value) for name, value in said)
-        asserted = self._asserted(kind, resource, found, permits=permits)
+        allowed = [bool(value) and not is_opt_out(name, value) for name, value in said]
+        permits = _Permits.ONLY if allowed and all(allowed) and not problems else _Permits.IN_PART if any(allowed) else _Permits.NOTHING
+        asserted = self._asserted(kind, resource, found, permits, source, problems)
         return replace(self._said(resource, identifiers, stated, source, problems, asserted=asserted), later=later)
 
-    def _asserted(self, kind: str, resource: dict[str, Any], found: Standing, *, permits: bool) -> tuple[Time, str] | None:
-        """When a Consent was given, where it only permits (``permits``: and all of it can be read).
+    def _asserted(
+        self, kind: str, resource: dict[str, Any], found: Standing, permits: _Permits, source: _Source, problems: list[Problem]
+    ) -> tuple[Time, str] | None:
+        """When a Consent was given, where it only permits.
 
         Everything else counts from the record's last change, since a record is edited in place and keeps its date; and an end from when
-        it came, a refusal from when it was given, if that is later.
+        it came, a refusal from when it was given, if that is later. What it permits beside something else may be as old as its date.
         """
-        given, path = (self._time(resource.get("dateTime") or resource.get("date")), DATED) if kind == "Consent" else (None, "")
-        if given and permits:
-            return given, path
-        period, meta = standing.period(resource), resource.get("meta")
-        if found is Standing.ENDED:
-            given, path = self._time(period.get("end")), f"{kind}.period.end"
+        meta = resource.get("meta")
         updated = self._time(meta.get("lastUpdated")) if type(meta) is dict and self.options.trust_last_updated else None
-        return (given, path) if given and updated and given.is_after(updated) else None
+        given, path = self._given(resource, updated or source.undated, problems) if kind == "Consent" else None, DATED
+        if given and permits is _Permits.ONLY:
+            return given, path
+        if found is Standing.ENDED:
+            given, path = self._time(standing.period(resource).get("end")), f"{kind}.period.end"
+        if given and updated and given.is_after(updated):
+            return given, path
+        if given and permits is _Permits.IN_PART:
+            changed = updated or source.undated
+            return Time(min(given.earliest, changed.earliest), changed.latest), path
+        return None
+
+    def _given(self, consent: dict[str, Any], changed: Time, problems: list[Problem]) -> Time | None:
+        """The date of a Consent; where it cannot be read, any moment until it last ``changed``."""
+        written = next((consent[name] for name in ("dateTime", "date") if consent.get(name) is not None), None)
+        given = self._time(written)
+        if given is not None or written is None:
+            return given
+        problems.append(Problem("time_unreadable", DATED, "it is no dateTime; what refuses counts"))
+        return times.unknown(changed.latest)
 
     def _time(self, value: Any) -> Time | None:
         return iso_time.read(value, self._zone) if isinstance(value, str) else None

@@ -174,7 +174,7 @@ class RestAdapter:
                     yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None), short)
 
     def confirmed(self, client: FhirClient, kind: str, batch: Batch, short: list[str]) -> Batch:
-        """The batch, in which a record takes back, or permits, only what no other record of its patient refuses."""
+        """The batch, in which a record permits only what no other record of its patient refuses, where the most restrictive counts."""
         return batch._replace(items=[self.still(client, kind, item, short) for item in batch.items])
 
     def still(self, client: FhirClient, kind: str, item: Item, short: list[str]) -> Item:

@@ -173,25 +173,28 @@ def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[s
 
 
 def to_confirm(item: PatientStatements, choose: str) -> bool:
-    """Whether the patient's other records must be asked: one takes something back, or permits while the most restrictive counts."""
+    """Whether the patient's other records must be asked: one permits now, or takes back later, while the most restrictive counts.
+
+    What is over now needs nobody else: the store takes back only what the same record stated.
+    """
     uncertain = any(not _certain(attribute, one.value, choose) for attribute, one in item.statements.items())
-    return uncertain or (choose == MOST_RESTRICTIVE and any(not _certain(one.attribute, one.value, choose) for one in item.later))
+    return uncertain or (choose == MOST_RESTRICTIVE and any(not is_opt_out(one.attribute, one.value) for one in item.later))
 
 
 def _certain(attribute: str, value: Any, choose: str) -> bool:
     """Whether a statement holds whatever other records say."""
-    return is_opt_out(attribute, value) if choose == MOST_RESTRICTIVE else value is not None
+    return value is None or choose != MOST_RESTRICTIVE or is_opt_out(attribute, value)
 
 
 def certain_only(item: PatientStatements, choose: str) -> Item:
-    """What a record states that needs no other record to be asked: its refusals, where the most restrictive counts."""
+    """What a record states that needs no other record to be asked: its refusals and its end, where the most restrictive counts."""
     kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one.value, choose)}
-    later = tuple(one for one in item.later if choose != MOST_RESTRICTIVE or _certain(one.attribute, one.value, choose))
+    later = tuple(one for one in item.later if choose != MOST_RESTRICTIVE or is_opt_out(one.attribute, one.value))
     return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("not_confirmed", item.locator)
 
 
 def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
-    """What a record takes back, or permits while the most restrictive counts, less what another record of its patient refuses.
+    """What a record permits while the most restrictive counts, less what another record of its patient refuses.
 
     A record that cannot be read may refuse. So does one whose refusal begins later.
     """

@@ -22,6 +22,7 @@ from store.merging.lineage import Lineage, Side
 from store.merging.merge_tables import MergeRow
 from store.moment import instant, interval
 from store.preference import EMR, STAFF, PatientStatements
+from store.records import decided
 from store.retiring.inheritance import without_late
 
 Records = dict[str, Held]
@@ -111,7 +112,8 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
         return None
     doubtful = held is not None and seen.resembles(held.seen, key)
     item = without_late(records, heard.authority, payload.of_restricted(held, item))
-    merged = merge.merge(held, item, heard.now, doubtful=doubtful, joined=joined)
+    stands = decided(held, item, heard.now, joined)
+    merged = merge.merge(held, item, heard.now, doubtful=doubtful, joined=joined, decided=stands)
     line, since = (seen.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
     was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
     marks = unreadable.after(was, before, item, whole=True, joined=joined)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store import documents, merge
+from store import documents, merge, payload, records
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import Held
@@ -128,7 +128,14 @@ def due_codes(held: Held | None, one: Ahead) -> dict[str, Codes]:
 
 
 def merged(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None = None) -> merge.Merged:
-    """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before."""
+    """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before.
+
+    Where a record ends, what another one refuses counts again.
+    """
+    if held is not None and one.value is None and item.statements:
+        stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
+        if one.attribute in stands and forbids(one.attribute, stands[one.attribute].value):
+            return merge.merge(held, item, now, joined=joined, decided=stands)
     old = held.assertions.get(one.attribute) if held is not None and item.statements else None
     if old is None or record(old.evidence_id) != one.record or old.version != one.version or is_newer(item, old) is not None:
         return merge.merge(held, item, now, joined=joined)
@@ -156,7 +163,9 @@ def held_at(
         if not found.changed:
             continue
         begun = before or Held({}, one.effective, one.effective, "", one.due)
-        changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed)
+        item = replace(due_item(one, before), codes=due_codes(before, one))
+        codes = payload.codes(before, item, one.due, begun.unreadable) if item.statements else begun.codes
+        changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed, codes=codes)
         then = {**held, one.authority: changed}
         if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
             held = then

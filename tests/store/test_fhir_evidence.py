@@ -173,3 +173,45 @@ def test_what_is_not_understood_changes_nothing(feed: Feed) -> None:
     feed.sends(consent("a", "deny", minutes=1))
     feed.sends(consent("b", "permit", minutes=5, modifierExtension=[{"url": "https://e.example/not", "valueBoolean": True}]))
     assert feed.sms() == "denied"
+
+
+@pytest.mark.parametrize("written", ["soon", "", 20261101, {}])
+def test_a_permission_whose_date_cannot_be_read_lifts_no_refusal(feed: Feed, written: Any) -> None:
+    feed.sends(consent("a", "deny", minutes=1, given=1), consent("b", "permit", minutes=5, dateTime=written))
+    assert feed.sms() == "denied"
+
+
+def test_a_consent_without_a_date_counts_from_its_last_change(feed: Feed) -> None:
+    feed.sends(consent("a", "deny", minutes=1, given=1), consent("b", "permit", minutes=5))
+    assert feed.sms() == "granted"
+
+
+def _cut(version: int, minutes: float, **elements: Any) -> dict[str, Any]:
+    made = patient(version=version, minutes=minutes, **elements)
+    made["meta"]["tag"] = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}]
+    return made
+
+
+def test_a_later_copy_that_was_cut_down_settles_nothing_that_could_not_be_read(feed: Feed) -> None:
+    feed.sends(patient(version=2, minutes=5, extension=[{"url": "https://e.example/dnc", "valueCode": "DECLINED"}]))
+    feed.sends(_cut(3, 6))
+    assert feed.site.known("1").contact.unreadable == ("do_not_contact",)
+    feed.sends(patient(version=4, minutes=7, extension=[{"url": "https://e.example/dnc", "valueCode": "N"}]))
+    assert feed.site.known("1").contact.unreadable == ()
+
+
+def _numbered(name: str, number: str, **elements: Any) -> dict[str, Any]:
+    identifier = {"system": MRN, "type": {"coding": [{"code": "MR"}]}, "value": number}
+    return patient(**elements) | {"id": name, "identifier": [identifier]}
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "unread"), [("Y", "yes", ()), ("N", "unknown", ()), ("DECLINED", "unknown", ("do_not_contact",))]
+)
+def test_what_refuses_counts_for_both_patients_that_a_record_names(feed: Feed, code: str, value: str, unread: tuple[str, ...]) -> None:
+    feed.sends(_numbered("p2", "2"))
+    said = {"extension": [{"url": "https://e.example/dnc", "valueCode": code}], "telecom": [{"system": "sms", "value": "217-555-0101"}]}
+    assert feed.sends(_numbered("p2", "1", version=2, minutes=5, **said)) == ["rejected"]
+    for number in ("1", "2"):
+        known = feed.site.known(number).contact
+        assert (known.do_not_contact, known.unreadable, known.phones) == (value, unread, ())

@@ -223,11 +223,14 @@ def test_two_types_of_one_value_are_two_patients(site: Site) -> None:
         site.find("1")
 
 
-def test_an_unsaid_type_that_fits_two_patients_is_a_conflict_not_a_guess(site: Site) -> None:
+def test_an_unsaid_type_that_fits_two_patients_is_a_conflict_and_only_refuses_for_either(site: Site) -> None:
     site.apply(says((mr("1", "MR"),), 0), says((mr("1", "AN"),), 0))
     (outcome,) = site.outcomes(says((mr("1", ""),), 1, YES))
     assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
-    assert site.find("1", kind="MR").contact.do_not_contact == site.find("1", kind="AN").contact.do_not_contact == "unknown"
+    assert site.find("1", kind="MR").contact.do_not_contact == site.find("1", kind="AN").contact.do_not_contact == "yes"
+    (outcome,) = site.outcomes(says((mr("1", ""),), 2, {"do_not_contact": "no"}))
+    assert (outcome.outcome, outcome.reason) == ("rejected", "identifier_conflict")
+    assert site.find("1", kind="MR").contact.do_not_contact == site.find("1", kind="AN").contact.do_not_contact == "yes"
 
 
 def test_an_ambiguous_further_identifier_does_not_stand_in_the_way_of_a_clear_first_one(site: Site) -> None:

@@ -65,9 +65,12 @@ def test_a_refusal_needs_nobody_else() -> None:
     assert not [place for place in asked if "patient=" in place]
 
 
-@pytest.mark.parametrize(("other", "value"), [(consent("a", "deny"), "still_refused"), (consent("a", "permit"), None)])
-def test_an_end_takes_back_only_what_no_other_refuses(other: dict[str, Any], value: str | None) -> None:
-    assert values(answered(STRICT, consent("b", "deny", "inactive"), others=(other,))[0]) == [value]
+@pytest.mark.parametrize("options", [CONSENT, STRICT])
+@pytest.mark.parametrize("other", [consent("a", "deny"), consent("a", "permit")])
+def test_an_end_needs_nobody_else_as_it_takes_back_only_what_the_same_record_stated(options: dict[str, Any], other: dict[str, Any]) -> None:
+    items, asked = answered(options, consent("b", "deny", "inactive"), others=(other,))
+    assert values(items) == [None]
+    assert not [place for place in asked if "patient=" in place]
 
 
 def test_a_patient_who_cannot_be_asked_for_is_only_refused() -> None:
@@ -81,6 +84,8 @@ def test_a_file_has_nobody_to_ask_so_it_only_refuses() -> None:
     assert item == Filtered("not_confirmed", "file:1")
     (item,) = read(consent("b", "deny"), options={"consent": STRICT})
     assert values([item]) == ["denied"]
+    (item,) = read(consent("b", "deny", "inactive"), options={"consent": STRICT})
+    assert values([item]) == [None]
 
 
 def test_a_rejected_payload_that_is_replayed_permits_nothing_either() -> None:
@@ -105,13 +110,12 @@ def test_what_another_patient_refuses_in_the_answer_is_not_this_ones(changed: di
     assert values(answered(STRICT, changed, others=(other,))[0]) == [value]
 
 
-@pytest.mark.parametrize("changed", [consent("b", "permit"), consent("b", "deny", "inactive")])
-def test_this_patients_refusal_counts_beside_that_of_another(changed: dict[str, Any]) -> None:
+def test_this_patients_refusal_counts_beside_that_of_another() -> None:
+    changed = consent("b", "permit")
     both = (consent("a", "permit", patient=SOMEBODY_ELSE), consent("c", "deny"))
     assert values(answered(STRICT, changed, others=both)[0]) == ["still_refused"]
     assert values(answered(STRICT, changed, others=both[::-1])[0]) == ["still_refused"]
 
 
-@pytest.mark.parametrize("changed", [consent("b", "permit"), consent("b", "deny", "inactive")])
-def test_what_cannot_be_read_of_this_patient_may_refuse(changed: dict[str, Any]) -> None:
-    assert values(answered(STRICT, changed, others=(consent("a", "unheard-of"),))[0]) == ["still_refused"]
+def test_what_cannot_be_read_of_this_patient_may_refuse() -> None:
+    assert values(answered(STRICT, consent("b", "permit"), others=(consent("a", "unheard-of"),))[0]) == ["still_refused"]

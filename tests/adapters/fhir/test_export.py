@@ -390,38 +390,38 @@ def test_a_deleted_consent_that_may_have_permitted_is_shown_to_a_person() -> Non
     assert not any(isinstance(item, PatientStatements) for item in items)
 
 
-def test_a_consent_that_ended_takes_nothing_back_where_nobody_can_say_what_else_refuses() -> None:
-    ended = {
+def test_a_consent_permits_nothing_where_nobody_can_say_what_else_refuses() -> None:
+    permit = {
         "resourceType": "Consent",
         "id": "c1",
-        "status": "inactive",
+        "status": "active",
         "patient": {"reference": "Patient/p1"},
-        "provision": {"type": "deny"},
+        "provision": {"type": "permit"},
     }
     pages: dict[str, Page] = {
         "status": answered({"transactionTime": TIME, "output": [{"type": "Consent", "url": "c"}]}),
-        "c": answered(json.dumps(ended).encode()),
+        "c": answered(json.dumps(permit).encode()),
         "Consent": (404, {}, b""),
     }
     with exporting(pages) as server:
-        items, _ = read(server, consent={"attribute": "consent.sms"})
-    assert [getattr(item, "reason", "said") for item in items] == ["end_not_confirmed"]
+        items, _ = read(server, consent={"attribute": "consent.sms", "choose": "most_restrictive"})
+    assert [getattr(item, "reason", "said") for item in items] == ["not_confirmed"]
 
 
 @pytest.mark.parametrize("failure", [429, 500, 503])
-def test_a_failure_that_passes_while_an_end_is_confirmed_is_tried_again_by_the_next_read(failure: int) -> None:
-    """Neither what the Consent had refused is taken back unasked, nor is its end forgotten."""
-    ended = {"resourceType": "Consent", "id": "c1", "status": "inactive", "patient": {"reference": "Patient/p1"}}
-    ended |= {"provision": {"type": "deny"}}
-    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": ended}]}
+def test_a_failure_that_passes_while_a_permission_is_confirmed_is_tried_again_by_the_next_read(failure: int) -> None:
+    """Neither is anything permitted unasked, nor is the permission forgotten."""
+    permit = {"resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"}}
+    permit |= {"provision": {"type": "permit"}}
+    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": permit}]}
     away = [(failure, {"Retry-After": "0"}, b"")] * 50
     pages: dict[str, Page] = {
         "status": answered({"transactionTime": TIME, "output": [{"type": "Consent", "url": "c"}]}),
-        "c": answered(json.dumps(ended).encode()),
+        "c": answered(json.dumps(permit).encode()),
         "Consent": list(away),
     }
     with exporting(pages) as server:
-        made, came = adapter(server, consent={"attribute": "consent.sms"}), list[Batch]()
+        made, came = adapter(server, consent={"attribute": "consent.sms", "choose": "most_restrictive"}), list[Batch]()
         with pytest.raises(AdapterError) as caught:
             came.extend(made.fetch(Fetch()))
         assert (caught.value.permanent, [batch.items for batch in came if batch.items]) == (False, [])
@@ -429,7 +429,7 @@ def test_a_failure_that_passes_while_an_end_is_confirmed_is_tried_again_by_the_n
         items = [item for batch in made.fetch(Fetch(cursor=end(came).text())) for item in batch.items]
     (item,) = items
     assert isinstance(item, PatientStatements)
-    assert item.statements["consent.sms"].value is None
+    assert item.statements["consent.sms"].value == "granted"
 
 
 def test_a_cursor_of_another_kind_of_source_means_everything() -> None:

@@ -455,3 +455,10 @@ def test_file_without_a_time_of_its_own_was_true_at_any_time_until_it_was_writte
     (item,) = mapper().read(payload(patient(meta={}))._replace(written=written))
     assert isinstance(item, PatientStatements)
     assert item.effective == times.unknown(written)
+
+
+def test_a_record_that_was_cut_down_says_nothing_of_what_it_lacks() -> None:
+    rule = {"from": "Patient.extension('https://e.example/dnc').valueCode", "values": {"Y": "yes"}, "on_absent": "clear"}
+    tag = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+    item = said(patient(meta={"versionId": "3", "tag": [tag]}), mapping={"do_not_contact": rule})
+    assert (item.statements, item.codes, item.problems) == ({}, {}, ())

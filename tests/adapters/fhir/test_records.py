@@ -297,3 +297,19 @@ def test_flag_not_in_force_states_nothing() -> None:
 
 def test_flag_about_a_group_is_none_of_our_concern() -> None:
     assert read(flag(subject={"reference": "Group/g1"}), mapping=DNC) == [Filtered("subject_not_patient", "file:1")]
+
+
+@pytest.mark.parametrize("written", ["soon", "", 20261101])
+def test_a_permission_whose_date_cannot_be_read_is_of_any_moment_until_its_last_change(written: Any) -> None:
+    item = said(consent(provision={"type": "permit"}, dateTime=written), options=SMS)
+    assert (item.effective.earliest, item.effective.latest) == (times.BEGINNING, UPDATED + timedelta(seconds=1) - times.STEP)
+    assert [(one.reason, one.path) for one in item.problems] == [("time_unreadable", "Consent.dateTime")]
+
+
+def test_what_is_permitted_beside_something_unread_may_be_as_old_as_its_date() -> None:
+    rules = {"consent.voice": {"from": "Consent.policy.uri", "values": {"a": "granted"}, "on_unknown": "reject"}}
+    made = consent(provision={"type": "permit"}, policy=[{"uri": "b"}], dateTime="2026-01-01T08:00:00Z")
+    item = said(made, options=SMS, mapping=rules)
+    assert item.statements["consent.sms"].value == "granted"
+    assert item.effective.earliest == datetime(2026, 1, 1, 8, tzinfo=UTC)
+    assert item.effective.latest == UPDATED + timedelta(seconds=1) - times.STEP

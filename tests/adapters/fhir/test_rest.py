@@ -220,27 +220,6 @@ def test_one_patients_consents_come_with_the_patient() -> None:
     assert [batch.cursor for batch in batches] == [None, None]
 
 
-@pytest.mark.parametrize(("other", "outcome"), [("active", Filtered), ("inactive", PatientStatements)])
-def test_flag_that_ended_takes_nothing_back_that_another_still_says(other: str, outcome: type) -> None:
-    def flag(name: str, status: str) -> dict[str, Any]:
-        return {
-            "resourceType": "Flag",
-            "id": name,
-            "status": status,
-            "code": {"coding": [{"code": "DNC"}]},
-            "subject": {"reference": "Patient/p1"},
-        }
-
-    def script(server: Scripted, place: str) -> Answer:
-        if place.startswith("Flag"):
-            return found(flag("a", "inactive"), flag("b", other)) if "patient=p1" in place else found(flag("a", "inactive"))
-        return found() if place.startswith("Patient") else capability()
-
-    with serving(script) as server:
-        (_, batch) = plain(server, options={"flag": {"codes": ["DNC"]}}).fetch(Fetch())
-    assert [type(item) for item in batch.items] == [outcome]
-
-
 def test_resource_that_comes_again_on_the_next_page_is_read_once() -> None:
     def script(server: Scripted, place: str) -> Answer:
         if place.startswith("Patient?page"):
