@@ -202,14 +202,17 @@ def digest(
     codes: Mapping[str, Codes] = MappingProxyType({}),
     mapping: str = "",
     later: tuple[Later, ...] = (),
+    record: str = "",
 ) -> str:
     """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
 
     Another version of the same content is looked at whole, so that the version it reached is kept: a lower one that arrives later
-    with the same time is late. So it is of the same payload read by another mapping. Says nothing about the patient by itself.
+    with the same time is late. So it is of the same payload read by another mapping, and of another Consent or Flag (``record``). Says
+    nothing about the patient by itself.
     """
     content: tuple[Any, ...] = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
     if codes or mapping:
         content = (*content, dict(codes), mapping)
     content = (*content, later) if later else content
+    content = (*content, record) if record else content
     return hashlib.blake2b(_encode(content), digest_size=12).hexdigest()

@@ -26,6 +26,13 @@ from store.preference import (
     Statement,
 )
 
+APART = ("Consent/", "Flag/")
+"""FHIR resources of which a patient has several at once, each with a life of its own: the end of one says nothing about another."""
+
+PATIENT = "Patient/"
+VERSION = "/_history/"
+"""Before the version, in the evidence id of a FHIR resource."""
+
 SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, True: 2, False: 0, None: 1}
 
 
@@ -50,6 +57,22 @@ def of_two_resources(one: str, other: str) -> bool:
     """Whether two evidence ids name versions of different FHIR resources."""
     mine, theirs = _resource(one), _resource(other)
     return bool(mine and theirs) and mine != theirs
+
+
+def record_of(evidence_id: str) -> str:
+    """The Consent or Flag that an evidence id names, whatever its version; empty for anything else."""
+    return evidence_id.partition(VERSION)[0] if evidence_id.startswith(APART) else ""
+
+
+def of_two_records(one: str, other: str) -> bool:
+    """Whether two evidence ids name different records that state whether a patient may be contacted, whatever their versions."""
+    mine, theirs = refuser(one), refuser(other)
+    return bool(mine and theirs) and mine != theirs
+
+
+def refuser(evidence_id: str) -> str:
+    """The record that an evidence id names, a Patient too, whatever its version; empty for what is no record of that kind."""
+    return evidence_id.partition(VERSION)[0] if evidence_id.startswith((*APART, PATIENT)) else ""
 
 
 def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool:
@@ -88,5 +111,5 @@ def stated(item: PatientStatements) -> Mapping[str, Statement]:
 
 def _resource(evidence_id: str) -> str:
     """The FHIR resource that an evidence id names a version of; empty for anything else."""
-    resource, dated, _ = evidence_id.partition("/_history/")
+    resource, dated, _ = evidence_id.partition(VERSION)
     return resource if dated else ""

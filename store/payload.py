@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from store import documents, merge, readings, times, unreadable
+from store import documents, merge, ordering, readings, times, unreadable
 from store.merging import yielding
 from store.preference import RESTRICTED, Assertion, PatientStatements
 from store.readings import Readings
@@ -17,7 +17,8 @@ from store.unreadable import Marks
 def digest(item: PatientStatements) -> str:
     """What a payload says, as it was read, in short: equal digests say the same."""
     unread = unreadable.unread(item)
-    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later)
+    record = ordering.record_of(item.evidence_id)
+    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge
+from store import documents, merge, opened
 from store.apply import instant
 from store.ask import Known, no_evidence
 from store.consent import OptOut
@@ -22,6 +22,7 @@ from store.ids import parsed, shown
 from store.lock import Mark
 from store.moment import interval
 from store.patient import Patient, PatientRef, UnreadAttribute
+from store.periods import refusal_rows
 from store.periods.ahead_rows import of
 from store.periods.dated import Dated
 from store.preference import EMR, ContactPreferences, Identifier
@@ -98,7 +99,13 @@ class Reader:
         for row in self._select(ASSERTIONS, [patients]):
             held[row[0]][row[1]] = _held(row)
         those = of(self.database, self.connection, patients)
-        return {number: Dated(held[number], tuple(those.get(number, ())), self.enterprise) for number in patients}
+        refusals = refusal_rows.of(self.database, self.connection, patients)
+        lineages = opened.lineages(self.database, self.connection, patients)
+        joined = {number: one.joined for number, one in lineages.items()}
+        return {
+            number: Dated(held[number], tuple(those.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number))
+            for number in patients
+        }
 
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""

@@ -120,6 +120,14 @@ def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None
     return replace(now, unreadable={**now.unreadable, **same}), again
 
 
+def read_otherwise(was: Readings, now: Readings) -> list[PatientStatements]:
+    """What another mapping than before says of the codes, each as the payload it came with."""
+    pairs = ((name, pair) for name, ones in now.items() for pair in zip(was.get(name, ()), ones, strict=False))
+    return [
+        _item(name, new) for name, (old, new) in pairs if (old.outcome, old.value) != (new.outcome, new.value) and new.outcome == STATED
+    ]
+
+
 def _told(held: Held, name: str, one: Reading, joined: datetime | None, mapping: str) -> Held:
     item = replace(_item(name, one), mapping=mapping)
     then = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts

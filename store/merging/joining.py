@@ -113,6 +113,8 @@ class Joining:
         merged = opened[merged_id] if merged_id is not None else self.work.create()
         self._keep_identifiers(merged, self.item.merged)
         before = linking.stood(self.work, survivor.id)
+        for one in (survivor, merged):
+            self.work.learn_refusals(one)
         had = [(one.id, number) for one in (survivor, merged) for number in sorted(one.numbers)]
         self._take_over(survivor, merged)
         self._anchor(survivor)
@@ -121,6 +123,7 @@ class Joining:
         Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
         self.work.ahead.move(survivor.id, merged.id)
+        self.work.refusals.move(survivor.id, merged.id)
         return survivor.id
 
     def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:

@@ -6,6 +6,7 @@ may merge the two again, but a repeat of the message that was undone does not (`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from store.merge import Held
 from store.merging.lineage import Side
 from store.merging.parting import Half, Merge, part
 from store.patient import PatientRef
+from store.periods import refusals
 from store.preference import STAFF, Assertion
 from store.reading import names
 from store.retiring.saved_marks import SavedMarks
@@ -88,17 +90,23 @@ class Unmerging:
         mine, theirs = part(survivor.held, self._half(mine_was), self._half(theirs_was), merge)
         marks = SavedMarks(self.database, self.transaction)
         parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
-        mine, theirs = dict(parted[survivor_id]), dict(parted[merged_id])
+        below = self._below(merged_id)
+        self.work.refusals.give_back(survivor_id, merged_id, below, merge.effective)
+        mine, theirs = (self._refused(one, parted[one]) for one in (survivor_id, merged_id))
         self._drop(survivor, mine)
         self._drop(merged, theirs)
         self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
         self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
-        below = self._below(merged_id)
         self.work.ahead.give_back(survivor_id, merged_id, below, merge.effective)
         origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
+
+    def _refused(self, patient: int, held: Mapping[str, Held]) -> dict[str, Held]:
+        """What is held of one of the two, where what its records refuse stands instead of what was taken back."""
+        kept, now = self.work.refusals.of(patient), self.work.author.now
+        return {name: refusals.standing(one, [said for said in kept if said.authority == name], now) for name, one in held.items()}
 
     def _half(self, side: Side) -> Half:
         return Half(self.work.sides.then(side), self.work.sides.own(side))
