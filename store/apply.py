@@ -6,7 +6,7 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,6 +60,10 @@ class Outcome(NamedTuple):
 
 Changes = Mapping[str, tuple[Any, Any, str]]
 """Attribute -> its value before and after, and the path it was read from."""
+
+
+Merging = Callable[..., merge.Merged]
+"""As ``store.merge.merge``."""
 
 
 class Author(NamedTuple):
@@ -251,12 +255,12 @@ class Application:
         return changed
 
     def _merged(
-        self, patient: Open, item: PatientStatements, record: int | None, *, doubtful: bool
+        self, patient: Open, item: PatientStatements, record: int | None, *, doubtful: bool, merging: Merging = merge.merge
     ) -> tuple[merge.Merged, list[Refusal] | None]:
         """What would stand with a payload, and what records would refuse, where any of them does or did."""
         authority, now = self.author.authority, self.author.now
         held = patient.held.get(authority)
-        merged = merge.merge(held, item, now, doubtful=doubtful, joined=patient.joined)
+        merged = merging(held, item, now, doubtful=doubtful, joined=patient.joined)
         if not patient.is_refused and not refusals.is_told(item, held):
             return merged, None
         then = refusals.after(self.refusals_of(patient), item, held, patient.id, authority, record or patient.id)
@@ -327,7 +331,7 @@ class Application:
             patient.held[authority] = payload.to_read_again(held, item, now)
             return False
         whole, item = item, without_late(patient.held, authority, item)
-        merged, refused = self._merged(patient, item, record, doubtful=doubtful)
+        merged, refused = self._merged(patient, item, record, doubtful=doubtful, merging=ahead.merged)
         self._keep(patient, item, replace(merged, settled=False), "", "")
         self.keep_refusals(patient, refused)
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)

@@ -32,7 +32,7 @@ def read_again(work: Application, patient: Open, record: int) -> str:
     if held is None or now is None:
         return ""
     refused = _refused(work, patient, held, now, record)
-    now = standing(now, refused, work.author.now)
+    now = standing({work.author.authority: now}, refused, work.author.now)[work.author.authority]
     if patient.lineage is not None:
         _sides_again(work, patient.lineage, patient.records)
     before = held.current()

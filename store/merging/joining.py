@@ -13,6 +13,7 @@ from store.apply import Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
 from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
 from store.merging import linking, yielding
+from store.periods import refusals
 from store.preference import STAFF, Identifier, PatientMerge
 from store.repeats import OF_PATIENTS
 from store.tables import PatientRow, PhoneRow
@@ -144,6 +145,8 @@ class Joining:
             survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
+        kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]
+        survivor.held = refusals.standing(survivor.held, kept, self.work.author.now) if kept else survivor.held
         survivor.visible = True
         if local:
             survivor.held[STAFF] = yielding.kept(survivor.held[STAFF])

@@ -6,7 +6,6 @@ may merge the two again, but a repeat of the message that was undone does not (`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -87,12 +86,14 @@ class Unmerging:
         opened = self.work.resume([survivor_id, merged_id])
         survivor, merged = opened[survivor_id], opened[merged_id]
         merged.numbers = {}  # its numbers were taken off the list of who has which
-        mine, theirs = part(survivor.held, self._half(mine_was), self._half(theirs_was), merge)
+        kept = self.work.refusals
+        now = refusals.without_earlier(survivor.held, kept.of(survivor_id), merge.effective)
+        mine, theirs = part(now, self._half(mine_was), self._half(theirs_was), merge)
         marks = SavedMarks(self.database, self.transaction)
         parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
         below = self._below(merged_id)
-        self.work.refusals.give_back(survivor_id, merged_id, below, merge.effective)
-        mine, theirs = (self._refused(one, parted[one]) for one in (survivor_id, merged_id))
+        kept.give_back(survivor_id, merged_id, below, merge.effective)
+        mine, theirs = (refusals.standing(parted[one], kept.of(one), self.work.author.now) for one in (survivor_id, merged_id))
         self._drop(survivor, mine)
         self._drop(merged, theirs)
         self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
@@ -102,11 +103,6 @@ class Unmerging:
         self.work.ahead.give_back(survivor_id, merged_id, below, merge.effective)
         origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
-
-    def _refused(self, patient: int, held: Mapping[str, Held]) -> dict[str, Held]:
-        """What is held of one of the two, where what its records refuse stands instead of what was taken back."""
-        kept, now = self.work.refusals.of(patient), self.work.author.now
-        return {name: refusals.standing(one, [said for said in kept if said.authority == name], now) for name, one in held.items()}
 
     def _half(self, side: Side) -> Half:
         return Half(self.work.sides.then(side), self.work.sides.own(side))

@@ -26,9 +26,6 @@ from store.periods.refusals import Refusal
 from store.preference import Assertion, Codes, Later, PatientStatements, Statement
 from store.times import Time
 
-DUE = "due"
-"""Marks a reading of the same payload at a later moment."""
-
 
 class Ahead(NamedTuple):
     """One statement that counts from ``due`` on, with the evidence it comes from. ``record`` is the resource, whatever its version."""
@@ -127,19 +124,37 @@ def due_codes(held: Held | None, one: Ahead) -> dict[str, Codes]:
     return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
 
 
-def merged(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None = None) -> merge.Merged:
+def merged(
+    held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
+) -> merge.Merged:
     """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before.
 
     Also where that stands for longer than it was stated: since a merge, or instead of what another record took back.
     """
-    old = held.current().get(one.attribute) if held is not None and item.statements else None
-    if old is None or record(old.evidence_id) != one.record or old.version != one.version or is_newer(item, old) is True:
-        return merge.merge(held, item, now, joined=joined)
+    own = [name for name in item.statements if _is_own_version(name, item, held)]
+    rest = replace(item, statements={name: one for name, one in item.statements.items() if name not in own}) if own else item
+    found = merge.merge(held, rest, now, doubtful=doubtful, joined=joined)
+    for name in own:
+        found = _replaced(found, name, item, now, joined)
+    return found
+
+
+def _is_own_version(attribute: str, item: PatientStatements, held: Held | None) -> bool:
+    """Whether what stands is of the same version of the record, and no older."""
+    old = held.current().get(attribute) if held is not None else None
+    if old is None or record(old.evidence_id) != record(item.evidence_id) or old.version != item.version:
+        return False
+    return is_newer(item, old) is not True
+
+
+def _replaced(found: merge.Merged, attribute: str, item: PatientStatements, now: datetime, joined: datetime | None) -> merge.Merged:
+    old, said = found.assertions[attribute], item.statements[attribute]
     when = times.newest(old.effective, item.effective)
-    again = replace(item, evidence_id=old.evidence_id, mapping=f"{old.mapping} {DUE}", effective=when)
-    found = merge.merge(held, again, now, joined=joined)
-    said = found.assertions[one.attribute]._replace(evidence_id=one.evidence_id, mapping=one.mapping)
-    return replace(found, assertions={**found.assertions, one.attribute: said})
+    when = times.newest(when, times.at(joined)) if joined is not None and forbids(attribute, said.value) else when
+    new = Assertion(said.value, when, now, item.evidence_id, said.path, item.version, mapping=item.mapping)
+    changed = {**found.changed, attribute: (old.value, new.value)} if old.value != new.value else found.changed
+    outcome = "applied" if changed else found.outcome
+    return replace(found, assertions={**found.assertions, attribute: new}, changed=changed, outcome=outcome)
 
 
 def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
@@ -153,7 +168,7 @@ def fallen(
     """What an authority asserts, and what its records refuse, once ``one`` is due. ``item`` is what of it has an effect."""
     then = refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin)
     mine = [refusal for refusal in then if refusal.authority == one.authority]
-    return refusals.restored(merged(held, one, item, now, joined), item, held, mine, now, joined), then
+    return refusals.restored(merged(held, item, now, joined), item, held, mine, now, joined), then
 
 
 def held_at(

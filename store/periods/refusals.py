@@ -108,10 +108,26 @@ def instead(
     return found
 
 
-def standing(held: Held, kept: Iterable[Refusal], now: datetime) -> Held:
-    """What an authority asserts, with the refusals of records instead of what is taken back."""
-    back = instead(held.current(), kept, now)
-    return replace(held, assertions={**held.current(), **back}, effective=held.confirmed) if back else held
+def standing(held: Mapping[str, Held], kept: Sequence[Refusal], now: datetime) -> dict[str, Held]:
+    """What every authority asserts, with the refusals of records instead of what was taken back, or never stated."""
+    found = dict(held)
+    for one in kept:
+        mine = found.get(one.authority) or Held({}, one.effective, one.effective, "", now)
+        nothing = Assertion(None, one.effective, now, "", one.path)
+        said = {one.attribute: mine.current().get(one.attribute, nothing)}
+        if back := instead(said, [refusal for refusal in kept if refusal.authority == one.authority], now):
+            found[one.authority] = replace(mine, assertions={**mine.current(), **back}, effective=mine.confirmed)
+    return found
+
+
+def without_earlier(held: Mapping[str, Held], kept: Iterable[Refusal], since: datetime) -> dict[str, Held]:
+    """What every authority asserts, less the refusals of records that were stated before a moment, however long they stand."""
+    earlier = {(one.authority, one.attribute, one.evidence_id) for one in kept if one.refuses and one.effective.latest < since}
+    found = dict(held)
+    for authority, one in held.items():
+        stays = {name: said for name, said in one.assertions.items() if (authority, name, said.evidence_id) not in earlier}
+        found[authority] = replace(one, assertions=stays)
+    return found
 
 
 def _is_kept(attribute: str) -> bool:
