@@ -9,7 +9,7 @@ own: what one of them refuses counts again once what was stated after it is take
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -108,10 +108,15 @@ def instead(
     return found
 
 
-def standing(held: Mapping[str, Held], kept: Sequence[Refusal], now: datetime) -> dict[str, Held]:
-    """What every authority asserts, with the refusals of records instead of what was taken back, or never stated."""
+def standing(held: Mapping[str, Held], kept: Sequence[Refusal], now: datetime, others: Collection[str] = ()) -> dict[str, Held]:
+    """What every authority asserts, with the refusals of records instead of what was taken back, or never stated.
+
+    ``others``: authorities that may not have stated anything else.
+    """
     found = dict(held)
     for one in kept:
+        if one.authority not in found and one.authority not in others:
+            continue  # its source was retired
         mine = found.get(one.authority) or Held({}, one.effective, one.effective, "", now)
         nothing = Assertion(None, one.effective, now, "", one.path)
         said = {one.attribute: mine.current().get(one.attribute, nothing)}
