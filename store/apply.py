@@ -6,7 +6,7 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,8 +26,10 @@ from store.moment import instant as instant
 from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
 from store.opened import Open as Open
 from store.opened import Row
-from store.periods import ahead
+from store.periods import ahead, refusals
 from store.periods.ahead_rows import AheadRows
+from store.periods.refusal_rows import RefusalRows
+from store.periods.refusals import Refusal
 from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
@@ -60,6 +62,10 @@ Changes = Mapping[str, tuple[Any, Any, str]]
 """Attribute -> its value before and after, and the path it was read from."""
 
 
+Merging = Callable[..., merge.Merged]
+"""As ``store.merge.merge``."""
+
+
 class Author(NamedTuple):
     """Who writes, when, and for which reason: the authority's own words, or a person's."""
 
@@ -90,6 +96,7 @@ class Application:
         self.gate = gate
         self.open: dict[int, Open] = {}
         self.sides, self.ahead = Sides(database, transaction), AheadRows(database, transaction)
+        self.refusals = RefusalRows(database, transaction)
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
         self.identifiers = Identifiers(enterprise.name)
         self.changes: list[Row] = []
@@ -153,6 +160,7 @@ class Application:
         writing.write(self.database, self.transaction, self.identifiers, self.changes)
         self.sides.write()
         self.ahead.write()
+        self.refusals.write()
 
     def settle(self) -> None:
         """Writes what was opened so far, so that rows may refer to it; whoever is needed again is read again."""
@@ -226,18 +234,19 @@ class Application:
         is_dated = self._keep_ahead(patient, item, record)
         item = ahead.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
-        merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
+        merged, refused = self._merged(patient, item, record, doubtful=doubtful)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
                 item = payload.without(item, back)
-                merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
+                merged, refused = self._merged(patient, item, record, doubtful=doubtful)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
         was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, key)
+        self.keep_refusals(patient, refused)
         self._tell_side(patient, payload.without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
         is_news = merged.outcome == "unchanged" and (is_dated or patient.held[authority].unreadable != was)
         return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
@@ -255,6 +264,41 @@ class Application:
         patient.visible = patient.visible or changed
         return changed
 
+    def _merged(
+        self, patient: Open, item: PatientStatements, record: int | None, *, doubtful: bool, merging: Merging | None = None
+    ) -> tuple[merge.Merged, list[Refusal] | None]:
+        """What would stand with a payload, and what records would refuse, where any of them does or did."""
+        authority, now = self.author.authority, self.author.now
+        held = patient.held.get(authority)
+        merged = (merging or _merged)(held, item, now, doubtful=doubtful, joined=patient.joined)
+        if not patient.is_refused and not refusals.is_told(item, held):
+            return merged, None
+        then = refusals.after(self.refusals_of(patient), item, held, patient.id, authority, record or patient.id)
+        mine = [one for one in then if one.authority == authority]
+        return refusals.restored(merged, item, held, mine, now, patient.joined), then
+
+    def refusals_of(self, patient: Open) -> list[Refusal]:
+        """What the records of a patient refuse."""
+        return self.refusals.of(patient.id, known=patient.is_refused)
+
+    def keep_refusals(self, patient: Open, refused: list[Refusal] | None, but: Collection[str] = ()) -> None:
+        """From now on the records of the author refuse that, but for some attributes, of which they refuse what they did."""
+        if refused is None:
+            return
+        authority = self.author.authority
+        others = [one for one in self.refusals_of(patient) if one.authority != authority or one.attribute in but]
+        those = [one for one in refused if one.authority == authority and one.attribute not in but]
+        self.refusals.put(patient.id, [*others, *those])
+        patient.is_refused = patient.is_refused or bool(others or those)
+
+    def learn_refusals(self, patient: Open) -> None:
+        """Keeps what stands of a patient's records, before it is joined with what stands of another one's."""
+        kept = self.refusals_of(patient)
+        for authority, held in patient.held.items():
+            kept = refusals.known(kept, held, patient.id, authority)
+        self.refusals.put(patient.id, kept)
+        patient.is_refused = patient.is_refused or bool(kept)
+
     def fall_due(self, patient: Open) -> None:
         """Applies what the author stated for a moment that has come, as old as its payload is."""
         authority, now = self.author.authority, self.author.now
@@ -269,14 +313,18 @@ class Application:
         effective = without_late(patient.held, authority, ahead.due_item(one, held))
         if held is None and not effective.statements:
             return
-        effective = replace(effective, codes=ahead.due_codes(held, one) if effective.statements else {})
-        merged = ahead.merged(held, one, effective, now, patient.joined)
-        if self.gate is not None and self.gate.sift(patient.id, patient.held, item, merged, record=one.origin):
+        due = replace(item, codes=ahead.due_codes(held, one))
+        effective = replace(effective, codes=due.codes if effective.statements else {})
+        merged, refused = ahead.fallen(held, self.refusals_of(patient), one, effective, now, patient.joined)
+        if self.gate is not None and self.gate.sift(patient.id, patient.held, due, merged, record=one.origin):
             return
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
         patient.visible = True  # also where the value is the same, such as of phones that keep their periods
         self._keep(patient, effective, replace(merged, settled=False), "", "")
+        if held is not None and not effective.statements:  # of the record itself it counts
+            patient.held[authority] = replace(patient.held[authority], codes=payload.codes(held, due, now, held.unreadable))
+        self.keep_refusals(patient, refused)
         self._tell_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
     def _tell_side(self, patient: Open, item: PatientStatements, digest: str, record: int | None) -> None:
@@ -299,8 +347,9 @@ class Application:
             patient.held[authority] = payload.to_read_again(held, item, now)
             return False
         whole, item = item, without_late(patient.held, authority, item)
-        merged = _merged(held, item, now, patient.joined, doubtful=doubtful)
+        merged, refused = self._merged(patient, item, record, doubtful=doubtful, merging=ahead.merged)
         self._keep(patient, item, replace(merged, settled=False), "", "")
+        self.keep_refusals(patient, refused)
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
 
@@ -352,7 +401,7 @@ class Application:
         return (self.enterprise.name, patient.id, version, by.now, *said, text)
 
 
-def _merged(held: merge.Held | None, item: PatientStatements, now: datetime, joined: datetime | None, *, doubtful: bool) -> merge.Merged:
+def _merged(held: merge.Held | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool) -> merge.Merged:
     decided = records.decided(held, item, now, joined)
     return merge.merge(held, item, now, doubtful=doubtful, joined=joined, decided=decided)
 

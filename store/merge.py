@@ -137,7 +137,7 @@ def _stands(
     """
     newer = is_newer(item, old)
     if new.value == old.value and newer is not False:
-        return _again(old, item, new.effective), False
+        return _again(old, item, new), False
     is_open = newer is None and not _is_read_again(item, old)
     if is_open:
         newer = ordering.wins(attribute, new.value, old.value, received_later=received_later)
@@ -163,11 +163,14 @@ def _is_read_again(item: PatientStatements, old: Assertion) -> bool:
     return item.evidence_id == old.evidence_id and item.mapping != old.mapping
 
 
-def _again(old: Assertion, item: PatientStatements, when: Time) -> Assertion:
+def _again(old: Assertion, item: PatientStatements, new: Assertion) -> Assertion:
     """The same value stated again: it keeps the evidence that first gave it, at the newer time.
 
-    The version of another resource says nothing about this one.
+    Of two records each has an end of its own, so the newer one is the evidence. The version of one says nothing about the other.
     """
+    when = new.effective
+    if ordering.of_two_records(old.evidence_id, item.evidence_id):
+        return new._replace(recorded=old.recorded) if when.is_after(old.effective) else old
     newest = times.newest(old.effective, when)
     version = old.version if ordering.of_two_resources(old.evidence_id, item.evidence_id) else max(old.version, item.version)
     undecided = old.undecided and not when.is_after(old.effective)

@@ -19,7 +19,7 @@ from store.texting.listing import listed
 
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
  EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
- p.due IS NOT NULL,
+ p.due IS NOT NULL, EXISTS (SELECT 1 FROM record_refusals r WHERE r.patient_id = p.id),
  a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable,
  a.effective_latest, a.confirmed_latest, a.codes
  FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
@@ -53,7 +53,7 @@ Row = tuple[Any, ...]
 @dataclass(slots=True)
 class Open:
     """A patient while a batch works on it. ``is_held``: the brake keeps something about it. ``lineage``: it is several records.
-    ``is_dated``: a period changes something of it.
+    ``is_dated``: a period changes something of it. ``is_refused``: a record of it refuses something, or did.
 
     ``numbers``: those that are written down as the patient's, each with whether it is in force (1 or 0).
     """
@@ -68,6 +68,7 @@ class Open:
     is_new: bool = False
     is_held: bool = False
     is_dated: bool = False
+    is_refused: bool = False
     touched: set[str] = field(default_factory=set)
     visible: bool = False
     recorded: bool = False
@@ -135,18 +136,23 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
         if patient is None:
             on_file[row[0]] = {phone.number: 1 for phone in documents.read_contact(row[3]).phones}
             outdated = row[2] != basis
-            patient = Open(row[0], instant(row[4]), row[1], visible=outdated, is_held=bool(row[6]), is_dated=bool(row[7]))
+            patient = Open(row[0], instant(row[4]), row[1], visible=outdated)
+            patient.is_held, patient.is_dated, patient.is_refused = (bool(one) for one in row[6:9])
             found[row[0]] = patient
             if row[5]:
                 joined.add(patient.id)
-        if row[8] is not None:
-            patient.hold(row[8:])
+        if row[9] is not None:
+            patient.hold(row[9:])
     for number, patient in found.items():
         patient.numbers = dict.fromkeys(patient.listed, 0) | on_file[number]
-    joins: dict[int, list[Join]] = {}
-    for number, seq, survivor, merged, effective in database.select(transaction, JOINED, [list(joined)]) if joined else ():
-        joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))
-    for number, those in joins.items():
-        lineage = found[number].lineage = Lineage(those)
-        found[number].joined = lineage.joined
+    for number, lineage in lineages(database, transaction, list(joined)).items():
+        found[number].lineage, found[number].joined = lineage, lineage.joined
     return found
+
+
+def lineages(database: Database, transaction: Connection, numbers: list[int]) -> dict[int, Lineage]:
+    """Of which records patients are made, where they are several."""
+    joins: dict[int, list[Join]] = {}
+    for number, seq, survivor, merged, effective in database.select(transaction, JOINED, [numbers]) if numbers else ():
+        joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))
+    return {number: Lineage(those) for number, those in joins.items()}

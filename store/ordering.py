@@ -29,6 +29,7 @@ from store.preference import (
 APART = ("Consent/", "Flag/")
 """FHIR resources of which a patient has several at once, each with a life of its own: the end of one says nothing about another."""
 
+PATIENT = "Patient/"
 VERSION = "/_history/"
 """Before the version, in the evidence id of a FHIR resource."""
 
@@ -61,6 +62,17 @@ def of_two_resources(one: str, other: str) -> bool:
 def record_of(evidence_id: str) -> str:
     """The Consent or Flag that an evidence id names, whatever its version; empty for anything else."""
     return evidence_id.partition(VERSION)[0] if evidence_id.startswith(APART) else ""
+
+
+def of_two_records(one: str, other: str) -> bool:
+    """Whether two evidence ids name different records that state whether a patient may be contacted, whatever their versions."""
+    mine, theirs = refuser(one), refuser(other)
+    return bool(mine and theirs) and mine != theirs
+
+
+def refuser(evidence_id: str) -> str:
+    """The record that an evidence id names, a Patient too, whatever its version; empty for what is no record of that kind."""
+    return evidence_id.partition(VERSION)[0] if evidence_id.startswith((*APART, PATIENT)) else ""
 
 
 def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import documents, merge
+from store import documents, merge, opened
 from store.apply import instant
 from store.ask import Known, no_evidence
 from store.consent import OptOut
@@ -22,6 +22,7 @@ from store.ids import parsed, shown
 from store.lock import Mark
 from store.moment import interval
 from store.patient import Patient, PatientRef, UnreadAttribute
+from store.periods import refusal_rows
 from store.periods.ahead_rows import of
 from store.periods.dated import Dated
 from store.preference import EMR, ContactPreferences, Identifier
@@ -39,8 +40,8 @@ BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND
  WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
 """What patients are bound by, and what was said of numbers that only a source lists whose phones are not in force."""
 ASSERTIONS = (
-    "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable, effective_latest, confirmed_latest"
-    " FROM assertions WHERE patient_id IN ??"
+    "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable, effective_latest, confirmed_latest,"
+    " codes FROM assertions WHERE patient_id IN ??"
 )
 IDENTIFIERS = "SELECT DISTINCT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
@@ -98,7 +99,13 @@ class Reader:
         for row in self._select(ASSERTIONS, [patients]):
             held[row[0]][row[1]] = _held(row)
         those = of(self.database, self.connection, patients)
-        return {number: Dated(held[number], tuple(those.get(number, ())), self.enterprise) for number in patients}
+        refusals = refusal_rows.of(self.database, self.connection, patients)
+        lineages = opened.lineages(self.database, self.connection, patients)
+        joined = {number: one.joined for number, one in lineages.items()}
+        return {
+            number: Dated(held[number], tuple(those.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number))
+            for number in patients
+        }
 
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
@@ -199,9 +206,9 @@ def _is_due(row: Any, now: datetime) -> bool:
 
 def _held(row: Any) -> merge.Held:
     """What one authority asserts, from a row of :data:`ASSERTIONS`."""
-    _, _, text, effective, confirmed, since, _, marks, latest, confirmed_latest = row
+    _, _, text, effective, confirmed, since, _, marks, latest, confirmed_latest, codes = row
     said, unread = documents.read_assertions(text), documents.read_marks(marks)
-    return merge.Held(said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread)
+    return merge.Held(said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread, codes)
 
 
 def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:

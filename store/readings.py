@@ -191,6 +191,14 @@ def _assertion(one: Reading) -> Assertion:
     return Assertion(one.value, one.effective, one.recorded, one.evidence_id, one.path, one.version)
 
 
+def read_otherwise(was: Readings, now: Readings) -> list[PatientStatements]:
+    """What another mapping than before says of the codes, each as the payload it came with."""
+    pairs = ((name, pair) for name, ones in now.items() for pair in zip(was.get(name, ()), ones, strict=False))
+    return [
+        _item(name, new) for name, (old, new) in pairs if (old.outcome, old.value) != (new.outcome, new.value) and new.outcome == STATED
+    ]
+
+
 def _told(held: Held, name: str, one: Reading, joined: datetime | None, mapping: str) -> Held:
     item = replace(_item(name, one), mapping=mapping)
     then = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts

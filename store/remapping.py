@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store import documents, readings
 from store.merge import Held, Merged
+from store.periods.refusals import Refusal, after, standing
 from store.preference import Assertion, Codes, PatientStatements, Statement
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def read_again(work: Application, patient: Open, record: int) -> str:
     now = _folded(held, work.reader, patient.joined) if held is not None else None
     if held is None or now is None:
         return ""
+    refused = _refused(work, patient, held, now, record)
+    now = standing({work.author.authority: now}, refused, work.author.now)[work.author.authority]
     if patient.lineage is not None:
         _sides_again(work, patient.lineage, patient.records)
     before = held.current()
@@ -42,6 +45,7 @@ def read_again(work: Application, patient: Open, record: int) -> str:
     assertions |= {name: before[name] for name in back if name in before}
     told = {name: one for name, one in changed.items() if name not in back}
     patient.held[work.author.authority] = replace(now, assertions=assertions)
+    work.keep_refusals(patient, refused, but=back)
     patient.content[work.author.authority] = None
     patient.touched.add(work.author.authority)
     patient.heard.setdefault(work.author.authority, work.author.now)
@@ -56,6 +60,15 @@ def _folded(held: Held, reader: readings.Reader | None, joined: datetime | None)
         return None
     now, again = readings.fold(held, documents.read_codes(held.codes)[1], reader, joined)
     return replace(now, codes=documents.write_codes(reader.mapping, again))
+
+
+def _refused(work: Application, patient: Open, held: Held, now: Held, record: int) -> list[Refusal]:
+    """What the records of the author refuse by today's mapping."""
+    kept = [one for one in work.refusals_of(patient) if one.authority == work.author.authority]
+    was, again = (documents.read_codes(one.codes or "")[1] for one in (held, now))
+    for item in readings.read_otherwise(was, again):
+        kept = after(kept, item, held, patient.id, work.author.authority, record)
+    return kept
 
 
 def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from functools import partial as bound
+from hashlib import blake2b
 from typing import Any, NamedTuple, TypeGuard
 from zoneinfo import ZoneInfo
 
@@ -381,7 +382,7 @@ class FhirMapper:
             identifiers,
             stated,
             effective,
-            _evidence(kind, resource.get("id"), version),
+            _evidence(kind, _name(kind, resource), version),
             int(version) if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 16 else 0,
             restricted,
             tuple(problems),
@@ -395,6 +396,18 @@ def _evidence(kind: str, name: Any, version: Any) -> str:
     """``Patient/<id>/_history/<version>``, as far as the resource says."""
     made = f"{kind}/{name}" if isinstance(name, str) and name else kind
     return f"{made}/_history/{version}" if isinstance(version, str) and version else made
+
+
+def _name(kind: str, resource: dict[str, Any]) -> Any:
+    """The id of a resource. Of Consents and Flags a patient has several: one without an id is known by what it is about.
+
+    Its status and when it was written do not count, so that its end is known as its own.
+    """
+    name = resource.get("id")
+    if kind not in ("Consent", "Flag") or (isinstance(name, str) and name):
+        return name
+    content = {element: resource[element] for element in sorted(resource) if element not in ("id", "meta", "status", "text")}
+    return f"#{blake2b(encode(content), digest_size=8).hexdigest()}"
 
 
 def _is_of_consent(item: Item) -> TypeGuard[PatientStatements]:

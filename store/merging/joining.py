@@ -14,6 +14,7 @@ from store.apply import Application, Open, Outcome, instant
 from store.errors import MergeRefused, StoreError
 from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
 from store.merging import linking, yielding
+from store.periods import refusals
 from store.preference import STAFF, Identifier, PatientMerge
 from store.repeats import OF_PATIENTS
 from store.tables import PatientRow, PhoneRow
@@ -114,6 +115,8 @@ class Joining:
         merged = opened[merged_id] if merged_id is not None else self.work.create()
         self._keep_identifiers(merged, self.item.merged)
         before = linking.stood(self.work, survivor.id)
+        for one in (survivor, merged):
+            self.work.learn_refusals(one)
         had = [(one.id, number) for one in (survivor, merged) for number in sorted(one.numbers)]
         self._take_over(survivor, merged)
         self._anchor(survivor)
@@ -122,6 +125,7 @@ class Joining:
         Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
         self.work.ahead.move(survivor.id, merged.id)
+        self.work.refusals.move(survivor.id, merged.id)
         return survivor.id
 
     def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:
@@ -142,6 +146,8 @@ class Joining:
             survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
+        kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]
+        survivor.held = refusals.standing(survivor.held, kept, self.work.author.now) if kept else survivor.held
         survivor.visible = True
         if local:
             survivor.held[STAFF] = yielding.kept(survivor.held[STAFF])

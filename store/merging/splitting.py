@@ -48,6 +48,7 @@ class Splitting:
         for one in (patient, *new):
             self._hold(one, was, kept, like=patient)
         self.work.ahead.share(number, ids)
+        self.work.refusals.share(number, ids)
         self._line(patient, self.work.author.authority, {"split_into": (None, ", ".join(shown(one) for one in ids), "")})
         self.work.finish()
         Bindings(self.database, self.transaction, self.work.enterprise.name).share(number, [number, *ids], numbers, self.work.author.now)

@@ -14,9 +14,10 @@ from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.merge import Held
-from store.merging.lineage import Side
+from store.merging.lineage import ALWAYS, Side
 from store.merging.parting import Half, Merge, part
 from store.patient import PatientRef
+from store.periods import refusals
 from store.preference import STAFF, Assertion
 from store.reading import names
 from store.retiring.saved_marks import SavedMarks
@@ -59,7 +60,7 @@ class Unmerging:
         last, evidence_id, effective, seq, at = self.database.select(self.transaction, LAST, [survivor])[0]
         if last != merged:
             raise MergeRefused("another record was merged into the same one later: undo that merge first")
-        self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)))
+        self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)), instant(at))
         self._part_bindings(survivor, merged, instant(at))
         return Parted(survivor, merged)
 
@@ -80,22 +81,25 @@ class Unmerging:
         found: int | None = rows[0][0]
         return found
 
-    def _part(self, mine_was: Side, theirs_was: Side, merge: Merge) -> None:
+    def _part(self, mine_was: Side, theirs_was: Side, merge: Merge, at: datetime) -> None:
         survivor_id, merged_id = mine_was.record, theirs_was.record
         opened = self.work.resume([survivor_id, merged_id])
         survivor, merged = opened[survivor_id], opened[merged_id]
         merged.numbers = {}  # its numbers were taken off the list of who has which
-        mine, theirs = part(survivor.held, self._half(mine_was), self._half(theirs_was), merge)
+        kept, was, since = self.work.refusals, set(survivor.held), at if merge.effective == ALWAYS else merge.effective
+        now = refusals.without_earlier(survivor.held, kept.of(survivor_id), since)
+        mine, theirs = part(now, self._half(mine_was), self._half(theirs_was), merge)
         marks = SavedMarks(self.database, self.transaction)
         parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
-        mine, theirs = dict(parted[survivor_id]), dict(parted[merged_id])
+        below = self._below(merged_id)
+        kept.give_back(survivor_id, merged_id, below, since)
+        mine, theirs = (refusals.standing(parted[one], kept.of(one), self.work.author.now, was) for one in (survivor_id, merged_id))
         self._drop(survivor, mine)
         self._drop(merged, theirs)
         self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
         self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
-        below = self._below(merged_id)
         self.work.ahead.give_back(survivor_id, merged_id, below, merge.effective)
         origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))

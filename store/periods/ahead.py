@@ -6,7 +6,7 @@ permits outside its period and no refusal is lost by it:
 
 * the end of a record takes back only what the same record stated;
 * what a record permitted before counts no more where it now says something later only; what it refused goes on until that;
-* where another record of the same source refuses the attribute too, the end of a refusal does not count: who reads it next finds out.
+* what another record of the same source still refuses counts again where something ends (``store.periods.refusals``).
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store import documents, merge, payload, records
+from store import documents, merge, payload, records, times
 from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import Held
 from store.ordering import forbids, is_newer
+from store.periods import refusals
+from store.periods.refusals import Refusal
 from store.preference import Assertion, Codes, Later, PatientStatements, Statement
 from store.times import Time
-
-DUE = "due"
-"""Marks a reading of the same payload at a later moment."""
 
 
 class Ahead(NamedTuple):
@@ -74,8 +73,6 @@ def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authorit
     ]
     newer = _is_newer(item, mine[0]) if mine else True
     mine = {True: new, False: mine, None: [one for one in (*mine, *new) if one.refuses]}[newer]
-    refused = {one for one, said in item.statements.items() if forbids(one, said.value)} | {one.attribute for one in new if one.refuses}
-    others = [one for one in others if one.value is not None or one.authority != authority or one.attribute not in refused]
     return [*others, *mine]
 
 
@@ -127,21 +124,37 @@ def due_codes(held: Held | None, one: Ahead) -> dict[str, Codes]:
     return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
 
 
-def merged(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None = None) -> merge.Merged:
+def merged(
+    held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
+) -> merge.Merged:
     """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before.
 
-    Where a record ends, what another one refuses counts again.
+    Also where that stands for longer than it was stated: since a merge, or instead of what another record took back.
     """
-    if held is not None and one.value is None and item.statements:
-        stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
-        if one.attribute in stands and forbids(one.attribute, stands[one.attribute].value):
-            return merge.merge(held, item, now, joined=joined, decided=stands)
-    old = held.assertions.get(one.attribute) if held is not None and item.statements else None
-    if old is None or record(old.evidence_id) != one.record or old.version != one.version or is_newer(item, old) is not None:
-        return merge.merge(held, item, now, joined=joined)
-    found = merge.merge(held, replace(item, evidence_id=old.evidence_id, mapping=f"{old.mapping} {DUE}"), now, joined=joined)
-    said = found.assertions[one.attribute]._replace(evidence_id=one.evidence_id, mapping=one.mapping)
-    return replace(found, assertions={**found.assertions, one.attribute: said})
+    own = [name for name in item.statements if _is_own_version(name, item, held)]
+    rest = replace(item, statements={name: one for name, one in item.statements.items() if name not in own}) if own else item
+    found = merge.merge(held, rest, now, doubtful=doubtful, joined=joined)
+    for name in own:
+        found = _replaced(found, name, item, now, joined)
+    return found
+
+
+def _is_own_version(attribute: str, item: PatientStatements, held: Held | None) -> bool:
+    """Whether what stands is of the same version of the record, and no older."""
+    old = held.current().get(attribute) if held is not None else None
+    if old is None or record(old.evidence_id) != record(item.evidence_id) or old.version != item.version:
+        return False
+    return is_newer(item, old) is not True
+
+
+def _replaced(found: merge.Merged, attribute: str, item: PatientStatements, now: datetime, joined: datetime | None) -> merge.Merged:
+    old, said = found.assertions[attribute], item.statements[attribute]
+    when = times.newest(old.effective, item.effective)
+    when = times.newest(when, times.at(joined)) if joined is not None and forbids(attribute, said.value) else when
+    new = Assertion(said.value, when, now, item.evidence_id, said.path, item.version, mapping=item.mapping)
+    changed = {**found.changed, attribute: (old.value, new.value)} if old.value != new.value else found.changed
+    outcome = "applied" if changed else found.outcome
+    return replace(found, assertions={**found.assertions, attribute: new}, changed=changed, outcome=outcome)
 
 
 def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
@@ -149,26 +162,50 @@ def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
     return sorted((one for one in ahead if one.due <= until), key=lambda one: (one.due, one.value is not None, one.refuses))
 
 
+def fallen(
+    held: Held | None, kept: Sequence[Refusal], one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None
+) -> tuple[merge.Merged, list[Refusal]]:
+    """What an authority asserts, and what its records refuse, once ``one`` is due. ``item`` is what of it has an effect."""
+    then = refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin)
+    mine = [refusal for refusal in then if refusal.authority == one.authority]
+    return refusals.restored(_ended(held, one, item, now, joined), item, held, mine, now, joined), then
+
+
+def _ended(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None) -> merge.Merged:
+    """Where a record ends, what was stated without one, or by another one, counts again where it refuses."""
+    if held is not None and one.value is None and item.statements:
+        stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
+        if one.attribute in stands and forbids(one.attribute, stands[one.attribute].value):
+            return merge.merge(held, item, now, joined=joined, decided=stands)
+    return merged(held, item, now, joined)
+
+
 def held_at(
-    by_authority: Mapping[str, Held], ahead: Iterable[Ahead], enterprise: Enterprise, at: datetime, now: datetime
+    by_authority: Mapping[str, Held],
+    ahead: Iterable[Ahead],
+    kept: Sequence[Refusal],
+    enterprise: Enterprise,
+    at: datetime,
+    now: datetime,
+    joined: datetime | None = None,
 ) -> dict[str, Held]:
-    """What every authority asserts at a moment that is now or to come.
+    """What every authority asserts at a moment that is now or to come. ``kept`` is what records refuse.
 
     What should have loosened by ``now`` waits until it is written, which is when the safeguard looks at it.
     """
     held = dict(by_authority)
     for one in in_order(ahead, at):
         before = held.get(one.authority)
-        found = merged(before, one, due_item(one, before), one.due)
-        if not found.changed:
+        item = due_item(one, before)
+        if before is None and not item.statements:
             continue
+        found, refused = fallen(before, kept, one, item, one.due, joined)
         begun = before or Held({}, one.effective, one.effective, "", one.due)
-        item = replace(due_item(one, before), codes=due_codes(before, one))
-        codes = payload.codes(before, item, one.due, begun.unreadable) if item.statements else begun.codes
+        codes = payload.codes(before, replace(one.item, codes=due_codes(before, one)), one.due, begun.unreadable)
         changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed, codes=codes)
         then = {**held, one.authority: changed}
         if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
-            held = then
+            held, kept = then, refused
     return held
 
 

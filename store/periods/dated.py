@@ -12,19 +12,22 @@ from store.ask import Evidence, Known
 from store.enterprise import Enterprise
 from store.merge import Held
 from store.periods.ahead import Ahead, held_at
+from store.periods.refusals import Refusal
 from store.preference import Preference
 
 
 class Dated(NamedTuple):
-    """What every authority asserts as it was last written, and what is ahead."""
+    """What every authority asserts as it was last written, what is ahead, and what records refuse. ``joined``: when two became one."""
 
     by_authority: Mapping[str, Held]
     ahead: tuple[Ahead, ...]
     enterprise: Enterprise
+    refusals: tuple[Refusal, ...] = ()
+    joined: datetime | None = None
 
     def held(self, at: datetime, now: datetime) -> dict[str, Held]:
         """What every authority asserts at a moment that is now or to come."""
-        held = held_at(self.by_authority, self.ahead, self.enterprise, at, now)
+        held = held_at(self.by_authority, self.ahead, self.refusals, self.enterprise, at, now, self.joined)
         return {name: replace(one, assertions=one.current(), effective=one.confirmed) for name, one in held.items()}
 
     def known(self, stored: Known, due: datetime, now: datetime) -> Known:

@@ -106,6 +106,41 @@ def test_the_examples_by_the_commands(config: Path, emr_sync: Run) -> None:
     assert sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"] == "unknown", "a permission that ended is no permission"
 
 
+def of_patient(patient: str, name: str, kind: str, days: float, **elements: Any) -> dict[str, Any]:
+    """One of several Consents of a patient, last changed that many days ago."""
+    changed = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    period = elements.pop("period", {})
+    made = consent(patient, kind, **period) | {"id": name, "meta": {"versionId": "1", "lastUpdated": changed}} | elements
+    return {element: value for element, value in made.items() if value is not None}
+
+
+def test_the_end_of_one_consent_erases_no_refusal_of_another(config: Path, emr_sync: Run) -> None:
+    now = datetime.now(UTC)
+    begins, ends, later = (now + timedelta(days=days) for days in (2, 11, 16))
+    given = (now - timedelta(days=24)).isoformat()
+    resources = [
+        patient("1"), of_patient("1", "a1", "deny", 59),
+        of_patient("1", "b1", "permit", 24, dateTime=given, period={"end": ends}),
+        patient("2"), of_patient("2", "a2", "deny", 28, period={"start": begins}),
+        of_patient("2", "b2", "permit", 26, dateTime=(now - timedelta(days=26)).isoformat(), period={"end": ends}),
+        patient("3"), of_patient("3", "a3", "deny", 30),
+        patient("4"), of_patient("4", "a4", "deny", 30),
+        patient("5"), of_patient("5", "", "deny", 28, id=None, period={"start": begins}),
+        of_patient("5", "", "permit", 20, id=None, dateTime=given, period={"start": later}),
+    ]  # fmt: skip
+    assert ingested(emr_sync, config, *resources)["status"] == "done"
+    ended = [
+        of_patient("3", "b3", "permit", 1, status="inactive"),
+        of_patient("4", "b4", "permit", 20, dateTime=given, period={"end": now - timedelta(days=2)}),
+    ]
+    ingested(emr_sync, config, *ended)
+    day = timedelta(days=1)
+    assert [decided(emr_sync, "1", at) for at in (None, ends + day)] == ["send", "do_not_send"]
+    assert [decided(emr_sync, "2", at) for at in (begins + day, ends + day)] == ["send", "do_not_send"]
+    assert [decided(emr_sync, name) for name in "34"] == ["do_not_send"] * 2
+    assert [decided(emr_sync, "5", at) for at in (None, begins + day)] == ["send", "do_not_send"]
+
+
 def test_explain_tells_what_is_ahead(config: Path, emr_sync: Run) -> None:
     begins = datetime(2126, 12, 1, tzinfo=UTC)
     file = config.parent / "one.json"

@@ -397,7 +397,7 @@ class ReadsDenied:
 
 
 def test_codes_that_are_read_again_bring_no_permission_back_whose_period_is_over(site: Site) -> None:
-    coded = says("1", 0, {SMS: "denied"}, evidence="Patient/1/_history/1", mapping="m1", codes={SMS: Codes("x", (("01", "x"),))})
+    coded = says("1", 0, {SMS: "denied"}, mapping="m1", codes={SMS: Codes("x", (("01", "x"),))})
     site.apply(coded, permit(10, start=None, end=LAST, mapping="m1"), source=FHIR)
     fall_due(site, LAST)
     assert stored(site) == "denied"  # what the other record said before

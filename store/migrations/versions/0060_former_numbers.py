@@ -8,7 +8,7 @@ from alembic import op
 from store.tables import BigId, UtcDateTime
 
 revision = "0060"
-down_revision = "0049"
+down_revision = "0059"
 branch_labels = None
 depends_on = None
 
