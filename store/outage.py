@@ -59,6 +59,10 @@ FILES: Mapping[int, str] = {
 UNREACHED = frozenset({"OperationalError", "InterfaceError"})
 
 
+class Unavailable(Exception):
+    """The database cannot be used now, as we found ourselves. Its text is the sentence."""
+
+
 def told(error: BaseException) -> str:
     """The sentence; empty where the error is not the database's or disk's own trouble."""
     chain = list(_chain(error))
@@ -69,6 +73,8 @@ def told(error: BaseException) -> str:
 
 
 def _known(error: BaseException) -> str:
+    if isinstance(error, Unavailable):
+        return str(error)
     code, state = getattr(error, "sqlite_errorcode", None), getattr(error, "sqlstate", None)
     if isinstance(code, int):
         return SQLITE.get(code & 0xFF, "")

@@ -27,7 +27,7 @@ def migrate(database: Database) -> None:
     from alembic import command
     from alembic.config import Config
 
-    with database.write("schema") as transaction:
+    with database.write("schema", unbounded=True) as transaction:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = transaction
