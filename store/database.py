@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from store import arrays, statements
-from store.limits import POOL, Limits
+from store.limits import LIMITS, POOL, Limits
 from store.outage import BUSY, Unavailable
 from store.statements import Rows, Statement
 
@@ -33,7 +33,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
 )
 LOCK = "SELECT pg_advisory_xact_lock(?)"
-NO_LIMITS = "SELECT set_config(name, '0', true) FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) name"
+NO_LIMITS = """SELECT set_config(name, '0', true)
+               FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
 FROZEN = """SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_stat_activity peer ON peer.pid = held.pid
             WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1 AND peer.datname = current_database()
               AND (held.classid::bigint << 32 | held.objid::bigint) = ? AND peer.wait_event = 'ClientRead'
@@ -46,7 +47,7 @@ COPY_FROM = 64  # rows from which COPY pays for its extra round trips
 class Database:
     """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
 
-    def __init__(self, engine: Engine, limits: Limits = Limits(), driver_arguments: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, engine: Engine, limits: Limits = LIMITS, driver_arguments: Mapping[str, Any] | None = None) -> None:
         self.engine, self.limits, self._driver_arguments = engine, limits, dict(driver_arguments or {})
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else arrays.listed
@@ -56,7 +57,7 @@ class Database:
         self._reads = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
-    def open(cls, url: str, limits: Limits = Limits()) -> Database:
+    def open(cls, url: str, limits: Limits = LIMITS) -> Database:
         """Opens ``sqlite:///path`` or ``postgresql+psycopg://…``; connects on first use. ``ValueError`` for another kind."""
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":

@@ -46,7 +46,9 @@ RUN_COLUMNS = (
     "error",
 )
 RUNNING, DONE, FAILED = "running", "done", "failed"
-__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "Journal", "Rejected", "Rejection", "Run"]
+STOPPED = "stopped"
+"""Its process was told to end. The next run goes on from what is committed."""
+__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "Rejected", "Rejection", "Run"]
 
 
 READ_AGAIN = "read again"
@@ -131,7 +133,7 @@ class Journal:
             self.database.update(transaction, RunRow, ("id",), ("alive",), [(now, run.id)])
 
     def finish(self, run: Run, status: str, error: str | None, now: datetime) -> Run:
-        """Closes the run: ``done``, ``failed`` or ``held``."""
+        """Closes the run: ``done``, ``failed``, ``held``, ``waiting`` or ``stopped``."""
         with self.database.write(run.enterprise) as transaction:
             self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), [(status, error, now, run.id)])
         return self.run(run.id)

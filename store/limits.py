@@ -59,3 +59,6 @@ class Limits:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+LIMITS = Limits()

@@ -6,7 +6,6 @@ be a process of its own. On SQLite the queue is inside the process that asks, wh
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -29,14 +28,16 @@ ASKING = frozenset({"api", "schedule"})
 class Service:
     """All roles of this process. ``start``, then ``wait``, then ``stop``."""
 
-    def __init__(self, parts: Parts, roles: Collection[str] = ROLES, watch: Watch | None = None) -> None:
+    def __init__(
+        self, parts: Parts, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+    ) -> None:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
             raise Unusable(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
         if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
             raise Unusable("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
         self.log = logs.logger()
-        self.ended = threading.Event()
+        self.ended = ended or threading.Event()
         self.failure: str | None = None
         self.worker = Worker(parts, watch)
         self._tending: Role | None = None
@@ -116,11 +117,13 @@ class Service:
 
 
 @contextmanager
-def serving(settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None) -> Iterator[Service]:
-    """A started service over the configured database, stopped at the end of the block."""
+def serving(
+    settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+) -> Iterator[Service]:
+    """A started service over the configured database, stopped at the end of the block. ``ended`` tells it to stop."""
     parts = Parts.open(settings)
     try:
-        service = Service(parts, roles, watch)
+        service = Service(parts, roles, watch, ended)
         service.start()
         try:
             yield service
@@ -128,14 +131,3 @@ def serving(settings: Settings, roles: Collection[str] = ROLES, watch: Watch | N
             service.stop()
     finally:
         parts.close()
-
-
-@contextmanager
-def ended_by_signals(service: Service) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the service cleanly while inside."""
-    before = {number: signal.signal(number, lambda *_: service.ended.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

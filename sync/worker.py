@@ -6,10 +6,9 @@ from typing import Protocol
 
 from adapters.base import Fetch
 from store.errors import RunActive
-from store.journal import FAILED, Run
+from store.journal import FAILED, STOPPED, Run
 from store.sources.queued import QueuedRuns
 from sync import logs, retry
-from sync.engine import STOPPED
 from sync.lane import Lane
 from sync.parts import Parts, Unusable, lane, polled
 from sync.progress import Progress, no_progress
@@ -76,7 +75,7 @@ class Worker:
             report = self.log.error if ended.status == FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
-            return ended.error != STOPPED
+            return ended.status != STOPPED
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=FAILED, error=logs.place(error))
             return not retry.passes(error)

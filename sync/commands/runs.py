@@ -60,7 +60,7 @@ def show(run: Run, *, as_json: bool) -> None:
         output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
         if run.counts.get("rejected"):
             output.say(f"see them with: emr-sync rejections {run.source}")
-    if run.status == "waiting" or run.note:
+    if run.status in ("waiting", "stopped") or run.note:
         output.note(f"{run.source}: {run.error}")
     if run.status in ("failed", "held"):
         if run.error:
