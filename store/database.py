@@ -14,24 +14,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from store import arrays, statements
 from store.limits import LIMITS, POOL, Limits
 from store.outage import BUSY, Unavailable
+from store.sqlite_file import SqliteFile
 from store.statements import Rows, Statement
 
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-65536",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
-)
 LOCK = "SELECT pg_advisory_xact_lock(?)"
 NO_LIMITS = """SELECT set_config(name, '0', true)
                FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
@@ -47,8 +39,10 @@ COPY_FROM = 64  # rows from which COPY pays for its extra round trips
 class Database:
     """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
 
-    def __init__(self, engine: Engine, limits: Limits = LIMITS, driver_arguments: Mapping[str, Any] | None = None) -> None:
-        self.engine, self.limits, self._driver_arguments = engine, limits, dict(driver_arguments or {})
+    def __init__(
+        self, engine: Engine, limits: Limits = LIMITS, driver_arguments: Mapping[str, Any] | None = None, file: SqliteFile | None = None
+    ) -> None:
+        self.engine, self.limits, self._driver_arguments, self.file = engine, limits, dict(driver_arguments or {}), file
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else arrays.listed
         self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
@@ -63,7 +57,8 @@ class Database:
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
                 raise ValueError("an in-memory SQLite database cannot be shared between roles: name a file")
-            return cls(_sqlite(url, limits), limits)
+            file = SqliteFile(parsed.database)
+            return cls(file.engine(url, limits), limits, file=file)
         if parsed.drivername == "postgresql+psycopg":
             arguments = limits.in_postgresql(parsed.query)
             return cls(create_engine(url, **POOL, pool_timeout=limits.lock, connect_args=arguments), limits, arguments)
@@ -85,6 +80,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with. Each statement sees what is committed."""
+        self._check_file()
         with self._reads.connect() as connection:
             yield connection
 
@@ -98,12 +94,18 @@ class Database:
         if self.is_sqlite:
             with self._writing(unbounded), self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
                 yield connection
+                self._check_file()
             return
         with self.engine.begin() as connection:
             if unbounded:
                 self.select(connection, NO_LIMITS, [])
             self._lock(connection, _lock_number(enterprise))
             yield connection
+
+    def _check_file(self) -> None:
+        """Raises ``Unavailable`` when the file is not there any more: nothing is read from, or committed into, the void."""
+        if self.file is not None:
+            self.file.check()
 
     @contextmanager
     def _writing(self, unbounded: bool) -> Iterator[None]:
@@ -232,26 +234,6 @@ class Database:
 def driver_connection(connection: Connection) -> Any:
     """The driver's own connection, for a library that writes in the same transaction."""
     return connection.connection.driver_connection
-
-
-def _sqlite(url: str, limits: Limits) -> Engine:
-    engine = create_engine(url, pool_size=10, max_overflow=20, pool_timeout=limits.lock)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # transactions begin where we say so, below
-        try:
-            for pragma in (limits.in_sqlite(), *SQLITE_PRAGMAS):
-                connection.execute(pragma)
-        except Exception:
-            connection.close()  # nobody else knows of it yet
-            raise
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
-
-    return engine
 
 
 def _lock_number(enterprise: str) -> int:

@@ -18,6 +18,8 @@ ABSENT = "there is no database of that name on the server: create it, or correct
 NO_FILE = "the database file cannot be opened: check that its folder exists and that this program's user may read and write there"
 NO_DATABASE = "the file that 'database' names is not an SQLite database, or is damaged: restore it from a backup, or name another"
 DISK = "the disk of the database reports an error: look at the system's log, and at the backup"
+MOVED = "the database file was deleted, moved or replaced under this program: nothing more is read or written. Put it back, or restart"
+LOST = "the database file is gone or empty: restore it from a backup, or delete the file beside it that ends in .created to begin anew"
 CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
 
 SQLITE: Mapping[int, str] = {

@@ -20,10 +20,16 @@ VERSIONS = "alembic_version"
 
 
 def migrate(database: Database) -> None:
-    """Creates or upgrades the schema. Safe to call from several processes: they take turns."""
+    """Creates or upgrades the schema. Safe to call from several processes: they take turns.
+
+    Raises ``Unavailable`` for an SQLite file that is empty and was not.
+    """
     with database.read() as connection:
-        if _current(connection) == head():
-            return
+        current = _current(connection)
+    if current is None and database.file is not None:
+        database.file.check_lost()
+    if current == head():
+        return
     from alembic import command
     from alembic.config import Config
 
@@ -40,6 +46,12 @@ def check(database: Database) -> None:
         current = _current(connection)
     if current != head():
         raise SchemaOutdated("the database is empty: run emr-sync migrate" if current is None else _mismatch(current))
+
+
+def keep_mark(database: Database) -> None:
+    """Writes down beside an SQLite file that it holds a schema, so that it is missed when it is gone."""
+    if database.file is not None:
+        database.file.keep_mark()
 
 
 def is_empty(database: Database) -> bool:

@@ -91,6 +91,7 @@ class Parts:
             if schema.is_empty(database):
                 migrate(database)
             schema.check(database)
+            schema.keep_mark(database)
             return cls(settings, database)
 
     def propose(self) -> None:

@@ -107,6 +107,20 @@ def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr
         assert service.parts.preferences.find(ENTERPRISE, PatientRef(value=mrn)).marks[0].source == ADT
 
 
+def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings: Settings, emr: RehearsalEmr) -> None:
+    if not settings.database.startswith("sqlite"):
+        pytest.skip("PostgreSQL keeps its files itself")
+    with serving(settings, ["listen", "api"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        Path(settings.database.removeprefix("sqlite:///")).unlink()
+        assert set(emr.send(*listener.address, [next(iter(emr.messages()))]).codes) == {"AR"}
+        status, ready = call(service, "GET", "/readyz", "none")
+        assert (status, ready["database"]) == (503, "unreachable")
+    with pytest.raises(Unusable, match="the database file is gone or empty: restore it"):
+        Parts.open(settings)
+
+
 def test_bytes_that_are_no_message_become_a_rejection(settings: Settings) -> None:
     import socket
 
