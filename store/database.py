@@ -11,20 +11,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from store import arrays, statements
+from store import arrays, clock_skew, statements
 from store.limits import LIMITS, POOL, Limits
 from store.outage import BUSY, Unavailable
 from store.sqlite_file import SqliteFile
 from store.statements import Rows, Statement
 
-LOCK = "SELECT pg_advisory_xact_lock(?)"
+LOCK = "SELECT pg_advisory_xact_lock(?), clock_timestamp()"
+CLOCK = "SELECT clock_timestamp()"
 NO_LIMITS = """SELECT set_config(name, '0', true)
                FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
 FROZEN = """SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_stat_activity peer ON peer.pid = held.pid
@@ -36,6 +37,11 @@ LOCK_NOT_AVAILABLE = "55P03"
 COPY_FROM = 64  # rows from which COPY pays for its extra round trips
 
 
+def utc_now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
 class Database:
     """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
 
@@ -44,6 +50,8 @@ class Database:
     ) -> None:
         self.engine, self.limits, self._driver_arguments, self.file = engine, limits, dict(driver_arguments or {}), file
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.clock: Callable[[], datetime] = utc_now
+        self.skew = clock_skew.NONE
         self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else arrays.listed
         self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
@@ -117,9 +125,21 @@ class Database:
         finally:
             self._one_writer.release()
 
+    def compare_clocks(self) -> timedelta:
+        """How much our clock is ahead of the database's; ``skew`` from now on. Every write finds it anew."""
+        if not self.is_sqlite:  # it has ours
+            with self.read() as connection:
+                before = self.clock()
+                self._compared(before, self.select(connection, CLOCK, []))
+        return self.skew
+
+    def _compared(self, before: datetime, rows: list[tuple[Any, ...]]) -> None:
+        self.skew = clock_skew.skew(before, rows[0][-1], self.clock())
+
     def _lock(self, connection: Connection, number: int) -> None:
+        before = self.clock()
         try:
-            self.select(connection, LOCK, [number])
+            self._compared(before, self.select(connection, LOCK, [number]))
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
                 self._end_frozen(number)

@@ -20,6 +20,7 @@ NO_DATABASE = "the file that 'database' names is not an SQLite database, or is d
 DISK = "the disk of the database reports an error: look at the system's log, and at the backup"
 MOVED = "the database file was deleted, moved or replaced under this program: nothing more is read or written. Put it back, or restart"
 LOST = "the database file is gone or empty: restore it from a backup, or delete the file beside it that ends in .created to begin anew"
+CLOCK = "this machine's clock is minutes away from the database's: set it (NTP). Until then nothing is taken in, and EMRs send again"
 CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
 
 SQLITE: Mapping[int, str] = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from store.clock_skew import is_noticed
 from store.configuration.restating import Restating
 from store.people.sessions import Sessions
 from store.proof.attesting import LEDGERS, Attesting
@@ -14,7 +15,7 @@ from store.proof.cutting import Cutting
 from sync import logs
 from sync.parts import Parts
 
-EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY = 3600.0, 10.0, 10.0, 10.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, COMPARED_EVERY = 3600.0, 10.0, 10.0, 10.0, 60.0
 Chore = Callable[[], int]
 """Does something that is due; how often, for the log."""
 
@@ -90,6 +91,18 @@ def restatement(parts: Parts) -> dict[str, Chore]:
 def falling_due(parts: Parts) -> dict[str, Chore]:
     """What changes by itself because a period began or ended, so that the feed of changes tells of it."""
     return {"statements due by their period": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
+
+
+def comparison(parts: Parts) -> dict[str, Chore]:
+    """Our clock beside the database's, which says in the log when somebody should set it."""
+    log = logs.logger()
+
+    def compare() -> int:
+        if is_noticed(found := parts.database.compare_clocks()):
+            log.warning("this machine's clock differs from the database's", seconds=round(found.total_seconds(), 3))
+        return 0
+
+    return {"clocks compared": compare}
 
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:

@@ -15,7 +15,18 @@ from sync import logs
 from sync.api import build_api
 from sync.config import Settings
 from sync.config.words import Address
-from sync.housekeeping import ATTESTED_EVERY, DUE_EVERY, RESTATED_EVERY, Housekeeping, attestation, chores, falling_due, restatement
+from sync.housekeeping import (
+    ATTESTED_EVERY,
+    COMPARED_EVERY,
+    DUE_EVERY,
+    RESTATED_EVERY,
+    Housekeeping,
+    attestation,
+    chores,
+    comparison,
+    falling_due,
+    restatement,
+)
 from sync.parts import ROLES, Parts, Unusable, adapter
 from sync.queue import LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
@@ -96,6 +107,7 @@ class Service:
 
     def _roles(self) -> Iterator[Role]:
         feeds = self.parts.settings.feeds.values()
+        yield Housekeeping(comparison(self.parts), COMPARED_EVERY)
         if "listen" in self.wanted:
             for feed in feeds:
                 if isinstance(listener := adapter(feed), Listener):

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from store import schema
 from store.brake.waiting import waiting
+from store.clock_skew import is_noticed
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.preferences import Preferences
@@ -54,7 +55,10 @@ class HeldState(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits."""
+    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits.
+
+    ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
+    """
 
     ready: bool
     degraded: bool
@@ -62,6 +66,7 @@ class Readiness(Struct, frozen=True):
     schema: str
     sources: tuple[SourceState, ...]
     held: tuple[HeldState, ...] = ()
+    clock_skew: float = 0.0
 
 
 UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
@@ -103,13 +108,14 @@ class Health:
         """Looks at the database, its schema and the sources."""
         try:
             schema.check(self.store.database)
-            sources, held = self._sources(), self._held()
+            sources, held, skew = self._sources(), self._held(), self.store.database.compare_clocks()
         except SchemaOutdated:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
         except Exception:  # whatever the driver raises: its text may name hosts and users
             return UNREACHABLE
-        degraded = bool(held) or any(source.state != "fresh" or source.unreadable for source in sources)
-        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held)
+        degraded = bool(held) or is_noticed(skew) or any(source.state != "fresh" or source.unreadable for source in sources)
+        seconds = round(skew.total_seconds(), 3)
+        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held, clock_skew=seconds)
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:
