@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from adapters.base import Listener
+from store.sources.schedule_times import ScheduleTimes
 from sync import logs
 from sync.api import build_api
 from sync.config import Settings
@@ -28,9 +30,9 @@ from sync.housekeeping import (
     restatement,
 )
 from sync.parts import ROLES, Parts, Unusable, adapter
-from sync.queue import LocalQueue, Queue
+from sync.queue import Job, LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
-from sync.schedule import Clock
+from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
 ASKING = frozenset({"api", "schedule"})
@@ -125,7 +127,13 @@ class Service:
             yield Housekeeping(restatement(self.parts), RESTATED_EVERY)
             yield Housekeeping(falling_due(self.parts), DUE_EVERY)
         if "schedule" in self.wanted:
-            yield Clock(feeds, self.queue.put)
+            parts = self.parts
+            lost = self._lost if parts.database.is_sqlite else nothing_is_lost
+            yield Clock(feeds, self.queue.put, ScheduleTimes(parts.database), parts.clock, lost)
+
+    def _lost(self, job: Job, asked: datetime) -> bool:
+        """A queue inside the process forgets what waits when it ends."""
+        return self.worker.interrupted.came_to_nothing(*self.worker.lane(job), job.kind, asked, self.parts.clock())
 
 
 @contextmanager
