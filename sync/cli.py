@@ -85,7 +85,8 @@ register(app, COMMANDS)
 
 
 def main() -> None:
-    """The program ``emr-sync``."""
+    """The program ``emr-sync``. What it writes is its own user's: databases, keys and exports are about patients."""
+    os.umask(0o077)
     pace.begin()
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     code = run(sys.argv[1:])

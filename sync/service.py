@@ -16,6 +16,9 @@ from store.sources.schedule_times import ScheduleTimes
 from sync import logs
 from sync.api import build_api
 from sync.config import Settings
+from sync.config.database import is_open_to_others
+from sync.config.mistake import dotted
+from sync.config.plain import exposed
 from sync.config.words import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
@@ -64,6 +67,11 @@ class Service:
         """Where the API answers, once started."""
         return self.web.address if self.web else None
 
+    @property
+    def url(self) -> str | None:
+        """The same, as browsers write it."""
+        return f"{self.web.scheme}://{self.web.address}" if self.web else None
+
     def start(self) -> None:
         """Starts every role; what was started is stopped again when one of them cannot be."""
         try:
@@ -73,7 +81,15 @@ class Service:
         except BaseException:
             self.stop()
             raise
+        self._warn()
         self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
+
+    def _warn(self) -> None:
+        """What ``check-config`` says at length."""
+        for one in exposed(self.parts.settings):
+            self.log.warning("data crosses the network in clear", setting=dotted(one.where))
+        if is_open_to_others(self.parts.settings.database):
+            self.log.warning("other users can read the database file: chmod 600 it")
 
     def wait(self) -> None:
         """Returns when told to end, or when a role cannot go on."""
@@ -116,8 +132,7 @@ class Service:
                     self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
                     yield self.listeners[-1]
         if "api" in self.wanted:
-            settings = self.parts.settings
-            self.web = WebRole(build_api(self.parts, self.queue), settings.listen, access_log=settings.access_log, fail=self.fail)
+            self.web = WebRole(build_api(self.parts, self.queue), self.parts.settings, self.fail)
             yield self.web
         if self._tending:
             yield self._tending

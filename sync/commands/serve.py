@@ -28,7 +28,7 @@ def serve(
     if not roles:
         raise Unusable(f"--only names no role: use {', '.join(ROLES)}")
     with ended_by_signals() as ended, serving(settings, roles, ended=ended) as service:
-        where = f"http://{service.address}" if service.address else None
+        where = service.url
         if as_json:
             output.emit({"address": where, "roles": sorted(roles)})
         elif where:
