@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,7 @@ FROZEN = """SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_sta
               AND peer.query_start < clock_timestamp() - ? * interval '1 second'"""
 """Ends a peer that holds the lock and sends nothing more in the middle of a COPY or a pipeline, where no timeout of PostgreSQL applies."""
 LOCK_NOT_AVAILABLE = "55P03"
+log = logging.getLogger("emr_sync")
 COPY_FROM = 64  # rows from which COPY pays for its extra round trips
 
 
@@ -148,7 +150,8 @@ class Database:
     def _end_frozen(self, number: int) -> None:
         """The next who asks gets the lock. Where the server does not let us, only its administrator can end the peer."""
         with suppress(DBAPIError), self.read() as connection:
-            self.select(connection, FROZEN, [number, self.limits.lock])
+            if self.select(connection, FROZEN, [number, self.limits.lock]):
+                log.warning("a peer that froze in a transaction was ended")
 
     def bound(self, at: datetime) -> Any:
         """A time as a parameter of hand-written SQL."""

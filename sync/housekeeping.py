@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from store import outage, schema
 from store.clock_skew import is_noticed
 from store.configuration.restating import Restating
+from store.errors import SchemaOutdated
 from store.people.sessions import Sessions
 from store.proof.attesting import LEDGERS, Attesting
 from store.proof.cutting import Cutting
 from sync import logs
 from sync.parts import Parts
 
-EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, COMPARED_EVERY = 3600.0, 10.0, 10.0, 10.0, 60.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
 Chore = Callable[[], int]
 """Does something that is due; how often, for the log."""
 
@@ -93,16 +95,25 @@ def falling_due(parts: Parts) -> dict[str, Chore]:
     return {"statements due by their period": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
 
 
-def comparison(parts: Parts) -> dict[str, Chore]:
-    """Our clock beside the database's, which says in the log when somebody should set it."""
+def database_watch(parts: Parts) -> dict[str, Chore]:
+    """Whether the database can be used and its clock is ours: said in the log, for whoever does not read ``/readyz``."""
     log = logs.logger()
 
-    def compare() -> int:
-        if is_noticed(found := parts.database.compare_clocks()):
-            log.warning("this machine's clock differs from the database's", seconds=round(found.total_seconds(), 3))
+    def look() -> int:
+        try:
+            schema.check(parts.database)
+            skew = parts.database.compare_clocks()
+        except SchemaOutdated as error:
+            log.error("the database cannot be used", why=str(error))
+            return 0
+        except Exception as error:
+            log.error("the database cannot be used", why=outage.told(error) or logs.place(error))
+            return 0
+        if is_noticed(skew):
+            log.warning("this machine's clock differs from the database's", seconds=round(skew.total_seconds(), 3))
         return 0
 
-    return {"clocks compared": compare}
+    return {"database looked at": look}
 
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:

@@ -22,13 +22,13 @@ from sync.config.plain import exposed
 from sync.config.words import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
-    COMPARED_EVERY,
     DUE_EVERY,
+    LOOKED_EVERY,
     RESTATED_EVERY,
     Housekeeping,
     attestation,
     chores,
-    comparison,
+    database_watch,
     falling_due,
     restatement,
 )
@@ -125,7 +125,7 @@ class Service:
 
     def _roles(self) -> Iterator[Role]:
         feeds = self.parts.settings.feeds.values()
-        yield Housekeeping(comparison(self.parts), COMPARED_EVERY)
+        yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
         if "listen" in self.wanted:
             for feed in feeds:
                 if isinstance(listener := adapter(feed), Listener):
