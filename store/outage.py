@@ -21,6 +21,8 @@ DISK = "the disk of the database reports an error: look at the system's log, and
 MOVED = "the database file was deleted, moved or replaced under this program: nothing more is read or written. Put it back, or restart"
 LOST = "the database file is gone or empty: restore it from a backup, or delete the file beside it that ends in .created to begin anew"
 CLOCK = "this machine's clock is minutes away from the database's: set it (NTP). Until then nothing is taken in, and EMRs send again"
+PAUSED = "this program stood still in the middle of a transaction (a paused machine?), so the database ended it: nothing of it is written"
+LATE = "the database took too long and gave up: look at its load and its log, then try again"
 CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
 
 SQLITE: Mapping[int, str] = {
@@ -40,15 +42,19 @@ SQLITE: Mapping[int, str] = {
 POSTGRESQL: Mapping[str, str] = {
     "53100": FULL,
     "25006": READ_ONLY,
+    "25P03": PAUSED,
+    "25P04": PAUSED,
     "42501": DENIED,
     "28000": DENIED,
     "28P01": DENIED,
     "3D000": ABSENT,
     "53300": CROWDED,
     "55P03": BUSY,
+    "57014": LATE,
     "57P01": GONE,
     "57P02": GONE,
     "57P03": GONE,
+    "57P05": GONE,
     "58030": DISK,
     "53200": "the database has no memory left: look at its server, then try again",
 }

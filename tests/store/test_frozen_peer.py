@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,8 +40,9 @@ def opened(database_url: str) -> Iterator[Opened]:
         database.close()
 
 
-def note(database: Database, key: str) -> None:
+def note(database: Database, key: str, meanwhile: Callable[[], None] = lambda: None) -> None:
     with database.write(HOSPITAL) as transaction:
+        meanwhile()
         database.insert(transaction, SourceNoteRow, COLUMNS, [("adt", key, HOSPITAL, "")])
 
 
@@ -78,6 +80,18 @@ def test_whoever_waits_for_a_peer_that_froze_gets_its_turn(opened: Opened, diale
     with frozen(opened(SHORT)):
         note(ours, "after")
     assert keys(ours) == [("after",)]
+
+
+def test_a_program_that_stood_still_is_told_so_when_it_goes_on(opened: Opened, dialect: str) -> None:
+    """A paused machine is an outage, and no fault of the data it was writing."""
+    if dialect == "sqlite":
+        pytest.skip("SQLite ends nobody")
+    ours, other = opened(replace(SHORT, idle=0.3)), opened(SHORT)
+    with pytest.raises(DBAPIError) as raised:
+        note(ours, "lost", meanwhile=lambda: note(other, "after"))  # which waits until ours was ended
+    assert outage.told(raised.value) in (outage.PAUSED, outage.GONE)
+    note(ours, "then")
+    assert keys(ours) == [("after",), ("then",)]
 
 
 def copying(driver: Any) -> None:
