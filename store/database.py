@@ -102,7 +102,8 @@ class Database:
         schema must.
         """
         if self.is_sqlite:
-            with self._writing(unbounded), self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            options = {"immediate": True, "unbounded": unbounded}
+            with self._writing(unbounded), self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
                 self._check_file()
             return

@@ -28,6 +28,7 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
 )
+FOR_EVER = "PRAGMA busy_timeout=2147483647"
 MARK = ".created"
 MARKED = "The database beside this file belongs to emr-sync. Without it emr-sync begins no empty one in its place: restore it from a\n"
 MARKED += "backup. Delete this file only to begin with an empty database, without any opt-out that was known.\n"
@@ -79,7 +80,15 @@ class SqliteFile:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
+            options = connection.get_execution_options()
+            if not options.get("unbounded"):
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")
+                return
+            try:
+                connection.exec_driver_sql(FOR_EVER)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            finally:
+                connection.exec_driver_sql(limits.in_sqlite())
 
         return engine
 

@@ -145,9 +145,10 @@ def test_threads_of_one_process_wait_for_each_other_no_longer_than_for_other_pro
 
 def test_a_change_of_the_schema_waits_for_as_long_as_it_takes(opened: Opened) -> None:
     ours, holding, done = opened(HASTY), threading.Event(), threading.Event()
+    another = opened(HASTY)  # as another program does
 
     def migrate() -> None:
-        with ours.write(HOSPITAL, unbounded=True):
+        with another.write(HOSPITAL, unbounded=True):
             done.set()
 
     with ours.write(HOSPITAL):
@@ -157,6 +158,8 @@ def test_a_change_of_the_schema_waits_for_as_long_as_it_takes(opened: Opened) ->
         assert not done.is_set()
     thread.join()
     assert done.is_set()
+    with frozen(ours), pytest.raises((DBAPIError, outage.Unavailable)):
+        note(another, "hasty again")
 
 
 def test_the_limits_reach_every_connection(database_url: str, dialect: str) -> None:
