@@ -15,6 +15,8 @@ MARGIN = 30.0  # seconds before its end at which a token is no longer used
 DEFAULT_LIFE = 300.0  # RFC 6749 lets expires_in out; SMART recommends at most this
 
 
+SERVER, TOKEN_ENDPOINT = "the server", "the token endpoint"
+"""Who did not answer, in an error."""
 LONGEST_LIFE = 86_400.0  # a token that claims to be good for longer, or for ever, is bought again after a day
 
 

@@ -10,6 +10,7 @@ import ssl
 from typing import Any
 
 import requests
+import urllib3
 
 
 class _Trusting(requests.adapters.HTTPAdapter):
@@ -35,3 +36,13 @@ def opened(ca: str = "") -> requests.Session:
 def _as_written(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Stands where an authentication would, since only its absence makes ``requests`` look into ~/.netrc."""
     return request
+
+
+def unreached(error: requests.RequestException, who: str) -> str:
+    """Why nobody answered, in a line that quotes nothing: an error's text holds the address, and with it maybe a patient."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return f"the name of {who} cannot be resolved: check its address, and this machine's DNS"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"{who} could not be reached through the proxy: check HTTPS_PROXY and NO_PROXY"
+    return f"{who} could not be reached ({type(error).__name__})"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ def main() -> None:
     parts = Parts.open(load(Path(sys.argv[1]), {}))
     app = create_app(parts.preferences, parts.journal, parts.keys)
     app.register(HTTPRouteHandler(EMPTY, http_method="POST", status_code=200)(_empty))
-    web = WebRole(app, Address("127.0.0.1", int(sys.argv[2])), access_log=False, fail=_fail)
+    web = WebRole(app, replace(parts.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail)
     web.start()
     sys.stdin.read()
     web.stop()

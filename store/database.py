@@ -8,39 +8,52 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from store import arrays, statements
+from store import arrays, clock_skew, statements
+from store.limits import LIMITS, POOL, Limits
+from store.outage import BUSY, Unavailable
+from store.sqlite_file import SqliteFile
 from store.statements import Rows, Statement
 
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=30000",
-    "PRAGMA cache_size=-65536",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
-)
-LOCK = "SELECT pg_advisory_xact_lock(?)"
+LOCK = "SELECT pg_advisory_xact_lock(?), clock_timestamp()"
+CLOCK = "SELECT clock_timestamp()"
+NO_LIMITS = """SELECT set_config(name, '0', true)
+               FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
+FROZEN = """SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_stat_activity peer ON peer.pid = held.pid
+            WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1 AND peer.datname = current_database()
+              AND (held.classid::bigint << 32 | held.objid::bigint) = ? AND peer.wait_event = 'ClientRead'
+              AND peer.query_start < clock_timestamp() - ? * interval '1 second'"""
+"""Ends a peer that holds the lock and sends nothing more in the middle of a COPY or a pipeline, where no timeout of PostgreSQL applies."""
+LOCK_NOT_AVAILABLE = "55P03"
+log = logging.getLogger("emr_sync")
 COPY_FROM = 64  # rows from which COPY pays for its extra round trips
+
+
+def utc_now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
 
 
 class Database:
     """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, limits: Limits = LIMITS, driver_arguments: Mapping[str, Any] | None = None, file: SqliteFile | None = None
+    ) -> None:
+        self.engine, self.limits, self._driver_arguments, self.file = engine, limits, dict(driver_arguments or {}), file
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.clock: Callable[[], datetime] = utc_now
+        self.skew = clock_skew.NONE
         self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else arrays.listed
         self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
@@ -48,15 +61,17 @@ class Database:
         self._reads = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
-    def open(cls, url: str) -> Database:
+    def open(cls, url: str, limits: Limits = LIMITS) -> Database:
         """Opens ``sqlite:///path`` or ``postgresql+psycopg://…``; connects on first use. ``ValueError`` for another kind."""
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
                 raise ValueError("an in-memory SQLite database cannot be shared between roles: name a file")
-            return cls(_sqlite(url))
+            file = SqliteFile(parsed.database)
+            return cls(file.engine(url, limits), limits, file=file)
         if parsed.drivername == "postgresql+psycopg":
-            return cls(create_engine(url, pool_size=10, max_overflow=20, pool_recycle=1800))
+            arguments = limits.in_postgresql(parsed.query)
+            return cls(create_engine(url, **POOL, pool_timeout=limits.lock, connect_args=arguments), limits, arguments)
         raise ValueError("database must be sqlite:///… or postgresql+psycopg://…")
 
     def close(self) -> None:
@@ -75,19 +90,69 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with. Each statement sees what is committed."""
+        self._check_file()
         with self._reads.connect() as connection:
             yield connection
 
     @contextmanager
-    def write(self, enterprise: str) -> Iterator[Connection]:
-        """The one writer of the enterprise. Commits at the end of the block, rolls back when it raises."""
+    def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
+        """The one writer of the enterprise. Commits at the end of the block, rolls back when it raises.
+
+        Raises when another is the writer for longer than ``limits`` say. ``unbounded`` waits for as long as it takes, as a change of the
+        schema must.
+        """
         if self.is_sqlite:
-            with self._one_writer, self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            options = {"immediate": True, "unbounded": unbounded}
+            with self._writing(unbounded), self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
+                self._check_file()
             return
         with self.engine.begin() as connection:
-            self.select(connection, LOCK, [_lock_number(enterprise)])
+            if unbounded:
+                self.select(connection, NO_LIMITS, [])
+            self._lock(connection, _lock_number(enterprise))
             yield connection
+
+    def _check_file(self) -> None:
+        """Raises ``Unavailable`` when the file is not there any more: nothing is read from, or committed into, the void."""
+        if self.file is not None:
+            self.file.check()
+
+    @contextmanager
+    def _writing(self, unbounded: bool) -> Iterator[None]:
+        """The one writer of this process, so that threads take turns and SQLite's own waiting is for other programs."""
+        if not self._one_writer.acquire(timeout=-1 if unbounded else self.limits.lock):
+            raise Unavailable(BUSY)
+        try:
+            yield
+        finally:
+            self._one_writer.release()
+
+    def compare_clocks(self) -> timedelta:
+        """How much our clock is ahead of the database's; ``skew`` from now on. Every write finds it anew."""
+        if not self.is_sqlite:  # it has ours
+            with self.read() as connection:
+                before = self.clock()
+                self._compared(before, self.select(connection, CLOCK, []))
+        return self.skew
+
+    def _compared(self, before: datetime, rows: list[tuple[Any, ...]]) -> None:
+        self.skew = clock_skew.skew(before, rows[0][-1], self.clock())
+
+    def _lock(self, connection: Connection, number: int) -> None:
+        before = self.clock()
+        try:
+            self._compared(before, self.select(connection, LOCK, [number]))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                self._end_frozen(number)
+            raise
+
+    def _end_frozen(self, number: int) -> None:
+        """The next who asks gets the lock. Where the server does not let us, only its administrator can end the peer."""
+        with suppress(DBAPIError), self.read() as connection:
+            if self.select(connection, FROZEN, [number, self.limits.lock]):
+                log.warning("a peer that froze in a transaction was ended")
 
     def bound(self, at: datetime) -> Any:
         """A time as a parameter of hand-written SQL."""
@@ -95,7 +160,7 @@ class Database:
 
     def driver_arguments(self) -> dict[str, Any]:
         """What the driver connects with, for a library that keeps connections of its own to this database."""
-        return dict(self.engine.dialect.create_connect_args(self.engine.url)[1])
+        return dict(self.engine.dialect.create_connect_args(self.engine.url)[1]) | self._driver_arguments
 
     def lock_also(self, connection: Connection, name: str) -> None:
         """Inside a write transaction: the one writer of something smaller too, until it ends. SQLite's writer is alone anyhow."""
@@ -193,26 +258,6 @@ class Database:
 def driver_connection(connection: Connection) -> Any:
     """The driver's own connection, for a library that writes in the same transaction."""
     return connection.connection.driver_connection
-
-
-def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, pool_size=10, max_overflow=20)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # transactions begin where we say so, below
-        try:
-            for pragma in SQLITE_PRAGMAS:
-                connection.execute(pragma)
-        except Exception:
-            connection.close()  # nobody else knows of it yet
-            raise
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
-
-    return engine
 
 
 def _lock_number(enterprise: str) -> int:

@@ -21,7 +21,8 @@
     ├── FeedRestarted           the feed of changes does not go on from where its reader left it
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
-    SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
+    SchemaOutdated              the database is older than this program: run ``emr-sync migrate``
+    └── SchemaNewer             it is newer: install the program that matches it
 
 Messages hold no identifier, name, phone or payload text: they name attributes, sources and opaque ids only.
 """
@@ -114,3 +115,7 @@ class NothingHeld(StoreError):
 
 class SchemaOutdated(Exception):
     """The database's schema is not the one this program was written for."""
+
+
+class SchemaNewer(SchemaOutdated):
+    """A newer program upgraded it: this one is the wrong one. The message says which to install."""

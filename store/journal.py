@@ -28,7 +28,8 @@ from store.tables import RunRow, SourceNoteRow, SourceStateRow
 
 HEARD_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
-"""A run that gave no sign of life for this long belongs to a process that is gone."""
+"""A run that gave no sign of life for this long belongs to a process that is gone, or that froze."""
+INTERRUPTED = "interrupted: its process ended before it did"
 
 RUN_COLUMNS = (
     "id",
@@ -46,7 +47,9 @@ RUN_COLUMNS = (
     "error",
 )
 RUNNING, DONE, FAILED = "running", "done", "failed"
-__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "Journal", "Rejected", "Rejection", "Run"]
+STOPPED = "stopped"
+"""Its process was told to end. The next run goes on from what is committed."""
+__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "Rejected", "Rejection", "Run"]
 
 
 READ_AGAIN = "read again"
@@ -86,8 +89,8 @@ class Run:
 class Journal:
     """Reads and writes the journal. Thread-safe; one per process."""
 
-    def __init__(self, database: Database, sealing: Sealing | None = None) -> None:
-        self.database, self.quarantine = database, Quarantine(database, sealing)
+    def __init__(self, database: Database, sealing: Sealing | None = None, lease: timedelta = LEASE) -> None:
+        self.database, self.quarantine, self.lease = database, Quarantine(database, sealing), lease
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._heard: dict[str, datetime] = {}
 
@@ -109,7 +112,7 @@ class Journal:
             run.status,
             self.owner,
             run.started,
-            run.started,
+            self.shared(run.started),
             None,
             run.since,
             None,
@@ -120,18 +123,18 @@ class Journal:
 
     def progress(self, transaction: Connection, run: Run, counts: Mapping[str, int], cursor: str | None, *, now: datetime) -> None:
         """The run's counts so far, and the cursor that is safe with this transaction (``None`` keeps the old one)."""
-        self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(dict(counts)), now, run.id)])
+        self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(dict(counts)), self.shared(now), run.id)])
         if cursor is not None:
             self.database.update(transaction, RunRow, ("id",), ("cursor",), [(cursor, run.id)])
             self._state(transaction, run.source, run.enterprise, "cursor", cursor)
 
     def alive(self, run: Run, now: datetime) -> None:
-        """A sign of life while the run waits for the EMR."""
-        with self.database.write(run.enterprise) as transaction:
-            self.database.update(transaction, RunRow, ("id",), ("alive",), [(now, run.id)])
+        """A sign of life while the run waits for the EMR. It waits for no other writer of the enterprise, who may have frozen."""
+        with self.database.write(run.id) as transaction:
+            self.database.update(transaction, RunRow, ("id",), ("alive",), [(self.shared(now), run.id)])
 
     def finish(self, run: Run, status: str, error: str | None, now: datetime) -> Run:
-        """Closes the run: ``done``, ``failed`` or ``held``."""
+        """Closes the run: ``done``, ``failed``, ``held``, ``waiting`` or ``stopped``."""
         with self.database.write(run.enterprise) as transaction:
             self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), [(status, error, now, run.id)])
         return self.run(run.id)
@@ -203,19 +206,22 @@ class Journal:
 
     def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
         """Closes the run of a process that is gone."""
-        sql = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'"
-        gone = [
-            number for number, owner, alive in self.database.select(transaction, sql, [source]) if self._gone(owner, instant(alive), now)
-        ]
-        rows = [(FAILED, "interrupted: its process ended before it did", now, number) for number in gone]
+        sql, shared = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'", self.shared(now)
+        running = self.database.select(transaction, sql, [source])
+        gone = [number for number, owner, alive in running if self._gone(owner, instant(alive), shared)]
+        rows = [(FAILED, INTERRUPTED, now, number) for number in gone]
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), rows)
 
+    def shared(self, now: datetime) -> datetime:
+        """Our time by the clock that all machines share: signs of life are compared to seconds."""
+        return now - self.database.skew
+
     def _gone(self, owner: str, alive: datetime, now: datetime) -> bool:
-        """Of this machine: no such process any more. Of another: no sign of life for the lease."""
+        """Of this machine: no such process any more, or one that froze. Of another: no sign of life for the lease."""
         host, _, process = owner.rpartition(":")
-        if host == socket.gethostname() and owner != self.owner and not _lives(int(process)):
-            return True
-        return now - alive > LEASE
+        if host != socket.gethostname():
+            return now - alive > self.lease
+        return (owner != self.owner and not _lives(int(process))) or now - alive > max(self.lease, LEASE)
 
     def _state(self, transaction: Connection, source: str, enterprise: str, column: str, value: Any) -> None:
         self.database.upsert(transaction, SourceStateRow, ("source", "enterprise", column), [(source, enterprise, value)])

@@ -18,6 +18,11 @@ ABSENT = "there is no database of that name on the server: create it, or correct
 NO_FILE = "the database file cannot be opened: check that its folder exists and that this program's user may read and write there"
 NO_DATABASE = "the file that 'database' names is not an SQLite database, or is damaged: restore it from a backup, or name another"
 DISK = "the disk of the database reports an error: look at the system's log, and at the backup"
+MOVED = "the database file was deleted, moved or replaced under this program: nothing more is read or written. Put it back, or restart"
+LOST = "the database file is gone or empty: restore it from a backup, or delete the file beside it that ends in .created to begin anew"
+CLOCK = "this machine's clock is minutes away from the database's: set it (NTP). Until then nothing is taken in, and EMRs send again"
+PAUSED = "this program stood still in the middle of a transaction (a paused machine?), so the database ended it: nothing of it is written"
+LATE = "the database took too long and gave up: look at its load and its log, then try again"
 CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
 
 SQLITE: Mapping[int, str] = {
@@ -37,15 +42,19 @@ SQLITE: Mapping[int, str] = {
 POSTGRESQL: Mapping[str, str] = {
     "53100": FULL,
     "25006": READ_ONLY,
+    "25P03": PAUSED,
+    "25P04": PAUSED,
     "42501": DENIED,
     "28000": DENIED,
     "28P01": DENIED,
     "3D000": ABSENT,
     "53300": CROWDED,
     "55P03": BUSY,
+    "57014": LATE,
     "57P01": GONE,
     "57P02": GONE,
     "57P03": GONE,
+    "57P05": GONE,
     "58030": DISK,
     "53200": "the database has no memory left: look at its server, then try again",
 }
@@ -59,6 +68,10 @@ FILES: Mapping[int, str] = {
 UNREACHED = frozenset({"OperationalError", "InterfaceError"})
 
 
+class Unavailable(Exception):
+    """The database cannot be used now, as we found ourselves. Its text is the sentence."""
+
+
 def told(error: BaseException) -> str:
     """The sentence; empty where the error is not the database's or disk's own trouble."""
     chain = list(_chain(error))
@@ -69,6 +82,8 @@ def told(error: BaseException) -> str:
 
 
 def _known(error: BaseException) -> str:
+    if isinstance(error, Unavailable):
+        return str(error)
     code, state = getattr(error, "sqlite_errorcode", None), getattr(error, "sqlstate", None)
     if isinstance(code, int):
         return SQLITE.get(code & 0xFF, "")

@@ -277,6 +277,16 @@ class RejectionRow(Table):
     )
 
 
+class SchemaProgramRow(Table):
+    """Which version of the program brought the schema to a revision (``store.schema``)."""
+
+    __tablename__ = "schema_programs"
+    revision: Mapped[str] = mapped_column(primary_key=True)
+    program: Mapped[str]
+    at: Mapped[datetime]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
 class ApiKeyRow(Table):
     """A key of a caller. The secret itself is shown once and kept only as its SHA-256."""
 

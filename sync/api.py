@@ -87,7 +87,11 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         parts.keys,
         work=Work(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
         metrics=lambda: parts.metrics.text(
-            parts.journal.last_heard(), parts.verdicts.waiting(), queue.depth(), parts.preferences.unreadable()
+            parts.journal.last_heard(),
+            parts.verdicts.waiting(),
+            queue.depth(),
+            parts.preferences.unreadable(),
+            parts.database.compare_clocks().total_seconds(),
         ),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,

@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 
 from adapters.base import AdapterError
 from store import outage
-from store.errors import SchemaOutdated, StoreError
+from store.errors import SchemaNewer, SchemaOutdated, StoreError
 from sync import logs, pace, retry
 from sync.commands import output
 from sync.commands.lazy import Lazy, LazyGroup, register
@@ -31,7 +31,8 @@ COMMANDS = (
     Lazy("check-config", "sync.commands.config:check_config", "Every mistake of the configuration, with how to fix it."),
     Lazy("check", "sync.commands.config:check", "Reach the EMR: access, what it can do, a sample."),
     Lazy("explain", "sync.commands.config:explain", "What a message or resource says by a source's mapping."),
-    Lazy("migrate", "sync.commands.config:migrate", "Create or upgrade the database's schema."),
+    Lazy("migrate", "sync.commands.database:migrate", "Create or upgrade the database's schema."),
+    Lazy("check-database", "sync.commands.database:check_database", "Is the database itself well?"),
     Lazy("serve", "sync.commands.serve:serve", "Answer senders, read sources, listen to EMRs."),
     Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
     Lazy("ingest", "sync.commands.runs:ingest", "Feed files through a source's mapping."),
@@ -85,7 +86,8 @@ register(app, COMMANDS)
 
 
 def main() -> None:
-    """The program ``emr-sync``."""
+    """The program ``emr-sync``. What it writes is its own user's: databases, keys and exports are about patients."""
+    os.umask(0o077)
     pace.begin()
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     code = run(sys.argv[1:])
@@ -101,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     except Abort:
         return FAILED
     except Exception as error:
-        code = WRONG_USE if isinstance(error, ConfigError | Unusable | TyperException) else FAILED
+        code = WRONG_USE if isinstance(error, ConfigError | Unusable | SchemaNewer | TyperException) else FAILED
         line = _line(error)
         if "--json" in arguments:
             output.emit({"error": line, "exit": code})

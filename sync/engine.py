@@ -17,7 +17,7 @@ from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch,
 from store import outage
 from store.brake.gate import Guard
 from store.database import Database
-from store.journal import DONE, FAILED, READ_AGAIN, Journal, Run
+from store.journal import DONE, FAILED, READ_AGAIN, STOPPED, Journal, Run
 from store.periods.falling_due import FallingDue
 from store.preferences import Preferences
 from store.remap_source import Remapping
@@ -33,7 +33,7 @@ from sync.progress import Progress, no_progress
 from sync.tally import Tally
 
 WAITING = "waiting"
-STOPPED = "stopped before the end: the next run goes on from what is committed"
+BEFORE_THE_END = "stopped before the end: the next run goes on from what is committed"
 TWICE = f"{READ_AGAIN}, since the answer broke off: {{reason}}"
 BROKE_OFF = "the answer broke off: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
 
@@ -168,7 +168,7 @@ class Engine:
         self.fall_due(lane.enterprise)
         try:
             if not work():
-                return FAILED, STOPPED
+                return STOPPED, BEFORE_THE_END
         except BrokeOff as short:
             status, held = self.braking.settle(tally, lane)
             return FAILED if status == DONE else status, _told(held, BROKE_OFF.format(reason=short))

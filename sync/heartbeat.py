@@ -9,17 +9,17 @@ from datetime import datetime
 
 from store.journal import Journal, Run
 
-HEARTBEAT = 30.0
-"""Seconds; well below ``store.journal.LEASE``."""
+BEATS = 4
+"""In the time after which a silent run counts as gone."""
 
 
 @contextmanager
-def alive(journal: Journal, run: Run, clock: Callable[[], datetime], every: float = HEARTBEAT) -> Iterator[None]:
+def alive(journal: Journal, run: Run, clock: Callable[[], datetime], every: float | None = None) -> Iterator[None]:
     """While the block works, the run does not look abandoned: it is told of ``every`` so many seconds."""
-    ended = threading.Event()
+    ended, pause = threading.Event(), journal.lease.total_seconds() / BEATS if every is None else every
 
     def beat() -> None:
-        while not ended.wait(every):
+        while not ended.wait(pause):
             with suppress(Exception):  # a missed beat is made up for by the next, or by a commit
                 journal.alive(run, clock())
 

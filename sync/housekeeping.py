@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from store import outage, schema
+from store.clock_skew import is_noticed
 from store.configuration.restating import Restating
+from store.errors import SchemaOutdated
 from store.people.sessions import Sessions
 from store.proof.attesting import LEDGERS, Attesting
 from store.proof.cutting import Cutting
 from sync import logs
 from sync.parts import Parts
 
-EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY = 3600.0, 10.0, 10.0, 10.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
 Chore = Callable[[], int]
 """Does something that is due; how often, for the log."""
 
@@ -90,6 +93,27 @@ def restatement(parts: Parts) -> dict[str, Chore]:
 def falling_due(parts: Parts) -> dict[str, Chore]:
     """What changes by itself because a period began or ended, so that the feed of changes tells of it."""
     return {"statements due by their period": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
+
+
+def database_watch(parts: Parts) -> dict[str, Chore]:
+    """Whether the database can be used and its clock is ours: said in the log, for whoever does not read ``/readyz``."""
+    log = logs.logger()
+
+    def look() -> int:
+        try:
+            schema.check(parts.database)
+            skew = parts.database.compare_clocks()
+        except SchemaOutdated as error:
+            log.error("the database cannot be used", why=str(error))
+            return 0
+        except Exception as error:
+            log.error("the database cannot be used", why=outage.told(error) or logs.place(error))
+            return 0
+        if is_noticed(skew):
+            log.warning("this machine's clock differs from the database's", seconds=round(skew.total_seconds(), 3))
+        return 0
+
+    return {"database looked at": look}
 
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:

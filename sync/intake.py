@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.base import AdapterError, Answer
+from store import clock_skew
 from store.apply import Outcome
 from store.brake.gate import Guard
 from store.database import Database
@@ -89,6 +90,7 @@ class Intake:
     ) -> list[Answer]:
         now, run_id = self.clock(), tally.run.id if tally else None
         with self.database.write(lane.enterprise) as transaction:
+            clock_skew.check(self.database.skew)
             guard = self.braking.guard(transaction, lane, tally, now)
             answers = self.applied(transaction, lane, pieces, now, run_id, decided, guard)
             rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OURS = "emr_sync"
 ACCESS = "uvicorn.access"
 UVICORN = ("uvicorn", "uvicorn.error", ACCESS)
-KNOWN = (OURS, "uvicorn", "apscheduler", "alembic")
+KNOWN = (OURS, "uvicorn", "alembic")
 """Loggers whose texts say nothing about patients."""
 OPAQUE = re.compile(r"(pt|run|rej|key)_[0-9a-f]+")
 REQUEST = re.compile(r'"(\S+) (\S+) HTTP/[\d.]+" (\d+)')

@@ -50,12 +50,13 @@ class Metrics:
         held: Iterable[Waiting] = (),
         queue: Depth | None = None,
         unreadable: Mapping[str, int] = MappingProxyType({}),
+        skew: float = 0.0,
     ) -> bytes:
         """Everything in Prometheus' text format. All that is handed in was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(_Families(lambda: [*self._counted(), *_measured(heard, held, queue, unreadable)]))
+        registry.register(_Families(lambda: [*self._counted(), *_measured(heard, held, queue, unreadable), _skew(skew)]))
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Any]:
@@ -80,6 +81,10 @@ def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Dep
     yield _gauge("emr_sync_unreadable_patients", "Patients about whom newer evidence could not be read", ["source"], unread)
     jobs: dict[tuple[str], int] = {(state,): number for state, number in queue._asdict().items()} if queue else {}
     yield _gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], jobs)
+
+
+def _skew(seconds: float) -> Any:
+    return _gauge("emr_sync_clock_skew_seconds", "How much this machine's clock is ahead of the database's", [], {(): seconds})
 
 
 class _Families:

@@ -33,6 +33,10 @@ ROLES = ("api", "schedule", "listen", "work")
 """What a serving process can do (``sync.service``)."""
 
 
+RUN_IS_GONE = 0.6
+"""Of ``work.silence``: when the queue misses a worker, a third of it after its last sign at the earliest, its run counts as gone, too."""
+
+
 def utc_now() -> datetime:
     """The clock of the program; tests hand in their own."""
     return datetime.now(UTC)
@@ -57,7 +61,7 @@ class Parts:
         self.configurations = Configurations(self.database, self.settings.enterprises)
         sealing = payload_key.sealing(self.settings)
         self.preferences = Preferences(self.database, self.configurations, read_number=e164, sealing=sealing)
-        self.journal = Journal(self.database, sealing)
+        self.journal = Journal(self.database, sealing, self.settings.silence * RUN_IS_GONE)
         self.keys = ApiKeys(self.database)
         self.verdicts = Verdicts(self.preferences, self.journal)
         self.engine = Engine(
@@ -91,6 +95,7 @@ class Parts:
             if schema.is_empty(database):
                 migrate(database)
             schema.check(database)
+            schema.keep_mark(database)
             return cls(settings, database)
 
     def propose(self) -> None:

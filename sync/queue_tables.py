@@ -16,7 +16,7 @@ STANDING = "SELECT obj_description(to_regclass('procrastinate_jobs'), 'pg_class'
 
 def migrate(database: Database) -> None:
     """Creates the tables, or upgrades them step by step. Safe to call from several processes: they take turns."""
-    with database.write("schema") as transaction:
+    with database.write("schema", unbounded=True) as transaction:
         standing = _standing(database, transaction)
         for sql in [SchemaManager.get_schema()] if standing is None else _after(standing):
             transaction.exec_driver_sql(sql.replace("%", "%%"))

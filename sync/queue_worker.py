@@ -27,8 +27,10 @@ from sync.queue_shared import LATER, QUEUE, TASK, SharedQueue
 AT_ONCE = 1.0
 """Seconds until a job of a worker that stops is there for the others."""
 
-POLL = 5.0
+POLL = 1.5
 """Seconds until a job is found that nobody announced, because it went back."""
+TEND = 1.5
+"""Seconds between two looks for workers that are gone. With ``POLL``: how much longer than ``silence`` a lost worker's job waits."""
 SPARE = 2
 """Threads beside those that work: a connection that comes back needs one, to look up its host's name."""
 
@@ -145,18 +147,23 @@ class QueueWorker:
     async def _tend(self, app: App, worker: Any) -> None:
         """Says that this worker lives, and gives back the jobs of those that are gone."""
         forgotten: set[int | None] = set()
+        manager, loop, beat = app.job_manager, asyncio.get_running_loop(), self.silence / 3
+        looked = 0.0
         while True:
-            await asyncio.sleep(self.silence / 3)
+            await asyncio.sleep(min(TEND, beat))
             if worker.worker_id is None:
                 continue
-            manager = app.job_manager
             await manager.update_heartbeat(worker.worker_id)
-            stalled = [*await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self.silence)]
-            doing = [*await manager.list_jobs_async(queue=QUEUE, status=Status.DOING.value, worker_id=worker.worker_id)]
-            idle = {job.id for job in doing} - self._doing  # a lost answer of the database can leave one behind: once is no proof
-            for job in [one for one in stalled if one.id not in self._doing] + [one for one in doing if one.id in idle & forgotten]:
-                await self._give_back(app, job)
-            forgotten = idle
+            if loop.time() - looked >= beat:
+                looked = loop.time()
+                doing = [*await manager.list_jobs_async(queue=QUEUE, status=Status.DOING.value, worker_id=worker.worker_id)]
+                idle = {job.id for job in doing} - self._doing  # a lost answer of the database can leave one behind: once is no proof
+                for job in [one for one in doing if one.id in idle & forgotten]:
+                    await self._give_back(app, job)
+                forgotten = idle
+            for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self.silence):
+                if job.id not in self._doing:
+                    await self._give_back(app, job)
 
     async def _give_back(self, app: App, job: JobRow) -> None:
         self.log.warning("job given back", source=job.task_kwargs.get("source"), kind=job.task_kwargs.get("kind"))

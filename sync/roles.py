@@ -17,8 +17,8 @@ from adapters.evidence import named
 from adapters.notes import KeepsNotes
 from store.journal import Rejected
 from store.sources.notes import SourceNotes
-from sync import logs
-from sync.config import Feed
+from sync import logs, secured
+from sync.config import Feed, Settings
 from sync.config.words import Address
 from sync.parts import Parts, Unusable, lane
 
@@ -77,12 +77,19 @@ class ListenRole:
 class WebRole:
     """The HTTP API in a thread of its own."""
 
-    def __init__(self, app: Any, address: Address, *, access_log: bool, fail: Fail) -> None:
-        self.fail = fail
+    def __init__(self, app: Any, settings: Settings, fail: Fail) -> None:
+        self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
+        options = secured.server_options(settings)
         self._socket = _bound(address)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
-            app, log_config=None, access_log=access_log, server_header=False, timeout_graceful_shutdown=10, lifespan="on"
+            secured.strict(app),
+            log_config=None,
+            access_log=settings.access_log,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            lifespan="on",
+            **options,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="api")

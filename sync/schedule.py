@@ -1,72 +1,104 @@
-"""A clock: asks the queue to do the work at the times that were configured. The only importer of APScheduler."""
+"""A clock: asks the queue to do the work at the times that were configured. Any number may run; whatever is due is asked for once.
+
+What is due is written down with the asking, in one transaction of the one scheduler whose turn it is. Should it die in between, another
+asks again: twice is harmless, never is not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.interval import IntervalTrigger
-
-from sync.config.settings import Feed, Schedule
-from sync.cron import Cron
+from store.sources.schedule_times import Due, Key, ScheduleTimes
+from sync import logs
+from sync.config.settings import Feed
+from sync.due import Timetable
 from sync.queue import Job
 
-INSTANT = timedelta(microseconds=1)  # a tick that is due at this very moment is due
+LONGEST = 5.0
+"""Seconds between two looks: how late another scheduler's work, or a clock that was set, is noticed."""
+LOST_AFTER = 60.0
+"""Seconds until what was asked for should have begun, or is asked for again."""
 Ask = Callable[[Job], object]
+Lost = Callable[[Job, datetime], bool]
+"""Whether what was asked for then came to nothing, and nobody else has it."""
+
+
+def nothing_is_lost(job: Job, asked: datetime) -> bool:
+    """Where the queue keeps what was asked for until it is done."""
+    return False
 
 
 class Clock:
-    """The schedules of all sources. Missed times are made up for once (coalesced), however long the process slept."""
+    """The schedules of all sources, in a thread of its own."""
 
-    def __init__(self, feeds: Iterable[Feed], ask: Ask, now: datetime | None = None) -> None:
-        self._now = now or datetime.now(UTC)
-        self._scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
-        for feed in feeds:
-            self._add(feed.schedule, Job(feed.name, "incremental"), ask)
-            self._add(feed.full_resync, Job(feed.name, "full"), ask)
+    def __init__(
+        self, feeds: Iterable[Feed], ask: Ask, times: ScheduleTimes, now: Callable[[], datetime], lost: Lost = nothing_is_lost
+    ) -> None:
+        self.timetables = {(job.source, job.kind): table for feed in feeds for job, table in _timetables(feed)}
+        self.ask, self.times, self.now, self.lost = ask, times, now, lost
+        self.log: Any = logs.logger()
+        self._looked: dict[Key, datetime] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="schedule")
 
     def start(self) -> None:
         """Starts ticking. Sources that are read every so often are read at once, the first time."""
-        self._scheduler.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """No further ticks."""
-        self._scheduler.shutdown(wait=True)
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
-    def next_times(self) -> dict[Job, datetime]:
-        """When each job is asked for next."""
-        return {job.args[0]: job.next_run_time for job in self._scheduler.get_jobs()}
+    def tick(self) -> float:
+        """Asks for what is due; seconds until the next look."""
+        now, kept = self.now(), self.times.read()
+        standing = self._standing(kept, now)
+        if any(kept.get(key) != one or one.due <= now for key, one in standing.items()):
+            standing = self._turn(now)
+        self._ask_again(standing, now)
+        return min([LONGEST, *((one.due - now).total_seconds() for one in standing.values())])
 
-    def _add(self, schedule: Schedule | None, job: Job, ask: Ask) -> None:
-        if schedule is None:
-            return
-        at_once = {"next_run_time": self._now} if schedule.every and job.kind == "incremental" else {}
-        self._scheduler.add_job(ask, trigger(schedule), args=[job], id=f"{job.source}/{job.kind}", **at_once)
+    def _turn(self, now: datetime) -> dict[Key, Due]:
+        with self.times.turn() as (transaction, kept):
+            standing = self._standing(kept, now)
+            for key, one in standing.items():
+                if one.due <= now:
+                    self.ask(Job(*key))
+                    standing[key] = self.timetables[key].asked(one, now, random.random())
+            self.times.keep(transaction, {key: one for key, one in standing.items() if kept.get(key) != one})
+        return standing
+
+    def _ask_again(self, standing: Mapping[Key, Due], now: datetime) -> None:
+        """What a queue inside the process forgot: it ended, or another run was in the way."""
+        for key, one in standing.items():
+            looked = max(one.asked or now, self._looked.get(key, one.asked or now))
+            if one.asked is None or (now - looked).total_seconds() <= LOST_AFTER:
+                continue
+            self._looked[key] = now
+            if self.lost(Job(*key), one.asked):
+                self.ask(Job(*key))
+
+    def _standing(self, kept: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
+        return {key: table.standing(kept.get(key), now) for key, table in self.timetables.items()}
+
+    def _work(self) -> None:
+        pause = 0.0
+        while not self._ended.wait(max(pause, 0)):
+            try:
+                pause = self.tick()
+            except Exception as error:
+                self.log.error("the schedule cannot be kept", error=logs.place(error))
+                pause = LONGEST
 
 
-def trigger(schedule: Schedule) -> BaseTrigger:
-    """The schedule in APScheduler's words."""
-    jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
-    if schedule.every is not None:
-        return IntervalTrigger(seconds=schedule.every.total_seconds(), timezone=UTC, jitter=jitter)
-    if schedule.cron is None:
-        raise ValueError("a schedule needs an interval or a cron line")
-    return CronLine(schedule.cron, ZoneInfo(schedule.time_zone), jitter)
-
-
-class CronLine(BaseTrigger):  # type: ignore[misc]  # the scheduler comes without types
-    """A cron line as the scheduler is asked for it; when it ticks is ``sync.cron``'s to say."""
-
-    def __init__(self, cron: Cron, zone: ZoneInfo, jitter: int | None) -> None:
-        self.cron, self.zone, self.jitter = cron, zone, jitter
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """The next tick after the last one; jitter puts it off by some seconds, and never onto the tick after."""
-        found = self.cron.after(max(previous_fire_time, now - INSTANT) if previous_fire_time else now - INSTANT, self.zone)
-        if found is None:
-            return None
-        put_off: datetime = self._apply_jitter(found.astimezone(UTC), self.jitter, now)
-        return put_off.astimezone(self.zone)
+def _timetables(feed: Feed) -> Iterator[tuple[Job, Timetable]]:
+    if feed.schedule is not None:
+        yield Job(feed.name, "incremental"), Timetable(feed.schedule, at_once=True)
+    if feed.full_resync is not None:
+        yield Job(feed.name, "full"), Timetable(feed.full_resync)

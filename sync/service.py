@@ -6,21 +6,36 @@ be a process of its own. On SQLite the queue is inside the process that asks, wh
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from adapters.base import Listener
+from store.sources.schedule_times import ScheduleTimes
 from sync import logs
 from sync.api import build_api
 from sync.config import Settings
+from sync.config.database import is_open_to_others
+from sync.config.mistake import dotted
+from sync.config.plain import exposed
 from sync.config.words import Address
-from sync.housekeeping import ATTESTED_EVERY, DUE_EVERY, RESTATED_EVERY, Housekeeping, attestation, chores, falling_due, restatement
+from sync.housekeeping import (
+    ATTESTED_EVERY,
+    DUE_EVERY,
+    LOOKED_EVERY,
+    RESTATED_EVERY,
+    Housekeeping,
+    attestation,
+    chores,
+    database_watch,
+    falling_due,
+    restatement,
+)
 from sync.parts import ROLES, Parts, Unusable, adapter
-from sync.queue import LocalQueue, Queue
+from sync.queue import Job, LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
-from sync.schedule import Clock
+from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
 ASKING = frozenset({"api", "schedule"})
@@ -29,14 +44,16 @@ ASKING = frozenset({"api", "schedule"})
 class Service:
     """All roles of this process. ``start``, then ``wait``, then ``stop``."""
 
-    def __init__(self, parts: Parts, roles: Collection[str] = ROLES, watch: Watch | None = None) -> None:
+    def __init__(
+        self, parts: Parts, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+    ) -> None:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
             raise Unusable(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
         if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
             raise Unusable("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
         self.log = logs.logger()
-        self.ended = threading.Event()
+        self.ended = ended or threading.Event()
         self.failure: str | None = None
         self.worker = Worker(parts, watch)
         self._tending: Role | None = None
@@ -50,6 +67,11 @@ class Service:
         """Where the API answers, once started."""
         return self.web.address if self.web else None
 
+    @property
+    def url(self) -> str | None:
+        """The same, as browsers write it."""
+        return f"{self.web.scheme}://{self.web.address}" if self.web else None
+
     def start(self) -> None:
         """Starts every role; what was started is stopped again when one of them cannot be."""
         try:
@@ -59,7 +81,15 @@ class Service:
         except BaseException:
             self.stop()
             raise
+        self._warn()
         self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
+
+    def _warn(self) -> None:
+        """What ``check-config`` says at length."""
+        for one in exposed(self.parts.settings):
+            self.log.warning("data crosses the network in clear", setting=dotted(one.where))
+        if is_open_to_others(self.parts.settings.database):
+            self.log.warning("other users can read the database file: chmod 600 it")
 
     def wait(self) -> None:
         """Returns when told to end, or when a role cannot go on."""
@@ -95,14 +125,14 @@ class Service:
 
     def _roles(self) -> Iterator[Role]:
         feeds = self.parts.settings.feeds.values()
+        yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
         if "listen" in self.wanted:
             for feed in feeds:
                 if isinstance(listener := adapter(feed), Listener):
                     self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
                     yield self.listeners[-1]
         if "api" in self.wanted:
-            settings = self.parts.settings
-            self.web = WebRole(build_api(self.parts, self.queue), settings.listen, access_log=settings.access_log, fail=self.fail)
+            self.web = WebRole(build_api(self.parts, self.queue), self.parts.settings, self.fail)
             yield self.web
         if self._tending:
             yield self._tending
@@ -112,15 +142,23 @@ class Service:
             yield Housekeeping(restatement(self.parts), RESTATED_EVERY)
             yield Housekeeping(falling_due(self.parts), DUE_EVERY)
         if "schedule" in self.wanted:
-            yield Clock(feeds, self.queue.put)
+            parts = self.parts
+            lost = self._lost if parts.database.is_sqlite else nothing_is_lost
+            yield Clock(feeds, self.queue.put, ScheduleTimes(parts.database), parts.clock, lost)
+
+    def _lost(self, job: Job, asked: datetime) -> bool:
+        """A queue inside the process forgets what waits when it ends."""
+        return self.worker.interrupted.came_to_nothing(*self.worker.lane(job), job.kind, asked, self.parts.clock())
 
 
 @contextmanager
-def serving(settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None) -> Iterator[Service]:
-    """A started service over the configured database, stopped at the end of the block."""
+def serving(
+    settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+) -> Iterator[Service]:
+    """A started service over the configured database, stopped at the end of the block. ``ended`` tells it to stop."""
     parts = Parts.open(settings)
     try:
-        service = Service(parts, roles, watch)
+        service = Service(parts, roles, watch, ended)
         service.start()
         try:
             yield service
@@ -128,14 +166,3 @@ def serving(settings: Settings, roles: Collection[str] = ROLES, watch: Watch | N
             service.stop()
     finally:
         parts.close()
-
-
-@contextmanager
-def ended_by_signals(service: Service) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the service cleanly while inside."""
-    before = {number: signal.signal(number, lambda *_: service.ended.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

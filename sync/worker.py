@@ -6,10 +6,10 @@ from typing import Protocol
 
 from adapters.base import Fetch
 from store.errors import RunActive
-from store.journal import FAILED, Run
+from store.journal import FAILED, STOPPED, Run
+from store.sources.interrupted import InterruptedRuns
 from store.sources.queued import QueuedRuns
 from sync import logs, retry
-from sync.engine import STOPPED
 from sync.lane import Lane
 from sync.parts import Parts, Unusable, lane, polled
 from sync.progress import Progress, no_progress
@@ -41,11 +41,13 @@ class Worker:
 
     def __init__(self, parts: Parts, watch: Watch | None = None) -> None:
         self.parts, self.log, self.watch = parts, logs.logger(), watch or NobodyWatches()
-        self.queued = QueuedRuns(parts.journal)
+        self.queued, self.interrupted = QueuedRuns(parts.journal), InterruptedRuns(parts.journal)
 
     def do(self, job: Job) -> bool:
         """One run from beginning to end. False when it is to be asked for again: another is in the way, or this process stops."""
         try:
+            if self._dies(job):
+                return False
             run = self._take(job) if job.run else self.begin(job)
         except Unusable as reason:
             self._refuse(job, reason)
@@ -76,10 +78,19 @@ class Worker:
             report = self.log.error if ended.status == FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
-            return ended.error != STOPPED
+            return ended.status != STOPPED
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=FAILED, error=logs.place(error))
             return not retry.passes(error)
+
+    def _dies(self, job: Job) -> bool:
+        """Whether the last runs of the source died, so that it should wait before the next one does."""
+        pause = self.interrupted.pause(*self.lane(job), self.parts.clock())
+        if pause:
+            self.log.warning(
+                "run put off, since the last ones died", source=job.source, kind=job.kind, seconds=round(pause.total_seconds())
+            )
+        return bool(pause)
 
     def _take(self, job: Job) -> Run | None:
         self.lane(job)

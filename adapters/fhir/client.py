@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin
 
 from adapters import headers as fields
 from adapters import retry
-from adapters.auth import Auth, Headers, TokenReply, TokenRequest, carried_out
+from adapters.auth import SERVER, TOKEN_ENDPOINT, Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
 from adapters.fhir import outcome, page
@@ -224,7 +224,8 @@ class FhirClient:
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         form = dict(wanted.form) if wanted.form is not None else None
-        response = self.send("GET" if form is None else "POST", wanted.url, {"Accept": "application/json"}, form)
+        method, who = ("GET", SERVER) if form is None else ("POST", TOKEN_ENDPOINT)
+        response = self.send(method, wanted.url, {"Accept": "application/json"}, form, who=who)
         if response.status_code in retry.TRANSIENT:
             asked = self.asked(response.headers)
             told = f"the token endpoint answered {response.status_code}{retry.told(asked)}"
@@ -232,10 +233,19 @@ class FhirClient:
         return TokenReply(response.status_code, response.content)
 
     def send(
-        self, method: str, url: str, headers: Headers, body: dict[str, str] | bytes | None = None, *, stream: bool = False
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: dict[str, str] | bytes | None = None,
+        *,
+        stream: bool = False,
+        who: str = SERVER,
     ) -> requests.Response:
         """One request exactly as given: who calls sees to it that a token goes only where it may."""
         import requests
+
+        from adapters.session import unreached
 
         self.budget.spend()
         try:
@@ -253,8 +263,8 @@ class FhirClient:
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
             raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
         except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
-            # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
-            raise Again(AdapterError(f"the server could not be reached ({type(error).__name__})")) from None
+            # Its text holds the address, and with it maybe a patient: the original is not chained.
+            raise Again(AdapterError(unreached(error, who))) from None
 
     def asked(self, headers: Mapping[str, str]) -> float | None:
         """In how many seconds the server wants to be asked again, where it says so."""

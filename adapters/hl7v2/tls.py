@@ -1,4 +1,4 @@
-"""TLS for MLLP: who we are, and by which authority the other side is known.
+"""TLS for MLLP, and for the API: who we are, and by which authority the other side is known.
 
 Certificates and keys are PEM, as text (``file:PATH`` and ``${NAME}`` in the configuration give text) or as the path of a file.
 TLS 1.2 is the oldest spoken. Listening, ``client_ca`` makes it mutual: only who shows a certificate of that authority gets in.

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from adapters import came, legible
 from adapters import headers as fields
-from adapters.auth import Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
+from adapters.auth import SERVER, TOKEN_ENDPOINT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
 from adapters.retry import TRANSIENT, Again, retrying, told
@@ -128,8 +128,12 @@ class JsonClient:
         except (ValueError, RecursionError):
             raise Again(AdapterError(f"the server's answer is not JSON but {came.described(response.content)}")) from None
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, who: str = SERVER
+    ) -> requests.Response:
         import requests
+
+        from adapters.session import unreached
 
         self.budget.spend()
         try:
@@ -142,11 +146,11 @@ class JsonClient:
                 allow_redirects=False,
             )
         except requests.exceptions.RequestException as error:
-            # Its text holds the address, and with it maybe a patient: only its kind is told, and the original is not chained.
-            raise Again(AdapterError(f"the server could not be reached ({type(error).__name__})")) from None
+            # Its text holds the address, and with it maybe a patient: the original is not chained.
+            raise Again(AdapterError(unreached(error, who))) from None
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
-        response = self._send("POST", wanted.url, wanted.headers, wanted.form)
+        response = self._send("POST", wanted.url, wanted.headers, wanted.form, TOKEN_ENDPOINT)
         return TokenReply(response.status_code, response.content, self._seconds_asked(response))
 
     def _seconds_asked(self, response: requests.Response) -> float | None:

@@ -57,7 +57,9 @@ class QueuedRuns:
             if status == QUEUED:
                 taken = replace(asked, status=RUNNING, started=now)
                 columns = ("status", "owner", "started", "alive")
-                self.database.update(transaction, RunRow, ("id",), columns, [(RUNNING, self.journal.owner, now, now, number)])
+                self.database.update(
+                    transaction, RunRow, ("id",), columns, [(RUNNING, self.journal.owner, now, self.journal.shared(now), number)]
+                )
             else:
                 taken = Run(token("run"), asked.source, asked.enterprise, asked.kind, RUNNING, now)
                 self.journal.add(transaction, taken)

@@ -32,3 +32,15 @@ class FindingRow(Table):
     at: Mapped[datetime]
     document: Mapped[str]
     __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class ScheduleTimeRow(Table):
+    """When a source is to be read next, by kind of run (``store.sources.schedule_times``)."""
+
+    __tablename__ = "schedule_times"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    schedule: Mapped[str]
+    due: Mapped[datetime]
+    asked: Mapped[datetime | None]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)

@@ -18,12 +18,15 @@ from msgspec import Struct
 
 from store import schema
 from store.brake.waiting import waiting
+from store.clock_skew import is_noticed
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.preferences import Preferences
 from store.web.endpoint import Answer, respond
 from store.web.problem import Problem
 
+ANSWERED_WITHIN = 5.0
+"""Seconds in which a monitor is answered, whatever the database does."""
 PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
 
 
@@ -52,7 +55,10 @@ class HeldState(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits."""
+    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits.
+
+    ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
+    """
 
     ready: bool
     degraded: bool
@@ -60,6 +66,10 @@ class Readiness(Struct, frozen=True):
     schema: str
     sources: tuple[SourceState, ...]
     held: tuple[HeldState, ...] = ()
+    clock_skew: float = 0.0
+
+
+UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
 
 
 class Health:
@@ -67,6 +77,7 @@ class Health:
 
     def __init__(self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime]) -> None:
         self.store, self.metrics, self.clock = store, metrics, clock
+        self._looking: asyncio.Future[Readiness] | None = None
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
@@ -75,7 +86,7 @@ class Health:
             return respond(Answer({"alive": True}))
 
         async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
-            found = await asyncio.to_thread(self.readiness)
+            found = await self.in_time()
             return respond(Answer(found, {}, 200 if found.ready else 503))
 
         async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
@@ -86,17 +97,25 @@ class Health:
         named = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
         return [HTTPRouteHandler(path, http_method="GET", status_code=200)(function) for path, function in named.items()]
 
+    async def in_time(self, seconds: float = ANSWERED_WITHIN) -> Readiness:
+        """The readiness; of a database that keeps us waiting, that it cannot be reached. One look at a time, however many ask."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self.readiness))
+        done, _ = await asyncio.wait({self._looking}, timeout=seconds)
+        return self._looking.result() if done else UNREACHABLE
+
     def readiness(self) -> Readiness:
         """Looks at the database, its schema and the sources."""
         try:
             schema.check(self.store.database)
-            sources, held = self._sources(), self._held()
+            sources, held, skew = self._sources(), self._held(), self.store.database.compare_clocks()
         except SchemaOutdated:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
         except Exception:  # whatever the driver raises: its text may name hosts and users
-            return Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
-        degraded = bool(held) or any(source.state != "fresh" or source.unreadable for source in sources)
-        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held)
+            return UNREACHABLE
+        degraded = bool(held) or is_noticed(skew) or any(source.state != "fresh" or source.unreadable for source in sources)
+        seconds = round(skew.total_seconds(), 3)
+        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held, clock_skew=seconds)
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:

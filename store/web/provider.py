@@ -134,7 +134,7 @@ class Provider:
     def _read(self, url: str) -> Mapping[str, Any]:
         try:
             with OAuth2Session() as session:
-                answer = session.get(url, withhold_token=True, timeout=TIMEOUT, allow_redirects=False)
+                answer = session.get(url, withhold_token=True, auth=_as_written, timeout=TIMEOUT, allow_redirects=False)
                 document = answer.json() if answer.status_code == 200 else None
         except ValueError as error:
             raise ProviderFailed(NO_PROVIDER) from error
@@ -164,3 +164,8 @@ class Provider:
 def derived(secret: str, purpose: bytes) -> str:
     """What is made of a sign-in's secret for one purpose; tells nothing about the secret or the other purposes."""
     return urlsafe_b64encode(hmac.digest(secret.encode(), purpose, hashlib.sha256)).decode().rstrip("=")
+
+
+def _as_written(request: Any) -> Any:
+    """Stands where an authentication would, since only its absence makes ``requests`` send what ~/.netrc holds for that host."""
+    return request

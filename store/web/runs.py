@@ -29,7 +29,7 @@ class WaitingOut(Struct, frozen=True):
 
 
 class RunOut(Struct, frozen=True):
-    """One pull, batch or resync: ``status`` is queued, running, waiting, done, failed or held.
+    """One pull, batch or resync: ``status`` is queued, running, waiting, stopped, done, failed or held.
 
     ``note`` is what a run that is done did besides, such as reading again after an answer that broke off.
     ``kind`` ``live`` is what a live feed's hour had no room for, ``configuration`` a changed configuration that the brake holds.

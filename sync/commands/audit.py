@@ -16,20 +16,24 @@ from store.proof.verifying import Verdict, verify
 from store.web.facesheet import as_json as plain
 from store.web.proof_out import audit_out
 from sync.answers import reference
-from sync.commands import configured, given, output
+from sync.commands import configured, given, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.parts import Parts, Unusable
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
+OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}"
 Lines = list[dict[str, Any]]
 
 
 @audit.command("list")
 def list_lines(
     context: typer.Context,
-    patient: Annotated[str | None, typer.Option(help="Only about this patient: VALUE, AUTHORITY|VALUE, or the store's own id.")] = None,
+    patient: Annotated[
+        str | None,
+        typer.Option(help=f"Only about this patient: VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.line),
+    ] = None,
     enterprise: OfEnterprise = None,
     limit: Limit = 50,
     as_json: AsJson = False,
@@ -45,7 +49,9 @@ def list_lines(
 @audit.command("receipts")
 def receipts(
     context: typer.Context,
-    patient: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only of this patient.")] = None,
+    patient: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help=f"Only of this patient: {OF_PATIENT}.", callback=private.line)
+    ] = None,
     enterprise: OfEnterprise = None,
     limit: Limit = 50,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""``check-config``, ``check``, ``explain``, ``migrate``: what an engineer asks before anything runs."""
+"""``check-config``, ``check``, ``explain``: what an engineer asks before anything runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from store.times import Time
 from sync.commands import configured, output
 from sync.commands.configured import has_database
 from sync.commands.output import AsJson
-from sync.config import Mistake, Settings, inspect, load_to_look
+from sync.config import Mistake, Settings, inspect
 from sync.sources import adapter, feed
 
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
@@ -90,23 +90,6 @@ def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
             Findings(database).keep_check(source, settings.feeds[source].enterprise, lines, now=utc_now())
     except Exception:
         output.note("not kept for the console: the database is not there, or not of this version")
-
-
-def migrate(context: typer.Context, as_json: AsJson = False) -> None:
-    """Create or upgrade the database's schema."""
-    from store import schema
-    from sync import parts
-
-    database = parts.connected(load_to_look(configured.file(context)))
-    try:
-        parts.migrate(database)
-        schema.check(database)
-    finally:
-        database.close()
-    if as_json:
-        output.emit({"status": "done"})
-    else:
-        output.say("the schema is up to date")
 
 
 def explain(

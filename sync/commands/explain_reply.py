@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from store.texting.recognition import read
-from sync.commands import configured, output
+from sync.commands import configured, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 
 
 def explain_reply(
     context: typer.Context,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What a patient would text.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help=f"What a patient would text, {private.HINT}.", callback=private.line)],
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:

@@ -12,14 +12,17 @@ from store.ids import parsed
 from store.merging.identity_check import IdentityCheck, Joined
 from store.patient import PatientRef
 from sync.answers import reference
-from sync.commands import configured, given, output
+from sync.commands import configured, given, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.parts import Parts
 
 SHOWN = 50
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Only these patients: VALUE, AUTHORITY|VALUE, or the store's own id.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID]...", help=f"Only these patients: VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.lines
+    ),
 ]
 
 

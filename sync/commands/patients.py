@@ -17,13 +17,15 @@ from store.web.facesheet import as_json as plain
 from store.web.facesheet import history_line
 from store.web.proof_out import as_of_out
 from sync.answers import decision_of, reference, sheet_of
-from sync.commands import configured, given, output
+from sync.commands import configured, given, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.times import moment
 from sync.parts import Parts, Unusable
 
-PatientId = Annotated[str, typer.Argument(metavar="ID", help="VALUE, AUTHORITY|VALUE, or the store's own id.")]
+PatientId = Annotated[
+    str, typer.Argument(metavar="ID", help=f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.line)
+]
 AsRole = Annotated[Role, typer.Option("--role", help="As whom the toggle is shown.")]
 
 

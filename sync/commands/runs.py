@@ -16,7 +16,7 @@ from store.configuration.bases import CONFIGURATION
 from store.journal import Run
 from store.lock import Actor
 from store.sources.findings import Findings
-from sync.commands import difference, given, output
+from sync.commands import difference, given, output, private
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
@@ -60,7 +60,7 @@ def show(run: Run, *, as_json: bool) -> None:
         output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
         if run.counts.get("rejected"):
             output.say(f"see them with: emr-sync rejections {run.source}")
-    if run.status == "waiting" or run.note:
+    if run.status in ("waiting", "stopped") or run.note:
         output.note(f"{run.source}: {run.error}")
     if run.status in ("failed", "held"):
         if run.error:
@@ -155,7 +155,9 @@ def _print_held(found: HeldSet) -> None:
 def resync(
     context: typer.Context,
     source: Source,
-    patient: Annotated[str | None, typer.Option(help="Only this patient, by the source's own identifier.")] = None,
+    patient: Annotated[
+        str | None, typer.Option(help=f"Only this patient, by the source's own identifier, {private.HINT}.", callback=private.line)
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Everything changed since; UTC, unless it names an offset.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Everything, whatever was read before.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,

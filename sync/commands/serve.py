@@ -19,15 +19,16 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve: answer senders, read sources at their times, listen to EMRs. SIGTERM or Ctrl-C stops cleanly."""
-    from sync.service import ended_by_signals, serving  # a web server: no other command should wait for it
+    from sync.service import serving  # a web server: no other command should wait for it
+    from sync.signals import ended_by_signals
 
     settings = configured.settings(context)
     logs.configure(settings.logs)
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
     if not roles:
         raise Unusable(f"--only names no role: use {', '.join(ROLES)}")
-    with serving(settings, roles) as service, ended_by_signals(service):
-        where = f"http://{service.address}" if service.address else None
+    with ended_by_signals() as ended, serving(settings, roles, ended=ended) as service:
+        where = service.url
         if as_json:
             output.emit({"address": where, "roles": sorted(roles)})
         elif where:

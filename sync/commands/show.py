@@ -15,7 +15,8 @@ from sync.commands import output
 from sync.commands.patients import toggle_in_words
 from sync.commands.runs import summary
 from sync.parts import Unusable
-from sync.service import Service, ended_by_signals
+from sync.service import Service
+from sync.signals import ended_by_signals
 
 
 def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
@@ -76,7 +77,7 @@ def _serve(service: Service, patient: str) -> None:
     output.note(f"That patient's facesheet: http://{service.address}/patients/{patient}\nThe console: http://{service.address}/sources")
     for name, password, role in stage.people(service):
         output.note(f"  sign in as {name} ({role}) with the password {password}")
-    with ended_by_signals(service):
+    with ended_by_signals(service.ended):
         service.wait()
     if service.failure:
         raise Unusable(service.failure)

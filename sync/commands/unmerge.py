@@ -9,12 +9,17 @@ import typer
 
 from store.lock import Actor, Role
 from sync.answers import reference, sheet_of
-from sync.commands import configured, given, output
+from sync.commands import configured, given, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.patients import show
 
-MergedId = Annotated[str, typer.Argument(metavar="ID", help="The record that was merged away: VALUE, AUTHORITY|VALUE, or its own id.")]
+MergedId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help=f"The record that was merged away: VALUE, AUTHORITY|VALUE, its own id, {private.HINT}.", callback=private.line
+    ),
+]
 
 
 def unmerge(

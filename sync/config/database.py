@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from sync.config.mistake import Path
 SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 FORMS = f"{SQLITE}FILE or {POSTGRESQL}USER@HOST/NAME"
 WHERE: Path = ("database",)
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+OPEN_TO_OTHERS = "the file can be read by other users of this machine: chmod 600 it, and what stands beside it"
 
 
 def check_address(document: Document, url: str) -> None:
@@ -34,6 +37,20 @@ def check_folder(document: Document, url: str) -> None:
         document.mistake(WHERE, "names a folder: add the name of a file in it")
     elif not file.parent.is_dir():
         document.mistake(WHERE, f"the folder {file.parent} does not exist: create it, or correct the path")
+
+
+def check_rights(document: Document, url: str) -> None:
+    """Warns of an SQLite file that others on this machine can read."""
+    if is_open_to_others(url):
+        document.warn(WHERE, OPEN_TO_OTHERS)
+
+
+def is_open_to_others(url: str) -> bool:
+    """Whether users other than the file's owner may read an SQLite database."""
+    try:
+        return url.startswith(SQLITE) and bool(FilePath(url.removeprefix(SQLITE)).stat().st_mode & OTHERS)
+    except OSError:
+        return False
 
 
 def _wrong(url: str) -> str:

@@ -9,17 +9,28 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from sync.config.openid import OpenIdPart
 from sync.config.part import Part as Part
-from sync.config.words import Address, Duration, DurationOrForever, Listen, PayloadKey, Region, TimeZone
+from sync.config.words import Address, Duration, DurationOrForever, Listen, Network, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 OneOrMore = Annotated[int, Field(ge=1)]
 
 
+class ApiTlsPart(Part):
+    """The API's certificate and its key: PEM, as ``file:PATH``."""
+
+    certificate: str
+    key: str
+    password: str | None = None
+
+
 class Api(Part):
     """Where senders, staff pages, health and metrics are served."""
 
     listen: Listen = Address("127.0.0.1", 8080)
+    tls: ApiTlsPart | None = None
+    trusted_proxies: list[Network] = Field(default_factory=lambda: ["127.0.0.1", "::1"])
+    plain: bool = False
     access_log: bool = False
     session_idle: Duration = timedelta(minutes=30)
     session_longest: Duration = timedelta(hours=12)
@@ -153,6 +164,7 @@ class SourcePart(Part):
     adapter: str
     display_name: str = ""
     preset: str | None = None
+    plain: bool = False
     patient_id: PatientIdPart = PatientIdPart()
     freshness: Duration | None = None
     masters: list[str] = Field(default_factory=list)

@@ -29,13 +29,17 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One source as it is run: whose it is, what its adapter is built from, and when it is read."""
+    """One source as it is run: whose it is, what its adapter is built from, and when it is read.
+
+    ``plain``: somebody wrote that it may cross a network in clear.
+    """
 
     name: str
     enterprise: str
     settings: SourceSettings
     schedule: Schedule | None = None
     full_resync: Schedule | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,9 @@ class Settings:
     enterprises: Mapping[str, Enterprise]
     feeds: Mapping[str, Feed]
     listen: Address = LOOPBACK
+    tls: Mapping[str, str] | None = None
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    plain: bool = False
     logs: Logging = Logging()
     access_log: bool = False
     session_idle: timedelta = timedelta(minutes=30)

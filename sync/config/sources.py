@@ -110,7 +110,7 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
     _only_polled(document, path, part)
     _known_by(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise), build)
-    return None if settings is None else Feed(name, part.enterprise, settings, schedule, full)
+    return None if settings is None else Feed(name, part.enterprise, settings, schedule, full, part.plain)
 
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:

@@ -14,8 +14,10 @@ from sync.config.address import Address
 from sync.config.document import Document
 from sync.config.mistake import Path, dotted
 from sync.config.options import LISTENERS
+from sync.config.plain import exposed
 from sync.config.settings import Feed, Settings
 from sync.config.words import address
+from sync.unusable import Unusable
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
 LOOPBACK = "127.0.0.1"
@@ -24,7 +26,11 @@ LOOPBACK = "127.0.0.1"
 def check(document: Document, settings: Settings) -> None:
     """Notes every mistake of this kind."""
     database.check_folder(document, settings.database)
+    database.check_rights(document, settings.database)
     _ports(document, settings)
+    for one in exposed(settings):
+        (document.warn if one.accepted else document.mistake)(one.where, one.why)
+    _certificate(document, settings)
     for feed in settings.feeds.values():
         path: Path = ("sources", feed.name)
         _folder(document, path, feed)
@@ -32,6 +38,15 @@ def check(document: Document, settings: Settings) -> None:
         _key(document, path, feed)
     if settings.sealing is None and settings.database.startswith(database.POSTGRESQL):
         document.warn(("payload_keys",), "is missing: on PostgreSQL rejections then keep no payload, and cannot be replayed")
+
+
+def _certificate(document: Document, settings: Settings) -> None:
+    from sync.secured import context  # its library is slow to import
+
+    try:
+        context(settings)
+    except Unusable as error:
+        document.mistake(("api", "tls"), str(error).removeprefix("api.tls."))
 
 
 def _ports(document: Document, settings: Settings) -> None:

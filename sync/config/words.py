@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -68,6 +69,14 @@ def web_address(value: object) -> str:
     return text
 
 
+def network(value: object) -> str:
+    """An IP address, or a network of them: ``10.0.0.7``, ``10.0.0.0/24``."""
+    try:
+        return str(ip_network(str(value)) if "/" in str(value) else ip_address(str(value)))
+    except ValueError:
+        raise ValueError("is no IP address or network: write it like 10.0.0.7 or 10.0.0.0/24") from None
+
+
 def host_name(value: object) -> str:
     """A name or an IP address, without a port."""
     if not HOST.fullmatch(str(value)):
@@ -118,6 +127,7 @@ DurationOrForever = Annotated[timedelta | None, BeforeValidator(duration_or_fore
 DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
 ListenText = Annotated[str, BeforeValidator(listen)]
+Network = Annotated[str, BeforeValidator(network)]
 TimeZone = Annotated[str, BeforeValidator(time_zone)]
 HostName = Annotated[str, BeforeValidator(host_name)]
 WebAddress = Annotated[str, BeforeValidator(web_address)]

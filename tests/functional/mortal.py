@@ -58,8 +58,8 @@ class Mortal(Database):
     commits = 0
 
     @contextmanager
-    def write(self, enterprise: str) -> Iterator[Connection]:
-        with super().write(enterprise) as transaction:
+    def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
+        with super().write(enterprise, unbounded=unbounded) as transaction:
             yield transaction
             if self.point == ("before", self.commits + 1):
                 os._exit(DIED)

@@ -80,8 +80,8 @@ class Mortal(Database):
     death = ""
 
     @contextmanager
-    def write(self, enterprise: str) -> Iterator[Connection]:
-        with super().write(enterprise) as transaction:
+    def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
+        with super().write(enterprise, unbounded=unbounded) as transaction:
             yield transaction
             self._die("before the commit")
         self._die("after the commit")

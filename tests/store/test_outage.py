@@ -55,6 +55,8 @@ def test_sqlite_tells_by_its_code(code: int, told: str) -> None:
         ("08006", outage.GONE),
         ("53300", outage.CROWDED),
         ("55P03", outage.BUSY),
+        ("25P03", outage.PAUSED),
+        ("57014", outage.LATE),
         ("23505", ""),
         ("22021", ""),
     ],

@@ -97,6 +97,26 @@ def test_a_run_of_another_machine_is_taken_over_when_it_gave_no_sign_of_life(jou
     assert journal.run(run.id).status == FAILED
 
 
+def test_a_run_of_another_machine_is_gone_after_the_lease_and_one_of_this_machine_only_when_its_process_is(database: Database) -> None:
+    """What froze on this machine may go on at any time; what froze elsewhere looks like a machine that is gone."""
+    lease = timedelta(seconds=18)
+    journal, elsewhere, here = (Journal(database, lease=lease) for _ in range(3))
+    elsewhere.owner = "another-machine:1"
+    elsewhere.start(FHIR, HOSPITAL, "pull", now=at(0))
+    here.start(ADT, HOSPITAL, "pull", now=at(0))
+    assert journal.start(FHIR, HOSPITAL, "pull", now=at(1) + lease).status == RUNNING
+    with pytest.raises(RunActive):
+        journal.start(ADT, HOSPITAL, "pull", now=at(1) + lease)
+
+
+def test_a_sign_of_life_waits_for_no_other_writer(journal: Journal, database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer")
+    run = start(journal)
+    with database.write(HOSPITAL):
+        journal.alive(run, at(100))
+
+
 def test_progress_is_a_sign_of_life(journal: Journal, database: Database) -> None:
     elsewhere = Journal(database)
     elsewhere.owner = "another-machine:1"

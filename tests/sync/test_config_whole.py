@@ -159,13 +159,14 @@ def test_another_address_of_the_server_is_an_address_too(told: Told) -> None:
     ],
 )
 def test_two_sources_on_one_port(told: Told, first: str, second: str, clash: bool) -> None:
-    other = ADT.replace("adt:", "lab:").replace("127.0.0.1:2575", second)
-    found = told(f"{TOP}{CLINIC}sources:\n{ADT.replace('127.0.0.1:2575', first)}{other}")
+    plain = ADT + "    plain: true\n"
+    other = plain.replace("adt:", "lab:").replace("127.0.0.1:2575", second)
+    found = told(f"{TOP}{CLINIC}sources:\n{plain.replace('127.0.0.1:2575', first)}{other}")
     assert [where for _, where, _ in found] == (["sources.lab.listen"] if clash else [])
     assert all("sources.adt.listen already listens at port 2575" in message for _, _, message in found)
 
 
-@pytest.mark.parametrize(("api", "port"), [("", 8080), ("api: {listen: 0.0.0.0:2575}\n", 2575)])
+@pytest.mark.parametrize(("api", "port"), [("", 8080), ("api: {listen: 0.0.0.0:2575, plain: true}\n", 2575)])
 def test_a_source_on_the_port_of_the_api(told: Told, api: str, port: int) -> None:
     where, message = only(told, f"{TOP}{api}{CLINIC}sources:\n{ADT.replace('2575', str(port))}")
     assert where == "sources.adt.listen"

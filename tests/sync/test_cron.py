@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sync import cron
 from sync.config import Schedule
-from sync.schedule import trigger
+from sync.due import Timetable
 
 
 @pytest.mark.parametrize(
@@ -49,28 +49,18 @@ def test_a_line_that_means_nothing_says_why(line: str, why: str) -> None:
 
 
 def test_sunday_is_sunday_for_the_scheduler_too() -> None:
-    clock = trigger(Schedule(cron=cron.parse("0 3 * * 0"), time_zone="America/Chicago"))
-    at = clock.get_next_fire_time(None, datetime(2026, 11, 2, 12, tzinfo=UTC))
-    assert at is not None
+    (at,) = ticks("0 3 * * 0", CHICAGO, datetime(2026, 11, 2, 12, tzinfo=UTC), datetime(2026, 11, 9, tzinfo=UTC))
     assert (at.weekday(), at.hour) == (6, 3)
     assert at.astimezone(UTC).hour == 9  # after daylight saving time
 
 
-def test_an_interval_ticks_at_its_length() -> None:
-    clock = trigger(Schedule(every=timedelta(minutes=15)))
-    now = datetime(2026, 11, 2, 12, tzinfo=UTC)
-    first = clock.get_next_fire_time(None, now)
-    assert first is not None
-    second = clock.get_next_fire_time(first, first)
-    assert second is not None
-    assert second - first == timedelta(minutes=15)
-
-
 def ticks(line: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     """When a schedule runs between two times, in its zone, as the scheduler asks for it: each time after the last."""
-    clock, found = trigger(Schedule(cron=cron.parse(line), time_zone=zone)), list[datetime]()
-    while (at := clock.get_next_fire_time(found[-1] if found else None, found[-1] if found else start)) is not None and at < end:
-        found.append(at)
+    table, found = Timetable(Schedule(cron=cron.parse(line), time_zone=zone)), list[datetime]()
+    due = table.standing(None, start)
+    while due.due < end:
+        found.append(due.due.astimezone(ZoneInfo(zone)))
+        due = table.asked(due, due.due, 0)
     return found
 
 
@@ -139,9 +129,7 @@ def test_29_february_is_waited_for_eight_years() -> None:
 
 def test_what_is_due_at_this_very_moment_runs() -> None:
     midnight = datetime(2027, 3, 14, tzinfo=ZoneInfo(CHICAGO))
-    clock = trigger(Schedule(cron=cron.parse("0 0 * * *"), time_zone=CHICAGO))
-    assert clock.get_next_fire_time(None, midnight) == midnight
-    assert clock.get_next_fire_time(midnight, midnight) == midnight + timedelta(days=1)
+    assert ticks("0 0 * * *", CHICAGO, midnight, midnight + timedelta(days=2))[:1] == [midnight]
 
 
 @given(

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from adapters.base import Batch, Fetch, Filtered, Unmappable
+from store import outage
 from store.database import Database
 from store.errors import PatientUnknown, RunActive
 from store.journal import Journal
+from store.outage import Unavailable
 from store.patient import PatientRef
 from store.preference import Problem
 from store.preferences import Preferences
+from sync import retry
 from sync.config import Backoff
 from sync.engine import Engine
 from sync.lane import Lane
@@ -146,7 +149,7 @@ def test_a_broken_program_closes_its_run_and_says_so(engine: Engine) -> None:
 def test_stopping_ends_a_run_between_batches(engine: Engine) -> None:
     adapter = FakeAdapter(batch(statements("A"), cursor="1"), engine.stop.set, batch(statements("B"), cursor="2"), batch(statements("C")))
     run = engine.run(LANE, adapter, Fetch(), "incremental")
-    assert run.status == "failed"
+    assert run.status == "stopped"
     assert "stopped" in (run.error or "")
     assert engine.journal.cursor(FEED) == "2"
     assert not knows(engine, "C")
@@ -232,3 +235,17 @@ def test_progress_is_told_after_each_commit(engine: Engine) -> None:
     seen: list[int] = []
     engine.feed(LANE, FakeMapper(), (payload(f"P{number}=yes") for number in range(10)), lambda done, total: seen.append(done))
     assert seen == [4, 8, 10]
+
+
+def test_nothing_is_taken_in_by_a_machine_whose_clock_is_minutes_off(engine: Engine, dialect: str) -> None:
+    if dialect == "sqlite":
+        pytest.skip("SQLite has the clock of its program")
+    engine.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=20)
+    with pytest.raises(Unavailable) as raised:
+        engine.ingest(LANE, FakeMapper(), [payload("A=yes")])
+    assert (outage.told(raised.value), retry.passes(raised.value), knows(engine, "A")) == (outage.CLOCK, True, False)
+    run = engine.run(LANE, FakeAdapter(*[batch(statements("B"))] * AT_ONCE.attempts), Fetch(), "incremental")
+    assert (run.status, run.error, engine.journal.cursor(FEED)) == ("failed", outage.CLOCK, None)
+    engine.database.clock = lambda: datetime.now(UTC) + timedelta(seconds=100)
+    engine.ingest(LANE, FakeMapper(), [payload("A=yes")])
+    assert do_not_contact(engine, "A") == "yes"

@@ -1,17 +1,10 @@
 from __future__ import annotations
 
 import threading
-import time
-from datetime import UTC, datetime, timedelta
 
-from adapters.base import SourceSettings
 from store.journal import RUNNING, Run
-from sync.config import Feed, Schedule
 from sync.queue import Depth, Job, LocalQueue
-from sync.schedule import Clock
 from tests.factories import NOW
-
-FEED = Feed("emr", "clinic", SourceSettings("emr", "fhir.rest"), Schedule(every=timedelta(hours=1)), Schedule(every=timedelta(days=7)))
 
 
 class Held:
@@ -82,31 +75,3 @@ def test_the_depth_is_what_waits_and_what_is_done_now() -> None:
     work.go.set()
     queue.close()
     assert queue.depth() == Depth(0, 0)
-
-
-def test_times_that_passed_while_nobody_ticked_are_made_up_for_once() -> None:
-    """A process that slept for a day must not read the EMR a thousand times."""
-    asked: list[Job] = []
-    clock = Clock([FEED], asked.append, datetime.now(UTC) - timedelta(days=2))
-    clock.start()
-    time.sleep(1.5)
-    due = clock.next_times()[Job("emr", "incremental")]
-    clock.stop()
-    assert asked == [Job("emr", "incremental")]
-    assert due > datetime.now(UTC)
-
-
-def test_a_source_read_every_so_often_is_read_at_once_and_its_full_resync_is_not() -> None:
-    asked: list[Job] = []
-    first = threading.Event()
-
-    def ask(job: Job) -> None:
-        asked.append(job)
-        first.set()
-
-    clock = Clock([FEED], ask)
-    clock.start()
-    assert first.wait(10)
-    assert clock.next_times().keys() == {Job("emr", "incremental"), Job("emr", "full")}
-    clock.stop()
-    assert asked == [Job("emr", "incremental")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
+from store import schema
 from store.database import Database
 from store.journal import Run
 from store.patient import PatientRef
@@ -19,6 +21,7 @@ from store.sources.sealing import new_key
 from sync.config import Settings, load
 from sync.config.words import Address
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
+from sync.housekeeping import database_watch
 from sync.parts import Parts, Unusable
 from sync.progress import Progress, no_progress
 from sync.queue import Job
@@ -105,6 +108,38 @@ def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr
         assert report.codes == {"AA": 60}
         mrn = emr.entry(7).person.mrn
         assert service.parts.preferences.find(ENTERPRISE, PatientRef(value=mrn)).marks[0].source == ADT
+
+
+def test_a_database_that_cannot_be_used_is_said_in_the_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Parts.open(settings)
+    look = database_watch(parts)["database looked at"]
+    look()
+    assert capsys.readouterr().out == ""
+    with parts.database.write("schema") as transaction:
+        transaction.exec_driver_sql("UPDATE alembic_version SET version_num = '9001'")
+    look()
+    assert "the database cannot be used" in capsys.readouterr().out
+    if not parts.database.is_sqlite:
+        with parts.database.write("schema") as transaction:
+            transaction.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{schema.head()}'")
+        parts.database.clock = lambda: datetime.now(UTC) - timedelta(seconds=40)
+        look()
+        assert "clock differs" in capsys.readouterr().out
+    parts.close()
+
+
+def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings: Settings, emr: RehearsalEmr) -> None:
+    if not settings.database.startswith("sqlite"):
+        pytest.skip("PostgreSQL keeps its files itself")
+    with serving(settings, ["listen", "api"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        Path(settings.database.removeprefix("sqlite:///")).unlink()
+        assert set(emr.send(*listener.address, [next(iter(emr.messages()))]).codes) == {"AR"}
+        status, ready = call(service, "GET", "/readyz", "none")
+        assert (status, ready["database"]) == (503, "unreachable")
+    with pytest.raises(Unusable, match="the database file is gone or empty: restore it"):
+        Parts.open(settings)
 
 
 def test_bytes_that_are_no_message_become_a_rejection(settings: Settings) -> None:

@@ -22,7 +22,6 @@ sys.__stdout__.write(json.dumps({"code": code, "modules": sorted(sys.modules)}))
 """
 SLOW = {
     "alembic",
-    "apscheduler",
     "argon2",
     "authlib",
     "fhir",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import IncompleteRead
@@ -17,6 +19,7 @@ from store.tables import ChangeRow
 from store.web import problem
 from store.web.auth import Callers
 from store.web.client import SenderClient, Who
+from store.web.health import Health, Readiness
 from tests.store.web.conftest import CELL, EARLIER, LINE, NOW, ROLES, Service, codes, reject, statements
 
 ALLOWED = {
@@ -323,6 +326,26 @@ def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytes
     ready = fresh.call("GET", "/readyz", role=None)
     assert (ready.status, ready.json["ready"], ready.json["database"]) == (503, False, "unreachable")
     assert b"db.internal" not in ready.body
+
+
+def test_a_database_that_keeps_us_waiting_is_not_ready_and_asked_once(fresh: Service) -> None:
+    asked, answers = threading.Semaphore(0), threading.Event()
+
+    class Slow(Health):
+        def readiness(self) -> Readiness:
+            asked.release()
+            answers.wait()
+            return super().readiness()
+
+    async def look() -> tuple[list[Readiness], Readiness]:
+        health = Slow(fresh.store, None, lambda: NOW)
+        late = [await health.in_time(0.01) for _ in range(3)]
+        answers.set()
+        return late, await health.in_time()
+
+    late, then = asyncio.run(look())
+    assert [(one.ready, one.database) for one in late] == [(False, "unreachable")] * 3
+    assert (then.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
 
 
 def shown(path: str) -> str:

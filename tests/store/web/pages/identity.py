@@ -58,6 +58,8 @@ class Identity:
     published: list[Key] = field(default_factory=list)
     redirect_uris: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    """What came as Authorization where nobody should prove who they are."""
     codes: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,6 +139,7 @@ def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
             url = urlsplit(self.path)
             path, asked = url.path.removeprefix("/realms/staff"), dict(parse_qsl(url.query))
             identity.requests.append(path)
+            identity.passwords += [one for one in [self.headers.get("authorization")] if one]
             if identity.away:
                 self._send(503, b"", "text/plain")
             elif path == "/.well-known/openid-configuration":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -93,6 +94,15 @@ def test_somebody_comes_in_with_the_role_that_their_group_has_here(realm: Realm)
     (robin,) = realm.pages.users.list()
     assert (robin.name, dict(robin.roles), robin.way) == ("robin", {"general": "staff"}, "openid")
     assert "staff:robin signed in" in realm.log()
+
+
+def test_a_password_of_the_machine_is_not_shown_to_the_provider(realm: Realm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    _, seen = realm.enter()
+    assert (seen.status, seen.where) == (303, "/")
+    assert {"/.well-known/openid-configuration", "/keys"} <= set(realm.identity.requests)
+    assert realm.identity.passwords == []
 
 
 def test_the_request_has_state_nonce_and_a_challenge_and_the_secret_stays_here(realm: Realm) -> None:

@@ -1,0 +1,47 @@
+"""``migrate`` and ``check-database``: the database itself."""
+
+from __future__ import annotations
+
+import typer
+
+from sync.commands import configured, output
+from sync.commands.output import AsJson
+from sync.config import load_to_look
+
+
+def migrate(context: typer.Context, as_json: AsJson = False) -> None:
+    """Create or upgrade the database's schema."""
+    from store import schema
+    from sync import parts
+
+    database = parts.connected(load_to_look(configured.file(context)))
+    try:
+        parts.migrate(database)
+        schema.check(database)
+        schema.keep_mark(database)
+    finally:
+        database.close()
+    if as_json:
+        output.emit({"status": "done"})
+    else:
+        output.say("the schema is up to date")
+
+
+def check_database(context: typer.Context, as_json: AsJson = False) -> None:
+    """Is the database well: reachable, sound (SQLite), of this version, writable, private; its clock (PostgreSQL). Changes nothing."""
+    from store.database_check import checked
+    from sync.parts import connected
+
+    found, database = [], connected(load_to_look(configured.file(context)))
+    try:
+        for one in checked(database):
+            found.append(one)
+            if not as_json:
+                output.say(f"{'ok  ' if one.ok else 'FAIL'}  {one.what}: {one.detail}")
+    finally:
+        database.close()
+    well = all(one.ok for one in found)
+    if as_json:
+        output.emit({"ok": well, "findings": [{"what": one.what, "ok": one.ok, "detail": one.detail} for one in found]})
+    if not well:
+        raise typer.Exit(1)

@@ -1,0 +1,33 @@
+"""What a command line should not show: identifiers, and what patients text. ``-`` reads them from standard input.
+
+What stands on a command line is in the list of processes and in the shell's history, for everybody on the machine to read.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sync.unusable import Unusable
+
+STDIN = "-"
+HINT = "or - to read it from standard input"
+EMPTY = "standard input holds nothing: write the value on a line of its own, like emr-sync patient - < FILE"
+
+
+def line(value: str | None) -> str | None:
+    """A callback of one argument or option: its value, or the first line of standard input."""
+    if value != STDIN:
+        return value
+    if not (found := sys.stdin.readline().strip()):
+        raise Unusable(EMPTY)
+    return found
+
+
+def lines(values: list[str] | None) -> list[str] | None:
+    """The same of an argument that takes several: ``-`` stands for all further lines."""
+    if not values or STDIN not in values:
+        return values
+    found = [text for text in map(str.strip, sys.stdin) if text]
+    if not found:
+        raise Unusable(EMPTY)
+    return [one for one in values if one != STDIN] + found

@@ -1,0 +1,45 @@
+"""How a serving process is told to end: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP does nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sync import logs
+
+DRAIN = 25.0
+"""Seconds for what is under way. Whoever runs the process kills it after 30 (Kubernetes) or 90 (systemd); a crash loses nothing either."""
+OVERDUE = 1
+
+
+@contextmanager
+def ended_by_signals(ended: threading.Event | None = None, drain: float = DRAIN) -> Iterator[threading.Event]:
+    """The event (``ended``, or a new one) that SIGTERM and Ctrl-C set; after the first they change nothing while the block drains.
+
+    Where the block does not end within ``drain`` seconds after it, because a database neither answers nor goes away, the process ends.
+    """
+    told, overdue = ended or threading.Event(), threading.Timer(drain, _end_overdue)
+    overdue.daemon = True
+
+    def end(*_: Any) -> None:
+        if not overdue.is_alive():
+            overdue.start()
+        told.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield told
+    finally:
+        overdue.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_overdue() -> None:
+    logs.logger().error("ended before all was done: what is not committed was not acknowledged")
+    os._exit(OVERDUE)

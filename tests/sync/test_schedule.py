@@ -1,0 +1,138 @@
+"""Schedulers over one database: everything is asked for once, across restarts, deaths and however many there are."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+
+from adapters.base import SourceSettings
+from store.database import Database
+from store.journal import DONE, FAILED, STOPPED, Journal
+from store.sources.interrupted import InterruptedRuns, pause_after
+from store.sources.schedule_times import ScheduleTimes
+from sync.config import Feed, Schedule
+from sync.queue import Job
+from sync.schedule import LONGEST, LOST_AFTER, Clock, Lost, nothing_is_lost
+from tests.factories import NOW
+
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+FEED = Feed("emr", "clinic", SourceSettings("emr", "fhir.rest"), Schedule(every=HOUR), Schedule(every=WEEK))
+INCREMENTAL, FULL = Job("emr", "incremental"), Job("emr", "full")
+ELSEWHERE = "another-machine:1"
+
+
+class Scheduling:
+    """One process that schedules, and what it asked for."""
+
+    def __init__(self, database: Database, now: datetime = NOW, lost: Lost = nothing_is_lost) -> None:
+        self.now, self.asked, self.pause = now, list[Job](), 0.0
+        self.clock = Clock([FEED], self.asked.append, ScheduleTimes(database), lambda: self.now, lost)
+
+    def at(self, now: datetime) -> list[Job]:
+        """What it asks for then."""
+        self.now = now
+        self.asked.clear()
+        self.pause = self.clock.tick()
+        return list(self.asked)
+
+
+def test_a_full_resync_comes_although_the_process_is_restarted_more_often(database: Database) -> None:
+    asked = [(day, job) for day in range(22) for job in Scheduling(database).at(NOW + day * DAY)]
+    assert [day for day, job in asked if job == FULL] == [7, 14, 21]
+    assert len([day for day, job in asked if job == INCREMENTAL]) == 22
+
+
+def test_of_several_schedulers_one_asks(database: Database) -> None:
+    first, second = Scheduling(database), Scheduling(database)
+    assert first.at(NOW) == [INCREMENTAL]
+    assert second.at(NOW) == []
+    assert (second.at(NOW + HOUR), first.at(NOW + HOUR)) == ([INCREMENTAL], [])
+
+
+def test_schedulers_that_tick_at_the_same_time_ask_once(database: Database) -> None:
+    several, together = [Scheduling(database) for _ in range(4)], threading.Barrier(4)
+
+    def tick(one: Scheduling) -> None:
+        together.wait()
+        one.at(NOW)
+
+    threads = [threading.Thread(target=tick, args=[one]) for one in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [job for one in several for job in one.asked] == [INCREMENTAL]
+
+
+def test_what_could_not_be_asked_for_is_asked_for_again(database: Database) -> None:
+    failing = Scheduling(database)
+
+    def fail(job: Job) -> None:
+        raise ConnectionError("away")
+
+    failing.clock.ask = fail
+    with pytest.raises(ConnectionError):
+        failing.at(NOW)
+    assert Scheduling(database).at(NOW) == [INCREMENTAL]
+
+
+def test_it_looks_again_when_something_is_due_and_soon_in_any_case(database: Database) -> None:
+    one = Scheduling(database)
+    one.at(NOW)
+    assert one.pause == LONGEST
+    one.at(NOW + HOUR - timedelta(seconds=2))
+    assert one.pause == 2
+
+
+def test_the_thread_ticks_until_it_is_stopped(database: Database) -> None:
+    asked = threading.Event()
+    clock = Clock([FEED], lambda job: asked.set(), ScheduleTimes(database), lambda: NOW)
+    clock.start()
+    assert asked.wait(30)
+    clock.stop()
+
+
+@pytest.mark.parametrize(
+    ("ends", "again"),
+    [("nothing", True), ("dies", True), (STOPPED, True), (DONE, False), (FAILED, False), ("goes on", False)],
+)
+def test_what_a_queue_inside_the_process_forgot_is_asked_for_again(database: Database, ends: str, again: bool) -> None:
+    journal = Journal(database)
+    interrupted = InterruptedRuns(journal)
+
+    def lost(job: Job, asked: datetime) -> bool:
+        return interrupted.came_to_nothing(job.source, "clinic", job.kind, asked, one.now)
+
+    one = Scheduling(database, lost=lost)
+    assert one.at(NOW) == [INCREMENTAL]
+    later = NOW + timedelta(seconds=LOST_AFTER + 1)
+    if ends != "nothing":
+        worker = Journal(database)
+        worker.owner = ELSEWHERE if ends == "dies" else worker.owner
+        run = worker.start("emr", "clinic", "incremental", now=NOW + timedelta(seconds=1))
+        if ends in (DONE, FAILED, STOPPED):
+            worker.finish(run, ends, None, later)
+    if ends == "dies":
+        later += journal.lease
+    assert one.at(later) == [INCREMENTAL] * again
+
+
+def test_runs_that_die_are_begun_again_after_growing_pauses(database: Database) -> None:
+    journal, now = Journal(database), NOW
+    interrupted, pauses = InterruptedRuns(journal), []
+    for _ in range(5):
+        dying = Journal(database)
+        dying.owner = ELSEWHERE
+        dying.start("emr", "clinic", "incremental", now=now)
+        now += journal.lease + timedelta(seconds=1)
+        pauses.append(interrupted.pause("emr", "clinic", now).total_seconds() / 60)
+    assert pauses == [0, 1, 2, 4, 8]
+    assert interrupted.pause("emr", "clinic", now + 8 * timedelta(minutes=1)) == timedelta(0)
+    journal.finish(journal.start("emr", "clinic", "incremental", now=now), DONE, None, now)
+    assert interrupted.pause("emr", "clinic", now) == timedelta(0)
+
+
+def test_a_source_that_dies_again_and_again_is_tried_every_hour_at_least() -> None:
+    assert [pause_after(deaths) for deaths in (0, 1, 2, 50)] == [timedelta(0), timedelta(0), timedelta(minutes=1), HOUR]

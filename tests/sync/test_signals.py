@@ -1,0 +1,58 @@
+"""How a process is told to end: once, in time, and by nothing else."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ENDS = (signal.SIGTERM, signal.SIGINT)
+DRAINS = """
+import sys
+from sync import logs
+from sync.config.settings import Logging
+from sync.signals import ended_by_signals
+
+logs.configure(Logging())
+with ended_by_signals(drain={drain}) as ended:
+    print("waiting", flush=True)
+    ended.wait()
+    print("draining", flush=True)
+    sys.stdin.read()
+print("done", flush=True)
+"""
+
+
+def draining(drain: float, *first: signal.Signals) -> subprocess.Popen[str]:
+    """A process that was told to end, and drains until its input ends."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", DRAINS.format(drain=drain)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    for number in first:
+        process.send_signal(number)
+    assert process.stdout.readline() == "draining\n"
+    return process
+
+
+@pytest.mark.parametrize("again", ENDS)
+def test_a_second_signal_does_not_cut_the_drain_short(again: signal.Signals) -> None:
+    with draining(60, signal.SIGTERM) as process:
+        process.send_signal(again)
+        out, err = process.communicate("")
+    assert (process.returncode, out, err) == (0, "done\n", "")
+
+
+def test_a_hang_up_changes_nothing() -> None:
+    with draining(60, signal.SIGHUP, signal.SIGTERM) as process:
+        out, _ = process.communicate("")
+    assert (process.returncode, out) == (0, "done\n")
+
+
+def test_a_drain_that_does_not_end_is_ended_and_logged() -> None:
+    with draining(0.2, signal.SIGTERM) as process:
+        assert process.wait(60) == 1
+        assert process.stderr is not None
+        assert "ended before all was done" in process.stderr.read()
