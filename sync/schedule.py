@@ -1,5 +1,7 @@
 """A clock: asks the queue to do the work at the times that were configured. Any number may run; whatever is due is asked for once.
 
+The only importer of APScheduler, which looks every few seconds. The times themselves are in the database, as restarts must not forget them.
+
 What is due is written down with the asking, in one transaction of the one scheduler whose turn it is. Should it die in between, another
 asks again: twice is harmless, never is not.
 """
@@ -7,10 +9,14 @@ asks again: twice is harmless, never is not.
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from store.sources.schedule_times import Due, Key, ScheduleTimes
 from sync import logs
@@ -18,6 +24,7 @@ from sync.config.settings import Feed
 from sync.due import Timetable
 from sync.queue import Job
 
+LOOK = "look"
 LONGEST = 5.0
 """Seconds between two looks: how late another scheduler's work, or a clock that was set, is noticed."""
 LOST_AFTER = 60.0
@@ -32,8 +39,20 @@ def nothing_is_lost(job: Job, asked: datetime) -> bool:
     return False
 
 
+class Looks(BackgroundScheduler):  # type: ignore[misc]  # the library comes without types
+    """Wakes after :data:`LONGEST` seconds at most, by the monotonic clock: a wall clock that was set back would keep its jobs waiting."""
+
+    def _process_jobs(self) -> float:
+        soonest = datetime.now(UTC) + timedelta(seconds=LONGEST)
+        for job in self.get_jobs():
+            if job.next_run_time > soonest:
+                job.modify(next_run_time=datetime.now(UTC))
+        wait = super()._process_jobs()
+        return LONGEST if wait is None else min(float(wait), LONGEST)
+
+
 class Clock:
-    """The schedules of all sources, in a thread of its own."""
+    """The schedules of all sources."""
 
     def __init__(
         self, feeds: Iterable[Feed], ask: Ask, times: ScheduleTimes, now: Callable[[], datetime], lost: Lost = nothing_is_lost
@@ -42,18 +61,17 @@ class Clock:
         self.ask, self.times, self.now, self.lost = ask, times, now, lost
         self.log: Any = logs.logger()
         self._looked: dict[Key, datetime] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="schedule")
+        self._scheduler = Looks(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
 
     def start(self) -> None:
         """Starts ticking. Sources that are read every so often are read at once, the first time."""
-        self._thread.start()
+        self._scheduler.add_job(self._look, IntervalTrigger(seconds=LONGEST, timezone=UTC), id=LOOK, next_run_time=datetime.now(UTC))
+        self._scheduler.start()
 
     def stop(self) -> None:
-        """No further ticks."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        """No further ticks; one under way comes to its end."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
 
     def tick(self) -> float:
         """Asks for what is due; seconds until the next look."""
@@ -87,14 +105,14 @@ class Clock:
     def _standing(self, kept: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
         return {key: table.standing(kept.get(key), now) for key, table in self.timetables.items()}
 
-    def _work(self) -> None:
-        pause = 0.0
-        while not self._ended.wait(max(pause, 0)):
-            try:
-                pause = self.tick()
-            except Exception as error:
-                self.log.error("the schedule cannot be kept", error=logs.place(error))
-                pause = LONGEST
+    def _look(self) -> None:
+        pause = LONGEST
+        try:
+            pause = max(self.tick(), 0.0)
+        except Exception as error:
+            self.log.error("the schedule cannot be kept", error=logs.place(error))
+        with suppress(JobLookupError):  # it was stopped meanwhile
+            self._scheduler.modify_job(LOOK, next_run_time=datetime.now(UTC) + timedelta(seconds=pause))
 
 
 def _timetables(feed: Feed) -> Iterator[tuple[Job, Timetable]]:

@@ -8,7 +8,7 @@ from alembic import op
 from store.tables import UtcDateTime
 
 revision = "0056"
-down_revision = "0048"
+down_revision = "0053"
 branch_labels = None
 depends_on = None
 

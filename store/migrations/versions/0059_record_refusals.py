@@ -8,7 +8,7 @@ from alembic import op
 from store.tables import BigId, UtcDateTime
 
 revision = "0059"
-down_revision = "0049"
+down_revision = "0057"
 branch_labels = None
 depends_on = None
 
