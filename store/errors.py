@@ -21,6 +21,7 @@
     ├── FeedRestarted           the feed of changes does not go on from where its reader left it
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
+    DocumentDamaged             what is stored does not read back: the database is damaged
     SchemaOutdated              the database is older or newer than this program: run ``emr-sync migrate``
 
 Messages hold no identifier, name, phone or payload text: they name attributes, sources and opaque ids only.
@@ -33,6 +34,10 @@ from datetime import datetime
 
 class StoreError(Exception):
     """Something about this request; nothing was changed."""
+
+
+class DocumentDamaged(Exception):
+    """What is stored does not read back. No record's fault: the database is damaged."""
 
 
 class PatientUnknown(StoreError):

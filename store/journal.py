@@ -22,7 +22,8 @@ from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, RunActive
 from store.ids import token
-from store.sources.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
+from store.sources.quarantine import OPEN, RESOLVED, Kept, Quarantine, Rejected, Rejection
+from store.sources.room import Room
 from store.sources.sealing import Sealing
 from store.tables import RunRow, SourceNoteRow, SourceStateRow
 
@@ -46,7 +47,7 @@ RUN_COLUMNS = (
     "error",
 )
 RUNNING, DONE, FAILED = "running", "done", "failed"
-__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "Journal", "Rejected", "Rejection", "Run"]
+__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "Journal", "Kept", "Rejected", "Rejection", "Run"]
 
 
 READ_AGAIN = "read again"
@@ -86,8 +87,8 @@ class Run:
 class Journal:
     """Reads and writes the journal. Thread-safe; one per process."""
 
-    def __init__(self, database: Database, sealing: Sealing | None = None) -> None:
-        self.database, self.quarantine = database, Quarantine(database, sealing)
+    def __init__(self, database: Database, sealing: Sealing | None = None, room: Room = Room()) -> None:  # noqa: B008 - a frozen value
+        self.database, self.quarantine = database, Quarantine(database, sealing, room)
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._heard: dict[str, datetime] = {}
 
@@ -183,9 +184,9 @@ class Journal:
         enterprise: str,
         run_id: str | None,
         now: datetime,
-    ) -> None:
+    ) -> Kept:
         """Keeps what could not be used (:meth:`Quarantine.add`)."""
-        self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
+        return self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
 
     def rejections(
         self, enterprise: str | None = None, source: str | None = None, status: str | None = OPEN, limit: int = 100

@@ -21,6 +21,7 @@ from store.brake.waiting import waiting
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.preferences import Preferences
+from store.sources.intake_state import IntakeState
 from store.web.endpoint import Answer, respond
 from store.web.problem import Problem
 
@@ -52,7 +53,10 @@ class HeldState(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits."""
+    """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits.
+
+    ``intake``: sources whose messages cannot be handled; the service is degraded until one is committed again.
+    """
 
     ready: bool
     degraded: bool
@@ -60,13 +64,24 @@ class Readiness(Struct, frozen=True):
     schema: str
     sources: tuple[SourceState, ...]
     held: tuple[HeldState, ...] = ()
+    intake: tuple[IntakeState, ...] = ()
+
+
+def nothing_fails() -> tuple[IntakeState, ...]:
+    """For a process that takes no messages."""
+    return ()
+
+
+Intake = Callable[[], tuple[IntakeState, ...]]
 
 
 class Health:
-    """The answers. ``metrics`` gives the text of all metrics, where there are any."""
+    """The answers. ``metrics`` gives the text of all metrics, where there are any; ``intake`` the sources that fail now."""
 
-    def __init__(self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime]) -> None:
-        self.store, self.metrics, self.clock = store, metrics, clock
+    def __init__(
+        self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime], intake: Intake = nothing_fails
+    ) -> None:
+        self.store, self.metrics, self.clock, self.intake = store, metrics, clock, intake
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
@@ -88,15 +103,16 @@ class Health:
 
     def readiness(self) -> Readiness:
         """Looks at the database, its schema and the sources."""
+        intake = self.intake()
         try:
             schema.check(self.store.database)
             sources, held = self._sources(), self._held()
         except SchemaOutdated:
-            return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
+            return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=(), intake=intake)
         except Exception:  # whatever the driver raises: its text may name hosts and users
-            return Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
-        degraded = bool(held) or any(source.state != "fresh" or source.unreadable for source in sources)
-        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held)
+            return Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=(), intake=intake)
+        degraded = bool(held or intake) or any(source.state != "fresh" or source.unreadable for source in sources)
+        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held, intake=intake)
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:
