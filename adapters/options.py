@@ -51,8 +51,8 @@ def download(options: Mapping[str, Any], known: tuple[str, ...] = PAGE_LIMITS) -
         max_page_bytes=int(number(part, "max_page_bytes", defaults.max_page_bytes, least=1, most=2**40)),
         max_file_bytes=int(number(part, "max_file_bytes", defaults.max_file_bytes, least=1, most=2**40)),
         max_line_bytes=int(number(part, "max_line_bytes", defaults.max_line_bytes, least=1, most=2**40)),
-        page_deadline=number(part, "page_deadline", defaults.page_deadline, least=0.1, most=86_400),
-        file_deadline=number(part, "file_deadline", defaults.file_deadline, least=0.1, most=7 * 86_400),
+        page_deadline=number(part, "page_deadline", defaults.page_deadline, least=0.01, most=86_400),
+        file_deadline=number(part, "file_deadline", defaults.file_deadline, least=0.01, most=7 * 86_400),
     )
 
 

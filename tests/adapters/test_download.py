@@ -24,8 +24,17 @@ from adapters.fhir.manifest import ExportFile
 from adapters.fhir.transfer import Transfer
 from adapters.registry import build
 from adapters.rest.client import JsonClient
+from store.database import Database
+from store.journal import Journal
+from store.preferences import Preferences
+from sync.config import Backoff
+from sync.engine import Engine
+from sync.lane import Lane
+from sync.metrics import Metrics
 from tests.adapters.fhir.server import Answer, Scripted, serving
 from tests.adapters.fhir.test_auth import pem
+from tests.factories import CLINIC, FEED, clinic, sealing
+from tests.fakes import FakeClock
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MIB = 1024 * 1024
@@ -193,18 +202,49 @@ HEADS = [
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"HTTP/1.0 200 OK\r\n\r\n",
 ]
-SHORT = replace(SMALL, page_deadline=0.2, file_deadline=0.2)
+SHORT = replace(SMALL, page_deadline=0.05, file_deadline=0.05)
 
 
 @pytest.mark.parametrize("head", HEADS, ids=["length", "chunked", "until it closes"])
 def test_a_server_that_drips_is_listened_to_until_the_deadline(head: bytes) -> None:
     with dripping(head) as root:
         with fhir(root, SHORT) as client:
-            with pytest.raises(AdapterError, match=r"an answer was not there after 0\.2 s \(download\.page_deadline\)") as caught:
+            with pytest.raises(AdapterError, match=r"an answer was not there after 0\.05 s \(download\.page_deadline\)") as caught:
                 client.read("Patient", "1")
             assert not caught.value.permanent
-            with pytest.raises(AdapterError, match=r"a file of the export was not there after 0\.2 s \(download\.file_deadline\)"):
+            with pytest.raises(AdapterError, match=r"a file of the export was not there after 0\.05 s \(download\.file_deadline\)"):
                 Transfer(client).fetch(a_file(root))
         api = JsonClient(root, Static({}), clock=lambda: NOW, sleep=lambda _: None, page=SHORT.page)
         with closing(api), pytest.raises(AdapterError, match=r"download\.page_deadline"):
             api.get("patients")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nX-Slow: "], ids=["in its status", "in its headers"])
+def test_a_server_that_drips_the_beginning_of_its_answer_is_as_one_that_is_silent(head: bytes) -> None:
+    with dripping(head) as root:
+        client = FhirClient(root, Static({}), clock=lambda: NOW, sleep=lambda _: None, timeout=0.05)
+        with closing(client), pytest.raises(AdapterError, match="could not be reached") as caught:
+            client.read("Patient", "1")
+        assert not caught.value.permanent
+
+
+def test_a_run_that_meets_a_limit_keeps_its_cursor_and_says_which_setting(sqlite_url: str) -> None:
+    database = Database.open(sqlite_url)
+    store, journal = Preferences(database, {CLINIC: clinic()}), Journal(database, sealing())
+    engine = Engine(database, store, journal, FakeClock(), Metrics(), Backoff())
+    pages = [(200, {}, json.dumps({"resourceType": "Bundle", "entry": []}).encode())]
+
+    def script(server: Scripted, place: str) -> Answer:
+        return (404, {}, b"") if place == "metadata" else pages[-1]
+
+    with serving(script) as server:
+        options = {"base_url": server.base_url, "read": "full", "download": {"max_page_bytes": MIB}}
+        found: Any = build(SourceSettings(FEED, "fhir.rest", options=options))
+        assert engine.run(Lane(FEED, CLINIC), found, Fetch(), "full").status == "done"
+        cursor = engine.journal.cursor(FEED)
+        pages.append((200, GZIPPED, BOMB))
+        run = engine.run(Lane(FEED, CLINIC), found, Fetch(), "full")
+    assert run.status == "failed"
+    assert "needs a person: an answer is larger than 1048576 bytes" in (run.error or "")
+    assert engine.journal.cursor(FEED) == cursor
+    database.close()
