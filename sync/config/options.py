@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer
@@ -159,7 +158,7 @@ class MllpOptions(Hl7Options):
     peers: list[Peer] | None = None
     idle_timeout: SecondsOrNever | None = None
     frame_timeout: SecondsOrNever | None = None
-    answer_within: Annotated[Seconds, Field(le=timedelta(minutes=1))] | None = None
+    answer_within: Seconds | None = None
     group_size: OneOrMore | None = None
 
 
