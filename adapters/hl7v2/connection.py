@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._paused: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._frame_timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._begun: float | None = None
 
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._timer, self._frame_timer):
+        for timer in (self._timer, self._frame_timer, self._closing):
             if timer is not None:
                 timer.cancel()
         if not self._ending:
@@ -122,7 +123,7 @@ class Connection(asyncio.Protocol):
         self._ending = True
         if self._unanswered <= 0 and self._transport is not None and not self._transport.is_closing():
             self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSING, self.abort)
+            self._closing = asyncio.get_running_loop().call_later(CLOSING, self.abort)
 
     def _report_unfinished(self) -> None:
         if self._deframer.pending:

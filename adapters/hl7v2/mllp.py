@@ -52,7 +52,7 @@ IDLE, FRAME = 3600.0, 30.0
 ANSWER_WITHIN = 8.0  # seconds; senders wait ten or more
 HANGING = 1.0  # seconds between refusals while the store hangs, so that senders that try again at once do not spin
 ERRORS, TELL_WITHIN = 20, 1.0  # bad frames told of at once, and the seconds that the first may wait for others
-MOST_ERRORS = 1000  # bad frames that wait to be told of, at most: further ones are only counted
+MOST_ERRORS = 1000  # bad frames that wait to be told of, at most: further ones are let go, like their connections
 DRAIN = 10.0  # seconds that a stop waits for acknowledgements to be taken
 
 
@@ -88,7 +88,7 @@ class MllpListener:
         self._tell_by = 0.0
         self._connections: set[Connection] = set()
         self._numbers = itertools.count(1)
-        self._stopping = threading.Event()
+        self._stopping, self._closed = threading.Event(), False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def serve(self, ingest: Ingest) -> None:
@@ -152,13 +152,8 @@ class MllpListener:
 
     async def _drain(self, intake: Intake, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        closed = False
         while True:
-            if self._stopping.is_set() and not closed:
-                closed = True
-                self._door.close()
-                for connection in self._connections:
-                    connection.pause()
+            self._close_if_stopping()
             if self._errors and (not self._inbox or len(self._errors) >= ERRORS or time.monotonic() >= self._tell_by):
                 found = [self._errors.popleft() for _ in range(len(self._errors))]
                 await self._finished(loop.run_in_executor(executor, _tell, self.on_frame_errors, found))
@@ -174,11 +169,19 @@ class MllpListener:
                 if not self._stopping.is_set():
                     await self._work.wait()
 
+    def _close_if_stopping(self) -> None:
+        if self._stopping.is_set() and not self._closed:
+            self._closed = True
+            self._door.close()
+            for connection in self._connections:
+                connection.pause()
+
     async def _finished(self, work: asyncio.Future[Any], group: Sequence[Received] = ()) -> bool:
         """Waits for the work. When the store hangs, the group and what comes after it is answered AR; false when the group was."""
         done, _ = await asyncio.wait({work}, timeout=self._answer_within)
         in_time = bool(done)
         while not done:
+            self._close_if_stopping()
             waiting = [*group, *self._inbox.group(QUEUE, QUEUE_BYTES)]
             self._answer(waiting, [LATE] * len(waiting))
             group = ()
