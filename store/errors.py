@@ -36,7 +36,7 @@ class StoreError(Exception):
     """Something about this request; nothing was changed."""
 
 
-class DocumentDamaged(Exception):
+class DocumentDamaged(ValueError):
     """What is stored does not read back. No record's fault: the database is damaged."""
 
 
