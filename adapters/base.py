@@ -206,6 +206,15 @@ class Listener(Protocol):
     def payloads(self, path: Path) -> Iterator[Payload]: ...
 
 
+@runtime_checkable
+class TellsOfPeers(Protocol):
+    """A listener that tells of what is no payload: broken frames, connections that it refused (why), messages answered AR (how many)."""
+
+    on_frame_errors: Callable[[Sequence[Unmappable]], None] | None
+    on_refused: Callable[[str], None]
+    on_unavailable: Callable[[int], None]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """What an adapter is built from: one source's configuration, checked, with preset and site mapping already joined.

@@ -11,8 +11,11 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.budget import Limits, quiet_hours
+from adapters.download import DownloadLimits
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+PAGE_LIMITS = ("max_page_bytes", "page_deadline")
+FILE_LIMITS = (*PAGE_LIMITS, "max_file_bytes", "max_line_bytes", "file_deadline")
 LIMITS = ("requests_per_minute", "parallel", "quiet_hours", "bulk_every")
 
 
@@ -38,6 +41,18 @@ def limits(options: Mapping[str, Any], time_zone: str, known: tuple[str, ...] = 
         quiet=tuple(quiet_hours(text) for text in listed(part, "quiet_hours")),
         bulk_every=timedelta(seconds=number(part, "bulk_every", 0, least=0, most=90 * 86400)),
         time_zone=time_zone,
+    )
+
+
+def download(options: Mapping[str, Any], known: tuple[str, ...] = PAGE_LIMITS) -> DownloadLimits:
+    """The source's ``download``: how large answers may be, and how long they may take."""
+    part, defaults = own("download", options.get("download") or {}, known), DownloadLimits()
+    return DownloadLimits(
+        max_page_bytes=int(number(part, "max_page_bytes", defaults.max_page_bytes, least=1, most=2**40)),
+        max_file_bytes=int(number(part, "max_file_bytes", defaults.max_file_bytes, least=1, most=2**40)),
+        max_line_bytes=int(number(part, "max_line_bytes", defaults.max_line_bytes, least=1, most=2**40)),
+        page_deadline=number(part, "page_deadline", defaults.page_deadline, least=0.01, most=86_400),
+        file_deadline=number(part, "file_deadline", defaults.file_deadline, least=0.01, most=7 * 86_400),
     )
 
 

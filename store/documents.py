@@ -7,15 +7,16 @@ state the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from store import times
 from store.ask import Evidence
+from store.errors import DocumentDamaged
 from store.moment import interval
 from store.preference import EMAIL, PHONES, Assertion, Codes, ContactPreferences, Identifier, Later, Phone, Preference, Statement, base
 from store.readings import Reading, Readings
@@ -49,14 +50,29 @@ class Said(NamedTuple):
     undecided: bool = False
 
 
+T = TypeVar("T")
+
+
+def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
+    """What was written here reads back, unless it was damaged since."""
+
+    def read(text: str) -> T:
+        try:
+            return decode(text)
+        except (msgspec.MsgspecError, ValueError):
+            raise DocumentDamaged("a stored document does not read back") from None
+
+    return read
+
+
 _encode = msgspec.json.Encoder().encode
-_assertions = msgspec.json.Decoder(tuple[list[Payload], dict[str, Said]]).decode
-_provenance = msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode
-_words = msgspec.json.Decoder(tuple[Word, ...]).decode
-_marks = msgspec.json.Decoder(dict[str, Unreadable]).decode
-_readings = msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode
-_code = msgspec.json.Decoder(Codes).decode
-_plain = msgspec.json.Decoder().decode
+_assertions = _reading(msgspec.json.Decoder(tuple[list[Payload], dict[str, Said]]).decode)
+_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode)
+_words = _reading(msgspec.json.Decoder(tuple[Word, ...]).decode)
+_marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
+_readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
+_code = _reading(msgspec.json.Decoder(Codes).decode)
+_plain = _reading(msgspec.json.Decoder().decode)
 _LISTS = (PHONES, EMAIL)
 _new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
 
@@ -153,7 +169,7 @@ def listed(attribute: str, value: Any) -> Any:
     return tuple(value) if name == EMAIL else value
 
 
-read_contact = msgspec.json.Decoder(ContactPreferences).decode
+read_contact = _reading(msgspec.json.Decoder(ContactPreferences).decode)
 """What is in force, as a decision looks at it."""
 
 

@@ -21,6 +21,7 @@
     ├── FeedRestarted           the feed of changes does not go on from where its reader left it
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
+    DocumentDamaged             what is stored does not read back: the database is damaged
     SchemaOutdated              the database is older than this program: run ``emr-sync migrate``
     └── SchemaNewer             it is newer: install the program that matches it
 
@@ -34,6 +35,10 @@ from datetime import datetime
 
 class StoreError(Exception):
     """Something about this request; nothing was changed."""
+
+
+class DocumentDamaged(ValueError):
+    """What is stored does not read back. No record's fault: the database is damaged."""
 
 
 class PatientUnknown(StoreError):

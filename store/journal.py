@@ -22,7 +22,8 @@ from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, RunActive
 from store.ids import token
-from store.sources.quarantine import OPEN, RESOLVED, Quarantine, Rejected, Rejection
+from store.sources.quarantine import OPEN, RESOLVED, Kept, Quarantine, Rejected, Rejection
+from store.sources.room import Room
 from store.sources.sealing import Sealing
 from store.tables import RunRow, SourceNoteRow, SourceStateRow
 
@@ -49,7 +50,9 @@ RUN_COLUMNS = (
 RUNNING, DONE, FAILED = "running", "done", "failed"
 STOPPED = "stopped"
 """Its process was told to end. The next run goes on from what is committed."""
-__all__ = ["DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "Rejected", "Rejection", "Run"]
+__all__ = [
+    "DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "Kept", "Rejected", "Rejection", "Run",
+]  # fmt: skip
 
 
 READ_AGAIN = "read again"
@@ -89,8 +92,14 @@ class Run:
 class Journal:
     """Reads and writes the journal. Thread-safe; one per process."""
 
-    def __init__(self, database: Database, sealing: Sealing | None = None, lease: timedelta = LEASE) -> None:
-        self.database, self.quarantine, self.lease = database, Quarantine(database, sealing), lease
+    def __init__(
+        self,
+        database: Database,
+        sealing: Sealing | None = None,
+        lease: timedelta = LEASE,
+        room: Room = Room(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self.database, self.quarantine, self.lease = database, Quarantine(database, sealing, room), lease
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._heard: dict[str, datetime] = {}
 
@@ -186,9 +195,9 @@ class Journal:
         enterprise: str,
         run_id: str | None,
         now: datetime,
-    ) -> None:
+    ) -> Kept:
         """Keeps what could not be used (:meth:`Quarantine.add`)."""
-        self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
+        return self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
 
     def rejections(
         self, enterprise: str | None = None, source: str | None = None, status: str | None = OPEN, limit: int = 100

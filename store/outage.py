@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping
 
+from store.errors import DocumentDamaged
+
 FULL = "the disk of the database is full: make room, then try again. Nothing of this was written"
 READ_ONLY = "the database is read-only: give this program's user the right to write to it (file and folder), or name the primary server"
 BUSY = "the database is locked by another program: end that, or try again when it is done"
@@ -23,18 +25,29 @@ LOST = "the database file is gone or empty: restore it from a backup, or delete 
 CLOCK = "this machine's clock is minutes away from the database's: set it (NTP). Until then nothing is taken in, and EMRs send again"
 PAUSED = "this program stood still in the middle of a transaction (a paused machine?), so the database ended it: nothing of it is written"
 LATE = "the database took too long and gave up: look at its load and its log, then try again"
+DAMAGED = "the database is damaged: stop the service, look at the system's log and the database's, and restore a backup"
+MEMORY = "the database has no memory left: look at its server, then try again"
+SHORT = "the database is short of disk, memory or connections: look at its server, then try again"
+ENDED = "the database ended the statement (by an operator, a timeout, or because it stops): try again when it is back"
+OWN_FAULT = "the database reports a fault of its own: look at its log, and at the backup"
+NO_SCHEMA = "the database has not the tables of this program: restore it, or run emr-sync migrate"
 CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
 
 SQLITE: Mapping[int, str] = {
     3: DENIED,
     5: BUSY,
     6: BUSY,
+    7: MEMORY,
     8: READ_ONLY,
+    9: ENDED,
     10: DISK,
     11: NO_DATABASE,
     13: FULL,
     14: NO_FILE,
+    15: BUSY,
+    22: DISK,
     23: DENIED,
+    24: NO_DATABASE,
     26: NO_DATABASE,
 }
 """By SQLite's primary result codes (sqlite.org/rescode.html)."""
@@ -56,9 +69,17 @@ POSTGRESQL: Mapping[str, str] = {
     "57P03": GONE,
     "57P05": GONE,
     "58030": DISK,
-    "53200": "the database has no memory left: look at its server, then try again",
+    "53200": MEMORY,
+    "3F000": NO_SCHEMA,
+    "42P01": NO_SCHEMA,
+    "42703": NO_SCHEMA,
+    "XX001": DAMAGED,
+    "XX002": DAMAGED,
 }
 """By SQLSTATE (PostgreSQL manual, appendix A)."""
+
+CLASSES: Mapping[str, str] = {"08": GONE, "53": SHORT, "57": ENDED, "58": DISK, "XX": OWN_FAULT}
+"""By the class of the SQLSTATE, its first two characters, where the state is not listed: none of these is about what is stored."""
 
 FILES: Mapping[int, str] = {
     errno.ENOSPC: "the disk is full: make room, then try again",
@@ -84,11 +105,13 @@ def told(error: BaseException) -> str:
 def _known(error: BaseException) -> str:
     if isinstance(error, Unavailable):
         return str(error)
+    if isinstance(error, DocumentDamaged):
+        return DAMAGED
     code, state = getattr(error, "sqlite_errorcode", None), getattr(error, "sqlstate", None)
     if isinstance(code, int):
         return SQLITE.get(code & 0xFF, "")
     if isinstance(state, str):
-        return POSTGRESQL.get(state, GONE if state.startswith("08") else "")
+        return POSTGRESQL.get(state) or CLASSES.get(state[:2], "")
     return FILES.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 

@@ -95,5 +95,6 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         ),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
+        intake=parts.intake_health.failing,
         access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),
     )

@@ -19,7 +19,7 @@ from store.remap_source import Remapping
 from store.web.facesheet import as_value
 from sync.engine import Engine
 from sync.lane import Lane
-from sync.piece import OUTCOMES, Piece, decided_alone
+from sync.piece import OUTCOMES, Piece, decided_alone, grouped, pieces
 from sync.progress import Progress, no_progress
 
 SHOWN = 1000
@@ -108,8 +108,8 @@ def _read(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress
         if batch.wait is not None:
             progress(done, batch.total, batch.wait.what)
             engine.stop.wait(batch.wait.seconds)
-        for start in range(0, len(batch.items), engine.batch_size):
-            attempt(engine, lane, [Piece(item) for item in batch.items[start : start + engine.batch_size]], result)
+        for group in grouped(pieces(batch), engine.batch_size, engine.batch_bytes):
+            attempt(engine, lane, group, result)
         done += len(batch.items)
         progress(done, batch.total)
 

@@ -28,10 +28,11 @@ from sync.heartbeat import alive
 from sync.intake import Intake
 from sync.lane import Lane
 from sync.metrics import Metrics
-from sync.piece import Piece, grouped, read, records, summary
+from sync.piece import grouped, pieces, read, records, summary
 from sync.progress import Progress, no_progress
 from sync.tally import Tally
 
+BATCH_BYTES = 8 * 1024 * 1024
 WAITING = "waiting"
 BEFORE_THE_END = "stopped before the end: the next run goes on from what is committed"
 TWICE = f"{READ_AGAIN}, since the answer broke off: {{reason}}"
@@ -53,6 +54,7 @@ class Engine:
     metrics: Metrics
     backoff: Backoff = field(default_factory=Backoff)
     batch_size: int = 1000
+    batch_bytes: int = BATCH_BYTES
     stop: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=logs.logger)
     brakes: Mapping[str, Brake] = field(default_factory=dict)
@@ -233,17 +235,15 @@ class Engine:
         return replace(request, cursor=self.journal.cursor(lane.source))
 
     def _commit_batch(self, tally: Tally, lane: Lane, batch: Batch) -> int:
-        """Commits one batch in parts of at most ``batch_size``; the cursor goes with the last part."""
-        payloads = batch.payloads or [b""] * len(batch.items)
-        pieces = [Piece(item, payload) for item, payload in zip(batch.items, payloads, strict=True)]
-        parts = [pieces[start : start + self.batch_size] for start in range(0, len(pieces), self.batch_size)] or [[]]
+        """Commits one batch in parts of at most ``batch_size`` and ``batch_bytes``; the cursor goes with the last part."""
+        parts = list(grouped(pieces(batch), self.batch_size, self.batch_bytes)) or [[]]
         for part in parts:
             self.intake.commit(lane, part, tally, batch.cursor if part is parts[-1] else None)
-        return len(pieces)
+        return len(batch.items)
 
     def _feed_all(self, tally: Tally, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress) -> bool:
         done = 0
-        for group in grouped((piece for payload in payloads for piece in read(mapper, payload)), self.batch_size):
+        for group in grouped((piece for payload in payloads for piece in read(mapper, payload)), self.batch_size, self.batch_bytes):
             self.intake.commit(lane, group, tally, None)
             done += len(group)
             progress(done, None)

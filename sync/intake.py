@@ -24,7 +24,7 @@ from sync import logs, retry
 from sync.braking import Braking
 from sync.lane import Lane
 from sync.metrics import Metrics
-from sync.piece import UNDECIDED, Piece, decided_alone, not_storable, problems, rejected
+from sync.piece import UNDECIDED, Piece, decided_alone, not_kept, not_storable, problems, rejected
 from sync.tally import Tally
 
 STORED = frozenset({"applied", "unchanged", "stale", "merged", "held"})
@@ -93,8 +93,7 @@ class Intake:
             clock_skew.check(self.database.skew)
             guard = self.braking.guard(transaction, lane, tally, now)
             answers = self.applied(transaction, lane, pieces, now, run_id, decided, guard)
-            rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]
-            self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
+            left_out, bare = self._reject(transaction, lane, pieces, answers, run_id, now)
             counts = Counter(answer.outcome for answer in answers)
             self.arrivals.count(transaction, lane.source, lane.enterprise, counts, now=now)
             undecided = Counter({UNDECIDED: sum(answer.undecided for answer in answers)})
@@ -109,7 +108,21 @@ class Intake:
             self.set_aside.pop(lane.source, None)
         self.metrics.outcomes(lane.source, counts)
         self.metrics.undecided(lane.source, undecided[UNDECIDED])
-        return answers
+        self.metrics.left_out(lane.source, left_out + len(bare))
+        return [not_kept(answer) if place in bare and tally is None else answer for place, answer in enumerate(answers)]
+
+    def _reject(
+        self, transaction: Any, lane: Lane, pieces: Sequence[Piece], answers: Sequence[Answer], run_id: str | None, now: datetime
+    ) -> tuple[int, frozenset[int]]:
+        """Keeps what could not be used: how much of it was left out, and the places of pieces of which no payload could be kept."""
+        placed = [
+            (place, row)
+            for place, (piece, answer) in enumerate(zip(pieces, answers, strict=True))
+            for row in rejected(piece, answer, answered=run_id is None)
+        ]
+        rows = [row for _, row in placed]
+        kept = self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
+        return kept.left_out, frozenset(placed[row][0] for row in kept.bare)
 
     def _count_set_aside(self, lane: Lane, error: Exception) -> None:
         """Some records are bad; when one after the other is, the program or the database is, and nothing more is set aside."""

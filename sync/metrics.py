@@ -23,6 +23,7 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records, self._runs, self._frames, self._undecided = Counted(), Counted(), Counted(), Counted()
+        self._unavailable, self._refused, self._left_out = Counted(), Counted(), Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
@@ -44,6 +45,21 @@ class Metrics:
         with self._lock:
             self._frames[(source,)] += 1
 
+    def unavailable(self, source: str, messages: int) -> None:
+        """Counts messages that were answered AR because they could not be handled."""
+        with self._lock:
+            self._unavailable[(source,)] += messages
+
+    def refused(self, source: str, reason: str) -> None:
+        """Counts a connection that was refused (``adapters.hl7v2.admission``)."""
+        with self._lock:
+            self._refused[source, reason] += 1
+
+    def left_out(self, source: str, rejections: int) -> None:
+        """Counts what could not be used and was not kept, because the hour's room was used up (``store.sources.room``)."""
+        with self._lock:
+            self._left_out[(source,)] += rejections
+
     def text(
         self,
         heard: Mapping[str, datetime],
@@ -63,10 +79,14 @@ class Metrics:
         with self._lock:
             records, runs = Counter(self._records), Counter(self._runs)
             frames, undecided = Counter(self._frames), Counter(self._undecided)
+            unavailable, refused, left_out = Counter(self._unavailable), Counter(self._refused), Counter(self._left_out)
         yield _counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
         yield _counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
         yield _counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], frames)
         yield _counter("emr_sync_undecided", "Attributes of which nobody could tell which evidence is newer", ["source"], undecided)
+        yield _counter("emr_sync_unavailable", "Messages answered AR because they could not be handled", ["source"], unavailable)
+        yield _counter("emr_sync_refused_connections", "Connections refused, by reason", ["source", "reason"], refused)
+        yield _counter("emr_sync_rejections_left_out", "Rejections or payloads of them beyond an hour's room", ["source"], left_out)
 
 
 def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Depth | None, unreadable: Mapping[str, int]) -> Iterator[Any]:

@@ -17,9 +17,10 @@ from store.journal import Journal
 from store.keys import ApiKeys
 from store.preferences import Preferences
 from store.sources.notes import SourceNotes
-from sync import payload_key, retry
+from sync import logs, payload_key, retry
 from sync.config import Feed, Settings
 from sync.engine import Engine
+from sync.intake_health import IntakeHealth
 from sync.metrics import Metrics
 from sync.pace import settle_collector
 from sync.proposing import propose
@@ -56,14 +57,16 @@ class Parts:
     keys: ApiKeys = field(init=False)
     engine: Engine = field(init=False)
     verdicts: Verdicts = field(init=False)
+    intake_health: IntakeHealth = field(init=False)
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
         sealing = payload_key.sealing(self.settings)
         self.preferences = Preferences(self.database, self.configurations, read_number=e164, sealing=sealing)
-        self.journal = Journal(self.database, sealing, self.settings.silence * RUN_IS_GONE)
+        self.journal = Journal(self.database, sealing, self.settings.silence * RUN_IS_GONE, self.settings.room)
         self.keys = ApiKeys(self.database)
         self.verdicts = Verdicts(self.preferences, self.journal)
+        self.intake_health = IntakeHealth(logs.logger(), self.clock)
         self.engine = Engine(
             self.database,
             self.preferences,
@@ -72,6 +75,7 @@ class Parts:
             self.metrics,
             self.settings.backoff,
             self.settings.batch_size,
+            self.settings.batch_bytes,
             brakes=self.settings.brakes,
         )
 

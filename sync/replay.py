@@ -13,7 +13,7 @@ from store.proof.audit import REPLAYED, Audit
 from sync.dry_run import DryRun, attempt
 from sync.engine import Engine
 from sync.lane import Lane
-from sync.piece import Piece, problems, read, rejected, summary
+from sync.piece import Piece, grouped, problems, read, rejected, summary
 
 
 def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> Answer:
@@ -41,9 +41,9 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
 
 def preview(engine: Engine, lane: Lane, mapper: Mapper, rejections: Iterable[Rejection], result: DryRun) -> None:
     """What replaying these rejections of one source would change, all together, goes into the result; nothing is changed."""
-    pieces = [piece for rejection in rejections for piece in _pieces(mapper, rejection)]
-    for start in range(0, len(pieces), engine.batch_size):
-        attempt(engine, lane, pieces[start : start + engine.batch_size], result)
+    pieces = (piece for rejection in rejections for piece in _pieces(mapper, rejection))
+    for group in grouped(pieces, engine.batch_size, engine.batch_bytes):
+        attempt(engine, lane, group, result)
 
 
 def _pieces(mapper: Mapper, rejection: Rejection) -> list[Piece]:

@@ -29,7 +29,8 @@ class Replays:
         result, found = DryRun(), [self.quarantine.summary(number) for number in numbers]
         for source in dict.fromkeys(one.source for one in found):
             feed = self.parts.feed(source)
-            chosen = [rejection for one in found if one.source == source and (rejection := self._readable(one.id)) is not None]
+            mine = [one for one in found if one.source == source]
+            chosen = (rejection for one in mine if (rejection := self._readable(one.id)) is not None)
             preview(self.parts.engine, lane(feed), adapter(feed).mapper, chosen, result)
         return result
 

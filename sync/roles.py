@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from adapters.base import AdapterError, Listener, Unmappable
+from adapters.base import AdapterError, Answer, Listener, Payload, TellsOfPeers, Unmappable
 from adapters.evidence import named
 from adapters.notes import KeepsNotes
+from store import outage
 from store.journal import Rejected
 from store.sources.notes import SourceNotes
 from sync import logs, secured
@@ -22,6 +23,7 @@ from sync.config import Feed, Settings
 from sync.config.words import Address
 from sync.parts import Parts, Unusable, lane
 
+TOO_LATE = "the database did not answer in time: check what holds its lock, and its disk"
 Fail = Callable[[str], None]
 """Told when a role cannot go on, in a sentence for people. The process stops."""
 
@@ -40,9 +42,12 @@ class ListenRole:
     def __init__(self, parts: Parts, feed: Feed, listener: Listener, fail: Fail) -> None:
         self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
         self._lane = lane(feed)
+        self._why = TOO_LATE
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
-        if hasattr(listener, "on_frame_errors"):
+        if isinstance(listener, TellsOfPeers):
             listener.on_frame_errors = self._bad_frames
+            listener.on_refused = lambda reason: parts.metrics.refused(feed.name, reason)
+            listener.on_unavailable = self._unavailable
         if isinstance(listener, KeepsNotes):
             listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
 
@@ -56,20 +61,39 @@ class ListenRole:
         self._thread.join()
 
     def _serve(self) -> None:
-        parts = self.parts
         try:
-            self.listener.serve(lambda payloads: parts.engine.ingest(self._lane, self.listener.mapper, payloads))
+            self.listener.serve(self._ingest)
         except AdapterError as error:
             self.fail(f"{self.feed.name}: {error}")
         except Exception as error:
             self.fail(f"{self.feed.name}: the listener ended ({logs.place(error)}): please report this line")
 
+    def _ingest(self, payloads: Sequence[Payload]) -> Sequence[Answer]:
+        """As the engine does it. What keeps it from that is remembered for whoever looks at readiness, metrics and the log."""
+        try:
+            answers = self.parts.engine.ingest(self._lane, self.listener.mapper, payloads)
+        except Exception as error:
+            self._why = outage.told(error) or logs.place(error)
+            raise
+        self._why = TOO_LATE
+        self.parts.intake_health.committed(self.feed.name)
+        return answers
+
+    def _unavailable(self, messages: int) -> None:
+        """So many were answered AR."""
+        self.parts.metrics.unavailable(self.feed.name, messages)
+        self.parts.intake_health.failed(self.feed.name, self.feed.enterprise, messages, self._why)
+
     def _bad_frames(self, found: Sequence[Unmappable]) -> None:
         """Keeps what came on connections that had to be closed."""
         parts, lane = self.parts, self._lane
-        rows = [Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=named(one.payload)) for one in found]
+        rows = [
+            Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=named(one.payload), nameless=True)
+            for one in found
+        ]
         with parts.database.write(lane.enterprise) as transaction:
-            parts.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
+            kept = parts.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
+        parts.metrics.left_out(lane.source, kept.left_out)
         for _ in found:
             parts.metrics.bad_frame(lane.source)
 

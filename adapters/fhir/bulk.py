@@ -32,7 +32,7 @@ from adapters.fhir.transfer import Fetched, Transfer
 from adapters.notes import Notes
 from store.preference import PatientStatements
 
-BATCH = 1_000
+BATCH, BATCH_BYTES = 1_000, 8 * 1024 * 1024
 PREPARED = "the server prepares the export"
 FAILURES = 5  # polls in a row that fail in passing, before the run does
 FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
@@ -60,7 +60,7 @@ class BulkAdapter:
         self.rest.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """Waits, then batches of at most a thousand resources. Raises :class:`~adapters.base.AdapterError`."""
+        """Waits, then batches of at most a thousand resources, fewer of fat ones. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.rest.client()) as client:
             if request.patient is not None:
                 yield from self.rest.one(client, request.patient)
@@ -186,15 +186,16 @@ class BulkAdapter:
         assert state.job is not None
         transfer = Transfer(client, self.options.file_origins, self.rest.options.limits.parallel)
         stated, seen = instant(ready.transaction_time), dict[bytes, None]()
-        pending: list[tuple[Item, bytes]] = []
+        pending, size = list[tuple[Item, bytes]](), 0
         safe: str | None = None
         with closing(transfer.files(files[state.job.done :])) as fetched:
             for one in fetched:
                 for item, body in self._said(client, one, stated, seen, gaps):
                     pending.append((item, body))
-                    if len(pending) >= BATCH:
+                    size += len(body)
+                    if len(pending) >= BATCH or size >= BATCH_BYTES:
                         yield _batch(pending, safe, total)
-                        pending, safe = [], None
+                        pending, size, safe = [], 0, None
                 state = _after_file(state, gaps.reasons)
                 safe = state.text()
                 yield from self._until(state, "")

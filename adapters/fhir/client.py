@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from adapters import retry
 from adapters.auth import SERVER, TOKEN_ENDPOINT, Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
+from adapters.download import TOKEN, Bounds, DownloadLimits, Received, received
 from adapters.fhir import outcome, page
 from adapters.fhir.moment import instant
 from adapters.fhir.page import Page
@@ -84,7 +86,7 @@ class NotUnderstood(StatusError):
 
 
 class FhirClient:
-    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer.
+    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each read, ``download`` bounds each answer.
 
     ``ca`` are certificates (PEM) to trust beside the public ones; every request is paid for from ``budget``.
     Threads may share a client. Without ``trust_total`` a search may bring fewer records than its Bundle announces.
@@ -101,10 +103,12 @@ class FhirClient:
         budget: Budget | None = None,
         ca: str = "",
         trust_total: bool = True,
+        download: DownloadLimits | None = None,
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
         self.budget = budget or Budget(Limits(), clock, sleep)
         self.trust_total, self._ca = trust_total, ca
+        self.download = download or DownloadLimits()
         self._buying = threading.Lock()
 
     @cached_property
@@ -198,17 +202,17 @@ class FhirClient:
             response, _, begun = self._follow("GET", url, headers)
         return self._judged(response, url, begun)
 
-    def _follow(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> tuple[requests.Response, str, datetime]:
+    def _follow(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> tuple[Received, str, datetime]:
         """The answer at the end of redirects within our server, its address, and when we asked. A body goes on by 307 and 308 only."""
         for _ in range(REDIRECTS + 1):
             token, begun = self._authorize(), self.clock()
-            response = self.send(method, url, {**headers, **token}, body)
+            response = self.send(method, url, {**headers, **token}, self.download.page, body)
             if not response.is_redirect or (method != "GET" and response.status_code not in SAME_METHOD):
                 return response, url, begun
             url = self._ours(urljoin(url, response.headers["Location"]))
         raise AdapterError("the server redirects without end", permanent=True)
 
-    def _judged(self, response: requests.Response, url: str, begun: datetime) -> Response | None:
+    def _judged(self, response: Received, url: str, begun: datetime) -> Response | None:
         status = response.status_code
         if 200 <= status < 300:
             return Response(response.content, url, *self._times(response, begun))
@@ -225,7 +229,7 @@ class FhirClient:
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         form = dict(wanted.form) if wanted.form is not None else None
         method, who = ("GET", SERVER) if form is None else ("POST", TOKEN_ENDPOINT)
-        response = self.send(method, wanted.url, {"Accept": "application/json"}, form, who=who)
+        response = self.send(method, wanted.url, {"Accept": "application/json"}, TOKEN, form, who=who)
         if response.status_code in retry.TRANSIENT:
             asked = self.asked(response.headers)
             told = f"the token endpoint answered {response.status_code}{retry.told(asked)}"
@@ -237,39 +241,55 @@ class FhirClient:
         method: str,
         url: str,
         headers: Headers,
+        bounds: Bounds,
         body: dict[str, str] | bytes | None = None,
         *,
-        stream: bool = False,
         who: str = SERVER,
-    ) -> requests.Response:
-        """One request exactly as given: who calls sees to it that a token goes only where it may."""
-        import requests
+    ) -> Received:
+        """One request exactly as given: who calls sees to it that a token goes only where it may. Its answer is within the bounds."""
+        begun = time.monotonic()
+        with _failures(who):
+            return received(self._opened(method, url, headers, body), bounds, begun)
 
-        from adapters.session import unreached
+    def open(self, url: str, headers: Headers) -> requests.Response:
+        """The same for an answer that is read by who calls, piece by piece."""
+        with _failures():
+            return self._opened("GET", url, headers, None)
 
+    def _opened(self, method: str, url: str, headers: Headers, body: dict[str, str] | bytes | None) -> requests.Response:
         self.budget.spend()
-        try:
-            return self.session.request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                timeout=(min(CONNECT_TIMEOUT, self.timeout), self.timeout),
-                allow_redirects=False,
-                stream=stream,
-            )
-        except requests.exceptions.SSLError:
-            raise AdapterError("the server's TLS certificate is not trusted", permanent=True) from None
-        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
-            raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
-        except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
-            # Its text holds the address, and with it maybe a patient: the original is not chained.
-            raise Again(AdapterError(unreached(error, who))) from None
+        return self.session.request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            timeout=(min(CONNECT_TIMEOUT, self.timeout), self.timeout),
+            allow_redirects=False,
+            stream=True,
+        )
 
     def asked(self, headers: Mapping[str, str]) -> float | None:
         """In how many seconds the server wants to be asked again, where it says so."""
         return fields.seconds_asked(headers.get("Retry-After"), self.clock())
 
-    def _times(self, response: requests.Response, begun: datetime) -> tuple[datetime, datetime]:
+    def _times(self, response: Received, begun: datetime) -> tuple[datetime, datetime]:
         """The server's time, and no later than when it began to answer: by its clock and by ours."""
         return fields.times(response.headers.get("Date"), begun, self.clock())
+
+
+@contextmanager
+def _failures(who: str = SERVER) -> Iterator[None]:
+    """What went wrong on the way to ``who``, in our words."""
+    import requests
+
+    from adapters.session import unreached
+
+    try:
+        yield
+    except requests.exceptions.SSLError:
+        raise AdapterError("the server's TLS certificate is not trusted", permanent=True) from None
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
+        raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
+    except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
+        # Its text holds the address, and with it maybe a patient: the original is not chained.
+        raise Again(AdapterError(unreached(error, who))) from None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from adapters.base import AdapterError, Batch, BrokeOff, Filtered, Unmappable
+from adapters.download import TooLarge
 from adapters.fhir import group
 from adapters.fhir.client import FhirClient, StatusError
 
@@ -124,7 +125,7 @@ class Member:
 def _about_all(error: AdapterError) -> bool:
     """Whether the next member would meet the same: our access, our settings, or a server that asks to be left alone for a while."""
     status = error.status if isinstance(error, StatusError) else None
-    return status in OURS or error.retry_after is not None or (status is None and error.permanent)
+    return status in OURS or error.retry_after is not None or (status is None and error.permanent and not isinstance(error, TooLarge))
 
 
 def _cursor(place: Place, members: int, *, short: str) -> str:

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 
 from adapters.base import AdapterError, Payload
 from adapters.fhir.decode import NotReadable, decode
+from adapters.locators import opaque
 
 GZIP = b"\x1f\x8b"
 
@@ -22,19 +23,20 @@ Line = tuple[int, bytes]
 
 
 def payloads(path: Path) -> Iterator[Payload]:
-    """The resources of one file. The locator is ``name:line``.
+    """The resources of one file. The locator is ``file:line``.
 
     Raises :class:`~adapters.base.AdapterError` when the file cannot be read or its compression is broken.
     """
+    name = opaque(path.name)
     try:
         written, now = datetime.fromtimestamp(path.stat().st_mtime, UTC), datetime.now(UTC)
         with _opened(path) as file:
             for number, body in _documents(_lines(file)):
-                yield Payload(body, f"{path.name}:{number}", now, written)
+                yield Payload(body, f"{name}:{number}", now, written)
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise AdapterError(f"{path.name} is gzipped and broken", permanent=True) from None
+        raise AdapterError(f"{name} is gzipped and broken", permanent=True) from None
     except OSError as error:
-        raise AdapterError(f"{path.name} cannot be read ({type(error).__name__})", permanent=True) from None
+        raise AdapterError(f"{name} cannot be read ({type(error).__name__})", permanent=True) from None
 
 
 def _opened(path: Path) -> BinaryIO:

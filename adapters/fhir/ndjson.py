@@ -15,17 +15,19 @@ from typing import IO
 import msgspec
 
 from adapters import came
+from adapters.download import DownloadLimits, TooLarge
 from adapters.fhir.files import GZIP
 from adapters.legible import BYTE_ORDER_MARK
 
+WITHIN = DownloadLimits()
 NAMED = b'"resourceType"'
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def lines(content: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def lines(content: IO[bytes], limits: DownloadLimits = WITHIN) -> Iterator[tuple[int, bytes]]:
     """Lines that hold something, with their numbers from 1, but for the one at which the file broke off. None of a file without lines."""
-    found, broken = _read(content)
+    found, broken = _read(content, limits)
     head = list(islice(found, 2))
     if not _by_line(head):
         return
@@ -38,9 +40,12 @@ def lines(content: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         yield before
 
 
-def wrong(content: IO[bytes], announced: int | None) -> str:
-    """Why the file is not whole, for people; empty when it is. ``announced`` is how many lines the manifest names."""
-    found, broken = _read(content)
+def wrong(content: IO[bytes], announced: int | None, limits: DownloadLimits = WITHIN) -> str:
+    """Why the file is not whole, for people; empty when it is. ``announced`` is how many lines the manifest names.
+
+    Raises :class:`~adapters.download.TooLarge` when the file, decompressed, or one of its lines is.
+    """
+    found, broken = _read(content, limits)
     head = list(islice(found, 2))
     if head and not _by_line(head):
         return "the file ends in the middle of its first line" if _one_cut(head) else f"the file is {_what(head)}, not one resource a line"
@@ -81,21 +86,32 @@ def _whole(line: bytes) -> bool:
     return _shaped(line)
 
 
-def _read(content: IO[bytes]) -> tuple[Iterator[tuple[int, bytes]], list[bool]]:
+def _read(content: IO[bytes], limits: DownloadLimits) -> tuple[Iterator[tuple[int, bytes]], list[bool]]:
     """The lines that hold something, and a list that holds something once their compression turned out to be broken."""
     broken: list[bool] = []
-    return _lines(content, broken), broken
+    return _lines(content, broken, limits), broken
 
 
-def _lines(content: IO[bytes], broken: list[bool]) -> Iterator[tuple[int, bytes]]:
+def _lines(content: IO[bytes], broken: list[bool], limits: DownloadLimits) -> Iterator[tuple[int, bytes]]:
     content.seek(0)
     zipped = content.read(len(GZIP)) == GZIP
     content.seek(0)
     opened = gzip.GzipFile(fileobj=content) if zipped else content
     try:
-        for number, line in enumerate(opened, 1):
+        for number, line in enumerate(_bounded(opened, limits), 1):
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
             if text:
                 yield number, text
     except (gzip.BadGzipFile, EOFError, zlib.error):
         broken.append(True)
+
+
+def _bounded(opened: IO[bytes] | gzip.GzipFile, limits: DownloadLimits) -> Iterator[bytes]:
+    room = limits.max_file_bytes
+    while line := opened.readline(limits.max_line_bytes + 1):
+        room -= len(line)
+        if len(line) > limits.max_line_bytes:
+            raise TooLarge(limits.line)
+        if room < 0:
+            raise TooLarge(limits.file)
+        yield line

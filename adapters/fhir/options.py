@@ -13,7 +13,8 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.budget import Limits
-from adapters.options import base_url, joined, limits, listed, number, one_of, own, switch, texts
+from adapters.download import DownloadLimits
+from adapters.options import FILE_LIMITS, PAGE_LIMITS, base_url, download, joined, limits, listed, number, one_of, own, switch, texts
 from store.preference import DO_NOT_CONTACT
 
 EVERY = "*"
@@ -75,6 +76,7 @@ class RestOptions:
     ca: str = ""  # certificates (PEM) to trust beside the public ones
     trust_total: bool = True
     limits: Limits = field(default_factory=Limits)
+    download: DownloadLimits = field(default_factory=DownloadLimits)
 
 
 def mapper_options(settings: SourceSettings) -> MapperOptions:
@@ -103,6 +105,7 @@ def rest_options(settings: SourceSettings) -> RestOptions:
         ca=_certificates(str(options.get("ca") or "")),
         trust_total=switch(options, "trust_total", default=True),
         limits=limits(options, settings.time_zone),
+        download=download(options, FILE_LIMITS if settings.adapter == "fhir.bulk" else PAGE_LIMITS),
     )
 
 

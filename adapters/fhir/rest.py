@@ -84,6 +84,7 @@ class RestAdapter:
             budget=self.budget,
             ca=self.options.ca,
             trust_total=self.options.trust_total,
+            download=self.options.download,
         )
 
     def _all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:

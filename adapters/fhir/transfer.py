@@ -7,16 +7,18 @@ and no half-applied file. Temporary files have no name: nothing of a patient is 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event
 from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from adapters import download
 from adapters.base import AdapterError
+from adapters.download import DownloadLimits
 from adapters.fhir import ndjson, page
 from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
 from adapters.fhir.export import NDJSON, Lost
@@ -26,7 +28,6 @@ from adapters.retry import TRANSIENT, Again
 if TYPE_CHECKING:
     import requests
 
-CHUNK = 256 * 1024
 GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
 
 
@@ -36,10 +37,11 @@ class Fetched(NamedTuple):
     file: ExportFile
     content: IO[bytes]
     wrong: str
+    limits: DownloadLimits = DownloadLimits()
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Lines that hold a resource, with their numbers from 1; of a file that broke off, those before that."""
-        return ndjson.lines(self.content)
+        return ndjson.lines(self.content, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +78,30 @@ class Transfer:
             wrong = ""
             for _ in range(2):
                 self.client.retrying(lambda: self._into(content, file))
-                wrong = ndjson.wrong(content, file.lines)
+                wrong = ndjson.wrong(content, file.lines, self.client.download)
                 if not wrong:
                     break
         except BaseException:
             content.close()
             raise
-        return Fetched(file, content, wrong)
+        return Fetched(file, content, wrong, self.client.download)
 
     def _into(self, content: IO[bytes], file: ExportFile) -> None:
         import requests
 
         content.seek(0)
         content.truncate()
+        begun = time.monotonic()
         response = self._open(file)
-        with closing(response):
-            try:
-                for chunk in response.iter_content(CHUNK):
-                    if self.ended.is_set():
-                        raise AdapterError("the run ended before the file was fetched")
-                    content.write(chunk)
-            except requests.exceptions.RequestException as error:
-                raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
+        try:
+            for chunk in download.chunks(response, self.client.download.file, begun, self._stopped):
+                content.write(chunk)
+        except requests.exceptions.RequestException as error:
+            raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
+
+    def _stopped(self) -> None:
+        if self.ended.is_set():
+            raise AdapterError("the run ended before the file was fetched")
 
     def _open(self, file: ExportFile) -> requests.Response:
         response = self._follow(file)
@@ -122,7 +126,7 @@ class Transfer:
             headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
             if self._may_have_token(file, url) and (hop == 0 or page.same_origin(url, self.client.base_url)):
                 headers |= self.client.authorize()
-            response = self.client.send("GET", self._safe(url), headers, stream=True)
+            response = self.client.open(self._safe(url), headers)
             if not response.is_redirect:
                 return response
             response.close()

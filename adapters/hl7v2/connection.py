@@ -9,6 +9,9 @@ from typing import Protocol, cast
 
 from adapters.hl7v2.framing import Deframer
 
+CLOSING = 10.0  # seconds that a peer has to take its last acknowledgements when we hang up
+TOO_SLOW = "the peer did not finish a frame that it had begun (frame_timeout)"
+
 
 class Owner(Protocol):
     """Who a connection works for."""
@@ -23,19 +26,26 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """``number`` tells connections apart in locators, which must not name the peer's patients. ``idle`` is in seconds."""
+    """``number`` tells connections apart in locators, which must not name the peer's patients.
 
-    def __init__(self, owner: Owner, number: int, limit: int, idle: float) -> None:
+    ``idle`` and ``unfinished`` are in seconds, 0 for never: how long a peer may be silent between messages, and how long it may take
+    to finish a frame that it has begun.
+    """
+
+    def __init__(self, owner: Owner, number: int, limit: int, idle: float, unfinished: float = 0.0) -> None:
         self.number = number
         self.ended = asyncio.Event()
-        self._owner, self._idle = owner, idle
+        self._owner, self._idle, self._unfinished = owner, idle, unfinished
         self._deframer = Deframer(limit)
         self._transport: asyncio.Transport | None = None
         self._unanswered = 0
         self._ending = False
         self._paused: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._frame_timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._begun: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -48,8 +58,9 @@ class Connection(asyncio.Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._frame_timer, self._closing):
+            if timer is not None:
+                timer.cancel()
         if not self._ending:
             self._report_unfinished()
         self._transport = None
@@ -67,6 +78,8 @@ class Connection(asyncio.Protocol):
         if error is not None:
             self._owner.broken(self, error.reason, error.detail, error.fragment)
             self.close()
+        elif self._unfinished > 0:
+            self._time_frame(begins=bool(messages) or self._begun is None)
 
     def eof_received(self) -> bool:
         """The peer has no more to say: it still gets its acknowledgements, except under TLS, which ends both ways at once."""
@@ -108,8 +121,9 @@ class Connection(asyncio.Protocol):
 
     def _end_when_answered(self) -> None:
         self._ending = True
-        if self._unanswered <= 0 and self._transport is not None:
+        if self._unanswered <= 0 and self._transport is not None and not self._transport.is_closing():
             self._transport.close()
+            self._closing = asyncio.get_running_loop().call_later(CLOSING, self.abort)
 
     def _report_unfinished(self) -> None:
         if self._deframer.pending:
@@ -126,6 +140,8 @@ class Connection(asyncio.Protocol):
             if not self._paused and self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
                 self._listens_from_now()
+                if self._begun is not None:
+                    self._begun = self._heard  # what it sent while we did not read is not late
 
     def _listens_from_now(self) -> None:
         """A peer that waits for us, or that we do not read, is not silent: its idle time starts when that ends."""
@@ -142,3 +158,26 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             self._timer = loop.call_later(max(left, self._idle / 10), self._watch)
+
+    def _time_frame(self, *, begins: bool) -> None:
+        """Remembers since when a frame is unfinished. However often bytes of it drip in, its time goes on."""
+        if not self._deframer.pending:
+            self._begun = None
+            return
+        if begins:
+            self._begun = self._heard
+        if self._frame_timer is None:
+            self._frame_timer = asyncio.get_running_loop().call_later(self._unfinished, self._watch_frame)
+
+    def _watch_frame(self) -> None:
+        """Hangs up on a peer that does not finish the frame that it has begun."""
+        self._frame_timer = None
+        if self._begun is None or self._ending:
+            return
+        loop = asyncio.get_running_loop()
+        left = self._unfinished if self._paused else self._begun + self._unfinished - loop.time()
+        if left > 0:
+            self._frame_timer = loop.call_later(left, self._watch_frame)
+        else:
+            self._owner.broken(self, "frame_unfinished", TOO_SLOW, self._deframer.rest)
+            self.close()

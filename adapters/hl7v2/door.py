@@ -1,5 +1,7 @@
 """Where connections come from: a port that EMRs connect to, or an address that we connect to ourselves.
 
+Who may connect to a port is decided when a connection is accepted, before TLS, so that strangers cost nothing.
+
 Some interface engines are servers on both ends: they hand out messages to whoever connects to them. The connection that we make
 is made again whenever it ends, after a wait that doubles up to :data:`LONGEST_WAIT`.
 """
@@ -14,12 +16,17 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from adapters.base import AdapterError, Finding
+from adapters.hl7v2.admission import Admission
 from adapters.hl7v2.connection import Connection
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 HANDSHAKE = 10.0  # seconds for TLS
+BACKLOG = 128
 CHECK = 5.0
+NO_ROOM = 0.1  # seconds until the next try where the process has no descriptor left for a connection
 Address = tuple[str, int]
+Refused = Callable[[str], None]
+"""Told why a connection was refused (``adapters.hl7v2.admission``)."""
 
 
 class Door(Protocol):
@@ -33,26 +40,61 @@ class Door(Protocol):
 
 
 class Port:
-    """We listen."""
+    """We listen. ``admission`` decides who may connect; ``refused`` is told of everybody else."""
 
-    def __init__(self, address: Address, tls: ssl.SSLContext | None) -> None:
-        self._address, self._tls = address, tls
-        self._server: asyncio.Server | None = None
+    def __init__(self, address: Address, tls: ssl.SSLContext | None, admission: Admission, refused: Refused) -> None:
+        self._address, self._tls, self._admission, self._refused = address, tls, admission, refused
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: list[asyncio.Task[None]] = []
 
     async def open(self, connection: Callable[[], Connection]) -> Address:
-        loop, handshake = asyncio.get_running_loop(), HANDSHAKE if self._tls else None
+        loop, (host, port) = asyncio.get_running_loop(), self._address
         try:
-            server = await loop.create_server(connection, *self._address, ssl=self._tls, ssl_handshake_timeout=handshake)
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, _, _, _, where in dict.fromkeys(found):
+                self._sockets.append(socket.create_server(where[:2], family=family, backlog=BACKLOG))
         except OSError as error:
-            host, port = self._address
+            self.close()
             raise AdapterError(f"cannot listen on {host}:{port}: {error.strerror}", permanent=True) from error
-        self._server = server
-        bound: Address = server.sockets[0].getsockname()[:2]
+        for listening in self._sockets:
+            listening.setblocking(False)
+            self._accepting.append(loop.create_task(self._accept(listening, connection)))
+        bound: Address = self._sockets[0].getsockname()[:2]
         return bound
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for task in self._accepting:
+            task.cancel()
+        for listening in self._sockets:
+            listening.close()
+
+    async def _accept(self, listening: socket.socket, connection: Callable[[], Connection]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, peer = await loop.sock_accept(listening)
+            except OSError:
+                await asyncio.sleep(NO_ROOM)
+                continue
+            if why := self._admission.enter(peer[0]):
+                accepted.close()
+                self._refused(why)
+                continue
+            task = loop.create_task(self._connected(accepted, peer[0], connection()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _connected(self, accepted: socket.socket, address: str, one: Connection) -> None:
+        """Hands the connection over, after TLS where that is spoken, and stays until it ends."""
+        loop, handshake = asyncio.get_running_loop(), HANDSHAKE if self._tls else None
+        try:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(lambda: one, accepted, ssl=self._tls, ssl_handshake_timeout=handshake)
+                await one.ended.wait()
+        finally:
+            accepted.close()
+            self._admission.leave(address)
 
     def check(self) -> Iterator[Finding]:
         host, port = self._address

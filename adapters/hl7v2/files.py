@@ -2,56 +2,110 @@
 
 A file counts when nobody has written to it for ``settle`` seconds.
 
-Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), ``after`` (``adapters.hl7v2.drop``), and those of the mapper.
+Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), ``after`` and ``keep_done`` (``adapters.hl7v2.drop``), and those of
+the mapper.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
 from adapters.hl7v2 import drop
-from adapters.hl7v2.drop import CHUNK, MOVE, Dropped
+from adapters.hl7v2.drop import CHUNK, MOVE, Done, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
+from adapters.notes import Notes, Remembered
 
 SETTLE = 2.0
 
 
 def payloads(path: Path) -> Iterator[Payload]:
     """The messages in one file, streamed in constant memory; every byte of the file ends in one of them."""
-    return drop.messages(_chunks(path), _dropped(path))
+    status = path.stat()
+    with path.open("rb") as stream:
+        yield from drop.messages(_read(stream), _dropped(path.name, status))
 
 
 class LocalFolder:
-    """A folder of this machine, or one that is mounted on it."""
+    """A folder of this machine, or one that is mounted on it. The folder itself may be reached by a link; nothing in it is."""
 
     def __init__(self, path: Path, settle: float) -> None:
         self.path, self._settle = path, settle
 
     def waiting(self) -> list[Dropped]:
-        names = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file() and drop.is_waiting(entry.name))
-        return [_dropped(self.path / name) for name in names]
+        with os.scandir(self.path) as entries:
+            found = [entry for entry in entries if entry.is_file(follow_symlinks=False) and drop.is_waiting(entry.name)]
+            return sorted(_dropped(entry.name, entry.stat(follow_symlinks=False)) for entry in found)
+
+    def links(self) -> int:
+        """How many symbolic links are in it, which nobody follows."""
+        with os.scandir(self.path) as entries:
+            return sum(entry.is_symlink() for entry in entries)
 
     def settled(self) -> Iterator[Dropped]:
         now = datetime.now(UTC).timestamp()
         return (file for file in self.waiting() if now - file.written >= self._settle)
 
     def chunks(self, file: Dropped) -> Iterator[bytes]:
-        return _chunks(self.path / file.name)
+        """Not of what was put in its place since it was looked at: a link, or a pipe that nobody writes to."""
+        number = os.open(self.path / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(number, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise OSError(errno.EINVAL, "it is no file any more")
+            yield from _read(stream)
 
     def is_unchanged(self, file: Dropped) -> bool:
-        return _dropped(self.path / file.name) == file
+        return _dropped(file.name, (self.path / file.name).stat(follow_symlinks=False)) == file
 
     def move(self, file: Dropped, folder: str) -> None:
-        target, number = self.path / folder / file.name, 0
-        target.parent.mkdir(exist_ok=True)
-        while target.exists():
-            number += 1
-            target = target.with_name(f"{file.name}.{number}")
-        (self.path / file.name).replace(target)
+        with _opened(self.path) as here:
+            with suppress(FileExistsError):
+                os.mkdir(folder, dir_fd=here)
+            with _opened(folder, here) as there:
+                target, number = file.name, 0
+                while _is_there(target, there):
+                    number += 1
+                    target = f"{file.name}.{number}"
+                os.rename(file.name, target, src_dir_fd=here, dst_dir_fd=there)
+
+    def clear(self, folder: str, before: float) -> None:
+        """A file was moved when its status last changed, or later than that."""
+        with suppress(FileNotFoundError), _opened(self.path) as here, _opened(folder, here) as there, os.scandir(there) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and max(status.st_mtime, status.st_ctime) < before:
+                    os.unlink(entry.name, dir_fd=there)
+
+
+@contextmanager
+def _opened(folder: str | Path, inside: int | None = None) -> Iterator[int]:
+    """A folder as a descriptor, so that nobody puts another in its place. One inside of a drop folder must not be a link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if inside is not None else 0)
+    try:
+        number = os.open(folder, flags, dir_fd=inside)
+    except OSError as error:
+        if inside is not None and error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise AdapterError(drop.LINKED.format(folder=folder), permanent=True) from None
+        raise
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class FilesAdapter:
@@ -62,7 +116,8 @@ class FilesAdapter:
         self.mapper = Hl7Mapper(settings)
         self._named = bool(options.get("path"))
         self._folder = LocalFolder(Path(str(options.get("path") or "")), float(options.get("settle", SETTLE)))
-        self._after = str(options.get("after") or MOVE)
+        self._done = Done.of(options)
+        self.notes: Notes = Remembered()
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return payloads(path)
@@ -75,7 +130,7 @@ class FilesAdapter:
         if not self._is_permitted(path):
             raise AdapterError("the drop folder cannot be read and written: mend its permissions, or set 'after: keep'", permanent=True)
         try:
-            yield from drop.fetch(self._folder, self.mapper, request, self._after)
+            yield from drop.fetch(self._folder, self.mapper, request, self._done, self.notes)
         except OSError as error:
             raise AdapterError(f"a file of the drop folder cannot be read or moved: {error.strerror}") from error
 
@@ -88,18 +143,20 @@ class FilesAdapter:
         elif not self._is_permitted(path):
             yield Finding("drop folder", False, "files cannot be read and moved: mend its permissions, or set 'after: keep'")
         else:
-            yield Finding("drop folder", True, "readable and writable" if self._after == MOVE else "readable; files stay where they are")
+            yield Finding(
+                "drop folder", True, "readable and writable" if self._done.after == MOVE else "readable; files stay where they are"
+            )
             yield Finding("waiting", True, f"{len(self._folder.waiting())} file(s) are waiting")
+            if links := self._folder.links():
+                yield Finding("links", False, f"{links} symbolic link(s) are not followed: put the files themselves there")
 
     def _is_permitted(self, path: Path) -> bool:
-        return os.access(path, os.R_OK | os.X_OK | (os.W_OK if self._after == MOVE else 0))
+        return os.access(path, os.R_OK | os.X_OK | (os.W_OK if self._done.after == MOVE else 0))
 
 
-def _dropped(path: Path) -> Dropped:
-    status = path.stat()
-    return Dropped(path.name, status.st_size, status.st_mtime_ns / 1e9)
+def _dropped(name: str, status: os.stat_result) -> Dropped:
+    return Dropped(name, status.st_size, status.st_mtime_ns / 1e9)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        yield from iter(lambda: stream.read(CHUNK), b"")
+def _read(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(CHUNK), b"")

@@ -10,12 +10,12 @@ from __future__ import annotations
 START, END = b"\x0b", b"\x1c"
 BETWEEN = b"\r\n\x00 \t\x1c"
 DEFAULT_LIMIT = 1024 * 1024
-HEAD = 4096  # what is kept of a frame beyond the limit
+HEAD = 4096  # what is kept of a frame beyond the limit, and of what is no whole frame
 _WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # text in two bytes a letter, in which END may be half a letter
 
 
 class FrameError(ValueError):
-    """The connection cannot be read any further. ``reason`` is a stable code, ``fragment`` what was left unread."""
+    """The connection cannot be read any further. ``reason`` is a stable code, ``fragment`` the beginning of what was left unread."""
 
     def __init__(self, reason: str, detail: str, fragment: bytes) -> None:
         self.reason, self.detail, self.fragment = reason, detail, fragment
@@ -49,8 +49,8 @@ class Deframer:
 
     @property
     def rest(self) -> bytes:
-        """What has arrived and belongs to no message yet."""
-        return bytes(self._head if self._head is not None else self._buffer)
+        """The beginning of what has arrived and belongs to no message yet."""
+        return bytes(self._head if self._head is not None else self._buffer[:HEAD])
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The messages that this chunk completes, in order. Those before an error are given out, too."""
@@ -110,5 +110,5 @@ class Deframer:
         return bytes(self._buffer[at + 1 : at + 2]) in (b"\r", b"\x00")
 
     def _fail(self, reason: str, detail: str) -> None:
-        self.error = FrameError(reason, detail, bytes(self._buffer[: self._limit]))
+        self.error = FrameError(reason, detail, bytes(self._buffer[: min(HEAD, self._limit)]))
         self._buffer.clear()

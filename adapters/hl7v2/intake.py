@@ -21,6 +21,17 @@ class Handled(NamedTuple):
     answer: Answer
     expected: int | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be handled, through no fault of its own."""
+        return self.answer is NOT_HANDLED or self.answer is NOT_IN_TIME
+
+
+NOT_IN_TIME = Answer(
+    "unavailable", "not_in_time", "the message was not handled in time: send it again. Should it have been, nothing changes twice"
+)
+LATE = Handled(NOT_IN_TIME)
+
 
 class Intake:
     """``notes`` keep the last sequence number, ``None`` where MSH-13 means nothing. ``alert`` is told of numbers out of turn."""

@@ -4,13 +4,17 @@ Frames of all connections go into one queue in the order of arrival. A single dr
 ``ingest`` in one thread and answers each message when ``ingest`` has returned, so an acknowledgement means that the message
 is committed. The busier it gets, the larger the groups. When the queue is full, connections are not read any more.
 
+No sender waits for a store that hangs: after ``answer_within`` what was handed over, and what waits behind it, is answered AR. Should
+it be committed all the same, the sender's second try changes nothing.
+
 Messages that come twice (a lost acknowledgement, a nervous sender) need no ledger here: the store knows the payloads of each
 patient (``store.seen``), written with what they changed, so the second one changes nothing; and its acknowledgement is made of the
 message alone, so it is the first one again. A message that was refused is looked at anew, since the mapping may have been mended.
 
 Options: ``listen`` (``host:port``) or ``connect`` (the same, for an EMR that waits to be called), ``tls`` (``adapters.hl7v2.tls``),
-``ack`` (``adapters.hl7v2.ack``), ``sequence`` (MSH-13 is obeyed), ``max_message_bytes``, ``idle_timeout`` (seconds, 0 for never),
-``max_connections``, ``group_size``, and those of the mapper.
+``ack`` (``adapters.hl7v2.ack``), ``sequence`` (MSH-13 is obeyed), ``max_message_bytes``, ``idle_timeout`` and ``frame_timeout`` (seconds,
+0 for never), ``answer_within`` (seconds), ``max_connections``, ``max_connections_per_address``, ``peers`` (addresses and networks that may
+connect), ``group_size``, and those of the mapper.
 """
 
 from __future__ import annotations
@@ -26,28 +30,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from adapters import options as read_options
 from adapters.base import Finding, Ingest, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import files, tls
 from adapters.hl7v2.ack import Acknowledger
+from adapters.hl7v2.admission import Admission, networks
 from adapters.hl7v2.connection import Connection
 from adapters.hl7v2.door import Address, Dial, Door, Port
 from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
-from adapters.hl7v2.intake import Handled, Intake
+from adapters.hl7v2.inbox import Inbox, Received
+from adapters.hl7v2.intake import LATE, Handled, Intake
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import Notes, Remembered
 
 GROUP = 500
+GROUP_BYTES = 8 * 1024 * 1024
 QUEUE = 4 * GROUP
 QUEUE_BYTES = 64 * 1024 * 1024
-CONNECTIONS = 256
-IDLE = 3600.0
+CONNECTIONS, PER_ADDRESS = 256, 64
+IDLE, FRAME = 3600.0, 30.0
+ANSWER_WITHIN = 8.0  # seconds; senders wait ten or more
+HANGING = 1.0  # seconds between refusals while the store hangs, so that senders that try again at once do not spin
 ERRORS, TELL_WITHIN = 20, 1.0  # bad frames told of at once, and the seconds that the first may wait for others
+MOST_ERRORS = 1000  # bad frames that wait to be told of, at most: further ones are let go, like their connections
 DRAIN = 10.0  # seconds that a stop waits for acknowledgements to be taken
 
 
 class MllpListener:
     """Listens for one source. ``on_frame_errors`` may be set before ``serve``; it is told of connections that had to be closed, and
     of messages out of sequence, as :class:`Unmappable` values that hold the bytes, soon and in the same thread as ``ingest``.
+    ``on_refused`` is told of each connection that was refused (``adapters.hl7v2.admission``), ``on_unavailable`` of how many messages
+    were answered AR because they could not be handled; both in the listener's own thread, so they return at once.
     ``notes`` keep the last sequence number; to outlive the process they are set before ``serve``, too.
     """
 
@@ -55,25 +68,27 @@ class MllpListener:
         options = settings.options
         self.mapper = Hl7Mapper(settings)
         self.on_frame_errors: Callable[[Sequence[Unmappable]], None] | None = None
+        self.on_refused: Callable[[str], None] = _nothing
+        self.on_unavailable: Callable[[int], None] = _nothing
         self.notes: Notes = Remembered()
         self.bound = threading.Event()
         self.address: Address | None = None
         self._name = settings.name
-        self._door = _door(options)
+        self._door = _door(options, lambda why: self.on_refused(why))
         self._acknowledger = Acknowledger.of(options.get("ack") or {})
         self._in_sequence = bool(options.get("sequence", False))
         self._limit = int(options.get("max_message_bytes", DEFAULT_LIMIT))
         self._too_large = ("frame_too_large", f"the frame is larger than {self._limit} bytes (max_message_bytes): only its head was kept")
         self._idle = float(options.get("idle_timeout", IDLE))
-        self._max_connections = int(options.get("max_connections", CONNECTIONS))
+        self._frame = float(options.get("frame_timeout", FRAME))
+        self._answer_within = read_options.number(options, "answer_within", ANSWER_WITHIN, least=0.1, most=60)
         self._group = int(options.get("group_size", GROUP))
-        self._queue: deque[tuple[Connection, Payload]] = deque()
-        self._queued_bytes = 0
+        self._inbox = Inbox(QUEUE, QUEUE_BYTES)
         self._errors: deque[Unmappable] = deque()
         self._tell_by = 0.0
         self._connections: set[Connection] = set()
         self._numbers = itertools.count(1)
-        self._stopping = threading.Event()
+        self._stopping, self._closed = threading.Event(), False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def serve(self, ingest: Ingest) -> None:
@@ -99,7 +114,7 @@ class MllpListener:
     # What connections tell us, in the thread of the loop.
 
     def opened(self, connection: Connection) -> bool:
-        if len(self._connections) >= self._max_connections or self._stopping.is_set():
+        if self._stopping.is_set():
             return False
         self._connections.add(connection)
         return True
@@ -111,12 +126,11 @@ class MllpListener:
         """Takes the messages; false when the connection shall not be read until the queue is shorter."""
         now = datetime.now(UTC)
         for body in messages:
-            self._queued_bytes += len(body)
             refused = self._too_large if isinstance(body, Oversized) else None
             locator = f"{self._name}:{connection.number}#{next(self._numbers)}"
-            self._queue.append((connection, Payload(body, locator, now, refused=refused)))
+            self._inbox.put(Received(connection, Payload(body, locator, now, refused=refused)))
         self._wake()
-        return len(self._queue) < QUEUE and self._queued_bytes < QUEUE_BYTES
+        return self._inbox.has_room
 
     def broken(self, connection: Connection, reason: str, detail: str, fragment: bytes) -> None:
         self._noted(Unmappable(reason, detail, f"{self._name}:{connection.number}", fragment))
@@ -129,7 +143,7 @@ class MllpListener:
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         numbers = itertools.count(1)
-        self.address = await self._door.open(lambda: Connection(self, next(numbers), self._limit, self._idle))
+        self.address = await self._door.open(lambda: Connection(self, next(numbers), self._limit, self._idle, self._frame))
         self.bound.set()
         intake = Intake(ingest, self.notes if self._in_sequence else None, self._noted)
         with ThreadPoolExecutor(1, thread_name_prefix=f"ingest-{self._name}") as executor:
@@ -138,20 +152,16 @@ class MllpListener:
 
     async def _drain(self, intake: Intake, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        closed = False
         while True:
-            if self._stopping.is_set() and not closed:
-                closed = True
-                self._door.close()
-                for connection in self._connections:
-                    connection.pause()
-            if self._errors and (not self._queue or len(self._errors) >= ERRORS or time.monotonic() >= self._tell_by):
+            self._close_if_stopping()
+            if self._errors and (not self._inbox or len(self._errors) >= ERRORS or time.monotonic() >= self._tell_by):
                 found = [self._errors.popleft() for _ in range(len(self._errors))]
-                await loop.run_in_executor(executor, _tell, self.on_frame_errors, found)
-            elif self._queue:
-                group = [self._queue.popleft() for _ in range(min(self._group, len(self._queue)))]
-                handled = await loop.run_in_executor(executor, intake.take, [payload for _, payload in group])
-                self._answer(group, handled)
+                await self._finished(loop.run_in_executor(executor, _tell, self.on_frame_errors, found))
+            elif self._inbox:
+                group = self._inbox.group(self._group, GROUP_BYTES)
+                handling = loop.run_in_executor(executor, intake.take, [one.payload for one in group])
+                if await self._finished(handling, group):
+                    self._answer(group, handling.result())
             elif self._stopping.is_set():
                 return
             else:
@@ -159,20 +169,41 @@ class MllpListener:
                 if not self._stopping.is_set():
                     await self._work.wait()
 
+    def _close_if_stopping(self) -> None:
+        if self._stopping.is_set() and not self._closed:
+            self._closed = True
+            self._door.close()
+            for connection in self._connections:
+                connection.pause()
+
+    async def _finished(self, work: asyncio.Future[Any], group: Sequence[Received] = ()) -> bool:
+        """Waits for the work. When the store hangs, the group and what comes after it is answered AR; false when the group was."""
+        done, _ = await asyncio.wait({work}, timeout=self._answer_within)
+        in_time = bool(done)
+        while not done:
+            self._close_if_stopping()
+            waiting = [*group, *self._inbox.group(QUEUE, QUEUE_BYTES)]
+            self._answer(waiting, [LATE] * len(waiting))
+            group = ()
+            done, _ = await asyncio.wait({work}, timeout=HANGING)
+        return in_time
+
     def _noted(self, found: Unmappable) -> None:
         """Errors are told together: each telling is a commit, and a sender that has gone wrong must not slow the others."""
-        if self.on_frame_errors is not None:
+        if self.on_frame_errors is not None and len(self._errors) < MOST_ERRORS:
             if not self._errors:
                 self._tell_by = time.monotonic() + TELL_WITHIN
             self._errors.append(found)
 
-    def _answer(self, group: Sequence[tuple[Connection, Payload]], handled: Sequence[Handled]) -> None:
+    def _answer(self, group: Sequence[Received], handled: Sequence[Handled]) -> None:
         now = datetime.now(UTC)
-        for (connection, payload), (answer, expected) in zip(group, handled, strict=True):
-            self._queued_bytes -= len(payload.body)
-            replies = self._acknowledger.replies(payload.body, answer, now, expected)
-            connection.answer(b"".join([frame(reply) for reply in replies]))
-        if len(self._queue) < QUEUE // 2 and self._queued_bytes < QUEUE_BYTES // 2 and not self._stopping.is_set():
+        for one, (answer, expected) in zip(group, handled, strict=True):
+            self._inbox.answered(one)
+            replies = self._acknowledger.replies(one.payload.body, answer, now, expected)
+            one.connection.answer(b"".join([frame(reply) for reply in replies]))
+        if unavailable := sum(one.failed for one in handled):
+            self.on_unavailable(unavailable)
+        if self._inbox.is_low and not self._stopping.is_set():
             for connection in self._connections:
                 connection.resume()
 
@@ -195,13 +226,22 @@ def _tell(listener: Callable[[Sequence[Unmappable]], None] | None, errors: Seque
         return  # the connection is closed all the same; whoever listens keeps its own log
 
 
-def _door(options: Mapping[str, Any]) -> Door:
+def _nothing(_: object) -> None:
+    """Nobody wants to know."""
+
+
+def _door(options: Mapping[str, Any], refused: Callable[[str], None]) -> Door:
     secured = options.get("tls") or {}
     if bool(options.get("listen")) == bool(options.get("connect")):
         raise ValueError("write either 'listen' or 'connect', as 'host:port', for example listen: 127.0.0.1:2575")
     if options.get("listen"):
-        return Port(_address("listen", str(options["listen"])), tls.listening(secured))
+        return Port(_address("listen", str(options["listen"])), tls.listening(secured), _admission(options), refused)
     return Dial(_address("connect", str(options["connect"])), tls.connecting(secured), secured.get("server_name"))
+
+
+def _admission(options: Mapping[str, Any]) -> Admission:
+    most, per_address = int(options.get("max_connections", CONNECTIONS)), int(options.get("max_connections_per_address", PER_ADDRESS))
+    return Admission(most, per_address, networks(read_options.listed(options, "peers")))
 
 
 def _address(option: str, text: str) -> Address:

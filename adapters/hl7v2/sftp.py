@@ -6,7 +6,7 @@ apart, see the same size and time.
 
 Options: ``host``, ``port`` (22), ``user``, ``private_key`` (PEM or OpenSSH text, with ``password`` as its passphrase) or ``password``,
 ``host_key`` (as in ``known_hosts``: ``ssh-ed25519 AAAA…``; several while keys are changed), ``path``, ``settle`` (seconds, default
-2), ``timeout`` (seconds, default 30), ``after``, and those of the mapper.
+2), ``timeout`` (seconds, default 30), ``after``, ``keep_done``, and those of the mapper.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from time import sleep as pause
+from time import time as now
 from typing import Any, NamedTuple
 
 import paramiko
@@ -29,8 +30,9 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
 from adapters.hl7v2 import drop, files
-from adapters.hl7v2.drop import MOVE, Dropped
+from adapters.hl7v2.drop import Done, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
+from adapters.notes import Notes, Remembered
 
 SETTLE, TIMEOUT, PORT = 2.0, 30.0, 22
 BLOCK = 32 * 1024  # what every server gives in one answer
@@ -58,7 +60,7 @@ class Server(NamedTuple):
 
 
 class RemoteFolder:
-    """A folder of an open SFTP connection."""
+    """A folder of an open SFTP connection. Listings and ``lstat`` tell links from files; what a link leads to is never looked at."""
 
     def __init__(self, client: paramiko.SFTPClient, path: str, settle: float) -> None:
         self._client, self._path, self._settle = client, path.rstrip("/") or "/", settle
@@ -76,26 +78,40 @@ class RemoteFolder:
 
     def chunks(self, file: Dropped) -> Iterator[bytes]:
         """Read in turn, not ahead: a thread of paramiko's that reads ahead dies aloud when the connection breaks."""
+        if not stat.S_ISREG(self._client.lstat(self._at(file.name)).st_mode or 0):
+            raise AdapterError("a file of the drop folder is none any more: look what was put in its place")
         with self._client.open(self._at(file.name), "rb") as stream:
             yield from iter(lambda: stream.read(BLOCK), b"")
 
     def is_unchanged(self, file: Dropped) -> bool:
-        now = self._client.stat(self._at(file.name))
-        return (now.st_size, now.st_mtime) == (file.size, file.written)
+        found = self._client.lstat(self._at(file.name))
+        return (found.st_size, found.st_mtime) == (file.size, file.written)
 
     def move(self, file: Dropped, folder: str) -> None:
         """A plain rename never overwrites (SFTP version 3), so a name that is taken gets a number."""
         with suppress(OSError):  # it is there already, or the rename says what is wrong
             self._client.mkdir(self._at(folder))
+        if not stat.S_ISDIR(self._client.lstat(self._at(folder)).st_mode or 0):
+            raise AdapterError(drop.LINKED.format(folder=folder), permanent=True)
         target, number = self._at(folder, file.name), 0
         while self._is_there(target):
             number += 1
             target = self._at(folder, f"{file.name}.{number}")
         self._client.rename(self._at(file.name), target)
+        with suppress(OSError):  # when it was moved is its time of access; a server that does not take that has one of its own
+            self._client.utime(target, (now(), file.written))
+
+    def clear(self, folder: str, before: float) -> None:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(self._client.lstat(self._at(folder)).st_mode or 0):
+                raise AdapterError(drop.LINKED.format(folder=folder), permanent=True)
+            for one in self._client.listdir_attr(self._at(folder)):
+                if stat.S_ISREG(one.st_mode or 0) and max(one.st_mtime or 0, one.st_atime or 0) < before:
+                    self._client.remove(self._at(folder, one.filename))
 
     def _is_there(self, path: str) -> bool:
         try:
-            self._client.stat(path)
+            self._client.lstat(path)
         except FileNotFoundError:
             return False
         return True
@@ -113,7 +129,8 @@ class SftpAdapter:
         self._server = _server(options)
         self._path = str(options.get("path") or ".")
         self._settle = float(options.get("settle", SETTLE))
-        self._after = str(options.get("after") or MOVE)
+        self._done = Done.of(options)
+        self.notes: Notes = Remembered()
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path)
@@ -121,7 +138,7 @@ class SftpAdapter:
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         """The settled files in the order of their names (``adapters.hl7v2.drop``), over one connection."""
         with self._folder() as folder:
-            yield from drop.fetch(folder, self.mapper, request, self._after)
+            yield from drop.fetch(folder, self.mapper, request, self._done, self.notes)
 
     def check(self) -> Iterator[Finding]:
         try:

@@ -13,11 +13,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from adapters import came, legible
+from adapters import came, download, legible
 from adapters import headers as fields
 from adapters.auth import SERVER, TOKEN_ENDPOINT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
 from adapters.budget import Budget, Limits
+from adapters.download import TOKEN, Bounds, DownloadLimits, Received
 from adapters.retry import TRANSIENT, Again, retrying, told
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class JsonClient:
-    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each answer.
+    """One server, one session. ``sleep`` waits between attempts; ``timeout`` in seconds is for each read, ``page`` bounds each answer.
 
     Every request is paid for from ``budget``.
     """
@@ -55,9 +56,11 @@ class JsonClient:
         timeout: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
         budget: Budget | None = None,
+        page: Bounds | None = None,
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
         self.budget = budget or Budget(Limits(), clock, sleep)
+        self._page = page or DownloadLimits().page
 
     @cached_property
     def session(self) -> requests.Session:
@@ -103,16 +106,16 @@ class JsonClient:
             response, begun = self._redirected(url)
         return self._judged(response, url, begun)
 
-    def _redirected(self, url: str) -> tuple[requests.Response, datetime]:
+    def _redirected(self, url: str) -> tuple[Received, datetime]:
         for _ in range(REDIRECTS + 1):
             token, begun = self.authorize(), self.clock()
-            response = self._send("GET", url, token)
+            response = self._send("GET", url, token, self._page)
             if not response.is_redirect:
                 return response, begun
             url = self._ours(urljoin(url, response.headers["Location"]))
         raise AdapterError("the server redirects without end", permanent=True)
 
-    def _judged(self, response: requests.Response, url: str, begun: datetime) -> Answer | None:
+    def _judged(self, response: Received, url: str, begun: datetime) -> Answer | None:
         status, asked = response.status_code, self._seconds_asked(response)
         if status in (404, 410):
             return None
@@ -129,31 +132,34 @@ class JsonClient:
             raise Again(AdapterError(f"the server's answer is not JSON but {came.described(response.content)}")) from None
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, who: str = SERVER
-    ) -> requests.Response:
+        self, method: str, url: str, headers: Mapping[str, str], bounds: Bounds, form: Mapping[str, str] | None = None, who: str = SERVER
+    ) -> Received:
         import requests
 
         from adapters.session import unreached
 
         self.budget.spend()
+        begun = time.monotonic()
         try:
-            return self.session.request(
+            response = self.session.request(
                 method,
                 url,
                 data=form,
                 headers={"Accept": "application/json", **headers},
                 timeout=(CONNECT_TIMEOUT, self.timeout),
                 allow_redirects=False,
+                stream=True,
             )
+            return download.received(response, bounds, begun)
         except requests.exceptions.RequestException as error:
             # Its text holds the address, and with it maybe a patient: the original is not chained.
             raise Again(AdapterError(unreached(error, who))) from None
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
-        response = self._send("POST", wanted.url, wanted.headers, wanted.form, TOKEN_ENDPOINT)
+        response = self._send("POST", wanted.url, wanted.headers, TOKEN, wanted.form, TOKEN_ENDPOINT)
         return TokenReply(response.status_code, response.content, self._seconds_asked(response))
 
-    def _seconds_asked(self, response: requests.Response) -> float | None:
+    def _seconds_asked(self, response: Received) -> float | None:
         """What Retry-After says; Elation sends none."""
         return fields.seconds_asked(response.headers.get("Retry-After"), self.clock())
 

@@ -16,25 +16,27 @@ from typing import Any, BinaryIO, cast
 
 from adapters import legible
 from adapters.base import AdapterError, Payload
+from adapters.locators import opaque
 from adapters.rest.path import compile_nodes
 
 GZIP = b"\x1f\x8b"
 
 
 def payloads(path: Path, items: str) -> Iterator[Payload]:
-    """The records of one file; ``items`` is where an answer of the API holds them. The locator is ``name:line``, ``name#entry``.
+    """The records of one file; ``items`` is where an answer of the API holds them. The locator is ``file:line``, ``file#entry``.
 
     Raises :class:`~adapters.base.AdapterError` when the file cannot be read or its compression is broken.
     """
+    name = opaque(path.name)
     try:
         written, now = datetime.fromtimestamp(path.stat().st_mtime, UTC), datetime.now(UTC)
         with _opened(path) as file:
             for locator, body in _bodies(file, items):
-                yield Payload(body, f"{path.name}{locator}", now, written)
+                yield Payload(body, f"{name}{locator}", now, written)
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise AdapterError(f"{path.name} is gzipped and broken", permanent=True) from None
+        raise AdapterError(f"{name} is gzipped and broken", permanent=True) from None
     except OSError as error:
-        raise AdapterError(f"{path.name} cannot be read ({type(error).__name__})", permanent=True) from None
+        raise AdapterError(f"{name} cannot be read ({type(error).__name__})", permanent=True) from None
 
 
 def records(data: Any, items: str) -> list[Any] | None:

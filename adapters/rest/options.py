@@ -13,7 +13,8 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.budget import Limits
-from adapters.options import base_url, joined, limits, number, own, texts
+from adapters.download import DownloadLimits
+from adapters.options import base_url, download, joined, limits, number, own, texts
 from store.preference import PhoneKind
 
 KINDS = tuple(kind.value for kind in PhoneKind)
@@ -96,6 +97,7 @@ class ServerOptions:
     overlap: timedelta = timedelta(minutes=5)
     timeout: float = 60.0
     limits: Limits = field(default_factory=Limits)
+    download: DownloadLimits = field(default_factory=DownloadLimits)
 
 
 def record_options(settings: SourceSettings) -> RecordOptions:
@@ -135,6 +137,7 @@ def server_options(settings: SourceSettings) -> ServerOptions:
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
         limits=limits(options, settings.time_zone, ("requests_per_minute", "quiet_hours")),
+        download=download(options),
     )
 
 

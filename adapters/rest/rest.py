@@ -104,8 +104,16 @@ class JsonAdapter:
             yield Batch((), wait=wait)
 
     def client(self) -> JsonClient:
-        timeout, sleep = self.server.timeout, self.sleep
-        return JsonClient(self.server.base_url, self.auth, clock=self.clock, timeout=timeout, sleep=sleep, budget=self.budget)
+        server = self.server
+        return JsonClient(
+            server.base_url,
+            self.auth,
+            clock=self.clock,
+            timeout=server.timeout,
+            sleep=self.sleep,
+            budget=self.budget,
+            page=server.download.page,
+        )
 
     def plan(self) -> Finding:
         if self.list.since:

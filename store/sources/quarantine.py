@@ -1,10 +1,13 @@
-"""What could not be used, kept with its reason: the payload sealed, counted when it comes again, erased when its time is over."""
+"""What could not be used, kept with its reason: the payload sealed, counted when it comes again, erased when its time is over.
+
+How much of it is kept within an hour has bounds (``store.sources.room``).
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,7 +18,9 @@ from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, PayloadUnreadable
 from store.ids import token
+from store.sources.room import BARE, KEEP, LEAVE_OUT, TRUNCATED, Room, Used, admitted, hour_of
 from store.sources.sealing import Sealing
+from store.sources.source_tables import RejectionRoomRow
 from store.tables import RejectionRow
 
 COLUMNS = (
@@ -41,6 +46,8 @@ SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator,
 OPEN, RESOLVED = STATUSES = "open", "resolved"
 NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
 """Along an index, whatever is asked: each state by itself."""
+USED = "SELECT hour, nameless, nameless_bytes, named_bytes, left_out, bare FROM rejection_room WHERE source = ?"
+USED_COLUMNS = ("source", "enterprise", "hour", "nameless", "nameless_bytes", "named_bytes", "left_out", "bare")
 AT_ONCE = 500
 SEALED_BEFORE = "SELECT id, payload, key_id FROM rejections WHERE key_id IS NOT NULL AND key_id <> ? AND id > ? ORDER BY id LIMIT ?"
 OVER = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT ?"
@@ -49,7 +56,8 @@ OVER = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT
 class Rejected(NamedTuple):
     """Something that could not be used, on its way into the quarantine. ``scope``: the whole ``record``, or one ``field``.
 
-    ``evidence_id`` is what its sender calls it: a control id, or a resource's type and id.
+    ``evidence_id`` is what its sender calls it: a control id, or a resource's type and id. ``nameless``: nobody can tell which patient
+    it is about, and whoever sent it was told, or has it still; so it may be left out where too much of its kind comes.
     """
 
     reason: str
@@ -59,6 +67,14 @@ class Rejected(NamedTuple):
     payload: bytes
     scope: str = "record"
     evidence_id: str = ""
+    nameless: bool = False
+
+
+class Kept(NamedTuple):
+    """How many were not kept at all, and which (by their places) without the payload, since the hour's room was used up."""
+
+    left_out: int = 0
+    bare: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +101,34 @@ class Rejection:
 class Quarantine:
     """Reads and writes rejections. Without ``sealing`` there is no key, and payloads are not kept at all."""
 
-    def __init__(self, database: Database, sealing: Sealing | None) -> None:
-        self.database, self.sealing = database, sealing
+    def __init__(self, database: Database, sealing: Sealing | None, room: Room = Room()) -> None:  # noqa: B008 - a frozen value
+        self.database, self.sealing, self.room = database, sealing, room
 
     def add(
         self, transaction: Connection, rows: Sequence[Rejected], *, source: str, enterprise: str, run_id: str | None, now: datetime
-    ) -> None:
+    ) -> Kept:
         """Keeps what could not be used. The same payload for the same reason is one rejection, however often it comes."""
         if not rows:
-            return
+            return Kept()
         digests = [_digest(row) for row in rows]
         by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
         known = self._known(transaction, source, list(by_digest))
         again = [(times + times_now[digest], now, OPEN, number) for digest, (number, times, _) in known.items()]
         self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
-        erased = [(*self._sealed(by_digest[digest], number), number) for digest, (number, _, key) in known.items() if key is None]
-        self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), erased if self.sealing else [])
+        fate = self._fates(transaction, by_digest, known, source, enterprise, now)
+        kept_now = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
+        resealed = [(*self._sealed(row, number), number) for row, number in kept_now]
+        self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), resealed)
         new = []
         for digest, row in by_digest.items():
-            if digest not in known:
+            if digest not in known and fate[digest] != LEAVE_OUT:
                 number = token("rej")
-                said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *self._sealed(row, number))
+                sealed = self._sealed(row, number) if fate[digest] == KEEP else (b"", None)
+                said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
                 new.append((number, source, enterprise, digest, *said, times_now[digest], run_id, now, now, row.evidence_id))
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
+        left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
+        return Kept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
 
     def rejections(
         self,
@@ -145,7 +166,7 @@ class Quarantine:
             raise NotFound("no such rejection: emr-sync rejections shows them")
         *said, payload, key = rows[0]
         if key is None:
-            raise PayloadUnreadable("its payload is not kept (no payload_keys, or its time was over): let the EMR send it again")
+            raise PayloadUnreadable("its payload is not kept (no key, its time is over, or its hour was full): let the EMR send it again")
         if self.sealing is None:
             raise PayloadUnreadable(f"its payload is sealed with the key {key!r}: configure payload_keys")
         return _rejection(said, self.sealing.open(bytes(payload), number, key))
@@ -179,6 +200,47 @@ class Quarantine:
             if len(found) < AT_ONCE:
                 return done
             after = found[-1][0]
+
+    def _fates(
+        self,
+        transaction: Connection,
+        rows: Mapping[str, Rejected],
+        known: Mapping[str, tuple[str, int, str | None]],
+        source: str,
+        enterprise: str,
+        now: datetime,
+    ) -> dict[str, str]:
+        """What becomes of each payload that is not kept yet, by the room that is left of this hour."""
+        wanted = [digest for digest in rows if digest not in known or (known[digest][2] is None and self.sealing)]
+        if not wanted:
+            return {}
+        before = used = self._used(transaction, source, hour_of(now))
+        fates = {}
+        for digest in wanted:
+            size = len(rows[digest].payload) if self.sealing else 0
+            fates[digest], used = admitted(used, self.room, size, nameless=rows[digest].nameless)
+        amounts = (used.hour, used.nameless, used.nameless_bytes, used.named_bytes, used.left_out, used.bare)
+        self.database.upsert(transaction, RejectionRoomRow, USED_COLUMNS, [(source, enterprise, *amounts)])
+        if (used.left_out, used.bare) != (before.left_out, before.bare):
+            self._tell(transaction, used, source, enterprise, now)
+        return fates
+
+    def _used(self, transaction: Connection, source: str, hour: datetime) -> Used:
+        rows = self.database.select(transaction, USED, [source])
+        return Used(hour, *rows[0][1:]) if rows and instant(rows[0][0]) == hour else Used(hour)
+
+    def _tell(self, transaction: Connection, used: Used, source: str, enterprise: str, now: datetime) -> None:
+        """The one row of the hour that says how much of it was left out."""
+        row = Rejected(TRUNCATED, used.told(), "", used.hour.isoformat(timespec="minutes"), b"")
+        digest, times = _digest(row._replace(path=row.locator)), used.left_out + used.bare
+        known = self._known(transaction, source, [digest])
+        if known:
+            columns = ("times", "detail", "last_at", "status")
+            self.database.update(transaction, RejectionRow, ("id",), columns, [(times, row.detail, now, OPEN, known[digest][0])])
+            return
+        said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
+        new = (token("rej"), source, enterprise, digest, *said, times, None, now, now, "")
+        self.database.insert(transaction, RejectionRow, COLUMNS, [new])
 
     def _resealed(self, sealing: Sealing, number: str, payload: bytes, key: str) -> tuple[bytes, str, str]:
         return sealing.seal(sealing.open(bytes(payload), number, key), number), sealing.current, number

@@ -22,6 +22,21 @@ class ArrivalRow(Table):
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 
+class RejectionRoomRow(Table):
+    """What a source has used of the hour's room for what could not be used (``store.sources.room``)."""
+
+    __tablename__ = "rejection_room"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    hour: Mapped[datetime]
+    nameless: Mapped[int]
+    nameless_bytes: Mapped[int]
+    named_bytes: Mapped[int]
+    left_out: Mapped[int]
+    bare: Mapped[int]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
 class FindingRow(Table):
     """What was found out about a source last, by kind (``store.sources.findings``)."""
 

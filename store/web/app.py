@@ -21,7 +21,7 @@ from store.web.auth import Callers
 from store.web.decisions import Decisions
 from store.web.endpoint import JSON, Endpoint
 from store.web.feed import Feed
-from store.web.health import Health
+from store.web.health import Health, Intake, nothing_fails
 from store.web.openapi import document
 from store.web.operations import Operations
 from store.web.opt_outs import OptOuts
@@ -56,11 +56,12 @@ def create_app(
     clock: Callable[[], datetime] = utc_now,
     closing: Callable[[], bool] = never,
     access: Access | None = None,
+    intake: Intake = nothing_fails,
 ) -> Litestar:
     """The application. ``work`` is what ``sync`` does on request; without it those addresses are not there.
 
     ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up. ``access`` is who may
-    sign in to the pages; without it there are none.
+    sign in to the pages; without it there are none. ``intake`` tells which sources send what cannot be handled now.
     """
     callers = Callers(keys, store.enterprises)
     decisions = Decisions(store, callers, clock)
@@ -72,7 +73,7 @@ def create_app(
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         Feed(store, callers, closing).handler(),
-        *Health(store, metrics, clock).handlers(),
+        *Health(store, metrics, clock, intake).handlers(),
         _schema(rows),
     ]
     if access is not None:

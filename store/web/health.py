@@ -15,6 +15,7 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
+from msgspec.structs import replace
 
 from store import schema
 from store.brake.waiting import waiting
@@ -22,6 +23,7 @@ from store.clock_skew import is_noticed
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.preferences import Preferences
+from store.sources.intake_state import IntakeState
 from store.web.endpoint import Answer, respond
 from store.web.problem import Problem
 
@@ -58,6 +60,7 @@ class Readiness(Struct, frozen=True):
     """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits.
 
     ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
+    ``intake``: sources whose messages cannot be handled; the service is degraded until one is committed again.
     """
 
     ready: bool
@@ -67,16 +70,27 @@ class Readiness(Struct, frozen=True):
     sources: tuple[SourceState, ...]
     held: tuple[HeldState, ...] = ()
     clock_skew: float = 0.0
+    intake: tuple[IntakeState, ...] = ()
 
 
 UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
 
 
-class Health:
-    """The answers. ``metrics`` gives the text of all metrics, where there are any."""
+def nothing_fails() -> tuple[IntakeState, ...]:
+    """For a process that takes no messages."""
+    return ()
 
-    def __init__(self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime]) -> None:
-        self.store, self.metrics, self.clock = store, metrics, clock
+
+Intake = Callable[[], tuple[IntakeState, ...]]
+
+
+class Health:
+    """The answers. ``metrics`` gives the text of all metrics, where there are any; ``intake`` the sources that fail now."""
+
+    def __init__(
+        self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime], intake: Intake = nothing_fails
+    ) -> None:
+        self.store, self.metrics, self.clock, self.intake = store, metrics, clock, intake
         self._looking: asyncio.Future[Readiness] | None = None
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -102,20 +116,29 @@ class Health:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(asyncio.to_thread(self.readiness))
         done, _ = await asyncio.wait({self._looking}, timeout=seconds)
-        return self._looking.result() if done else UNREACHABLE
+        return self._looking.result() if done else replace(UNREACHABLE, intake=self.intake())
 
     def readiness(self) -> Readiness:
         """Looks at the database, its schema and the sources."""
+        intake = self.intake()
         try:
             schema.check(self.store.database)
             sources, held, skew = self._sources(), self._held(), self.store.database.compare_clocks()
         except SchemaOutdated:
-            return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=())
+            return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=(), intake=intake)
         except Exception:  # whatever the driver raises: its text may name hosts and users
-            return UNREACHABLE
-        degraded = bool(held) or is_noticed(skew) or any(source.state != "fresh" or source.unreadable for source in sources)
-        seconds = round(skew.total_seconds(), 3)
-        return Readiness(ready=True, degraded=degraded, database="ok", schema="ok", sources=sources, held=held, clock_skew=seconds)
+            return replace(UNREACHABLE, intake=intake)
+        degraded = bool(held or intake) or is_noticed(skew) or any(source.state != "fresh" or source.unreadable for source in sources)
+        return Readiness(
+            ready=True,
+            degraded=degraded,
+            database="ok",
+            schema="ok",
+            sources=sources,
+            held=held,
+            clock_skew=round(skew.total_seconds(), 3),
+            intake=intake,
+        )
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from store.errors import NotFound, ValueRefused
 from store.journal import OPEN, Journal, Rejection
+from store.sources.room import TRUNCATED
 from store.web.endpoint import Answer, Call, Endpoint
 from store.web.problem import Problem
 from store.web.runs import FILTERS, OPERATORS
@@ -148,7 +149,8 @@ class Rejections:
                 raise ValueRefused(f"at most {AT_ONCE} ids at once")
             return [self._mine(call, number).id for number in dict.fromkeys(body.ids)], 0
         found = self.quarantine.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
-        return [one.id for one in found], self.quarantine.count(call.enterprise, body.source or "", body.reason) - len(found)
+        left = self.quarantine.count(call.enterprise, body.source or "", body.reason) - len(found)
+        return [one.id for one in found if one.reason != TRUNCATED], left
 
     def _mine(self, call: Call, number: str) -> Rejection:
         rejection = self.quarantine.summary(number)

@@ -11,6 +11,7 @@ import typer
 from store.journal import Rejection
 from store.proof.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
 from store.sources.quarantine import STATUSES
+from store.sources.room import TRUNCATED
 from sync.commands import difference, given, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
@@ -81,7 +82,8 @@ def replay_some(
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
         raise Unusable("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
     with given.mapping(context) as parts:
-        chosen = numbers or [one.id for one in parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY)]
+        found = parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
+        chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
         if dry:
             replays = Replays(parts)
             difference.show(replays.preview(chosen), as_json=as_json)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from adapters.base import SourceSettings
 from adapters.registry import build
+from store.sources.room import Room
 from store.sources.sealing import Sealing
 from sync.config import database
 from sync.config.check import checked
@@ -137,6 +138,8 @@ def _joined(
         session_longest=top.api.session_longest,
         backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),
         batch_size=top.batch_size,
+        batch_bytes=top.batch_bytes,
+        room=Room(top.rejections.rows_per_hour, top.rejections.bytes_per_hour),
         parallel=top.work.parallel,
         silence=top.work.silence,
         sealing=Sealing(top.payload_keys.current, top.payload_keys.keys) if top.payload_keys else None,

@@ -58,6 +58,13 @@ class WorkPart(Part):
     silence: Annotated[Duration, Field(ge=timedelta(seconds=3))] = timedelta(seconds=30)
 
 
+class RejectionsPart(Part):
+    """How much of what could not be used is kept of each source within an hour (``store.sources.room``)."""
+
+    rows_per_hour: OneOrMore = 1000
+    bytes_per_hour: OneOrMore = 32 * 1024 * 1024
+
+
 class PayloadKeysPart(Part):
     """The keys that kept payloads are sealed with: new ones with ``current``, the others open what was sealed before."""
 
@@ -199,6 +206,8 @@ class Top(Part):
     logs: Logs = Logs()
     retry: Retry = Retry()
     batch_size: OneOrMore = 1000
+    batch_bytes: OneOrMore = 8 * 1024 * 1024
+    rejections: RejectionsPart = RejectionsPart()
     work: WorkPart = WorkPart()
     payload_keys: PayloadKeysPart | None = None
     keep_payloads: Duration = timedelta(days=90)

@@ -8,16 +8,36 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from sync.config.model import OneOrMore, Part
-from sync.config.words import Duration, DurationOrNever, HostName, ListenText, WebAddress, web_address
+from sync.config.words import Duration, DurationOrForever, DurationOrNever, HostName, ListenText, Peer, WebAddress, web_address
 
 Seconds = Annotated[Duration, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
 SecondsOrNever = Annotated[DurationOrNever, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
+
+
+SecondsOrForever = Annotated[
+    DurationOrForever, PlainSerializer(lambda value: None if value is None else value.total_seconds(), return_type=float | None)
+]
 
 
 def _base_url(value: str) -> str:
     if "?" in value:
         raise ValueError("holds a query: write https://host/path only")
     return web_address(value).rstrip("/")
+
+
+class PageLimits(Part):
+    """How large an answer may be, decompressed, and how long one may take in all."""
+
+    max_page_bytes: OneOrMore | None = None
+    page_deadline: Seconds | None = None
+
+
+class DownloadLimits(PageLimits):
+    """The same, and of the files of an export."""
+
+    max_file_bytes: OneOrMore | None = None
+    max_line_bytes: OneOrMore | None = None
+    file_deadline: Seconds | None = None
 
 
 class FhirAuth(Part):
@@ -75,12 +95,14 @@ class FhirOptions(Part):
     flag: dict[str, Any] = Field(default_factory=dict)
     ca: str | None = None
     budget: BudgetPart = BudgetPart()
+    download: PageLimits = PageLimits()
 
 
 class BulkOptions(FhirOptions):
     """``fhir.bulk``: what it reads one by one, it reads as ``fhir.rest`` does."""
 
     export: ExportPart = ExportPart()
+    download: DownloadLimits = DownloadLimits()
 
 
 class Hl7Options(Part):
@@ -132,7 +154,11 @@ class MllpOptions(Hl7Options):
     sequence: bool | None = None
     max_message_bytes: OneOrMore | None = None
     max_connections: OneOrMore | None = None
+    max_connections_per_address: OneOrMore | None = None
+    peers: list[Peer] | None = None
     idle_timeout: SecondsOrNever | None = None
+    frame_timeout: SecondsOrNever | None = None
+    answer_within: Seconds | None = None
     group_size: OneOrMore | None = None
 
 
@@ -142,6 +168,7 @@ class FilesOptions(Hl7Options):
     path: str
     settle: Seconds | None = None
     after: Literal["move", "keep"] | None = None
+    keep_done: SecondsOrForever | None = None
 
 
 class SftpOptions(Hl7Options):
@@ -157,6 +184,7 @@ class SftpOptions(Hl7Options):
     settle: Seconds | None = None
     timeout: Seconds | None = None
     after: Literal["move", "keep"] | None = None
+    keep_done: SecondsOrForever | None = None
 
 
 class RestAuth(Part):
@@ -190,6 +218,7 @@ class RestJsonOptions(Part):
     overlap: Seconds | None = None
     timeout: Seconds | None = None
     budget: RestBudget = RestBudget()
+    download: PageLimits = PageLimits()
     patient_id_from: str | None = None
     record: dict[str, Any] = Field(default_factory=dict)
     list: dict[str, Any] = Field(default_factory=dict)

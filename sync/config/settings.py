@@ -9,6 +9,7 @@ from datetime import timedelta
 from adapters.base import SourceSettings
 from store.enterprise import Enterprise
 from store.people.openid import OpenId
+from store.sources.room import Room
 from store.sources.sealing import Sealing
 from sync.config.address import Address
 from sync.config.mistake import Mistake
@@ -89,6 +90,8 @@ class Settings:
     session_longest: timedelta = timedelta(hours=12)
     backoff: Backoff = Backoff()
     batch_size: int = 1000
+    batch_bytes: int = 8 * 1024 * 1024
+    room: Room = field(default_factory=Room)
     parallel: int = 4
     silence: timedelta = timedelta(seconds=30)
     brakes: Mapping[str, Brake] = field(default_factory=dict)

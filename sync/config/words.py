@@ -84,6 +84,14 @@ def host_name(value: object) -> str:
     return str(value)
 
 
+def peer(value: object) -> str:
+    """``10.1.2.3`` or ``10.1.2.0/24``."""
+    try:
+        return str(ip_network(str(value).strip()))
+    except ValueError:
+        raise ValueError("is not an address or a network: write 10.1.2.3 or 10.1.2.0/24") from None
+
+
 def listen(value: object) -> str:
     """Like :func:`address`, kept as text, for adapters."""
     address(value)
@@ -126,6 +134,7 @@ Duration = Annotated[timedelta, BeforeValidator(duration)]
 DurationOrForever = Annotated[timedelta | None, BeforeValidator(duration_or_forever)]
 DurationOrNever = Annotated[timedelta, BeforeValidator(duration_or_never)]
 Listen = Annotated[Address, BeforeValidator(address)]
+Peer = Annotated[str, BeforeValidator(peer)]
 ListenText = Annotated[str, BeforeValidator(listen)]
 Network = Annotated[str, BeforeValidator(network)]
 TimeZone = Annotated[str, BeforeValidator(time_zone)]

@@ -35,6 +35,9 @@ def sqlite(code: int) -> sqlite3.OperationalError:
         (sqlite3.SQLITE_IOERR_WRITE, outage.DISK),
         (sqlite3.SQLITE_NOTADB, outage.NO_DATABASE),
         (sqlite3.SQLITE_CORRUPT, outage.NO_DATABASE),
+        (sqlite3.SQLITE_CORRUPT_INDEX, outage.NO_DATABASE),
+        (sqlite3.SQLITE_INTERRUPT, outage.ENDED),
+        (sqlite3.SQLITE_PROTOCOL, outage.BUSY),
         (sqlite3.SQLITE_CONSTRAINT, ""),
         (sqlite3.SQLITE_TOOBIG, ""),
     ],
@@ -57,6 +60,19 @@ def test_sqlite_tells_by_its_code(code: int, told: str) -> None:
         ("55P03", outage.BUSY),
         ("25P03", outage.PAUSED),
         ("57014", outage.LATE),
+        ("08P01", outage.GONE),
+        ("53000", outage.SHORT),
+        ("53200", outage.MEMORY),
+        ("57P05", outage.GONE),
+        ("58000", outage.DISK),
+        ("58P01", outage.DISK),
+        ("58030", outage.DISK),
+        ("XX000", outage.OWN_FAULT),
+        ("XX001", outage.DAMAGED),
+        ("XX002", outage.DAMAGED),
+        ("42P01", outage.NO_SCHEMA),
+        ("22003", ""),
+        ("54000", ""),
         ("23505", ""),
         ("22021", ""),
     ],
@@ -87,5 +103,5 @@ def test_a_disk_that_is_full_for_other_files(number: int, told: str) -> None:
 
 
 def test_what_is_told_repeats_nothing_of_the_error() -> None:
-    sentences = {*outage.SQLITE.values(), *outage.POSTGRESQL.values(), *outage.FILES.values()}
+    sentences = {*outage.SQLITE.values(), *outage.POSTGRESQL.values(), *outage.CLASSES.values(), *outage.FILES.values()}
     assert all(PRIVATE not in one and "\n" not in one and ": " in one for one in sentences)

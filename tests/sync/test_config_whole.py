@@ -131,6 +131,41 @@ def test_an_address_that_nothing_can_listen_at(told: Told, address: str) -> None
     assert (where, "write host:port" in message) == ("sources.adt.listen", True)
 
 
+@pytest.mark.parametrize(
+    ("settings", "where", "words"),
+    [
+        ("    peers: [10.1.2.3, emr.example]\n", "peers.1", "write 10.1.2.3 or 10.1.2.0/24"),
+        ("    peers: [10.1.2.3/24]\n", "peers.0", "write 10.1.2.3 or 10.1.2.0/24"),
+        ("    frame_timeout: soon\n", "frame_timeout", "is not a duration"),
+        ("    answer_within: 1h\n", "", "use a number from 0.1 to 60"),
+        ("    max_connections_per_address: 0\n", "max_connections_per_address", ""),
+    ],
+)
+def test_bounds_of_a_listener_that_are_none(told: Told, settings: str, where: str, words: str) -> None:
+    found, message = only(told, f"{TOP}{CLINIC}sources:\n{ADT}{settings}")
+    assert found == f"sources.adt.{where}".rstrip(".")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ("    download: {max_page_bytes: 0}\n", "download.max_page_bytes"),
+        ("    download: {page_deadline: 5}\n", "download.page_deadline"),
+        ("    download: {max_line_bytes: 100}\n", "download.max_line_bytes"),
+    ],
+)
+def test_limits_of_downloads_that_are_none(told: Told, settings: str, where: str) -> None:
+    found, _ = only(told, f"{TOP}{CLINIC}sources:\n{EHR}{settings}")
+    assert found == f"sources.ehr.{where}"
+
+
+@pytest.mark.parametrize("name", ["rows_per_hour", "bytes_per_hour"])
+def test_rejections_have_some_room(told: Told, name: str) -> None:
+    found, _ = only(told, f"{TOP}rejections: {{{name}: 0}}\n{CLINIC}sources:\n{ADT}")
+    assert found == f"rejections.{name}"
+
+
 @pytest.mark.parametrize("host", ["sftp host.example", "sftp://sftp.example", "sftp.example/outgoing"])
 def test_a_name_that_no_server_has(told: Told, host: str) -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExhbXBsZSBob3N0IGtleSwgaW52ZW50ZWQgMDAw"

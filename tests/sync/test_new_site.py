@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.locators import opaque
 from sync.config import inspect, presets
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[...
     shown_on_the_page("\n".join(line for line in before.splitlines() if "rejected" in line or "FAX" in line))
     mended(site, ("type: MRN", "type: MR"), ("LTR: other,", "LTR: other, FAX: other,"))
     after = run("explain", "lakeside-adt", "messages.hl7").out
-    shown_on_the_page(after[: after.index("messages.hl7#2")])
+    shown_on_the_page(after[: after.index(f"{opaque('messages.hl7')}#2")])
     assert "rejected" not in after
 
     dropped = site / "drop" / "messages.hl7"

@@ -444,3 +444,11 @@ def test_no_address_and_no_body_stands_in_an_error() -> None:
         read(server)
     assert "Invented" not in str(caught.value)
     assert "127.0.0.1" not in str(caught.value)
+
+
+def test_fat_lines_come_a_few_at_a_time() -> None:
+    fat = b"".join(json.dumps(patient(id=f"p{number}", text={"div": "x" * 3_000_000})).encode() + b"\n" for number in range(7))
+    with exporting({"status": lambda server: answered(manifest(server, "one")), "one": answered(fat)}) as server:
+        items, batches = read(server)
+    assert len(names(items)) == 7
+    assert [len(batch.items) for batch in batches if batch.items] == [3, 3, 1]

@@ -55,12 +55,24 @@ class Files(paramiko.SFTPServerInterface):
 
     def list_folder(self, path: str) -> Any:
         def found() -> list[paramiko.SFTPAttributes]:
-            return [paramiko.SFTPAttributes.from_stat(entry.stat(), entry.name) for entry in os.scandir(self._at(path))]
+            return [
+                paramiko.SFTPAttributes.from_stat(entry.stat(follow_symlinks=False), entry.name) for entry in os.scandir(self._at(path))
+            ]
 
         return _answered(found)
 
     def stat(self, path: str) -> Any:
         return _answered(lambda: paramiko.SFTPAttributes.from_stat(self._at(path).stat()))
+
+    def lstat(self, path: str) -> Any:
+        return _answered(lambda: paramiko.SFTPAttributes.from_stat(self._at(path).lstat()))
+
+    def chattr(self, path: str, attr: Any) -> Any:
+        paramiko.SFTPServer.set_file_attr(str(self._at(path)), attr)
+        return paramiko.SFTP_OK
+
+    def remove(self, path: str) -> Any:
+        return _answered(lambda: self._at(path).unlink()) or paramiko.SFTP_OK
 
     def open(self, path: str, flags: int, attr: Any) -> Any:
         def opened() -> paramiko.SFTPHandle:

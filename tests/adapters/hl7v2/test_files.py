@@ -9,6 +9,7 @@ import pytest
 
 from adapters.base import AdapterError, Batch, Fetch, Payload, Unmappable
 from adapters.hl7v2.files import FilesAdapter, payloads
+from adapters.locators import opaque
 from store.preference import PatientMerge, PatientStatements
 from tests.adapters.hl7v2.messages import RECEIVED, adt, settings
 
@@ -30,7 +31,7 @@ def test_it_works(tmp_path: Path) -> None:
     (tmp_path / "a.hl7").write_bytes(adt("A40", "MRG|MRN2"))
     batches = read_all(tmp_path)
     assert [type(item) for item in batches[0].items] == [PatientMerge]
-    assert [item.locator for item in batches[1].items] == ["b.hl7#1", "b.hl7#2"]
+    assert [item.locator for item in batches[1].items] == [f"{opaque('b.hl7')}#1", f"{opaque('b.hl7')}#2"]
     assert list(batches[1].payloads) == [adt(), adt("A11")]
     assert names(tmp_path) == []
     assert names(tmp_path / "done") == ["a.hl7", "b.hl7"]
@@ -183,7 +184,7 @@ def test_what_came_of_a_batch_that_counts_otherwise_is_applied(tmp_path: Path) -
     (batch,) = read_all(tmp_path)
     assert [type(item).__name__ for item in batch.items] == ["PatientStatements"] * 3 + ["Unmappable"]
     (told,) = [item for item in batch.items if isinstance(item, Unmappable)]
-    assert (told.path, told.payload, told.locator) == ("BTS-1", b"BTS|4", "batch.hl7#4")
+    assert (told.path, told.payload, told.locator) == ("BTS-1", b"BTS|4", f"{opaque('batch.hl7')}#4")
 
 
 HEAD = b"FHS|^~\\&|A\rBHS|^~\\&|B\r"

@@ -22,6 +22,7 @@ from adapters.hl7v2.client import MllpSender
 from adapters.hl7v2.framing import frame
 from adapters.hl7v2.mllp import MllpListener
 from adapters.hl7v2.reader import read
+from adapters.locators import opaque
 from tests.adapters.hl7v2.messages import adt, settings
 
 WAIT = 10.0
@@ -375,4 +376,4 @@ def test_mllp_send_of_python_hl7_sends_a_file(tmp_path: Path) -> None:
 def test_payloads_of_a_file_are_those_of_the_files_adapter(tmp_path: Path) -> None:
     path = tmp_path / "one.hl7"
     path.write_bytes(io.BytesIO(message(1) + message(2)).getvalue())
-    assert [payload.locator for payload in MllpListener(listening()).payloads(path)] == ["one.hl7#1", "one.hl7#2"]
+    assert [payload.locator for payload in MllpListener(listening()).payloads(path)] == [f"{opaque('one.hl7')}#1", f"{opaque('one.hl7')}#2"]

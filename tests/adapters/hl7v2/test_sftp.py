@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from adapters.base import AdapterError, Batch, Fetch
 from adapters.hl7v2.sftp import SftpAdapter
+from adapters.locators import opaque
 from store.preference import PatientStatements
 from tests.adapters.hl7v2.messages import adt, settings
 from tests.adapters.hl7v2.sftp_server import PASSWORD, USER, Server, serving
@@ -66,7 +67,10 @@ def test_it_works(server: Server, folder: Path) -> None:
     for name in (".hidden", "upload.part"):
         (folder / name).write_bytes(adt())
     batches = read_all(server)
-    assert [[item.locator for item in batch.items] for batch in batches] == [["a.hl7#1"], ["b.hl7#1", "b.hl7#2"]]
+    assert [[item.locator for item in batch.items] for batch in batches] == [
+        [f"{opaque('a.hl7')}#1"],
+        [f"{opaque('b.hl7')}#1", f"{opaque('b.hl7')}#2"],
+    ]
     assert all(isinstance(item, PatientStatements) for batch in batches for item in batch.items)
     assert names(folder / "done") == ["a.hl7", "b.hl7"]
     assert names(folder) == [".hidden", "upload.part"]
@@ -158,7 +162,7 @@ def test_a_file_that_grows_between_two_looks_is_left_alone(server: Server, folde
     (folder / "old.hl7").write_bytes(adt())
     monkeypatch.setattr("adapters.hl7v2.sftp.pause", grow)
     read = read_all(server)
-    assert [item.locator for batch in read for item in batch.items] == ["old.hl7#1"]
+    assert [item.locator for batch in read for item in batch.items] == [f"{opaque('old.hl7')}#1"]
     assert names(folder) == ["new.hl7"]
 
 

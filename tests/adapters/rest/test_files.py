@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.base import AdapterError
+from adapters.locators import opaque
 from adapters.rest.files import payloads
 from store.preference import PatientStatements
 from tests.adapters.rest.made import mapper
@@ -33,7 +34,7 @@ def bodies(path: Path, content: bytes, items: str = "results") -> list[tuple[str
 )
 def test_an_answer_and_a_list_are_their_records(tmp_path: Path, content: str | bytes) -> None:
     written = content if isinstance(content, bytes) else content.encode()
-    assert bodies(tmp_path / "p.json", written) == [("p.json#0", ONE), ("p.json#1", TWO)]
+    assert bodies(tmp_path / "p.json", written) == [(f"{opaque('p.json')}#0", ONE), (f"{opaque('p.json')}#1", TWO)]
 
 
 def test_one_record_a_line(tmp_path: Path) -> None:
@@ -42,8 +43,8 @@ def test_one_record_a_line(tmp_path: Path) -> None:
 
 
 def test_a_record_by_itself(tmp_path: Path) -> None:
-    assert bodies(tmp_path / "p.json", json.dumps(ONE, indent=1).encode()) == [("p.json#0", ONE)]
-    assert bodies(tmp_path / "p.json", json.dumps(ONE).encode(), items="") == [("p.json#0", ONE)]
+    assert bodies(tmp_path / "p.json", json.dumps(ONE, indent=1).encode()) == [(f"{opaque('p.json')}#0", ONE)]
+    assert bodies(tmp_path / "p.json", json.dumps(ONE).encode(), items="") == [(f"{opaque('p.json')}#0", ONE)]
 
 
 def test_what_is_no_json_is_a_payload_too(tmp_path: Path) -> None:
@@ -62,8 +63,8 @@ def test_a_file_says_when_it_was_written(tmp_path: Path) -> None:
     assert one.written.timestamp() == pytest.approx(file.stat().st_mtime)
 
 
-def test_a_file_that_cannot_be_read_names_itself_only(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"none\.json cannot be read"):
+def test_of_a_file_that_cannot_be_read_no_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"file-\w+ cannot be read"):
         list(payloads(tmp_path / "none.json", ""))
     broken = tmp_path / "b.json.gz"
     broken.write_bytes(gzip.compress(b"{}")[:-4])

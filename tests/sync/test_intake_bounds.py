@@ -1,0 +1,200 @@
+"""What a listener's messages may take of us: room for what cannot be used, memory, time. And who sees it when they are not handled."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from adapters.base import Batch, Fetch, Item, Payload, Unmappable
+from adapters.hl7v2.client import MllpSender
+from store.database import Database
+from store.journal import Journal
+from store.patient import PatientRef
+from store.preference import Problem
+from store.preferences import Preferences
+from store.sources.room import TRUNCATED, Room
+from sync.config import Backoff, Settings, load
+from sync.engine import Engine
+from sync.intake_health import LOG_EVERY, IntakeHealth
+from sync.lane import Lane
+from sync.metrics import Metrics
+from sync.piece import Piece, grouped
+from sync.service import Service, serving
+from tests.factories import CLINIC, FEED, NOW, clinic, payload, sealing, statements
+from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch
+from tests.sync.clinic import CONFIG, KEYS, adt
+
+LANE = Lane(FEED, CLINIC)
+
+
+class Partly(FakeMapper):
+    """Reads all but the phone of a patient; its payloads are as large as they come."""
+
+    def read(self, payload: Payload) -> list[Item]:
+        found = FakeMapper.read(self, payload._replace(body=payload.body.split(b"|")[0]))
+        problem = Problem("phone_unusable", "PID-13")
+        return [statements(one.identifiers[0].value, problems=(problem,)) if not isinstance(one, Unmappable) else one for one in found]  # type: ignore[union-attr]  # only these two
+
+
+@pytest.fixture
+def engine(database: Database) -> Engine:
+    store, journal = Preferences(database, {CLINIC: clinic()}), Journal(database, sealing(), Room(rows=2, size=100))
+    return Engine(database, store, journal, FakeClock(), Metrics(), Backoff())
+
+
+def metric(engine: Engine, name: str) -> list[str]:
+    return [line for line in engine.metrics.text({}).decode().splitlines() if line.startswith(name)]
+
+
+def test_a_patients_message_beyond_the_room_is_applied_and_its_sender_is_told_to_keep_it(engine: Engine) -> None:
+    messages = [payload(f"P{number}=yes|{'x' * 40}") for number in range(4)]
+    found = engine.ingest(LANE, Partly(), messages)
+    assert [one.outcome for one in found] == ["applied", "applied", "rejected", "rejected"]
+    assert "keep it and send it again" in found[3].detail
+    for number in range(4):
+        assert engine.preferences.find(CLINIC, PatientRef(value=f"P{number}")).contact.do_not_contact == "yes"
+    rows = engine.journal.rejections(source=FEED)
+    assert [one.reason for one in rows].count("phone_unusable") == 4
+    assert [one.times for one in rows if one.reason == TRUNCATED] == [2]
+    assert metric(engine, "emr_sync_rejections_left_out_total") == [f'emr_sync_rejections_left_out_total{{source="{FEED}"}} 2.0']
+
+
+def test_nonsense_beyond_the_room_is_refused_and_counted(engine: Engine) -> None:
+    found = engine.ingest(LANE, FakeMapper(), [payload(f"junk {number}") for number in range(50)])
+    assert {one.outcome for one in found} == {"rejected"}
+    rows = engine.journal.rejections(source=FEED)
+    assert len(rows) == 3
+    assert [one.times for one in rows if one.reason == TRUNCATED] == [48]
+
+
+def test_a_run_loses_no_record_that_names_a_patient(engine: Engine) -> None:
+    """No sender is told of what a run could not use, so its rows are kept: only payloads are left out."""
+    items = [Unmappable("record_deleted", "look there", f"Consent/{number}") for number in range(5)]
+    engine.run(LANE, FakeAdapter(Batch(items, "1", [b"x" * 40 + bytes([number]) for number in range(5)])), Fetch(), "full")
+    rows = [one for one in engine.journal.rejections(source=FEED) if one.reason != TRUNCATED]
+    assert sorted(one.locator for one in rows) == [f"Consent/{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([], []),
+        ([1, 1, 1, 1], [[1, 1, 1], [1]]),
+        ([6, 5], [[6], [5]]),
+        ([6, 4, 1], [[6, 4], [1]]),
+        ([99, 1, 99, 99], [[99], [1], [99], [99]]),
+        ([0, 0, 0, 0], [[0, 0, 0], [0]]),
+    ],
+)
+def test_groups_are_cut_by_count_and_by_bytes(sizes: list[int], groups: list[list[int]]) -> None:
+    pieces = [Piece(Unmappable("odd", "", ""), b"x" * size) for size in sizes]
+    assert [[len(one.payload) for one in group] for group in grouped(pieces, 3, 10)] == groups
+
+
+def test_fat_records_of_a_run_and_of_files_are_committed_a_few_at_a_time(engine: Engine) -> None:
+    engine.batch_bytes = 100
+    seen: list[int] = []
+    fat = batch(*[statements(f"P{number}") for number in range(6)], cursor="end")._replace(payloads=[b"x" * 60] * 6)
+    engine.run(LANE, FakeAdapter(fat), Fetch(), "full", lambda done, total: seen.append(done))
+    engine.feed(LANE, Partly(), [payload(f"Q{number}=yes|{'x' * 60}") for number in range(4)], lambda done, total: seen.append(done))
+    assert seen == [6, 1, 2, 3, 4]
+    assert engine.journal.cursor(FEED) == "end"
+
+
+def test_a_source_fails_from_its_first_message_to_the_next_commit_and_the_log_has_a_line_a_minute() -> None:
+    clock = FakeClock()
+    with structlog.testing.capture_logs() as lines:
+        health = IntakeHealth(structlog.get_logger(), clock)
+        for _ in range(30):
+            health.failed("adt", CLINIC, 2, "the disk is full")
+        (state,) = health.failing()
+        assert (state.source, state.messages, state.reason) == ("adt", 60, "the disk is full")
+        assert (state.since - NOW).total_seconds() == 1
+        assert len(lines) == 1
+        clock.now += LOG_EVERY
+        health.failed("adt", CLINIC, 1, "the disk is full")
+        health.failed("other", CLINIC, 1, "the disk is full")
+        health.committed("adt")
+        health.committed("adt")
+    assert [(line["event"], line["source"], line["messages"]) for line in lines] == [
+        ("messages cannot be handled", "adt", 2),
+        ("messages cannot be handled", "adt", 61),
+        ("messages cannot be handled", "other", 1),
+        ("messages are handled again", "adt", 61),
+    ]
+    assert [one.source for one in health.failing()] == ["other"]
+
+
+# The running service over a database that hangs.
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str) -> Settings:
+    file = tmp_path / "config.yaml"
+    source = CONFIG.replace("    listen: 127.0.0.1:0\n", "    listen: 127.0.0.1:0\n    answer_within: 0.3s\n")
+    file.write_text(f"database: {sqlite_url}\napi: {{listen: '127.0.0.1:0'}}\n{KEYS}{source}")
+    return load(file, {})
+
+
+def asked(service: Service, path: str) -> Any:
+    assert service.address is not None
+    connection = HTTPConnection(*service.address, timeout=30)
+    connection.request("GET", path)
+    with closing(connection):
+        return connection.getresponse().read()
+
+
+def until(true: Callable[[], bool]) -> None:
+    ended = threading.Event()
+    for _ in range(200):
+        if true():
+            return
+        ended.wait(0.05)
+    raise AssertionError("it does not become true")
+
+
+def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
+    with serving(settings, ["api", "listen"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with MllpSender(*listener.address) as emr:
+                for number in range(3):
+                    assert b"MSA|AR|" in emr.send(adt(control=f"C{number}").encode())
+            ready = json.loads(asked(service, "/readyz"))
+            assert (ready["ready"], ready["degraded"]) == (True, True)
+            assert [(one["source"], one["messages"]) for one in ready["intake"]] == [("adt", 3)]
+            assert "did not answer in time" in ready["intake"][0]["reason"]
+            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in asked(service, "/metrics")
+            other.execute("ROLLBACK")
+        until(lambda: json.loads(asked(service, "/readyz"))["intake"] == [])
+        with MllpSender(*listener.address) as emr:
+            assert b"MSA|AA|" in emr.send(adt(control="C0").encode())
+        assert json.loads(asked(service, "/readyz"))["intake"] == []
+
+
+def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sqlite_url: str) -> None:
+    with serving(settings, ["api", "listen"]) as service:
+        listener: Any = service.listeners[0].listener
+        assert listener.bound.wait(30)
+        database = service.parts.database
+        with database.engine.connect() as connection:  # pooled, so that the next transactions have it
+            assert connection.exec_driver_sql("PRAGMA query_only=ON") is not None
+        with MllpSender(*listener.address) as emr:
+            assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
+            (state,) = json.loads(asked(service, "/readyz"))["intake"]
+            assert "read-only" in state["reason"]
+            with database.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA query_only=OFF")
+            assert b"MSA|AA|" in emr.send(adt(control="C2").encode())
+        assert json.loads(asked(service, "/readyz"))["intake"] == []
