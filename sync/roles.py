@@ -19,7 +19,9 @@ from store.journal import Rejected
 from store.sources.notes import SourceNotes
 from sync import logs
 from sync.config import Feed
+from sync.config.settings import Limits
 from sync.config.words import Address
+from sync.http_connections import bounded
 from sync.parts import Parts, Unusable, lane
 
 Fail = Callable[[str], None]
@@ -77,12 +79,19 @@ class ListenRole:
 class WebRole:
     """The HTTP API in a thread of its own."""
 
-    def __init__(self, app: Any, address: Address, *, access_log: bool, fail: Fail) -> None:
+    def __init__(self, app: Any, address: Address, *, access_log: bool, fail: Fail, limits: Limits | None = None) -> None:
         self.fail = fail
         self._socket = _bound(address)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
-            app, log_config=None, access_log=access_log, server_header=False, timeout_graceful_shutdown=10, lifespan="on"
+            app,
+            http=bounded(limits or Limits()),
+            ws="none",
+            log_config=None,
+            access_log=access_log,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            lifespan="on",
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="api")

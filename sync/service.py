@@ -102,7 +102,8 @@ class Service:
                     yield self.listeners[-1]
         if "api" in self.wanted:
             settings = self.parts.settings
-            self.web = WebRole(build_api(self.parts, self.queue), settings.listen, access_log=settings.access_log, fail=self.fail)
+            app, limits = build_api(self.parts, self.queue), settings.connections
+            self.web = WebRole(app, settings.listen, access_log=settings.access_log, fail=self.fail, limits=limits)
             yield self.web
         if self._tending:
             yield self._tending

@@ -21,6 +21,8 @@ class Api(Part):
 
     listen: Listen = Address("127.0.0.1", 8080)
     access_log: bool = False
+    connections: Annotated[int, Field(ge=10, le=100_000)] = 512
+    connections_per_address: Annotated[int, Field(ge=1)] = 128
     session_idle: Duration = timedelta(minutes=30)
     session_longest: Duration = timedelta(hours=12)
 
