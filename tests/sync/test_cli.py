@@ -112,7 +112,7 @@ def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, confi
         assert emr_sync("migrate", "--json").value == {"status": "done"}
 
 
-def test_a_key_may_end_by_itself_and_the_list_says_when(emr_sync: EmrSync) -> None:
+def test_a_key_may_end_by_itself_and_the_list_says_when(emr_sync: EmrSync, config: Path) -> None:
     made = emr_sync("keys", "create", "for a while", "--role", "sender", "--expires", "90d", "--json").value
     (listed,) = [one for one in emr_sync("keys", "list", "--json").value if one["id"] == made["id"]]
     assert (listed["expires"], listed["last_used"]) == (made["expires"], None)
