@@ -27,6 +27,7 @@ class Bounded(HttpToolsProtocol):
     limits = Limits()
     told = float("-inf")
     _deadline: asyncio.TimerHandle | None = None
+    _headers_to_come = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, or closes it where there are too many."""
@@ -42,14 +43,23 @@ class Bounded(HttpToolsProtocol):
         self._disarm()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Headers that did not come in one piece must come in time. Most do, and cost no timer."""
+        super().data_received(data)
+        asking = self._headers_to_come or self.cycle is None or self.cycle.response_complete  # empty lines are no request
+        if not asking:
+            self._disarm()
+        elif self._deadline is None:
+            self._arm()
+
     def on_message_begin(self) -> None:
-        """A request begins: its headers must come in time."""
+        """A request begins."""
         super().on_message_begin()
-        self._arm()
+        self._headers_to_come = True
 
     def on_headers_complete(self) -> None:
         """They came. The body has a time of its own (``store.web.body``)."""
-        self._disarm()
+        self._headers_to_come = False
         super().on_headers_complete()
 
     def _too_many(self) -> bool:

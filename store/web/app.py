@@ -122,8 +122,8 @@ async def tended(site: Site) -> AsyncIterator[None]:
 async def strict(message: Message, scope: Scope) -> None:
     """What is answered is about patients, so nobody keeps it on the way, and no browser guesses what it is. Pages and files say more."""
     if message["type"] == "http.response.start":
-        headers = list(message.get("headers", ()))
-        names = {name.lower() for name, _ in headers}
+        headers = list(message["headers"])
+        names = [name for name, _ in headers]
         message["headers"] = headers + [one for one in STRICT if one[0] not in names]
 
 

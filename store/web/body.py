@@ -16,8 +16,11 @@ LONGEST_SECONDS = 30.0
 
 async def whole(request: Request[Any, Any, Any], seconds: float = LONGEST_SECONDS) -> bytes:
     """The body. Raises :class:`Problem` 408 for one that takes too long to come."""
-    async with within(seconds):
-        return await request.body()
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.body()
+    except TimeoutError:
+        raise _late(seconds) from None
 
 
 @asynccontextmanager
@@ -27,4 +30,8 @@ async def within(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise Problem(408, "request_timeout", f"the body took longer than {seconds:.0f} seconds to come", {"Connection": "close"}) from None
+        raise _late(seconds) from None
+
+
+def _late(seconds: float) -> Problem:
+    return Problem(408, "request_timeout", f"the body took longer than {seconds:.0f} seconds to come", {"Connection": "close"})

@@ -62,7 +62,7 @@ def reset(
     way: Annotated[Way | None, typer.Option("--with", help="How they sign in from now on; left out: as before.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A new first password; ends the old one, every session, a lock-out and a disabling.
+    """A new first password; ends the old one, every session and a disabling.
 
     With openid there is none: they are whoever the provider next gives their name to.
     """

@@ -1,4 +1,4 @@
-"""People at the pages of the real service: the toggle, signing in, lock-out, time-out and forged forms, as a browser has them."""
+"""People at the pages of the real service: the toggle, signing in, waits, time-out and forged forms, as a browser has them."""
 
 from __future__ import annotations
 

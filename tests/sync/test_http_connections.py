@@ -47,7 +47,7 @@ def answered(connection: socket.socket, sent: bytes = b"GET / HTTP/1.1\r\nhost: 
     return connection.recv(1000)
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: "])
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: "])
 def test_a_connection_that_asks_nothing_in_time_is_closed(sent: bytes) -> None:
     with served(Limits(header_seconds=QUICK)) as address, opened(address) as connection:
         connection.sendall(sent)
@@ -55,10 +55,11 @@ def test_a_connection_that_asks_nothing_in_time_is_closed(sent: bytes) -> None:
         assert connection.recv(1000) == b""
 
 
-def test_a_second_request_that_is_begun_and_not_finished_is_closed_too() -> None:
+@pytest.mark.parametrize("sent", [b"GET / HT", b"\r\n"])
+def test_a_second_request_that_is_begun_and_not_finished_is_closed_too(sent: bytes) -> None:
     with served(Limits(header_seconds=QUICK)) as address, opened(address) as connection:
         assert answered(connection).startswith(b"HTTP/1.1 200 ")
-        assert answered(connection, b"GET / HT").startswith(b"HTTP/1.1 408 ")
+        assert answered(connection, sent).startswith(b"HTTP/1.1 408 ")
 
 
 def test_connections_beyond_the_limit_are_refused_and_those_within_are_answered() -> None:

@@ -1,4 +1,4 @@
-"""Signing in and out. One answer for every refusal: it tells nobody which names exist, nor who is locked out."""
+"""Signing in and out. One answer for every refusal: it tells nobody which names exist."""
 
 from __future__ import annotations
 
