@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,8 +17,10 @@ from bench.databases import Databases
 from bench.figure import Figure
 from bench.turns import Rate, in_turns
 from store.database import Database
+from store.web.app import utc_now
 from store.web.auth import Callers
 from store.web.decisions import Decisions
+from store.web.lanes import Lanes
 from store.web.wire import AskIn
 from sync.config.loading import load
 from sync.parts import Parts
@@ -49,7 +50,9 @@ def _in_process(databases: Databases, kind: str, patients: int, seconds: float) 
         config = site.write(folder, url)
         asks.fill(config, patients)
         parts = Parts.open(load(config, {}))
-        decisions = Decisions(parts.preferences, Callers(parts.keys, parts.settings.enterprises), lambda: datetime.now(UTC))
+        lanes = Lanes.made()
+        callers = Callers(parts.keys, parts.settings.enterprises, lanes, utc_now)
+        decisions = Decisions(parts.preferences, callers, utc_now, lanes)
         batches = _batches([msgspec.json.decode(body, type=AskIn) for body in asks.bodies(patients)])
         if not any(answer.decision == "send" for answer in decisions.decide_mixed(site.ENTERPRISE, batches[0])):
             raise RuntimeError("nobody may be sent anything: this would measure refusals")

@@ -14,6 +14,7 @@
     ├── SettingRefused          the setting cannot be changed while something else holds
     ├── RoleRefused             this role may not do that
     ├── VersionConflict         somebody else changed it since: read it again
+    ├── TooManyTries            too many wrong passwords: try again after a while
     ├── MergeRefused            the merge would close a circle or join a patient with itself
     ├── ValueRefused            the value is not one of those allowed
     ├── PayloadUnreadable       a kept payload cannot be opened: its key is not there, or it was not kept
@@ -30,6 +31,7 @@ Messages hold no identifier, name, phone or payload text: they name attributes, 
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 
@@ -88,6 +90,14 @@ class RoleRefused(StoreError):
 
 class VersionConflict(StoreError):
     """The patient changed since it was read."""
+
+
+class TooManyTries(StoreError):
+    """Too many wrong passwords for this name or from this address; the next one may come after so many seconds."""
+
+    def __init__(self, after: float) -> None:
+        self.after = max(1, math.ceil(after))
+        super().__init__(f"too many wrong tries: wait {self.after} {'second' if self.after == 1 else 'seconds'}, then try again")
 
 
 class MergeRefused(StoreError):

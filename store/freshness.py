@@ -12,6 +12,7 @@ from store.database import Database
 from store.enterprise import Enterprise
 
 KEPT_FOR = timedelta(seconds=1)
+OWNERS = "SELECT source, enterprise FROM source_states"
 
 
 class Age(NamedTuple):
@@ -36,6 +37,11 @@ class Freshness:
             if self._read_at is None or not timedelta(0) <= now - self._read_at < KEPT_FOR:
                 self._heard, self._read_at = self._read(), now
             return self._heard
+
+    def owners(self) -> dict[str, str]:
+        """Source -> the enterprise it was last heard for, also of sources that left the configuration."""
+        with self.database.read() as connection:
+            return {row[0]: row[1] for row in self.database.select(connection, OWNERS, [])}
 
     def ages(self, enterprise: Enterprise, now: datetime) -> Callable[[str], Age]:
         """How old the knowledge about a patient is whom these sources (joined by commas) have stated something about."""

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from store.apply import instant
 from store.database import Database
@@ -17,12 +18,14 @@ from store.proof.audit import CREATED_KEY, REVOKED_KEY, Audit
 from store.tables import ApiKeyRow
 
 PREFIX = "esk"
-COLUMNS = ("id", "name", "enterprise", "role", "digest", "created")
+COLUMNS = ("id", "name", "enterprise", "role", "digest", "created", "expires")
+KEYS = "SELECT id, name, enterprise, role, created, revoked, expires, last_used, digest FROM api_keys"
+NOTED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret."""
+    """A key without its secret. ``expires``: from then on nobody gets in with it; ``last_used``: the hour in which somebody did last."""
 
     id: str
     name: str
@@ -30,6 +33,12 @@ class ApiKey:
     role: str
     created: datetime
     revoked: datetime | None = None
+    expires: datetime | None = None
+    last_used: datetime | None = None
+
+    def use_is_noted(self, now: datetime) -> bool:
+        """Whether it is known already that it was used within this hour."""
+        return self.last_used is not None and now - self.last_used < NOTED_EVERY
 
 
 class ApiKeys:
@@ -38,35 +47,44 @@ class ApiKeys:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def create(self, name: str, enterprise: str, role: str, now: datetime, *, by: str = "") -> tuple[str, str]:
+    def create(
+        self, name: str, enterprise: str, role: str, now: datetime, *, expires: datetime | None = None, by: str = ""
+    ) -> tuple[str, str]:
         """A new key: its id, and the key itself (256 random bits), which is not kept. ``by`` is who makes it."""
         if role not in set(Role):
             raise ValueRefused(f"role is one of {', '.join(Role)}")
         number, secret = token("key"), secrets.token_urlsafe(32)
-        row = (number, name, enterprise, str(role), _digest(secret), now)
+        row = (number, name, enterprise, str(role), _digest(secret), now, expires)
+        said = {"name": name, "role": str(role), **({"expires": expires.isoformat()} if expires else {})}
         with self.database.write(enterprise) as transaction:
             self.database.insert(transaction, ApiKeyRow, COLUMNS, [row])
-            Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, name=name, role=str(role))
+            Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, **said)
         return number, f"{PREFIX}.{number}.{secret}"
 
-    def verify(self, key: str) -> ApiKey | None:
-        """Whose key it is, or ``None`` when it is malformed, unknown or revoked."""
+    def verify(self, key: str, now: datetime) -> ApiKey | None:
+        """Whose key it is, or ``None`` when it is malformed, unknown, revoked or expired."""
         prefix, _, rest = key.partition(".")
         number, _, secret = rest.partition(".")
         if prefix != PREFIX or not secret or not (number.isascii() and number.isidentifier()):
             return None
         with self.database.read() as connection:
-            sql = "SELECT id, name, enterprise, role, created, revoked, digest FROM api_keys WHERE id = ?"
-            rows = self.database.select(connection, sql, [number])
-        if not rows or rows[0][5] is not None or not hmac.compare_digest(rows[0][6], _digest(secret)):
+            rows = self.database.select(connection, f"{KEYS} WHERE id = ?", [number])
+        if not rows or not hmac.compare_digest(rows[0][-1], _digest(secret)):
             return None
-        return _key(rows[0])
+        found = _key(rows[0])
+        ended = found.revoked is not None or (found.expires is not None and found.expires <= now)
+        return None if ended else found
+
+    def note_use(self, number: str, now: datetime) -> None:
+        """Keeps the hour in which the key was used. Waits for no other writer of the enterprise (PostgreSQL)."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        with self.database.write(f"key {number}") as transaction:
+            self.database.update(transaction, ApiKeyRow, ("id",), ("last_used",), [(hour, number)])
 
     def list(self, enterprise: str | None = None) -> list[ApiKey]:
         """All keys, or those of one enterprise, the newest first."""
-        sql = "SELECT id, name, enterprise, role, created, revoked FROM api_keys ORDER BY created DESC, id"
         with self.database.read() as connection:
-            keys = [_key(row) for row in self.database.select(connection, sql, [])]
+            keys = [_key(row) for row in self.database.select(connection, f"{KEYS} ORDER BY created DESC, id", [])]
         return [key for key in keys if enterprise in (None, key.enterprise)]
 
     def revoke(self, number: str, now: datetime, *, by: str = "") -> ApiKey:
@@ -85,6 +103,10 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _key(row: tuple[object, ...]) -> ApiKey:
-    number, name, enterprise, role, created, revoked = row[:6]
-    return ApiKey(str(number), str(name), str(enterprise), str(role), instant(created), None if revoked is None else instant(revoked))
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    number, name, enterprise, role, created, revoked, expires, used = row[:8]
+    return ApiKey(number, name, enterprise, role, instant(created), _moment(revoked), _moment(expires), _moment(used))
+
+
+def _moment(value: Any) -> datetime | None:
+    return None if value is None else instant(value)

@@ -288,7 +288,7 @@ class SchemaProgramRow(Table):
 
 
 class ApiKeyRow(Table):
-    """A key of a caller. The secret itself is shown once and kept only as its SHA-256."""
+    """A key of a caller. The secret itself is shown once and kept only as its SHA-256. ``last_used`` is an hour's beginning."""
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -298,3 +298,5 @@ class ApiKeyRow(Table):
     digest: Mapped[str]
     created: Mapped[datetime]
     revoked: Mapped[datetime | None]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]

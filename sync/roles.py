@@ -21,6 +21,7 @@ from store.sources.notes import SourceNotes
 from sync import logs, secured
 from sync.config import Feed, Settings
 from sync.config.words import Address
+from sync.http_connections import bounded
 from sync.parts import Parts, Unusable, lane
 
 TOO_LATE = "the database did not answer in time: check what holds its lock, and its disk"
@@ -108,6 +109,8 @@ class WebRole:
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
             secured.strict(app),
+            http=bounded(settings.connections),
+            ws="none",
             log_config=None,
             access_log=settings.access_log,
             server_header=False,

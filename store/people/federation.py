@@ -16,9 +16,10 @@ from store.database import Database
 from store.ids import token
 from store.people.credentials import why_not
 from store.people.openid import Vouched
+from store.people.refusals import Refusals
 from store.people.user_log import NO_ROLE, STRANGER, UserLog
 from store.people.user_tables import OpenIdSignInRow, UserRoleRow, UserRow, UserSessionRow
-from store.people.users import COLUMNS, USERS, WRITER, Kept, User, Users
+from store.people.users import COLUMNS, USERS, WRITER, Kept, User, Users, Way
 from store.proof.audit import CHANGED_USER, REFUSED_SIGN_IN
 
 REPLAYED, NO_NAME, NAME_TAKEN = "replayed", "no_name", "name_taken"
@@ -37,9 +38,10 @@ class Entry(NamedTuple):
 class Federation:
     """Lets in whom the provider vouches for."""
 
-    def __init__(self, database: Database, enterprises: Collection[str]) -> None:
+    def __init__(self, database: Database, enterprises: Collection[str], refusals: Refusals | None = None) -> None:
         self.database, self.enterprises = database, enterprises
         self.users, self.log = Users(database), UserLog(database)
+        self.refusals = refusals or Refusals(database, enterprises)
 
     def admit(self, who: Vouched, sign_in: str, now: datetime) -> Entry:
         """The user, with the roles they have now. ``sign_in`` is the digest of this sign-in, which is good once."""
@@ -57,9 +59,8 @@ class Federation:
         return Entry(self.users.find(who.name))
 
     def refuse(self, why: str, now: datetime) -> None:
-        """Notes that the provider sent somebody whose token does not hold."""
-        with self.database.write(WRITER) as transaction:
-            self._refuse(transaction, None, why, now)
+        """Counts that somebody came whom the provider did not confirm."""
+        self.refusals.count(why, Way.OPENID, now)
 
     def _whose(self, transaction: Connection, who: Vouched, now: datetime) -> tuple[Kept | None, str]:
         """The user, if there is one already, and why they may not come in; empty where they may."""
@@ -71,12 +72,12 @@ class Federation:
             return known, NO_NAME
         if named is not None and (known is None or named.id != known.id):
             return known, NAME_TAKEN
-        return known, (why_not(known, now) if known else "") or ("" if who.roles else NO_ROLE)
+        return known, (why_not(known) if known else "") or ("" if who.roles else NO_ROLE)
 
     def _known(self, transaction: Connection, kept: Kept | None, who: Vouched, now: datetime) -> Kept:
         """The user's row as the provider describes them now."""
         if kept is None:
-            kept = Kept(token("user"), who.name, "", now, None, 0, None, None, who.issuer, who.subject)
+            kept = Kept(token("user"), who.name, "", now, None, None, who.issuer, who.subject)
             self.database.insert(transaction, UserRow, COLUMNS, [kept])
         row = (who.name, who.issuer, who.subject, kept.id)
         self.database.update(transaction, UserRow, ("id",), ("name", "issuer", "subject"), [row])

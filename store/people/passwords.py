@@ -1,12 +1,13 @@
 """Passwords: made at random, kept as argon2id hashes (RFC 9106), checked in the same time whether or not there is such a user.
 
+Each check takes 64 MiB and all cores for a moment: ``store.web.lanes`` limits how many are made at the same time.
+
 They are compared in one Unicode form (NFKC), so that it does not matter which keyboard an accent was typed on (NIST SP 800-63B).
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 import unicodedata
 from functools import cache
 
@@ -17,8 +18,6 @@ from store.people.password_rules import LONGEST
 
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another when read aloud
 GROUPS, LETTERS_IN_GROUP = 4, 5
-AT_ONCE = threading.BoundedSemaphore(2)
-"""Each check takes 64 MiB for a moment: many at once must not take the machine's memory."""
 
 
 def made() -> str:
@@ -28,8 +27,7 @@ def made() -> str:
 
 def hashed(password: str) -> str:
     """What is kept of a password."""
-    with AT_ONCE:
-        return _hasher().hash(normal(password))
+    return _hasher().hash(normal(password))
 
 
 def fits(password: str, kept: str | None) -> bool:
@@ -37,8 +35,7 @@ def fits(password: str, kept: str | None) -> bool:
     if len(password) > LONGEST:
         return False
     try:
-        with AT_ONCE:
-            return _hasher().verify(kept or _nobodys(), normal(password)) and kept is not None
+        return _hasher().verify(kept or _nobodys(), normal(password)) and kept is not None
     except (VerificationError, InvalidHashError):
         return False
 

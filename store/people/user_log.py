@@ -17,7 +17,7 @@ from store.proof.audit import Audit
 
 STRANGER = "stranger"
 """Who did it, when nobody has shown who they are."""
-UNKNOWN_NAME, DISABLED, LOCKED, WRONG_PASSWORD, NO_ROLE = "unknown_name", "disabled", "locked_out", "wrong_password", "no_role"
+UNKNOWN_NAME, DISABLED, WRONG_PASSWORD, NO_ROLE = "unknown_name", "disabled", "wrong_password", "no_role"
 ELSEWHERE = "signs_in_elsewhere"
 
 

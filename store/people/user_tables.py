@@ -11,7 +11,7 @@ from store.tables import Table
 
 
 class UserRow(Table):
-    """A person who signs in. ``password`` is an argon2 hash; ``failures`` counts wrong ones since the last right one.
+    """A person who signs in. ``password`` is an argon2 hash.
 
     ``provisional``: since when the password is one that somebody else made, good for choosing another one only. An empty ``password`` is
     nobody's: the user signs in by OpenID Connect, and is ``subject`` there since the first time.
@@ -23,8 +23,6 @@ class UserRow(Table):
     password: Mapped[str]
     created: Mapped[datetime]
     disabled: Mapped[datetime | None]
-    failures: Mapped[int]
-    locked_until: Mapped[datetime | None]
     provisional: Mapped[datetime | None]
     issuer: Mapped[str | None]
     subject: Mapped[str | None]

@@ -42,8 +42,6 @@ class Kept(NamedTuple):
     password: str
     created: Any
     disabled: Any
-    failures: int
-    locked_until: Any
     provisional: Any
     issuer: str | None = None
     subject: str | None = None
@@ -55,7 +53,7 @@ class Kept(NamedTuple):
 
 
 COLUMNS = Kept._fields
-RESET = ("password", "disabled", "failures", "locked_until", "provisional", "issuer", "subject")
+RESET = ("password", "disabled", "provisional", "issuer", "subject")
 USERS = f"SELECT {', '.join(COLUMNS)} FROM users"
 
 
@@ -68,7 +66,6 @@ class User:
     roles: Mapping[str, str]
     created: datetime
     disabled: datetime | None = None
-    locked_until: datetime | None = None
     way: str = Way.PASSWORD
 
 
@@ -89,7 +86,7 @@ class Users:
                 raise ValueRefused("this user signs in by OpenID Connect and has the roles of openid.roles in the configuration")
             if found is None:
                 password = passwords.made()
-                found = Kept(token("user"), name, passwords.hashed(password), now, None, 0, None, now if provisional else None)
+                found = Kept(token("user"), name, passwords.hashed(password), now, None, now if provisional else None)
                 self.database.insert(transaction, UserRow, COLUMNS, [found])
             self.database.upsert(transaction, UserRoleRow, ("user_id", "enterprise", "role"), [(found.id, enterprise, str(role))])
             self._note(transaction, found, {enterprise: str(role)}, "added", by, now)
@@ -126,7 +123,7 @@ class Users:
         return self.find(name)
 
     def reset(self, name: str, now: datetime, *, way: str | None = None, by: str = "") -> tuple[User, str | None]:
-        """A new password, to choose another one with; the old one and every session end, a lock-out and a disabling too.
+        """A new password, to choose another one with; the old one and every session end, and a disabling too.
 
         ``way``: from now on they sign in so (as before, when ``None``). By OpenID Connect there is no password (``None``), and they are
         whoever the provider next gives their name to.
@@ -135,7 +132,7 @@ class Users:
         if way not in (None, *Way):
             raise ValueRefused(f"a user signs in by one of {', '.join(Way)}")
         password = passwords.made() if (way or user.way) == Way.PASSWORD else None
-        row = (passwords.hashed(password) if password else "", None, 0, None, now if password else None, None, None, user.id)
+        row = (passwords.hashed(password) if password else "", None, now if password else None, None, None, user.id)
         with self.database.write(WRITER) as transaction:
             self.database.update(transaction, UserRow, ("id",), RESET, [row])
             self.database.delete(transaction, UserSessionRow, ("user_id",), [(user.id,)])
@@ -176,7 +173,7 @@ def _checked(name: str, role: str) -> str:
 
 def _user(kept: Kept, roles: Mapping[str, str]) -> User:
     way = Way.OPENID if kept.by_openid else Way.PASSWORD
-    return User(kept.id, kept.name, roles, instant(kept.created), _moment(kept.disabled), _moment(kept.locked_until), way)
+    return User(kept.id, kept.name, roles, instant(kept.created), _moment(kept.disabled), way)
 
 
 def _moment(value: Any) -> datetime | None:

@@ -29,6 +29,12 @@ class Verdict(NamedTuple):
     cut: Cut | None = None
 
 
+def heads(database: Database) -> list[Head]:
+    """The end of every chain: whoever keeps it elsewhere can tell later whether what came before is still the same."""
+    with database.read() as connection:
+        return _heads(database, connection)
+
+
 def verify(database: Database, enterprise: str | None = None, noted: Sequence[Head] = ()) -> list[Verdict]:
     """Walks every chain. ``noted`` are heads from an earlier time, which the chains must still pass through."""
     with database.read() as connection:

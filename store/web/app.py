@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.types import Message, Scope
 
 from store.journal import Journal
 from store.keys import ApiKeys
@@ -22,6 +26,7 @@ from store.web.decisions import Decisions
 from store.web.endpoint import JSON, Endpoint
 from store.web.feed import Feed
 from store.web.health import Health, Intake, nothing_fails
+from store.web.lanes import Lanes
 from store.web.openapi import document
 from store.web.operations import Operations
 from store.web.opt_outs import OptOuts
@@ -34,6 +39,8 @@ from store.web.runs import Runs
 from store.web.work import Work
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
+STRICT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+Lifespan = AbstractAsyncContextManager[None]
 
 
 def utc_now() -> datetime:
@@ -57,14 +64,18 @@ def create_app(
     closing: Callable[[], bool] = never,
     access: Access | None = None,
     intake: Intake = nothing_fails,
+    ticks: Callable[[], float] = time.monotonic,
+    lanes: Lanes | None = None,
 ) -> Litestar:
     """The application. ``work`` is what ``sync`` does on request; without it those addresses are not there.
 
     ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up. ``access`` is who may
-    sign in to the pages; without it there are none. ``intake`` tells which sources send what cannot be handled now.
+    sign in to the pages; without it there are none. ``intake`` tells which sources send what cannot be handled now. ``ticks`` are
+    seconds, for what is kept for one.
     """
-    callers = Callers(keys, store.enterprises)
-    decisions = Decisions(store, callers, clock)
+    lanes = lanes or Lanes.made()
+    callers = Callers(keys, store.enterprises, lanes, clock)
+    decisions = Decisions(store, callers, clock, lanes)
     administration = Administration(store, decisions.policies.changed)
     operations = (Operations(store, journal, work), Runs(store, journal, work), Rejections(journal, work))
     groups = (Patients(store), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
@@ -73,21 +84,49 @@ def create_app(
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         Feed(store, callers, closing).handler(),
-        *Health(store, metrics, clock, intake).handlers(),
+        *Health(store, metrics, clock, intake, ticks).handlers(callers, lanes),
         _schema(rows),
     ]
+    lifespan: list[Lifespan] = [closed(lanes)]
     if access is not None:
-        site = Site(store, journal, access, work=work, clock=clock, settings_changed=decisions.policies.changed)
+        site = Site(store, journal, access, work=work, clock=clock, settings_changed=decisions.policies.changed, lanes=lanes)
         handlers += site.handlers()
+        lifespan.append(tended(site))
     return Litestar(
         handlers,
         exception_handlers={Exception: problem.answer},
         on_startup=[settle],
+        before_send=[strict],
         on_shutdown=[decisions.gathering.close],
+        lifespan=lifespan,
         openapi_config=None,  # written from the rows, see openapi.py
         logging_config=None,
         request_max_body_size=MOST_BYTES,
     )
+
+
+@asynccontextmanager
+async def closed(lanes: Lanes) -> AsyncIterator[None]:
+    """Ends the threads with the service."""
+    yield
+    lanes.close()
+
+
+@asynccontextmanager
+async def tended(site: Site) -> AsyncIterator[None]:
+    """Has the pages do what is due while the service runs, and when it stops."""
+    tending = asyncio.create_task(site.tend())
+    yield
+    tending.cancel()
+    await site.close()
+
+
+async def strict(message: Message, scope: Scope) -> None:
+    """What is answered is about patients, so nobody keeps it on the way, and no browser guesses what it is. Pages and files say more."""
+    if message["type"] == "http.response.start":
+        headers = list(message["headers"])
+        names = [name for name, _ in headers]
+        message["headers"] = headers + [one for one in STRICT if one[0] not in names]
 
 
 def settle() -> None:

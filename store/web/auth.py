@@ -6,8 +6,10 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 
 from store.keys import ApiKey, ApiKeys
+from store.web.lanes import Lanes
 from store.web.problem import Problem
 
 KEPT_SECONDS = 2.0
@@ -17,24 +19,38 @@ MOST_KEPT = 10_000
 class Callers:
     """Checks keys. A good one is remembered for two seconds, so a revoked key gets in for that long at most."""
 
-    def __init__(self, keys: ApiKeys, enterprises: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self.keys, self.enterprises, self.clock = keys, enterprises, clock
+    def __init__(
+        self,
+        keys: ApiKeys,
+        enterprises: Collection[str],
+        lanes: Lanes,
+        clock: Callable[[], datetime],
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.keys, self.enterprises, self.lanes, self.clock, self.ticks = keys, enterprises, lanes, clock, ticks
         self._kept: dict[bytes, tuple[ApiKey, float]] = {}
         self._lock = threading.Lock()
 
     def remembered(self, headers: Mapping[str, str]) -> ApiKey | None:
         """The caller, if the key was checked a moment ago. Touches no database."""
         kept = self._kept.get(_digest(bearer(headers)))
-        return kept[0] if kept is not None and kept[1] > self.clock() else None
+        return kept[0] if kept is not None and kept[1] > self.ticks() else None
+
+    async def look(self, headers: Mapping[str, str]) -> ApiKey:
+        """The same as :meth:`verify`, in threads that nothing else takes."""
+        return await self.lanes.keys.run(self.verify, headers)
 
     def verify(self, headers: Mapping[str, str]) -> ApiKey:
-        """The caller, looked up. Raises :class:`Problem` 401 for a key that is unknown or revoked."""
+        """The caller, looked up. Raises :class:`Problem` 401 for a key that is unknown, revoked or expired."""
         token = bearer(headers)
-        key = self.keys.verify(token)
+        now = self.clock()
+        key = self.keys.verify(token, now)
         if key is None:
-            raise _unauthorized("invalid_token", "the API key is unknown or revoked")
+            raise _unauthorized("invalid_token", "the API key is unknown, revoked or expired")
         if key.enterprise not in self.enterprises:
             raise Problem(403, "enterprise_unknown", "the enterprise of this API key is not configured any more")
+        if not key.use_is_noted(now):
+            self.lanes.notes.later(self.keys.note_use, key.id, now)  # a run may be writing: no caller waits for it
         self._remember(_digest(token), key)
         return key
 
@@ -42,7 +58,7 @@ class Callers:
         with self._lock:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            self._kept[digest] = (key, self.clock() + KEPT_SECONDS)
+            self._kept[digest] = (key, self.ticks() + KEPT_SECONDS)
 
 
 def bearer(headers: Mapping[str, str]) -> str:

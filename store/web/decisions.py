@@ -6,8 +6,7 @@ values that :func:`store.decision.decide` takes, and decisions are written strai
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,24 +23,27 @@ from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.keys import ApiKey
 from store.lock import Role
 from store.preferences import Preferences
+from store.proof.audit import Audit
 from store.proof.receipts import Receipts
 from store.web.auth import Callers
+from store.web.batch_limits import NDJSON, Turns, check_count, check_length
+from store.web.batch_trace import Tally
+from store.web.body import whole, within
+from store.web.border import ESCAPED_NUL
 from store.web.duplex import Duplex
 from store.web.endpoint import JSON, caller, encode
 from store.web.gathering import Gathering
+from store.web.lanes import Lanes
 from store.web.ndjson import TOO_LONG, Ahead, lines
 from store.web.policies import Policies
 from store.web.problem import Problem
-from store.web.wire import AskIn, InvalidAsk, read, said
+from store.web.wire import AskIn, InvalidAsk, read
 
 SENDERS = frozenset({Role.SENDER})
-NDJSON = "application/x-ndjson"
-MOST_IN_ARRAY = 10_000
-MOST_BYTES = 32 * 1024 * 1024
 AT_ONCE = 250  # asks read from the store together: what they need stays in the processor's cache
 decode_ask = msgspec.json.Decoder(AskIn).decode
 decode_asks = msgspec.json.Decoder(list[AskIn]).decode
-decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+LONGEST_SECONDS = 120.0  # for the body of an array
 
 
 class Question(NamedTuple):
@@ -55,8 +57,9 @@ class Question(NamedTuple):
 class Decisions:
     """Answers asks from the store."""
 
-    def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime]) -> None:
-        self.store, self.callers, self.clock = store, callers, clock
+    def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime], lanes: Lanes) -> None:
+        self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
+        self.audit, self.turns = Audit(store.database), Turns()
         self.policies = Policies(store.settings.get)
         self.receipts = Receipts(store.database)
         self.gathering: Gathering[Question, bytes] = Gathering(self.answer_questions)
@@ -66,15 +69,17 @@ class Decisions:
 
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
-            ask = self.checked(key.enterprise, read_ask(await request.body()))
+            ask = self.checked(key.enterprise, read_ask(await whole(request)))
             return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask, _actor(key))), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
-                return Duplex(partial(self.stream, key.enterprise, _actor(key)), NDJSON)
-            body = await whole_body(request.stream())
-            return ASGIResponse(body=await asyncio.to_thread(self.answer_array, key.enterprise, body, _actor(key)), media_type=JSON)
+                self.turns.begin(key.id)
+                return Duplex(partial(self.stream, key), NDJSON, partial(self.turns.end, key.id))
+            with self.turns.turn(key.id):
+                body = await whole_body(request)
+                return ASGIResponse(body=await self.lanes.batches.run(self.answer_array, key, body), media_type=JSON)
 
         return [
             HTTPRouteHandler("/v1/decisions", http_method="POST", status_code=200)(one),
@@ -123,17 +128,19 @@ class Decisions:
         except ValueRefused as error:
             return invalid(str(error))
 
-    def answer_array(self, enterprise: str, body: bytes, asker: str) -> bytes:
+    def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""
-        asks = read_array(body)
-        if len(asks) > MOST_IN_ARRAY:
-            raise Problem(413, "batch_too_large", f"an array takes up to {MOST_IN_ARRAY} asks: send {NDJSON} for more")
-        return encode(self.decide_mixed(enterprise, asks, asker))
+        check_count(body)
+        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), Tally(key)
+        tally.add(decisions)
+        tally.note(self.audit, self.clock())
+        return encode(decisions)
 
-    def answer_lines(self, enterprise: str, group: Sequence[bytes], asker: str) -> bytes:
+    def answer_lines(self, key: ApiKey, group: Sequence[bytes], tally: Tally) -> bytes:
         """Lines of NDJSON -> as many lines."""
         items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
-        decisions = self.decide_mixed(enterprise, items, asker)
+        decisions = self.decide_mixed(key.enterprise, items, _actor(key))
+        tally.add(decisions)
         return b"".join(encode(decision) + b"\n" for decision in decisions)
 
     def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], asker: str = "") -> list[Decision]:
@@ -146,24 +153,30 @@ class Decisions:
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions
 
-    async def stream(self, enterprise: str, asker: str, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
-        async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
-            yield await asyncio.to_thread(self.answer_lines, enterprise, group, asker)
+        tally = Tally(key)
+        try:
+            async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
+                yield await self.lanes.batches.run(self.answer_lines, key, group, tally)
+        finally:
+            await self.lanes.batches.run(tally.note, self.audit, self.clock())
 
 
 def read_ask(body: bytes) -> AskIn:
     """The body of a single ask. Raises :class:`Problem` 400 or 422."""
     try:
-        return decode_ask(body)
-    except msgspec.DecodeError:
+        ask = decode_ask(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return read(body, AskIn)
+    return ask if ESCAPED_NUL not in body else read(body, AskIn)
 
 
 def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
     """The items of an array. A bad item is answered in its place; only a body that is no array is a :class:`Problem`."""
     try:
-        return decode_asks(body)
+        asks = decode_asks(body)
+        return asks if ESCAPED_NUL not in body else [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
     except msgspec.ValidationError:
         return [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -173,11 +186,9 @@ def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
 def read_item(line: bytes) -> AskIn | InvalidAsk:
     """One item of a batch, or the answer that it is none."""
     try:
-        return decode_ask(line)
-    except msgspec.ValidationError as error:
-        return invalid(said(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return invalid("the item is not JSON in UTF-8")
+        return read_ask(line)
+    except Problem as problem:
+        return invalid(problem.detail if problem.status == 422 else "the item is not JSON in UTF-8")
 
 
 def invalid(detail: str) -> InvalidAsk:
@@ -188,14 +199,16 @@ def invalid(detail: str) -> InvalidAsk:
 TOO_LONG_ANSWER = invalid("the line is longer than an ask can be")
 
 
-async def whole_body(body: AsyncIterator[bytes]) -> bytes:
-    """The body of an array, which must fit into memory. Raises :class:`Problem` 413."""
+async def whole_body(request: Request[Any, Any, Any]) -> bytes:
+    """The body of an array, which must fit into memory. Raises :class:`Problem` 408 or 413."""
     chunks, size = [], 0
-    async for chunk in body:
-        size += len(chunk)
-        if size > MOST_BYTES:
-            raise Problem(413, "batch_too_large", f"an array takes up to {MOST_BYTES} bytes: send {NDJSON} for more")
-        chunks.append(chunk)
+    announced = request.headers.get("content-length", "")
+    check_length(int(announced) if announced.isdecimal() else 0)
+    async with within(LONGEST_SECONDS):
+        async for chunk in request.stream():
+            size += len(chunk)
+            check_length(size)
+            chunks.append(chunk)
     return b"".join(chunks)
 
 

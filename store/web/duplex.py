@@ -4,13 +4,14 @@ connection in the meantime, which eats the request's body."""
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 log = logging.getLogger("emr_sync.web")
-Answers = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+Answers = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
 
 
 class Gone(Exception):
@@ -20,24 +21,27 @@ class Gone(Exception):
 class Duplex(ASGIResponse):
     """``answers`` turns the chunks of the request into those of the response.
 
-    When it fails midway the response is cut off, so that no caller takes a part for the whole.
+    When it fails midway the response is cut off, so that no caller takes a part for the whole. ``ended`` is called when it is over.
     """
 
-    def __init__(self, answers: Answers, media_type: str) -> None:
+    def __init__(self, answers: Answers, media_type: str, ended: Callable[[], None]) -> None:
         super().__init__(media_type=media_type)
-        self.answers, self.kind = answers, media_type
+        self.answers, self.kind, self.ended = answers, media_type, ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reads and writes until either side is done."""
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.kind.encode())]})
         try:
-            async for chunk in self.answers(_chunks(receive)):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.kind.encode())]})
+            async with aclosing(self.answers(_chunks(receive))) as answers:
+                async for chunk in answers:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except Gone:
             return
         except Exception as error:
             log.error("a streamed answer was cut off: %s", type(error).__name__)
             return
+        finally:
+            self.ended()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -20,6 +20,8 @@ from litestar.response.base import ASGIResponse
 from store.keys import ApiKey
 from store.lock import Actor, Role
 from store.web.auth import Callers, require
+from store.web.body import whole
+from store.web.border import check_texts
 from store.web.pieces import Pieces
 from store.web.problem import Problem
 from store.web.wire import read
@@ -85,7 +87,9 @@ class Endpoint:
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, callers, self.roles)
-            body = read(await request.body(), self.takes) if self.takes is not None else None
+            check_texts(request.path_params)
+            check_texts(request.query_params)
+            body = read(await whole(request), self.takes) if self.takes is not None else None
             call = Call(key, request.path_params, request.query_params, request.headers, body, clock())
             return respond(await asyncio.to_thread(self.answer, call))
 
@@ -96,7 +100,7 @@ async def caller(request: Request[Any, Any, Any], callers: Callers, roles: froze
     """Who calls. Raises :class:`Problem` 401 or 403. Only a key not seen for a while costs a look at the database."""
     key = callers.remembered(request.headers)
     if key is None:
-        key = await asyncio.to_thread(callers.verify, request.headers)
+        key = await callers.look(request.headers)
     require(key, roles)
     return key
 

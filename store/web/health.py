@@ -1,5 +1,8 @@
 """``/healthz``, ``/readyz`` and ``/metrics``: for load balancers and monitors, without a key and without anything about patients.
 
+Without a key ``/readyz`` answers ready or not, and nothing else; with one it tells the rest about the key's enterprise. It looks at most
+once a second, in a thread that nothing else takes, so that nobody can stop the answers by asking how they are.
+
 Ready means that decisions can be answered: the database is there and its schema is ours. A source that has not been heard is
 reported and does not take the service away from the senders of all the others: each decision says ``stale`` for itself.
 """
@@ -7,9 +10,10 @@ reported and does not take the service away from the senders of all the others: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -22,13 +26,18 @@ from store.brake.waiting import waiting
 from store.clock_skew import is_noticed
 from store.enterprise import Enterprise
 from store.errors import SchemaOutdated
+from store.keys import ApiKey
 from store.preferences import Preferences
 from store.sources.intake_state import IntakeState
+from store.web.auth import Callers
 from store.web.endpoint import Answer, respond
+from store.web.lanes import Lanes
 from store.web.problem import Problem
 
 ANSWERED_WITHIN = 5.0
 """Seconds in which a monitor is answered, whatever the database does."""
+T = TypeVar("T")
+KEPT_SECONDS = 1.0
 PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
 
 
@@ -72,6 +81,15 @@ class Readiness(Struct, frozen=True):
     clock_skew: float = 0.0
     intake: tuple[IntakeState, ...] = ()
 
+    def told(self, enterprise: str | None) -> Readiness | dict[str, bool]:
+        """What a caller of this enterprise may know; a stranger (``None``) only whether it is ready."""
+        if enterprise is None:
+            return {"ready": self.ready}
+        sources = tuple(one for one in self.sources if one.enterprise == enterprise)
+        held = tuple(one for one in self.held if one.enterprise == enterprise)
+        intake = tuple(one for one in self.intake if one.enterprise == enterprise)
+        return replace(self, sources=sources, held=held, intake=intake, degraded=_degraded(sources, held, intake, self.clock_skew))
+
 
 UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
 
@@ -82,39 +100,77 @@ def nothing_fails() -> tuple[IntakeState, ...]:
 
 
 Intake = Callable[[], tuple[IntakeState, ...]]
+Run = Callable[[Callable[[], "Readiness"]], Awaitable["Readiness"]]
+"""Has a look taken in another thread."""
+
+
+def _degraded(sources: Iterable[SourceState], held: Collection[HeldState], intake: Collection[IntakeState], clock_skew: float) -> bool:
+    failing = bool(held or intake) or is_noticed(timedelta(seconds=clock_skew))
+    return failing or any(source.state != "fresh" or source.unreadable for source in sources)
+
+
+async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey | None:
+    """Whose key it is, if it is a good one: a load balancer needs none, and a database that is gone must not fail the answer."""
+    if "authorization" not in request.headers:
+        return None
+    try:
+        return callers.remembered(request.headers) or await callers.look(request.headers)
+    except Exception:
+        return None
+
+
+class Kept(Generic[T]):
+    """What was found within the last second, else what is found now. For one thread."""
+
+    def __init__(self, find: Callable[[], T], ticks: Callable[[], float]) -> None:
+        self.find, self.ticks = find, ticks
+        self._found: tuple[T, float] | None = None
+
+    def __call__(self) -> T:
+        if self._found is None or self.ticks() >= self._found[1]:
+            self._found = self.find(), self.ticks() + KEPT_SECONDS
+        return self._found[0]
 
 
 class Health:
     """The answers. ``metrics`` gives the text of all metrics, where there are any; ``intake`` the sources that fail now."""
 
     def __init__(
-        self, store: Preferences, metrics: Callable[[], bytes] | None, clock: Callable[[], datetime], intake: Intake = nothing_fails
+        self,
+        store: Preferences,
+        metrics: Callable[[], bytes] | None,
+        clock: Callable[[], datetime],
+        intake: Intake = nothing_fails,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.store, self.metrics, self.clock, self.intake = store, metrics, clock, intake
+        self.store, self.clock, self.intake = store, clock, intake
+        self.kept = Kept(self.readiness, ticks)
+        self.metrics = Kept(metrics, ticks) if metrics else None
         self._looking: asyncio.Future[Readiness] | None = None
 
-    def handlers(self) -> list[HTTPRouteHandler]:
+    def handlers(self, callers: Callers, lanes: Lanes) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
 
         async def alive(request: Request[Any, Any, Any]) -> ASGIResponse:
             return respond(Answer({"alive": True}))
 
         async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
-            found = await self.in_time()
-            return respond(Answer(found, {}, 200 if found.ready else 503))
+            found = await self.in_time(lanes.probes.run)
+            key = await _caller(request, callers)
+            return respond(Answer(found.told(key.enterprise if key else None), {}, 200 if found.ready else 503))
 
         async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
             if self.metrics is None:
                 raise Problem(404, "not_found", "this process has no metrics")
-            return ASGIResponse(body=await asyncio.to_thread(self.metrics), media_type=PROMETHEUS)
+            return ASGIResponse(body=await lanes.probes.run(self.metrics), media_type=PROMETHEUS)
 
         named = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
         return [HTTPRouteHandler(path, http_method="GET", status_code=200)(function) for path, function in named.items()]
 
-    async def in_time(self, seconds: float = ANSWERED_WITHIN) -> Readiness:
+    async def in_time(self, run: Run = asyncio.to_thread, seconds: float = ANSWERED_WITHIN) -> Readiness:
         """The readiness; of a database that keeps us waiting, that it cannot be reached. One look at a time, however many ask."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(asyncio.to_thread(self.readiness))
+            self._looking = asyncio.ensure_future(run(self.kept))
         done, _ = await asyncio.wait({self._looking}, timeout=seconds)
         return self._looking.result() if done else replace(UNREACHABLE, intake=self.intake())
 
@@ -128,10 +184,9 @@ class Health:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=(), intake=intake)
         except Exception:  # whatever the driver raises: its text may name hosts and users
             return replace(UNREACHABLE, intake=intake)
-        degraded = bool(held or intake) or is_noticed(skew) or any(source.state != "fresh" or source.unreadable for source in sources)
         return Readiness(
             ready=True,
-            degraded=degraded,
+            degraded=_degraded(sources, held, intake, skew.total_seconds()),
             database="ok",
             schema="ok",
             sources=sources,
@@ -149,7 +204,12 @@ class Health:
         heard, unread = self.store.freshness.last_heard(now), self.store.unreadable()
         states = [state for enterprise in self.store.enterprises.values() for state in self._of(enterprise, heard, unread, now)]
         configured = {state.source for state in states}
-        orphans = (SourceState("", source, "orphan", at, unread.get(source, 0)) for source, at in heard.items() if source not in configured)
+        owners = self.store.freshness.owners()
+        orphans = (
+            SourceState(owners.get(source, ""), source, "orphan", at, unread.get(source, 0))
+            for source, at in heard.items()
+            if source not in configured
+        )
         return (*states, *orphans)
 
     def _of(self, enterprise: Enterprise, heard: dict[str, datetime], unread: dict[str, int], now: datetime) -> list[SourceState]:

@@ -54,6 +54,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
     rows = (*HOT, *endpoints)
     types = [kind for row in rows for kind in (row.takes, row.gives) if kind is not None]
     schemas, components = msgspec.json.schema_components([*types, ProblemOut, InvalidAsk, Readiness], ref_template=REF)
+    components = _ecma(components)
     by_type = {repr(kind): shown for kind, shown in zip(types, schemas, strict=False)}
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -67,6 +68,13 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
             "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         }
     )
+
+
+def _ecma(schema: Any) -> Any:
+    """JSON Schema's patterns are JavaScript's, where the end of a text is ``$``."""
+    if isinstance(schema, dict):
+        return {name: one.replace(r"\Z", "$") if name == "pattern" and isinstance(one, str) else _ecma(one) for name, one in schema.items()}
+    return [_ecma(one) for one in schema] if isinstance(schema, list) else schema
 
 
 def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from store.consent import OPT_IN
 from store.lock import Role
 from store.patient import Patient, PatientRef
 from store.preferences import Preferences
 from store.proof.audit import VIEWED, VIEWED_HISTORY, Audit
 from store.web.endpoint import Answer, Call, Endpoint, etag, if_match
 from store.web.facesheet import EntryOut, PatientOut, facesheet, history_line
+from store.web.look_ups import noted
+from store.web.problem import Problem
 from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut
 
 READERS = frozenset({Role.SENDER, Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
@@ -40,18 +43,19 @@ class Patients:
 
     def lookup(self, call: Call) -> Answer:
         """The patient that the identifier in the body names."""
-        return self._viewed(call, self.store.find(call.enterprise, call.body.ref(), call.now))
+        return self._viewed(call, self._found(call, call.body.ref()))
 
     def read(self, call: Call) -> Answer:
         """The patient by id; nothing but 304 when the caller has this version."""
-        patient = self.store.find(call.enterprise, PatientRef(id=call.path["patient_id"]), call.now)
+        patient = self._found(call, PatientRef(id=call.path["patient_id"]))
         if call.headers.get("if-none-match", "").strip() == etag(patient.version)["etag"]:
             return Answer(None, etag(patient.version), 304)
         return self._viewed(call, patient)
 
     def history(self, call: Call) -> Answer:
         """The history, the newest line first."""
-        entries = self.store.history(call.enterprise, call.path["patient_id"])
+        with noted(self.audit, call.enterprise, call.who, call.now):
+            entries = self.store.history(call.enterprise, call.path["patient_id"])
         self.audit.note(call.enterprise, VIEWED_HISTORY, call.path["patient_id"], actor=call.who, now=call.now)
         return Answer([history_line(entry) for entry in entries])
 
@@ -80,10 +84,17 @@ class Patients:
         return self._shown(call, self.store.record_sms_opt_out(enterprise, patient, **how))
 
     def reply(self, call: Call) -> Answer:
-        """A reply to a text. One without a time was received now."""
+        """A reply to a text. One without a time was received now; so was an opt-out whose time cannot be used: it must not be lost."""
         said: SmsReplyIn = call.body
-        reply = self.store.record_reply(call.enterprise, said.line, said.sender, said.body, said.received_at, call.now)
+        text, at = said.body.replace("\0", " "), said.received()
+        if at is None and said.received_at is not None and self.store.read_reply(call.enterprise, text).kind == OPT_IN:
+            raise Problem(422, "invalid_request", "received_at must be a time with its offset, like 2026-11-02T10:42:00Z")
+        reply = self.store.record_reply(call.enterprise, said.line, said.sender, text, at, call.now)
         return Answer(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
+
+    def _found(self, call: Call, ref: PatientRef) -> Patient:
+        with noted(self.audit, call.enterprise, call.who, call.now):
+            return self.store.find(call.enterprise, ref, call.now)
 
     def _viewed(self, call: Call, patient: Patient) -> Answer:
         """Nobody sees a patient without a line in the audit log."""

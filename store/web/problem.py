@@ -26,6 +26,7 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.SettingRefused: (409, "setting_refused"),
     errors.RoleRefused: (403, "role_refused"),
     errors.VersionConflict: (412, "version_conflict"),
+    errors.TooManyTries: (429, "too_many_tries"),
     errors.ValueRefused: (422, "value_refused"),
     errors.RunActive: (409, "run_active"),
     errors.NothingHeld: (409, "nothing_held"),
@@ -83,6 +84,8 @@ def status_of(kind: type[Exception]) -> tuple[int, str] | None:
 
 
 def _of_store(error: errors.StoreError, status: int, code: str) -> Problem:
+    if isinstance(error, errors.TooManyTries):
+        return Problem(status, code, str(error), {"Retry-After": str(error.after)})
     if not isinstance(error, errors.PreferenceLocked):
         return Problem(status, code, str(error))
     since = error.since.isoformat().replace("+00:00", "Z") if error.since else None

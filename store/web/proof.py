@@ -13,6 +13,7 @@ from store.preferences import Preferences
 from store.proof.audit import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
 from store.proof.receipts import Receipts
 from store.web.endpoint import Answer, Call, Endpoint
+from store.web.look_ups import noted
 from store.web.problem import Problem
 from store.web.proof_out import AsOfOut, AuditOut, as_of_out, audit_out
 from store.web.wire import moment, whole_number
@@ -41,7 +42,9 @@ class Proof:
 
     def as_of(self, call: Call) -> Answer:
         """The patient at an earlier time."""
-        found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), _time(call))
+        at = _time(call)
+        with noted(self.audit, call.enterprise, call.who, call.now):
+            found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), at)
         self._viewed(call, VIEWED_AS_OF, found.id)
         return Answer(as_of_out(found))
 

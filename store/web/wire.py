@@ -12,18 +12,21 @@ from msgspec import Meta, Struct
 
 from store.ask import Appointment, Ask, Decision
 from store.patient import PatientRef
+from store.web.border import check_moment, check_nul, is_utf8
 from store.web.problem import Problem
 
 T = TypeVar("T")
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, Meta(max_length=500)]
 Line = Annotated[str, Meta(min_length=1, max_length=40)]
-Number = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$")]
+Number = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}\Z")]
 Moment = Annotated[datetime, Meta(tz=True)]
 MessageKind = Literal["automation", "broadcast", "campaign", "manual"]
 ChannelName = Literal["sms", "voice", "email"]
 MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 LINE = re.compile(r"\s*(?:tel:)?[+(]?(?:[0-9][\s().\-\u2010-\u2013]*){3,}", re.ASCII)
+MAY_HOLD_NUL = ("body", "received_at")
+"""Of a reply: an opt-out is never lost to what stands around it."""
 QUOTED = re.compile(r"'[^']*'")
 
 
@@ -71,6 +74,8 @@ class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         if self.line is not None and not self.line.removeprefix("+").isdecimal():
             check_line(self.line)
+        if self.at is not None:
+            check_moment(self.at)
 
 
 class InvalidAsk(Decision, frozen=True, gc=False):
@@ -122,10 +127,20 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
     line: Line
     sender: Line
     body: Annotated[str, Meta(max_length=10_000)]
-    received_at: Moment | None = None
+    received_at: Annotated[Any, Meta(extra_json_schema={"type": "string", "format": "date-time"})] = None
 
     def __post_init__(self) -> None:
         check_line(self.line)
+
+    def received(self) -> datetime | None:
+        """When it was received; ``None`` where that is not given, or is no time that can be used."""
+        try:
+            at: datetime | None = msgspec.convert(self.received_at, Moment | None)
+            if at is not None:
+                check_moment(at)
+        except (msgspec.ValidationError, ValueError):
+            return None
+        return at
 
 
 class SmsReplyOut(Struct, frozen=True):
@@ -158,11 +173,18 @@ class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 def read(body: bytes, kind: type[T]) -> T:
     """The body as a value. Raises :class:`Problem`: 400 for what is no JSON, 422 for JSON of another shape."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        found = msgspec.json.decode(body, type=kind)
+        if isinstance(found, Struct):
+            check_nul(body, found, MAY_HOLD_NUL if isinstance(found, SmsReplyIn) else ())
+        return found
     except msgspec.ValidationError as error:
+        if not is_utf8(body):
+            raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
         raise Problem(422, "invalid_request", said(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+    except ValueError as error:
+        raise Problem(422, "invalid_request", str(error)) from None
 
 
 def said(error: msgspec.ValidationError) -> str:
@@ -187,6 +209,7 @@ def moment(query: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody encoded arrives as a space
+        check_moment(at)
     except (AttributeError, ValueError):
         at = None
     if at is None or at.tzinfo is None:

@@ -8,11 +8,12 @@ import typer
 
 from store.keys import ApiKey
 from store.lock import Role
-from sync.commands import configured, given, output
+from sync.commands import configured, given, output, times
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 
 keys = typer.Typer(help="API keys: `keys create NAME`, `keys list`, `keys revoke ID`.", cls=ListByDefault)
+SHOWN = ("key", "name", "enterprise", "role", "created", "revoked", "expires", "last_used")
 OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose; may be left out when there is one.")]
 
 
@@ -22,17 +23,21 @@ def create(
     name: Annotated[str, typer.Argument(help="Who will use it, for the history.")],
     role: Annotated[Role, typer.Option(help="What it may do.")],
     enterprise: OfEnterprise = None,
+    expires: Annotated[str | None, typer.Option(help="For how long it works: 90d, 12h. Left out: until it is revoked.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """A new key. It is shown now and never again."""
     with given.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
-        number, secret = parts.keys.create(name, owner, role.value, parts.clock(), by=given.who())
+        now = parts.clock()
+        until = times.later(now, expires, "--expires")
+        number, secret = parts.keys.create(name, owner, role.value, now, expires=until, by=given.who())
     if as_json:
-        output.emit({"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value})
+        output.emit({"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until})
         return
     output.say(secret)
-    output.note(f"key {number} of {owner}, role {role.value}. Keep it now: it is not shown again")
+    ends = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+    output.note(f"key {number} of {owner}, role {role.value}{ends}. Keep it now: it is not shown again")
 
 
 @keys.command("list")
@@ -43,7 +48,7 @@ def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: 
     if as_json:
         output.emit([_summary(key) for key in found])
     else:
-        output.table(("key", "name", "enterprise", "role", "created", "revoked"), [list(_summary(key).values()) for key in found])
+        output.table(SHOWN, [list(_summary(key).values()) for key in found])
 
 
 @keys.command("revoke")
@@ -58,4 +63,4 @@ def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar
 
 
 def _summary(key: ApiKey) -> dict[str, Any]:
-    return {name: getattr(key, name) for name in ("id", "name", "enterprise", "role", "created", "revoked")}
+    return {name: getattr(key, name) for name in ("id", *SHOWN[1:])}

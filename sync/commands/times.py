@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sync.config.words import duration
 from sync.parts import Unusable
 
 
@@ -16,3 +17,13 @@ def moment(text: str | None, option: str) -> datetime | None:
     except ValueError:
         raise Unusable(f"{option} is no time: write it like 2026-11-01 or 2026-11-01T08:30:00Z") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def later(now: datetime, text: str | None, option: str) -> datetime | None:
+    """``now`` and so long, like 90d. Raises ``Unusable``, naming the option."""
+    if text is None:
+        return None
+    try:
+        return now + duration(text)
+    except (ValueError, OverflowError):
+        raise Unusable(f"{option} is no length of time: write it like 90d or 12h") from None

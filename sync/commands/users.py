@@ -40,8 +40,8 @@ def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json:
     if as_json:
         output.emit([_summary(user) for user in found])
         return
-    rows = [(user.name, _roles(user), user.way, user.created, user.disabled, user.locked_until) for user in found]
-    output.table(("name", "roles", "signs in with", "created", "disabled", "locked until"), rows)
+    rows = [(user.name, _roles(user), user.way, user.created, user.disabled) for user in found]
+    output.table(("name", "roles", "signs in with", "created", "disabled"), rows)
 
 
 @users.command("disable")
@@ -62,7 +62,7 @@ def reset(
     way: Annotated[Way | None, typer.Option("--with", help="How they sign in from now on; left out: as before.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A new first password; ends the old one, every session, a lock-out and a disabling.
+    """A new first password; ends the old one, every session and a disabling.
 
     With openid there is none: they are whoever the provider next gives their name to.
     """
@@ -88,4 +88,4 @@ def _roles(user: User) -> str:
 
 
 def _summary(user: User) -> dict[str, Any]:
-    return {name: getattr(user, name) for name in ("id", "name", "roles", "way", "created", "disabled", "locked_until")}
+    return {name: getattr(user, name) for name in ("id", "name", "roles", "way", "created", "disabled")}

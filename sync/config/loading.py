@@ -21,7 +21,7 @@ from sync.config.mistake import ConfigError, Mistake
 from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
 from sync.config.secret import resolve
-from sync.config.settings import Backoff, Brake, Feed, Logging, Settings
+from sync.config.settings import Backoff, Brake, Feed, Limits, Logging, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
 
 VARIABLE = "EMR_SYNC_CONFIG"
@@ -134,6 +134,7 @@ def _joined(
         plain=top.api.plain,
         logs=Logging(top.logs.level, top.logs.format),
         access_log=top.api.access_log,
+        connections=Limits(top.api.connections, top.api.connections_per_address),
         session_idle=top.api.session_idle,
         session_longest=top.api.session_longest,
         backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),

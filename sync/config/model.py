@@ -32,6 +32,8 @@ class Api(Part):
     trusted_proxies: list[Network] = Field(default_factory=lambda: ["127.0.0.1", "::1"])
     plain: bool = False
     access_log: bool = False
+    connections: Annotated[int, Field(ge=10, le=100_000)] = 512
+    connections_per_address: Annotated[int, Field(ge=1)] = 128
     session_idle: Duration = timedelta(minutes=30)
     session_longest: Duration = timedelta(hours=12)
 

@@ -64,6 +64,18 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections the API takes. ``per_address`` is for other machines: on this one is a proxy, and everybody behind it.
+
+    ``header_seconds``: from the beginning of a connection, or of a request on it, to the end of its headers.
+    """
+
+    connections: int = 512
+    per_address: int = 128
+    header_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Backoff:
     """How often a failed run is tried, and the waits between: doubling from the first to the longest."""
 
@@ -86,6 +98,7 @@ class Settings:
     plain: bool = False
     logs: Logging = Logging()
     access_log: bool = False
+    connections: Limits = Limits()
     session_idle: timedelta = timedelta(minutes=30)
     session_longest: timedelta = timedelta(hours=12)
     backoff: Backoff = Backoff()

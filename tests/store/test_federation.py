@@ -58,7 +58,6 @@ def test_somebody_new_comes_in_as_a_user_without_a_password(desk: Desk) -> None:
     assert (desk.users.find("robin").way, desk.roles()) == ("openid", {"general": "staff"})
     for password in ("", "anything"):
         assert Credentials(desk.database, SERVED).check("robin", password, NOW) is None
-    assert desk.users.find("robin").locked_until is None
     assert desk.log()[0] == ("changed_user", {"what": "roles", "name": "robin", "role": "staff"})
 
 

@@ -20,7 +20,7 @@ def keys(database: Database) -> ApiKeys:
 @pytest.mark.parametrize("role", list(Role))
 def test_a_key_opens_its_enterprise_in_its_role(keys: ApiKeys, role: str) -> None:
     number, key = keys.create("reminders", HOSPITAL, role, at(0))
-    found = keys.verify(key)
+    found = keys.verify(key, at(3))
     assert found is not None
     assert (found.id, found.name, found.enterprise, found.role, found.created, found.revoked) == (
         number, "reminders", HOSPITAL, role, at(0), None,
@@ -40,7 +40,7 @@ def test_a_revoked_key_opens_nothing_and_stays_in_the_list(keys: ApiKeys) -> Non
     number, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
     assert keys.revoke(number, at(1)).revoked == at(1)
     assert keys.revoke(number, at(2)).revoked == at(1)
-    assert keys.verify(key) is None
+    assert keys.verify(key, at(3)) is None
     assert [(one.id, one.revoked) for one in keys.list()] == [(number, at(1))]
 
 
@@ -48,7 +48,7 @@ def test_one_revoked_key_does_not_close_another(keys: ApiKeys) -> None:
     number, _ = keys.create("old", HOSPITAL, Role.SENDER, at(0))
     _, key = keys.create("new", HOSPITAL, Role.SENDER, at(1))
     keys.revoke(number, at(2))
-    assert keys.verify(key) is not None
+    assert keys.verify(key, at(3)) is not None
 
 
 CUT_SHORT = ["", ".", "..", "esk", "esk.", "{head}", "{head}.", "esk..{secret}"]
@@ -59,12 +59,12 @@ SPOILT = [*CUT_SHORT, "{key}x", "x{key}", "{head}.x", "esk.key_0.{secret}", "{he
 def test_a_key_that_is_not_exactly_one_of_ours_opens_nothing(keys: ApiKeys, spoilt: str) -> None:
     _, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
     head, secret = key.rsplit(".", 1)
-    assert keys.verify(spoilt.format(key=key, head=head, secret=secret, tail=key[3:])) is None
+    assert keys.verify(spoilt.format(key=key, head=head, secret=secret, tail=key[3:]), at(3)) is None
 
 
 @pytest.mark.parametrize("odd", ["esk.\x00.x", "esk.a\x00b.x", "esk.é.ü", "esk.%.%", "esk." + "a" * 10_000 + ".x"])
 def test_odd_text_is_a_key_of_nobody_and_breaks_nothing(keys: ApiKeys, odd: str) -> None:
-    assert keys.verify(odd) is None
+    assert keys.verify(odd, at(3)) is None
 
 
 def test_a_role_that_does_not_exist_is_refused(keys: ApiKeys) -> None:

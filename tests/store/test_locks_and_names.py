@@ -17,6 +17,7 @@ from store.retiring.release import Release
 from store.sources.notes import SourceNotes
 from store.web.auth import Callers
 from store.web.health import Health
+from store.web.lanes import Lanes
 from store.web.problem import Problem
 from tests.store.site import ADT, ENTERPRISE_USER, FHIR, HOSPITAL, SYNCED, Site, says
 
@@ -98,7 +99,7 @@ def test_under_another_enterprise_name_nobody_is_known_and_no_key_opens(site: Si
     keys = ApiKeys(site.database)
     _, secret = keys.create("sender", HOSPITAL, Role.SENDER, site.now)
     with pytest.raises(Problem) as refusal:
-        Callers(keys, later.store.enterprises).verify({"authorization": f"Bearer {secret}"})
+        Callers(keys, later.store.enterprises, Lanes.made(), later.tick).verify({"authorization": f"Bearer {secret}"})
     assert (refusal.value.status, refusal.value.code) == (403, "enterprise_unknown")
 
 

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from store.database import Database
-from store.errors import RoleRefused, StoreError, ValueRefused, VersionConflict
-from store.people.credentials import LOCKED_FOR, TRIES, Credentials
+from store.errors import RoleRefused, StoreError, TooManyTries, ValueRefused, VersionConflict
+from store.people.credentials import Credentials
 from store.people.sessions import Sessions
+from store.people.throttle import OF_BOTH
 from store.people.users import User, Users
 from tests.factories import NOW
 
@@ -73,40 +74,54 @@ def test_a_bad_name_or_role_is_refused(users: Users, name: str, role: str) -> No
     assert users.list() == []
 
 
-def test_wrong_passwords_lock_the_user_out_for_a_while_even_with_the_right_one(users: Users) -> None:
-    password = added(users)
-    for _ in range(TRIES):
-        assert check(users, "pat", "wrong", NOW) is None
-    assert check(users, "pat", password, NOW + LOCKED_FOR - timedelta(seconds=1)) is None
-    assert users.find("pat").locked_until == NOW + LOCKED_FOR
-    assert check(users, "pat", password, NOW + LOCKED_FOR) is not None
-    assert users.find("pat").locked_until is None
+def test_wrong_passwords_make_the_next_one_wait_even_the_right_one(users: Users) -> None:
+    password, credentials = added(users), Credentials(users.database, ["general"])
+    for _ in range(OF_BOTH.free):
+        assert credentials.check("pat", "wrong", NOW) is None
+    with pytest.raises(TooManyTries, match="wait 1 second, then"):
+        credentials.check("pat", password, NOW)
+    assert credentials.check("pat", password, NOW + timedelta(seconds=1)) is not None
+
+
+def test_strangers_elsewhere_do_not_keep_a_user_out(users: Users) -> None:
+    password, credentials = added(users), Credentials(users.database, ["general"])
+    for _ in range(OF_BOTH.free):
+        assert credentials.check("pat", "wrong", NOW, "192.0.2.1") is None
+    assert credentials.check("pat", password, NOW, "192.0.2.2") is not None
 
 
 def test_a_right_password_forgets_the_wrong_ones_before(users: Users) -> None:
-    password = added(users)
-    for _ in range(3):
-        for _ in range(TRIES - 1):
-            assert check(users, "pat", "wrong", NOW) is None
-        assert check(users, "pat", password, NOW) is not None
+    password, credentials = added(users), Credentials(users.database, ["general"])
+    for _ in range(2):
+        for _ in range(OF_BOTH.free - 1):
+            assert credentials.check("pat", "wrong", NOW) is None
+        assert credentials.check("pat", password, NOW) is not None
+
+
+def test_what_is_too_long_for_a_name_or_a_password_is_neither_counted_nor_checked(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    password, credentials = added(users), Credentials(users.database, ["general"])
+    with monkeypatch.context() as patched:
+        patched.setattr("store.people.passwords.fits", None)  # whoever calls it fails
+        for _ in range(OF_BOTH.free + 1):
+            assert credentials.check("pat", "x" * 201, NOW) is None
+            assert credentials.check("x" * 101, "wrong", NOW) is None
+    assert credentials.check("pat", password, NOW) is not None
 
 
 def test_a_disabled_user_does_not_get_in_nor_stay_in(users: Users, sessions: Sessions) -> None:
     password = added(users)
     secret = sessions.begin(users.find("pat"), "general", NOW)
     assert users.disable("pat", NOW).disabled == NOW
-    assert users.disable("pat", NOW + LOCKED_FOR).disabled == NOW
+    assert users.disable("pat", NOW + IDLE).disabled == NOW
     assert check(users, "pat", password, NOW) is None
     assert sessions.visitor(secret, NOW) is None
 
 
-def test_a_reset_gives_a_new_password_and_ends_sessions_and_lock_out(users: Users, sessions: Sessions) -> None:
+def test_a_reset_gives_a_new_password_and_ends_sessions(users: Users, sessions: Sessions) -> None:
     old = added(users)
     secret = sessions.begin(users.find("pat"), "general", NOW)
-    for _ in range(TRIES):
-        check(users, "pat", "wrong", NOW)
-    user, new = users.reset("pat", NOW)
-    assert user.locked_until is None
+    new = users.reset("pat", NOW)[1]
+    assert new
     assert check(users, "pat", old, NOW) is None
     assert check(users, "pat", new, NOW) is not None
     assert sessions.visitor(secret, NOW) is None
@@ -203,19 +218,19 @@ def test_a_new_password_that_may_not_be_chosen_changes_nothing(users: Users, new
     assert check(users, "pat", old, NOW) is not None
 
 
-def test_guessing_the_current_password_locks_out_as_signing_in_does(users: Users) -> None:
-    old = added(users)
-    for said in ("not right",) * (TRIES - 1) + ("Too many wrong tries",) * 2:
-        with pytest.raises(ValueRefused, match=said):
-            change(users, "wrong")
-    with pytest.raises(ValueRefused, match="Too many wrong tries"):
-        change(users, old)
-    assert check(users, "pat", old, NOW) is None
+def test_guessing_the_current_password_has_to_wait_as_signing_in_does(users: Users) -> None:
+    old, credentials = added(users), Credentials(users.database, ["general"])
+    for _ in range(OF_BOTH.free):
+        with pytest.raises(ValueRefused, match="not right"):
+            credentials.change("pat", "wrong", CHOSEN, session="none", now=NOW)
+    for tried in (lambda: credentials.change("pat", old, CHOSEN, session="none", now=NOW), lambda: credentials.check("pat", old, NOW)):
+        with pytest.raises(TooManyTries):
+            tried()
 
 
 def test_a_password_that_was_reset_meanwhile_is_not_overwritten(users: Users) -> None:
     old, credentials = added(users), Credentials(users.database, ["general"])
-    checked = credentials._tried("pat", NOW).user
+    checked = credentials._tried("pat", "", NOW).user
     assert checked is not None
     new = users.reset("pat", NOW)[1]
     with pytest.raises(VersionConflict):
@@ -227,7 +242,7 @@ def test_a_password_that_was_reset_meanwhile_is_not_overwritten(users: Users) ->
 def test_a_password_that_was_reset_while_it_was_checked_lets_nobody_in(users: Users) -> None:
     added(users)
     credentials = Credentials(users.database, ["general"])
-    checked = credentials._tried("pat", NOW).user
+    checked = credentials._tried("pat", "", NOW).user
     assert checked is not None
     users.reset("pat", NOW)
     assert credentials._still(checked) is False

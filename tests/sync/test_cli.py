@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_a_key_is_shown_once_and_can_be_revoked(emr_sync: EmrSync, config: Path)
 def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, config: Path) -> None:
     for _ in range(2):
         assert emr_sync("migrate", "--json").value == {"status": "done"}
+
+
+def test_a_key_may_end_by_itself_and_the_list_says_when(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "for a while", "--role", "sender", "--expires", "90d", "--json").value
+    (listed,) = [one for one in emr_sync("keys", "list", "--json").value if one["id"] == made["id"]]
+    assert (listed["expires"], listed["last_used"]) == (made["expires"], None)
+    length = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(listed["created"])
+    assert timedelta(days=89) < length <= timedelta(days=90)
+    assert ", until " in emr_sync("keys", "create", "another", "--role", "sender", "--expires", "12h").err
 
 
 def test_people_get_tables_and_notes_stay_off_stdout(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
@@ -223,6 +233,8 @@ def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSy
         (["rejections", "--status", "maybe"], 2, "--status is one of open, resolved, all"),
         (["replies", "--state", "maybe"], 2, "--state is one of"),
         (["keys", "revoke", "nope"], 1, "no such key"),
+        (["keys", "create", "x", "--role", "sender", "--expires", "soon"], 2, "--expires is no length of time: write it like 90d"),
+        (["keys", "create", "x", "--role", "sender", "--expires", "9999999d"], 2, "--expires is no length of time: write it like 90d"),
         (["keys", "create", "x", "--role", "king"], 2, "Invalid value for '--role'"),
         (["patient", "NOBODY"], 1, "no such patient"),
         (["patient", "NOBODY", "--enterprise", "other"], 2, "there is no enterprise 'other'"),

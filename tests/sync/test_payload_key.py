@@ -139,6 +139,19 @@ def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: 
     parts.close()
 
 
+def test_the_head_of_every_chain_is_logged_so_that_a_log_server_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Logging("info", "json"))
+    parts = Parts.open(load(written(tmp_path, "")))
+    for enterprise in ("e", "f"):
+        Chain(parts.database, "audit").add(enterprise, [Line(NOW, "staff:sam", "did", "", "{}")])
+    Housekeeping(chores(parts)).once()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    said = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}
+    assert said == {tuple(one.head) for one in verify(parts.database)}
+    assert len(said) == 2
+    parts.close()
+
+
 def test_what_was_written_is_attested_for_every_enterprise(tmp_path: Path) -> None:
     parts = Parts.open(load(written(tmp_path, top="database: sqlite:///x.db\nenterprises: {e: {}, f: {}}\n")))
     for enterprise in ("e", "f"):

@@ -1,6 +1,7 @@
-"""A payload without what it says: its shape stays, so that an engineer sees where it broke, and every letter and digit is covered. Pure.
+"""A payload without what it says: its shape stays, so that an engineer sees where it broke, and everything else is covered. Pure.
 
-JSON keeps its keys, HL7 its segment names and separators. What is neither keeps its punctuation.
+What may stay is listed and the rest is covered, for there is more in Unicode than letters and digits. HL7 keeps the names of its segments
+and its separators; JSON keeps keys that look like names of fields, and the types of FHIR resources.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ import json
 import re
 from typing import Any
 
-SEGMENT = re.compile(r"^[A-Z][A-Z0-9]{2}(?=\W|$)")
-COVERED = re.compile(r"[^\W_]")
-PLAIN_KEYS = frozenset({"resourceType"})
+SEGMENT = re.compile(
+    r"(?:AL1|ARV|BHS|BTS|CON|DG1|DSC|ERR|EVN|FHS|FTS|GT1|IAM|IN1|IN2|MFE|MFI|MRG|MSA|MSH|NK1|NTE|OBR|OBX|ORC|PD1|PDA|PID|PR1|PV1|PV2|ROL|SCH|SFT"
+    r"|STF|UAC|Z[A-Z0-9]{2})(?=\||\Z)"
+)
+COVERED = re.compile(r"[^ !\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]")
+FIELD = re.compile(r"_?[a-z][A-Za-z_]{0,63}[0-9]?\Z")
+TYPES = frozenset({"Appointment", "Bundle", "CommunicationRequest", "Consent", "Coverage", "Encounter", "Flag", "Group", "List"})
+TYPES |= {"OperationOutcome", "Organization", "Parameters", "Patient", "Person", "Practitioner", "Provenance", "RelatedPerson"}
 LONGEST = 20_000
 COVER = "•"
 
@@ -28,14 +34,27 @@ def masked(payload: bytes) -> str:
 def _line(line: str) -> str:
     found = SEGMENT.match(line)
     head = found[0] if found else ""
-    return head + COVERED.sub(COVER, line[len(head) :])
+    return head + _covered(line[len(head) :])
 
 
 def _value(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _value(one, name) for name, one in value.items()}
+        return _fields(value)
     if isinstance(value, list):
-        return [_value(one, key) for one in value]
-    if key in PLAIN_KEYS or value is None:
+        return [_value(one) for one in value]
+    if value is None or (key == "resourceType" and value in TYPES):
         return value
-    return COVERED.sub(COVER, str(value))
+    return _covered(str(value))
+
+
+def _fields(value: dict[str, Any]) -> dict[str, Any]:
+    """A key that is no name of a field is covered, too; of keys that look the same then, each stays."""
+    shown: dict[str, Any] = {}
+    for number, (name, one) in enumerate(value.items()):
+        key = name if FIELD.match(name) else _covered(name)
+        shown[key if key not in shown else f"{key} ({number})"] = _value(one, name)
+    return shown
+
+
+def _covered(text: str) -> str:
+    return COVERED.sub(COVER, text)

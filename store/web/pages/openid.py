@@ -21,7 +21,7 @@ from litestar.response.base import ASGIResponse
 from store.people.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
 from store.people.openid import vouched
 from store.people.sessions import digest
-from store.people.user_log import DISABLED, LOCKED, NO_ROLE
+from store.people.user_log import DISABLED, NO_ROLE
 from store.people.users import User
 from store.web.pages.page import HTML, STRICT, Door, Shown, cookie, under_tls
 from store.web.provider import CODE_REFUSED, NO_PROVIDER, STATE, TOKEN_INVALID, UNREACHABLE, Provider, ProviderFailed, derived
@@ -43,7 +43,6 @@ SAID = {
     NAME_TAKEN: "Somebody else has your name here. Whoever runs this service can give it to you: emr-sync users reset --with openid.",
     NO_ROLE: "You are known, but you have no role here. Whoever looks after your account can put you into a group that has one.",
     DISABLED: "You are known, but you may not come in any more. Whoever runs this service can let you in again.",
-    LOCKED: "You are locked out for a while. Try again later.",
 }
 STATUS = {UNREACHABLE: 503, NO_PROVIDER: 502}
 log = logging.getLogger("emr_sync.web")
@@ -97,7 +96,7 @@ class OpenIdSignIn:
     def _handler(self, path: str, answer: Answer) -> HTTPRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
             async with self._places:
-                return await asyncio.to_thread(self._answered, answer, request)
+                return await self.door.lanes.pages.run(self._answered, answer, request)
 
         return HTTPRouteHandler(path, http_method="GET", status_code=200)(handle)
 
@@ -117,7 +116,7 @@ class OpenIdSignIn:
             "title": "No entry",
             "said": SAID[why],
             "provider": self.provider.settings.title,
-            "farewell": self.provider.farewell(now) if why in (NO_ROLE, NO_NAME, NAME_TAKEN, DISABLED, LOCKED) else None,
+            "farewell": self.provider.farewell(now) if why in (NO_ROLE, NO_NAME, NAME_TAKEN, DISABLED) else None,
         }
         return self.door.send(request, Shown("no_entry.html", values, STATUS.get(why, 403)), None, now)
 

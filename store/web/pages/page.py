@@ -5,8 +5,8 @@ Who is there, the role, the form and its token, the worker thread, the headers t
 
 from __future__ import annotations
 
-import asyncio
 import hmac
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,9 @@ from litestar.response.base import ASGIResponse
 
 from store.lock import Actor, Role
 from store.people.sessions import Sessions, Visitor
+from store.web.body import whole
+from store.web.border import check_texts
+from store.web.lanes import Lanes
 from store.web.pages.templates import rendered
 from store.web.problem import Problem, answer, problem_of
 
@@ -51,6 +54,7 @@ class Visit(NamedTuple):
     query: Mapping[str, Any]
     form: Mapping[str, str]
     now: datetime
+    address: str = ""
 
     @property
     def enterprise(self) -> str:
@@ -96,12 +100,13 @@ Reply = Shown | Goto | Download
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page, or one thing that a form does."""
+    """One page, or one thing that a form does. ``hashes``: it checks a password."""
 
     method: str
     path: str
     roles: frozenset[Role]
     answer: Callable[[Visit], Reply]
+    hashes: bool = False
 
 
 Frame = Callable[[Visitor | None, datetime], Mapping[str, Any]]
@@ -111,15 +116,19 @@ Frame = Callable[[Visitor | None, datetime], Mapping[str, Any]]
 class Door:
     """Lets visitors in, to pages as they are allowed."""
 
-    def __init__(self, sessions: Sessions, frame: Frame, clock: Callable[[], datetime]) -> None:
-        self.sessions, self.frame, self.clock = sessions, frame, clock
+    def __init__(self, sessions: Sessions, frame: Frame, clock: Callable[[], datetime], lanes: Lanes) -> None:
+        self.sessions, self.frame, self.clock, self.lanes = sessions, frame, clock, lanes
 
     def handler(self, page: Page) -> HTTPRouteHandler:
         """A page for Litestar."""
+        lane = self.lanes.passwords if page.hashes else self.lanes.pages
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-            body = await request.body() if page.method == "POST" else b""
-            return await asyncio.to_thread(self.served, page, request, body)
+            body = await whole(request) if page.method == "POST" else b""
+            try:
+                return await lane.run(self.served, page, request, body)
+            except Problem as busy:
+                return self.failed(request, busy, None, self.clock())
 
         return HTTPRouteHandler(page.path, http_method=page.method, status_code=200)(handle)  # type: ignore[arg-type]
 
@@ -134,8 +143,10 @@ class Door:
                 return self.send(request, Goto("/sign-in?again=1" if secret else "/sign-in", "" if secret else None), None, now)
             if visitor.provisional and page.path not in FIRST:
                 return self.send(request, Goto("/password"), visitor, now)
+            check_texts(request.path_params)
+            check_texts(request.query_params)
             allow(page, visitor, form)
-            visit = Visit(visitor, secret, request.path_params, request.query_params, form, now)
+            visit = Visit(visitor, secret, request.path_params, request.query_params, form, now, address(request))
             return self.send(request, page.answer(visit), visitor, now)
         except Exception as error:
             return self.failed(request, error, visitor, now)
@@ -145,7 +156,9 @@ class Door:
         problem = problem_of(error)
         answer(request, error)  # for its line in the log
         said = {"problem": problem, "title": "This did not work"}
-        return self.send(request, Shown("problem.html", said, int(problem.status)), visitor, now)
+        shown = self.send(request, Shown("problem.html", said, int(problem.status)), visitor, now)
+        shown.headers.update(problem.headers)
+        return shown
 
     def send(self, request: Request[Any, Any, Any], reply: Reply, visitor: Visitor | None, now: datetime) -> ASGIResponse:
         """The reply with the headers that all pages have."""
@@ -187,7 +200,9 @@ def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError as error:
         raise Problem(422, "invalid_request", "this is no form of ours") from error
-    return {name: value.strip() for name, value in pairs}
+    form = {name: value.strip() for name, value in pairs}
+    check_texts(form)
+    return form
 
 
 def cookie_name(request: Request[Any, Any, Any]) -> str:
@@ -199,6 +214,16 @@ def cookie(request: Request[Any, Any, Any], secret: str) -> str:
     """The cookie of a session that begins, or of one that ended."""
     ended = "" if secret else "; Max-Age=0"
     return f"{cookie_name(request)}={secret}; Path=/; HttpOnly; SameSite=Lax{ended}{'; Secure' if under_tls(request) else ''}"
+
+
+def address(request: Request[Any, Any, Any]) -> str:
+    """Where the request comes from, for slowing down guesses: an IPv6 address by its network, for a machine has as many as it likes."""
+    host = request.client.host if request.client else ""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 def under_tls(request: Request[Any, Any, Any]) -> bool:

@@ -22,7 +22,7 @@ class OwnPassword:
 
     def pages(self) -> Iterable[Page]:
         """For everybody who is signed in."""
-        return Page("GET", "/password", ALL, self.show), Page("POST", "/password", ALL, self.change)
+        return Page("GET", "/password", ALL, self.show), Page("POST", "/password", ALL, self.change, hashes=True)
 
     def show(self, visit: Visit) -> Shown:
         """The form; for somebody without a password here, where theirs is."""
@@ -34,7 +34,7 @@ class OwnPassword:
         if new != again:
             return self._shown("The new password was not typed the same way twice.", 422)
         try:
-            self.credentials.change(visit.visitor.name, current, new, session=visit.secret, now=visit.now)
+            self.credentials.change(visit.visitor.name, current, new, session=visit.secret, now=visit.now, address=visit.address)
         except ValueRefused as refused:
             return self._shown(str(refused), 422)
         return Goto("/password?done=1")

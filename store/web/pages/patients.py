@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from store.ask import Ask, Known
@@ -16,6 +17,7 @@ from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
 from store.preferences import Preferences
 from store.proof.audit import VIEWED, Audit
 from store.reason import PATIENT_UNKNOWN
+from store.web.look_ups import noted
 from store.web.pages import card
 from store.web.pages.page import Goto, Page, Shown, Visit
 from store.web.problem import Problem, problem_of
@@ -61,7 +63,7 @@ class Patients:
             return self._form(visit, "Type an identifier, for example a medical record number.", 422)
         ref = PatientRef(id=value) if parsed(value) is not None else PatientRef(authority=authority or None, value=value)
         try:
-            return Goto(f"/patients/{self.store.find(visit.enterprise, ref).id}")
+            return Goto(f"/patients/{self._found(visit, ref, None).id}")
         except StoreError as error:
             said = "No patient here has this identifier." if isinstance(error, PatientUnknown) else ""
             said = said or "Several patients have this identifier. Choose who issued it."
@@ -120,7 +122,7 @@ class Patients:
     def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         asked = visit.path["patient_id"]
         try:
-            patient = self.store.find(visit.enterprise, PatientRef(id=asked), visit.now)
+            patient = self._found(visit, PatientRef(id=asked), visit.now)
         except PatientUnknown:
             return self._form(visit, "There is no such patient here. Look for them by an identifier.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)
@@ -156,6 +158,10 @@ class Patients:
             "done": DONE.get(visit.query.get("done", ""), ""),
         }
         return Shown("facesheet.html", values, status)
+
+    def _found(self, visit: Visit, ref: PatientRef, now: datetime | None) -> Patient:
+        with noted(self.audit, visit.enterprise, ":".join(visit.actor), visit.now):
+            return self.store.find(visit.enterprise, ref, now)
 
     def _told(self, visit: Visit, patient: Patient) -> list[card.Told]:
         found = self.store.known(visit.enterprise, [PatientRef(id=patient.id)], visit.now)[0]

@@ -1,26 +1,29 @@
-"""Signing in and out. One answer for every refusal: it tells nobody which names exist, nor who is locked out."""
+"""Signing in and out. One answer for every refusal: it tells nobody which names exist."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.people.credentials import LOCKED_FOR, TRIES, Credentials
+from store.people.credentials import Credentials
 from store.people.federation import Federation
+from store.people.refusals import Refusals
 from store.people.users import User, Users
+from store.web.body import whole
 from store.web.pages.openid import OpenIdSignIn
-from store.web.pages.page import Door, Goto, Page, Shown, Visit, fields
+from store.web.pages.page import Door, Goto, Page, Shown, Visit, address, fields
 from store.web.pages.password import ALL as ALL
 from store.web.pages.password import OwnPassword
+from store.web.problem import problem_of
 from store.web.provider import Provider
 
-MINUTES = int(LOCKED_FOR.total_seconds() // 60)
-REFUSED = f"That name and password do not let anybody in. After {TRIES} wrong tries a user is locked out for {MINUTES} minutes."
+REFUSED = "Name or password is wrong, or this user may not sign in. After several wrong tries you have to wait before the next one."
+MOST_BYTES = 16 * 1024
 OVER = "Your session is over. Sign in again to go on."
 
 
@@ -28,20 +31,23 @@ class SignIn:
     """The two addresses that need no session, and what ends one."""
 
     def __init__(self, users: Users, door: Door, enterprises: Collection[str], provider: Provider | None = None) -> None:
-        self.credentials, self.door, self.enterprises = Credentials(users.database, enterprises), door, enterprises
-        self.provider, self.federation = provider, Federation(users.database, enterprises)
+        self.refusals = Refusals(users.database, enterprises)
+        self.credentials, self.door, self.enterprises = Credentials(users.database, enterprises, self.refusals), door, enterprises
+        self.provider, self.federation = provider, Federation(users.database, enterprises, self.refusals)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
 
         async def form(request: Request[Any, Any, Any]) -> ASGIResponse:
-            return await asyncio.to_thread(self.form, request)
+            return await self.door.lanes.pages.run(self.form, request)
 
         async def enter(request: Request[Any, Any, Any]) -> ASGIResponse:
-            return await asyncio.to_thread(self.enter, request, await request.body())
+            return await self.enter(request, await whole(request))
 
-        named = {"GET": form, "POST": enter}
-        handlers = [HTTPRouteHandler("/sign-in", http_method=method, status_code=200)(function) for method, function in named.items()]  # type: ignore[arg-type]
+        handlers = [
+            HTTPRouteHandler("/sign-in", http_method="GET", status_code=200)(form),
+            HTTPRouteHandler("/sign-in", http_method="POST", status_code=200, request_max_body_size=MOST_BYTES)(enter),
+        ]
         return handlers + (OpenIdSignIn(self.provider, self.federation, self.door).handlers() if self.provider else [])
 
     def pages(self) -> tuple[Page, ...]:
@@ -54,17 +60,30 @@ class SignIn:
         said = OVER if request.query_params.get("again") else ""
         return self._shown(request, said, 200)
 
-    def enter(self, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
-        """A session begins, or the form again."""
-        now = self.door.clock()
+    async def enter(self, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
+        """A session begins, or the form again. Only the password itself is checked in the threads for passwords."""
+        now, lanes = self.door.clock(), self.door.lanes
         try:
             given: Mapping[str, str] = fields(request, body)
-            user = self.credentials.check(given.get("name", ""), given.get("password", ""), now)
-            if user is None:
-                return self._shown(request, REFUSED, 403)
-            return self.door.send(request, Goto("/", self.door.sessions.begin(user, self._enterprise(user), now)), None, now)
+            name, password = given.get("name", ""), given.get("password", "")
+            user = await lanes.passwords.run(self.credentials.check, name, password, now, address(request))
+            return await lanes.pages.run(self._entered, request, user, now)
         except Exception as error:
+            return await lanes.pages.run(self._failed, request, error, now)
+
+    def _failed(self, request: Request[Any, Any, Any], error: Exception, now: datetime) -> ASGIResponse:
+        """Whoever has to wait sees the form; anything else is an error like those of other pages."""
+        problem = problem_of(error)
+        if problem.status != 429:
             return self.door.failed(request, error, None, now)
+        shown = self._shown(request, f"{problem.detail[0].upper()}{problem.detail[1:]}.", 429)
+        shown.headers.update(problem.headers)
+        return shown
+
+    def _entered(self, request: Request[Any, Any, Any], user: User | None, now: datetime) -> ASGIResponse:
+        if user is None:
+            return self._shown(request, REFUSED, 403)
+        return self.door.send(request, Goto("/", self.door.sessions.begin(user, self._enterprise(user), now)), None, now)
 
     def leave(self, visit: Visit) -> Shown | Goto:
         """The session ends; where the provider offers it, the one there too."""

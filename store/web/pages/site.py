@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,7 @@ from store.lock import Role
 from store.people.sessions import Sessions, Visitor
 from store.people.users import Users
 from store.preferences import Preferences
+from store.web.lanes import Lanes
 from store.web.pages import audit, console, opt_outs, patients, replies, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
@@ -51,6 +54,8 @@ ROLES = {
     Role.OPERATOR: "operator",
     Role.AUDITOR: "auditor",
 }
+TENDED_SECONDS = 60.0
+log = logging.getLogger("emr_sync.web")
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -79,9 +84,10 @@ class Site:
         work: Work | None,
         clock: Callable[[], datetime],
         settings_changed: Callable[[], None],
+        lanes: Lanes,
     ) -> None:
-        self.store = store
-        self.door = Door(access.sessions, self.frame, clock)
+        self.store, self.clock, self.lanes = store, clock, lanes
+        self.door = Door(access.sessions, self.frame, clock, lanes)
         self.sign_in = SignIn(access.users, self.door, store.enterprises, access.provider)
         self._pages: list[Page] = [
             Page("GET", "/", ALL, self.front),
@@ -101,6 +107,22 @@ class Site:
         yield from self.sign_in.handlers()
         yield from (self.door.handler(page) for page in self._pages)
         yield HTTPRouteHandler("/static/{digest:str}/{name:str}", http_method="GET", status_code=200)(static)
+
+    async def tend(self) -> None:
+        """Writes refused sign-ins that were only counted yet, when their time has come, for as long as the service runs."""
+        while True:
+            await asyncio.sleep(TENDED_SECONDS)
+            await self._written(self.sign_in.refusals.write_due)
+
+    async def close(self) -> None:
+        """The same when the service stops."""
+        await self._written(self.sign_in.refusals.write)
+
+    async def _written(self, write: Callable[[datetime], None]) -> None:
+        try:
+            await self.lanes.pages.run(write, self.clock())
+        except Exception as error:
+            log.error("refused sign-ins are not in the audit log yet: %s", type(error).__name__)
 
     def front(self, visit: Visit) -> Goto | Shown:
         """The first page of a role's menu."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import socket
 import threading
@@ -24,6 +26,7 @@ from store.keys import ApiKeys
 from store.preference import Identifier, PatientStatements, Phone, Statement
 from store.preferences import Preferences
 from store.web.app import create_app
+from store.web.lanes import Lanes
 from store.web.work import UnmappedCode, Work
 from tests.factories import sealing
 
@@ -67,6 +70,7 @@ class Service:
     keys: ApiKeys
     tokens: dict[tuple[str, str], str]
     asked: list[tuple[str, str, str]]
+    lanes: Lanes
 
     def call(
         self, method: str, path: str, body: Any = None, *, role: str | None = "sender", enterprise: str = "general", **headers: str
@@ -169,9 +173,12 @@ def serve(url: str) -> Iterator[Service]:
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)
     work = Work(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
-    app = create_app(store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n")
+    lanes = Lanes.made()
+    app = create_app(
+        store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes
+    )
     with running(app) as port:
-        yield Service(port, store, journal, keys, {}, asked)
+        yield Service(port, store, journal, keys, {}, asked, lanes)
     database.close()
 
 
@@ -204,6 +211,7 @@ class Announcing(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self.loop = asyncio.get_running_loop()
         self.announce()
 
 

@@ -40,7 +40,7 @@ def held_configuration(service: Service) -> str:
 
 def test_a_set_that_waits_makes_the_service_degraded_and_not_down(fresh: Service) -> None:
     run = held(fresh)
-    ready = fresh.call("GET", "/readyz", role=None)
+    ready = fresh.call("GET", "/readyz", role="operator")
     assert (ready.status, ready.json["ready"], ready.json["degraded"]) == (200, True, True)
     (one,) = ready.json["held"]
     assert datetime.fromisoformat(one.pop("since")) == NOW
@@ -54,13 +54,13 @@ def test_a_decided_set_does_not_wait_any_more(fresh: Service) -> None:
     assert fresh.call("GET", f"/v1/runs/{run}", role="operator").json["waiting"] == listed["waiting"]
     decided = fresh.call("POST", f"/v1/runs/{run}/reject", role="operator").json
     assert (decided["status"], decided["waiting"], decided["held"]["verdicts"][0]["verdict"]) == ("done", None, "rejected")
-    ready = fresh.call("GET", "/readyz", role=None).json
+    ready = fresh.call("GET", "/readyz", role="operator").json
     assert (ready["degraded"], ready["held"]) == (False, [])
 
 
 def test_a_held_configuration_waits_like_a_set_and_is_approved_like_one(fresh: Service) -> None:
     run = held_configuration(fresh)
-    (one,) = fresh.call("GET", "/readyz", role=None).json["held"]
+    (one,) = fresh.call("GET", "/readyz", role="operator").json["held"]
     assert (one["kind"], one["source"], one["run"], one["patients"]) == ("configuration", "(configuration)", run, 1)
     shown = fresh.call("GET", f"/v1/runs/{run}", role="operator").json
     assert shown["held"]["counts"] == [{"attribute": "do_not_contact", "direction": "yes->unknown", "patients": 1}]
@@ -74,11 +74,11 @@ def test_a_held_configuration_waits_like_a_set_and_is_approved_like_one(fresh: S
         "done",
         "operator:operator of general",
     )
-    assert fresh.call("GET", "/readyz", role=None).json["degraded"] is False
+    assert fresh.call("GET", "/readyz", role="operator").json["degraded"] is False
 
 
 @pytest.mark.parametrize("word", ["approve", "reject"])
 def test_nothing_of_another_enterprise_is_decided(fresh: Service, word: str) -> None:
     run = held_configuration(fresh)
     assert fresh.call("POST", f"/v1/runs/{run}/{word}", role="operator", enterprise="local").status == 404
-    assert [one["run"] for one in fresh.call("GET", "/readyz", role=None).json["held"]] == [run]
+    assert [one["run"] for one in fresh.call("GET", "/readyz", role="operator").json["held"]] == [run]

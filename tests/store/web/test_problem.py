@@ -25,6 +25,7 @@ EXPECTED = {
     errors.RoleRefused: 403,
     errors.VersionConflict: 412,
     errors.MergeRefused: 409,
+    errors.TooManyTries: 429,
     errors.ValueRefused: 422,
     errors.PayloadUnreadable: 409,
     errors.ChainBroken: 409,
@@ -50,7 +51,8 @@ def test_every_error_of_the_store_has_a_status_and_a_code_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)
 def test_an_error_is_answered_with_its_status(kind: type[errors.StoreError]) -> None:
-    error = kind("do_not_contact", "adt", "Clinic EMR") if kind is errors.PreferenceLocked else kind("what to do")
+    made = {errors.PreferenceLocked: ("do_not_contact", "adt", "Clinic EMR"), errors.TooManyTries: (3.2,)}
+    error = kind(*made.get(kind, ("what to do",)))
     problem = problem_of(error)
     assert problem.status == EXPECTED[kind]
     assert problem.detail == str(error)

@@ -58,7 +58,11 @@ def test_every_look_at_a_patient_is_in_the_log(fresh: Service) -> None:
 def test_who_found_nobody_saw_nobody(fresh: Service) -> None:
     assert fresh.call("POST", "/v1/patients/lookup", {"value": "MRN9"}, role="staff").status == 404
     assert fresh.call("GET", "/v1/patients/pt_0000000000000001", role="staff").status == 404
-    assert log(fresh) == []
+    assert fresh.call("GET", "/v1/patients/pt_0000000000000001/history", role="sender").status == 404
+    in_vain = ["staff:staff of general", "staff:staff of general", "sender:sender of general"]
+    assert log(fresh) == [(who, "looked_in_vain") for who in in_vain]
+    lines = fresh.call("GET", "/v1/audit", role="auditor").json
+    assert {json.dumps(one["detail"]) for one in lines if one["action"] == "looked_in_vain"} == {'{"why": "unknown"}'}
 
 
 def test_a_look_that_shows_nothing_new_leaves_no_line(fresh: Service) -> None:

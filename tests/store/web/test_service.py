@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from store import times
+from store.database import Database
 from store.preference import Problem
+from store.preferences import Preferences
 from store.tables import ChangeRow
 from store.web import problem
 from store.web.auth import Callers
 from store.web.client import SenderClient, Who
 from store.web.health import Health, Readiness
-from tests.store.web.conftest import CELL, EARLIER, LINE, NOW, ROLES, Service, codes, reject, statements
+from store.web.lanes import Lanes
+from tests.store.web.conftest import CELL, EARLIER, ENTERPRISES, LINE, NOW, ROLES, Service, codes, reject, statements
 
 ALLOWED = {
     ("POST", "/v1/decisions"): {"sender"},
@@ -94,7 +97,7 @@ def test_a_key_that_was_just_used_is_refused_two_seconds_after_it_was_revoked(fr
 def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> None:
     """Using it must not put off the end of what is remembered."""
     moment = [0.0]
-    callers = Callers(fresh.keys, ["general"], lambda: moment[0])
+    callers = Callers(fresh.keys, ["general"], Lanes.made(), lambda: NOW, lambda: moment[0])
     number, token = fresh.keys.create("used", "general", "sender", NOW)
     headers = {"authorization": f"Bearer {token}"}
     callers.verify(headers)
@@ -284,7 +287,7 @@ def test_rejections_are_listed_without_their_payload_and_replayed(fresh: Service
 
 def test_the_service_is_alive_and_ready_and_has_metrics(service: Service) -> None:
     assert service.call("GET", "/healthz", role=None).status == 200
-    ready = service.call("GET", "/readyz", role=None)
+    ready = service.call("GET", "/readyz", role="operator")
     assert (ready.status, ready.json["ready"], ready.json["degraded"]) == (200, True, False)
     metrics = service.call("GET", "/metrics", role=None)
     assert (metrics.body, metrics.headers["content-type"]) == (b"emr_sync_up 1\n", "text/plain; version=0.0.4; charset=utf-8")
@@ -294,9 +297,34 @@ def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> Non
     with fresh.store.database.write("general") as transaction:
         fresh.journal.heard(transaction, "retired", "general", now=NOW)
     fresh.store.freshness._read_at = None
-    ready = fresh.call("GET", "/readyz", role=None).json
+    ready = fresh.call("GET", "/readyz", role="operator").json
     assert (ready["ready"], ready["degraded"]) == (True, True)
     assert [one["source"] for one in ready["sources"] if one["state"] == "orphan"] == ["retired"]
+
+
+def test_whoever_has_no_good_key_learns_only_whether_the_service_is_ready(fresh: Service) -> None:
+    for headers in ({}, {"authorization": "Bearer esk.key_0.guess"}, {"authorization": "Basic x"}):
+        ready = fresh.call("GET", "/readyz", role=None, **headers)
+        assert (ready.status, ready.json) == (200, {"ready": True})
+
+
+def test_a_key_tells_of_its_own_enterprise_only(fresh: Service) -> None:
+    with fresh.store.database.write("general") as transaction:
+        fresh.journal.heard(transaction, "retired", "general", now=NOW)
+    fresh.store.freshness._read_at = None
+    ready = fresh.call("GET", "/readyz", enterprise="local").json
+    assert ({one["enterprise"] for one in ready["sources"]}, ready["degraded"]) == ({"local"}, False)
+
+
+def test_readiness_is_looked_at_once_a_second(sqlite_url: str) -> None:
+    database, ticks = Database.open(sqlite_url), [0.0]
+    health = Health(Preferences(database, ENTERPRISES), None, lambda: NOW, lambda: ticks[0])
+    first = health.kept()
+    for ticks[0] in (0.0, 0.9):
+        assert health.kept() is first
+    ticks[0] = 1.0
+    assert health.kept() is not first
+    database.close()
 
 
 def test_patients_whose_newer_evidence_cannot_be_read_are_counted_and_named(fresh: Service) -> None:
@@ -311,7 +339,7 @@ def test_patients_whose_newer_evidence_cannot_be_read_are_counted_and_named(fres
         fresh.store.apply_many(transaction, "general", source, [item], now=NOW)
     (mark,) = fresh.patient("MRN1")["unreadable"]
     assert (mark["attribute"], mark["source"], mark["reason"]) == ("do_not_contact", source, "code_unmapped")
-    ready = fresh.call("GET", "/readyz", role=None).json
+    ready = fresh.call("GET", "/readyz", role="operator").json
     assert (ready["degraded"], [one["unreadable"] for one in ready["sources"] if one["source"] == source]) == (True, [1])
     ask = {"patient": {"value": "MRN1"}, "message_type": "automation", "channels": ["sms"]}
     assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["preference_unreadable"]
@@ -323,9 +351,10 @@ def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytes
         raise OSError("connection to db.internal as admin failed")
 
     monkeypatch.setattr("store.web.health.schema.check", fail)
-    ready = fresh.call("GET", "/readyz", role=None)
-    assert (ready.status, ready.json["ready"], ready.json["database"]) == (503, False, "unreachable")
-    assert b"db.internal" not in ready.body
+    for role in (None, "operator"):
+        ready = fresh.call("GET", "/readyz", role=role)
+        assert (ready.status, ready.json["ready"], ready.json.get("database", "unreachable")) == (503, False, "unreachable")
+        assert b"db.internal" not in ready.body
 
 
 def test_a_database_that_keeps_us_waiting_is_not_ready_and_asked_once(fresh: Service) -> None:
@@ -339,7 +368,7 @@ def test_a_database_that_keeps_us_waiting_is_not_ready_and_asked_once(fresh: Ser
 
     async def look() -> tuple[list[Readiness], Readiness]:
         health = Slow(fresh.store, None, lambda: NOW)
-        late = [await health.in_time(0.01) for _ in range(3)]
+        late = [await health.in_time(seconds=0.01) for _ in range(3)]
         answers.set()
         return late, await health.in_time()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from store.people.sessions import Sessions
 from store.people.users import Users
 from store.preferences import Preferences
 from store.web.app import create_app
+from store.web.lanes import Lanes
 from store.web.pages.about import About, Mapped
 from store.web.pages.site import Access
 from store.web.provider import Provider
@@ -99,8 +101,17 @@ class Pages:
     moment: Moment
     asked: list[tuple[str, str, str]]
     app: Any
+    keys: ApiKeys
+    lanes: Lanes
+    server: running
     passwords: dict[str, str] = field(default_factory=dict)
     clients: list[httpx.Client] = field(default_factory=list)
+
+    def in_loop(self, work: Callable[[], object]) -> None:
+        """Does something where requests are answered."""
+        done = threading.Event()
+        self.server.server.loop.call_soon_threadsafe(lambda: (work(), done.set()))
+        assert done.wait(20)
 
     def stranger(self) -> Browser:
         """Somebody who has not signed in."""
@@ -153,10 +164,11 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
-    app = create_app(store, journal, ApiKeys(database), work=Work(work.resync, work.replay, codes=work.codes), clock=moment, access=access)
+    keys, lanes, asked_for = ApiKeys(database), Lanes.made(), Work(work.resync, work.replay, codes=work.codes)
+    app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app
     with server:
-        served = Pages(address, store, journal, users, moment, asked, app)
+        served = Pages(address, store, journal, users, moment, asked, app, keys, lanes, server)
         yield served
         for client in served.clients:
             client.close()

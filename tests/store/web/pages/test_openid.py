@@ -181,7 +181,6 @@ def test_a_user_can_be_given_over_to_the_provider_and_then_has_no_password(realm
     assert dict(users.find("robin").roles) == {"general": "staff"}
     for guess in (password, ""):
         assert realm.pages.stranger().post("/sign-in", name="robin", password=guess).status == 403
-    assert users.find("robin").locked_until is None
     page = browser.get("/password")
     assert "You sign in with Hospital sign-in" in page.text
     assert 'type="password"' not in page.response.text

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
 
-from store.people.credentials import TRIES
+from store.people.throttle import OF_BOTH
+from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import ROLES, Pages
 
 
@@ -51,14 +54,39 @@ def test_every_refused_sign_in_says_the_same(fresh_pages: Pages) -> None:
     assert {(one.status, one.text) for one in others} == {(403, wrong.text)}
 
 
-def test_a_user_is_locked_out_after_wrong_passwords_and_let_in_later(fresh_pages: Pages) -> None:
-    name, password = fresh_pages.user("staff")
+@pytest.mark.parametrize("name", ["staff-general", "nobody"])
+def test_wrong_passwords_make_the_next_one_wait_whether_or_not_the_name_is_known(fresh_pages: Pages, name: str) -> None:
+    _, password = fresh_pages.user("staff")
     browser = fresh_pages.stranger()
-    for _ in range(TRIES):
+    for _ in range(OF_BOTH.free):
         assert browser.post("/sign-in", name=name, password="wrong").status == 403
-    assert browser.post("/sign-in", name=name, password=password).status == 403
-    fresh_pages.moment.pass_(timedelta(minutes=16))
-    assert browser.post("/sign-in", name=name, password=password).status == 303
+    waits = browser.post("/sign-in", name=name, password=password)
+    assert (waits.status, waits.response.headers["retry-after"]) == (429, "1")
+    assert "wait 1 second" in waits.text
+    fresh_pages.moment.pass_(timedelta(seconds=1))
+    assert browser.post("/sign-in", name=name, password=password).status == (303 if name == "staff-general" else 403)
+
+
+def test_too_many_checks_of_passwords_at_a_time_are_refused_and_decisions_go_on(fresh_pages: Pages) -> None:
+    """Every thread for passwords is taken, and every place before them."""
+    go_on, lane = threading.Event(), fresh_pages.lanes.passwords
+    name, password = fresh_pages.user("staff")
+    token = fresh_pages.keys.create("reminders", "general", "sender", NOW)[1]
+    ask = {"patient": {"value": "MRN1"}, "message_type": "manual", "channels": ["sms"]}
+    fresh_pages.in_loop(lambda: [asyncio.ensure_future(lane.run(go_on.wait)) for _ in range(lane.most or 0)])
+    try:
+        browser = fresh_pages.stranger()
+        refused = browser.post("/sign-in", name=name, password=password)
+        assert (refused.status, "retry-after" in refused.response.headers) == (429, True)
+        asked = browser.client.post("/v1/decisions", json=ask, headers={"authorization": f"Bearer {token}"})
+        assert asked.status_code == 200
+        assert browser.get("/sign-in").status == 200
+    finally:
+        go_on.set()
+
+
+def test_a_form_longer_than_a_name_and_a_password_is_refused(pages: Pages) -> None:
+    assert pages.stranger().post("/sign-in", name="pat", password="x" * 20_000).status == 413
 
 
 def test_a_session_ends_by_inactivity_and_says_so(fresh_pages: Pages) -> None:

@@ -1,0 +1,109 @@
+"""Limits of HTTP connections that the server does not have: how many there are, and how long one may say nothing.
+
+uvicorn closes a connection that is idle after a request (``timeout_keep_alive``), but lets one wait forever before its first, and its
+``limit_concurrency`` answers 503 to everybody while idle ones are there. So what is too much is closed here, when it connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from ipaddress import ip_address
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sync.config.settings import Limits
+
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+TOLD_EVERY = 60.0
+log = logging.getLogger("emr_sync.web")
+
+
+class Bounded(HttpToolsProtocol):
+    """A connection with limits. Those of all connections are attributes of a class made for them (:func:`bounded`)."""
+
+    limits = Limits()
+    told = float("-inf")
+    _deadline: asyncio.TimerHandle | None = None
+    _headers_to_come = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Takes the connection, or closes it where there are too many."""
+        super().connection_made(transport)
+        if self._too_many():
+            self._tell()
+            self._end(FULL)
+            return
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Headers that did not come in one piece must come in time. Most do, and cost no timer."""
+        super().data_received(data)
+        asking = self._headers_to_come or self.cycle is None or self.cycle.response_complete  # empty lines are no request
+        if not asking:
+            self._disarm()
+        elif self._deadline is None:
+            self._arm()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._headers_to_come = True
+
+    def on_headers_complete(self) -> None:
+        """They came. The body has a time of its own (``store.web.body``)."""
+        self._headers_to_come = False
+        super().on_headers_complete()
+
+    def _too_many(self) -> bool:
+        if len(self.connections) > self.limits.connections:
+            return True
+        host = self.client[0] if self.client else ""
+        return not _here(host) and sum(1 for one in self.connections if _host(one) == host) > self.limits.per_address
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(self.limits.header_seconds, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        if not self.transport.is_closing():
+            self._end(LATE)
+
+    def _end(self, answer: bytes) -> None:
+        self.transport.write(answer)
+        self.transport.close()
+
+    def _tell(self) -> None:
+        """In the log, at most once a minute: whoever connects too often must not fill it."""
+        kind, now = type(self), self.loop.time()
+        if now - kind.told >= TOLD_EVERY:
+            kind.told = now
+            log.warning("connections refused: %d are open; see api.connections and api.connections_per_address", len(self.connections))
+
+
+def bounded(limits: Limits) -> type[Bounded]:
+    """The kind of connections of one server."""
+    return type("BoundedConnection", (Bounded,), {"limits": limits})
+
+
+def _host(connection: Any) -> str:
+    return connection.client[0] if connection.client else ""
+
+
+def _here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,166 @@
+"""What one caller may take of the service, what is kept out of caches, and what a sender's key opens."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from store.web import batch_limits
+from store.web.batch_limits import AT_ONCE, MOST_BYTES, MOST_COMMAS, MOST_IN_ARRAY, check_count
+from store.web.problem import Problem
+from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service
+
+ASK = {"patient": {"value": "MRN1"}, "message_type": "automation", "channels": ["sms"]}
+BATCH = "/v1/decisions/batch"
+NDJSON = "application/x-ndjson"
+LARGEST = {
+    "patient": {"id": "a,b", "authority": "GENHOSP", "type": "MR", "value": "MRN1"},
+    "message_type": "automation",
+    "channels": ["sms", "voice", "email"] * 3 + ["sms"],
+    "line": LINE,
+    "topic": "results, reminders",
+    "appointment": {"preferred_method": "sms", "preferred_phone": CELL},
+    "at": "2026-11-02T10:42:00Z",
+}
+FEW = json.dumps([LARGEST] * 10).encode()
+SENDERS_CALLS = {
+    ("POST", "/v1/decisions"), ("POST", "/v1/decisions/batch"), ("POST", "/v1/patients/lookup"), ("GET", "/v1/patients/{patient_id}"),
+    ("GET", "/v1/patients/{patient_id}/history"), ("POST", "/v1/sms-replies"), ("GET", "/v1/changes"),
+}  # fmt: skip
+"""Section 3 of the contract."""
+
+
+@pytest.mark.parametrize("around", [(b"[", b"0]"), (b"[[", b"0]]"), (b"", b"")])
+def test_more_values_than_asks_can_have_are_refused_before_any_is_read(
+    around: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = around[0] + b"0," * (MOST_COMMAS + 1) + around[1]
+    monkeypatch.setattr(batch_limits, "decode_raw", None)  # whoever calls it fails
+    with pytest.raises(Problem, match="413"):
+        check_count(body)
+
+
+def test_the_largest_asks_of_a_full_array_are_within_the_limit() -> None:
+    assert FEW.count(b",") * (MOST_IN_ARRAY // 10) < MOST_COMMAS
+    assert len(FEW) * (MOST_IN_ARRAY // 10) < MOST_BYTES
+
+
+@pytest.mark.parametrize("item", [b"0", b"{}", json.dumps(ASK).encode()])
+def test_an_array_of_more_than_ten_thousand_is_refused_and_one_of_as_many_is_read(item: bytes) -> None:
+    check_count(b"[" + b",".join([item] * MOST_IN_ARRAY) + b"]")
+    with pytest.raises(Problem, match="413"):
+        check_count(b"[" + b",".join([item] * (MOST_IN_ARRAY + 1)) + b"]")
+
+
+def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(service: Service) -> None:
+    head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('general', 'sender')}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(f"{head}content-length: {MOST_BYTES + 1}\r\n\r\n[".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@contextmanager
+def streaming(service: Service) -> Iterator[socket.socket]:
+    """A batch of an enterprise that was begun and does not end."""
+    line = json.dumps(ASK).encode() + b"\n"
+    head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('quiet', 'sender')}\r\ncontent-type: {NDJSON}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n{len(line):x}\r\n".encode() + line + b"\r\n")
+        came = b""
+        while b"decision" not in came:
+            came += connection.recv(4000)
+        yield connection
+
+
+def test_a_key_has_so_many_batches_at_a_time_and_others_are_not_kept_waiting(service: Service) -> None:
+    opened = [streaming(service) for _ in range(AT_ONCE)]
+    for one in opened:
+        one.__enter__()
+    try:
+        for body, kind in ((json.dumps([ASK]).encode(), "application/json"), (json.dumps(ASK).encode(), NDJSON)):
+            refused = service.call("POST", BATCH, body, content_type=kind, enterprise="quiet")
+            assert (refused.status, refused.json["code"], "retry-after" in refused.headers) == (429, "too_many_batches", True)
+        assert service.call("POST", "/v1/decisions", ASK, enterprise="quiet").status == 200
+        assert service.call("POST", BATCH, [ASK]).status == 200
+    finally:
+        for one in opened:
+            one.__exit__(None, None, None)
+
+
+def test_a_batch_that_is_over_makes_room_however_it_ends(service: Service) -> None:
+    for _ in range(AT_ONCE + 1):
+        assert service.call("POST", BATCH, [ASK]).status == 200
+        assert service.call("POST", BATCH, b"[", content_type="application/json").status == 400
+        assert service.call("POST", BATCH, json.dumps(ASK).encode(), content_type=NDJSON).status == 200
+
+
+def test_each_batch_leaves_one_line_with_its_counts(fresh: Service) -> None:
+    asks: list[Any] = [ASK, ASK, {**ASK, "patient": {"value": "MRN9"}}, 0]
+    fresh.call("POST", BATCH, asks)
+    fresh.call("POST", BATCH, b"\n".join(json.dumps(one).encode() for one in asks), content_type=NDJSON)
+    fresh.call("POST", BATCH, [])
+    lines = [one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "decided_batch"]
+    (key,) = [one.id for one in fresh.keys.list() if one.role == "sender"]
+    said = {"asks": 4, "found": 2, "unknown": 1, "ambiguous": 0, "invalid": 1}
+    assert [(one["actor"], one["subject"], one["detail"]) for one in lines] == [("sender:sender of general", key, said)] * 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/healthz"), ("GET", "/v1/changes"), ("POST", "/v1/decisions"), ("POST", BATCH), ("GET", "/v1/nothing"), ("GET", "/schema")],
+)
+def test_nobody_keeps_an_answer_on_the_way_or_guesses_what_it_is(service: Service, method: str, path: str) -> None:
+    headers = service.call(method, path, [ASK] if path == BATCH else ASK if method == "POST" else None).headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+def test_a_stream_is_not_kept_either(service: Service) -> None:
+    headers = service.call("POST", BATCH, json.dumps(ASK).encode(), content_type=NDJSON).headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+def test_a_senders_key_opens_what_the_contract_names_and_nothing_else(service: Service) -> None:
+    document = service.call("GET", "/schema").json
+    calls = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    known = {"patient_id": service.patient()["id"]}
+    opened = {(method, path) for method, path in calls if service.call(method, path.format_map(_Any(known)), {}).status != 403}
+    assert opened == SENDERS_CALLS
+    assert len(calls) > len(ROLES) + len(opened)
+
+
+class _Any(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "x"
+
+
+def test_a_key_ends_when_it_expires(fresh: Service) -> None:
+    number, token = fresh.keys.create("for a while", "general", "sender", NOW, expires=NOW + timedelta(days=1))
+    assert fresh.keys.verify(token, NOW + timedelta(hours=23)) is not None
+    assert fresh.keys.verify(token, NOW + timedelta(days=1)) is None
+    assert [one.expires for one in fresh.keys.list() if one.id == number] == [NOW + timedelta(days=1)]
+    over = fresh.keys.create("over", "general", "sender", NOW, expires=NOW - timedelta(seconds=1))[1]
+    assert fresh.call("POST", "/v1/decisions", ASK, role=None, authorization=f"Bearer {over}").status == 401
+
+
+def test_a_key_shows_the_hour_it_was_last_used_in_and_is_written_once_an_hour(fresh: Service) -> None:
+    number, token = fresh.keys.create("used", "general", "sender", NOW)
+    assert fresh.keys.list()[0].last_used is None
+    fresh.keys.note_use(number, NOW)
+    (found,) = [one for one in fresh.keys.list() if one.id == number]
+    assert found.last_used == NOW.replace(minute=0, second=0, microsecond=0)
+    assert [found.use_is_noted(found.last_used + after) for after in (timedelta(minutes=59), timedelta(hours=1))] == [True, False]
+    assert fresh.keys.verify(token, NOW) == found
+
+
+def test_using_a_key_is_noted_without_keeping_its_caller_waiting(fresh: Service) -> None:
+    number, token = fresh.keys.create("used", "general", "sender", NOW)
+    with fresh.store.database.write("general"):  # a run is writing
+        assert fresh.call("POST", "/v1/decisions", ASK, role=None, authorization=f"Bearer {token}").status == 200
+    fresh.lanes.notes.settled()
+    assert [one.last_used is not None for one in fresh.keys.list() if one.id == number] == [True]
