@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -25,8 +23,8 @@ from sync.due import Timetable
 from sync.queue import Job
 
 LOOK = "look"
-LONGEST = 5.0
-"""Seconds between two looks: how late another scheduler's work, or a clock that was set, is noticed."""
+EVERY = 1.0
+"""Seconds between two looks: how late something may be asked for, or a clock that was set is noticed."""
 LOST_AFTER = 60.0
 """Seconds until what was asked for should have begun, or is asked for again."""
 Ask = Callable[[Job], object]
@@ -40,15 +38,15 @@ def nothing_is_lost(job: Job, asked: datetime) -> bool:
 
 
 class Looks(BackgroundScheduler):  # type: ignore[misc]  # the library comes without types
-    """Wakes after :data:`LONGEST` seconds at most, by the monotonic clock: a wall clock that was set back would keep its jobs waiting."""
+    """Wakes after :data:`EVERY` seconds at most, by the monotonic clock: a wall clock that was set back would keep its jobs waiting."""
 
     def _process_jobs(self) -> float:
-        soonest = datetime.now(UTC) + timedelta(seconds=LONGEST)
+        soonest = datetime.now(UTC) + timedelta(seconds=EVERY)
         for job in self.get_jobs():
             if job.next_run_time > soonest:
                 job.modify(next_run_time=datetime.now(UTC))
         wait = super()._process_jobs()
-        return LONGEST if wait is None else min(float(wait), LONGEST)
+        return EVERY if wait is None else min(float(wait), EVERY)
 
 
 class Clock:
@@ -65,7 +63,7 @@ class Clock:
 
     def start(self) -> None:
         """Starts ticking. Sources that are read every so often are read at once, the first time."""
-        self._scheduler.add_job(self._look, IntervalTrigger(seconds=LONGEST, timezone=UTC), id=LOOK, next_run_time=datetime.now(UTC))
+        self._scheduler.add_job(self._look, IntervalTrigger(seconds=EVERY, timezone=UTC), id=LOOK, next_run_time=datetime.now(UTC))
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -73,14 +71,13 @@ class Clock:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
-    def tick(self) -> float:
-        """Asks for what is due; seconds until the next look."""
+    def tick(self) -> None:
+        """Asks for what is due."""
         now, kept = self.now(), self.times.read()
         standing = self._standing(kept, now)
         if any(kept.get(key) != one or one.due <= now for key, one in standing.items()):
             standing = self._turn(now)
         self._ask_again(standing, now)
-        return min([LONGEST, *((one.due - now).total_seconds() for one in standing.values())])
 
     def _turn(self, now: datetime) -> dict[Key, Due]:
         with self.times.turn() as (transaction, kept):
@@ -106,13 +103,10 @@ class Clock:
         return {key: table.standing(kept.get(key), now) for key, table in self.timetables.items()}
 
     def _look(self) -> None:
-        pause = LONGEST
         try:
-            pause = max(self.tick(), 0.0)
+            self.tick()
         except Exception as error:
             self.log.error("the schedule cannot be kept", error=logs.place(error))
-        with suppress(JobLookupError):  # it was stopped meanwhile
-            self._scheduler.modify_job(LOOK, next_run_time=datetime.now(UTC) + timedelta(seconds=pause))
 
 
 def _timetables(feed: Feed) -> Iterator[tuple[Job, Timetable]]:

@@ -84,7 +84,7 @@ def create_app(
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         Feed(store, callers, closing).handler(),
-        *Health(store, metrics, clock, intake, ticks).handlers(callers, lanes),
+        *Health(store, metrics, clock, ticks, intake).handlers(callers, lanes),
         _schema(rows),
     ]
     lifespan: list[Lifespan] = [closed(lanes)]

@@ -140,8 +140,8 @@ class Health:
         store: Preferences,
         metrics: Callable[[], bytes] | None,
         clock: Callable[[], datetime],
-        intake: Intake = nothing_fails,
         ticks: Callable[[], float] = time.monotonic,
+        intake: Intake = nothing_fails,
     ) -> None:
         self.store, self.clock, self.intake = store, clock, intake
         self.kept = Kept(self.readiness, ticks)

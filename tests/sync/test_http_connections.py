@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sync.config.address import Address
-from sync.config.settings import Limits
+from sync.config.settings import Limits, Settings
 from sync.http_connections import Bounded, bounded
 from sync.roles import WebRole
 
@@ -28,9 +28,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+def settings(limits: Limits) -> Settings:
+    return Settings("config.yaml", "sqlite:///x.db", {}, {}, listen=Address("127.0.0.1", 0), connections=limits)
+
+
 @contextmanager
 def served(limits: Limits) -> Iterator[Address]:
-    role = WebRole(app, Address("127.0.0.1", 0), access_log=False, fail=pytest.fail, limits=limits)
+    role = WebRole(app, settings(limits), pytest.fail)
     role.start()
     try:
         yield role.address

@@ -47,7 +47,7 @@ class Partly(FakeMapper):
 
 @pytest.fixture
 def engine(database: Database) -> Engine:
-    store, journal = Preferences(database, {CLINIC: clinic()}), Journal(database, sealing(), Room(rows=2, size=100))
+    store, journal = Preferences(database, {CLINIC: clinic()}), Journal(database, sealing(), room=Room(rows=2, size=100))
     return Engine(database, store, journal, FakeClock(), Metrics(), Backoff())
 
 
@@ -145,10 +145,10 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
     return load(file, {})
 
 
-def asked(service: Service, path: str) -> Any:
+def asked(service: Service, path: str, key: str) -> Any:
     assert service.address is not None
     connection = HTTPConnection(*service.address, timeout=30)
-    connection.request("GET", path)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
     with closing(connection):
         return connection.getresponse().read()
 
@@ -165,36 +165,38 @@ def until(true: Callable[[], bool]) -> None:
 def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
+        key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
         assert listener.bound.wait(30)
         with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with MllpSender(*listener.address) as emr:
                 for number in range(3):
                     assert b"MSA|AR|" in emr.send(adt(control=f"C{number}").encode())
-            ready = json.loads(asked(service, "/readyz"))
+            ready = json.loads(asked(service, "/readyz", key))
             assert (ready["ready"], ready["degraded"]) == (True, True)
             assert [(one["source"], one["messages"]) for one in ready["intake"]] == [("adt", 3)]
             assert "did not answer in time" in ready["intake"][0]["reason"]
-            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in asked(service, "/metrics")
+            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in asked(service, "/metrics", key)
             other.execute("ROLLBACK")
-        until(lambda: json.loads(asked(service, "/readyz"))["intake"] == [])
+        until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])
         with MllpSender(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C0").encode())
-        assert json.loads(asked(service, "/readyz"))["intake"] == []
+        assert json.loads(asked(service, "/readyz", key))["intake"] == []
 
 
 def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
+        key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
         assert listener.bound.wait(30)
         database = service.parts.database
         with database.engine.connect() as connection:  # pooled, so that the next transactions have it
             assert connection.exec_driver_sql("PRAGMA query_only=ON") is not None
         with MllpSender(*listener.address) as emr:
             assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
-            (state,) = json.loads(asked(service, "/readyz"))["intake"]
+            (state,) = json.loads(asked(service, "/readyz", key))["intake"]
             assert "read-only" in state["reason"]
             with database.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA query_only=OFF")
             assert b"MSA|AA|" in emr.send(adt(control="C2").encode())
-        assert json.loads(asked(service, "/readyz"))["intake"] == []
+        until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,7 +14,7 @@ from store.sources.interrupted import InterruptedRuns, pause_after
 from store.sources.schedule_times import ScheduleTimes
 from sync.config import Feed, Schedule
 from sync.queue import Job
-from sync.schedule import LONGEST, LOST_AFTER, Clock, Lost, nothing_is_lost
+from sync.schedule import EVERY, LOOK, LOST_AFTER, Clock, Lost, nothing_is_lost
 from tests.factories import NOW
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
@@ -27,14 +27,14 @@ class Scheduling:
     """One process that schedules, and what it asked for."""
 
     def __init__(self, database: Database, now: datetime = NOW, lost: Lost = nothing_is_lost) -> None:
-        self.now, self.asked, self.pause = now, list[Job](), 0.0
+        self.now, self.asked = now, list[Job]()
         self.clock = Clock([FEED], self.asked.append, ScheduleTimes(database), lambda: self.now, lost)
 
     def at(self, now: datetime) -> list[Job]:
         """What it asks for then."""
         self.now = now
         self.asked.clear()
-        self.pause = self.clock.tick()
+        self.clock.tick()
         return list(self.asked)
 
 
@@ -78,19 +78,21 @@ def test_what_could_not_be_asked_for_is_asked_for_again(database: Database) -> N
     assert Scheduling(database).at(NOW) == [INCREMENTAL]
 
 
-def test_it_looks_again_when_something_is_due_and_soon_in_any_case(database: Database) -> None:
-    one = Scheduling(database)
-    one.at(NOW)
-    assert one.pause == LONGEST
-    one.at(NOW + HOUR - timedelta(seconds=2))
-    assert one.pause == 2
-
-
 def test_the_thread_ticks_until_it_is_stopped(database: Database) -> None:
     asked = threading.Event()
     clock = Clock([FEED], lambda job: asked.set(), ScheduleTimes(database), lambda: NOW)
     clock.start()
     assert asked.wait(30)
+    clock.stop()
+
+
+def test_it_goes_on_looking_when_the_clock_is_set_back(database: Database) -> None:
+    looked, clock = threading.Semaphore(0), Clock([], print, ScheduleTimes(database), lambda: NOW)
+    clock.tick = looked.release  # type: ignore[method-assign]
+    clock.start()
+    assert looked.acquire(timeout=30)
+    clock._scheduler.modify_job(LOOK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # where a set clock leaves it
+    assert all(looked.acquire(timeout=30 * EVERY) for _ in range(2))
     clock.stop()
 
 

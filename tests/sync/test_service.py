@@ -137,7 +137,7 @@ def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings
         Path(settings.database.removeprefix("sqlite:///")).unlink()
         assert set(emr.send(*listener.address, [next(iter(emr.messages()))]).codes) == {"AR"}
         status, ready = call(service, "GET", "/readyz", "none")
-        assert (status, ready["database"]) == (503, "unreachable")
+        assert (status, ready) == (503, {"ready": False})
     with pytest.raises(Unusable, match="the database file is gone or empty: restore it"):
         Parts.open(settings)
 
