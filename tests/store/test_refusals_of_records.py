@@ -229,6 +229,13 @@ def test_an_older_version_of_a_record_that_comes_late_refuses_nothing(site: Site
     assert stored(site) == "unknown"
 
 
+def test_of_one_version_that_says_two_things_at_one_time_the_refusal_counts(site: Site) -> None:
+    consents(site, a=Record("denied", None, None, 1), b=Record("granted", None, 10, 4))
+    site.apply(dated(1, said={SMS: "granted"}, record=A), source=FHIR)
+    fall_due(site, day(11))
+    assert stored(site) == "denied"
+
+
 def test_what_a_patient_resource_refuses_outlives_the_permission_of_a_consent(site: Site) -> None:
     phones(site)
     site.apply(says("1", 1, {SMS: "denied"}, evidence="Patient/1/_history/1"), source=FHIR)
