@@ -6,14 +6,14 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store import documents, merge, opened, payload, readings, records, remapping, seen, unreadable
+from store import documents, merge, opened, ordering, payload, readings, records, remapping, seen, unreadable
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
@@ -60,10 +60,6 @@ class Outcome(NamedTuple):
 
 Changes = Mapping[str, tuple[Any, Any, str]]
 """Attribute -> its value before and after, and the path it was read from."""
-
-
-Merging = Callable[..., merge.Merged]
-"""As ``store.merge.merge``."""
 
 
 class Author(NamedTuple):
@@ -265,15 +261,16 @@ class Application:
         return changed
 
     def _merged(
-        self, patient: Open, item: PatientStatements, record: int | None, *, doubtful: bool, merging: Merging | None = None
+        self, patient: Open, item: PatientStatements, record: int | None, *, doubtful: bool, is_due: bool = False
     ) -> tuple[merge.Merged, list[Refusal] | None]:
-        """What would stand with a payload, and what records would refuse, where any of them does or did."""
+        """What would stand with a payload, and what records would refuse, where any does or did. ``is_due``: or was, and was held."""
         authority, now = self.author.authority, self.author.now
         held = patient.held.get(authority)
-        merged = (merging or _merged)(held, item, now, doubtful=doubtful, joined=patient.joined)
+        merging = ahead.merged if is_due else _merged
+        merged = merging(held, item, now, doubtful=doubtful, joined=patient.joined)
         if not patient.is_refused and not refusals.is_told(item, held):
             return merged, None
-        then = refusals.after(self.refusals_of(patient), item, held, patient.id, authority, record or patient.id)
+        then = refusals.after(self.refusals_of(patient), item, held, patient.id, authority, record or patient.id, replaces=is_due)
         mine = [one for one in then if one.authority == authority]
         return refusals.restored(merged, item, held, mine, now, patient.joined), then
 
@@ -347,7 +344,7 @@ class Application:
             patient.held[authority] = payload.to_read_again(held, item, now)
             return False
         whole, item = item, without_late(patient.held, authority, item)
-        merged, refused = self._merged(patient, item, record, doubtful=doubtful, merging=ahead.merged)
+        merged, refused = self._merged(patient, item, record, doubtful=doubtful, is_due=bool(ordering.refuser(item.evidence_id)))
         self._keep(patient, item, replace(merged, settled=False), "", "")
         self.keep_refusals(patient, refused)
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)

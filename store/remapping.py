@@ -67,7 +67,7 @@ def _refused(work: Application, patient: Open, held: Held, now: Held, record: in
     kept = [one for one in work.refusals_of(patient) if one.authority == work.author.authority]
     was, again = (documents.read_codes(one.codes or "")[1] for one in (held, now))
     for item in readings.read_otherwise(was, again):
-        kept = after(kept, item, held, patient.id, work.author.authority, record)
+        kept = after(kept, item, held, patient.id, work.author.authority, record, replaces=True)
     return kept
 
 

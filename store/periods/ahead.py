@@ -166,7 +166,7 @@ def fallen(
     held: Held | None, kept: Sequence[Refusal], one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None
 ) -> tuple[merge.Merged, list[Refusal]]:
     """What an authority asserts, and what its records refuse, once ``one`` is due. ``item`` is what of it has an effect."""
-    then = refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin)
+    then = refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin, replaces=True)
     mine = [refusal for refusal in then if refusal.authority == one.authority]
     return refusals.restored(_ended(held, one, item, now, joined), item, held, mine, now, joined), then
 

@@ -58,15 +58,28 @@ def known(kept: Sequence[Refusal], held: Held | None, patient: int, authority: s
     return [*kept, *(one for one in stands if one.record and one[1:4] not in have)]
 
 
-def after(kept: Sequence[Refusal], item: PatientStatements, held: Held | None, patient: int, authority: str, origin: int) -> list[Refusal]:
-    """What the records of a patient refuse once a payload is known."""
+def after(
+    kept: Sequence[Refusal],
+    item: PatientStatements,
+    held: Held | None,
+    patient: int,
+    authority: str,
+    origin: int,
+    *,
+    replaces: bool = False,
+) -> list[Refusal]:
+    """What the records of a patient refuse once a payload is known.
+
+    ``replaces``: it is known to replace what the same version of its record stated, as what is due does.
+    """
     found, name = known(kept, held, patient, authority), refuser(item.evidence_id)
     for attribute, said in merge.stated(item).items() if name else ():
         if not _is_kept(attribute):
             continue
         new = Refusal(patient, authority, name, attribute, origin, said.value, said.path, *_evidence(item))
         mine = [one for one in found if one[1:4] == new[1:4]]
-        if any(_is_older(new, one, item) for one in mine) or (not mine and (not new.refuses or _comes_late(attribute, item, held))):
+        is_late = any(_is_older(new, one, item, replaces=replaces) for one in mine)
+        if is_late or (not mine and (not new.refuses or _comes_late(attribute, item, held))):
             continue
         found = [one for one in found if one not in mine] + [new]
     return found
@@ -159,10 +172,10 @@ def _evidence(item: PatientStatements) -> tuple[Time, int, str, str]:
     return item.effective, item.version, item.evidence_id, item.mapping
 
 
-def _is_older(new: Refusal, one: Refusal, item: PatientStatements) -> bool:
+def _is_older(new: Refusal, one: Refusal, item: PatientStatements, *, replaces: bool) -> bool:
     """Whether what is kept of the record counts: it is newer, or refuses where nobody can tell."""
-    if item.evidence_id == one.evidence_id and item.version == one.version:
-        return item.effective.is_before(one.effective)  # the same, read again or at its time: what it says now counts
+    if (item.evidence_id, item.version, item.effective) == (one.evidence_id, one.version, one.effective):
+        return one.refuses and not (new.refuses or replaces or item.mapping != one.mapping)
     newer = is_newer(item, Assertion(one.value, one.effective, one.effective.latest, one.evidence_id, one.path, one.version))
     return newer is False or (newer is None and one.refuses and not new.refuses)
 

@@ -234,6 +234,29 @@ def test_an_older_version_of_a_record_that_comes_late_refuses_nothing(site: Site
     assert stored(site) == "unknown"
 
 
+def test_of_one_version_that_says_two_things_at_one_time_the_refusal_counts(site: Site) -> None:
+    consents(site, a=Record("denied", None, None, 1), b=Record("granted", None, 10, 4))
+    site.apply(dated(1, said={SMS: "granted"}, record=A), source=FHIR)
+    fall_due(site, day(11))
+    assert stored(site) == "denied"
+
+
+def test_of_those_in_force_the_last_counts_also_where_it_comes_late(site: Site) -> None:
+    consents(site, a=Record("denied", None, None, 1), b=Record("granted", None, 10, 3))
+    fall_due(site, day(11))
+    assert stored(site) == "denied"
+    site.apply(Record("granted", None, None, 2).item("Consent/late"), source=FHIR)
+    assert stored(site) == "granted"
+
+
+def test_a_first_version_that_comes_after_the_second_refuses_nothing(site: Site) -> None:
+    phones(site)
+    site.apply(dated(2, said={SMS: "granted"}, record=A, version=2), dated(1, said={SMS: "denied"}, record=A), source=FHIR)
+    site.apply(Record("granted", None, 10, 3).item(B), source=FHIR)
+    fall_due(site, day(11))
+    assert stored(site) == "unknown"
+
+
 def test_what_a_patient_resource_refuses_outlives_the_permission_of_a_consent(site: Site) -> None:
     phones(site)
     site.apply(says("1", 1, {SMS: "denied"}, evidence="Patient/1/_history/1"), source=FHIR)
@@ -325,6 +348,26 @@ def test_refusals_of_either_side_survive_a_merge_and_go_back_with_it(site: Site)
     assert [stored(site, patient) for patient in "12"] == ["unknown", "denied"]
     site.apply(dated(300, said={SMS: None}, record="Consent/y", version=2, patient="2"), source=FHIR)
     assert [stored(site, patient) for patient in "12"] == ["unknown", "unknown"]
+
+
+def test_a_store_from_before_learns_what_stands_of_either_side_at_a_merge(site: Site) -> None:
+    phones(site, "1", "2")
+    for patient, name in (("1", "x"), ("2", "y")):
+        site.apply(Record("denied", None, None, 1).item(f"Consent/{name}", patient), source=FHIR)
+    with site.database.write(HOSPITAL) as transaction:
+        transaction.exec_driver_sql("DELETE FROM record_refusals")
+    site.apply(merges("1", "2", 100))
+    for name, value in (("x", "denied"), ("y", "unknown")):
+        site.apply(dated(200, said={SMS: None}, record=f"Consent/{name}", version=2), source=FHIR)
+        assert stored(site) == value
+
+
+def test_what_one_side_took_back_permits_nothing_that_a_record_of_the_other_refuses(site: Site) -> None:
+    phones(site, "1", "2")
+    site.apply(Record("denied", None, -1, 3).item("Consent/x", "1"), source=FHIR)
+    site.apply(Record("denied", None, None, 1).item(A, "2"), Record("granted", None, 10, 2).item(B, "2"), source=FHIR)
+    site.apply(merges("1", "2", 100))
+    assert stored(site) == "denied"
 
 
 def test_undone_each_side_keeps_what_its_records_refuse_behind_a_permission(site: Site) -> None:

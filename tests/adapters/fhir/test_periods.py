@@ -165,3 +165,10 @@ def test_of_a_period_that_ends_before_it_begins_only_a_refusal_counts() -> None:
 def test_received_at_the_very_end_it_still_counts() -> None:
     day = {"end": RECEIVED.date().isoformat()}
     assert seen(consent(provision={"type": "deny", "period": day}))[0] == {"consent.sms": "denied"}
+
+
+def test_records_without_an_id_are_told_apart_and_know_their_own_end() -> None:
+    one, other = (consent(provision={"type": kind, "period": DECEMBER}, id=None) for kind in ("deny", "permit"))
+    named = [read(resource, options=SMS, **CHICAGO)[0].evidence_id for resource in (one, one | {"status": "inactive"}, other)]
+    assert named[0] == named[1] != named[2]
+    assert named[0].startswith("Consent/#")
