@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from adapters import iso_time, partial
 from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
+from adapters.contact_tables import ContactTables
 from adapters.identifiers import is_placeholder
-from adapters.language import bcp47, is_declined
+from adapters.language import Languages, is_declined
 from adapters.legible import MARK, is_marked, repaired
 from adapters.rest import explain
 from adapters.rest.options import record_options
@@ -62,14 +63,15 @@ class JsonMapper:
     def __init__(self, settings: SourceSettings) -> None:
         self.settings = settings
         self.options = record_options(settings)
-        self.reader = RecordReader(self.options, settings.default_region)
+        self.reader = RecordReader(self.options, settings.default_region, ContactTables(settings.contact))
+        self._languages = Languages(settings.languages)
         self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(settings.rules).items() if not standard(attribute, rule))
         choice = settings.rules.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
-        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules)
+        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules, *settings.codes)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
@@ -161,7 +163,7 @@ class JsonMapper:
                 continue
             written = str(statement.value)
             is_phone = attribute == PREFERRED_PHONE
-            value = resolve_preferred(written, phones, self.settings.default_region) if is_phone else bcp47(written)
+            value = resolve_preferred(written, phones, self.settings.default_region) if is_phone else self._languages.tag(written)
             if value is not None:
                 made[attribute] = statement._replace(value=value)
                 continue

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from adapters import telecom
+from adapters.contact_tables import NOBODYS_ADDRESS, PLACEHOLDER, ContactTables
 from adapters.legible import MARK
 from adapters.rest.options import EmailPlace, PhonePlace, RecordOptions
 from adapters.rest.path import Node, compile_nodes, text
@@ -34,8 +35,8 @@ class Listed(NamedTuple):
 class RecordReader:
     """Reads the records of one source. Raises ``ValueError`` for a path that is wrong."""
 
-    def __init__(self, options: RecordOptions, region: str | None) -> None:
-        self.options, self._region = options, region
+    def __init__(self, options: RecordOptions, region: str | None, tables: ContactTables) -> None:
+        self.options, self._region, self._tables = options, region, tables
         self._paths = {path: _compiled(path) for path in _paths(options)}
 
     @property
@@ -73,6 +74,8 @@ class RecordReader:
                         address = telecom.email(said)
                         if address is None:
                             problems.append(Problem("email_unusable", node.path, "it cannot be read as an e-mail address", EMAIL))
+                        elif self._tables.is_placeholder(address):
+                            problems.append(NOBODYS_ADDRESS._replace(path=node.path))
                         else:
                             found[address] = None
         return Listed(present, tuple(found), {}, None, len(problems) > before)
@@ -93,6 +96,9 @@ class RecordReader:
             return None, ""
         raw = text(node.value)
         number = telecom.e164(raw, self._region)
+        if self._tables.is_placeholder(number or raw):
+            problems.append(PLACEHOLDER._replace(path=node.path))
+            return None, node.path
         if number is None:
             problems.append(Problem("phone_unusable", node.path, "it cannot be read as a telephone number", PHONES))
             return None, node.path

@@ -21,7 +21,7 @@ from store.brake.loosening import loosened
 from store.enterprise import Enterprise
 from store.merge import Held
 from store.ordering import forbids, is_newer
-from store.preference import Assertion, Codes, Later, PatientStatements, Statement
+from store.preference import EMAIL, PHONES, Assertion, Codes, Later, PatientStatements, Statement, base
 from store.times import Time
 
 DUE = "due"
@@ -76,12 +76,18 @@ def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authorit
     mine = {True: new, False: mine, None: [one for one in (*mine, *new) if one.refuses]}[newer]
     refused = {one for one, said in item.statements.items() if forbids(one, said.value)} | {one.attribute for one in new if one.refuses}
     others = [one for one in others if one.value is not None or one.authority != authority or one.attribute not in refused]
+    others = [one for one in others if one.authority != authority or not _is_replaced(one, item)]
     return [*others, *mine]
 
 
 def counts(later: Later, item: PatientStatements) -> bool:
     """Whether a payload may say so: a restricted record takes nothing back (rule 5.6)."""
     return not item.restricted or later.value not in (None, ())
+
+
+def _is_replaced(one: Ahead, item: PatientStatements) -> bool:
+    """Whether a list that is ahead would be out of date when it is due: the whole list was stated again since."""
+    return base(one.attribute) in (PHONES, EMAIL) and one.attribute in item.statements and item.effective.is_after(one.effective)
 
 
 def _is_newer(item: PatientStatements, one: Ahead) -> bool | None:
