@@ -23,6 +23,7 @@ from adapters.site_mapping import EACH, MappingError, Read, Rule, compile_rule, 
 from adapters.telecom import resolve_preferred
 from store import times
 from store.preference import (
+    DENIED,
     DISPLAY_NAME,
     EMAIL,
     LANGUAGE,
@@ -103,10 +104,10 @@ class JsonMapper:
         withheld = (RESTRICTED in ruled and ruled[RESTRICTED].value is True) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:  # what is missing of a restricted record was withheld: it takes nothing back
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
-        stated, by_entry = self._standard(record, problems, restricted=withheld)
+        stated, by_entry, refused = self._standard(record, problems, restricted=withheld)
         stated |= self._at_each(record, by_entry, problems, codes, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
-        stated |= self._in_our_words(ruled, phones, problems)
+        stated |= self._in_our_words(ruled, phones, problems) | {name: Statement(DENIED, path) for name, path in refused}
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
         said = PatientStatements(
@@ -143,7 +144,9 @@ class JsonMapper:
                 stated |= partial.at_each(rule, record, _numbers(by_entry), problems, codes)
         return {name: one for name, one in stated.items() if one.value is not None or not restricted}
 
-    def _standard(self, record: dict[str, Any], problems: list[Problem], *, restricted: bool) -> tuple[Stated, dict[str, str]]:
+    def _standard(
+        self, record: dict[str, Any], problems: list[Problem], *, restricted: bool
+    ) -> tuple[Stated, dict[str, str], tuple[tuple[str, str], ...]]:
         stated: Stated = {}
         phones = self.reader.phones(record, problems)
         listed(stated, PHONES, phones, restricted=restricted)
@@ -152,7 +155,7 @@ class JsonMapper:
         name = self.reader.name(record) if self.settings.keep_names else None
         if name is not None:
             stated[DISPLAY_NAME] = name
-        return stated, phones.by_entry
+        return stated, phones.by_entry, phones.refused
 
     def _in_our_words(self, ruled: Stated, phones: tuple[Phone, ...], problems: list[Problem]) -> Stated:
         """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
