@@ -6,7 +6,7 @@ The tables are data: ``tables/contact.yaml`` and ``placeholder_contacts.txt``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -58,12 +58,9 @@ class ContactTables:
         own = own or {}
         self._use, self._equipment = (_joined(name, own) for name in ("use", "equipment"))
         self._remarks = _folded(table("contact")["remarks"]) | _folded(own.get("remarks") or {})
-        numbers, addresses = _listed()
-        more = _placeholders(own.get("placeholders") or ())
-        self._numbers, self._addresses = numbers | more[0], addresses + more[1]
+        self._placeholders = _placeholders((*_listed(), *(own.get("placeholders") or ())))
         self.codes = lru_cache(maxsize=1024)(self._codes)
         self.remark = lru_cache(maxsize=1024)(self._remark)
-        self.is_placeholder = lru_cache(maxsize=16384)(self._is_placeholder)
 
     def _codes(self, use: str, equipment: str) -> Codes:
         """XTN.2 and XTN.3 in our words, without regard to case. An unknown use is another one."""
@@ -85,13 +82,18 @@ class ContactTables:
             return NOTED if meant in REFUSES and not _some().isdisjoint(words) else meant
         return "" if _labels().issuperset(words) else NOTED
 
-    def _is_placeholder(self, text: str) -> bool:
+    def is_placeholder(self, text: str) -> bool:
         """Whether a number (in E.164, or as written) or an address is what is written where none is known."""
+        known = self._placeholders
         if "@" in text:
-            return any(one.fullmatch(text.strip().casefold()) for one in self._addresses)
+            address = text.strip().casefold()
+            name, _, domain = address.rpartition("@")
+            return name in known.names or domain in known.domains or known.addresses.fullmatch(address) is not None
+        if text.startswith("+1") and text.count(text[-1]) < SAME_DIGIT:
+            return text[2:] in known.numbers
         digits = _NOT_DIGITS.sub("", text)
         national = digits[1:] if text.startswith("+1") else digits
-        return not self._numbers.isdisjoint((digits, national)) or any(_is_one_digit(one) for one in (digits, national))
+        return not known.numbers.isdisjoint((digits, national)) or any(_is_one_digit(one) for one in (digits, national))
 
 
 def has_words(text: str) -> bool:
@@ -119,17 +121,29 @@ def _folded(remarks: Mapping[str, Any]) -> dict[str, str]:
     return {" ".join(word.casefold() for word in _WORDS.findall(phrase)): str(meaning) for phrase, meaning in remarks.items()}
 
 
-def _placeholders(lines: Iterable[str]) -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
-    """Numbers by their digits, and addresses."""
+class _Placeholders(NamedTuple):
+    """Numbers by their digits; addresses by what is before the at sign or behind it alone, and by both."""
+
+    numbers: frozenset[str]
+    names: frozenset[str]
+    domains: frozenset[str]
+    addresses: re.Pattern[str]
+
+
+def _placeholders(lines: Iterable[str]) -> _Placeholders:
     written = [line.strip().casefold() for line in lines]
-    numbers = frozenset(digits for line in written if "@" not in line and (digits := _NOT_DIGITS.sub("", line)))
-    return numbers, tuple(re.compile(translate(line)) for line in written if "@" in line)
+    parts = [(line, *line.rpartition("@")[::2]) for line in written if "@" in line]
+    names = {name for _, name, domain in parts if domain == "*" and "*" not in name}
+    domains = {domain for _, name, domain in parts if name == "*" and "*" not in domain}
+    others = [translate(line) for line, name, domain in parts if name not in names and domain not in domains]
+    numbers = {digits for line in written if "@" not in line and (digits := _NOT_DIGITS.sub("", line))}
+    return _Placeholders(frozenset(numbers), frozenset(names), frozenset(domains), re.compile("|".join(others)))
 
 
 @cache
-def _listed() -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
-    lines: Sequence[str] = files("adapters").joinpath("placeholder_contacts.txt").read_text("utf-8").splitlines()
-    return _placeholders(line for line in lines if line and not line.startswith("#"))
+def _listed() -> tuple[str, ...]:
+    lines = files("adapters").joinpath("placeholder_contacts.txt").read_text("utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 @cache

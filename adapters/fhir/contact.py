@@ -110,10 +110,10 @@ def _day(day: str, later: int = 0) -> str | None:
 
 
 def number_at(entries: Any, index: int, region: str | None) -> str | None:
-    """The number in E.164 of the contact point at an index, in use or not; ``None`` when it is no usable phone."""
+    """The number in E.164 of the contact point at an index, in use or not; ``None`` when it is no usable phone, or several."""
     entry = entries[index] if type(entries) is list and index < len(entries) else None
     value = entry.get("value") if type(entry) is dict and system(entry) in PHONE_SYSTEMS else None
-    return telecom.e164(value, region) if isinstance(value, str) else None
+    return telecom.e164(value, region) if isinstance(value, str) and len(telecom.several(value, region)) == 1 else None
 
 
 def is_phone(entries: Any, index: int) -> bool:

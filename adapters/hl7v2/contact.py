@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
@@ -30,8 +30,11 @@ class Heard(NamedTuple):
     turns: tuple[Turning, ...]
 
 
-def agree(statements: dict[str, Statement]) -> None:
-    """One number that is a cell in one field of a message is a cell in every other."""
+def agree(statements: dict[str, Statement], wrong: Collection[str]) -> None:
+    """A number that is a cell in one field of a message is a cell in every other; one that is wrong in one field is in no other."""
+    for name, one in [*statements.items()] if wrong else ():
+        if one.value and name.startswith(PHONES):
+            statements[name] = one._replace(value=tuple(phone for phone in one.value if phone.number not in wrong) or None)
     lists = [(name, one) for name, one in statements.items() if one.value and name.startswith(PHONES)]
     if len(lists) < 2:
         return

@@ -254,6 +254,7 @@ class Hl7Mapper:
         preferred: list[tuple[int, str, str]] = []
         refused: list[tuple[str, str]] = []
         turns: list[Turning] = []
+        wrong: set[str] = set()
         for number, path, kind, phones, emails in TELECOMS:
             field = pid[number]
             if not field:
@@ -268,9 +269,10 @@ class Hl7Mapper:
                 statements[emails] = Statement(found.emails or None, path)
             preferred += found.preferred
             refused += found.refused
+            wrong |= found.wrong
             problems += found.problems
             turns += [Turning(day, path, one, field, kind) for day, one in found.turns if one not in self._ruled]
-        agree(statements)
+        agree(statements, wrong)
         if self._first_is_preferred:
             self._read_first(message, pid[13], today, statements)
         elif preferred:

@@ -8,6 +8,7 @@ else 12, else 1.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from adapters import contact_tables, telecom
@@ -43,7 +44,7 @@ class Telecoms(NamedTuple):
 
     ``phones`` in the order sent; ``preferred`` are (preference order, number, path), the lowest order is the most preferred; ``refused``
     are (attribute, path) of consents that remarks deny; ``turns`` are the days ahead on which an entry begins or is over, with the list's
-    attribute.
+    attribute; ``wrong`` are numbers that a remark says are not the patient's.
     """
 
     states_phones: bool
@@ -54,6 +55,7 @@ class Telecoms(NamedTuple):
     problems: tuple[Problem, ...]
     refused: tuple[tuple[str, str], ...] = ()
     turns: frozenset[tuple[date, str]] = frozenset()
+    wrong: frozenset[str] = frozenset()
 
 
 class TelecomReader:
@@ -76,17 +78,18 @@ class TelecomReader:
         return said.result()
 
     def number(self, message: Message, repetition: str) -> str | None:
-        """The number of one repetition in E.164, in use or not; ``None`` when it is no usable phone."""
+        """The number of one repetition in E.164, in use or not; ``None`` when it is no usable phone, or there are several."""
         parts = _cleaned(message, repetition.split(message.delimiters.component), _Said(""))
         coded = self._tables.codes(parts[1], parts[2])
-        return self._numbers(parts)[0][1] if coded.is_phone and not coded.is_mail else None
+        found = self._numbers(parts) if coded.is_phone and not coded.is_mail else ()
+        return found[0][1] if len(found) == 1 else None
 
     def _hear(self, said: _Said, number: int, parts: list[str], kind: str, today: date) -> None:
-        coded = self._tables.codes(parts[1], parts[2])
-        mail = _mail(parts, coded)
-        texts = [parts[at] for at in NUMBERS if parts[at]]
+        texts = f"{parts[0]}{parts[3]}{parts[6]}{parts[11]}"
         if not texts:
             return
+        coded = self._tables.codes(parts[1], parts[2])
+        mail = _mail(parts, coded) if coded.is_mail or "@" in texts else ""
         said.stated = True
         if parts[12] or parts[13]:
             said.turn(parts, EMAIL if mail else PHONES, today)
@@ -97,19 +100,23 @@ class TelecomReader:
         if mail and not _begins_later(parts[12], today):
             for address in telecom.addresses(mail):
                 said.email(address, order, path, self._tables)
-        if coded.is_phone and not (coded.is_mail and mail) and any("@" not in text for text in texts):
+        if coded.is_phone and (not mail or (not coded.is_mail and _has_number(parts))):
             self._dialled(said, parts, coded.kind or kind, order, path)
 
     def _dialled(self, said: _Said, parts: list[str], kind: str, order: int | None, path: str) -> None:
         """The numbers of one repetition. A remark is about each of them."""
         found = self._numbers(parts)
-        beside = f"{parts[0]} {parts[6]} {parts[8] if self._is_text else ''} {parts[11]}"
-        remark = self._tables.remark(beside) if has_words(beside) else ""
+        beside = parts[6]
+        if parts[0] or parts[8] or parts[11]:
+            texts = (parts[0], beside, parts[8] if self._is_text else "", parts[11])
+            beside = " ".join(text for text in texts if "@" not in text)
+        remark = self._tables.remark(beside) if not beside.isdecimal() and has_words(beside) else ""
         for raw, number in found:
             if number is None or self._tables.is_placeholder(number):
                 written = raw or parts[6] or parts[11] or parts[0]
                 said.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, path, remark)
             elif remark == WRONG_NUMBER:
+                said.wrong.add(number)
                 said.problem(REMARKED[remark], path)
             else:
                 textable = kind == CELL or (number[:2] != "+1" and telecom.is_mobile(number))
@@ -122,10 +129,11 @@ class TelecomReader:
         region = contact_tables.region(parts[4]) or self._region if parts[4] else self._region
         found: list[tuple[str, str | None]] = []
         if parts[6] and "@" not in parts[6]:
-            found = [_put_together(parts[4], parts[5], text, region) for text in telecom.several(parts[6], region)]
+            texts = (parts[6],) if parts[6].isdecimal() else telecom.several(parts[6].strip(), region)
+            found = [_put_together(parts[4], parts[5], text, region) for text in texts]
             if found[0][1] is not None:
                 return found
-        for at in (11, 0, 3):
+        for at in NUMBERS[1:]:
             if parts[at] and "@" not in parts[at] and not any(number for _, number in found):
                 other = [(text, telecom.e164(text, region)) for text in telecom.several(parts[at], region)]
                 found = other if not found or any(number for _, number in other) else found
@@ -135,7 +143,7 @@ class TelecomReader:
 class _Said:
     """What the repetitions of the field at ``path`` have said so far."""
 
-    __slots__ = ("emails", "path", "phones", "preferred", "problems", "refused", "stated", "turns")
+    __slots__ = ("emails", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
 
     def __init__(self, path: str) -> None:
         self.path, self.stated = path, False
@@ -145,6 +153,7 @@ class _Said:
         self.problems: list[Problem] = []
         self.refused: list[tuple[str, str]] = []
         self.turns: set[tuple[date, str]] = set()
+        self.wrong: set[str] = set()
 
     def email(self, text: str, order: int | None, path: str, tables: ContactTables) -> None:
         address = telecom.email(text)
@@ -192,6 +201,7 @@ class _Said:
             tuple(self.problems),
             tuple(self.refused),
             frozenset(self.turns),
+            frozenset(self.wrong),
         )
 
 
@@ -201,18 +211,29 @@ def _mail(parts: list[str], coded: Codes) -> str:
     return found or (parts[3] or parts[0] if coded.is_mail else "")
 
 
+def _has_number(parts: list[str]) -> bool:
+    """Whether one of the components holds something else than an address."""
+    return any(parts[at] and "@" not in parts[at] for at in NUMBERS)
+
+
+@lru_cache(maxsize=1024)
+def _calling(country: str) -> str:
+    """The calling code in component 5, empty where it names a country otherwise."""
+    calling = country.lstrip("+0") if contact_tables.region(country) is None else ""
+    return calling if calling.isdecimal() else ""
+
+
 def _put_together(country: str, area: str, text: str, region: str | None) -> tuple[str, str | None]:
     """Components 5, 6 and 7 as one number. The last may hold the area code, and the country's, once more."""
-    calling = country.lstrip("+0") if contact_tables.region(country) is None else ""
-    calling = calling if calling.isdecimal() else ""
+    calling = _calling(country) if country else ""
     raw = f"{area} {text}" if area else text
-    tried = [text] if text.lstrip().startswith("+") else [f"+{calling} {raw}" if calling else raw]
-    if area and telecom.repeats(text, calling or ("1" if region in telecom.NANP_REGIONS else ""), area):
-        tried += [text, *((f"+{calling} {text}", f"+{text}") if calling else ())]
-    for written in tried:
-        if (number := telecom.e164(written, region)) is not None:
-            return written, number
-    return tried[0], None
+    raw = text if text[:1] == "+" else f"+{calling} {raw}" if calling else raw
+    number = telecom.e164(raw, region)
+    if number is None and telecom.repeats(text, calling or ("1" if region in telecom.NANP_REGIONS else ""), area):
+        for written in (text, *((f"+{calling} {text}", f"+{text}") if calling else ())):
+            if (number := telecom.e164(written, region)) is not None:
+                return written, number
+    return raw, number
 
 
 def _cleaned(message: Message, parts: list[str], said: _Said) -> list[str]:

@@ -73,7 +73,7 @@ class RecordReader:
                 if path and leading is None:
                     leading = Statement(first or None, path)
                 unread = unread or bool(path and not phones and remark != WRONG_NUMBER)
-                by_entry[entry.path] = first
+                by_entry[entry.path] = first if len(phones) == 1 else ""  # what is said of several is not known to be of each
                 for phone in phones:
                     found.setdefault(phone.number, phone)
                     refused += [(f"{consent}#{phone.number}", path) for consent in REFUSES.get(remark, ())]

@@ -97,6 +97,9 @@ TELECOMS = (
     Row("several addresses", "PID-13", "^NET^Internet^pat@example.org;sam@example.org", "email pat@example.org, email sam@example.org"),
     Row("an address in 7", "PID-13", "^NET^Internet^^^^pat@example.org", "email pat@example.org"),
     Row("an address in 12", "PID-13", "^PRN^PH^^^^^^^^^pat@example.org", "email pat@example.org"),
+    Row(
+        "an address in 12, a number in 7", "PID-13", "^PRN^PH^^^217^5550123^^^^^pat@example.org", "home +12175550123, email pat@example.org"
+    ),
     Row("a number in 4", "PID-13", "^PRN^PH^2175550123", "home +12175550123"),
     Row("remark: any", "PID-13", "2175550123^PRN^PH^^^^^^call after 5PM", "home +12175550123", "phone_remark"),
     Row("remark: in the number", "PID-13", "2175550123 see notes^PRN^PH", "home +12175550123", "phone_remark"),

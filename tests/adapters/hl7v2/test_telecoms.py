@@ -182,3 +182,20 @@ def test_a_number_with_a_period_is_told_of_when_it_begins_and_when_it_is_over() 
 @pytest.mark.parametrize("end", ["20991231", "99991231", "29991231"])
 def test_an_end_that_means_none_is_not_told_of(end: str) -> None:
     assert stated(adt(f13=f"2175550123^PRN^PH^^^^^^^^^^20200101^{end}")).later == ()
+
+
+def test_a_number_that_is_wrong_in_one_field_is_listed_in_no_other() -> None:
+    said = stated(adt(f13="2175550123^PRN^PH^^^^^^wrong number", f40="2175550123^PRN^CP~2175550124^PRN^CP"))
+    assert said.statements["phones#PID-13"].value is None
+    assert [one.number for one in said.statements["phones#PID-40"].value] == ["+12175550124"]
+
+
+def test_what_refuses_at_several_numbers_in_one_place_is_a_problem_of_the_consent() -> None:
+    rule = {"consent.sms#*": {"from": "PID-13.10", "values": {"N": "denied", "Y": "granted"}}}
+    said = stated(adt(f13="2175550123/2175550124^PRN^CP^^^^^^^N"), mapping=rule)
+    assert [one.attribute for one in said.problems] == ["consent.sms"]
+
+
+@pytest.mark.parametrize("field", ["^PRN^PH^^^217^ ", "^^^^^^/", " ^PRN", "^PRN^PH^^^^;;", "^NET^^@", "^PRN^PH^^840^^", "^PRN^PH^^^^+"])
+def test_no_field_is_too_odd_to_be_read(field: str) -> None:
+    assert "phones#PID-13" not in stated(adt(f13=field)).statements or stated(adt(f13=field)).statements["phones#PID-13"].value is None
