@@ -224,7 +224,8 @@ class SourceSettings:
     ``authorities`` maps every alias of an identifier's issuer to its canonical name (folded, see :meth:`issuer`).
     ``authority`` and ``identifier_type`` (one, or several) name the identifier that the source knows its patients by; ``linking`` are the
     issuers whose identifiers join patients of several sources; ``placeholders`` identify nobody, beside those that are listed
-    (``adapters.placeholders``).
+    (``adapters.placeholders``). ``contact`` (``use``, ``equipment``, ``remarks``, ``placeholders``) and ``languages`` are the site's own
+    codes (``adapters.contact_tables``, ``adapters.language``).
     """
 
     name: str
@@ -240,6 +241,8 @@ class SourceSettings:
     keep_names: bool = True
     linking: frozenset[str] = frozenset()
     placeholders: frozenset[str] = frozenset()
+    contact: Mapping[str, Any] = field(default_factory=dict)
+    languages: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", issuers(self.authorities))
@@ -248,6 +251,11 @@ class SourceSettings:
     def rules(self) -> dict[str, Mapping[str, Any]]:
         """The site's rules over those of the preset."""
         return {**(self.preset.get("mapping") or {}), **self.mapping}
+
+    @property
+    def codes(self) -> tuple[Mapping[str, Any], ...]:
+        """The site's own codes: nothing where it has none, so that they tell mappings apart only where they do."""
+        return (self.contact, self.languages) if self.contact or self.languages else ()
 
     @property
     def identifier_types(self) -> tuple[str, ...]:

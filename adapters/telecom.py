@@ -27,6 +27,9 @@ _NANP = re.compile(r"[2-9]\d\d[2-9]\d{6}", re.ASCII)
 _REMARK = re.compile(r"[^\W\d_]+\.?|[#;,]+")
 _DIGIT = re.compile(r"\d")
 _NOT_DIGITS = re.compile(r"\D+")
+_BETWEEN = re.compile(r"[/;\r\n]+")  # what several numbers in one text are written with
+_BETWEEN_ADDRESSES = re.compile(r"[/;,\s]+")
+_LEAST_DIGITS = 7  # of a number that is whole without its area
 _EMAIL = re.compile(r"[^\s@,;<>\"()\[\]\\:]+@(?:[^\s@.,;<>\"()\[\]\\:]+\.)+[^\s@.,;<>\"()\[\]\\:]{2,}")
 _EMAIL_LIMIT = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 
@@ -73,6 +76,26 @@ def _possible(text: str, region: str | None) -> str | None:
     if number.country_code == NANP_CODE and not _NANP.fullmatch(str(number.national_number)):
         return None
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def several(raw: str, region: str | None) -> tuple[str, ...]:
+    """The numbers in a text, each as it is written; the text itself where there is one. A slash may be within a number: ``030/123456``."""
+    if _BETWEEN.search(raw) is None:
+        return (raw,)
+    parts = tuple(part for piece in _BETWEEN.split(raw) if _DIGIT.search(part := piece.strip()))
+    whole = sum(len(_NOT_DIGITS.sub("", part)) >= _LEAST_DIGITS for part in parts)
+    return (raw,) if len(parts) < 2 or (whole < 2 and e164(raw, region) is not None) else parts
+
+
+def repeats(raw: str, country: str, area: str) -> bool:
+    """Whether the digits of a number begin with an area code that is also given by itself, or with country and area."""
+    digits, area = _NOT_DIGITS.sub("", raw), _NOT_DIGITS.sub("", area)
+    return bool(area) and digits.startswith((area, f"{country}{area}"))
+
+
+def addresses(raw: str) -> tuple[str, ...]:
+    """The e-mail addresses in a text, each as it is written; the text itself where there is one."""
+    return tuple(part for part in _BETWEEN_ADDRESSES.split(raw) if part) if raw.count("@") > 1 else (raw,)
 
 
 @lru_cache(maxsize=65536)

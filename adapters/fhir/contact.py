@@ -11,11 +11,24 @@ from datetime import date, timedelta
 from typing import Any
 
 from adapters import telecom
+from adapters.contact_tables import (
+    NOBODYS_ADDRESS,
+    PLACEHOLDER,
+    REFUSED,
+    REFUSED_NOWHERE,
+    REFUSES,
+    REMARKED,
+    WRONG_NUMBER,
+    ContactTables,
+    has_words,
+    standard,
+)
 from adapters.fhir.moment import ended, first_day, last_day
 from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 KINDS = {"mobile": PhoneKind.CELL.value, "home": PhoneKind.HOME.value, "work": PhoneKind.WORK.value}
 PHONE_SYSTEMS = ("phone", "sms")
+OTHER_SYSTEMS = ("fax", "pager", "url", "other")
 DIRECT = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-direct"
 LAST = 1 << 31  # behind every rank: positiveInt ends here
 
@@ -31,6 +44,7 @@ class Contacts:
     emails: list[tuple[int, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
+    refused: list[tuple[str, str]] = field(default_factory=list)  # consents that remarks deny, and where
     leading: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
 
     def ordered_emails(self) -> tuple[str, ...]:
@@ -54,14 +68,15 @@ class Contacts:
         self.leading = self.leading or (index, number)
 
 
-def read(entries: list[Any], region: str | None, today: str) -> Contacts:
+def read(entries: list[Any], region: str | None, today: str, tables: ContactTables | None = None) -> Contacts:
     """The list's phones and addresses in use on ``today`` (ISO date)."""
+    tables = tables or standard()
     contacts = Contacts()
     for index, entry in enumerate(entries):
         if type(entry) is not dict:
             contacts.unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
         elif not ended(entry, today):
-            _point(contacts, entry, index, region, today)
+            _point(contacts, entry, index, region, today, tables)
     return contacts
 
 
@@ -69,14 +84,20 @@ def turns(entries: Any, today: str) -> list[tuple[str, str]]:
     """The ISO dates after ``today`` from which on a phone or an address of the list is in use, or is not any more; with the attribute."""
     found: set[tuple[str, str]] = set()
     for entry in entries if type(entries) is list else ():
-        attribute = _list_of(entry.get("system")) if type(entry) is dict else None
+        attribute = _list_of(system(entry)) if type(entry) is dict else None
         if attribute is not None and type(period := entry.get("period")) is dict:
             start, end = first_day(period.get("start")), last_day(period.get("end"))
             found |= {(day, attribute) for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
     return sorted(found)
 
 
-def _list_of(system: Any) -> str | None:
+def system(entry: dict[str, Any]) -> str | None:
+    """The system of a contact point without regard to case, ``None`` where there is none."""
+    found = entry.get("system")
+    return found.strip().casefold() if isinstance(found, str) else None
+
+
+def _list_of(system: str | None) -> str | None:
     """The attribute that contact points of a system are listed in."""
     return PHONES if system in PHONE_SYSTEMS else EMAIL if system == "email" else None
 
@@ -89,48 +110,64 @@ def _day(day: str, later: int = 0) -> str | None:
 
 
 def number_at(entries: Any, index: int, region: str | None) -> str | None:
-    """The number in E.164 of the contact point at an index, in use or not; ``None`` when it is no usable phone."""
+    """The number in E.164 of the contact point at an index, in use or not; ``None`` when it is no usable phone, or several."""
     entry = entries[index] if type(entries) is list and index < len(entries) else None
-    value = entry.get("value") if type(entry) is dict and entry.get("system") in PHONE_SYSTEMS else None
-    return telecom.e164(value, region) if isinstance(value, str) else None
+    value = entry.get("value") if type(entry) is dict and system(entry) in PHONE_SYSTEMS else None
+    return telecom.e164(value, region) if isinstance(value, str) and len(telecom.several(value, region)) == 1 else None
 
 
 def is_phone(entries: Any, index: int) -> bool:
     """Whether the contact point at an index is a telephone, or may be one for all it says."""
     entry = entries[index] if type(entries) is list and index < len(entries) else None
-    return type(entry) is dict and (entry.get("system") in PHONE_SYSTEMS or not isinstance(entry.get("system"), str))
+    return type(entry) is dict and (system(entry) in PHONE_SYSTEMS or system(entry) not in ("email", *OTHER_SYSTEMS))
 
 
-def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str) -> None:
-    system, value, path = entry.get("system"), entry.get("value"), f"Patient.telecom[{index}]"
+def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str, tables: ContactTables) -> None:
+    kind, value, path = system(entry), entry.get("value"), f"Patient.telecom[{index}]"
     if not isinstance(value, str) or not value.strip():
-        contacts.withheld.add(system if isinstance(system, str) else "")
-        if system in PHONE_SYSTEMS:
+        contacts.withheld.add(kind if kind in (*PHONE_SYSTEMS, "email", *OTHER_SYSTEMS) else "")
+        if kind in PHONE_SYSTEMS:
             contacts.led_by(index, None)
-    elif system in PHONE_SYSTEMS:
-        contacts.led_by(index, _phone(contacts, entry, path, region))
-    elif system == "email":
-        _email(contacts, entry, path, today)
-    elif not isinstance(system, str):
-        contacts.unusable(
-            "", Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
-        )
+    elif kind in PHONE_SYSTEMS:
+        contacts.led_by(index, _phones(contacts, entry, path, region, tables))
+    elif kind == "email":
+        _emails(contacts, entry, path, today, tables)
+    elif kind is None:
+        missing = Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
+        contacts.unusable("", missing)
+    elif kind not in OTHER_SYSTEMS:
+        contacts.unusable("", Problem("contact_system_unknown", f"{path}.system", "it is no code of ContactPointSystem", PHONES))
 
 
-def _phone(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None) -> str | None:
-    number = telecom.e164(entry["value"], region)
-    if number is None:
-        contacts.unusable("phone", Problem("phone_unusable", f"{path}.value", "it cannot be read as a telephone number", PHONES))
-        return None
-    use = entry.get("use")
-    textable = use == "mobile" or entry["system"] == "sms" or telecom.is_mobile(number)
+def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None, tables: ContactTables) -> str | None:
+    """The numbers of one contact point, which should be one; the first that is usable. A remark is about each of them."""
+    value, path, first = str(entry["value"]), f"{path}.value", None
+    remark = tables.remark(value) if has_words(value) else ""
+    for raw in telecom.several(value, region):
+        number = telecom.e164(raw, region)
+        if number is None or tables.is_placeholder(number):
+            unusable = Problem("phone_unusable", path, "it cannot be read as a telephone number", PHONES)
+            contacts.unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
+            contacts.problems += [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
+        elif remark == WRONG_NUMBER:
+            contacts.problems.append(REMARKED[remark]._replace(path=path))
+        else:
+            _phone(contacts, entry, number)
+            first = first or number
+            if remark:
+                contacts.refused += [(f"{consent}#{number}", path) for consent in REFUSES.get(remark, ())]
+                contacts.problems.append(REMARKED.get(remark, REFUSED)._replace(path=path))
+    return first
+
+
+def _phone(contacts: Contacts, entry: dict[str, Any], number: str) -> None:
+    use = entry["use"].strip().casefold() if isinstance(entry.get("use"), str) else ""
+    textable = use == "mobile" or system(entry) == "sms" or telecom.is_mobile(number)
     period = entry.get("period")
     start, end = (first_day(period.get("start")), last_day(period.get("end"))) if type(period) is dict else (None, None)
-    kind = KINDS.get(use, PhoneKind.OTHER.value) if isinstance(use, str) else PhoneKind.OTHER.value
-    phone = Phone(number, kind, entry["value"], _rank(entry.get("rank")), textable, start, end)
+    phone = Phone(number, KINDS.get(use, PhoneKind.OTHER.value), entry["value"], _rank(entry.get("rank")), textable, start, end)
     known = contacts.phones.get(number)
     contacts.phones[number] = _joined(known, phone) if known else phone
-    return number
 
 
 def _joined(first: Phone, second: Phone) -> Phone:
@@ -156,16 +193,15 @@ def _begins_later(entry: dict[str, Any], today: str) -> bool:
     return start is not None and start > today
 
 
-def _email(contacts: Contacts, entry: dict[str, Any], path: str, today: str) -> None:
-    address = telecom.email(entry["value"])
-    if address is None:
-        contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it cannot be read as an e-mail address", EMAIL))
-        return
-    if _is_direct(entry, address):
-        return
-    if _begins_later(entry, today):
-        return  # it is ahead (:func:`turns`)
-    contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
+def _emails(contacts: Contacts, entry: dict[str, Any], path: str, today: str, tables: ContactTables) -> None:
+    for text in telecom.addresses(entry["value"]):
+        address = telecom.email(text)
+        if address is None:
+            contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it cannot be read as an e-mail address", EMAIL))
+        elif tables.is_placeholder(address):
+            contacts.unusable("email", NOBODYS_ADDRESS._replace(path=f"{path}.value"))
+        elif not _is_direct(entry, address) and not _begins_later(entry, today):  # else it is ahead (:func:`turns`)
+            contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
 
 
 def _rank(value: Any) -> int | None:

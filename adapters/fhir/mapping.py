@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from adapters import iso_time, partial
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
+from adapters.contact_tables import ContactTables
 from adapters.fhir import explain, identity, link, modifiers, patient, reference, standing
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
 from adapters.fhir.modifiers import not_understood, understood
@@ -26,11 +27,12 @@ from adapters.fhir.periods import MOST, Standing, When, turns
 from adapters.fhir.reference import Surroundings
 from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
+from adapters.language import Languages
 from adapters.partial import Stated
 from adapters.refusals import can_refuse, is_opt_out
 from adapters.site_mapping import Read, Rule, fingerprint
 from store import times
-from store.preference import DECEASED, PHONES, RESTRICTED, Codes, Identifier, Later, PatientStatements, Problem, Statement, base
+from store.preference import DECEASED, DENIED, PHONES, RESTRICTED, Codes, Identifier, Later, PatientStatements, Problem, Statement, base
 from store.times import Time
 
 DATED, PERIOD_UNREADABLE = "Consent.dateTime", "period_unreadable"
@@ -67,7 +69,8 @@ class FhirMapper:
         self.options = mapper_options(settings)
         by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
-        self.mapping = fingerprint(settings.rules, by_options, self.options.consent)
+        self.mapping = fingerprint(settings.rules, by_options, self.options.consent, *settings.codes)
+        self._tables, self._languages = ContactTables(settings.contact), Languages(settings.languages)
         self._understood = {kind: understood(self.options.understood, rules) for kind, rules in self.rules.items()}
         self._server = reference.surroundings((self.options.base_url, *self.options.other_base_urls))
         self.preferred_by = preferred_by(settings)
@@ -155,7 +158,7 @@ class FhirMapper:
         codes: Read = {}
         stated, withheld = self._patient_states(resource, source, problems, codes)
         said = self._said(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
-        if ahead := patient.later(resource, self.settings.default_region, today, restricted=withheld):
+        if ahead := patient.later(resource, self.settings.default_region, today, self._tables, restricted=withheld):
             said = replace(said, later=ahead)
         items: list[Item] = self._linked(resource, said, source) if "link" in resource else [said]
         return [*items, *for_others(said, others)] if others else items
@@ -174,11 +177,21 @@ class FhirMapper:
                 del ruled[attribute]
                 codes.pop(attribute, None)  # nor does it say that there is no code
         today = _day(source.received)
-        stated = patient.statements(resource, self.settings, today, problems, restricted=withheld, preferred_by=self.preferred_by)
+        stated = patient.statements(
+            resource,
+            self.settings,
+            today,
+            problems,
+            self._tables,
+            self._languages,
+            restricted=withheld,
+            preferred_by=self.preferred_by,
+        )
+        denied = {name: one for name, one in stated.items() if one.value == DENIED}
         phones = stated[PHONES].value or () if PHONES in stated else ()
         if restricted is not None:
             stated[RESTRICTED] = restricted
-        stated.update(in_our_words(ruled, phones, region, problems))
+        stated |= in_our_words(ruled, phones, region, problems, self._languages) | denied
         return stated, withheld
 
     def _may_refuse(self, kind: str, *others: str) -> list[str]:

@@ -47,7 +47,8 @@ def _day(value: Any, month: str, day: str) -> str | None:
 
 def ended(holder: dict[str, Any], today: str) -> bool:
     """Whether an element's ``use`` is old or its period ended before ``today`` (ISO date)."""
-    if holder.get("use") == "old":
+    use = holder.get("use")
+    if isinstance(use, str) and use.strip().casefold() == "old":
         return True
     period = holder.get("period")
     end = last_day(period.get("end")) if type(period) is dict else None

@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.base import SourceSettings
+from adapters.contact_tables import ContactTables
 from adapters.fhir import contact
 from adapters.fhir.moment import ended
-from adapters.language import bcp47, is_declined
+from adapters.language import Languages, is_declined, is_standard
 from adapters.legible import MARK
 from store.preference import (
     ACTIVE,
     DECEASED,
+    DENIED,
     DISPLAY_NAME,
     EMAIL,
     LANGUAGE,
@@ -69,17 +71,25 @@ def is_part(resource: dict[str, Any]) -> bool:
 
 
 def statements(
-    resource: dict[str, Any], settings: SourceSettings, today: str, problems: list[Problem], *, restricted: bool, preferred_by: str = "rank"
+    resource: dict[str, Any],
+    settings: SourceSettings,
+    today: str,
+    problems: list[Problem],
+    tables: ContactTables,
+    languages: Languages,
+    *,
+    restricted: bool,
+    preferred_by: str = "rank",
 ) -> Stated:
     """The standard elements' statements but for :func:`restriction`; what cannot be used is added to ``problems``.
 
     ``preferred_by`` is how the preferred phone is told: by ``rank``, or by being listed ``first``.
     """
     stated: Stated = {}
-    found = _telecom(stated, resource, settings.default_region, today, problems, restricted)
+    found = _telecom(stated, resource, settings.default_region, today, problems, tables, restricted)
     if found is not None:
         _preferred(stated, found, resource["telecom"], preferred_by)
-    _language(stated, resource, problems)
+    _language(stated, resource, problems, languages)
     _life(stated, resource, problems)
     name = _name(resource.get("name"), today) if settings.keep_names else None
     if name:
@@ -88,7 +98,13 @@ def statements(
 
 
 def _telecom(
-    stated: Stated, resource: dict[str, Any], region: str | None, today: str, problems: list[Problem], restricted: bool
+    stated: Stated,
+    resource: dict[str, Any],
+    region: str | None,
+    today: str,
+    problems: list[Problem],
+    tables: ContactTables,
+    restricted: bool,
 ) -> contact.Contacts | None:
     entries = resource.get("telecom")
     if entries is None:
@@ -96,13 +112,14 @@ def _telecom(
     if type(entries) is not list:
         problems.append(Problem("telecom_unreadable", "Patient.telecom", "it is not a list of ContactPoints", PHONES))
         return None
-    found = contact.read(entries, region, today)
+    found = contact.read(entries, region, today, tables)
     problems.extend(found.problems)
     _lists(stated, found, restricted)
+    stated |= {name: Statement(DENIED, path) for name, path in found.refused}
     return found
 
 
-def later(resource: dict[str, Any], region: str | None, today: str, *, restricted: bool) -> tuple[Later, ...]:
+def later(resource: dict[str, Any], region: str | None, today: str, tables: ContactTables, *, restricted: bool) -> tuple[Later, ...]:
     """The lists of phones and e-mail addresses to come, by their periods: from the beginning (UTC) of each day on which one turns.
 
     Phones keep their periods, so that a list may be the same as before: the day is told all the same.
@@ -110,7 +127,7 @@ def later(resource: dict[str, Any], region: str | None, today: str, *, restricte
     entries, found = resource.get("telecom"), []
     for day, attribute in contact.turns(entries, today)[:MOST_DAYS]:
         then: Stated = {}
-        _lists(then, contact.read(list(entries or ()), region, day), restricted)
+        _lists(then, contact.read(list(entries or ()), region, day, tables), restricted)
         if attribute in then:
             found.append(Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), then[attribute].value, "Patient.telecom"))
     return tuple(found)
@@ -145,7 +162,7 @@ def _rank_index(entries: list[Any], raw: str) -> int:
     return next(index for index, entry in enumerate(entries) if type(entry) is dict and entry.get("value") == raw)
 
 
-def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
+def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem], languages: Languages) -> None:
     entries = resource.get("communication")
     listed = [(i, one) for i, one in enumerate(entries) if type(one) is dict] if type(entries) is list else []
     preferred = [(i, one) for i, one in listed if one.get("preferred") is True]
@@ -153,21 +170,30 @@ def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem])
         return  # several languages and no word on which: nothing is stated
     index, entry = (preferred or listed)[0]
     path = f"Patient.communication[{index}].language"
-    tag = _tag(entry.get("language"))
+    tag = _tag(entry.get("language"), languages)
     if tag:
         stated[LANGUAGE] = Statement(tag, path)
     elif entry.get("language") is not None and not _declined(entry["language"]):
         problems.append(Problem("language_unusable", path, "no coding or text of it names a language", LANGUAGE))
 
 
-def _tag(concept: Any) -> str | None:
-    """The first coding, display or text that names a language: Oracle Health codes it in a set of its own first."""
+def _tag(concept: Any, languages: Languages) -> str | None:
+    """The first coding, or text, that names a language: Oracle Health codes it in a set of its own first.
+
+    A code that is not said to be of a standard may be the EMR's own, so the text beside it comes first.
+    """
     if type(concept) is not dict:
         return None
-    listed = _dicts(concept.get("coding"))
-    by_standard = listed if len(listed) < 2 else sorted(listed, key=lambda one: one.get("system") != "urn:ietf:bcp:47")
-    texts = [one.get("code") for one in by_standard] + [concept.get("text")] + [one.get("display") for one in by_standard]
-    return next((tag for text in texts if isinstance(text, str) and (tag := bcp47(text))), None)
+    listed, text = _dicts(concept.get("coding")), _text(concept.get("text"))
+    by_standard = listed if len(listed) < 2 else sorted(listed, key=lambda one: not is_standard(_text(one.get("system"))))
+    coded = (
+        languages.coded(_text(one.get("code")), _text(one.get("display")) or text, _text(one.get("system")) or "") for one in by_standard
+    )
+    return next((tag for tag in coded if tag), None) or languages.tag(text)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _declined(concept: Any) -> bool:

@@ -16,7 +16,7 @@ from adapters.fhir import contact
 from adapters.fhir.fhirpath import compile_expression, compile_path
 from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
 from adapters.fhir.options import ConsentOptions
-from adapters.language import bcp47, is_declined
+from adapters.language import STANDARD, Languages, is_declined
 from adapters.site_mapping import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
 from adapters.telecom import resolve_preferred
 from store.preference import DISPLAY_NAME, EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, Problem, Statement, base
@@ -113,7 +113,7 @@ def _numbers(telecom: Any, region: str | None) -> Callable[[str], str | None]:
 
 
 def in_our_words(
-    stated: dict[str, Statement], phones: tuple[Phone, ...], region: str | None, problems: list[Problem]
+    stated: dict[str, Statement], phones: tuple[Phone, ...], region: str | None, problems: list[Problem], languages: Languages = STANDARD
 ) -> dict[str, Statement]:
     """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
     made = dict(stated)
@@ -121,7 +121,7 @@ def in_our_words(
         statement = made.get(attribute)
         if statement is None or statement.value is None:
             continue
-        value = resolve_preferred(statement.value, phones, region) if attribute == PREFERRED_PHONE else bcp47(statement.value)
+        value = resolve_preferred(statement.value, phones, region) if attribute == PREFERRED_PHONE else languages.tag(statement.value)
         if value is None:
             del made[attribute]
             if attribute == LANGUAGE and is_declined(statement.value):

@@ -14,24 +14,25 @@ from adapters.tables import table
 from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
 
 
-def read_language(message: Message, field: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """PID-15: its code, else its text, else its alternate code."""
+def read_language(
+    message: Message, field: str, statements: dict[str, Statement], problems: list[Problem], languages: language.Languages
+) -> None:
+    """PID-15: its code with the text beside it, else its alternate code with that text."""
     if field == DELETE:
         statements[LANGUAGE] = Statement(None, "PID-15")
         return
     first = field.split(message.delimiters.repetition, 1)[0]
     try:
-        parts = [message.unescape(part).strip() for part in first.split(message.delimiters.component)]
+        parts = [message.unescape(part).strip() if part != DELETE else "" for part in first.split(message.delimiters.component)]
     except Unusable as error:
         problems.append(error.problem("PID-15", LANGUAGE))
         return
-    for part in (parts[0], *parts[1:2], *parts[3:5]):
-        tag = language.bcp47(part) if part and part != DELETE else None
-        if tag is not None:
-            statements[LANGUAGE] = Statement(tag, "PID-15")
-            return
-    if not language.is_declined(parts[0]):
-        detail = "this is no ISO 639 code, BCP-47 tag or English name of a language"
+    parts += [""] * (6 - len(parts))
+    tag = languages.coded(*parts[:3]) or languages.coded(*parts[3:6])
+    if tag is not None:
+        statements[LANGUAGE] = Statement(tag, "PID-15")
+    elif not any(language.is_declined(part) for part in (*parts[:2], *parts[3:5]) if part) and any(parts):
+        detail = "this is no code or English name of a language that we know: add it to 'languages' of the source"
         problems.append(Problem("language_unusable", "PID-15", detail, LANGUAGE))
 
 

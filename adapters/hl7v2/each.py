@@ -19,9 +19,9 @@ PLACE = re.compile(r"PID(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?")
 class EachNumber:
     """The rules of one source that are read number by number. Raises ``MappingError`` for a path that is beside no number."""
 
-    def __init__(self, rules: Sequence[Rule], region: str | None) -> None:
+    def __init__(self, rules: Sequence[Rule], telecoms: TelecomReader) -> None:
         self._rules = [rule for rule in rules if rule.attribute.endswith(EACH)]
-        self._telecoms = TelecomReader(region)
+        self._telecoms = telecoms
         for rule in self._rules:
             for path in map(parse, rule.paths):
                 if path.segment != "PID" or path.field not in FIELDS or path.component is None:

@@ -17,9 +17,11 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
+from adapters.contact_tables import ContactTables
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, envelope, events, explain, merge, stated_at, torn
 from adapters.hl7v2.batch import counted, split
+from adapters.hl7v2.contact import MOST_DAYS, Heard, Turning, agree, later
 from adapters.hl7v2.cx import IdentifierReader, Subject
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, read
@@ -28,10 +30,12 @@ from adapters.hl7v2.stated_at import StatedAt
 from adapters.hl7v2.unusable import Unusable
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
+from adapters.language import Languages
 from adapters.options import joined, listed
 from adapters.site_mapping import UNDECODABLE, Read, fingerprint
 from store.preference import (
     ACTIVE,
+    DENIED,
     DISPLAY_NAME,
     EMAIL,
     LANGUAGE,
@@ -52,6 +56,8 @@ TELECOMS = tuple(
     (number, path, kind, slot(PHONES, path), slot(EMAIL, path))
     for number, path, kind in ((13, "PID-13", "home"), (14, "PID-14", "work"), (40, "PID-40", "other"))
 )
+_FIELDS = frozenset(number for number, *_ in TELECOMS)
+REMARK = 9  # XTN.9 is text, unless the site keeps a code there
 DEMOGRAPHICS = frozenset({PHONES, EMAIL, PREFERRED_PHONE, LANGUAGE, DISPLAY_NAME})
 PID_WIDTH = 41
 _PADDING = [""] * PID_WIDTH
@@ -77,9 +83,12 @@ class Hl7Mapper:
         self._zone = ZoneInfo(settings.time_zone)
         self._keep_names = settings.keep_names
         self._identifiers = IdentifierReader(settings)
-        self._telecoms = TelecomReader(settings.default_region)
-        self._site = SiteRules(settings.rules, compile_path, settings.default_region)
-        self.mapping, self.reread = fingerprint(settings.rules), self._site.reread
+        tables, self._languages = ContactTables(settings.contact), Languages(settings.languages)
+        self._site = SiteRules(settings.rules, compile_path, settings.default_region, tables, self._languages)
+        is_text = not any(path.component == REMARK and path.field in _FIELDS for path in self._site.paths)
+        self._telecoms = TelecomReader(settings.default_region, tables, is_text=is_text)
+        self._ruled = frozenset(base(name) for name in settings.rules)
+        self.mapping, self.reread = fingerprint(settings.rules, *settings.codes), self._site.reread
         self._first_is_preferred = settings.rules.get(PREFERRED_PHONE, {}).get("by") == "first"
 
     def read(self, payload: Payload) -> list[Item]:
@@ -126,7 +135,10 @@ class Hl7Mapper:
         if event in events.DELETED:
             return self._with_others(message, self._deleted(message, payload), payload)
         if event == events.MOVED:
-            same = merge.moved(message, self._identifiers, payload.received.date())
+            try:
+                same = merge.moved(message, self._identifiers, payload.received.date())
+            except Unusable as error:
+                return self._with_asides([_rejected(error, payload)], message, payload)
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
@@ -141,7 +153,7 @@ class Hl7Mapper:
         try:
             return self._with_others(part, self._statements(part, payload, present=present), payload)
         except Unusable as error:
-            return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
+            return [_rejected(error, payload)]
 
     def _merged(self, message: Message, payload: Payload, *, renamed: bool) -> list[Item]:
         """The merges of the message, and then what it says about contacting those who survive them; also where a merge cannot be used."""
@@ -151,7 +163,11 @@ class Hl7Mapper:
             evidence = _evidence(message, payload)
             found += merge.merges(message, self._identifiers, effective, evidence, payload.locator, renamed=renamed)
         except Unusable as error:
-            found.append(Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path))
+            found.append(_rejected(error, payload))
+        return self._with_asides(found, message, payload)
+
+    def _with_asides(self, found: list[Item], message: Message, payload: Payload) -> list[Item]:
+        """The items, and what the message says beside them; what was rejected already is not rejected again."""
         known = {(one.reason, one.path) for one in found if isinstance(one, Unmappable)}
         asides = self._asides(message, payload)
         return [*found, *(one for one in asides if not isinstance(one, Unmappable) or (one.reason, one.path) not in known)]
@@ -159,7 +175,7 @@ class Hl7Mapper:
     def _quiet(self, message: Message, event: str, payload: Payload) -> list[Item]:
         if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
             detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
-            raise Unusable("merge_ambiguous", detail, "MRG-1")
+            return self._with_asides([_rejected(Unusable("merge_ambiguous", detail, "MRG-1"), payload)], message, payload)
         return [*self._asides(message, payload)] or [self._about_nobody(message, events.QUIET[event], payload)]
 
     def _about_nobody(self, message: Message, reason: str, payload: Payload) -> Item:
@@ -190,7 +206,7 @@ class Hl7Mapper:
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
         problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
         codes = {name: one for name, one in item.codes.items() if name in stated or one.silent}
-        return replace(item, statements=stated, problems=problems, codes=codes)
+        return replace(item, statements=stated, problems=problems, codes=codes, later=())
 
     def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
         """The record is not active any more."""
@@ -209,9 +225,9 @@ class Hl7Mapper:
         codes: Read = {}
         effective, version, late = self._stated_at(message, pid[33], payload)
         problems += late
-        self._read_telecoms(message, pid, today, statements, problems)
+        heard = self._read_telecoms(message, pid, today, statements, problems)
         if pid[15]:
-            demographics.read_language(message, pid[15], statements, problems)
+            demographics.read_language(message, pid[15], statements, problems, self._languages)
         for one in pids:
             if one[29] or one[30]:
                 demographics.read_death(message, one[29], one[30], statements, problems)
@@ -223,6 +239,7 @@ class Hl7Mapper:
         self._site.apply(message, statements, problems, codes, present=present)
         if message.odd:
             torn.leave_unread(self._site.unread(message.odd), statements, problems, codes)
+        statements |= {name: Statement(DENIED, path) for name, path in heard.refused}
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):
             statements = {name: one for name, one in statements.items() if one.value is not None}
@@ -239,6 +256,7 @@ class Hl7Mapper:
             payload.locator,
             codes,
             self.mapping,
+            later=tuple(later(message, heard.turns, self._telecoms)) if heard.turns else (),
         )
 
     def _pids(self, message: Message, today: date) -> list[list[str]]:
@@ -270,8 +288,11 @@ class Hl7Mapper:
 
     def _read_telecoms(
         self, message: Message, pid: list[str], today: date, statements: dict[str, Statement], problems: list[Problem]
-    ) -> None:
+    ) -> Heard:
         preferred: list[tuple[int, str, str]] = []
+        refused: list[tuple[str, str]] = []
+        turns: list[Turning] = []
+        wrong: set[str] = set()
         for number, path, kind, phones, emails in TELECOMS:
             field = pid[number]
             if not field:
@@ -280,15 +301,21 @@ class Hl7Mapper:
                 statements[phones] = statements[emails] = Statement(None, path)
                 continue
             found = self._telecoms.read(message, field, path, kind, today)
-            if found.stated:  # the list sent is the whole list: what it leaves out is taken back
+            if found.states_phones:  # the list sent is the whole list: what it leaves out is taken back
                 statements[phones] = Statement(found.phones or None, path)
+            if found.states_emails:
                 statements[emails] = Statement(found.emails or None, path)
-                preferred += found.preferred
+            preferred += found.preferred
+            refused += found.refused
+            wrong |= found.wrong
             problems += found.problems
+            turns += [Turning(day, path, one, field, kind) for day, one in found.turns if one not in self._ruled]
+        agree(statements, wrong)
         if self._first_is_preferred:
             self._read_first(message, pid[13], today, statements)
         elif preferred:
             _read_preferred(preferred, statements)
+        return Heard(tuple(refused), tuple(sorted(turns)[:MOST_DAYS]))
 
     def _read_first(self, message: Message, field: str, today: date, statements: dict[str, Statement]) -> None:
         """The primary number is the first repetition of PID-13; an empty one before others is a primary number that was not sent."""
@@ -299,6 +326,10 @@ class Hl7Mapper:
 
     def _stated_at(self, message: Message, updated: str, payload: Payload) -> StatedAt:
         return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
+
+
+def _rejected(error: Unusable, payload: Payload) -> Unmappable:
+    return Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
 
 
 def _added(item: PatientStatements) -> PatientStatements:

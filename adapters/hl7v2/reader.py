@@ -120,7 +120,7 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     """The message in these bytes. Raises :class:`Unusable`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
     raw = body if body.startswith(b"MSH") else _trimmed(body)
     damaged = False
-    if raw.isascii() and b"\x1b" not in raw:  # ESC shifts to Japanese in ISO 2022
+    if raw.startswith(b"MSH") and raw.isascii() and b"\x1b" not in raw:  # ESC shifts to Japanese in ISO 2022; UTF-16 may be ASCII, too
         text, codec = raw.decode("ascii"), "ascii"
     else:
         text, codec, damaged = _decoded(raw, charset, fallback)

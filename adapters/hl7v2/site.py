@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters import language, partial, telecom
+from adapters import contact_tables, language, partial, telecom
+from adapters.contact_tables import ContactTables
 from adapters.hl7v2.each import EachNumber
 from adapters.hl7v2.path import Path, parse
 from adapters.hl7v2.reader import Message
+from adapters.hl7v2.xtn import TelecomReader
 from adapters.refusals import refusal
 from adapters.site_mapping import EACH, CompilePath, Found, Read, Rule, compile_mapping
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Phone, PhoneKind, Problem, Statement, base
@@ -20,13 +22,21 @@ _KINDS = frozenset(kind.value for kind in PhoneKind)
 class SiteRules:
     """The compiled rules of one source. Raises ``MappingError`` for one that is wrong."""
 
-    def __init__(self, mapping: Mapping[str, Mapping[str, Any]], compile_path: CompilePath, region: str | None) -> None:
+    def __init__(
+        self,
+        mapping: Mapping[str, Mapping[str, Any]],
+        compile_path: CompilePath,
+        region: str | None,
+        tables: ContactTables | None = None,
+        languages: language.Languages | None = None,
+    ) -> None:
         self._rules = compile_mapping(mapping, compile_path)
         self._region = region
+        self._tables, self._languages = tables or contact_tables.standard(), languages or language.STANDARD
         # A number that is preferred may be one of the phones, so it is read last.
         ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
         self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered if not rule.attribute.endswith(EACH))
-        self._each = EachNumber(self._rules, region)
+        self._each = EachNumber(self._rules, TelecomReader(region, self._tables))
         self._readers = _readers(self.paths_by_attribute())
 
     def paths_by_attribute(self) -> list[tuple[str, Path]]:
@@ -85,23 +95,24 @@ class SiteRules:
         if family in (PHONES, EMAIL):
             return self._list(rule, [one for one in rule.find(message) if one.text], outcome.path, problems)
         text = str(outcome.value)
-        value = language.bcp47(text) if family == LANGUAGE else telecom.resolve_preferred(text, _phones(statements), self._region)
+        value = self._languages.tag(text) if family == LANGUAGE else telecom.resolve_preferred(text, _phones(statements), self._region)
         if value is None and not (family == LANGUAGE and language.is_declined(text)):
             problems.append(Problem(f"{family}_unusable", outcome.path, "the text here cannot be used", family))
         return None if value is None else Statement(value, outcome.path)
 
-    def _list(self, rule: Rule, found: Sequence[Found], path: str, problems: list[Problem]) -> Statement:
-        kind = rule.attribute.partition("#")[2].lower()
+    def _list(self, rule: Rule, found: Sequence[Found], path: str, problems: list[Problem]) -> Statement | None:
+        """The list; an empty one only where there was nothing that could not be used."""
+        family, kind = base(rule.attribute), rule.attribute.partition("#")[2].lower()
         values: list[Any] = []
         for one in found:
             text = one.text or ""
-            value = telecom.email(text) if base(rule.attribute) == EMAIL else self._phone(text, kind)
-            if value is None:
-                reason = "email_unusable" if base(rule.attribute) == EMAIL else "phone_unusable"
-                problems.append(Problem(reason, one.path, "the text here cannot be used"))
+            value = telecom.email(text) if family == EMAIL else self._phone(text, kind)
+            if value is None or self._tables.is_placeholder(value if isinstance(value, str) else value.number):
+                reason = f"{'email' if family == EMAIL else 'phone'}_{'unusable' if value is None else 'placeholder'}"
+                problems.append(Problem(reason, one.path, "the text here cannot be used", family))
             else:
                 values.append(value)
-        return Statement(tuple(values) or None, path)
+        return Statement(tuple(values) or None, path) if values or not found else None
 
     def _phone(self, text: str, kind: str) -> Phone | None:
         number = telecom.e164(text, self._region)

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from adapters import iso_time, partial
 from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
+from adapters.contact_tables import ContactTables
 from adapters.identifiers import is_placeholder
-from adapters.language import bcp47, is_declined
+from adapters.language import Languages, is_declined
 from adapters.legible import MARK, is_marked, repaired
 from adapters.rest import explain
 from adapters.rest.options import record_options
@@ -22,6 +23,7 @@ from adapters.site_mapping import EACH, MappingError, Read, Rule, compile_rule, 
 from adapters.telecom import resolve_preferred
 from store import times
 from store.preference import (
+    DENIED,
     DISPLAY_NAME,
     EMAIL,
     LANGUAGE,
@@ -62,14 +64,15 @@ class JsonMapper:
     def __init__(self, settings: SourceSettings) -> None:
         self.settings = settings
         self.options = record_options(settings)
-        self.reader = RecordReader(self.options, settings.default_region)
+        self.reader = RecordReader(self.options, settings.default_region, ContactTables(settings.contact))
+        self._languages = Languages(settings.languages)
         self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(settings.rules).items() if not standard(attribute, rule))
         choice = settings.rules.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
-        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules)
+        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules, *settings.codes)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
@@ -101,10 +104,10 @@ class JsonMapper:
         withheld = (RESTRICTED in ruled and ruled[RESTRICTED].value is True) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:  # what is missing of a restricted record was withheld: it takes nothing back
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
-        stated, by_entry = self._standard(record, problems, restricted=withheld)
+        stated, by_entry, refused = self._standard(record, problems, restricted=withheld)
         stated |= self._at_each(record, by_entry, problems, codes, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
-        stated |= self._in_our_words(ruled, phones, problems)
+        stated |= self._in_our_words(ruled, phones, problems) | {name: Statement(DENIED, path) for name, path in refused}
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
         said = PatientStatements(
@@ -141,7 +144,9 @@ class JsonMapper:
                 stated |= partial.at_each(rule, record, _numbers(by_entry), problems, codes)
         return {name: one for name, one in stated.items() if one.value is not None or not restricted}
 
-    def _standard(self, record: dict[str, Any], problems: list[Problem], *, restricted: bool) -> tuple[Stated, dict[str, str]]:
+    def _standard(
+        self, record: dict[str, Any], problems: list[Problem], *, restricted: bool
+    ) -> tuple[Stated, dict[str, str], tuple[tuple[str, str], ...]]:
         stated: Stated = {}
         phones = self.reader.phones(record, problems)
         listed(stated, PHONES, phones, restricted=restricted)
@@ -150,7 +155,7 @@ class JsonMapper:
         name = self.reader.name(record) if self.settings.keep_names else None
         if name is not None:
             stated[DISPLAY_NAME] = name
-        return stated, phones.by_entry
+        return stated, phones.by_entry, phones.refused
 
     def _in_our_words(self, ruled: Stated, phones: tuple[Phone, ...], problems: list[Problem]) -> Stated:
         """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
@@ -161,7 +166,7 @@ class JsonMapper:
                 continue
             written = str(statement.value)
             is_phone = attribute == PREFERRED_PHONE
-            value = resolve_preferred(written, phones, self.settings.default_region) if is_phone else bcp47(written)
+            value = resolve_preferred(written, phones, self.settings.default_region) if is_phone else self._languages.tag(written)
             if value is not None:
                 made[attribute] = statement._replace(value=value)
                 continue

@@ -10,6 +10,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from adapters import telecom
+from adapters.contact_tables import (
+    NOBODYS_ADDRESS,
+    PLACEHOLDER,
+    REFUSED,
+    REFUSED_NOWHERE,
+    REFUSES,
+    REMARKED,
+    WRONG_NUMBER,
+    ContactTables,
+    has_words,
+)
 from adapters.legible import MARK
 from adapters.rest.options import EmailPlace, PhonePlace, RecordOptions
 from adapters.rest.path import Node, compile_nodes, text
@@ -21,7 +32,8 @@ Nodes = Callable[[Any], list[Node]]
 class Listed(NamedTuple):
     """A list as the record has it. ``by_entry`` is the number of each entry in use, by the entry's path; empty where it cannot be read.
 
-    ``unread``: an entry says something that cannot be read, so that the list is not known to be empty.
+    ``unread``: an entry says something that cannot be read, so that the list is not known to be empty. ``refused``: consents that remarks
+    beside numbers deny, and where.
     """
 
     present: bool
@@ -29,13 +41,14 @@ class Listed(NamedTuple):
     by_entry: dict[str, str]
     leading: Statement | None = None
     unread: bool = False
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 class RecordReader:
     """Reads the records of one source. Raises ``ValueError`` for a path that is wrong."""
 
-    def __init__(self, options: RecordOptions, region: str | None) -> None:
-        self.options, self._region = options, region
+    def __init__(self, options: RecordOptions, region: str | None, tables: ContactTables) -> None:
+        self.options, self._region, self._tables = options, region, tables
         self._paths = {path: _compiled(path) for path in _paths(options)}
 
     @property
@@ -48,19 +61,23 @@ class RecordReader:
         return next((said for node in self._paths[path](record) if (said := text(node.value))), "") if path else ""
 
     def phones(self, record: dict[str, Any], problems: list[Problem]) -> Listed:
-        present, leading, before = False, None, len(problems)
+        present, leading, unread = False, None, False
         found: dict[str, Phone] = {}
         by_entry: dict[str, str] = {}
+        refused: list[tuple[str, str]] = []
         for place in self.options.phones:
             present = present or _is_there(record, place.each or place.number)
             for entry in self._in_use(record, place):
-                phone, path = self._phone(entry, place, problems)
+                phones, path, remark = self._phones(entry, place, problems)
+                first = phones[0].number if phones else ""
                 if path and leading is None:
-                    leading = Statement(phone.number if phone else None, path)
-                by_entry[entry.path] = phone.number if phone else ""
-                if phone is not None:
+                    leading = Statement(first or None, path)
+                unread = unread or bool(path and not phones and remark != WRONG_NUMBER)
+                by_entry[entry.path] = first if len(phones) == 1 else ""  # what is said of several is not known to be of each
+                for phone in phones:
                     found.setdefault(phone.number, phone)
-        return Listed(present, tuple(found.values()), by_entry, leading, len(problems) > before)
+                    refused += [(f"{consent}#{phone.number}", path) for consent in REFUSES.get(remark, ())]
+        return Listed(present, tuple(found.values()), by_entry, leading, unread, tuple(refused))
 
     def emails(self, record: dict[str, Any], problems: list[Problem]) -> Listed:
         present, before = False, len(problems)
@@ -69,10 +86,12 @@ class RecordReader:
             present = present or _is_there(record, place.each or place.address)
             for entry in self._in_use(record, place):
                 for node in self._within(entry, place.address):
-                    if said := text(node.value):
+                    for said in telecom.addresses(text(node.value)) if text(node.value) else ():
                         address = telecom.email(said)
                         if address is None:
                             problems.append(Problem("email_unusable", node.path, "it cannot be read as an e-mail address", EMAIL))
+                        elif self._tables.is_placeholder(address):
+                            problems.append(NOBODYS_ADDRESS._replace(path=node.path))
                         else:
                             found[address] = None
         return Listed(present, tuple(found), {}, None, len(problems) > before)
@@ -86,19 +105,29 @@ class RecordReader:
         entries = self._paths[place.each](record) if place.each else [Node(record, "")]
         return [entry for entry in entries if not (place.unless and any(text(one.value) for one in self._within(entry, place.unless)))]
 
-    def _phone(self, entry: Node, place: PhonePlace, problems: list[Problem]) -> tuple[Phone | None, str]:
-        """The phone of an entry, and where a number stands, be it usable or not."""
+    def _phones(self, entry: Node, place: PhonePlace, problems: list[Problem]) -> tuple[list[Phone], str, str]:
+        """The numbers of an entry, where they stand, be they usable or not, and what a remark beside them means."""
         node = next((one for one in self._within(entry, place.number) if text(one.value)), None)
         if node is None:
-            return None, ""
-        raw = text(node.value)
+            return [], "", ""
+        written, kind = text(node.value), self._kind(entry, place)
+        remark = self._tables.remark(written) if has_words(written) else ""
+        numbers = [number for raw in telecom.several(written, self._region) if (number := self._number(raw, node.path, problems))]
+        if remark:
+            problems += _remarked(remark, node.path, known=bool(numbers))
+        if remark == WRONG_NUMBER:
+            return [], node.path, remark
+        rank, is_cell = self._rank(entry, place), kind == PhoneKind.CELL
+        return [Phone(one, kind, written, rank, is_cell or telecom.is_mobile(one)) for one in numbers], node.path, remark
+
+    def _number(self, raw: str, path: str, problems: list[Problem]) -> str | None:
         number = telecom.e164(raw, self._region)
+        if self._tables.is_placeholder(number or raw):
+            problems.append(PLACEHOLDER._replace(path=path))
+            return None
         if number is None:
-            problems.append(Problem("phone_unusable", node.path, "it cannot be read as a telephone number", PHONES))
-            return None, node.path
-        kind = self._kind(entry, place)
-        textable = kind == PhoneKind.CELL or telecom.is_mobile(number)
-        return Phone(number, kind, raw, self._rank(entry, place), textable), node.path
+            problems.append(Problem("phone_unusable", path, "it cannot be read as a telephone number", PHONES))
+        return number
 
     def _kind(self, entry: Node, place: PhonePlace) -> str:
         said = next((text(one.value) for one in self._within(entry, place.kind_from)), "") if place.kind_from else ""
@@ -128,6 +157,13 @@ def preferred(stated: dict[str, Statement], found: Listed, by: str) -> None:
     lowest = [phone.number for phone in ranked if phone.rank == min(one.rank for one in ranked)]
     if len(lowest) == 1:
         stated[PREFERRED_PHONE] = Statement(lowest[0], PHONES)
+
+
+def _remarked(remark: str, path: str, *, known: bool) -> list[Problem]:
+    """The problems of a remark. What it refuses beside no usable number may be refused at each."""
+    if known:
+        return [REMARKED.get(remark, REFUSED)._replace(path=path)]
+    return [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
 
 
 def _is_there(record: dict[str, Any], path: str) -> bool:

@@ -23,7 +23,7 @@ from store.merge import Held
 from store.ordering import forbids, is_newer
 from store.periods import refusals
 from store.periods.refusals import Refusal
-from store.preference import Assertion, Codes, Later, PatientStatements, Statement
+from store.preference import EMAIL, PHONES, Assertion, Codes, Later, PatientStatements, Statement, base
 from store.times import Time
 
 
@@ -73,12 +73,18 @@ def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authorit
     ]
     newer = _is_newer(item, mine[0]) if mine else True
     mine = {True: new, False: mine, None: [one for one in (*mine, *new) if one.refuses]}[newer]
+    others = [one for one in others if one.authority != authority or not _is_replaced(one, item)]
     return [*others, *mine]
 
 
 def counts(later: Later, item: PatientStatements) -> bool:
     """Whether a payload may say so: a restricted record takes nothing back (rule 5.6)."""
     return not item.restricted or later.value not in (None, ())
+
+
+def _is_replaced(one: Ahead, item: PatientStatements) -> bool:
+    """Whether a list that is ahead would be out of date when it is due: the whole list was stated again since."""
+    return base(one.attribute) in (PHONES, EMAIL) and one.attribute in item.statements and item.effective.is_after(one.effective)
 
 
 def _is_newer(item: PatientStatements, one: Ahead) -> bool | None:

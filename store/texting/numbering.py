@@ -47,7 +47,7 @@ class Numbering:
         """
         plain = text.strip()
         if is_e164(plain):
-            return (plain,)
+            return (plain,) if self._read(plain, None) is not None else ()
         at_home = self._read(plain, self._region)
         abroad = None if plain.startswith(("+", "00")) else self._read(f"+{plain}", None)
         return tuple(dict.fromkeys(one for one in (at_home, abroad) if one is not None))

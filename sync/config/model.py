@@ -144,6 +144,10 @@ ScheduleOrNever = Annotated[SchedulePart | None, BeforeValidator(lambda value: N
 """``never``: only resync and ingest read the source."""
 
 
+ContactMeaning = Literal["cell", "home", "work", "other", "phone", "email", "none"]
+RemarkMeaning = Literal["no_calls", "no_texts", "neither", "wrong_number", "noted", "nothing"]
+
+
 class RulePart(Part):
     """How one attribute is read (adapters/site_mapping.py). What is not written is left to the mapping's own default."""
 
@@ -166,6 +170,15 @@ class RulePart(Part):
         return self
 
 
+class ContactPart(Part):
+    """The site's own codes and remarks beside numbers and addresses, and what it writes where it knows none."""
+
+    use: dict[str, ContactMeaning] = Field(default_factory=dict)
+    equipment: dict[str, ContactMeaning] = Field(default_factory=dict)
+    remarks: dict[str, RemarkMeaning] = Field(default_factory=dict)
+    placeholders: list[str] = Field(default_factory=list)
+
+
 class SourcePart(Part):
     """What every source has; the rest of its settings belong to its adapter (``options``)."""
 
@@ -181,6 +194,8 @@ class SourcePart(Part):
     time_zone: TimeZone | None = None
     schedule: ScheduleOrNever = None
     full_resync: SchedulePart | None = None
+    contact: ContactPart = ContactPart()
+    languages: dict[str, str] = Field(default_factory=dict)
     mapping: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -131,6 +131,8 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
         keep_names=enterprise.keep_names,
         linking=linking(enterprise),
         placeholders=folded(enterprise.placeholder_identifiers),
+        contact=part.contact.model_dump(exclude_defaults=True),
+        languages=part.languages,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an HL7 v2 telecommunication number (XTN) becomes, by the rules of HL7's public v2-to-FHIR maps.
+"""What an HL7 v2 telecommunication number (XTN) becomes, by HL7's public v2-to-FHIR maps and by what is sent beside them.
 
 Source: HL7/v2-to-fhir, "Data type XTN to ContactPoint", "Table HL70201 to use", "Table HL70202 to system" and "Segment PID to
 Patient". A ContactPoint of system *phone* is a phone here, *email* an address; *fax*, *pager* and *other* are neither.
@@ -15,12 +15,17 @@ BEGIN, END = "<!-- telecoms: written by python -m tests.spec.telecoms -->", "<!-
 
 
 class Row(NamedTuple):
-    """``xtn`` in ``field``; ``says`` is what is read, empty for nothing."""
+    """``xtn`` in ``field``; ``says`` is what is read, empty for nothing; ``reports`` are the reasons of its problems.
+
+    ``clears``: the empty list takes back what was stated; what cannot be used never does.
+    """
 
     rule: str
     field: str
     xtn: str
     says: str
+    reports: str = ""
+    clears: bool = True
 
 
 TELECOMS = (
@@ -61,13 +66,73 @@ TELECOMS = (
         "^PRN^PH^^1^217^5550123~^NET^Internet^pat@example.org",
         "home +12175550123, email pat@example.org",
     ),
+    Row("sent: Epic's mobile", "PID-13", "2175550123^P^M", "cell +12175550123"),
+    Row("sent: Epic's home", "PID-14", "2175550123^P^H", "home +12175550123"),
+    Row("sent: Epic's work", "PID-13", "2175550123^P^W", "work +12175550123"),
+    *(Row(f"sent: use {code} is a cell", "PID-13", f"2175550123^{code}^PH", "cell +12175550123") for code in ("MC", "MOB", "M", "C")),
+    *(
+        Row(f"sent: equipment {code} is a cell", "PID-13", f"2175550123^PRN^{code}", "cell +12175550123")
+        for code in ("CELL", "Mobile", "MC")
+    ),
+    *(Row(f"sent: equipment {code} is no phone", "PID-13", f"2175550123^PRN^{code}", "") for code in ("FAX", "PAGER", "Beeper")),
+    *(Row(f"sent: use {code} is no phone", "PID-13", f"2175550123^{code}", "") for code in ("FAX", "FX", "PG", "BP")),
+    Row("sent: an unknown use is another", "PID-13", "2175550123^LOCAL", "other +12175550123"),
+    Row("sent: twice, once as a cell", "PID-13", "2175550123^PRN^PH~2175550123^PRN^CP", "cell +12175550123"),
+    Row("6 and 7 both hold the area", "PID-13", "^PRN^PH^^1^217^2175550123", "home +12175550123"),
+    Row("7 holds country and area, too", "PID-13", "^PRN^PH^^1^217^12175550123", "home +12175550123"),
+    Row("7 holds the number in full", "PID-13", "^PRN^PH^^^217^+12175550123", "home +12175550123"),
+    Row("7 holds another area than 6", "PID-13", "^PRN^PH^^1^217^3125550123", "", "phone_unusable", clears=False),
+    *(
+        Row(f"5: country {code}", "PID-13", f"^PRN^PH^^{code}^217^5550123", "home +12175550123")
+        for code in ("840", "US", "USA", "1", "+1", "001", "u.s.a.")
+    ),
+    Row("5: another country by number", "PID-13", "^PRN^PH^^826^020^79460018", "home +442079460018"),
+    *(
+        Row(f"several by {name}", "PID-13", f"2175550123{mark}2175550124^PRN^PH", "home +12175550123, home +12175550124")
+        for name, mark in (("a slash", "/"), ("a semicolon", "; "), ("a line break", "\\.br\\"))
+    ),
+    Row("several in 7, with their area", "PID-13", "^PRN^PH^^1^217^5550123/5550124", "home +12175550123, home +12175550124"),
+    Row("several, one of them no number", "PID-13", "2175550123/555^PRN^PH", "home +12175550123", "phone_unusable"),
+    Row("a slash within a number", "PID-13", "217/555-0123^PRN^PH", "home +12175550123"),
+    Row("several addresses", "PID-13", "^NET^Internet^pat@example.org;sam@example.org", "email pat@example.org, email sam@example.org"),
+    Row("an address in 7", "PID-13", "^NET^Internet^^^^pat@example.org", "email pat@example.org"),
+    Row("an address in 12", "PID-13", "^PRN^PH^^^^^^^^^pat@example.org", "email pat@example.org"),
+    Row(
+        "an address in 12, a number in 7", "PID-13", "^PRN^PH^^^217^5550123^^^^^pat@example.org", "home +12175550123, email pat@example.org"
+    ),
+    Row("a number in 4", "PID-13", "^PRN^PH^2175550123", "home +12175550123"),
+    Row("remark: any", "PID-13", "2175550123^PRN^PH^^^^^^call after 5PM", "home +12175550123", "phone_remark"),
+    Row("remark: in the number", "PID-13", "2175550123 see notes^PRN^PH", "home +12175550123", "phone_remark"),
+    Row("remark: a label is none", "PID-13", "Cell: 2175550123 ext. 22^PRN^PH^^^^^^mobile phone", "home +12175550123"),
+    Row("remark: no calls", "PID-13", "2175550123 DO NOT CALL^PRN^PH", "home +12175550123, no voice +12175550123", "phone_refused"),
+    Row("remark: no texts", "PID-13", "2175550123^PRS^CP^^^^^^No texts!", "cell +12175550123, no sms +12175550123", "phone_refused"),
+    Row(
+        "remark: no contact",
+        "PID-13",
+        "2175550123^PRN^PH^^^^^^DNC",
+        "home +12175550123, no voice +12175550123, no sms +12175550123",
+        "phone_refused",
+    ),
+    Row("remark: some calls only", "PID-13", "2175550123^PRN^PH^^^^^^do not call after 9 PM", "home +12175550123", "phone_remark"),
+    Row("remark: wrong number", "PID-13", "2175550123^PRN^PH^^^^^^wrong number~2175550124", "home +12175550124", "phone_wrong"),
+    Row("remark: refused, with no number", "PID-13", "do not call^PRN^PH", "", "phone_unusable phone_refused", clears=False),
+    Row("no number at all", "PID-13", "see notes^PRN^CP", "", "phone_unusable", clears=False),
+    *(
+        Row(f"placeholder {number}", "PID-13", f"{number}^PRN^PH", "", "phone_placeholder", clears=False)
+        for number in ("9999999999", "(555)555-5555", "0000000000", "1111111111", "1234567890", "+19999999999")
+    ),
+    *(
+        Row(f"placeholder {address}", "PID-13", f"^NET^Internet^{address}", "", "email_placeholder", clears=False)
+        for address in ("none@none.com", "NoEmail@clinic.example", "na@na.com", "test@test.com")
+    ),
+    Row("placeholder beside a number", "PID-13", "9999999999^PRN^PH~2175550123^PRN^PH", "home +12175550123", "phone_placeholder"),
 )
 
 
 def table() -> str:
     """The rows as they stand in the page."""
-    lines = [f"| {row.rule} | {row.field} | `{row.xtn}` | {row.says or 'nothing'} |" for row in TELECOMS]
-    return "\n".join((BEGIN, "", "| rule | field | sent | read as |", "|---|---|---|---|", *lines, "", END))
+    lines = [f"| {row.rule} | {row.field} | `{row.xtn}` | {row.says or 'nothing'} | {row.reports} |" for row in TELECOMS]
+    return "\n".join((BEGIN, "", "| rule | field | sent | read as | problems |", "|---|---|---|---|---|", *lines, "", END))
 
 
 def page() -> str:

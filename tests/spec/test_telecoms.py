@@ -13,6 +13,8 @@ from tests.spec.telecoms import PAGE, TELECOMS, Row, page
 
 def said(found: PatientStatements) -> Iterator[str]:
     for attribute, statement in found.statements.items():
+        if attribute.startswith("consent."):
+            yield f"no {attribute.removeprefix('consent.').replace('#', ' ')}"
         if not attribute.startswith(("phones", "email")):
             continue
         for one in statement.value or ():
@@ -32,7 +34,10 @@ def phone(one: Phone) -> str:
 def test_a_number_is_read_as_the_public_map_says(row: Row) -> None:
     found = stated(adt(**{f"f{row.field.removeprefix('PID-')}": row.xtn}), default_region="US")
     assert ", ".join(said(found)) == row.says
-    assert found.problems == ()
+    assert " ".join(one.reason for one in found.problems) == row.reports
+    if not row.says:
+        assert bool(found.statements) is row.clears
+    assert all(one.path.startswith(f"{row.field}[") for one in found.problems)
     assert {one.path.partition("[")[0] for one in found.statements.values()} <= {row.field}
 
 

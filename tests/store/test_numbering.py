@@ -72,3 +72,10 @@ def test_an_appointments_number_is_one_of_a_numbering_plan() -> None:
     US.check("+12175550100")
     with pytest.raises(ValueRefused):
         US.check("+1217555010")
+
+
+@pytest.mark.parametrize("number", ["+1217555106", "+12175551", "+19995550100000"])
+def test_a_number_in_full_that_no_numbering_plan_has_is_no_number(number: str) -> None:
+    assert US.meant(number) == GB.meant(number) == ()
+    with pytest.raises(ValueRefused):
+        US.line(number)

@@ -404,3 +404,20 @@ def test_codes_that_are_read_again_bring_no_permission_back_whose_period_is_over
     site.store.reads_by(FHIR, ReadsDenied())
     site.apply(says("1", 20, {"language": "en"}, mapping="m2"), source=FHIR)
     assert stored(site) == "denied"
+
+
+def test_a_list_that_was_stated_again_as_a_whole_replaces_what_was_ahead_of_it(site: Site) -> None:
+    mail, due = "email#PID-13", at(30 * DAY)
+    for number in range(3):
+        site.apply(dated(number, (mail, due, ("new@example.org",)), said={mail: ("old@example.org",)}, record=f"C{number}"), source=ADT)
+    assert ahead(site) == [mail]
+    site.apply(says("1", 5, {mail: ("third@example.org",)}, evidence="C9"), source=ADT)
+    assert ahead(site) == dues(site) == []
+    site.apply(dated(2, (mail, due, ("late@example.org",)), said={mail: ("late@example.org",)}, record="C2b"), source=ADT)
+    fall_due(site, at(31 * DAY))
+    assert site.find("1").contact.emails == ("third@example.org",)
+
+
+def ahead(site: Site) -> list[str]:
+    with site.database.read() as connection:
+        return [row[0] for row in site.database.select(connection, "SELECT attribute FROM statements_ahead", [])]

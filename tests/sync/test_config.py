@@ -290,3 +290,24 @@ def test_a_relative_database_lies_beside_its_configuration(written, tmp_path: Pa
 def test_sources_keep_the_order_in_which_they_are_written(written) -> None:
     sources = MLLP + MLLP.replace("sources:\n", "").replace("adt:", "abc:")
     assert [source.name for source in load(written(TOP + sources)).enterprises["e"].sources] == ["adt", "abc"]
+
+
+def test_a_source_has_codes_and_languages_of_its_own(written) -> None:
+    contact = "    contact: {use: {ZZ: cell}, remarks: {nicht anrufen: no_calls}, placeholders: [kein@*]}\n    languages: {NO: nb}\n"
+    settings = load(written(TOP + MLLP + contact), {}).feeds["adt"].settings
+    assert settings.contact == {"use": {"ZZ": "cell"}, "remarks": {"nicht anrufen": "no_calls"}, "placeholders": ["kein@*"]}
+    assert settings.languages == {"NO": "nb"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "where"),
+    [
+        ("contact: {use: {ZZ: mobil}}", "sources.adt.contact.use.ZZ"),
+        ("contact: {remarks: {x: refuse}}", "sources.adt.contact.remarks.x"),
+        ("contact: {uses: {}}", "sources.adt.contact.uses"),
+        ("languages: {ZZ: karenish}", "sources.adt"),
+    ],
+)
+def test_a_code_that_means_nothing_here_is_a_mistake(written, setting: str, where: str) -> None:
+    _, found, message = only_mistake(written(f"{TOP}{MLLP}    {setting}\n"))
+    assert found == where, message

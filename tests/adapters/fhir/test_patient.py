@@ -462,3 +462,60 @@ def test_a_record_that_was_cut_down_says_nothing_of_what_it_lacks() -> None:
     tag = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
     item = said(patient(meta={"versionId": "3", "tag": [tag]}), mapping={"do_not_contact": rule})
     assert (item.statements, item.codes, item.problems) == ({}, {}, ())
+
+
+@pytest.mark.parametrize("system", ["Phone", "PHONE", " phone ", "SMS"])
+def test_the_system_of_a_contact_point_is_read_without_regard_to_case(system: str) -> None:
+    points = [{"system": system, "use": "Mobile", "value": "217-555-0123"}, {"system": "Email", "value": "pat@example.org"}]
+    found = said(patient(telecom=points))
+    assert [(one.number, one.kind, one.textable) for one in found.statements["phones"].value] == [("+12175550123", "cell", True)]
+    assert found.statements["email"].value == ("pat@example.org",)
+    assert found.problems == ()
+
+
+def test_a_system_that_is_no_code_is_a_problem_and_clears_nothing() -> None:
+    found = said(patient(telecom=[{"system": "telephone", "value": "217-555-0123"}]))
+    assert [(one.reason, one.path) for one in found.problems] == [("contact_system_unknown", "Patient.telecom[0].system")]
+    assert not {"phones", "email"} & set(found.statements)
+
+
+def test_an_old_number_is_old_in_any_case() -> None:
+    assert stated(patient(telecom=[{"system": "phone", "use": "Old", "value": "217-555-0123"}]))["phones"].value is None
+
+
+@pytest.mark.parametrize(
+    ("system", "value", "reason"),
+    [
+        ("phone", "999-999-9999", "phone_placeholder"),
+        ("phone", "0000000000", "phone_placeholder"),
+        ("email", "none@none.com", "email_placeholder"),
+    ],
+)
+def test_a_placeholder_is_no_address_and_clears_nothing(system: str, value: str, reason: str) -> None:
+    found = said(patient(telecom=[{"system": system, "value": value}]))
+    assert [one.reason for one in found.problems] == [reason]
+    assert {"phone": "phones", "email": "email"}[system] not in found.statements
+
+
+def test_several_numbers_and_addresses_in_one_value_are_read_each() -> None:
+    points = [{"system": "phone", "value": "217-555-0123 / 217-555-0124"}, {"system": "email", "value": "a@example.org; b@example.org"}]
+    found = stated(patient(telecom=points))
+    assert [one.number for one in found["phones"].value] == ["+12175550123", "+12175550124"]
+    assert found["email"].value == ("a@example.org", "b@example.org")
+
+
+def test_a_remark_refuses_at_its_number_whatever_a_rule_grants_there() -> None:
+    rule = {"consent.voice#*": {"from": "Patient.telecom.extension('https://x.example/ok').valueBoolean", "values": {"true": "granted"}}}
+    point = {"system": "phone", "value": "217-555-0123 do not call", "extension": [{"url": "https://x.example/ok", "valueBoolean": True}]}
+    found = said(patient(telecom=[point]), mapping=rule)
+    assert found.statements["consent.voice#+12175550123"].value == "denied"
+    assert [one.number for one in found.statements["phones"].value] == ["+12175550123"]
+    assert [one.reason for one in found.problems] == ["phone_refused"]
+
+
+def test_languages_of_a_site_and_texts_beside_codes() -> None:
+    spoken = [{"language": {"coding": [{"code": "CRE", "display": "Haitian Creole"}]}}]
+    assert stated(patient(communication=spoken))["language"].value == "ht"
+    own = [{"language": {"coding": [{"code": "KRN"}]}}]
+    assert said(patient(communication=own), languages={"KRN": "ksw"}).statements["language"].value == "ksw"
+    assert [one.reason for one in said(patient(communication=[{"language": {"text": "eee"}}])).problems] == ["language_unusable"]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.base import Filtered
-from store.preference import Identifier, PatientMerge
+from adapters.base import Filtered, Unmappable
+from store.preference import Identifier, PatientMerge, PatientStatements
 from tests.adapters.hl7v2.messages import adt, items, refused
 
 ONE, TWO, THREE, FOUR = (Identifier("GENHOSP", "MR", f"MRN{n}") for n in (1, 2, 3, 4))
@@ -109,3 +109,21 @@ def test_a_survivor_that_has_ended_is_no_survivor() -> None:
 def test_the_number_that_goes_may_be_listed_among_the_survivors(pid_3: str) -> None:
     (merge,) = [one for one in items(adt("A40", "MRG|MRN2", f3=pid_3)) if isinstance(one, PatientMerge)]
     assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
+
+
+@pytest.mark.parametrize(
+    ("event", "mrg", "reason"),
+    [
+        ("A43", [], "merge_incomplete"),
+        ("A43", ["MRG|MRN2^^^GENHOSP^MR"], "move_ambiguous"),
+        ("A35", ["MRG|MRN2^^^GENHOSP^MR||ACC1"], "merge_ambiguous"),
+        ("A40", ["MRG|MRN10001^^^GENHOSP^MR"], "merge_with_itself"),
+    ],
+)
+def test_a_refusal_is_not_lost_with_the_event_that_it_came_with(event: str, mrg: list[str], reason: str) -> None:
+    rule = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}}}
+    rejected, said = items(adt(event, *mrg, "ZCP|1|DNC", f13="2175550123"), mapping=rule)
+    assert isinstance(rejected, Unmappable)
+    assert rejected.reason == reason
+    assert isinstance(said, PatientStatements)
+    assert {name: one.value for name, one in said.statements.items()} == {"do_not_contact": "yes"}

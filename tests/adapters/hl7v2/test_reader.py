@@ -212,3 +212,10 @@ def test_escapes_that_shift_to_another_character_set_are_followed() -> None:
 )
 def test_formatting_becomes_what_plain_text_can_show(escaped: str, text: str) -> None:
     assert read(f"{MSH}\r".encode()).unescape(escaped) == text
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_text_of_two_bytes_a_letter_is_read_though_each_byte_is_ascii(codec: str) -> None:
+    body = ("MSH|^~\\&|A|B|||20261101||ADT^A08|1|P|2.5\rPID|||1\r").encode(codec)
+    assert body.isascii()
+    assert read(body).field("PID", 3) == "1"

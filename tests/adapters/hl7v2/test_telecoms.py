@@ -21,7 +21,6 @@ def phones(field: str, number: int = 13, **changes: str) -> tuple[Phone, ...]:
         "(217)555-0123X22^PRN^PH",
         "^PRN^PH^^1^217^5550123",
         "^PRN^PH^^^217^555-0123^22",
-        "^PRN^PH^^1^217^5550123^^call after 5PM",
         "^PRN^PH^^001^217^5550123",
         "^PRN^PH^^USA^217^5550123",
         "^PRN^PH^^^^2175550123",
@@ -118,3 +117,85 @@ def test_a_list_of_ended_numbers_only_is_cleared() -> None:
 
 def test_escapes_in_numbers_are_undone() -> None:
     assert phones("(217)\\X35\\55-0123")[0].number == "+12175550123"
+
+
+def test_a_number_that_is_a_cell_in_one_field_is_one_in_the_others() -> None:
+    said = stated(adt(f13="2175550123^PRN^PH~2175550124^PRN^PH", f40="2175550123^PRN^CP"))
+    kinds = {one.number: (one.kind, one.textable) for one in said.statements["phones#PID-13"].value}
+    assert kinds == {"+12175550123": ("cell", True), "+12175550124": ("home", False)}
+
+
+def test_a_site_has_codes_remarks_and_placeholders_of_its_own() -> None:
+    contact = {
+        "use": {"zz": "cell", "PRN": "other"},
+        "equipment": {"KX": "none"},
+        "remarks": {"nur SMS": "no_calls", "Mutter": "nothing"},
+        "placeholders": ["217-555-0199", "kein@*"],
+    }
+    field = "2175550120^ZZ~2175550121^PRN^PH~2175550122^^KX~2175550123 nur SMS~2175550124 Mutter~(217) 555-0199~^NET^^kein@example.org"
+    said = stated(adt(f13=field), contact=contact)
+    kinds = [(one.number, one.kind) for one in said.statements["phones#PID-13"].value]
+    assert kinds == [("+12175550120", "cell"), ("+12175550121", "other"), ("+12175550123", "home"), ("+12175550124", "home")]
+    assert said.statements["consent.voice#+12175550123"].value == "denied"
+    assert [one.reason for one in said.problems] == ["phone_refused", "phone_placeholder", "email_placeholder"]
+
+
+def test_codes_of_a_site_tell_its_mapping_from_others() -> None:
+    assert stated(adt()).mapping == stated(adt(), contact={}, languages={}).mapping
+    assert stated(adt()).mapping != stated(adt(), contact={"use": {"ZZ": "cell"}}).mapping
+
+
+@pytest.mark.parametrize("field", ["see notes^PRN^CP", "9999999999", "^NET^Internet^none@none.com", "see notes~^NET^^nobody"])
+def test_what_cannot_be_used_clears_nothing(field: str) -> None:
+    assert stated(adt(f13=field)).statements == {}
+
+
+def test_one_address_that_cannot_be_used_clears_no_addresses_and_states_the_numbers() -> None:
+    said = stated(adt(f13="2175550123^PRN^PH~^NET^Internet^none@none.com"))
+    assert set(said.statements) == {"phones#PID-13"}
+
+
+def test_a_refusal_beside_no_usable_number_leaves_the_consent_unreadable() -> None:
+    problems = stated(adt(f13="do not call^PRN^PH")).problems
+    assert [(one.reason, one.attribute) for one in problems] == [("phone_unusable", "phones"), ("phone_refused", "consent.voice")]
+
+
+def test_a_remark_that_refuses_is_not_undone_by_a_grant_at_the_number() -> None:
+    rule = {"consent.voice#*": {"from": "PID-13.10", "values": {"Y": "granted"}}}
+    said = stated(adt(f13="2175550123^PRN^PH^^^^^^do not call^Y"), mapping=rule)
+    assert said.statements["consent.voice#+12175550123"].value == "denied"
+
+
+def test_an_address_counts_in_its_period_and_is_told_beforehand() -> None:
+    said = stated(adt(f13="^NET^Internet^old@example.org^^^^^^^^^20200101^20261130~^NET^Internet^new@example.org^^^^^^^^^20261201"))
+    assert said.statements["email#PID-13"].value == ("old@example.org",)
+    ahead = {(one.attribute, one.due.date().isoformat(), one.value) for one in said.later}
+    assert ahead == {("email#PID-13", "2026-12-01", ("new@example.org",))}
+
+
+def test_a_number_with_a_period_is_told_of_when_it_begins_and_when_it_is_over() -> None:
+    said = stated(adt(f13="2175550123^PRN^PH^^^^^^^^^^20261201^20261231"))
+    ahead = [(one.attribute, one.due.date().isoformat(), [phone.number for phone in one.value or ()]) for one in said.later]
+    assert ahead == [("phones#PID-13", "2026-12-01", ["+12175550123"]), ("phones#PID-13", "2027-01-01", [])]
+
+
+@pytest.mark.parametrize("end", ["20991231", "99991231", "29991231"])
+def test_an_end_that_means_none_is_not_told_of(end: str) -> None:
+    assert stated(adt(f13=f"2175550123^PRN^PH^^^^^^^^^^20200101^{end}")).later == ()
+
+
+def test_a_number_that_is_wrong_in_one_field_is_listed_in_no_other() -> None:
+    said = stated(adt(f13="2175550123^PRN^PH^^^^^^wrong number", f40="2175550123^PRN^CP~2175550124^PRN^CP"))
+    assert said.statements["phones#PID-13"].value is None
+    assert [one.number for one in said.statements["phones#PID-40"].value] == ["+12175550124"]
+
+
+def test_what_refuses_at_several_numbers_in_one_place_is_a_problem_of_the_consent() -> None:
+    rule = {"consent.sms#*": {"from": "PID-13.10", "values": {"N": "denied", "Y": "granted"}}}
+    said = stated(adt(f13="2175550123/2175550124^PRN^CP^^^^^^^N"), mapping=rule)
+    assert [one.attribute for one in said.problems] == ["consent.sms"]
+
+
+@pytest.mark.parametrize("field", ["^PRN^PH^^^217^ ", "^^^^^^/", " ^PRN", "^PRN^PH^^^^;;", "^NET^^@", "^PRN^PH^^840^^", "^PRN^PH^^^^+"])
+def test_no_field_is_too_odd_to_be_read(field: str) -> None:
+    assert "phones#PID-13" not in stated(adt(f13=field)).statements or stated(adt(f13=field)).statements["phones#PID-13"].value is None

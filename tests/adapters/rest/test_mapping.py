@@ -234,3 +234,17 @@ def test_a_wrong_record_says_what_to_mend(changes: dict[str, Any], words: str) -
 def test_phones_need_no_rule() -> None:
     with pytest.raises(MappingError, match="needs no rule"):
         mapper({"phones": {"from": "cell"}})
+
+
+def test_a_remark_at_a_number_refuses_and_a_wrong_number_is_not_listed() -> None:
+    found = said({"cell": "217-555-0123 do not call", "phones": [{"phone": "217-555-0124 wrong number"}]})
+    assert [one.number for one in found.statements["phones"].value] == ["+12175550123"]
+    assert found.statements["consent.voice#+12175550123"].value == "denied"
+    assert [one.reason for one in found.problems] == ["phone_refused", "phone_wrong"]
+
+
+def test_placeholders_clear_nothing_and_several_in_one_member_are_read_each() -> None:
+    assert not said({"cell": "999-999-9999", "email": "none@none.com"}).statements
+    found = said({"cell": "217-555-0123/217-555-0124", "email": "a@example.org;b@example.org"}).statements
+    assert [one.number for one in found["phones"].value] == ["+12175550123", "+12175550124"]
+    assert found["email"].value == ("a@example.org", "b@example.org")
