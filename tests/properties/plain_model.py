@@ -1,0 +1,337 @@
+"""The rules of the product, written down as plainly as they can be: all evidence is kept, and everything is computed from it each time.
+
+Nothing here knows how the store works. Where the rules leave something open the answer is a :class:`Bounds` with room in it: what the
+store must refuse (``must``) and what it may refuse (``may``). Numbers in the comments are rules of product section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import product
+from typing import NamedTuple
+
+from tests.properties.plain_times import NEVER_BEFORE, When, stated
+
+DNC, METHOD, SMS, VOICE, DECEASED = "do_not_contact", "preferred_method", "consent.sms", "consent.voice", "deceased"
+REFUSAL = {DNC: "yes", METHOD: "none", SMS: "denied", VOICE: "denied", DECEASED: "yes"}
+METHODS = ("sms", "voice")
+MARKED = (DNC, SMS, VOICE, DECEASED)
+"""Attributes that are marked when they cannot be read (section 9), and that govern an automation (section 7)."""
+DELETE = '""'
+CLEAR, NOTHING, UNREADABLE = "clear", "no_statement", "unreadable"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Table:
+    """How one field is read: the site's codes, and what to make of one that is not among them, or of an empty field."""
+
+    values: Mapping[str, str]
+    on_unknown: str = "reject"
+    on_absent: str = NOTHING
+
+    def read(self, attribute: str, text: str) -> str:
+        if text == DELETE:
+            return CLEAR
+        found = self.values.get(text) if text else None
+        if found is None:
+            found = self.on_unknown if text else self.on_absent
+        meant = {"reject": UNREADABLE, "most_restrictive": REFUSAL[attribute], "unknown": CLEAR}
+        return meant.get(found, found)
+
+
+FLAG = Table({"Y": "yes", "N": "no", "U": NOTHING})
+"""PID-30 and PD1-12, which no site's mapping reads here."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What one ADT message carries. ``phones``: ``None`` is an empty field, ``()`` a deleted one. ``linked`` is a national number."""
+
+    source: str
+    record: str
+    event: str
+    sent: str
+    control: str
+    codes: Mapping[str, str] = field(default_factory=dict)
+    phones: tuple[int, ...] | None = None
+    restricted: str = ""
+    linked: str = ""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One source says that two records are one."""
+
+    source: str
+    survivor: str
+    merged: str
+    event: str
+    sent: str
+    control: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What somebody texts to a line. ``ago`` is seconds before it was received; ``None``: the sender does not know when."""
+
+    number: int
+    line: int
+    word: str
+    ago: int | None = 0
+
+
+Event = Payload | Merge | Reply
+
+
+class Step(NamedTuple):
+    """An event, and the wave in which it is received."""
+
+    wave: int
+    event: Event
+
+
+class Said(NamedTuple):
+    """One statement: who made it about whose record, when, and what; ``order`` is that of receipt."""
+
+    source: str
+    record: str
+    when: When
+    order: int
+    value: str
+
+
+class Bounds(NamedTuple):
+    """What must be refused, and what may be: between them the rules leave it open."""
+
+    must: bool
+    may: bool
+
+    def __or__(self, other: Bounds) -> Bounds:
+        return Bounds(self.must or other.must, self.may or other.may)
+
+
+OPEN = Bounds(False, True)
+
+
+class Join(NamedTuple):
+    """Since when two records are one, and the order in which that was heard."""
+
+    when: When
+    order: int
+
+
+def pair(one: str, other: str) -> frozenset[str]:
+    return frozenset((one, other))
+
+
+@dataclass
+class Evidence:
+    """Everything that was received until some wave, read by the mapping of that wave (rule 8)."""
+
+    clock: Sequence[datetime]
+    tables: Mapping[str, Mapping[str, Table]]
+    sources: Sequence[str]
+    payloads: list[tuple[int, datetime, Payload]] = field(default_factory=list)
+    joins: dict[frozenset[str], Join] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    records: set[str] = field(default_factory=set)
+    order: int = 0
+    former: list[Mapping[str, Mapping[str, Table]]] = field(default_factory=list)
+    answers: dict[tuple[str, ...], Bounds] = field(default_factory=dict)
+    """What was answered since the last event: it is asked more than once."""
+
+    def hear(self, step: Step) -> None:
+        """Adds one event. An identical payload is a repeat, and changes nothing (rule 8)."""
+        self.order += 1
+        self.answers.clear()
+        event, receipt = step.event, self.clock[step.wave]
+        if isinstance(event, Payload) and all(event != one for _, _, one in self.payloads) and self._identified(event):
+            self.payloads.append((self.order, receipt, event))
+        elif isinstance(event, Merge) and event.survivor not in self.members(event.merged):
+            self.records |= {event.survivor, event.merged}
+            self._join(event.survivor, event.merged, stated(event.event, event.sent, receipt))
+
+    def _identified(self, payload: Payload) -> bool:
+        """Whether it is about anybody (rule 9): a new own identifier joins by a linking one, but not a patient who has another own one."""
+        record, link = payload.record, payload.linked
+        known = self.links.get(link) if link.startswith("N") else None
+        if record not in self.records:
+            if known is not None and any(one[0] == record[0] for one in self.members(known)):
+                return False
+            if known is not None:
+                self._join(record, known, NEVER_BEFORE)
+        self.records.add(record)
+        if link.startswith("N"):
+            self.links.setdefault(link, record)
+        return True
+
+    def _join(self, one: str, other: str, when: When) -> None:
+        for left, right in product(self.members(one), self.members(other)):
+            self.joins[pair(left, right)] = Join(when, self.order)
+
+    def members(self, record: str) -> list[str]:
+        """The records that are one with this one (rule 7)."""
+        return [record, *(next(iter(both - {record})) for both in self.joins if record in both)]
+
+    def read_as(self, tables: Mapping[str, Mapping[str, Table]], former: list[Mapping[str, Mapping[str, Table]]]) -> None:
+        """From now on this mapping reads; ``former`` did before."""
+        self.tables, self.former = tables, former
+        self.answers.clear()
+
+    def said(self, attribute: str, source: str, record: str) -> list[Said]:
+        """Every statement of a source about an attribute of the patient. What says nothing is none (rule 2)."""
+        members, found = self.members(record), []
+        for order, receipt, one in self.payloads:
+            value = self._read(attribute, one) if one.source == source and one.record in members else NOTHING
+            if value != NOTHING:
+                found.append(Said(source, one.record, stated(one.event, one.sent, receipt), order, value))
+        return found
+
+    def _read(self, attribute: str, payload: Payload) -> str:
+        """A restricted record, or one of which that cannot be told, takes nothing back (rule 6)."""
+        table = FLAG if attribute == DECEASED else self.tables[payload.source][attribute]
+        value = table.read(attribute, payload.codes.get(attribute, ""))
+        protected = payload.restricted not in ("", DELETE, "N", "U")
+        return NOTHING if protected and value == CLEAR else value
+
+    def outdates(self, newer: Said, older: Said, *, surely: bool) -> bool:
+        """Whether a statement is entirely later than another (rule 1), and about the same record, or made since the records are one.
+
+        Excluded, L1: what came late after a merge, of one and the same record, need not count as the later one.
+        """
+        if not newer.when.is_after(older.when, surely=surely):
+            return False
+        both = pair(newer.record, older.record)
+        if not surely:
+            return len(both) == 1 or newer.when.is_after(self.joins[both].when, surely=False)
+        last = max(newer.order, older.order)
+        joins = [one for records, one in self.joins.items() if newer.record in records and (one.order < last or records == both)]
+        return all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
+
+    def lingers(self, attribute: str, source: str, record: str) -> bool:
+        """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and today's permits."""
+        if not self.former:
+            return False
+        ones = [read_by(self, tables).said(attribute, source, record) for tables in (self.tables, *self.former)]
+        several = len(self.members(record)) > 1 or max(map(len, ones)) > 1
+        return several and any(one.value == REFUSAL[attribute] for said in ones[1:] for one in said)
+
+    def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
+        """Those that no other outdates: for certain, or at all."""
+        every = list(said)
+        return [one for one in every if not any(self.outdates(other, one, surely=not surely) for other in every)]
+
+    def refused(self, attribute: str, record: str) -> Bounds:
+        """Whether the newest of any source refuses (rules 3 and 4); of several that may be the newest a refusal counts (rule 1)."""
+        key = ("refused", attribute, record)
+        if key not in self.answers:
+            self.answers[key] = self._refused(attribute, record)
+        return self.answers[key]
+
+    def _refused(self, attribute: str, record: str) -> Bounds:
+        found = Bounds(False, False)
+        for source in self.sources:
+            said = [one for one in self.said(attribute, source, record) if one.value != UNREADABLE]
+            certain, possible = (self.newest(said, surely=surely) for surely in (True, False))
+            refuses = Bounds(*(any(one.value == REFUSAL[attribute] for one in them) for them in (certain, possible)))
+            found |= OPEN if self.lingers(attribute, source, record) else refuses
+        return found
+
+    def unreadable(self, attribute: str, record: str) -> Bounds:
+        """Whether evidence could not be read and no newer one of that source could (section 9)."""
+        key = ("unreadable", attribute, record)
+        if key not in self.answers:
+            self.answers[key] = self._unreadable(attribute, record)
+        return self.answers[key]
+
+    def _unreadable(self, attribute: str, record: str) -> Bounds:
+        found = Bounds(False, False)
+        for source in self.sources:
+            found |= OPEN if self.lingers(attribute, source, record) else self._unsettled(self.said(attribute, source, record))
+        return found
+
+    def _unsettled(self, said: Sequence[Said]) -> Bounds:
+        found, readable = Bounds(False, False), [one for one in said if one.value != UNREADABLE]
+        for mark in (one for one in said if one.value == UNREADABLE):
+            found |= Bounds(*(not any(self.outdates(one, mark, surely=surely) for one in readable) for surely in (False, True)))
+        return found
+
+    def methods(self, record: str) -> set[str]:
+        """Every method that may be in force: of the first source that states one (rule 5)."""
+        found: set[str] = set()
+        for source in self.sources:
+            values = self.possible(self.said(METHOD, source, record))
+            values |= {REFUSAL[METHOD], *METHODS, UNKNOWN} if self.lingers(METHOD, source, record) else set()
+            found |= values - {UNKNOWN}
+            if UNKNOWN not in values:
+                return found
+        return found | {UNKNOWN}
+
+    def possible(self, said: Sequence[Said]) -> set[str]:
+        """Every value of one source that may be in force: a refusal counts, else what was received last of what overlaps (rule 1)."""
+        readable = [one for one in said if one.value != UNREADABLE]
+        certain, candidates = self.newest(readable, surely=True), self.newest(readable, surely=False)
+        if any(one.value == REFUSAL[METHOD] for one in certain):
+            return {REFUSAL[METHOD]}
+        if len(candidates) > 1:  # excluded, L2: what is received later need not count where something else is newer than both
+            candidates = [one for one in readable if not any(self.outdates(two, one, surely=True) for two in candidates)]
+        return {UNKNOWN if one.value == CLEAR else one.value for one in candidates} or {UNKNOWN}
+
+    def lists(self, record: str) -> dict[str, set[tuple[int, ...]]]:
+        """Source -> every list of phones of it that may be in force."""
+        found = {}
+        for source in self.sources:
+            said = [replace_value(one, number) for number, one in enumerate(self._listed(source, record))]
+            texts = self.possible([one for one, _ in said])
+            found[source] = {phones for one, phones in said if one.value in texts} | ({()} if UNKNOWN in texts else set())
+        return found
+
+    def _listed(self, source: str, record: str) -> Iterator[tuple[Said, tuple[int, ...]]]:
+        members = self.members(record)
+        for order, receipt, one in self.payloads:
+            protected = one.restricted not in ("", DELETE, "N", "U")
+            if one.source == source and one.record in members and one.phones is not None and (one.phones or not protected):
+                yield Said(source, one.record, stated(one.event, one.sent, receipt), order, ""), one.phones
+
+    def numbers(self, record: str) -> tuple[set[int], set[int]]:
+        """The numbers that the patient has by any source: for certain, and perhaps."""
+        every = list(self.lists(record).values())
+        surely = {number for lists in every for number in set.intersection(*map(set, lists))}
+        return surely, {number for lists in every for phones in lists for number in phones}
+
+    def ever(self, record: str) -> set[int]:
+        """The numbers that were ever listed for the patient."""
+        members = self.members(record)
+        return {number for _, _, one in self.payloads if one.record in members for number in one.phones or ()}
+
+    def phones(self, record: str) -> set[tuple[int, ...]]:
+        """Every list of phones that may be in force: of the first source that states one (rule 5)."""
+        found: set[tuple[int, ...]] = set()
+        for lists in self.lists(record).values():
+            found |= lists - {()}
+            if () not in lists:
+                return found
+        return found | {()}
+
+    def automation(self, record: str, channel: str, addressed: Bounds) -> Bounds:
+        """Whether an automation by one channel is refused (section 7). ``addressed``: whether there is no number that may be used."""
+        found = self.refused(DECEASED, record) | self.refused(DNC, record) | self.refused(f"consent.{channel}", record) | addressed
+        for attribute in (DNC, DECEASED, f"consent.{channel}"):
+            found |= self.unreadable(attribute, record)
+        methods = self.methods(record)
+        wrong = methods - {UNKNOWN, channel}
+        return found | Bounds(wrong == methods, bool(wrong))
+
+
+def replace_value(said: tuple[Said, tuple[int, ...]], number: int) -> tuple[Said, tuple[int, ...]]:
+    """A list of phones under a name of its own, so that it can be found again."""
+    one, phones = said
+    return one._replace(value=f"list {number}" if phones else CLEAR), phones
+
+
+def read_by(evidence: Evidence, tables: Mapping[str, Mapping[str, Table]]) -> Evidence:
+    """The same evidence under another mapping."""
+    return replace(evidence, tables=tables)
