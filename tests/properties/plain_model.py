@@ -7,7 +7,7 @@ store must refuse (``must``) and what it may refuse (``may``). Numbers in the co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
 from typing import NamedTuple
@@ -114,6 +114,8 @@ class Bounds(NamedTuple):
 
 
 OPEN = Bounds(False, True)
+Tables = Mapping[str, Mapping[str, Table]]
+"""Source -> attribute -> how it is read."""
 
 
 class Join(NamedTuple):
@@ -132,14 +134,13 @@ class Evidence:
     """Everything that was received until some wave, read by the mapping of that wave (rule 8)."""
 
     clock: Sequence[datetime]
-    tables: Mapping[str, Mapping[str, Table]]
+    tables: Sequence[Tables]
     sources: Sequence[str]
     payloads: list[tuple[int, datetime, Payload]] = field(default_factory=list)
     joins: dict[frozenset[str], Join] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     records: set[str] = field(default_factory=set)
     order: int = 0
-    former: list[Mapping[str, Mapping[str, Table]]] = field(default_factory=list)
     answers: dict[tuple[str, ...], Bounds] = field(default_factory=dict)
     """What was answered since the last event: it is asked more than once."""
 
@@ -176,26 +177,25 @@ class Evidence:
         """The records that are one with this one (rule 7)."""
         return [record, *(next(iter(both - {record})) for both in self.joins if record in both)]
 
-    def read_as(self, tables: Mapping[str, Mapping[str, Table]], former: list[Mapping[str, Mapping[str, Table]]]) -> None:
-        """From now on this mapping reads; ``former`` did before."""
-        self.tables, self.former = tables, former
+    def read_as(self, tables: Sequence[Tables]) -> None:
+        """From now on the last of these mappings reads; the others did before."""
+        self.tables = tables
         self.answers.clear()
 
-    def said(self, attribute: str, source: str, record: str) -> list[Said]:
+    def mappings(self, source: str) -> list[Mapping[str, Table]]:
+        """How a source was read, and as the last one how it is read now."""
+        every = [one[source] for one in self.tables]
+        return [one for place, one in enumerate(every) if place == 0 or one != every[place - 1]]
+
+    def said(self, attribute: str, source: str, record: str, mapping: Mapping[str, Table] | None = None) -> list[Said]:
         """Every statement of a source about an attribute of the patient. What says nothing is none (rule 2)."""
         members, found = self.members(record), []
+        table = FLAG if attribute == DECEASED else (mapping or self.tables[-1][source])[attribute]
         for order, receipt, one in self.payloads:
-            value = self._read(attribute, one) if one.source == source and one.record in members else NOTHING
+            value = read(attribute, one, table) if one.source == source and one.record in members else NOTHING
             if value != NOTHING:
                 found.append(Said(source, one.record, stated(one.event, one.sent, receipt), order, value))
         return found
-
-    def _read(self, attribute: str, payload: Payload) -> str:
-        """A restricted record, or one of which that cannot be told, takes nothing back (rule 6)."""
-        table = FLAG if attribute == DECEASED else self.tables[payload.source][attribute]
-        value = table.read(attribute, payload.codes.get(attribute, ""))
-        protected = payload.restricted not in ("", DELETE, "N", "U")
-        return NOTHING if protected and value == CLEAR else value
 
     def outdates(self, newer: Said, older: Said, *, surely: bool) -> bool:
         """Whether a statement is entirely later than another (rule 1), and about the same record, or made since the records are one.
@@ -212,12 +212,13 @@ class Evidence:
         return all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
 
     def lingers(self, attribute: str, source: str, record: str) -> bool:
-        """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and today's permits."""
-        if not self.former:
+        """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and another permitted since."""
+        mappings = self.mappings(source)
+        if attribute == DECEASED or len(mappings) == 1:
             return False
-        ones = [read_by(self, tables).said(attribute, source, record) for tables in (self.tables, *self.former)]
+        ones = [self.said(attribute, source, record, mapping) for mapping in mappings]
         several = len(self.members(record)) > 1 or max(map(len, ones)) > 1
-        return several and any(one.value == REFUSAL[attribute] for said in ones[1:] for one in said)
+        return several and any(one.value == REFUSAL[attribute] for said in ones[:-1] for one in said)
 
     def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
         """Those that no other outdates: for certain, or at all."""
@@ -292,8 +293,7 @@ class Evidence:
     def _listed(self, source: str, record: str) -> Iterator[tuple[Said, tuple[int, ...]]]:
         members = self.members(record)
         for order, receipt, one in self.payloads:
-            protected = one.restricted not in ("", DELETE, "N", "U")
-            if one.source == source and one.record in members and one.phones is not None and (one.phones or not protected):
+            if one.source == source and one.record in members and one.phones is not None and (one.phones or not is_protected(one)):
                 yield Said(source, one.record, stated(one.event, one.sent, receipt), order, ""), one.phones
 
     def numbers(self, record: str) -> tuple[set[int], set[int]]:
@@ -332,6 +332,11 @@ def replace_value(said: tuple[Said, tuple[int, ...]], number: int) -> tuple[Said
     return one._replace(value=f"list {number}" if phones else CLEAR), phones
 
 
-def read_by(evidence: Evidence, tables: Mapping[str, Mapping[str, Table]]) -> Evidence:
-    """The same evidence under another mapping."""
-    return replace(evidence, tables=tables)
+def read(attribute: str, payload: Payload, table: Table) -> str:
+    """A restricted record, or one of which that cannot be told, takes nothing back (rule 6)."""
+    value = table.read(attribute, payload.codes.get(attribute, ""))
+    return NOTHING if value == CLEAR and is_protected(payload) else value
+
+
+def is_protected(payload: Payload) -> bool:
+    return payload.restricted not in ("", DELETE, "N", "U")
