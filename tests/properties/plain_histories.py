@@ -7,99 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from random import Random
 
-from tests.properties.plain_model import DECEASED, DELETE, DNC, METHOD, SMS, VOICE, Merge, Payload, Reply, Step, Table
+from tests.properties.plain_events import DECEASED, DELETE, DNC, METHOD, SMS, VOICE, Merge, Payload, Reply, Step
+from tests.properties.plain_settings import BEGIN, FIELDS, PARTIAL, WAVES, A, B, Setting
 from tests.properties.plain_texts import START, STOP, STOP_ALL
 from tests.properties.plain_times import CHICAGO, FORMATS, UNREADABLE_TIMES, stated
 
-BEGIN = datetime(2026, 11, 1, 1, 30, tzinfo=UTC)
-"""The evening before the clocks go back in Chicago."""
-WAVES = 10
-GAPS = [
-    timedelta(seconds=1),
-    timedelta(minutes=10),
-    timedelta(minutes=59),
-    *[timedelta(hours=1)] * 4,
-    timedelta(hours=7),
-    timedelta(days=1),
-]
-A, B = "a", "b"
-FIELDS = (DNC, METHOD, SMS, VOICE)
-"""ZCP-2 and those behind it."""
-CODES = ("Y", "N", "M", "Q")
-WORDS = {
-    DNC: ["yes", "no"],
-    METHOD: ["none", "sms", "voice"],
-    SMS: ["denied", "granted"],
-    VOICE: ["denied", "granted"],
-}
-RIGHT = {
-    DNC: Table({"Y": "yes", "N": "no", "M": "unknown"}),
-    METHOD: Table({"Y": "none", "N": "sms", "M": "voice"}),
-    SMS: Table({"Y": "denied", "N": "granted", "M": "no_statement"}),
-    VOICE: Table({"Y": "denied", "N": "granted", "M": "unknown"}),
-}
-UNKNOWN_CODES = ["reject", "reject", "no_statement", "clear", "most_restrictive"]
 ZONES: tuple[tzinfo | None, ...] = (UTC, timezone(timedelta(hours=-5)), timezone(timedelta(hours=-6)), None)
-Mapping = dict[str, Table]
-STEADY, TOTAL, PARTIAL = "steady", "total", "partial"
-"""Whether the mapping of a clinic changes; and then, whether every code is always in it."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the histories of one clinic share: the clock, and which mapping reads a source from which wave on.
-
-    ``changes``: wave -> (source, its mapping, whether everything is read again at once). ``linked``: the sources know patients by numbers
-    of their own.
-    """
-
-    clock: tuple[datetime, ...]
-    first: dict[str, Mapping]
-    changes: dict[int, tuple[str, Mapping, bool]]
-    linked: bool
-    kind: str = STEADY
-
-    def tables(self, wave: int) -> dict[str, Mapping]:
-        """How each source is read in a wave."""
-        return self.first | {source: mapping for at, (source, mapping, _) in sorted(self.changes.items()) if at <= wave}
-
-
-def setting(random: Random) -> Setting:
-    """Mostly one mapping all the time; else one that changes, perhaps back again."""
-    clock = [BEGIN + random.choice([timedelta(0), timedelta(hours=3, minutes=29, seconds=59)])]
-    for _ in range(WAVES):
-        clock.append(clock[-1] + random.choice(GAPS))
-    kind = random.choices([STEADY, TOTAL, PARTIAL], [60, 20, 20])[0]
-    absent = random.choice(["no_statement", "no_statement", "no_statement", "clear", "most_restrictive"])
-    first = {source: drawn(random, kind, absent) if kind == TOTAL else usual(random, kind, absent) for source in (A, B)}
-    changes = {} if kind == STEADY else changed_mappings(random, kind, absent, first)
-    return Setting(tuple(clock), first, changes, random.random() < 0.25, kind)
-
-
-def usual(random: Random, kind: str, absent: str) -> Mapping:
-    """What a site has in earnest. Excluded, S4: codes that are in no table while a mapping changes, unless they are rejected."""
-    unknown = random.choice(UNKNOWN_CODES) if kind == STEADY else "reject"
-    return {name: Table(table.values, unknown, absent) for name, table in RIGHT.items()}
-
-
-def changed_mappings(random: Random, kind: str, absent: str, first: dict[str, Mapping]) -> dict[int, tuple[str, Mapping, bool]]:
-    """Waves in which a mapping becomes another, or the first again."""
-    source, waves = random.choice([A, A, B]), sorted(random.sample(range(1, WAVES), random.choice([1, 2, 3])))
-    changes = {wave: (source, drawn(random, kind, absent), random.random() < 0.7) for wave in waves}
-    if random.random() < 0.6:
-        changes[waves[-1]] = (source, first[source], random.random() < 0.7)
-    return changes
-
-
-def drawn(random: Random, kind: str, absent: str) -> Mapping:
-    """Any mapping of the same fields. Excluded, S1: codes that take a statement back, where there are restricted records."""
-    more = ["no_statement"] if kind == TOTAL else ["no_statement", "unknown", ""]
-    return {name: Table(codes(random, [*words, *words, *more]), "reject", absent) for name, words in WORDS.items()}
-
-
-def codes(random: Random, meanings: list[str]) -> dict[str, str]:
-    drawn = {code: random.choice(meanings) for code in CODES}
-    return {code: meaning for code, meaning in drawn.items() if meaning} or {"Y": meanings[0]}
 
 
 def place(step: Step) -> tuple[int, int]:
@@ -159,7 +72,7 @@ class Draw:
         if self.setting.kind == PARTIAL:
             restricted = restricted.strip("YX?")
         linked = random.choice(["", f"N{record[1]}", f"N{record[1]}", "0000000000", "UNKNOWN"])
-        return Payload(source, record, event, sent, self.control(), said, phones, restricted, linked)
+        return Payload(source, record, event, sent, self.control(), filled(said), phones, restricted, linked)
 
     def again(self, wave: int, before: Sequence[Step], one: Payload) -> Payload:
         """An identical repeat. Excluded, S3 and L6: of a message whose time ended only with its receipt, which a repeat makes later."""
@@ -185,7 +98,8 @@ class Draw:
             return replace(one, control=self.control())
         control = self.control() if again else one.control  # excluded, L9: just the same, after a merge, under another control id
         name = self.random.choice(FIELDS)
-        return replace(one, control=control, codes={**one.codes, name: self.random.choice(["Y", "N", "M", DELETE, ""])})
+        codes = {**one.codes, name: self.random.choice(["Y", "N", "M", DELETE, ""])}
+        return replace(one, control=control, codes=filled(codes))
 
     def merge(self, wave: int) -> Merge:
         survivor, merged = self.random.choice([("A1", "A2"), ("A2", "A1")])
@@ -244,6 +158,11 @@ class Draw:
         return edge if BEGIN - timedelta(days=60) < edge <= receipt else receipt - near
 
 
+def filled(codes: dict[str, str]) -> dict[str, str]:
+    """Without empty fields, so that equal messages are equal."""
+    return {name: text for name, text in codes.items() if text}
+
+
 def open_ended(event: str, sent: str, receipt: datetime) -> bool:
     """Whether only its receipt ends the time of a message."""
     return stated(event, sent, receipt) != stated(event, sent, receipt + timedelta(days=1_000))
@@ -267,24 +186,6 @@ def shrunk(steps: tuple[Step, ...], fails: Callable[[tuple[Step, ...]], bool]) -
             if candidate != steps and fails(candidate):
                 steps = candidate
     return steps
-
-
-def calmer(scene: Setting, fails: Callable[[Setting], bool]) -> Setting:
-    """The same with as few changes of a mapping as still fail."""
-    for wave in list(scene.changes):
-        plainer = replace(scene, changes={at: change for at, change in scene.changes.items() if at != wave})
-        scene = plainer if fails(plainer) else scene
-    return scene
-
-
-def described(scene: Setting, attribute: str) -> list[str]:
-    """How an attribute is read: at first, and from a change on."""
-    named = [f"{name}: {mapping[attribute]}" for name, mapping in scene.first.items() if attribute in mapping]
-    changed = [
-        f"from wave {wave} ({scene.clock[wave]:%d %H:%M:%S}) {source}: {mapping.get(attribute)}{', read again' if at_once else ''}"
-        for wave, (source, mapping, at_once) in scene.changes.items()
-    ]
-    return [*(["each source has numbers of its own"] if scene.linked else []), *named, *changed]
 
 
 def plainer_than(step: Step) -> list[Callable[[Step], Step]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tests.properties.plain_model import Bounds, Evidence, Reply
+from tests.properties.plain_events import Reply
+from tests.properties.plain_model import Bounds, Evidence
 
 STOP, STOP_ALL, START = "STOP", "STOPALL", "START"
 

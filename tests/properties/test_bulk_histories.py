@@ -19,8 +19,10 @@ from sqlalchemy import event
 from store.database import Database
 from store.preference import ContactPreferences
 from tests.properties.bulk_clinic import LINES, Clinic, named, number
-from tests.properties.plain_histories import WAVES, A, B, Draw, Setting, calmer, described, setting, shrunk
-from tests.properties.plain_model import DECEASED, DNC, MARKED, METHOD, SMS, VOICE, Bounds, Evidence, Reply, Step
+from tests.properties.plain_events import DECEASED, DNC, MARKED, METHOD, SMS, VOICE, Reply, Step
+from tests.properties.plain_histories import Draw, shrunk
+from tests.properties.plain_model import Bounds, Evidence
+from tests.properties.plain_settings import WAVES, A, B, Setting, calmer, described, setting
 from tests.properties.plain_texts import Texts, called, texted
 
 COUNT = int(os.environ.get("EMR_SYNC_HISTORIES", "400"))
