@@ -26,7 +26,7 @@ from sync.metrics import Metrics
 from sync.replay import replay
 from tests.factories import sealing
 from tests.properties.plain_events import DECEASED, DELETE, Merge, Payload, Reply, Step, Table
-from tests.properties.plain_histories import FIELDS, A, B, Setting
+from tests.properties.plain_settings import FIELDS, A, B, Setting
 
 OWN, OTHER, NATION = "GENHOSP", "CLINIC", "NATION"
 LINES = ("+12175559901", "+12175559902")

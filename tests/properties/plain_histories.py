@@ -94,12 +94,9 @@ class Draw:
         one = replace(one, phones=None) if self.came_early(before, one) else one
         unread = self.setting.kind == PARTIAL or "Q" in one.codes.values() or one.codes.get(DECEASED) == "X?"
         again = unread or self.random.random() < 0.4  # excluded, S2: something else under the id and time of what could not be read
-        if again and len(self.records) == 1:
+        if again:
             return replace(one, control=self.control())
-        control = self.control() if again else one.control  # excluded, L9: just the same, after a merge, under another control id
-        name = self.random.choice(FIELDS)
-        codes = {**one.codes, name: self.random.choice(["Y", "N", "M", DELETE, ""])}
-        return replace(one, control=control, codes=filled(codes))
+        return replace(one, codes=filled({**one.codes, self.random.choice(FIELDS): self.random.choice(["Y", "N", "M", DELETE, ""])}))
 
     def merge(self, wave: int) -> Merge:
         survivor, merged = self.random.choice([("A1", "A2"), ("A2", "A1")])

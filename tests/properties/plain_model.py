@@ -34,13 +34,17 @@ from tests.properties.plain_times import NEVER_BEFORE, When, stated
 
 
 class Said(NamedTuple):
-    """One statement: who made it about whose record, when, and what; ``order`` is that of receipt."""
+    """One statement: who made it about whose record, when, and what; ``order`` is that of receipt.
+
+    ``tied``: something was received before it, of a time that may not be earlier.
+    """
 
     source: str
     record: str
     when: When
     order: int
     value: str
+    tied: bool = False
 
 
 class Bounds(NamedTuple):
@@ -134,13 +138,16 @@ class Evidence:
         for order, receipt, one in self.payloads:
             value = read(attribute, one, table) if one.source == source and one.record in members else NOTHING
             if value != NOTHING:
-                found.append(Said(source, one.record, stated(one.event, one.sent, receipt), order, value))
+                when = stated(one.event, one.sent, receipt)
+                tied = any(not when.is_after(former.when, surely=True) for former in found)
+                found.append(Said(source, one.record, when, order, value, tied))
         return found
 
     def outdates(self, newer: Said, older: Said, *, surely: bool) -> bool:
         """Whether a statement is entirely later than another (rule 1), and about the same record, or made since the records are one.
 
-        Excluded, L1: what came late after a merge, of one and the same record, need not count as the later one.
+        Excluded, L1: what came late after a merge, of one and the same record, need not count as the later one. L9: nor need what
+        overlaps something that was received before it.
         """
         if not newer.when.is_after(older.when, surely=surely):
             return False
@@ -149,7 +156,8 @@ class Evidence:
             return len(both) == 1 or newer.when.is_after(self.joins[both].when, surely=False)
         last = max(newer.order, older.order)
         joins = [one for records, one in self.joins.items() if newer.record in records and (one.order < last or records == both)]
-        return all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
+        since = all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
+        return since and not (joins and newer.tied)
 
     def lingers(self, attribute: str, source: str, record: str) -> bool:
         """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and another permitted since."""
@@ -217,9 +225,16 @@ class Evidence:
         certain, candidates = self.newest(readable, surely=True), self.newest(readable, surely=False)
         if any(one.value == REFUSAL[METHOD] for one in certain):
             return {REFUSAL[METHOD]}
-        if len(candidates) > 1:  # excluded, L2: what is received later need not count where something else is newer than both
-            candidates = [one for one in readable if not any(self.outdates(two, one, surely=True) for two in candidates)]
+        candidates = self.overlapping(candidates, readable)
         return {UNKNOWN if one.value == CLEAR else one.value for one in candidates} or {UNKNOWN}
+
+    def overlapping(self, candidates: Sequence[Said], every: Sequence[Said]) -> list[Said]:
+        """Excluded, L2: of methods or lists that overlap, and of what overlaps those, any may count."""
+        found = list(candidates)
+        for one in found:
+            met = [other for other in every if not self.outdates(one, other, surely=True) and not self.outdates(other, one, surely=True)]
+            found += [other for other in met if other not in found and other.value != REFUSAL[METHOD]]
+        return found
 
     def lists(self, record: str) -> dict[str, set[tuple[int, ...]]]:
         """Source -> every list of phones of it that may be in force."""

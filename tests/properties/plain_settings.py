@@ -10,12 +10,12 @@ S5  what another mapping permits, of several messages or a merged patient, is ke
 S6  of a merged patient a code that a new mapping does not know leaves no mark that it cannot be read
 S8  a list of phones that was deleted, of a time that lay ahead, and is deleted again under another control id, stays
 L1  of one record, what comes late after a merge does not count as later than what else is late or was known
-L2  of two methods or lists of phones that overlap, the later receipt does not count once something newer is known
+L2  of methods or lists of phones that overlap, the later receipt or what is later than one of them does not always count
 L3  a replay makes a time that only receipt ended later
 L5  a merge of a time that is not over yet is not ended by its receipt
 L6  an identical repeat of a message without a time makes it later
 L8  what could not be read is marked although something readable is later, while a refusal overlaps both
-L9  just the same as before a merge, said again after it under another control id, settles nothing
+L9  after a merge, what overlaps something that is known already settles nothing, also what is older than both
 """
 
 from __future__ import annotations

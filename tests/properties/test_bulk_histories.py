@@ -27,7 +27,8 @@ from tests.properties.plain_texts import Texts, called, texted
 
 COUNT = int(os.environ.get("EMR_SYNC_HISTORIES", "400"))
 SEED = int(os.environ.get("EMR_SYNC_HISTORIES_SEED", "0" if os.environ.get("CI") else str(Random().randrange(10**6))))
-AT_A_TIME = 500
+AT_A_TIME = min(1_000, max(50, COUNT // 8))
+"""Histories of one clinic, which has one clock and one mapping at a time."""
 LOOKS = (4, 7, WAVES)
 """Waves after which store and model are compared."""
 SAFETY, LIVENESS = "permits what must be refused", "refuses what must be permitted"
@@ -144,7 +145,8 @@ def report(database: Database, scene: Setting, steps: tuple[Step, ...], complain
     def fails(scene: Setting, steps: tuple[Step, ...]) -> bool:
         return any(one.subject == complaint.subject for _, one in played(database, scene, [steps]))
 
-    lines = [f"{complaint.kind}: {complaint.what} of {complaint.record} after wave {complaint.wave}; seed {seed}"]
+    lines = [f"{complaint.kind}: {complaint.what} of {complaint.record} after wave {complaint.wave}"]
+    lines.append(f"found by EMR_SYNC_HISTORIES={COUNT} EMR_SYNC_HISTORIES_SEED={SEED} ({seed})")
     if not fails(scene, steps):
         return "\n".join([*lines, "it does not fail alone:", *map(repr, steps)])
     steps = shrunk(steps, partial(fails, scene))
