@@ -6,11 +6,11 @@ store must refuse (``must``) and what it may refuse (``may``). Numbers in the co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tests.properties.plain_events import (
     CLEAR,
@@ -58,6 +58,7 @@ class Bounds(NamedTuple):
 
 
 OPEN = Bounds(False, True)
+T = TypeVar("T")
 Tables = Mapping[str, Mapping[str, Table]]
 """Source -> attribute -> how it is read."""
 
@@ -85,7 +86,7 @@ class Evidence:
     links: dict[str, str] = field(default_factory=dict)
     records: set[str] = field(default_factory=set)
     order: int = 0
-    answers: dict[tuple[str, ...], Bounds] = field(default_factory=dict)
+    answers: dict[tuple[str, ...], Any] = field(default_factory=dict)
     """What was answered since the last event: it is asked more than once."""
 
     def hear(self, step: Step) -> None:
@@ -125,6 +126,14 @@ class Evidence:
         """From now on the last of these mappings reads; the others did before."""
         self.tables = tables
         self.answers.clear()
+
+    def once(self, answer: Callable[..., T], *asked: str) -> T:
+        """The answer, worked out once only."""
+        key = (answer.__name__, *asked)
+        if key not in self.answers:
+            self.answers[key] = answer(*asked)
+        found: T = self.answers[key]
+        return found
 
     def mappings(self, source: str) -> list[Mapping[str, Table]]:
         """How a source was read, and as the last one how it is read now."""
@@ -175,31 +184,26 @@ class Evidence:
 
     def refused(self, attribute: str, record: str) -> Bounds:
         """Whether the newest of any source refuses (rules 3 and 4); of several that may be the newest a refusal counts (rule 1)."""
-        key = ("refused", attribute, record)
-        if key not in self.answers:
-            self.answers[key] = self._refused(attribute, record)
-        return self.answers[key]
+        return self.once(self._refused, attribute, record)
 
     def _refused(self, attribute: str, record: str) -> Bounds:
         found = Bounds(False, False)
         for source in self.sources:
-            said = [one for one in self.said(attribute, source, record) if one.value != UNREADABLE]
+            said = [one for one in self.once(self.said, attribute, source, record) if one.value != UNREADABLE]
             certain, possible = (self.newest(said, surely=surely) for surely in (True, False))
             refuses = Bounds(*(any(one.value == REFUSAL[attribute] for one in them) for them in (certain, possible)))
-            found |= OPEN if self.lingers(attribute, source, record) else refuses
+            found |= OPEN if self.once(self.lingers, attribute, source, record) else refuses
         return found
 
     def unreadable(self, attribute: str, record: str) -> Bounds:
         """Whether evidence could not be read and no newer one of that source could (section 9)."""
-        key = ("unreadable", attribute, record)
-        if key not in self.answers:
-            self.answers[key] = self._unreadable(attribute, record)
-        return self.answers[key]
+        return self.once(self._unreadable, attribute, record)
 
     def _unreadable(self, attribute: str, record: str) -> Bounds:
         found = Bounds(False, False)
         for source in self.sources:
-            found |= OPEN if self.lingers(attribute, source, record) else self._unsettled(self.said(attribute, source, record))
+            unsettled = self._unsettled(self.once(self.said, attribute, source, record))
+            found |= OPEN if self.once(self.lingers, attribute, source, record) else unsettled
         return found
 
     def _unsettled(self, said: Sequence[Said]) -> Bounds:
@@ -210,6 +214,9 @@ class Evidence:
 
     def methods(self, record: str) -> set[str]:
         """Every method that may be in force: of the first source that states one (rule 5)."""
+        return self.once(self._methods, record)
+
+    def _methods(self, record: str) -> set[str]:
         found: set[str] = set()
         for source in self.sources:
             values = self.possible(self.said(METHOD, source, record))
@@ -264,6 +271,9 @@ class Evidence:
 
     def phones(self, record: str) -> set[tuple[int, ...]]:
         """Every list of phones that may be in force: of the first source that states one (rule 5)."""
+        return self.once(self._phones, record)
+
+    def _phones(self, record: str) -> set[tuple[int, ...]]:
         found: set[tuple[int, ...]] = set()
         for lists in self.lists(record).values():
             found |= lists - {()}
