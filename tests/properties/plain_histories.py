@@ -46,7 +46,7 @@ class Draw:
         if payloads and chance < 0.12:
             return Step(wave, self.again(wave, before, self.random.choice(payloads)))
         if payloads and chance < 0.20:
-            return Step(wave, self.alike(before, self.random.choice(payloads)))
+            return Step(wave, self.alike(wave, before, self.random.choice(payloads)))
         if chance < 0.30:
             return Step(wave, self.reply())
         if chance < 0.37 and len(self.records) > 1 and not self.setting.linked and self.setting.kind != PARTIAL:  # excluded, S6
@@ -86,12 +86,10 @@ class Draw:
         source = self.random.choice([A, B])
         return self.payload(wave, source, self.named(source))
 
-    def alike(self, before: Sequence[Step], one: Payload) -> Payload:
-        """Another message of the same control id and time; or the same message under another control id.
-
-        Excluded, S8: a list of phones that is sent again under another control id, of a time that lay ahead.
-        """
-        one = replace(one, phones=None) if self.came_early(before, one) else one
+    def alike(self, wave: int, before: Sequence[Step], one: Payload) -> Payload:
+        """Another message of the same control id and time; or the same message under another control id. Excluded, S8: of a time ahead."""
+        if self.came_early(before, one):
+            return self.fresh(wave)
         unread = self.setting.kind == PARTIAL or "Q" in one.codes.values() or one.codes.get(DECEASED) == "X?"
         again = unread or self.random.random() < 0.4  # excluded, S2: something else under the id and time of what could not be read
         if again:

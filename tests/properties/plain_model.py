@@ -82,6 +82,8 @@ class Evidence:
     tables: Sequence[Tables]
     sources: Sequence[str]
     payloads: list[tuple[int, datetime, Payload]] = field(default_factory=list)
+    heard: dict[int, int] = field(default_factory=dict)
+    """When a payload was received at first, in order -> when at last."""
     joins: dict[frozenset[str], Join] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     records: set[str] = field(default_factory=set)
@@ -94,8 +96,10 @@ class Evidence:
         self.order += 1
         self.answers.clear()
         event, receipt = step.event, self.clock[step.wave]
-        if isinstance(event, Payload) and all(event != one for _, _, one in self.payloads) and self._identified(event):
-            self.payloads.append((self.order, receipt, event))
+        if isinstance(event, Payload) and self._identified(event):
+            same = next((order for order, _, one in self.payloads if one == event), None)
+            self.heard[same or self.order] = self.order
+            self.payloads += [] if same else [(self.order, receipt, event)]
         elif isinstance(event, Merge) and event.survivor not in self.members(event.merged):
             self.records |= {event.survivor, event.merged}
             self._join(event.survivor, event.merged, stated(event.event, event.sent, receipt))
@@ -163,7 +167,7 @@ class Evidence:
         both = pair(newer.record, older.record)
         if not surely:
             return len(both) == 1 or newer.when.is_after(self.joins[both].when, surely=False)
-        last = max(newer.order, older.order)
+        last = max(self.heard[newer.order], self.heard[older.order])
         joins = [one for records, one in self.joins.items() if newer.record in records and (one.order < last or records == both)]
         since = all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
         return since and not (joins and newer.tied)
@@ -174,7 +178,7 @@ class Evidence:
         if attribute == DECEASED or len(mappings) == 1:
             return False
         ones = [self.said(attribute, source, record, mapping) for mapping in mappings]
-        several = len(self.members(record)) > 1 or max(map(len, ones)) > 1
+        several = len(self.members(record)) > 1 or len({one.order for said in ones for one in said}) > 1
         return several and any(one.value == REFUSAL[attribute] for said in ones[:-1] for one in said)
 
     def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
