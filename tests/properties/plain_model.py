@@ -172,14 +172,19 @@ class Evidence:
         since = all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
         return since and not (joins and newer.tied)
 
-    def lingers(self, attribute: str, source: str, record: str) -> bool:
-        """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and another permitted since."""
+    def readings(self, attribute: str, source: str, record: str) -> list[list[Said]]:
+        """What the messages say by each mapping so far, where it changed and there are several of them, or merged records; else nothing."""
         mappings = self.mappings(source)
         if attribute == DECEASED or len(mappings) == 1:
-            return False
+            return []
         ones = [self.said(attribute, source, record, mapping) for mapping in mappings]
         several = len(self.members(record)) > 1 or len({one.order for said in ones for one in said}) > 1
-        return several and any(one.value == REFUSAL[attribute] for said in ones[:-1] for one in said)
+        return ones if several else []
+
+    def lingers(self, attribute: str, source: str, record: str) -> bool:
+        """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and another permitted since."""
+        former = self.readings(attribute, source, record)[:-1]
+        return any(one.value == REFUSAL[attribute] for said in former for one in said)
 
     def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
         """Those that no other outdates: for certain, or at all."""
@@ -204,10 +209,11 @@ class Evidence:
         return self.once(self._unreadable, attribute, record)
 
     def _unreadable(self, attribute: str, record: str) -> Bounds:
+        """Excluded, S9: a mark that another mapping settled, of several messages."""
         found = Bounds(False, False)
         for source in self.sources:
             unsettled = self._unsettled(self.once(self.said, attribute, source, record))
-            found |= OPEN if self.once(self.lingers, attribute, source, record) else unsettled
+            found |= OPEN if self.readings(attribute, source, record) else unsettled
         return found
 
     def _unsettled(self, said: Sequence[Said]) -> Bounds:

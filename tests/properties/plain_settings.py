@@ -9,6 +9,7 @@ S4  a code that is in no table, and is not rejected, is not kept, so a mapping t
 S5  what another mapping permits, of several messages or a merged patient, is kept as a statement of its own or not applied at all
 S6  of a merged patient a code that a new mapping does not know leaves no mark that it cannot be read
 S8  what is stated again under another control id, of a time that lay ahead when it came first, does not count at that time
+S9  what could not be read is not marked again when a mapping is rolled back that could read something newer
 L1  of one record, what comes late after a merge does not count as later than what else is late or was known
 L2  of methods or lists of phones that overlap, the later receipt or what is later than one of them does not always count
 L3  a replay makes a time that only receipt ended later
