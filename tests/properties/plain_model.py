@@ -146,7 +146,8 @@ class Evidence:
 
     def said(self, attribute: str, source: str, record: str, mapping: Mapping[str, Table] | None = None) -> list[Said]:
         """Every statement of a source about an attribute of the patient. What says nothing is none (rule 2)."""
-        members, found = self.members(record), []
+        members = self.members(record)
+        found: list[Said] = []
         table = FLAG if attribute == DECEASED else (mapping or self.tables[-1][source])[attribute]
         for order, receipt, one in self.payloads:
             value = read(attribute, one, table) if one.source == source and one.record in members else NOTHING

@@ -25,9 +25,9 @@ from tests.properties.plain_model import Bounds, Evidence
 from tests.properties.plain_settings import WAVES, A, B, Setting, calmer, described, setting
 from tests.properties.plain_texts import Texts, called, texted
 
-COUNT = int(os.environ.get("EMR_SYNC_HISTORIES", "400"))
+COUNT = int(os.environ.get("EMR_SYNC_HISTORIES", "240"))
 SEED = int(os.environ.get("EMR_SYNC_HISTORIES_SEED", "0" if os.environ.get("CI") else str(Random().randrange(10**6))))
-AT_A_TIME = min(1_000, max(50, COUNT // 8))
+AT_A_TIME = min(1_000, max(60, COUNT // 8))
 """Histories of one clinic, which has one clock and one mapping at a time."""
 LOOKS = (4, 7, WAVES)
 """Waves after which store and model are compared."""
