@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.properties.plain_times import When
+
 DNC, METHOD, SMS, VOICE, DECEASED = "do_not_contact", "preferred_method", "consent.sms", "consent.voice", "deceased"
 REFUSAL = {DNC: "yes", METHOD: "none", SMS: "denied", VOICE: "denied", DECEASED: "yes"}
 METHODS = ("sms", "voice")
@@ -83,6 +85,40 @@ class Step(NamedTuple):
 
     wave: int
     event: Event
+
+
+class Said(NamedTuple):
+    """One statement: who made it about whose record, when, and what; ``order`` is that of receipt.
+
+    ``tied``: something was received before it, of a time that may not be earlier.
+    """
+
+    source: str
+    record: str
+    when: When
+    order: int
+    value: str
+    tied: bool = False
+
+
+class Bounds(NamedTuple):
+    """What must be refused, and what may be: between them the rules leave it open."""
+
+    must: bool
+    may: bool
+
+    def __or__(self, other: Bounds) -> Bounds:
+        return Bounds(self.must or other.must, self.may or other.may)
+
+
+OPEN = Bounds(False, True)
+
+
+class Join(NamedTuple):
+    """Since when two records are one, and the order in which that was heard."""
+
+    when: When
+    order: int
 
 
 def read(attribute: str, payload: Payload, table: Table) -> str:

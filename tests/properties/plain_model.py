@@ -1,7 +1,8 @@
 """The rules of the product, written down as plainly as they can be: all evidence is kept, and everything is computed from it each time.
 
 Nothing here knows how the store works. Where the rules leave something open the answer is a :class:`Bounds` with room in it: what the
-store must refuse (``must``) and what it may refuse (``may``). Numbers in the comments are rules of product section 5.
+store must refuse (``must``) and what it may refuse (``may``). Numbers in the comments are rules of product section 5. What is excluded
+(``plain_settings`` has the list) is left open, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from tests.properties.plain_events import (
     CLEAR,
@@ -20,11 +21,15 @@ from tests.properties.plain_events import (
     METHOD,
     METHODS,
     NOTHING,
+    OPEN,
     REFUSAL,
     UNKNOWN,
     UNREADABLE,
+    Bounds,
+    Join,
     Merge,
     Payload,
+    Said,
     Step,
     Table,
     is_protected,
@@ -32,42 +37,9 @@ from tests.properties.plain_events import (
 )
 from tests.properties.plain_times import NEVER_BEFORE, When, stated
 
-
-class Said(NamedTuple):
-    """One statement: who made it about whose record, when, and what; ``order`` is that of receipt.
-
-    ``tied``: something was received before it, of a time that may not be earlier.
-    """
-
-    source: str
-    record: str
-    when: When
-    order: int
-    value: str
-    tied: bool = False
-
-
-class Bounds(NamedTuple):
-    """What must be refused, and what may be: between them the rules leave it open."""
-
-    must: bool
-    may: bool
-
-    def __or__(self, other: Bounds) -> Bounds:
-        return Bounds(self.must or other.must, self.may or other.may)
-
-
-OPEN = Bounds(False, True)
 T = TypeVar("T")
 Tables = Mapping[str, Mapping[str, Table]]
 """Source -> attribute -> how it is read."""
-
-
-class Join(NamedTuple):
-    """Since when two records are one, and the order in which that was heard."""
-
-    when: When
-    order: int
 
 
 def pair(one: str, other: str) -> frozenset[str]:
@@ -183,9 +155,10 @@ class Evidence:
         return ones if several else []
 
     def lingers(self, attribute: str, source: str, record: str) -> bool:
-        """Excluded, S5: what a former mapping refused, of several messages or of a merged patient, and another permitted since."""
-        former = self.readings(attribute, source, record)[:-1]
-        return any(one.value == REFUSAL[attribute] for said in former for one in said)
+        """Excluded, S5: what a former mapping refused, of several messages, and another permitted. S10: of merged records, anything."""
+        readings = self.readings(attribute, source, record)
+        was_refused = any(one.value == REFUSAL[attribute] for said in readings[:-1] for one in said)
+        return was_refused or (bool(readings) and len(self.members(record)) > 1)
 
     def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
         """Those that no other outdates: for certain, or at all."""

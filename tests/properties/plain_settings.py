@@ -10,6 +10,7 @@ S5  what another mapping permits, of several messages or a merged patient, is ke
 S6  of a merged patient a code that a new mapping does not know leaves no mark that it cannot be read
 S8  what is stated again under another control id, of a time that lay ahead when it came first, does not count at that time
 S9  what could not be read is not marked again when a mapping is rolled back that could read something newer
+S10 a merge drops codes that are older than others of their record, so a mapping by which those say nothing cannot read them
 L1  of one record, what comes late, or again, after a merge does not count as later than what else is late or was known
 L2  of methods or lists of phones that overlap, the later receipt or what is later than one of them does not always count
 L3  a replay makes a time that only receipt ended later

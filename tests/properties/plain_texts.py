@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tests.properties.plain_events import Reply
-from tests.properties.plain_model import Bounds, Evidence
+from tests.properties.plain_events import Bounds, Reply
+from tests.properties.plain_model import Evidence
 
 STOP, STOP_ALL, START = "STOP", "STOPALL", "START"
 

@@ -19,9 +19,9 @@ from sqlalchemy import event
 from store.database import Database
 from store.preference import ContactPreferences
 from tests.properties.bulk_clinic import LINES, Clinic, named, number
-from tests.properties.plain_events import DECEASED, DNC, MARKED, METHOD, SMS, VOICE, Reply, Step
+from tests.properties.plain_events import DECEASED, DNC, MARKED, METHOD, SMS, VOICE, Bounds, Reply, Step
 from tests.properties.plain_histories import Draw, shrunk
-from tests.properties.plain_model import Bounds, Evidence
+from tests.properties.plain_model import Evidence
 from tests.properties.plain_settings import WAVES, A, B, Setting, calmer, described, setting
 from tests.properties.plain_texts import Texts, called, texted
 
