@@ -68,7 +68,7 @@ class Draw:
         said = {name: random.choice(["Y", "N", "N", "M", "Q", DELETE, "", ""]) for name in FIELDS if random.random() < 0.6}
         said[DECEASED] = random.choices(["", "N", "Y", "X?", DELETE, "U"], [60, 20, 8, 4, 6, 2])[0]
         phones = random.choice([None, (), *[(0,), (1,), (0, 1), (2, 0)] * 2])
-        restricted = random.choices(["", "N", "Y", "X?", DELETE], [70, 10, 12, 4, 4])[0]
+        restricted = random.choices(["N", "Y", "X?"], [80, 14, 6])[0]  # always said: a record stays restricted until it says otherwise
         if self.setting.kind == PARTIAL:
             restricted = restricted.strip("YX?")
         linked = random.choice(["", f"N{record[1]}", f"N{record[1]}", "0000000000", "UNKNOWN"])
