@@ -33,7 +33,7 @@ def test_each_kind_has_its_own_room(used: Used, size: int, nameless: bool, fate:
 
 @pytest.fixture
 def journal(database: Database) -> Journal:
-    return Journal(database, sealing(), Room(rows=3, size=100))
+    return Journal(database, sealing(), room=Room(rows=3, size=100))
 
 
 def nonsense(number: int, size: int = 4) -> Rejected:
@@ -104,5 +104,5 @@ def test_a_payload_that_had_no_room_is_kept_when_it_comes_in_another_hour(journa
 
 
 def test_without_a_key_no_payload_takes_room(database: Database) -> None:
-    journal = Journal(database, None, Room(rows=3, size=10))
+    journal = Journal(database, None, room=Room(rows=3, size=10))
     assert reject(journal, *[patients(number) for number in range(5)]) == Kept()
