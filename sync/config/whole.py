@@ -28,8 +28,10 @@ def check(document: Document, settings: Settings) -> None:
     database.check_folder(document, settings.database)
     database.check_rights(document, settings.database)
     _ports(document, settings)
+    wrong = {one.where for one in document.mistakes}
     for one in exposed(settings):
-        (document.warn if one.accepted else document.mistake)(one.where, one.why)
+        if dotted(one.where) not in wrong:  # an address that is none is corrected first
+            (document.warn if one.accepted else document.mistake)(one.where, one.why)
     _certificate(document, settings)
     for feed in settings.feeds.values():
         path: Path = ("sources", feed.name)
