@@ -243,6 +243,8 @@ class FhirMapper:
             ]
             ahead = []
         later = self._later(kind, resource, ruled, ahead, source, problems) if is_read and ahead else ()
+        if patient.is_part(resource):  # what it lacks may refuse
+            ruled, later = link.opt_outs(ruled), tuple(one for one in later if is_opt_out(one.attribute, one.value))
         if not ruled and not later and not problems:
             reason = "not_in_force" if found is Standing.NOT_YET else "not_configured"
             return Filtered(f"{kind.lower()}_{reason}", source.locator)

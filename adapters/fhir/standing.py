@@ -24,7 +24,7 @@ OPT_IN, OPT_OUT = "http://hl7.org/fhir/ConsentPolicy/opt-in", "http://hl7.org/fh
 # Where a decision stands: in R5 decision, and R5 carried in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
 # any depth (R4 provision, STU3 except). Of several the most restrictive counts: an opt-out with exceptions is an opt-out. No permission
 # to rely on are an R5 permit with exceptions that do not say what they permit, and an opt-in with restrictions (OPTINR, in no table).
-_BASE_RULE = f"Consent.policyRule.where($this in ('{OPT_IN}' | '{OPT_OUT}'))" + "".join(
+_BASE_RULE = f"Consent.policyRule.where($this in ('{OPT_IN}' | '{OPT_OUT}')) | Consent.policy.uri.where($this = '{OPT_OUT}')" + "".join(
     f" | Consent.{element}.coding.where(code in ('OPTOUT' | 'OPTOUTE' | 'OPTINR')).code"
     f" | Consent.{element}.coding.where(code = 'OPTIN' and system in ({' | '.join(repr(one) for one in ACT_CODE)})).code"
     f" | Consent.{element}.where(text ~ 'optout' or text ~ 'opt-out' or text ~ 'opt out').text"

@@ -26,6 +26,15 @@ def nested(*kinds: str, period: dict[str, str] | None = None) -> dict[str, Any]:
     return ({"type": first} if first else {}) | inner
 
 
+def test_of_a_consent_that_was_cut_down_only_refusals_count() -> None:
+    """A search for some elements, or a mask: FHIR R4 3.1.1.5.8."""
+    tag = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+    cut = {"meta": {"versionId": "2", "tag": [tag]}}
+    (permits,) = read(consent(provision={"type": "permit"}, **cut), options=SMS)
+    assert isinstance(permits, Filtered)
+    assert decided(provision={"type": "deny"}, **cut) == "denied"
+
+
 def decided(**elements: Any) -> str | None:
     """``granted``, ``denied``, ``taken back``, ``not yet``, ``ahead``, or ``None`` where it is unreadable and a problem of consent.sms."""
     (item,) = read(consent(**elements), options=SMS)
@@ -51,6 +60,8 @@ def decided(**elements: Any) -> str | None:
         ({"policyRule": rule("OPTOUT", None)}, "denied"),
         ({"policyRule": {"coding": [{"system": ACT_CODE, "code": "OPTIN"}, {"system": ACT_CODE, "code": "OPTOUT"}]}}, "denied"),
         ({"policyRule": {"text": "Opt-Out"}}, "denied"),
+        ({"policy": [{"uri": "http://hl7.org/fhir/ConsentPolicy/opt-out"}], "provision": nested("permit")}, "denied"),
+        ({"policy": [{"uri": "https://own.example/privacy"}], "provision": nested("permit")}, "granted"),
         ({"policyRule": "http://hl7.org/fhir/ConsentPolicy/opt-out"}, "denied"),
         ({"policyRule": "http://hl7.org/fhir/ConsentPolicy/opt-out", "except": [{"type": "permit"}]}, "denied"),
         ({"regulatoryBasis": [rule("OPTOUT")], "decision": "permit"}, "denied"),
