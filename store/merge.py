@@ -226,6 +226,8 @@ def _joined_assertion(attribute: str, mine: Assertion, theirs: Assertion) -> Ass
     newer, older = (theirs, mine) if _is_newer_than(attribute, theirs, mine) else (mine, theirs)
     if forbids(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
         return older._replace(effective=times.newest(newer.effective, older.effective), version=newer.version)
+    if forbids(attribute, older.value) and forbids(attribute, newer.value):  # either may have been stated last
+        return newer._replace(effective=times.newest(newer.effective, older.effective))
     return newer
 
 

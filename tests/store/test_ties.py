@@ -8,7 +8,7 @@ import pytest
 
 from store import times
 from store.seen import KEPT
-from tests.store.site import Site, at, says
+from tests.store.site import Site, at, merges, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
@@ -40,6 +40,16 @@ def test_a_higher_version_of_another_kind_of_time_decides_nothing(site: Site, fi
         item = says("1", begin, said, evidence=f"p/{number}", version=number + 1)
         site.apply(replace(item, effective=times.Time(at(begin), at(end))))
     assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("survivor", ["1", "2"])
+def test_of_two_records_that_refuse_and_are_one_the_refusal_is_as_late_as_either_may_be(site: Site, survivor: str) -> None:
+    site.apply(replace(says("1", 0, YES), effective=times.Time(at(0), at(60))), says("2", 58, YES))
+    site.apply(merges(survivor, "2" if survivor == "1" else "1", -100))
+    site.apply(says("1", 60, {"do_not_contact": None}))
+    assert site.dnc("1") == "yes"
+    site.apply(says("1", 61, {"do_not_contact": None}))
+    assert site.dnc("1") == "unknown"
 
 
 def test_a_lower_version_with_a_later_time_comes_from_a_server_that_counts_anew_and_the_refusal_counts(site: Site) -> None:
