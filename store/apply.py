@@ -299,7 +299,7 @@ class Application:
     def fall_due(self, patient: Open) -> None:
         """Applies what the author stated for a moment that has come, as old as its payload is."""
         authority, now = self.author.authority, self.author.now
-        kept = self.ahead.ahead(patient.id)
+        kept = self.ahead.of(patient.id)
         due = [one for one in ahead.in_order(kept, now) if one.authority == authority]
         for one in due:
             self._fall_due(patient, patient.held.get(authority), one)
