@@ -22,10 +22,7 @@ from store.identity import Directory
 from store.ids import PatientIds
 from store.merging import linking, yielding
 from store.merging.sides import Heard, Sides
-from store.moment import instant as instant
-from store.opened import ASSERTION_COLUMNS as ASSERTION_COLUMNS
-from store.opened import Open as Open
-from store.opened import Row
+from store.opened import Open, Row
 from store.periods import ahead, refusals
 from store.periods.ahead_rows import AheadRows
 from store.periods.refusal_rows import RefusalRows
@@ -34,7 +31,6 @@ from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
 from store.texting.binding import Bindings
-from store.writing import CHANGE_COLUMNS as CHANGE_COLUMNS
 from store.writing import Writing
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from store.apply import instant
 from store.database import Database
 from store.enterprise import Enterprise
+from store.moment import instant
 
 KEPT_FOR = timedelta(seconds=1)
 OWNERS = "SELECT source, enterprise FROM source_states"

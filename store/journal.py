@@ -18,10 +18,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from store import documents
-from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, RunActive
 from store.ids import token
+from store.moment import instant
 from store.sources.quarantine import OPEN, RESOLVED, Kept, Quarantine, Rejected, Rejection
 from store.sources.room import Room
 from store.sources.sealing import Sealing

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, ValueRefused
 from store.ids import token
 from store.lock import Role
+from store.moment import instant
 from store.proof.audit import CREATED_KEY, REVOKED_KEY, Audit
 from store.tables import ApiKeyRow
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from store import consent, documents, readings, times
-from store.apply import MEETS, Application, Author, Outcome, instant
+from store.apply import MEETS, Application, Author, Outcome
 from store.brake.gate import Gate, Guard
 from store.brake.held import HeldStatements
 from store.consent import Reply
@@ -28,6 +28,7 @@ from store.lock import Actor, Toggle, locked, toggle
 from store.merging.joining import Joining
 from store.merging.lineage import ALWAYS
 from store.merging.unmerging import Unmerging
+from store.moment import instant
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
 from store.proof.asof import AsOf, Past

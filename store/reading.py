@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import documents, merge, opened
-from store.apply import instant
 from store.ask import Known, no_evidence
 from store.consent import OptOut
 from store.database import Database
@@ -20,7 +19,7 @@ from store.freshness import Freshness
 from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.lock import Mark
-from store.moment import interval
+from store.moment import instant, interval
 from store.patient import Patient, PatientRef, UnreadAttribute
 from store.periods import refusal_rows
 from store.periods.ahead_rows import of

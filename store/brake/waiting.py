@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import instant
 from store.configuration.bases import CONFIGURATION, NO_SOURCE
 from store.database import Database
+from store.moment import instant
 
 OF_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
  FROM held_statements h JOIN runs r ON r.id = h.run_id WHERE h.state = 'held' AND r.status = 'held'

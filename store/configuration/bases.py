@@ -12,7 +12,6 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store import documents
-from store.apply import instant
 from store.brake.held import Count, Example
 from store.brake.held_runs import HeldRuns
 from store.brake.held_tables import BasisRow
@@ -22,6 +21,7 @@ from store.database import Database
 from store.errors import NothingHeld
 from store.ids import token
 from store.journal import RUN_COLUMNS
+from store.moment import instant
 from store.tables import RunRow
 
 IN_FORCE, HELD, DROPPED = "in_force", "held", "dropped"

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from store import merge, payload, times
-from store.apply import Application, Open, Outcome, instant
+from store.apply import Application, Outcome
 from store.errors import MergeRefused, StoreError
 from store.identity import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
 from store.merging import linking, yielding
+from store.moment import instant
+from store.opened import Open
 from store.periods import refusals
 from store.preference import STAFF, Identifier, PatientMerge
 from store.repeats import OF_PATIENTS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from store.apply import instant
 from store.database import Database
 from store.ids import parsed, shown
+from store.moment import instant
 from store.preference import EMR
 
 INTO = """WITH RECURSIVE gone(id) AS (SELECT id FROM patients WHERE enterprise = ? AND merged_into = ?

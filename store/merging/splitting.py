@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 from store import documents, times
-from store.apply import Application, Open
+from store.apply import Application
 from store.brake.held_tables import ReleasedMarkRow
 from store.identity import OWN
 from store.ids import shown
@@ -19,6 +19,7 @@ from store.merge import Held
 from store.merging.lineage import ALWAYS
 from store.merging.strangers import Line, Part, staying
 from store.moment import instant
+from store.opened import Open
 from store.preference import EMR, Assertion
 from store.tables import AssertionRow, IdentifierRow
 from store.texting.binding import Bindings

@@ -9,13 +9,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store.apply import Application, Open, instant
+from store.apply import Application
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.merge import Held
 from store.merging.lineage import ALWAYS, Side
 from store.merging.parting import Half, Merge, part
+from store.moment import instant
+from store.opened import Open
 from store.patient import PatientRef
 from store.periods import refusals
 from store.preference import STAFF, Assertion

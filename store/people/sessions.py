@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import instant
 from store.database import Database
 from store.errors import RoleRefused
+from store.moment import instant
 from store.people.user_log import UserLog
 from store.people.user_tables import UserSessionRow
 from store.people.users import WRITER, User

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, ValueRefused
 from store.ids import token
+from store.moment import instant
 from store.people import passwords
 from store.people.roles import LONGEST_NAME, ROLES
 from store.people.user_log import UserLog

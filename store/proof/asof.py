@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store import documents, merge, times
-from store.apply import instant
 from store.configuration.former import former
 from store.consent import OPT_OUT, OptOut
 from store.database import Database
@@ -22,6 +21,7 @@ from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.identity import LOOKUP
 from store.ids import parsed, shown
 from store.merge import INHERITED
+from store.moment import instant
 from store.patient import PatientRef
 from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
 from store.reading import Reader, names

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store import documents
-from store.apply import instant
 from store.database import Database
+from store.moment import instant
 from store.proof.chain_tables import ChainHeadRow, ChainLinkRow
 
 COLUMNS = ("enterprise", "chain", "number", "at", "actor", "action", "subject", "detail", "hash")

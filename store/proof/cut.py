@@ -11,8 +11,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store import documents
-from store.apply import instant
 from store.database import Database
+from store.moment import instant
 
 ACTION, SUBJECT = "cut_chain", "cut"
 ANY = 2**62

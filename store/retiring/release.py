@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import Application, Author, Open, instant
+from store.apply import Application, Author
 from store.brake.held import HeldStatements
 from store.brake.held_tables import ReleaseRow
 from store.brake.verdicts import Verdicts
@@ -20,6 +20,8 @@ from store.ids import shown, token
 from store.journal import Journal
 from store.lock import Actor
 from store.merge import Held
+from store.moment import instant
+from store.opened import Open
 from store.patient import PatientRef
 from store.preference import STAFF, Assertion, emr
 from store.preferences import Preferences

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from store import documents
-from store.apply import instant
 from store.database import Database
 from store.journal import READ_AGAIN
+from store.moment import instant
 from store.sources.findings import Findings
 
 FULL, DRY = "full", "dry"

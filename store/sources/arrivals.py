@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import instant
 from store.database import Database
+from store.moment import instant
 from store.sources.source_tables import ArrivalRow
 
 HOUR = timedelta(hours=1)

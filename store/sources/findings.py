@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store import documents
-from store.apply import instant
 from store.database import Database
+from store.moment import instant
 from store.sources.source_tables import FindingRow
 
 CHECK, COMPARISON = "check", "comparison"

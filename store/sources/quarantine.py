@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import instant
 from store.database import Database
 from store.errors import NotFound, PayloadUnreadable
 from store.ids import token
+from store.moment import instant
 from store.sources.room import BARE, KEEP, LEAVE_OUT, TRUNCATED, Room, Used, admitted, hour_of
 from store.sources.sealing import Sealing
 from store.sources.source_tables import RejectionRoomRow

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import consent, documents, times
-from store.apply import CHANGE_COLUMNS, Application, Author
+from store.apply import Application, Author
 from store.consent import OptOut, Recognised, Reply
 from store.database import Database
 from store.enterprise import Enterprise
@@ -29,6 +29,7 @@ from store.tables import ChangeRow, PatientRow, SmsConsentEventRow, SmsWordsRow
 from store.texting.binding import Bindings
 from store.texting.bound import NO_NUMBER, Bound, Hear, bind, release, speakers
 from store.texting.word import Word, received, recorded, replied, standing
+from store.writing import CHANGE_COLUMNS
 
 OWNERS = "SELECT patient_id FROM patient_phones WHERE enterprise = ? AND number IN ??"
 VERSIONS = "SELECT id, version FROM patients WHERE id IN ??"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from store.apply import instant
 from store.database import COPY_FROM, Database
+from store.moment import instant
 from store.tables import SourceNoteRow, SourceStateRow
 
 COLUMNS = ("source", "key", "enterprise", "text")
