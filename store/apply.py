@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -17,6 +17,7 @@ from store import documents, merge, opened, ordering, payload, readings, records
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import IdentifierConflict
+from store.gating import Gate
 from store.identifiers import Identifiers
 from store.identity import Directory
 from store.ids import PatientIds
@@ -32,10 +33,6 @@ from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
 from store.texting.binding import Bindings
 from store.writing import Writing
-
-if TYPE_CHECKING:
-    from store.brake.gate import Gate
-
 
 MEETS = "records_meet"
 """The reason of an item that waits for two records to be joined, within ``store``: nobody else is told of it."""

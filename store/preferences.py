@@ -14,14 +14,13 @@ from sqlalchemy import Connection
 
 from store import consent, documents, readings, times
 from store.apply import MEETS, Application, Author, Outcome
-from store.brake.gate import Gate, Guard
-from store.brake.held import HeldStatements
 from store.consent import Reply
 from store.database import Database
 from store.decision import Known
 from store.enterprise import Enterprise
 from store.errors import OptInOff, StoreError, ValueRefused
 from store.freshness import Freshness
+from store.gating import Guard
 from store.ids import PatientIds, shown
 from store.local import LocalChange
 from store.lock import Actor, Toggle, locked, toggle
@@ -284,9 +283,8 @@ class Preferences:
 
     def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
         """Work on patients in a transaction of the caller's."""
-        rules, gate = self.enterprises[enterprise], None
-        if guard is not None:
-            gate = Gate(HeldStatements(self.database), transaction, rules, author.authority, guard, author.now)
+        rules = self.enterprises[enterprise]
+        gate = guard.gate(self.database, transaction, rules, author.authority, author.now) if guard is not None else None
         reader = self._readers.get(author.authority.removeprefix(EMR))
         return Application(self.database, transaction, rules, author, self.ids, gate, reader)
 

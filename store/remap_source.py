@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.apply import Author
-from store.brake.gate import Guard
 from store.database import Database
+from store.gating import Guard
 from store.preference import emr
 from store.preferences import Preferences
 from store.readings import Reader

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from store.brake.gate import Guard, HoldAll
+from store.brake.gate import HoldAll
 from store.brake.held import HELD, HeldStatements
 from store.brake.verdicts import Verdicts
 from store.brake.window import Window
 from store.database import Database
+from store.gating import Guard
 from store.journal import DONE, Journal
 from store.preferences import Preferences
 from sync import brake

@@ -15,8 +15,8 @@ from typing import Any
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
 from store import outage
-from store.brake.gate import Guard
 from store.database import Database
+from store.gating import Guard
 from store.journal import DONE, FAILED, READ_AGAIN, STOPPED, Journal, Run
 from store.periods.falling_due import FallingDue
 from store.preferences import Preferences

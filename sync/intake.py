@@ -14,8 +14,8 @@ from typing import Any
 from adapters.base import AdapterError, Answer
 from store import clock_skew
 from store.apply import Outcome
-from store.brake.gate import Guard
 from store.database import Database
+from store.gating import Guard
 from store.journal import Journal
 from store.preference import PatientMerge, PatientStatements
 from store.preferences import Preferences

@@ -6,9 +6,9 @@ of its payload is applied without it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -16,28 +16,36 @@ from store import merge
 from store.brake.held import HELD, HeldStatement, HeldStatements
 from store.brake.held_runs import HeldRuns
 from store.brake.loosening import loosened, may_loosen
+from store.database import Database
 from store.enterprise import Enterprise
 from store.merging import yielding
 from store.preference import EMR, STAFF, Assertion, PatientStatements, base
 
 Key = tuple[int, str, str]
-ByAuthority = dict[str, merge.Held]
+ByAuthority = Mapping[str, merge.Held]
 
 
-class Guard(Protocol):
+class BatchGuard(ABC):
     """Says which patients a batch may make more contactable now."""
 
+    @abstractmethod
     def admits(self, patient: int) -> bool:
         """Whether this patient may be."""
 
+    @abstractmethod
     def home(self) -> str:
         """The run that what is held back belongs to."""
 
+    @abstractmethod
     def close(self, held: int) -> None:
         """The batch is written; ``held`` statements of it were newly held back."""
 
+    def gate(self, database: Database, transaction: Connection, enterprise: Enterprise, authority: str, now: datetime) -> SourceGate:
+        """The gate of one batch of one authority, as ``store.gating`` wants it."""
+        return SourceGate(HeldStatements(database), transaction, enterprise, authority, self, now)
 
-class HoldAll:
+
+class HoldAll(BatchGuard):
     """A run: how much it would loosen is known at its end, so everything waits until then."""
 
     def __init__(self, run_id: str) -> None:
@@ -53,11 +61,11 @@ class HoldAll:
         """The run itself counts what it held."""
 
 
-class Gate:
+class SourceGate:
     """The brake of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
 
     def __init__(
-        self, held: HeldStatements, transaction: Connection, enterprise: Enterprise, authority: str, guard: Guard, now: datetime
+        self, held: HeldStatements, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
     ) -> None:
         self.held, self.transaction, self.enterprise = held, transaction, enterprise
         self.authority, self.guard, self.now = authority, guard, now

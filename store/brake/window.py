@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from store.brake.gate import BatchGuard
 from store.brake.held import HeldStatements
 from store.brake.held_runs import HeldRuns
 
@@ -18,7 +19,7 @@ Room = Callable[[int, int, bool], int]
 """(synced, loosened lately, whether anything waits for a decision) -> how many further patients may be loosened (``sync.brake.room``)."""
 
 
-class Window:
+class Window(BatchGuard):
     """One batch of a live feed. ``opened`` is the run that keeps what it holds back."""
 
     def __init__(

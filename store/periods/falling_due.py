@@ -10,9 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from store.apply import Application, Author
-from store.brake.gate import Gate, Guard
-from store.brake.held import HeldStatements
+from store.apply import Author
+from store.gating import Guard
 from store.periods.ahead_rows import patients_due, sources_due
 from store.preference import EMR
 from store.preferences import Preferences
@@ -34,7 +33,6 @@ class FallingDue:
         self, store: Preferences, guard: MakesGuard | None = None, *, chunk: int = CHUNK, stopped: Callable[[], bool] = never
     ) -> None:
         self.store, self.database, self.guard, self.chunk, self.stopped = store, store.database, guard, chunk, stopped
-        self.held = HeldStatements(store.database)
 
     def run(self, name: str, now: datetime) -> int:
         """How many patients of an enterprise had something due."""
@@ -55,13 +53,10 @@ class FallingDue:
         return done
 
     def _apply(self, transaction: Any, name: str, authority: str, page: list[int], now: datetime) -> None:
-        rules, gate = self.store.enterprises[name], None
         guard = self.guard(transaction, name, authority.removeprefix(EMR), now) if self.guard is not None else None
-        if guard is not None:
-            gate = Gate(self.held, transaction, rules, authority, guard, now)
-        work = Application(self.database, transaction, rules, Author(authority, now), self.store.ids, gate)
+        work = self.store.application(transaction, name, Author(authority, now), guard)
         for patient in list(work.resume(page).values()):
             work.fall_due(patient)
         work.finish()
-        if gate is not None:
-            gate.write()
+        if work.gate is not None:
+            work.gate.write()
