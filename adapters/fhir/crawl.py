@@ -6,12 +6,12 @@ at which the crawl began is kept with it: that is what the cursor becomes at the
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
@@ -19,9 +19,6 @@ from adapters.base import AdapterError, Batch, BrokeOff, Filtered, Unmappable
 from adapters.download import TooLarge
 from adapters.fhir import group
 from adapters.fhir.client import FhirClient, StatusError
-
-if TYPE_CHECKING:
-    from adapters.fhir.rest import RestAdapter
 
 BATCH = 100
 IN_A_ROW = 10  # so many members who cannot be read are a server that cannot be read
@@ -46,10 +43,22 @@ class _Kept(msgspec.Struct):
     crawl: Place
 
 
-def crawl(rest: RestAdapter, client: FhirClient, cursor: str | None) -> Iterator[Batch]:
+class ReadsPatients(Protocol):
+    """Reads Patients by name, as the polling adapter does."""
+
+    clock: Callable[[], datetime]
+
+    def by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+        """One Patient; nothing where the server knows no such one."""
+
+    def about(self, client: FhirClient, names: list[str], short: list[str]) -> Iterator[Batch]:
+        """The records about some Patients. What could not be read to its end is added to ``short``."""
+
+
+def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id: str) -> Iterator[Batch]:
     """Every member of the group, a hundred a batch. Raises :class:`~adapters.base.AdapterError`."""
     began = rest.clock()
-    found = group.listed(client, rest.options.group)
+    found = group.listed(client, group_id)
     if found is None:
         message = "the members of the group cannot be read, so nobody can be read one by one: check group, or choose another way to read"
         raise AdapterError(message, permanent=True)
@@ -69,7 +78,7 @@ def crawl(rest: RestAdapter, client: FhirClient, cursor: str | None) -> Iterator
         raise BrokeOff(found.short, again=False)
 
 
-def apart(rest: RestAdapter, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
+def apart(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
     """Some members, beside another read. Who cannot be read holds up nobody else: they are returned, and tried again by the next run."""
     member, unread = Member(rest, client), set(names)
     with suppress(AdapterError):  # the other read will meet the same, and fail by it
@@ -86,7 +95,7 @@ def apart(rest: RestAdapter, client: FhirClient, names: Sequence[str]) -> Genera
 class Member:
     """Reads the members, and knows who could not be read, and how many in a row."""
 
-    def __init__(self, rest: RestAdapter, client: FhirClient) -> None:
+    def __init__(self, rest: ReadsPatients, client: FhirClient) -> None:
         self.rest, self.client, self.in_a_row = rest, client, 0
         self.left_out: list[str] = []
         self.good, self.error = False, AdapterError("no member of the group could be read")

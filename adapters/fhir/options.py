@@ -14,7 +14,8 @@ from typing import Any
 from adapters.base import SourceSettings
 from adapters.budget import Limits
 from adapters.download import DownloadLimits
-from adapters.options import FILE_LIMITS, PAGE_LIMITS, base_url, download, joined, limits, listed, number, one_of, own, switch, texts
+from adapters.http_options import FILE_LIMITS, PAGE_LIMITS, base_url, download, limits
+from adapters.options import joined, listed, number, one_of, own, switch, texts
 from store.preference import DO_NOT_CONTACT
 
 EVERY = "*"

@@ -64,7 +64,7 @@ class RestAdapter:
             while (wait := self.budget.quiet()) is not None:
                 yield Batch((), wait=wait)
             plan = probe.plan(client, self.options)
-            yield from crawl.crawl(self, client, request.cursor) if plan.crawls else self._all(client, request, plan)
+            yield from crawl.crawl(self, client, request.cursor, self.options.group) if plan.crawls else self._all(client, request, plan)
 
     def check(self) -> Iterator[Finding]:
         """What ``check SOURCE`` shows: token, capability, plan, one resource read and mapped."""

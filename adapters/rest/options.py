@@ -14,7 +14,8 @@ from typing import Any
 from adapters.base import SourceSettings
 from adapters.budget import Limits
 from adapters.download import DownloadLimits
-from adapters.options import base_url, download, joined, limits, number, own, texts
+from adapters.http_options import base_url, download, limits
+from adapters.options import joined, number, own, texts
 from store.preference import PhoneKind
 
 KINDS = tuple(kind.value for kind in PhoneKind)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from adapters.base import SourceSettings
-from adapters.options import base_url, joined, limits, listed, number, one_of, own, switch, texts
+from adapters.http_options import base_url, limits
+from adapters.options import joined, listed, number, one_of, own, switch, texts
 
 
 def test_the_site_s_options_stand_over_the_preset_s() -> None:
