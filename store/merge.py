@@ -16,9 +16,8 @@ from store import ordering, seen, times, unreadable
 from store.brake.loosening import loosened
 from store.contact import contact as contact
 from store.enterprise import Enterprise
-from store.ordering import forbids, is_newer
+from store.ordering import forbids, is_newer, stated
 from store.ordering import more_restrictive as more_restrictive
-from store.ordering import stated as stated
 from store.preference import (
     DO_NOT_CONTACT,
     EMAIL,

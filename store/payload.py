@@ -18,7 +18,7 @@ def digest(item: PatientStatements) -> str:
     """What a payload says, as it was read, in short: equal digests say the same."""
     unread = unreadable.unread(item)
     record = ordering.record_of(item.evidence_id)
-    return documents.digest(item.identifiers, merge.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
+    return documents.digest(item.identifiers, ordering.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:

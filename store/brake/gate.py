@@ -19,6 +19,7 @@ from store.brake.loosening import loosened, may_loosen
 from store.database import Database
 from store.enterprise import Enterprise
 from store.merging import yielding
+from store.ordering import stated
 from store.preference import EMR, STAFF, Assertion, PatientStatements, base
 
 Key = tuple[int, str, str]
@@ -88,7 +89,7 @@ class SourceGate:
         loose = self._loosened(by_authority, item, merged)
         held_before = any((record, self.authority, name) in self.kept for name in loose)
         back = {} if not loose or (not held_before and self.guard.admits(patient)) else loose
-        for name in merge.stated(item):
+        for name in stated(item):
             key = (record, self.authority, name)
             known = self.kept.get(key)
             if known is not None and known.newer_than(item.effective, item.version):

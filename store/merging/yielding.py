@@ -12,7 +12,7 @@ from dataclasses import replace
 from store import merge
 from store.enterprise import Enterprise
 from store.merge import BY_MERGE, Held
-from store.ordering import forbids
+from store.ordering import forbids, stated
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, PatientStatements
 
 Records = Mapping[str, Held]
@@ -66,7 +66,7 @@ def lifted(staff: Held) -> Held:
 
 def lifts(held: Records, item: PatientStatements) -> bool:
     """Whether an EMR's payload is the statement that a marked Do Not Contact yields to."""
-    said = merge.stated(item).get(DO_NOT_CONTACT)
+    said = stated(item).get(DO_NOT_CONTACT)
     if said is None or said.value is None or not is_kept(held):
         return False
     return item.effective.is_after(held[STAFF].current()[DO_NOT_CONTACT].effective)

@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store import merge, times
+from store import times
 from store.merge import Held, Merged
-from store.ordering import PATIENT, forbids, is_newer, refuser
+from store.ordering import PATIENT, forbids, is_newer, refuser, stated
 from store.preference import DECEASED, RESTRICTED, Assertion, PatientStatements
 from store.times import Time
 
@@ -73,7 +73,7 @@ def after(
     ``replaces``: it is known to replace what the same version of its record stated, as what is due does.
     """
     found, name = known(kept, held, patient, authority), refuser(item.evidence_id)
-    for attribute, said in merge.stated(item).items() if name else ():
+    for attribute, said in stated(item).items() if name else ():
         if not _is_kept(attribute):
             continue
         new = Refusal(patient, authority, name, attribute, origin, said.value, said.path, *_evidence(item))
@@ -92,7 +92,7 @@ def restored(
 
     ``joined``: when the patient last became one with another record; a refusal from before holds against all from before.
     """
-    names = [name for name in merge.stated(item) if name in merged.assertions and merged.assertions[name].value is None]
+    names = [name for name in stated(item) if name in merged.assertions and merged.assertions[name].value is None]
     if not names:
         return merged
     back = instead({name: merged.assertions[name] for name in names}, kept, now, joined)
