@@ -171,8 +171,8 @@ def _held() -> str:
 
 def _configurations() -> str:
     about = (
-        "With a brake that lets nobody through. While a configuration waits, the former stays in force; what the new one refuses counts\n"
-        "already. `sync adt fhir` is an enterprise that syncs from two sources, in this order."
+        "With a brake that lets nobody through. While a configuration waits, the former stays in force; what the new one\n"
+        "refuses counts already. `sync adt fhir` is an enterprise that syncs from two sources, in this order."
     )
     head = ("change", "before", "after", "what was said", "Do Not Contact")
     rows = ((change, *(f"`{cell}`" for cell in cells)) for change, *cells in CONFIGURATIONS)
