@@ -10,16 +10,20 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sqlite3
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from tests.leaks import leaks
 from tests.postgres import Databases
@@ -29,6 +33,11 @@ if TYPE_CHECKING:
 
 DATA = "EMR_SYNC_TEST_PGDATA"
 GIVEN = "EMR_SYNC_TEST_POSTGRES"
+WITHOUT_WAITING = "without waiting for the disk"
+
+# Hundreds of programs are started, and every worker reads every test: compiled once, also where the environment keeps no bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
@@ -47,6 +56,14 @@ def pytest_configure(config: pytest.Config) -> None:
         runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # where the wheel keeps its lock
         config.add_cleanup(_stop_server)
+
+
+@event.listens_for(Engine, "checkout")
+def _without_waiting_for_the_disk(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """In the tests' own process, from a connection's first use on. These databases die with the run."""
+    if isinstance(connection, sqlite3.Connection) and not record.info.get(WITHOUT_WAITING):
+        connection.execute("PRAGMA synchronous=OFF")
+        record.info[WITHOUT_WAITING] = True
 
 
 @pytest.hookimpl(wrapper=True)
