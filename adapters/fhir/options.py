@@ -141,7 +141,8 @@ def _read(options: Mapping[str, Any]) -> str:
 
 def _certificates(pem: str) -> str:
     try:
-        ssl.create_default_context(cadata=pem or None)
+        if pem:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError):
         raise ValueError("ca is no certificate: give a PEM file of the authority, as file:PATH") from None
     return pem

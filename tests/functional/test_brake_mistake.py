@@ -1,4 +1,4 @@
-"""A configuration mistake that would turn 20,000 patients contactable: every sender keeps hearing "do not send" until a person approves."""
+"""A configuration mistake that would turn 2,500 patients contactable: every sender keeps hearing "do not send" until a person approves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.preferences import Preferences
 from tests.factories import NOW
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
 
-PATIENTS = 20_000
+PATIENTS = 2_500  # several batches, and several parts of an approval
 HELD = 3
 
 
@@ -34,7 +34,7 @@ def message(number: int) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_twenty_thousand_patients_stay_silent_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_everybody_stays_silent_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
     feed = tmp_path / "everybody.hl7"
     feed.write_text("".join(message(number) for number in range(PATIENTS)), newline="")
     configuration = hospital(database_url, free_port())

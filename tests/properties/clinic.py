@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event
-
 from adapters.base import Answer, Payload
 from store import documents
 from store.ask import Known
@@ -77,8 +75,6 @@ class Clinic:
 
     def open(self) -> None:
         self.database = Mortal.open(self.url)
-        if self.database.is_sqlite:
-            event.listen(self.database.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
         self.store = Preferences(self.database, {self.name: self.enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), brakes={self.name: self.brake})

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 
 from store.brake.gate import HoldAll
 from store.brake.loosening import loosened
@@ -82,7 +81,6 @@ def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("brake") / "test.db"
     shutil.copyfile(sqlite_template, path)
     opened = Database.open(f"sqlite:///{path}")
-    event.listen(opened.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
     yield opened
     opened.close()
 

@@ -14,7 +14,6 @@ from functools import partial
 from random import Random
 
 import pytest
-from sqlalchemy import event
 
 from store.database import Database
 from store.preference import ContactPreferences
@@ -155,18 +154,10 @@ def report(database: Database, scene: Setting, steps: tuple[Step, ...], complain
     return "\n".join([*lines, *described(scene, complaint.what.split()[0])])
 
 
-@pytest.fixture
-def quick(database: Database) -> Database:
-    """A database that may lose what it holds when the machine stops."""
-    if database.is_sqlite:
-        event.listen(database.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
-    return database
-
-
 @pytest.mark.timeout(0 if "EMR_SYNC_HISTORIES" in os.environ else 120)
-def test_the_store_is_never_more_permissive_than_the_rules_nor_less(quick: Database) -> None:
+def test_the_store_is_never_more_permissive_than_the_rules_nor_less(database: Database) -> None:
     for start in range(0, COUNT, AT_A_TIME):
         seed = f"{SEED}/{start}"
         scene, histories = drawn(seed, min(AT_A_TIME, COUNT - start))
-        for patient, complaint in played(quick, scene, histories):
-            pytest.fail(report(quick, scene, histories[patient], complaint, seed))
+        for patient, complaint in played(database, scene, histories):
+            pytest.fail(report(database, scene, histories[patient], complaint, seed))

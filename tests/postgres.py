@@ -1,0 +1,150 @@
+"""Databases on the PostgreSQL server of a test run.
+
+A test has a database of its own name that nobody else uses and that looks like a new copy of a template. Making one costs the
+server a seventh of a second and a checkpoint, so what a test gives back is emptied and lent again under another name. One whose
+schema, settings or initial rows a test changed is dropped.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple, Self
+
+import psycopg
+from psycopg import Connection, sql
+
+CATALOGUES = (
+    "pg_class",
+    "pg_attribute",
+    "pg_attrdef",
+    "pg_constraint",
+    "pg_index",
+    "pg_trigger",
+    "pg_proc",
+    "pg_type",
+    "pg_rewrite",
+    "pg_policy",
+    "pg_namespace",
+    "pg_extension",
+)
+# A change of the schema writes rows of a catalogue anew: how many there are and their newest transaction tell of it.
+SCHEMA = " UNION ALL ".join(f"SELECT '{name}', count(*), max(xmin::text::bigint) FROM {name}" for name in CATALOGUES)
+SETTINGS = """SELECT datacl::text, (SELECT array_agg(setconfig::text) FROM pg_db_role_setting WHERE setdatabase = pg_database.oid)
+    FROM pg_database WHERE datname = current_database()"""
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+TABLES = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+DRAWN = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"
+LARGE = 4 * 1024 * 1024  # bytes: deleted rows stay in a table's file, and reading past them costs more than a new copy
+
+
+class Looks(NamedTuple):
+    """What a test may not have changed when it gives a database back: schema, settings, and the tables with rows of the template."""
+
+    schema: list[Any]
+    settings: Any
+    rows: dict[str, list[Any]]
+
+
+class Lent(NamedTuple):
+    """A database that a test may have."""
+
+    name: str
+    looks: Looks
+
+
+class Databases:
+    """Copies of a template, as many as are in use at once; dropped at the end."""
+
+    def __init__(self, server: str, prefix: str, template: str = "template1") -> None:
+        self.server, self.prefix, self.template = server, prefix, template
+        self.maintenance = psycopg.connect(server, autocommit=True)
+        self.free: list[Lent] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.free:
+            self._drop(one.name)
+        self.maintenance.close()
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """The name of a database for one test."""
+        one = self.free.pop() if self.free else self._made()
+        try:
+            yield one.name
+        finally:
+            if self._emptied(one) and self._renamed(one.name, name := self._new_name()):
+                self.free.append(Lent(name, one.looks))
+            else:
+                self._drop(one.name)
+
+    def url(self, name: str) -> str:
+        """How SQLAlchemy connects to it."""
+        parts = psycopg.conninfo.conninfo_to_dict(self.server)
+        host, user, port = str(parts.get("host", "")), str(parts.get("user", "postgres")), parts.get("port")
+        password = f":{parts['password']}" if parts.get("password") else ""
+        where = f"@/{name}?host={host}" if host.startswith("/") else f"@{host}{f':{port}' if port else ''}/{name}"
+        return f"postgresql+psycopg://{user}{password}{where}"
+
+    def _new_name(self) -> str:
+        return f"{self.prefix}_{uuid.uuid4().hex[:12]}"
+
+    def _made(self) -> Lent:
+        name = self._new_name()
+        self._run("CREATE DATABASE {} TEMPLATE {}", name, self.template)
+        with closing(self._connected(name)) as connection:
+            return Lent(name, _looks(connection))
+
+    def _emptied(self, one: Lent) -> bool:
+        """Removes what a test wrote. False when deleting rows does not make it a copy of the template again."""
+        with closing(self._connected(one.name)) as connection:
+            gone = connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall()
+            if not all(one for (one,) in gone) or _looks(connection, one.looks.rows) != one.looks:
+                return False
+            try:
+                connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
+            except psycopg.errors.InsufficientPrivilege:
+                return False
+            _delete(connection, [name for name in _tables_with_rows(connection) if name not in one.looks.rows])
+            return bool(connection.execute(f"SELECT coalesce(sum(pg_table_size(oid)), 0) < {LARGE} {TABLES}").fetchone() == (True,))
+
+    def _renamed(self, old: str, new: str) -> bool:
+        """Under another name it cannot be reached by what a test left running. False when that has connected again already."""
+        try:
+            self._run("ALTER DATABASE {} RENAME TO {}", old, new)
+        except psycopg.errors.ObjectInUse:
+            return False
+        return True
+
+    def _drop(self, name: str) -> None:
+        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def _connected(self, name: str) -> Connection:
+        return psycopg.connect(self.server, dbname=name, autocommit=True)
+
+    def _run(self, statement: str, *names: str) -> None:
+        self.maintenance.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _looks(connection: Connection, tables: Iterable[str] | None = None) -> Looks:
+    """Its looks. ``tables`` are those with rows of the template: all that have some, of a new copy."""
+    rows = {name: _rows(connection, name) for name in (_tables_with_rows(connection) if tables is None else tables)}
+    return Looks(connection.execute(SCHEMA).fetchall(), connection.execute(SETTINGS).fetchone(), rows)
+
+
+def _rows(connection: Connection, table: str) -> list[Any]:
+    return connection.execute(sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(table))).fetchall()
+
+
+def _tables_with_rows(connection: Connection) -> list[str]:
+    return [name for (name,) in connection.execute(f"SELECT relname {TABLES} AND pg_relation_size(oid) > 0")]
+
+
+def _delete(connection: Connection, tables: list[str]) -> None:
+    for name in tables:
+        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
+    connection.execute(DRAWN)
