@@ -64,6 +64,7 @@ _PADDING = [""] * PID_WIDTH
 _SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
 NOBODY = Subject(())
 NO_PID = "the message has no PID segment"
+UNKNOWN_TYPE = "MSH-9 names no message type of HL7: correct it at the sender, or name the type under 'messages' of the source"
 
 
 class Hl7Mapper:
@@ -122,10 +123,12 @@ class Hl7Mapper:
     def _message(self, message: Message, payload: Payload) -> list[Item]:
         kind, event = events.kind(message)
         if kind not in self._messages:
+            if not events.is_type(kind):
+                raise Unusable("message_type_unknown", UNKNOWN_TYPE, "MSH-9")
             return [Filtered("acknowledgement" if kind in events.ACKNOWLEDGEMENTS else "message_type_not_used", payload.locator)]
         processing = events.processing(message)
         if processing not in self._processing:
-            return [Filtered(events.NOT_PRODUCTION.get(processing, "processing_production"), payload.locator)]
+            return [Filtered(events.NOT_PRODUCTION[processing], payload.locator)]
         if kind != "ADT" or event == events.SWAPPED:
             return self._each(message, payload, present=kind != "ADT") or [self._about_nobody(message, "patient_segment_absent", payload)]
         if event in events.MERGES or event == events.RENAMED:
@@ -142,6 +145,9 @@ class Hl7Mapper:
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
+        if not events.is_known(event) and message.segments("MRG"):
+            unknown = Unusable("event_unknown", "MSH-9.2 names no event, and MRG says that two records may be one: correct it", "MSH-9.2")
+            return self._with_asides([_rejected(unknown, payload)], message, payload)
         item = self._statements(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
 

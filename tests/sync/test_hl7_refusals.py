@@ -109,3 +109,23 @@ def test_a_wrong_mapping_heals_from_the_codes_of_any_event(site: Site, event: st
     assert in_force(site)[0] == "no"
     site.remap(RULES)
     assert in_force(site)[0] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [(b"|P|2.5.1", b"|X|2.5.1"), (b"|P|2.5.1", b"|P~T|2.5.1"), (b"|P|2.5.1", b"|TRAINING|2.5.1"), (b"ADT^", b"AOT^")],
+)
+def test_what_is_not_known_to_be_a_production_message_lifts_no_refusal(site: Site, found: bytes, wanted: bytes) -> None:
+    outcome, reasons = ingest(site, sent("ZCP|1|DNC", minute=1), sent("ZCP|1|OK").replace(found, wanted))
+    assert (outcome, reasons) in [
+        ("rejected", ["processing_unknown"]),
+        ("filtered", ["processing_training"]),
+        ("rejected", ["message_type_unknown"]),
+    ]
+    assert in_force(site)[0] == "yes"
+
+
+@pytest.mark.parametrize("kind", [b"ADT&A08", b"ADT_A08", b" adt^a08 ", b"ADTA08"])
+def test_a_refusal_counts_however_the_event_is_spelled(site: Site, kind: bytes) -> None:
+    assert ingest(site, PERMITTED, sent("ZCP|1|DNC").replace(b"ADT^A08", kind)) == ("applied", [""])
+    assert in_force(site)[0] == "yes"
