@@ -243,8 +243,8 @@ class Hl7Mapper:
         if protection:
             demographics.read_flag(message, RESTRICTED, protection, "PD1-12", statements, problems)
         self._site.apply(message, statements, problems, codes, present=present)
-        if message.odd:
-            torn.leave_unread(self._site.unread(message.odd), statements, problems, codes)
+        if message.odd or message.strange:
+            torn.leave_unread(self._site.unread(message), statements, problems, codes)
         statements |= {name: Statement(DENIED, path) for name, path in heard.refused}
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):

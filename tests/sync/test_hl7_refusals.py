@@ -57,7 +57,7 @@ def test_the_segment_of_a_refusal_is_read_however_it_is_named(site: Site, line: 
     assert in_force(site)[0] == "yes"
 
 
-@pytest.mark.parametrize("line", ["ZCP1|1|DNC", '"ZCP|1|DNC"'])
+@pytest.mark.parametrize("line", ["ZCP1|1|DNC", '"ZCP|1|DNC"', "2CP|1|DNC", "ZC\u0420|1|DNC", "CP|1|DNC", "XCP|1|DNC"])
 def test_a_line_that_may_be_that_segment_leaves_the_preference_unreadable(site: Site, line: str) -> None:
     assert ingest(site, PERMITTED, sent("PV1|1", line))[1][0] == LINE
     assert in_force(site) == ("no", ("do_not_contact",))
