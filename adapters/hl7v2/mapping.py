@@ -121,6 +121,19 @@ class Hl7Mapper:
         return Explanation(items, explain.stated(items), explain.unused(message, self._site.paths), self._site.unmapped(message))
 
     def _message(self, message: Message, payload: Payload) -> list[Item]:
+        try:
+            return self._of_kind(message, payload)
+        except Unusable as error:
+            if not error.others:
+                raise
+            return self._refused_for(message, error, payload)
+
+    def _refused_for(self, message: Message, error: Unusable, payload: Payload) -> list[Item]:
+        """A rejected message, and what refuses in it, or may, for the patients whom it names beside the one that cannot be read."""
+        said = self._statements(message, payload, present=True, who=NOBODY) if error.others else None
+        return [_rejected(error, payload), *(for_others(said, error.others) if said is not None else ())]
+
+    def _of_kind(self, message: Message, payload: Payload) -> list[Item]:
         kind, event = events.kind(message)
         if kind not in self._messages:
             if not events.is_type(kind):
@@ -159,7 +172,7 @@ class Hl7Mapper:
         try:
             return self._with_others(part, self._statements(part, payload, present=present), payload)
         except Unusable as error:
-            return [_rejected(error, payload)]
+            return self._refused_for(part, error, payload)
 
     def _merged(self, message: Message, payload: Payload, *, renamed: bool) -> list[Item]:
         """The merges of the message, and then what it says about contacting those who survive them; also where a merge cannot be used."""
@@ -198,7 +211,8 @@ class Hl7Mapper:
                 who = self._patient(part, self._pids(part, payload.received.date())[0], payload.received.date())
             except Unusable as error:
                 if item.statements or item.problems or error.reason == UNDECODABLE:
-                    yield Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
+                    yield _rejected(error, payload)
+                    yield from for_others(item, error.others)
                 continue
             problems = (*item.problems, *who.problems)
             if item.statements or problems:

@@ -72,6 +72,13 @@ def test_text_that_is_lost_beside_a_refusal_does_not_take_it(site: Site, event: 
     assert in_force(site) == ("yes", ("consent.sms",))
 
 
+@pytest.mark.parametrize(("code", "dnc"), [("DNC", "yes"), ("OK", "no")])
+def test_beside_an_own_identifier_that_is_lost_a_refusal_counts_for_the_one_that_is_not(site: Site, code: str, dnc: str) -> None:
+    body = sent(f"ZCP|1|{code}", identifiers=f"7\udc81^^^GENHOSP^MR~{MRN}")
+    assert ingest(site, PERMITTED, body) == ("rejected", [LOST])
+    assert in_force(site)[0] == dnc
+
+
 def test_whoever_is_meant_by_a_refusal_and_cannot_be_told_is_seen(site: Site) -> None:
     body = sent("ZCP|1|DNC", event="A24", identifiers="1\\XFF\\^^^GENHOSP^MR")
     assert ingest(site, PERMITTED, body) == ("rejected", [LOST])
