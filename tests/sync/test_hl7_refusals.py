@@ -60,7 +60,7 @@ def test_the_segment_of_a_refusal_is_read_however_it_is_named(site: Site, line: 
 @pytest.mark.parametrize("line", ["ZCP1|1|DNC", '"ZCP|1|DNC"', "2CP|1|DNC", "ZC\u0420|1|DNC", "CP|1|DNC", "XCP|1|DNC"])
 def test_a_line_that_may_be_that_segment_leaves_the_preference_unreadable(site: Site, line: str) -> None:
     assert ingest(site, PERMITTED, sent("PV1|1", line))[1][0] == LINE
-    assert in_force(site) == ("no", ("do_not_contact",))
+    assert in_force(site) == ("no", ("do_not_contact", "preferred_method"))
 
 
 @pytest.mark.parametrize("event", ["A08", "A40", "A24", "A37"])
@@ -69,7 +69,7 @@ def test_text_that_is_lost_beside_a_refusal_does_not_take_it(site: Site, event: 
     lines = (["MRG|2^^^GENHOSP^MR"] if event == "A40" else []) + [f"ZCP|1|DNC|T{lost}"]
     identifiers = f"{MRN}~7{lost}^^^GENHOSP^AN"
     assert LOST in ingest(site, PERMITTED, sent(*lines, event=event, identifiers=identifiers, f13=f"{PHONE}^^{lost}"))[1]
-    assert in_force(site) == ("yes", ("consent.sms",))
+    assert in_force(site) == ("yes", ("consent.sms", "preferred_method"))
 
 
 @pytest.mark.parametrize(("code", "dnc"), [("DNC", "yes"), ("OK", "no")])
