@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adapters.fhir import fhirpath_nodes as nodes
+from adapters.fhir.absent import WITHHELD
 from adapters.fhir.fhirpath_nodes import Node, Nodes, Step
 
 Eval = Callable[[Nodes, Node], Nodes]
@@ -43,7 +44,7 @@ def repeat(source: Eval, projection: Eval) -> Eval:
         level = source(focus, root)
         while level := [inner for node in level for inner in projection([node], root) if inner.path != node.path]:
             found += level
-            level = [node for node in level if node.value is not nodes.WITHHELD]
+            level = [node for node in level if node.value is not WITHHELD]
         return found
 
     return evaluate
