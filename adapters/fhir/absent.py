@@ -15,6 +15,7 @@ NOT_KNOWN = frozenset({
     "NI", "UNK", "ASKU", "NAV", "NASK", "NAVU", "NA", "TRC", "QS",
 })  # fmt: skip
 """The reasons by which there is nothing to read: the EMR does not know, or never asked."""
+REASON = "value_withheld"
 DETAIL = "the server withheld what stands here, or could not say it: let this client read it, or correct it in the EMR"
 
 

@@ -65,7 +65,7 @@ def compile_path(expression: str) -> Find:
 
 def _found(node: Node, expression: str) -> Found:
     if node.value is absent.WITHHELD:
-        return Found("", node.path or expression, absent.DETAIL, reason="value_withheld")
+        return Found("", node.path or expression, absent.DETAIL, reason=absent.REASON)
     return Found(nodes.text(node.value), node.path or expression)
 
 

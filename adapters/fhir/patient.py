@@ -33,7 +33,6 @@ from store.preference import (
 CONFIDENTIALITY = ("v3-Confidentiality", "v3/Confidentiality", "2.16.840.1.113883.5.25")  # R4, STU3, as an OID
 RESTRICTED_CODES = ("R", "V")
 OPEN_CODES = ("N", "L", "M", "U")
-WITHHELD = "value_withheld"
 TRUTH = {"true": True, "false": False}
 VALUES, LEFT_OUT = "ObservationValue", ("SUBSETTED", "REDACTED", "MASKED", "ABSTRACTED")  # FHIR R4 3.1.1.5.8 (summary), v3-ObservationValue
 MOST_DAYS = 50
@@ -223,7 +222,7 @@ def _truth(stated: Stated, attribute: str, resource: dict[str, Any], name: str, 
     elif value is not None:
         problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is neither true nor false", attribute))
     elif absent.is_withheld(resource.get(f"_{name}")):
-        problems.append(Problem(WITHHELD, f"Patient.{name}", absent.DETAIL, attribute))
+        problems.append(Problem(absent.REASON, f"Patient.{name}", absent.DETAIL, attribute))
 
 
 def _name(names: Any, today: str) -> Statement | None:
