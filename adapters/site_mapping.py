@@ -74,12 +74,13 @@ class MappingError(ValueError):
 class Found(NamedTuple):
     """One value that a path found: its text (``None`` is an explicit delete, HL7's ``""``) and its concrete path.
 
-    ``flaw``: why what stands there cannot be read as text; empty for what can.
+    ``flaw``: why what stands there cannot be read as text; empty for what can. ``reason`` is its stable code.
     """
 
     text: str | None
     path: str
     flaw: str = ""
+    reason: str = UNDECODABLE
 
 
 class Refusal(NamedTuple):
@@ -162,7 +163,7 @@ class Rule:
 
     def _translate(self, found: Found) -> Statement | Refusal | None:
         if found.flaw:
-            return Refusal(UNDECODABLE, found.path, self.attribute, flaw=found.flaw)
+            return Refusal(found.reason, found.path, self.attribute, flaw=found.flaw)
         if found.text is None:
             return Statement(None, found.path)
         if self.values is None:

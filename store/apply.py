@@ -90,6 +90,7 @@ class Application:
         self.identifiers = Identifiers(enterprise.name)
         self.changes: list[Row] = []
         self.undecided = 0
+        self.outdated: set[int] = set()  # patients of whom something held was read by another mapping, and is read again instead
         self.reader = reader
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
@@ -330,12 +331,13 @@ class Application:
         patient.touched.add(authority)
         patient.heard.setdefault(authority, now)
         held = patient.held.get(authority)
-        if held is not None and remapping.OF_KEPT in item.codes.values():
-            is_current = not payload.is_of_another_mapping(held, item)
-            return is_current and remapping.let_through(self, patient, held, item.statements)
+        of_kept = remapping.OF_KEPT in item.codes.values()
         if held is not None and payload.is_of_another_mapping(held, item):
-            patient.held[authority] = payload.to_read_again(held, item, now)
+            self.outdated.add(patient.id)
+            patient.held[authority] = held if of_kept else payload.to_read_again(held, item, now)
             return False
+        if held is not None and of_kept:
+            return remapping.let_through(self, patient, held, item.statements)
         whole, item = item, without_late(patient.held, authority, item)
         merged, refused = self._merged(patient, item, record, doubtful=doubtful, is_due=bool(ordering.refuser(item.evidence_id)))
         self._keep(patient, item, replace(merged, settled=False), "", "")

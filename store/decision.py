@@ -87,6 +87,8 @@ def _governs(attribute: str, ask: Ask, rule: Governance) -> bool:
         return attribute[len(CONSENT) :] in ask.channels
     if attribute.startswith(TOPIC):
         return rule.topic and ask.topic is not None and attribute.startswith(f"{TOPIC}{ask.topic}.")
+    if attribute == PREFERRED_METHOD:  # it may be "none"; the appointment's method replaces it
+        return rule.method and not (ask.appointment and ask.appointment.preferred_method)
     return attribute == DECEASED or (attribute == DO_NOT_CONTACT and rule.do_not_contact)
 
 

@@ -94,6 +94,11 @@ def is_refusable(attribute: str) -> bool:
     return attribute in (DO_NOT_CONTACT, DECEASED, RESTRICTED) or attribute.startswith((CONSENT, TOPIC))
 
 
+def can_forbid(attribute: str) -> bool:
+    """Whether some value of the attribute is an opt-out: what cannot be read of it may be one."""
+    return attribute == PREFERRED_METHOD or is_refusable(attribute)
+
+
 def forbids(attribute: str, value: Any) -> bool:
     """Whether it is an opt-out. A clear allows less than a permission, and forbids nothing."""
     return more_restrictive(attribute, value, None)

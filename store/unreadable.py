@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from store import times
 from store.enterprise import Enterprise
-from store.ordering import forbids, is_refusable, record_of, stated
+from store.ordering import can_forbid, forbids, record_of, stated
 from store.preference import NEEDS_SYNC, Assertion, PatientStatements, base
 from store.times import Time
 
@@ -44,7 +44,7 @@ def unread(item: PatientStatements) -> tuple[str, ...]:
     """The attributes of a payload that may refuse and could not be read. One that it refuses all the same is read well enough."""
     if not item.problems:
         return ()
-    named = dict.fromkeys(base(one.attribute) for one in item.problems if is_refusable(one.attribute))
+    named = dict.fromkeys(base(one.attribute) for one in item.problems if can_forbid(one.attribute))
     return tuple(name for name in named if not _refuses(name, item))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from adapters.fhir import absent
 from adapters.fhir import fhirpath_evaluation as evaluation
 from adapters.fhir import fhirpath_nodes as nodes
 from adapters.fhir.fhirpath_evaluation import Eval
@@ -59,9 +60,13 @@ def compile_expression(expression: str) -> Compiled:
 def compile_path(expression: str) -> Find:
     """The expression as a site mapping rule reads it: primitives as text, booleans as ``true`` and ``false``."""
     evaluate = compile_expression(expression).evaluate
-    return lambda resource: [
-        Found(nodes.text(node.value), node.path or expression) for node in evaluate(resource) if node.value is not None
-    ]
+    return lambda resource: [_found(node, expression) for node in evaluate(resource) if node.value is not None]
+
+
+def _found(node: Node, expression: str) -> Found:
+    if node.value is absent.WITHHELD:
+        return Found("", node.path or expression, absent.DETAIL, reason=absent.REASON)
+    return Found(nodes.text(node.value), node.path or expression)
 
 
 def _start(tree: Eval, resource: dict[str, Any]) -> Nodes:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adapters.fhir import fhirpath_nodes as nodes
+from adapters.fhir.absent import WITHHELD
 from adapters.fhir.fhirpath_nodes import Node, Nodes, Step
 
 Eval = Callable[[Nodes, Node], Nodes]
@@ -36,26 +37,45 @@ def where(source: Eval, criteria: Eval) -> Eval:
 
 
 def repeat(source: Eval, projection: Eval) -> Eval:
-    """What the projection finds, at any depth. JSON has no circles, so it ends."""
+    """What the projection finds, at any depth. JSON has no circles, so it ends; what was withheld is looked into no further."""
 
     def evaluate(focus: Nodes, root: Node) -> Nodes:
         found: Nodes = []
         level = source(focus, root)
         while level := [inner for node in level for inner in projection([node], root) if inner.path != node.path]:
             found += level
+            level = [node for node in level if node.value is not WITHHELD]
         return found
 
     return evaluate
 
 
 def binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) -> Eval:
-    """An operator between two expressions."""
-    return lambda focus, root: operate(left(focus, root), right(focus, root))
+    """An operator between two expressions. What it makes of something that was withheld is withheld, unless it does not matter."""
+
+    def evaluate(focus: Nodes, root: Node) -> Nodes:
+        one, other = left(focus, root), right(focus, root)
+        hidden = nodes.withheld(one) or nodes.withheld(other)
+        if not hidden:
+            return operate(one, other)
+        return operate(one, other) if operate is nodes.union else _of_hidden(operate, one, other) or hidden
+
+    return evaluate
+
+
+def _of_hidden(operate: Callable[[Nodes, Nodes], Nodes], left: Nodes, right: Nodes) -> Nodes:
+    """The result of ``and`` and ``or``, which the other side may decide alone."""
+    return operate(left, right) if operate in (_and, _or) else []
 
 
 def exists(found: Nodes) -> Nodes:
     """Whether anything was found."""
-    return nodes.logical(bool(found))
+    return nodes.withheld(found) or nodes.logical(bool(found))
+
+
+def empty(found: Nodes) -> Nodes:
+    """Whether nothing was found."""
+    return nodes.withheld(found) or nodes.logical(not found)
 
 
 def affix(name: str, text: str) -> Step:
@@ -63,13 +83,15 @@ def affix(name: str, text: str) -> Step:
     method = str.startswith if name == "startsWith" else str.endswith
 
     def step(found: Nodes) -> Nodes:
+        if hidden := nodes.withheld(found):
+            return hidden
         return nodes.logical(method(found[0].value, text)) if len(found) == 1 and isinstance(found[0].value, str) else []
 
     return step
 
 
 def _not(found: Nodes) -> Nodes:
-    return nodes.logical(_negated(nodes.truth(found)))
+    return nodes.withheld(found) or nodes.logical(_negated(nodes.truth(found)))
 
 
 def _and(left: Nodes, right: Nodes) -> Nodes:
@@ -95,7 +117,7 @@ STEPS: dict[str, Step] = {
     "first": lambda found: found[:1],
     "last": lambda found: found[-1:],
     "exists": exists,
-    "empty": lambda found: nodes.logical(not found),
+    "empty": empty,
     "not": _not,
 }
 OPERATORS: dict[str, Callable[[Nodes, Nodes], Nodes]] = {

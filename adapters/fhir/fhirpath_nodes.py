@@ -1,5 +1,7 @@
 """Walking a FHIR resource as plain data: nodes that know where they were found, and the steps between them. Pure.
 
+Where an element was withheld (``adapters.fhir.absent``), what is looked for in it is a node, too: nobody can tell what it is.
+
 A *node* is a JSON value, its concrete path (``Patient.telecom[1].value``), the sibling that FHIR's JSON keeps beside a
 primitive (``_value``, with its extensions), and its type where a choice element's name told it.
 Sources: FHIRPath N1 (http://hl7.org/fhirpath/N1/), FHIR R4 section 2.1.9 (use of FHIRPath), 2.6.2 (JSON, ``_`` siblings).
@@ -10,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from adapters.fhir.absent import WITHHELD, is_withheld
+
 
 class Node(NamedTuple):
-    """One item of a collection. ``value`` is ``None`` for a primitive that has only extensions."""
+    """One item of a collection. ``value`` is ``None`` for a primitive that has only extensions, ``WITHHELD`` where these say so."""
 
     value: Any
     path: str
@@ -47,32 +51,45 @@ def child(name: str) -> Step:
         for node in nodes:
             value = node.value
             if type(value) is not dict:
+                if value is WITHHELD:
+                    found.append(Node(WITHHELD, f"{node.path}.{name}"))
                 continue
             one = value.get(name)
             if one is not None and type(one) is not list and shadow not in value:
                 found.append(Node(one, f"{node.path}.{name}"))
             elif name in value or shadow in value:
                 _collect(found, one, value.get(shadow), f"{node.path}.{name}", "")
-            else:
-                for key in value.keys() & choices.keys():
-                    _collect(found, value[key], value.get("_" + key), f"{node.path}.{key}", choices[key])
+            elif keys := _chosen(value, choices):
+                for key in keys:
+                    _collect(found, value.get(key), value.get("_" + key), f"{node.path}.{key}", choices[key])
+            elif "extension" in value and "resourceType" not in value and is_withheld(value):
+                found.append(Node(WITHHELD, f"{node.path}.{name}"))
         return found
 
     return step
+
+
+def _chosen(value: dict[str, Any], choices: dict[str, str]) -> set[str]:
+    """The names by which a choice element is there, be it with what stands beside a primitive only."""
+    return (value.keys() & choices.keys()) | {key[1:] for key in value if key[0:1] == "_" and key[1:] in choices}
 
 
 def _collect(found: Nodes, value: Any, extra: Any, path: str, kind: str) -> None:
     if type(value) is list:
         extras = extra if type(extra) is list else []
         found.extend(
-            Node(one, f"{path}[{index}]", extras[index] if index < len(extras) else None, kind)
+            Node(_absent(extras[index]) if one is None else one, f"{path}[{index}]", extras[index] if index < len(extras) else None, kind)
             for index, one in enumerate(value)
             if one is not None or (index < len(extras) and extras[index] is not None)
         )
     elif type(extra) is list and value is None:
-        found.extend(Node(None, f"{path}[{index}]", one, kind) for index, one in enumerate(extra) if one is not None)
+        found.extend(Node(_absent(one), f"{path}[{index}]", one, kind) for index, one in enumerate(extra) if one is not None)
     elif value is not None or extra is not None:
-        found.append(Node(value, path, extra, kind))
+        found.append(Node(_absent(extra) if value is None else value, path, extra, kind))
+
+
+def _absent(extra: Any) -> Any:
+    return WITHHELD if is_withheld(extra) else None
 
 
 def extension(url: str) -> Step:
@@ -83,13 +100,20 @@ def extension(url: str) -> Step:
         for node in nodes:
             holder = node.value if type(node.value) is dict else node.extra
             entries = holder.get("extension") if type(holder) is dict else None
+            known = len(found)
             # A plain loop: most of a rule's time is spent here, on extensions of other addresses.
             for index, entry in enumerate(entries if type(entries) is list else ()):
                 if type(entry) is dict and entry.get("url") == url:
                     found.append(Node(entry, f"{node.path}.extension[{index}]"))
+            if len(found) == known and ((node.value is WITHHELD and node.extra is None) or _is_hidden_extension(holder)):
+                found.append(Node(WITHHELD, f"{node.path}.extension"))
         return found
 
     return step
+
+
+def _is_hidden_extension(holder: Any) -> bool:
+    return type(holder) is dict and "url" in holder and is_withheld(holder)
 
 
 def resource(name: str) -> Step:
@@ -106,6 +130,8 @@ def of_type(name: str) -> Step:
 
 def _is(node: Node, name: str) -> bool:
     value = node.value
+    if value is WITHHELD and not node.type:
+        return True
     if node.type:
         return node.type == name[:1].upper() + name[1:]
     if type(value) is dict:
@@ -130,7 +156,12 @@ def truth(nodes: Nodes) -> bool | None:
     if len(nodes) != 1:
         return None
     value = nodes[0].value
-    return value if isinstance(value, bool) else True
+    return value if isinstance(value, bool) else None if value is WITHHELD else True
+
+
+def withheld(nodes: Nodes) -> Nodes:
+    """The first node that was withheld, where nothing else was found."""
+    return nodes[:1] if nodes and all(node.value is WITHHELD for node in nodes) else []
 
 
 def logical(value: bool | None) -> Nodes:

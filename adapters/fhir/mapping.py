@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from adapters import iso_time, partial
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.contact_tables import ContactTables
-from adapters.fhir import explain, identity, link, modifiers, patient, reference, standing
+from adapters.fhir import absent, explain, identity, link, modifiers, patient, reference, standing
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
 from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
@@ -225,13 +225,20 @@ class FhirMapper:
     def _record(self, kind: str, resource: dict[str, Any], source: _Source) -> Item:
         """A Consent or a Flag."""
         rules, options = self.rules.get(kind, ()), self.options.consent
-        if not rules or (kind == "Consent" and not standing.is_about_messages(resource, options)):
+        is_about = kind != "Consent" or standing.is_about_messages(resource, options)
+        hidden = standing.subject_withheld(kind, resource, options) if rules else ""
+        if not rules or not (is_about or hidden):
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
         when = When(source.received, self._zone)
         found, ahead = self._standing(kind, resource, when), turns(resource, when)
         if found is Standing.NOT_YET and all(self._standing(kind, resource, When(one, self._zone)) is Standing.NOT_YET for one in ahead):
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
         speaks = [rule for rule in rules if rule.attribute == options.attribute or self._says(rule, resource)]
+        if hidden and not (is_about and speaks):
+            if found is Standing.ENDED:
+                return Filtered(f"{kind.lower()}_not_configured", source.locator)
+            problems = [Problem(absent.REASON, hidden, absent.DETAIL, base(one.attribute)) for one in rules]
+            return self._about(kind, resource, {}, (), found, source, problems)
         problems = self._not_understood(kind, resource, [base(rule.attribute) for rule in speaks])
         if found is Standing.UNREADABLE and not problems:
             problems = [Problem("status_unknown", f"{kind}.status", "it is no status that is known", base(one.attribute)) for one in speaks]

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.contact_tables import ContactTables
-from adapters.fhir import contact
+from adapters.fhir import absent, contact
 from adapters.fhir.moment import ended
 from adapters.language import Languages, is_declined, is_standard
 from adapters.legible import MARK
@@ -33,7 +33,6 @@ from store.preference import (
 CONFIDENTIALITY = ("v3-Confidentiality", "v3/Confidentiality", "2.16.840.1.113883.5.25")  # R4, STU3, as an OID
 RESTRICTED_CODES = ("R", "V")
 OPEN_CODES = ("N", "L", "M", "U")
-DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 TRUTH = {"true": True, "false": False}
 VALUES, LEFT_OUT = "ObservationValue", ("SUBSETTED", "REDACTED", "MASKED", "ABSTRACTED")  # FHIR R4 3.1.1.5.8 (summary), v3-ObservationValue
 MOST_DAYS = 50
@@ -200,11 +199,11 @@ def _declined(concept: Any) -> bool:
     """Whether the patient did not say: that is no statement, and nothing to mend."""
     listed = _dicts(concept.get("coding")) if type(concept) is dict else []
     texts = [one.get(name) for one in listed for name in ("code", "display")] + ([concept.get("text")] if type(concept) is dict else [])
-    return any(isinstance(text, str) and is_declined(text) for text in texts)
+    return absent.reason(concept) in absent.NOT_KNOWN or any(isinstance(text, str) and is_declined(text) for text in texts)
 
 
 def _life(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
-    died, reason = resource.get("deceasedDateTime"), _absent_reason(resource.get("_deceasedDateTime"))
+    died, reason = resource.get("deceasedDateTime"), absent.reason(resource.get("_deceasedDateTime"))
     if (isinstance(died, str) and died) or (died is None and reason not in ("", "not-applicable")):
         stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")  # that the date is not known says that there is one
     elif died is not None:
@@ -222,12 +221,8 @@ def _truth(stated: Stated, attribute: str, resource: dict[str, Any], name: str, 
         stated[attribute] = Statement(made, f"Patient.{name}")
     elif value is not None:
         problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is neither true nor false", attribute))
-
-
-def _absent_reason(extra: Any) -> str:
-    """The code of FHIR's data-absent-reason on a primitive, or nothing."""
-    entries = _dicts(extra.get("extension")) if type(extra) is dict else []
-    return next((str(one.get("valueCode") or "unknown") for one in entries if one.get("url") == DATA_ABSENT), "")
+    elif absent.is_withheld(resource.get(f"_{name}")):
+        problems.append(Problem(absent.REASON, f"Patient.{name}", absent.DETAIL, attribute))
 
 
 def _name(names: Any, today: str) -> Statement | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from adapters import iso_time
+from adapters.fhir import absent
 from store.times import STEP, Time
 
 MOST = 50
@@ -57,6 +58,7 @@ def _at(period: Any, when: When) -> Standing:
     if start is not None and start.earliest > when.at:
         return Standing.NOT_YET
     unread = (period.get("start") is not None and start is None) or (period.get("end") is not None and end is None)
+    unread = unread or any(absent.is_withheld(one) for one in (period, period.get("_start"), period.get("_end")))
     return Standing.DOUBTFUL if unread else Standing.IN_FORCE
 
 

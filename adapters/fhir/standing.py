@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.base import Filtered, Item
+from adapters.fhir import absent
 from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
@@ -77,6 +78,18 @@ def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
         not wanted or _has_code(consent.get(element), wanted)
         for element, wanted in (("category", options.category), ("scope", options.scope))
     )
+
+
+def subject_withheld(kind: str, record: dict[str, Any], options: ConsentOptions) -> str:
+    """The element that would say what a Consent or Flag is about, where that was withheld; empty where it was not."""
+    names = [name for name, wanted in (("category", options.category), ("scope", options.scope)) if wanted and kind == "Consent"]
+    return next((f"{kind}.{name}" for name in names or ["code"] if any(map(_is_withheld, _listed(record.get(name))))), "")
+
+
+def _is_withheld(concept: Any) -> bool:
+    codings = _list(concept.get("coding")) if type(concept) is dict else []
+    parts = [concept, *codings, *(coding.get("_code") for coding in codings if type(coding) is dict)]
+    return any(map(absent.is_withheld, parts))
 
 
 def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:

@@ -72,44 +72,48 @@ class IdentifierReader:
         """The patient's identifiers, from the first place that holds any. ``retired``: those that have ended count, and so does a record
         that is named by a linking identifier alone.
 
-        Raises :class:`Unusable`: patient_id_missing, identifier_without_authority; undecodable, where that may be the source's own one.
+        Raises :class:`Unusable`: patient_id_missing, identifier_without_authority; undecodable, where the first of the source's own ones
+        cannot be read: whom of the others the message concerns as well is ``others`` of the error.
         """
         place = next((one for one in places if _holds_any(message, one.field)), places[0])
         found: list[_Cx] = []
         illegible: list[Unusable] = []
+        lost: Unusable | None = None
         nameless = False
         for number, repetition in enumerate(place.field.split(message.delimiters.repetition), 1):
             try:
                 one = self._repetition(message, repetition, today)
             except Unusable as error:
-                illegible.append(self._left_out(message, repetition, error.at(f"{place.path}[{number}]")))
+                illegible.append(error.at(f"{place.path}[{number}]"))
+                is_first = retired or not self._own(_usable(found))[0]  # of those that go, each is meant
+                if lost is None and is_first and self._may_be_own(message, repetition, today):
+                    lost = illegible[-1]
                 continue
             if one is not None and not one.identifier.authority and one.flaw != NO_PATIENT:
                 nameless = True
             elif one is not None:
                 found.append(one)
-        usable = [one.identifier for one in found if one.is_usual and (not one.flaw or (retired and one.flaw == "ended"))]
+        usable = _usable(found, retired=retired)
         spare = [one.identifier for one in found if not one.is_usual and not one.flaw]
         own, others = self._own(usable or spare[:1])
         if not own and retired:
             own = [one for one in usable if self._settings.links(one.authority)]
-        if not own and illegible:
-            raise illegible[0]
+        if lost is not None or (not own and illegible):
+            raise (lost or illegible[0]).beside((*own, *others))
         if not own:
             raise self._unusable(found, places[0].path, nameless=nameless and place is places[0])
         named = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
         return Subject(named, tuple(others), tuple([one.problem(one.path) for one in illegible]))
 
-    def _left_out(self, message: Message, repetition: str, error: Unusable) -> Unusable:
-        """A repetition that cannot be read, where it is not the source's own identifier; the own one decides, so that one is raised."""
+    def _may_be_own(self, message: Message, repetition: str, today: date) -> bool:
+        """Whether a repetition that cannot be read is, by all that can be read of it, the source's own identifier, in use."""
         parts = repetition.split(message.delimiters.component)
         try:
             kind, authority = self._kind_and_issuer(message, parts)
         except Unusable:
-            return error
-        if kind.upper() in self._usual and self._is_own(Identifier(authority, self._type_of(kind, authority), "")):
-            raise error
-        return error
+            return False
+        is_over = len(parts) > 7 and _ended(parts[7], today)
+        return not is_over and kind.upper() in self._usual and self._is_own(Identifier(authority, self._type_of(kind, authority), ""))
 
     def _repetition(self, message: Message, repetition: str, today: date) -> _Cx | None:
         parts = repetition.split(message.delimiters.component)
@@ -185,6 +189,10 @@ class IdentifierReader:
         if found.casefold() == self._authority.casefold():
             return self._authority
         return found if found in self._issuers.values() else ""
+
+
+def _usable(found: Sequence[_Cx], *, retired: bool = False) -> list[Identifier]:
+    return [one.identifier for one in found if one.is_usual and (not one.flaw or (retired and one.flaw == "ended"))]
 
 
 def _has_universal_id(canonical: str, issuers: Mapping[str, str]) -> bool:

@@ -6,11 +6,12 @@ Source: HL7 v2.9 chapters 2 (MSH) and 3 (trigger events), tables 0076 (message t
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 
-from adapters.hl7v2.reader import DELETE, NO_TEXT, Message
+from adapters.hl7v2.reader import NO_TEXT, Message
 from adapters.hl7v2.unusable import Unusable
 from adapters.site_mapping import UNDECODABLE
+from adapters.tables import table
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})  # these must have a PID
 MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40"})
@@ -31,60 +32,105 @@ QUIET = {
 }
 """Events about something else: filtered with this reason, unless the message says something about contacting its patients."""
 ACKNOWLEDGEMENTS = ("ACK", "MCF")
-PROCESSING = ("P", "T", "D")
-NOT_PRODUCTION = {"T": "processing_training", "D": "processing_debugging"}
+PRODUCTION = "P"
+NOT_PRODUCTION = {
+    "P": "processing_production",  # where a source reads training only
+    "T": "processing_training",
+    "D": "processing_debugging",
+    "N": "processing_testing",
+    "V": "processing_validation",
+}
 
 _TYPE = re.compile(r"[A-Z]{3}")
-_EVENT = re.compile(r"([A-Z])(\d{1,2})")
+_CODE = r"[A-Z]?\d{1,2}"
+_JOINED = re.compile(rf"([A-Z]{{3}})[\W_]*({_CODE})(?:[\W_].*)?")  # ADT_A08, ADT&A08, ADT~A08, ADTA08
+_EVENT = re.compile(rf"(?:[A-Z]{{3}})?[\W_]*({_CODE})(?:[\W_].*)?")  # A08, 08, ADT_A08, A08 - update
+_KNOWN = re.compile(r"A(?:0[1-9]|[1-5]\d|6[0-2])|[B-Z]\d\d")
 
 
 def kind(message: Message) -> tuple[str, str]:
-    """Message type and event, MSH-9 and in old messages EVN-1."""
+    """Message type and event, MSH-9 and in old messages EVN-1. Raises :class:`Unusable` for what is neither, rather than guess.
+
+    The event may be one that no standard knows; see :func:`is_known`.
+    """
     field = message.field("MSH", 9)
     kind, event, is_structure = _spelled(field, message.delimiters.component)
     if not _TYPE.fullmatch(kind):
-        if _is_lost(message, field):
-            raise Unusable(UNDECODABLE, NO_TEXT, "MSH-9")
+        kind, event, is_structure = _spelled(_legible(message, field, "MSH-9"), message.delimiters.component)
+    if not _TYPE.fullmatch(kind):
         raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
-    if kind == "ADT" and (not event or is_structure):
-        event = _event(message.field("EVN", 1).partition(message.delimiters.component)[0]) or event
+    if kind == "ADT" and (not event or is_structure or not is_known(event)):
+        told = _event(message.field("EVN", 1).partition(message.delimiters.component)[0])
+        event = told if is_known(told) else event or told
         if not event:
             raise Unusable("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
     return kind, event
 
 
-def _is_lost(message: Message, text: str) -> bool:
-    try:
-        message.unescape(text)
-    except Unusable:
-        return True
-    return False
+def is_known(event: str) -> bool:
+    """Whether it is an event of the standard, or may be a site's own."""
+    return _KNOWN.fullmatch(event) is not None
+
+
+def is_type(kind: str) -> bool:
+    """Whether a message type is one of the standard, or a site's own."""
+    return kind.startswith("Z") or kind in _types()
 
 
 def processing(message: Message) -> str:
-    """P (production, also when MSH-11 is empty or holds another code), T (training) or D (debugging)."""
-    code = message.field("MSH", 11)
-    if code in ("P", ""):
-        return "P"
-    code = code.partition(message.delimiters.component)[0].strip().upper()
-    return code if code in NOT_PRODUCTION else "P"
+    """A code of table 0103, P (production) where MSH-11 is empty. Raises :class:`Unusable` for what is none, or is several.
+
+    MSH-11.2 does not matter: it says whether the message comes from an archive or in intervals.
+    """
+    field = message.field("MSH", 11)
+    if field in (PRODUCTION, ""):
+        return PRODUCTION
+    component, repetition = message.delimiters.component, message.delimiters.repetition
+    codes = {_shown(one.partition(component)[0]) for one in _legible(message, field, "MSH-11").split(repetition)} - {""}
+    found = {_processing().get(code, "") for code in codes} or {PRODUCTION}
+    if len(found) > 1 or "" in found:
+        detail = "MSH-11 is no processing id of table 0103, so this is not known to be a production message: correct it at the sender"
+        raise Unusable("processing_unknown", detail, "MSH-11")
+    return found.pop()
+
+
+def _legible(message: Message, field: str, path: str) -> str:
+    try:
+        return message.unescape(field)
+    except Unusable:
+        raise Unusable(UNDECODABLE, NO_TEXT, path) from None
 
 
 @lru_cache(maxsize=1024)
 def _spelled(field: str, component: str) -> tuple[str, str, bool]:
     """Type and event of ``ADT^A08``, ``adt^a8``, ``ADT_A08`` and the like; whether the event may be the name of a structure only."""
-    parts = [part.strip().upper() for part in field.split(component)]
-    joined = re.fullmatch(r"([A-Z]{3})[_ -]([A-Z]?\d{1,2})", parts[0])
-    event = parts[1] if len(parts) > 1 and parts[1] != DELETE else ""
+    parts = [_shown(part) for part in field.split(component)]
+    joined = _JOINED.fullmatch(parts[0])
+    event = parts[1] if len(parts) > 1 else ""
     if joined:
         return joined[1], _event(event) or _event(joined[2]), not event
-    return parts[0], _event(event.removeprefix(f"{parts[0]}_")), False
+    return parts[0], _event(event), False
 
 
 @lru_cache(maxsize=1024)
 def _event(text: str) -> str:
-    text = text.strip().upper()
-    if text == DELETE:
-        return ""
-    match = _EVENT.fullmatch(f"A{text}" if text.isascii() and text.isdigit() else text)
-    return f"{match[1]}{match[2]:0>2}" if match else text
+    text = "".join(_shown(text).split())
+    match = _EVENT.fullmatch(text)
+    code = match[1] if match else text
+    code = f"A{code}" if code.isdigit() else code
+    return f"{code[0]}{code[1:]:0>2}" if match else code
+
+
+def _shown(text: str) -> str:
+    """In capitals, without quotes (which are HL7's delete, too) and what cannot be seen around it."""
+    return "".join([letter if letter.isprintable() else " " for letter in text]).replace('"', "").strip().upper()
+
+
+@cache
+def _processing() -> dict[str, str]:
+    return {spelled: code for code, listed in table("messages")["processing"].items() for spelled in listed}
+
+
+@cache
+def _types() -> frozenset[str]:
+    return frozenset(table("messages")["types"].split())

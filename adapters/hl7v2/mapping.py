@@ -64,6 +64,7 @@ _PADDING = [""] * PID_WIDTH
 _SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
 NOBODY = Subject(())
 NO_PID = "the message has no PID segment"
+UNKNOWN_TYPE = "MSH-9 names no message type of HL7: correct it at the sender, or name the type under 'messages' of the source"
 
 
 class Hl7Mapper:
@@ -120,12 +121,27 @@ class Hl7Mapper:
         return Explanation(items, explain.stated(items), explain.unused(message, self._site.paths), self._site.unmapped(message))
 
     def _message(self, message: Message, payload: Payload) -> list[Item]:
+        try:
+            return self._of_kind(message, payload)
+        except Unusable as error:
+            if not error.others:
+                raise
+            return self._refused_for(message, error, payload)
+
+    def _refused_for(self, message: Message, error: Unusable, payload: Payload) -> list[Item]:
+        """A rejected message, and what refuses in it, or may, for the patients whom it names beside the one that cannot be read."""
+        said = self._statements(message, payload, present=True, who=NOBODY) if error.others else None
+        return [_rejected(error, payload), *(for_others(said, error.others) if said is not None else ())]
+
+    def _of_kind(self, message: Message, payload: Payload) -> list[Item]:
         kind, event = events.kind(message)
         if kind not in self._messages:
+            if not events.is_type(kind):
+                raise Unusable("message_type_unknown", UNKNOWN_TYPE, "MSH-9")
             return [Filtered("acknowledgement" if kind in events.ACKNOWLEDGEMENTS else "message_type_not_used", payload.locator)]
         processing = events.processing(message)
         if processing not in self._processing:
-            return [Filtered(events.NOT_PRODUCTION.get(processing, "processing_production"), payload.locator)]
+            return [Filtered(events.NOT_PRODUCTION[processing], payload.locator)]
         if kind != "ADT" or event == events.SWAPPED:
             return self._each(message, payload, present=kind != "ADT") or [self._about_nobody(message, "patient_segment_absent", payload)]
         if event in events.MERGES or event == events.RENAMED:
@@ -142,6 +158,9 @@ class Hl7Mapper:
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
+        if not events.is_known(event) and message.segments("MRG"):
+            unknown = Unusable("event_unknown", "MSH-9.2 names no event, and MRG says that two records may be one: correct it", "MSH-9.2")
+            return self._with_asides([_rejected(unknown, payload)], message, payload)
         item = self._statements(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
 
@@ -153,7 +172,7 @@ class Hl7Mapper:
         try:
             return self._with_others(part, self._statements(part, payload, present=present), payload)
         except Unusable as error:
-            return [_rejected(error, payload)]
+            return self._refused_for(part, error, payload)
 
     def _merged(self, message: Message, payload: Payload, *, renamed: bool) -> list[Item]:
         """The merges of the message, and then what it says about contacting those who survive them; also where a merge cannot be used."""
@@ -192,7 +211,8 @@ class Hl7Mapper:
                 who = self._patient(part, self._pids(part, payload.received.date())[0], payload.received.date())
             except Unusable as error:
                 if item.statements or item.problems or error.reason == UNDECODABLE:
-                    yield Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
+                    yield _rejected(error, payload)
+                    yield from for_others(item, error.others)
                 continue
             problems = (*item.problems, *who.problems)
             if item.statements or problems:
@@ -237,8 +257,8 @@ class Hl7Mapper:
         if protection:
             demographics.read_flag(message, RESTRICTED, protection, "PD1-12", statements, problems)
         self._site.apply(message, statements, problems, codes, present=present)
-        if message.odd:
-            torn.leave_unread(self._site.unread(message.odd), statements, problems, codes)
+        if message.odd or message.strange:
+            torn.leave_unread(self._site.unread(message), statements, problems, codes)
         statements |= {name: Statement(DENIED, path) for name, path in heard.refused}
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True
         if restricted or (problems and any(one.attribute == RESTRICTED for one in problems)):

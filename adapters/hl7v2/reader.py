@@ -54,7 +54,7 @@ class Message:
         names, field = self._names, delimiters.field
         for line in lines:
             name = line[:3]
-            if line[3:4] != field or not (name in SEGMENTS or (name[0] == "Z" and name.isupper() and name.isalnum())):
+            if line[3:4] != field or not (name in SEGMENTS or (name[0] == "Z" and name.isupper() and name.isalnum() and name.isascii())):
                 self._sort(lines)
                 break
             if name in names:
@@ -87,6 +87,11 @@ class Message:
     def names(self) -> Sequence[str]:
         """The names of the segments present, each once, in order."""
         return tuple(self._names)
+
+    @property
+    def strange(self) -> list[str]:
+        """The names of segments that are in no standard."""
+        return [name for name in self._names if name not in SEGMENTS]
 
     def segments(self, name: str) -> list[list[str]]:
         """The fields of every segment of that name; ``fields[13]`` is field 13, still escaped."""

@@ -8,13 +8,14 @@ from typing import Any
 
 from adapters import contact_tables, language, partial, telecom
 from adapters.contact_tables import ContactTables
+from adapters.hl7v2 import look_alike
 from adapters.hl7v2.each import EachNumber
 from adapters.hl7v2.path import Path, parse
 from adapters.hl7v2.reader import Message
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.refusals import refusal
 from adapters.site_mapping import EACH, CompilePath, Found, Read, Rule, compile_mapping
-from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Phone, PhoneKind, Problem, Statement, base
+from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, RESTRICTED, Codes, Phone, PhoneKind, Problem, Statement, base
 
 _KINDS = frozenset(kind.value for kind in PhoneKind)
 
@@ -37,15 +38,29 @@ class SiteRules:
         ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
         self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered if not rule.attribute.endswith(EACH))
         self._each = EachNumber(self._rules, TelecomReader(region, self._tables))
-        self._readers = _readers(self.paths_by_attribute())
+        self._readers = _readers([*self.paths_by_attribute(), (RESTRICTED, parse("PD1-12"))])
+        self._segments = frozenset(path.segment for path in self.paths)
 
     def paths_by_attribute(self) -> list[tuple[str, Path]]:
         """Every place that is read, with the attribute."""
         return [(base(rule.attribute), parse(path)) for rule in self._rules for path in rule.paths]
 
-    def unread(self, lines: Sequence[str]) -> dict[str, str]:
-        """Attributes that can refuse, each with the segment it is read from, where one of these lines may be that segment and is none."""
-        return {name: segment for segment, shape, names in self._readers if any(map(shape.search, lines)) for name in names}
+    def unread(self, message: Message) -> dict[str, str]:
+        """Attributes that can refuse, each with the segment it is read from, where a line may be that segment with its name spoiled."""
+        lines = [(line, line.partition(message.delimiters.field)[0][: look_alike.LONGEST]) for line in message.odd]
+        found: dict[str, str] = {}
+        for segment, shape, attributes in self._readers:
+            is_open = segment[0] == "Z" or not message.segments(segment)  # of a site's own there may be several
+            torn = any(shape.search(line) or (is_open and look_alike.is_near(name, segment)) for line, name in lines)
+            if torn or (is_open and any(self._is_spoiled(name, segment) for name in message.strange)):
+                found |= dict.fromkeys(attributes, segment)
+        return found
+
+    def _is_spoiled(self, name: str, segment: str) -> bool:
+        """Whether a segment of no standard may be another one. One that begins with Z is a site's own unless it looks the same."""
+        if name in self._segments:
+            return False
+        return look_alike.looks_like(name, segment) if name[0] == "Z" else look_alike.is_near(name, segment)
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -106,6 +106,8 @@ def _reconciled(came: list[Item], whole: list[Item]) -> list[Item]:
         found = list(merges)
     here, there = ([item for item in side if isinstance(item, PatientStatements)] for side in (came, whole))
     found += [_both(one, other) for one, other in _pairs(here, there)]
+    told = {(item.reason, item.path) for item in whole if isinstance(item, Unmappable)}
+    found += [item for item in came if isinstance(item, Unmappable) and (item.reason, item.path) in told and item not in found]
     if not found and came and all(isinstance(item, Filtered) for item in (*came, *whole)):
         return came
     if not any(isinstance(item, PatientStatements | Unmappable) for item in found):

@@ -51,4 +51,8 @@ class HeldRuns:
         """Runs whose held set is gone because newer evidence replaced it."""
         for (number,) in self.database.select(transaction, EMPTY, [source]):
             self.close(transaction, number, now=now)
-            self.database.update(transaction, RunRow, ("id",), ("error",), [(REPLACED, number)])
+            self.tell(transaction, number, REPLACED)
+
+    def tell(self, transaction: Connection, run_id: str, note: str) -> None:
+        """One line for whoever looks at the run."""
+        self.database.update(transaction, RunRow, ("id",), ("error",), [(note, run_id)])

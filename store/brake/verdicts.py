@@ -32,6 +32,10 @@ APPROVED, REJECTED, EXPIRED, RELEASED = "approved", "rejected", "expired", "rele
 CHUNK = 1_000
 SAMPLE = 10
 BY_ITSELF = Actor("", "")
+OUTDATED = (
+    "of {0} patients what was approved had been read by another mapping and is not in force: "
+    "emr-sync remap {1}, and resync {1} --full for Consents and Flags, read it again"
+)
 
 Releases = Callable[[int, int, int], bool]
 """(synced, loosened by the run, waiting elsewhere) -> whether the run's loosenings take effect (``sync.brake.releases``)."""
@@ -85,8 +89,11 @@ class Verdicts:
         found = self._decide(run_id, APPROVED, actor, now)
         if found.run.kind == CONFIGURATION:
             return found
-        self._let_through(found.run, actor, now, APPROVED)
+        outdated = self._let_through(found.run, actor, now, APPROVED)
         self._close(found.run, now)
+        if outdated:
+            with self.database.write(found.run.enterprise) as transaction:
+                self.runs.tell(transaction, run_id, OUTDATED.format(outdated, found.run.source))
         return found
 
     def reject(self, run_id: str, actor: Actor, now: datetime, verdict: str = REJECTED) -> HeldSet:
@@ -147,22 +154,24 @@ class Verdicts:
             if run.status == "held" and not self.held.patients(transaction, run.id):
                 self.runs.close(transaction, run.id, now=now)
 
-    def _let_through(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> None:
-        after = 0
+    def _let_through(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> int:
+        """Of how many patients something was read by another mapping, and does not count until it is read again."""
+        after, outdated = 0, 0
         while True:
             with self.database.write(run.enterprise) as transaction:
                 rows = self.held.of_run(transaction, run.id, self.chunk, after=after, fresh_only=fresh_only)
-                self._apply(transaction, run, rows, actor, now, why)
+                outdated += self._apply(transaction, run, rows, actor, now, why)
                 self.held.drop(transaction, [row[:3] for row in rows])
             if not rows:
-                return
+                return outdated
             after = max(row.patient_id for row in rows)
 
-    def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldStatement], actor: Actor, now: datetime, why: str) -> None:
+    def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldStatement], actor: Actor, now: datetime, why: str) -> int:
         enterprise = self.store.enterprises[run.enterprise]
         reader = Reader(self.database, transaction, enterprise)
         answering = _answering(reader, [row.patient_id for row in rows])
         reason = "" if why == RELEASED else f"held by the brake, {why}"
+        outdated: set[int] = set()
         for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
             author = Author(authority, now, run.id, _person(actor), reason)
             work = Application(self.database, transaction, enterprise, author, self.store.ids)
@@ -172,6 +181,8 @@ class Verdicts:
                 survivor = answering[patient]
                 work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
             work.finish()
+            outdated |= work.outdated
+        return len(outdated)
 
 
 def _order(row: HeldStatement) -> tuple[str, int, datetime, datetime, int, str, str]:

@@ -27,6 +27,7 @@ from store.preference import STAFF, Assertion, emr
 from store.preferences import Preferences
 from store.proof.audit import Audit
 from store.reading import Reader
+from store.retiring.hidden import covered, uncovered
 from store.retiring.inheritance import give_back, inherit
 from store.retiring.outlook import outlook
 from store.retiring.saved_marks import SavedMarks, heard, read, text
@@ -141,7 +142,10 @@ class Release:
         saved = []
         for patient in work.resume(patients).values():
             saved.append((number, patient.id, *(text(patient.held.get(one), patient.heard.get(one)) for one in (authority, STAFF))))
-            _change(work, patient, inherit(patient.held, authority, source, rules, now), now)
+            held = patient.held
+            if patient.is_dated:
+                held = uncovered(held, authority, work.ahead.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
+            _change(work, patient, inherit(held, authority, source, rules, now), now)
             work.changes.append(work.line(patient, {"mastered_by": (source, None, "")}, number, now))
         self._finish(transaction, work, authority)
         SavedMarks(self.database, transaction).keep(saved)
@@ -169,7 +173,8 @@ class Release:
             for side in patient.lineage.sides(number) if patient.lineage is not None else ():
                 if side.seq in merges:  # it was retired when the records met
                     work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
-            _change(work, patient, give_back(patient.held, authority, source, before, rules, now), now, heard(mark))
+            held = covered(patient.held, source, mine, work.ahead.of(patient.id), authority) if patient.is_dated else patient.held
+            _change(work, patient, give_back(held, authority, source, before, rules, now), now, heard(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
 

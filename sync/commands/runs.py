@@ -127,6 +127,8 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
         output.emit(preview(found))
     else:
         output.say(f"{number}: {found.verdicts[-1].verdict}, {held.patients} patients")
+        if found.run.note:
+            output.note(f"{found.run.source}: {found.run.note}")
 
 
 def preview(found: HeldSet, waiting: Waiting | None = None) -> dict[str, Any]:

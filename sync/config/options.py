@@ -111,7 +111,7 @@ class Hl7Options(Part):
     charset: str | None = None
     charset_fallback: str | None = None
     messages: list[Annotated[str, Field(pattern=r"^[A-Za-z]{3}$")]] | None = None
-    processing: list[Literal["P", "T", "D"]] | None = None
+    processing: list[Literal["P", "T", "D", "N", "V"]] | None = None
     time_from: Annotated[list[Literal["EVN-2", "MSH-7", "PID-33"]], Field(min_length=1)] | None = None
 
 

@@ -28,6 +28,7 @@ REASONS = {
     "merge_incomplete",
     "merge_with_itself",
     "message_type_missing",
+    "message_type_unknown",
     "move_ambiguous",
     "not_hl7",
     "patient_id_missing",

@@ -11,6 +11,7 @@ NEXT = Policy(when_preferred_impossible="next")
 REFUSE_STALE = Policy(when_stale="refuse")
 FLAG_UNREADABLE = Policy(when_unreadable="flag")
 DNC_UNREADABLE = patient(unreadable=("do_not_contact",))
+METHOD_UNREADABLE = patient(unreadable=("preferred_method",))
 SMS_UNREADABLE = patient(unreadable=("consent.sms",))
 MAY_LIFT = Policy(appointment_may_lift_dnc=True)
 MAY_LIFT_NEXT = Policy(appointment_may_lift_dnc=True, when_preferred_impossible="next")
@@ -180,6 +181,21 @@ POLICIES = Table(
             DNC_UNREADABLE,
             "sms to cell; preference_unreadable",
             FLAG_UNREADABLE,
+        ),
+        Case("newer preferred method could not be read, it may be none", ask(), METHOD_UNREADABLE, "no; preference_unreadable"),
+        Case("preferred method could not be read, a broadcast", ask("broadcast"), METHOD_UNREADABLE, "sms to cell"),
+        Case("preferred method could not be read, one typed by a person", ask("manual"), METHOD_UNREADABLE, "sms to cell"),
+        Case(
+            "preferred method could not be read, the appointment has its own",
+            ask(appointment=Appointment("sms")),
+            METHOD_UNREADABLE,
+            "sms to cell",
+        ),
+        Case(
+            "preferred method could not be read, the appointment has only a number",
+            ask(appointment=Appointment(None, CELL)),
+            METHOD_UNREADABLE,
+            "no; preference_unreadable",
         ),
         Case("Do Not Contact could not be read, a broadcast", ask("broadcast"), DNC_UNREADABLE, "sms to cell"),
         Case("newer SMS consent could not be read, a broadcast", ask("broadcast"), SMS_UNREADABLE, "no; preference_unreadable"),

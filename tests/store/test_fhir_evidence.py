@@ -132,6 +132,61 @@ def test_a_death_of_unknown_date_refuses(feed: Feed, element: dict[str, Any]) ->
     assert not feed.site.may_text("1")
 
 
+DNC = "https://e.example/dnc"
+
+
+def absent(code: str, url: str = "http://hl7.org/fhir/StructureDefinition/data-absent-reason") -> dict[str, Any]:
+    return {"extension": [{"url": url, "valueCode": code}]}
+
+
+NULL_FLAVOR = "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor"
+MASKED = [absent("masked"), absent("error"), absent("not-permitted"), absent("MSK", NULL_FLAVOR)]
+NOT_KNOWN = [absent("unknown"), absent("asked-declined"), absent("unsupported"), absent("UNK", NULL_FLAVOR), {"extension": []}]
+
+
+@pytest.mark.parametrize("why", [*MASKED, *NOT_KNOWN])
+def test_a_death_that_was_withheld_could_not_be_read_and_one_that_is_not_known_is_no_statement(feed: Feed, why: dict[str, Any]) -> None:
+    feed.sends(patient(version=2, minutes=5, deceasedBoolean=False))
+    feed.sends(patient(version=3, minutes=6, _deceasedBoolean=why))
+    contact = feed.site.known("1").contact
+    assert (contact.deceased, contact.unreadable) == (False, ("deceased",) if why in MASKED else ())
+    feed.sends(patient(version=4, minutes=7, deceasedBoolean=False))
+    assert feed.site.known("1").contact.unreadable == ()
+
+
+@pytest.mark.parametrize("why", [*MASKED, *NOT_KNOWN])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_rule_of_a_value_that_was_withheld_could_not_be_read(feed: Feed, why: dict[str, Any], whole: bool) -> None:
+    feed.sends(patient(version=2, minutes=5, extension=[{"url": DNC, "valueCode": "N"}]))
+    feed.sends(patient(version=3, minutes=6, extension=[{"url": DNC, **(why if whole else {"_valueCode": why})}]))
+    assert (feed.site.dnc("1"), feed.site.known("1").contact.unreadable) == ("no", ("do_not_contact",) if why in MASKED else ())
+    feed.sends(patient(version=4, minutes=7, extension=[{"url": DNC, "valueCode": "N"}]))
+    assert feed.site.known("1").contact.unreadable == ()
+
+
+def test_what_was_withheld_takes_no_refusal_back(feed: Feed) -> None:
+    feed.sends(patient(version=2, minutes=5, extension=[{"url": DNC, "valueCode": "Y"}], deceasedBoolean=True))
+    feed.sends(patient(version=3, minutes=6, extension=[{"url": DNC, **absent("masked")}], _deceasedBoolean=absent("masked")))
+    assert (feed.site.dnc("1"), feed.site.known("1").contact.deceased) == ("yes", True)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"provision": {"_type": absent("masked")}},
+        {"provision": absent("masked")},
+        {"provision": {"type": "permit", "period": {"_end": absent("masked")}}},
+        {"_status": absent("masked"), "status": None},
+    ],
+)
+def test_a_consent_of_which_a_part_was_withheld_permits_nothing(feed: Feed, elements: dict[str, Any]) -> None:
+    feed.sends(consent("a", "permit", minutes=5))
+    made = consent("b", "permit", minutes=6)
+    made.pop("decision", None)
+    feed.sends({name: one for name, one in (made | elements).items() if one is not None})
+    assert feed.site.known("1").contact.unreadable == ("consent.sms",)
+
+
 def test_a_refusal_counts_beside_a_language_and_a_phone_that_cannot_be_read(feed: Feed) -> None:
     odd = {"telecom": [{"system": "phone", "value": "ask"}], "communication": [{"language": {"text": "??"}}]}
     feed.sends(patient(version=2, minutes=5, extension=[{"url": "https://e.example/dnc", "valueCode": "N"}]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -199,6 +200,23 @@ def test_an_end_that_the_safeguard_held_is_one_once_it_is_approved(site: Site) -
     assert stored(site) == "denied"
     verdicts.approve(run, ACTOR, site.tick())
     assert stored(site) == "unknown"
+
+
+@pytest.mark.parametrize("mapping", ["one", "two"])
+def test_of_what_is_approved_a_person_is_told_what_another_mapping_read(site: Site, mapping: str) -> None:
+    phones(site)
+    site.apply(replace(dated(0, said={SMS: "denied"}, record=A), mapping="one"), source=FHIR)
+    journal = Journal(site.database)
+    run = journal.start(FHIR, HOSPITAL, "incremental", now=site.now)
+    permitted = replace(dated(5, said={SMS: "granted"}, record=A, version=2), mapping=mapping)
+    with site.database.write(HOSPITAL) as transaction:
+        site.store.apply_many(transaction, HOSPITAL, FHIR, [permitted], now=site.tick(), guard=HoldAll(run.id))
+    journal.finish(run, "held", None, site.now)
+    Verdicts(site.store, journal).approve(run.id, ACTOR, site.tick())
+    is_current = mapping == "one"
+    assert stored(site) == ("granted" if is_current else "denied")
+    found = journal.run(run.id)
+    assert (found.status, "read by another mapping" in (found.note or "")) == ("done", not is_current)
 
 
 def held_at(site: Site, when: datetime) -> tuple[str, Verdicts]:

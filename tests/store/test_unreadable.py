@@ -125,7 +125,12 @@ def test_a_replay_that_is_still_unreadable_settles_nothing(site: Site) -> None:
         ("consent.voice", "manual", ("voice",), True),
         ("deceased", "campaign", ("sms",), True),
         ("restricted", "automation", ("sms",), False),
-        ("preferred_method", "automation", ("sms",), False),
+        ("preferred_method", "automation", ("sms",), True),
+        ("preferred_method", "broadcast", ("sms",), False),
+        ("preferred_method", "manual", ("sms",), False),
+        ("preferred_phone", "automation", ("sms",), False),
+        ("phones", "automation", ("sms",), False),
+        ("email", "automation", ("sms",), False),
         ("language", "automation", ("sms",), False),
     ],
 )
@@ -283,3 +288,10 @@ def test_what_a_restricted_record_leaves_out_or_deletes_settles_nothing(site: Si
     site.apply(unread(5))
     site.apply(says("1", 10, {"do_not_contact": None}, restricted=True))
     assert asked(site).reasons == (REASON,)
+
+
+def test_a_method_that_could_not_be_read_is_settled_by_one_that_can(site: Site) -> None:
+    site.apply(says("1", 0, {**OK, "preferred_method": "sms"}), unread(5, "preferred_method"))
+    assert asked(site).reasons == (REASON,)
+    site.apply(says("1", 9, {**OK, "preferred_method": "sms"}))
+    assert sends(site)

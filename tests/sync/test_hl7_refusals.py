@@ -57,10 +57,10 @@ def test_the_segment_of_a_refusal_is_read_however_it_is_named(site: Site, line: 
     assert in_force(site)[0] == "yes"
 
 
-@pytest.mark.parametrize("line", ["ZCP1|1|DNC", '"ZCP|1|DNC"'])
+@pytest.mark.parametrize("line", ["ZCP1|1|DNC", '"ZCP|1|DNC"', "2CP|1|DNC", "ZC\u0420|1|DNC", "CP|1|DNC", "XCP|1|DNC"])
 def test_a_line_that_may_be_that_segment_leaves_the_preference_unreadable(site: Site, line: str) -> None:
     assert ingest(site, PERMITTED, sent("PV1|1", line))[1][0] == LINE
-    assert in_force(site) == ("no", ("do_not_contact",))
+    assert in_force(site) == ("no", ("do_not_contact", "preferred_method"))
 
 
 @pytest.mark.parametrize("event", ["A08", "A40", "A24", "A37"])
@@ -69,7 +69,14 @@ def test_text_that_is_lost_beside_a_refusal_does_not_take_it(site: Site, event: 
     lines = (["MRG|2^^^GENHOSP^MR"] if event == "A40" else []) + [f"ZCP|1|DNC|T{lost}"]
     identifiers = f"{MRN}~7{lost}^^^GENHOSP^AN"
     assert LOST in ingest(site, PERMITTED, sent(*lines, event=event, identifiers=identifiers, f13=f"{PHONE}^^{lost}"))[1]
-    assert in_force(site) == ("yes", ("consent.sms",))
+    assert in_force(site) == ("yes", ("consent.sms", "preferred_method"))
+
+
+@pytest.mark.parametrize(("code", "dnc"), [("DNC", "yes"), ("OK", "no")])
+def test_beside_an_own_identifier_that_is_lost_a_refusal_counts_for_the_one_that_is_not(site: Site, code: str, dnc: str) -> None:
+    body = sent(f"ZCP|1|{code}", identifiers=f"7\udc81^^^GENHOSP^MR~{MRN}")
+    assert ingest(site, PERMITTED, body) == ("rejected", [LOST])
+    assert in_force(site)[0] == dnc
 
 
 def test_whoever_is_meant_by_a_refusal_and_cannot_be_told_is_seen(site: Site) -> None:
@@ -108,4 +115,24 @@ def test_a_wrong_mapping_heals_from_the_codes_of_any_event(site: Site, event: st
     site.hear(SWAPPED, sent(minute=1), sent(*lines, event=event))
     assert in_force(site)[0] == "no"
     site.remap(RULES)
+    assert in_force(site)[0] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [(b"|P|2.5.1", b"|X|2.5.1"), (b"|P|2.5.1", b"|P~T|2.5.1"), (b"|P|2.5.1", b"|TRAINING|2.5.1"), (b"ADT^", b"AOT^")],
+)
+def test_what_is_not_known_to_be_a_production_message_lifts_no_refusal(site: Site, found: bytes, wanted: bytes) -> None:
+    outcome, reasons = ingest(site, sent("ZCP|1|DNC", minute=1), sent("ZCP|1|OK").replace(found, wanted))
+    assert (outcome, reasons) in [
+        ("rejected", ["processing_unknown"]),
+        ("filtered", ["processing_training"]),
+        ("rejected", ["message_type_unknown"]),
+    ]
+    assert in_force(site)[0] == "yes"
+
+
+@pytest.mark.parametrize("kind", [b"ADT&A08", b"ADT_A08", b" adt^a08 ", b"ADTA08"])
+def test_a_refusal_counts_however_the_event_is_spelled(site: Site, kind: bytes) -> None:
+    assert ingest(site, PERMITTED, sent("ZCP|1|DNC").replace(b"ADT^A08", kind)) == ("applied", [""])
     assert in_force(site)[0] == "yes"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,70 @@ def test_misshapen_resource_finds_nothing(resource: dict[str, object]) -> None:
 
 def test_quoted_name_is_an_element() -> None:
     assert compile_path("`active`")(PATIENT)[0].text == "true"
+
+
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
+
+def hidden(url: str, why: str = "masked", **more: Any) -> dict[str, Any]:
+    return {"url": url, **more, "extension": [{"url": ABSENT, "valueCode": why}]}
+
+
+WITHHELD = {
+    "resourceType": "Patient",
+    "_active": {"extension": [{"url": ABSENT, "valueCode": "masked"}]},
+    "_deceasedBoolean": {"extension": [{"url": ABSENT, "valueCode": "error"}]},
+    "extension": [
+        hidden("whole"),
+        hidden("unknown", "unknown"),
+        {"url": "coded", "valueCodeableConcept": {"extension": [{"url": ABSENT, "valueCode": "masked"}]}},
+        {"url": "part", "valueCodeableConcept": {"coding": [{"_code": {"extension": [{"url": ABSENT, "valueCode": "masked"}]}}]}},
+    ],
+    "telecom": [{"system": "phone", "value": "1", "_use": {"extension": [{"url": ABSENT, "valueCode": "masked"}]}}],
+}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "Patient.active",
+        "Patient.active.not()",
+        "Patient.active.exists()",
+        "Patient.active.empty()",
+        "Patient.active = true",
+        "Patient.active and true",
+        "Patient.deceased",
+        "Patient.deceased.ofType(boolean)",
+        "Patient.extension('whole').valueBoolean",
+        "Patient.extension('whole').value",
+        "Patient.extension('whole').value.ofType(boolean)",
+        "Patient.extension('whole').value.exists()",
+        "Patient.extension('whole').valueCodeableConcept.coding.code",
+        "Patient.extension('whole').extension('inner').valueCode",
+        "Patient.extension.where(url = 'whole').valueCode = 'deny'",
+        "Patient.extension('coded').valueCodeableConcept.coding.where(system = 'x').code | Patient.extension('coded').value.coding.code",
+        "Patient.extension('part').valueCodeableConcept.coding.code",
+        "Patient.telecom.use.startsWith('ho')",
+        "Patient.extension('whole').repeat(extension).valueCode | Patient.extension('whole').valueCode",
+    ],
+)
+def test_what_was_withheld_is_found_as_something_that_cannot_be_read(expression: str) -> None:
+    assert {one.reason for one in compile_path(expression)(WITHHELD) if one.flaw} == {"value_withheld"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("Patient.extension('unknown').valueCode", []),
+        ("Patient.extension('none').valueCode", []),
+        ("Patient.gender", []),
+        ("Patient.active and false", ["false"]),
+        ("Patient.active or true", ["true"]),
+        ("Patient.telecom.where(use = 'home').value", []),
+        ("Patient.telecom.where(use.exists()).value", []),
+        ("Patient.telecom.value", ["1"]),
+        ("Patient.extension('whole').exists()", ["true"]),
+    ],
+)
+def test_what_was_withheld_decides_nothing_else(expression: str, found: list[str]) -> None:
+    assert [(one.text, one.flaw) for one in compile_path(expression)(WITHHELD)] == [(text, "") for text in found]

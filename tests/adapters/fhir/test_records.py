@@ -313,3 +313,28 @@ def test_what_is_permitted_beside_something_unread_may_be_as_old_as_its_date() -
     assert item.statements["consent.sms"].value == "granted"
     assert item.effective.earliest == datetime(2026, 1, 1, 8, tzinfo=UTC)
     assert item.effective.latest == UPDATED + timedelta(seconds=1) - times.STEP
+
+
+MASKED = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
+
+
+@pytest.mark.parametrize(
+    "category", [[MASKED], [{"coding": [MASKED]}], [{"coding": [{"system": "https://codes.example", "_code": MASKED}]}]]
+)
+def test_a_consent_may_be_about_messages_where_what_it_is_about_was_withheld(category: list[Any]) -> None:
+    found = said(consent(category=category, provision={"type": "permit"}), options=SMS)
+    assert (found.statements, [(one.reason, one.path, one.attribute) for one in found.problems]) == (
+        {},
+        [("value_withheld", "Consent.category", "consent.sms")],
+    )
+    assert sms(category=[*CATEGORY, *category], provision={"type": "permit"}) == "granted"
+    (over,) = read(consent(category=category, status="inactive"), options=SMS)
+    assert isinstance(over, Filtered)
+
+
+@pytest.mark.parametrize("code", [MASKED, {"coding": [MASKED]}, {"coding": [{"_code": MASKED}]}])
+def test_so_may_a_flag(code: dict[str, Any]) -> None:
+    found = said(flag(code=code), mapping=DNC)
+    assert {one.attribute for one in found.problems} == {"do_not_contact"}
+    coded = code | {"coding": [{"code": "DNC"}, *code.get("coding", ())]}
+    assert said(flag(code=coded), mapping=DNC).statements["do_not_contact"].value == "yes"

@@ -97,10 +97,37 @@ def test_another_identifier_that_is_lost_is_left_out(lost: str, other: str) -> N
 
 
 @lost
-@pytest.mark.parametrize("field", ["7{}^^^GENHOSP^MR", "7{}^^^GENHOSP^MR~MRN10001^^^GENHOSP^MR"])
-def test_a_message_about_somebody_whose_own_identifier_is_lost_is_rejected_with_its_place(lost: str, field: str) -> None:
-    found = refused(sent("A08", "ZCP|1|DNC", f3=field.format(lost)), mapping=SITE)
+def test_a_message_about_somebody_whose_own_identifier_is_lost_is_rejected_with_its_place(lost: str) -> None:
+    found = refused(sent("A08", "ZCP|1|DNC", f3=f"7{lost}^^^GENHOSP^MR"), mapping=SITE)
     assert (found.reason, found.path) == ("undecodable", "PID-3[1]")
+
+
+@lost
+@pytest.mark.parametrize("event", ["A08", "A17", "A24", "A40"])
+def test_where_the_first_of_several_own_identifiers_is_lost_what_refuses_counts_for_the_others(lost: str, event: str) -> None:
+    field = f"7{lost}^^^GENHOSP^MR~MRN10001^^^GENHOSP^MR~MRN10009^^^GENHOSP^MR"
+    lines = (["MRG|MRN10002^^^GENHOSP^MR"] if event == "A40" else []) + ["ZCP|1|DNC|T"]
+    told, *others = items(sent(event, *lines, f3=field), mapping=SITE)
+    assert isinstance(told, Unmappable)
+    assert (told.reason, told.path) == ("undecodable", "PID-3[1]")
+    assert [one.identifiers[0].value for one in others if isinstance(one, PatientStatements)] == ["MRN10001", "MRN10009"]
+    assert all(isinstance(one, PatientStatements) and one.statements == {"do_not_contact": ("yes", "ZCP-2")} for one in others)
+    assert [type(one) for one in items(sent("A08", "ZCP|1|OK", f3=field), mapping=SITE)] == [Unmappable]
+
+
+@lost
+@pytest.mark.parametrize("field", [f"{MRN}~7{{}}^^^GENHOSP^MR", f"7{{}}^^^GENHOSP^MR^^^20200101~{MRN}"])
+def test_a_further_own_identifier_that_is_lost_or_over_takes_nothing_from_the_first(lost: str, field: str) -> None:
+    found = stated(sent("A08", "ZCP|1|OK", f3=field.format(lost)), mapping=SITE)
+    assert found.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"),)
+    assert (found.statements["do_not_contact"].value, [one.reason for one in found.problems]) == ("no", ["undecodable"])
+
+
+@lost
+def test_a_merge_of_several_records_of_which_one_is_lost_is_rejected(lost: str) -> None:
+    (told,) = items(sent("A40", f"MRG|MRN10002^^^GENHOSP^MR~7{lost}^^^GENHOSP^MR"), mapping=SITE)
+    assert isinstance(told, Unmappable)
+    assert (told.reason, told.path) == ("undecodable", "MRG-1[2]")
 
 
 @lost

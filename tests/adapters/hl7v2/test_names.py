@@ -6,7 +6,7 @@ import pytest
 
 from adapters.base import Item
 from store.preference import PatientMerge, PatientStatements, Statement
-from tests.adapters.hl7v2.messages import adt, items, stated
+from tests.adapters.hl7v2.messages import adt, items, refused, stated
 
 SITE = {
     "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}},
@@ -83,3 +83,41 @@ def test_in_events_about_something_else_too(event: str) -> None:
     (item,) = (one for one in found if isinstance(one, PatientStatements))
     assert unread(item) == {"do_not_contact", "preferred_method"}
     assert any(isinstance(one, PatientMerge) for one in found) == (event == "A40")
+
+
+@pytest.mark.parametrize(
+    "name", ["2CP", "7CP", "ZC\u0420", "Z\udc81P", "CP", "ZC", "ZCPP", "XCP", "\uff3a\uff23\uff30", "Z-CP", "\u017dCP", "QZCP"]
+)
+@pytest.mark.parametrize("before", [(), ("ZCP|1|OK|T",)])
+def test_a_line_whose_name_is_the_segments_but_for_a_letter_leaves_its_attributes_unread(name: str, before: tuple[str, ...]) -> None:
+    body = adt("A08", *before, "PV1|1", "XXX|1|DNC|T").decode().replace("XXX", name).encode("utf-8", "surrogateescape")
+    found = stated(body, mapping=SITE)
+    assert unread(found) == {"do_not_contact", "preferred_method"}
+    assert not {"do_not_contact", "preferred_method"} & set(found.statements)
+
+
+@pytest.mark.parametrize("name", ["ZC0", "ZCQ", "Z0C"])
+def test_two_segments_of_a_site_that_look_the_same_are_told_apart_only_where_rules_read_both(name: str) -> None:
+    rules = {"do_not_contact": {"from": "ZCO-2", "values": {"DNC": "yes", "OK": "no"}}}
+    found = stated(adt("A08", f"{name}|1|DNC"), mapping=rules)
+    assert unread(found) == ({"do_not_contact"} if name == "ZC0" else set())
+    both = {**rules, "consent.sms": {"from": "ZC0-2", "values": {"DNC": "denied"}}}
+    assert unread(stated(adt("A08", "ZC0|1|DNC"), mapping=both)) == set()
+
+
+@pytest.mark.parametrize("name", ["PDl", "PDI", "RD1", "PD", "PD!"])
+def test_a_spoiled_segment_of_the_standard_may_have_said_that_the_record_is_protected(name: str) -> None:
+    found = said(f"{name}||||||||||01||Y", 'ZCP|1|""')
+    assert unread(found) == {"consent.sms", "restricted"}
+    assert "do_not_contact" not in found.statements
+
+
+@pytest.mark.parametrize("name", ["PDA", "PDC", "ZPC", "ZGP", "OBX", "NTE"])
+def test_a_segment_of_another_name_leaves_nothing_unread(name: str) -> None:
+    assert said(f"{name}|1|DNC").problems == ()
+
+
+@pytest.mark.parametrize("name", ["P1D", "PlD", "P\udc81D", "PD", "\u0420ID", "PID1"])
+def test_a_patient_whose_segment_is_spoiled_is_not_dropped_in_silence(name: str) -> None:
+    body = adt("A08", "ZCP|1|DNC").decode().replace("PID|", f"{name}|").encode("utf-8", "surrogateescape")
+    assert refused(body, mapping=SITE).reason == "patient_segment_missing"

@@ -107,12 +107,86 @@ def test_a_named_message_without_a_patient_is_filtered() -> None:
     assert items(body, options={"messages": ["SIU"]}) == [Filtered("patient_segment_absent", "test#1")]
 
 
-@pytest.mark.parametrize(("code", "reason"), [("T", "processing_training"), ("D", "processing_debugging"), ("t^A", "processing_training")])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("T", "processing_training"),
+        ("D", "processing_debugging"),
+        ("t^A", "processing_training"),
+        ("TRAINING", "processing_training"),
+        ("~T", "processing_training"),
+        ("Debug", "processing_debugging"),
+        ("N", "processing_testing"),
+        (" test ", "processing_testing"),
+        ("V", "processing_validation"),
+    ],
+)
 def test_what_is_not_meant_is_filtered_unless_the_source_wants_it(code: str, reason: str) -> None:
     body = sent("ADT^A08", "ZCP|1|DNC", processing=code)
     assert items(body, mapping=SITE) == [Filtered(reason, "test#1")]
-    assert statements(body, mapping=SITE, options={"processing": ["P", "T", "D"]})["do_not_contact"].value == "yes"
+    assert statements(body, mapping=SITE, options={"processing": ["P", "T", "D", "N", "V"]})["do_not_contact"].value == "yes"
     assert statements(sent("ADT^A08", "ZCP|1|DNC", processing=""), mapping=SITE)["do_not_contact"].value == "yes"
+
+
+@pytest.mark.parametrize("code", ["P", "p", " P ", "PROD", "Production", "P^T", "P^A", "^T", '""', "P~P"])
+def test_production_is_read_in_its_spellings_and_whatever_the_mode(code: str) -> None:
+    assert statements(sent("ADT^A08", "ZCP|1|DNC", processing=code), mapping=SITE)["do_not_contact"].value == "yes"
+
+
+@pytest.mark.parametrize("code", ["X", "P~T", "T~D", "P&T", "PT", "1", "\\T\\"])
+def test_what_is_not_known_to_be_production_is_rejected(code: str) -> None:
+    assert refused(sent("ADT^A08", "ZCP|1|OK", processing=code), mapping=SITE)[0] == "processing_unknown"
+
+
+def test_a_source_of_training_messages_reads_no_production() -> None:
+    assert items(sent("ADT^A08"), options={"processing": ["T"]}) == [Filtered("processing_production", "test#1")]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ADT&A08",
+        "ADT~A08",
+        "ADT/A08",
+        "ADT.A08",
+        "ADT:A08",
+        "ADTA08",
+        "ADT\\S\\A08",
+        '"ADT"^"A08"',
+        "ADT^A08 - update",
+        "ADT^A 08",
+        " adt ^a08 ",
+    ],
+)
+def test_the_event_is_read_in_its_spellings(kind: str) -> None:
+    assert statements(sent(kind, "ZCP|1|DNC", event="A08"), mapping=SITE)["do_not_contact"].value == "yes"
+
+
+@pytest.mark.parametrize("kind", ["ADT&A40", "ADT~A40", "ADT^ADT-A40", "ADT^A40 - merge", "ADTA40", "ADT^A4O"])
+def test_a_merge_is_one_however_its_event_is_spelled(kind: str) -> None:
+    merge, item = items(sent(kind, "MRG|MRN10002^^^GENHOSP^MR", "ZCP|1|DNC", event="A40"), mapping=SITE)
+    assert isinstance(merge, PatientMerge)
+    assert isinstance(item, PatientStatements)
+
+
+@pytest.mark.parametrize("event", ["A4O", "A99", "A100", "MERGE"])
+def test_an_event_that_is_none_may_be_a_merge_and_is_rejected_but_for_what_refuses(event: str) -> None:
+    told, item = items(sent(f"ADT^{event}", "MRG|MRN10002^^^GENHOSP^MR", "ZCP|1|DNC", event=event), mapping=SITE)
+    assert isinstance(told, Unmappable)
+    assert told.reason == "event_unknown"
+    assert isinstance(item, PatientStatements)
+    assert item.statements == {"do_not_contact": Statement("yes", "ZCP-2")}
+
+
+@pytest.mark.parametrize("kind", ["AOT^A08", "ADX^A08", "ABC"])
+def test_a_type_that_is_none_is_rejected_and_not_filtered(kind: str) -> None:
+    assert refused(sent(kind, "ZCP|1|DNC"), mapping=SITE)[0] == "message_type_unknown"
+    assert items(sent("ZDT^Z01"), mapping=SITE) == [Filtered("message_type_not_used", "test#1")]
+
+
+@pytest.mark.parametrize("kind", ["", "A08", "A08^ADT", '""^A08', "AD^A08"])
+def test_a_message_that_does_not_say_what_it_is_is_rejected(kind: str) -> None:
+    assert refused(sent(kind, "ZCP|1|DNC"), mapping=SITE)[0] == "message_type_missing"
 
 
 @pytest.mark.parametrize("word", ["Y", "YES", "yes", "Y^Yes^HL70136", "1", "T", "true", "^Yes", " y "])
