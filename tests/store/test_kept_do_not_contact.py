@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from store import times
 from store.brake.gate import HoldAll
 from store.journal import Journal
 from store.lock import Actor, Role
@@ -43,6 +46,12 @@ def test_the_brake_holds_the_statement_that_would_lift_it(kept: Site, said: dict
         )
     assert [one.outcome for one in outcomes] == ["held"]
     assert kept.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize(("earliest", "latest", "stands"), [(19_000, 40_000, "yes"), (20_000, 20_000, "yes"), (20_001, 40_000, "no")])
+def test_it_ends_by_what_is_entirely_later_than_the_merge(kept: Site, earliest: int, latest: int, stands: str) -> None:
+    kept.apply(replace(says("1", 0, NO), effective=times.Time(at(earliest), at(latest))))
+    assert kept.dnc("1") == stands
 
 
 def test_it_stands_when_the_source_that_had_said_no_is_retired_and_another_one_is_late(kept: Site) -> None:
