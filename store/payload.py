@@ -48,9 +48,10 @@ def refusals(item: PatientStatements) -> PatientStatements:
 
 
 def was_read_otherwise(held: merge.Held, item: PatientStatements) -> bool:
-    """Whether anything of a payload that was seen stands as another mapping read it since."""
-    said = (held.assertions[name] for name in item.statements if name in held.assertions)
-    return any(one.evidence_id == item.evidence_id and one.mapping != item.mapping for one in said)
+    """Whether anything of a payload that was seen stands as another mapping read it since, or as that could not read it."""
+    said = (held.assertions[name] for name in (*item.statements, *unreadable.unread(item)) if name in held.assertions)
+    stands = [*((one.evidence_id, one.mapping) for one in said), *((one.evidence_id, one.mapping) for one in held.unreadable.values())]
+    return any(evidence == item.evidence_id and mapping != item.mapping for evidence, mapping in stands)
 
 
 def repeated(held: Mapping[str, merge.Held], item: PatientStatements, merged: merge.Merged) -> dict[str, tuple[Any, Any]]:

@@ -105,10 +105,10 @@ class Sides:
 
 
 def _after(records: Records, heard: Heard, joined: datetime | None) -> Records | None:
-    """A side with one payload more; ``None`` where it has heard it before."""
+    """A side with one payload more; ``None`` where it has heard it before, as it is read now."""
     item, held = heard.item, records.get(heard.authority)
     key = seen.key(heard.digest, item.effective, item.version, item.evidence_id)
-    if held is not None and seen.knows(held.seen, key):
+    if held is not None and seen.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
         return None
     doubtful = held is not None and seen.resembles(held.seen, key)
     item = without_late(records, heard.authority, payload.of_restricted(held, item))

@@ -39,6 +39,8 @@ IDENTITY = (
     Row("each own type is a namespace", ("GENHOSP/MR 1",), "GENHOSP/MRN 1", NEW),
     Row("the first own identifier that is known decides", ("GENHOSP/MR 1", "GENHOSP/MRN 9"), "GENHOSP/MR 1, GENHOSP/MRN 9", FIRST),
     Row("a further own identifier that is known decides for a new one", ("GENHOSP/MRN 9",), "GENHOSP/MR 1, GENHOSP/MRN 9", FIRST),
+    Row("beside a former one of its type too", ("GENHOSP/MR 1, GENHOSP/MR 2",), "GENHOSP/MRN 9, GENHOSP/MR 1", FIRST),
+    Row("whichever of the two it is", ("GENHOSP/MR 1, GENHOSP/MR 2",), "GENHOSP/MRN 9, GENHOSP/MR 2", FIRST),
     Row("but not for somebody who has another one of its type", ("GENHOSP/MRN 9, GENHOSP/MR 2",), "GENHOSP/MR 1, GENHOSP/MRN 9", CONFLICT),
     Row("an identifier that is shared joins nobody", ("GENHOSP/MR 1, FMP/PN 7",), "GENHOSP/MR 2, FMP/PN 7", NEW),
     Row("nor does a national number that does not link", ("GENHOSP/MR 1, NHS/NI 7",), "CLINIC/MR 5, NHS/NI 7", NEW),

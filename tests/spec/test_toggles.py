@@ -92,9 +92,11 @@ def test_lock_of_each_attribute(attribute: str, source: str | None) -> None:
     assert (master.source if master else None) == source
 
 
-def test_sms_consent_is_never_locked_even_when_the_source_states_it() -> None:
+@pytest.mark.parametrize("attribute", ["consent.sms", "consent.sms#+12175550101"])
+def test_sms_consent_is_never_locked_even_when_the_source_states_it(attribute: str) -> None:
     mark = MARKS[0]._replace(attributes=frozenset({"consent.sms", "consent.sms#+12175550101"}))
-    assert locked("consent.sms", (mark,), SYNCING) is None
+    assert locked(attribute, (mark,), SYNCING) is None
+    assert locked(attribute.replace("sms", "voice"), (mark._replace(attributes=frozenset({"consent.voice"})),), SYNCING) is not None
 
 
 def test_nothing_is_locked_in_an_enterprise_that_does_not_sync() -> None:

@@ -288,6 +288,20 @@ def test_it_does_not_cross_enterprises(site: Site) -> None:
     assert other.opt_outs == ()
 
 
+@pytest.mark.parametrize("moved", [False, True], ids=["it is listed", "it was replaced"])
+def test_a_reply_to_another_enterprise_is_nobodys_word_here(site: Site, moved: bool) -> None:
+    """Also where nobody has the number there: the enterprise that was texted is asked whose it was, and no other."""
+    both = Site(site.database, SYNCED, type(SYNCED)("other", syncs=True))
+    lists(both, "1", 0, CELL)
+    sent = both.tick()
+    both.text("STOP")
+    if moved:
+        lists(both, "1", 1, HOME)
+    for word, when in (("STOP", sent), ("STOPALL", sent), ("START", None)):
+        assert both.store.record_reply("other", LINE, CELL, word, when, both.tick()).patients == 0
+    assert [both.may_text("1", line) for line in (LINE, OTHER_LINE)] == [False, True]
+
+
 def test_a_stop_that_arrives_late_binds_whoever_had_the_number_when_it_was_sent(site: Site) -> None:
     lists(site, "1", 0, CELL)
     sent = site.tick()

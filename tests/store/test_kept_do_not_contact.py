@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from store import times
 from store.brake.gate import HoldAll
 from store.journal import Journal
 from store.lock import Actor, Role
@@ -43,6 +46,25 @@ def test_the_brake_holds_the_statement_that_would_lift_it(kept: Site, said: dict
         )
     assert [one.outcome for one in outcomes] == ["held"]
     assert kept.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize(("earliest", "latest", "stands"), [(19_000, 40_000, "yes"), (20_000, 20_000, "yes"), (20_001, 40_000, "no")])
+def test_it_ends_by_what_is_entirely_later_than_the_merge(kept: Site, earliest: int, latest: int, stands: str) -> None:
+    kept.apply(replace(says("1", 0, NO), effective=times.Time(at(earliest), at(latest))))
+    assert kept.dnc("1") == stands
+
+
+def test_what_the_other_record_had_said_before_a_merge_that_is_told_late_does_not_end_it(site: Site) -> None:
+    """The merge is dated before the other record's no: that was about the other record all the same."""
+    local = site.configured(LOCAL)
+    local.apply(says("1", 1), says("2", 1))
+    local.flip("1", "yes")
+    synced = local.configured(SYNCED)
+    synced.apply(says("2", 15_000, NO))
+    synced.apply(merges("1", "2", 12_000))
+    assert synced.dnc("1") == "yes"
+    synced.apply(says("1", 16_000, NO))
+    assert synced.dnc("1") == "no"
 
 
 def test_it_stands_when_the_source_that_had_said_no_is_retired_and_another_one_is_late(kept: Site) -> None:

@@ -83,3 +83,9 @@ def test_keys_are_listed_by_enterprise_the_newest_first(keys: ApiKeys) -> None:
 def test_a_key_that_does_not_exist_cannot_be_revoked(keys: ApiKeys) -> None:
     with pytest.raises(StoreError, match="no such key"):
         keys.revoke("key_0", at(0))
+
+
+@pytest.mark.parametrize(("seconds", "opens"), [(99, True), (100, False), (101, False)])
+def test_a_key_opens_nothing_from_its_expiry_on(keys: ApiKeys, seconds: int, opens: bool) -> None:
+    _, key = keys.create("for a while", HOSPITAL, Role.SENDER, at(0), expires=at(100))
+    assert (keys.verify(key, at(seconds)) is not None) is opens

@@ -45,11 +45,12 @@ def test_a_source_that_never_spoke_of_it_does_not_lock_it(site: Site) -> None:
     assert choose(site, HOME).contact.preferred_phone == HOME
 
 
-def test_a_source_that_stated_it_locks_it(site: Site) -> None:
+@pytest.mark.parametrize("role", list(Role))
+def test_a_source_that_stated_it_locks_it_for_everybody(site: Site, role: str) -> None:
     site.apply(says("1", 0, {**PHONES, "preferred_phone": CELL}))
     with pytest.raises(PreferenceLocked, match="preferred_phone is mastered by Hospital ADT"):
-        choose(site, HOME)
-    assert choose(site, CELL).version == 1
+        choose(site, HOME, role)
+    assert choose(site, CELL, role).version == 1
 
 
 def test_a_source_that_took_its_statement_back_still_locks_it(site: Site) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from store import times
+from store.patient import PatientRef
 from store.preference import slot
-from tests.store.site import ADT, CELL, FHIR, HOME, WORK, Site, at, cell, merges, says
+from tests.store.site import ADT, CELL, ENTERPRISE_USER, FHIR, HOME, WORK, Site, at, cell, merges, says
 
 MINUTES = timedelta(minutes=20)
 
@@ -187,3 +188,26 @@ def test_sources_do_not_make_each_others_statements_late(site: Site) -> None:
     site.apply(says("1", 9, {"do_not_contact": "no"}))
     assert site.apply(says("1", 1, {"do_not_contact": "yes"}), source=FHIR) == ["applied"]
     assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("yes", "no"), ("no", "yes"), ("yes", None), (None, "yes")])
+def test_a_payload_without_codes_that_a_former_mapping_reads_again_is_what_that_says(site: Site, right: Any, wrong: Any) -> None:
+    """A rule without a table keeps no codes, so that nothing but the payload itself heals what a wrong mapping said (rule 5.8)."""
+
+    def read(value: Any, mapping: str) -> str:
+        return site.apply(says("1", 5, {"do_not_contact": value}, evidence="M5", mapping=mapping))[0]
+
+    read(right, "m1")
+    assert (read(wrong, "m2"), site.value("1", "do_not_contact")) == ("applied", wrong)
+    assert (read(right, "m1"), site.value("1", "do_not_contact")) == ("applied", right)
+    assert (read(right, "m1"), site.value("1", "do_not_contact")) == ("unchanged", right)
+    site.dnc("1")
+
+
+def test_so_it_is_of_a_record_that_is_parted_from_another_one_again(site: Site) -> None:
+    site.apply(says("1", 1), says("2", 1), merges("1", "2", 3))
+    for value, mapping in (("no", "m1"), ("yes", "m2"), ("no", "m1")):
+        site.apply(says("2", 5, {"do_not_contact": value}, evidence="M5", mapping=mapping))
+    assert site.dnc("1") == "no"
+    site.store.unmerge(site.enterprise, PatientRef(authority="GENHOSP", value="2"), actor=ENTERPRISE_USER, reason="", now=site.tick())
+    assert site.dnc("2") == "no"

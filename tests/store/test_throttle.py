@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from store.people.throttle import FORGOTTEN, MOST_KEPT, OF_ADDRESS, OF_BOTH, OF_NAME, Pace, Throttle
+from store.people.throttle import FORGOTTEN, KNOWN_FOR, MOST_KEPT, OF_ADDRESS, OF_BOTH, OF_NAME, Pace, Throttle
 from tests.factories import NOW
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -87,3 +87,13 @@ def test_it_keeps_a_bounded_number_of_names() -> None:
     for number in range(MOST_KEPT + 50):
         throttle.admit(f"nobody{number}", f"address{number}", NOW)
     assert len(throttle._both._kept) == len(throttle._names._kept) == MOST_KEPT
+
+
+@pytest.mark.parametrize(("later", "waits"), [(KNOWN_FOR - timedelta(seconds=1), False), (KNOWN_FOR, True)])
+def test_who_signed_in_from_there_long_ago_waits_like_a_stranger(later: timedelta, waits: bool) -> None:
+    throttle, now = Throttle(), NOW + later
+    assert throttle.admit("pat", HERE, NOW) == NONE
+    throttle.right("pat", HERE, NOW)
+    for number in range(OF_ADDRESS.free + 1):
+        throttle.admit(f"nobody{number}", HERE, now)
+    assert (throttle.admit("pat", HERE, now) > NONE) is waits

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from store import times
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import PreferenceLocked, RoleRefused, StoreError, ToggleOff, ValueRefused, VersionConflict
@@ -140,3 +141,16 @@ def test_a_statement_of_the_source_after_sync_began_counts_and_is_unlocked_again
     assert synced.dnc("1") == "no"
     assert local.dnc("1") == "yes"
     assert Statement("no", "x").value == local.flip("1", "no").contact.do_not_contact
+
+
+@pytest.mark.parametrize(
+    ("earliest", "latest", "stands"),
+    [(19_000, 19_000, "yes"), (20_000, 20_000, "yes"), (19_000, 20_000, "yes"), (19_000, 90_000, "yes"), (20_001, 90_000, "no")],
+    ids=["before", "at that instant", "until then", "that day", "after"],
+)
+def test_a_local_refusal_ends_by_what_the_source_says_that_is_entirely_later(local: Site, earliest: int, latest: int, stands: str) -> None:
+    local.apply(says("1", 0))
+    local.flip("1", "yes", now=at(20_000))
+    synced = local.configured(SYNCED)
+    synced.apply(replace(says("1", 0, {"do_not_contact": "no"}), effective=times.Time(at(earliest), at(latest))))
+    assert synced.dnc("1") == stands

@@ -100,6 +100,23 @@ def test_the_same_evidence_that_is_read_again_settles_it(site: Site, now_read: M
     assert sends(site) is (now_read != DNC)
 
 
+@pytest.mark.parametrize("beside", [{}, {"language": "es"}])
+@pytest.mark.parametrize("said", ["no", "yes"])
+def test_a_payload_that_a_former_mapping_reads_again_is_as_readable_as_that_finds_it(
+    site: Site, said: str, beside: Mapping[str, Any]
+) -> None:
+    """Without codes nothing but the payload itself can say what today's mapping makes of it (rule 5.8)."""
+    site.apply(says("1", 0, {"phones": (cell(),)}))
+    read = says("1", 5, {"do_not_contact": said, **beside}, evidence="M", mapping="m1")
+    not_read = replace(unread(5, stated=beside, evidence="M"), mapping="m2")
+    for _ in range(2):
+        site.apply(read)
+        assert site.find("1").unreadable == ()
+        assert sends(site) is (said == "no")
+        site.apply(not_read)
+        assert asked(site).reasons == (REASON,)
+
+
 @pytest.mark.parametrize("later", [OK, {"phones": (cell(),)}])
 def test_another_message_of_the_same_control_id_and_time_settles_nothing(site: Site, later: Mapping[str, Any]) -> None:
     site.apply(says("1", 0, OK), unread(5, evidence="M"))

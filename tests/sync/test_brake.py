@@ -148,6 +148,13 @@ def test_a_rejected_run_keeps_what_stands_and_the_same_again_is_held_again(site:
     assert site.values(NAMES) == ["no", *ALL_YES[1:]]
 
 
+def test_what_was_rejected_waits_however_often_it_comes_again_before_somebody_decides(site: Clinic) -> None:
+    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+    for minutes in (5, 6, 7):
+        run = site.run(*loosening(minutes, ("A",)))
+        assert (run.status, site.value("A")) == ("held", "yes")
+
+
 def test_a_refusal_said_anew_ends_the_memory_of_a_rejection(site: Clinic) -> None:
     site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
     site.run(statements("A", minutes=3))
@@ -253,6 +260,20 @@ def test_a_patient_counts_once_in_the_hour(site: Clinic) -> None:
             store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
     assert site.value("A") == "yes"
     assert site.live("B=no", "C=no") == ["applied", "held"]
+
+
+def test_what_was_rejected_waits_also_when_a_live_feed_brings_something_fresh_with_it(site: Clinic) -> None:
+    site.run(statements("C", {"consent.sms": "denied"}, minutes=1))
+    assert site.live("A=no", "B=no", "C=no") == ["applied", "applied", "held"]
+    (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    site.verdicts.reject(run.id, PERSON, site.clock())
+    site.clock.now += timedelta(minutes=61)
+    said = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
+    with site.store.database.write(CLINIC) as transaction:
+        guard = site.engine.braking.guard(transaction, LANE, None, site.clock())
+        (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+    assert (outcome.outcome, site.value("C")) == ("held", "yes")
+    assert site.live("D=no") == ["held"]  # while something waits
 
 
 def test_a_large_source_has_the_room_of_its_percentage(database: Database) -> None:

@@ -81,11 +81,19 @@ def test_entries_about_the_search_are_no_results_and_bytes_are_kept(web: respons
     assert (found.page.resources, found.page.total, found.last) == ((b'{"id" : "a"}',), 1, True)
 
 
-def test_servers_time_is_its_date_and_no_later_than_its_search(web: responses.RequestsMock, client: FhirClient) -> None:
-    web.get(f"{BASE}/Patient", page(meta={"lastUpdated": "2026-11-01T11:58:00Z"}), headers={"Date": DATE})
+@pytest.mark.parametrize(
+    ("bundle", "minute"),
+    [("2026-11-01T11:58:00Z", 58), ("2026-11-01T11:59:30Z", 59), ("2099-01-01T00:00:00Z", 59), ("soon", 59), (None, 59)],
+    ids=["earlier", "later", "2099", "no time", "none"],
+)
+def test_servers_time_is_its_date_and_it_searched_no_later(
+    web: responses.RequestsMock, client: FhirClient, bundle: str | None, minute: int
+) -> None:
+    """What the Bundle says of itself may be when it was written, or any time to come."""
+    web.get(f"{BASE}/Patient", page(meta={"lastUpdated": bundle}), headers={"Date": DATE})
     (found,) = client.search("Patient", {})
     assert found.at == datetime(2026, 11, 1, 11, 59, tzinfo=UTC)
-    assert found.searched_at == datetime(2026, 11, 1, 11, 58, tzinfo=UTC)
+    assert found.searched_at == datetime(2026, 11, 1, 11, minute, tzinfo=UTC)
 
 
 def test_our_clock_counts_where_the_server_tells_no_time(web: responses.RequestsMock, client: FhirClient) -> None:
