@@ -155,10 +155,8 @@ class Evidence:
         return ones if several else []
 
     def lingers(self, attribute: str, source: str, record: str) -> bool:
-        """Excluded, S5: what a former mapping refused, of several messages, and another permitted. S10: of merged records, anything."""
-        readings = self.readings(attribute, source, record)
-        was_refused = any(one.value == REFUSAL[attribute] for said in readings[:-1] for one in said)
-        return was_refused or (bool(readings) and len(self.members(record)) > 1)
+        """Excluded, S10: of merged records that were read by several mappings, anything."""
+        return bool(self.readings(attribute, source, record)) and len(self.members(record)) > 1
 
     def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
         """Those that no other outdates: for certain, or at all."""
