@@ -165,10 +165,7 @@ class Rule:
             return Refusal(UNDECODABLE, found.path, self.attribute, flaw=found.flaw)
         if found.text is None:
             return Statement(None, found.path)
-        if self.values is None:
-            target = _target(self.attribute, found.text)
-        else:
-            target = self._meaning(found.text)
+        target = _target(self.attribute, found.text) if self.values is None else self._meaning(found.text)
         if target is _UNMAPPED:
             return self._fallback(self.on_unknown, "code_unmapped", found.path, found.text)
         return None if target == NO_STATEMENT else Statement(target, found.path)

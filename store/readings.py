@@ -75,7 +75,9 @@ def after(readings: Readings, item: PatientStatements, recorded: datetime, befor
         said = [name for name in item.statements if name == PREFERRED_METHOD or ordering.is_refusable(name) or name in kept]
         return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in said}
     counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
-    coded = list(item.codes) if ordering.withholds(item) else list(counts)  # what a restricted record withholds may mean something else one day
+    coded = (
+        list(item.codes) if ordering.withholds(item) else list(counts)
+    )  # what a restricted record withholds may mean something else one day
     known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
     unread = [one for one in unreadable.unread(item) if one in kept]  # its codes are not kept: they may be about the patient
     for name in dict.fromkeys((*coded, *known, *unread)):

@@ -258,6 +258,7 @@ class Hl7Mapper:
             codes,
             self.mapping,
             later=tuple(later(message, heard.turns, self._telecoms)) if heard.turns else (),
+            content=hashlib.blake2b(payload.body, digest_size=5).hexdigest(),
         )
 
     def _pids(self, message: Message, today: date) -> list[list[str]]:

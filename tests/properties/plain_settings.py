@@ -3,8 +3,6 @@
 Some kinds of histories are excluded, each where the comment says so, since the store does not do there what the rules say:
 
 S8  what is stated again under another control id, of a time that lay ahead when it came first, does not count at that time
-S9  what could not be read is not marked again when a mapping is rolled back that could read something newer
-S10 a merge drops codes that are older than others of their record, so a mapping by which those say nothing cannot read them
 L1  of one record, what comes late, or again, after a merge does not count as later than what else is late or was known
 L2  of methods or lists of phones that overlap, the later receipt or what is later than one of them does not always count
 L8  what could not be read is marked although something readable is later, while a refusal overlaps both

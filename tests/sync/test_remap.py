@@ -215,6 +215,20 @@ def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) 
     assert site.dnc("1") == "yes"
 
 
+@pytest.mark.parametrize(("code", "dnc", "unread"), [("DNC", "yes", 0), ("OK", "no", 0), ("DECLINED", "unknown", 1)])
+def test_what_a_record_said_before_its_newest_code_counts_after_a_merge_where_that_says_nothing(
+    site: Site, code: str, dnc: str, unread: int
+) -> None:
+    known = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no"}}}
+    silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
+    site.hear(known, message("1", "", 0), message("2", code, 1), message("2", "MAYBE", 2), merge_of("1", "2", 9))
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+    site.remap(silent)
+    assert (site.dnc("1"), len(site.patient("1").unreadable)) == (dnc, unread)
+    site.remap(known)
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+
+
 def merge_of(survivor: str, merged: str, minute: int) -> bytes:
     joined = message(survivor, "", minute, f"A40-{minute}").replace(b"ADT^A08", b"ADT^A40").replace(b"EVN|A08", b"EVN|A40")
     return joined + b"\rMRG|" + merged.encode() + b"^^^GENHOSP^MR"
@@ -447,3 +461,20 @@ def test_a_merge_dated_by_its_year_holds_nothing_back_that_comes_after_its_recei
     site.clock.now += timedelta(hours=1)
     site.hear(RIGHT, message("1", "OK", later))
     assert site.dnc("1") == "no"
+
+
+def undated(code: str, control: str, time: str = "") -> bytes:
+    return message("1", code, 0, control).replace(b"20261101060000+0000", time.encode())
+
+
+@pytest.mark.parametrize("time", ["", "202611+0000", "not a time", "20261102120000+0000"], ids=["none", "a month", "unreadable", "ahead"])
+@pytest.mark.parametrize(("early", "late"), [("DNC", "OK"), ("OK", "DNC")])
+def test_a_message_that_another_mapping_reads_again_is_no_later_than_it_came_first(site: Site, time: str, early: str, late: str) -> None:
+    site.hear(RIGHT, undated(early, "C1", time))
+    site.clock.now += timedelta(days=2)
+    hour = site.clock().strftime("%Y%m%d%H%M%S+0000")
+    site.hear(RIGHT, undated(late, "C2", hour))
+    for mapping in (OTHERWISE, RIGHT):
+        site.clock.now += timedelta(days=2)
+        site.hear(mapping, undated(early, "C1", time))
+        assert site.dnc("1") == ("no" if late == "OK" else "yes")
