@@ -128,8 +128,12 @@ def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None
     for name, ones in readings.items():
         again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
         now = _all_told(now, name, again[name], joined, reader.mapping)
-    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and one.time == now.unreadable[name].time}
+    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
     return replace(now, unreadable={**now.unreadable, **same}), again
+
+
+def _is_same_mark(one: Unreadable, other: Unreadable) -> bool:
+    return (one.evidence_id, one.time) == (other.evidence_id, other.time)
 
 
 def standing(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:

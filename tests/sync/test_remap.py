@@ -478,3 +478,13 @@ def test_a_message_that_another_mapping_reads_again_is_no_later_than_it_came_fir
         site.clock.now += timedelta(days=2)
         site.hear(mapping, undated(early, "C1", time))
         assert site.dnc("1") == ("no" if late == "OK" else "yes")
+
+
+def test_of_two_messages_of_one_time_the_one_that_can_be_read_settles_nothing_of_the_other(site: Site) -> None:
+    silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "DECLINED": "no_statement"}}}
+    unread, other = message("1", "DECLINED", 5, "C1"), message("1", "OK", 5, "C2")
+    site.hear(RIGHT, unread, other)
+    site.remap(silent)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+    site.hear(silent, unread)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
