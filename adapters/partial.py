@@ -47,9 +47,10 @@ def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Sta
 def _read(rule: Rule, attribute: str, found: Sequence[Found], problems: list[Problem], codes: Read) -> Statement | None:
     known = len(problems)
     statement = judge(rule, found, problems)
-    is_known = len(problems) == known and all(one.text is None or rule.reads(one) for one in found)
-    if _keeps(rule) and is_known and (found or statement is not None):  # any other text may be about the patient: it is sealed
-        codes[attribute] = Codes(rule.path, tuple((one.text, one.path) for one in found), silent=statement is None)
+    is_said = found or statement is not None or len(problems) > known
+    if _keeps(rule) and is_said and not any(one.flaw for one in found):
+        kept = tuple((one.text if one.text is None else rule.kept(one.text), one.path) for one in found)
+        codes[attribute] = Codes(rule.path, kept, silent=statement is None and len(problems) == known)
     return statement
 
 
@@ -71,8 +72,12 @@ def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], pro
         elif number is not None and _may_refuse(rule, found):
             detail = "what stands here refuses at a number that cannot be read: correct the number in the EMR"
             problems.append(Problem("consent_number_unreadable", found.path, detail, base(rule.attribute)))
-    names = {rule.attribute[:-1] + number: found for number, found in numbers.items()}
+    names, known = {rule.attribute[:-1] + number: found for number, found in numbers.items()}, len(problems)
     made = {name: _read(rule, name, found, problems, codes) for name, found in names.items()}
+    if len(problems) > known:  # they are of the consent for all numbers: no reading of one number settles them
+        for name in names:
+            if made[name] is None and name in codes and not codes[name].silent:
+                del codes[name]
     return {attribute: one for attribute, one in made.items() if one is not None}
 
 

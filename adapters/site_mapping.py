@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from adapters import allow_list
+from adapters import allow_list, unknown_codes
 from adapters.aggregation import AGGREGATES, MOST_RESTRICTIVE, Aggregate
 from store.preference import (
     ACTIVE,
@@ -131,7 +131,7 @@ class Rule:
 
     def knows(self, code: str) -> bool:
         """Whether its table has the code. A rule without a table takes any text."""
-        return self.values is None or code in self.values or code.casefold() in self.values
+        return self.values is None or self._meaning(code) is not _UNMAPPED
 
     def reads(self, found: Found) -> bool:
         """Whether it makes something of a text that was found; a delete is none."""
@@ -166,13 +166,19 @@ class Rule:
             return Refusal(found.reason, found.path, self.attribute, flaw=found.flaw)
         if found.text is None:
             return Statement(None, found.path)
-        if self.values is None:
-            target = _target(self.attribute, found.text)
-        else:
-            target = self.values.get(found.text, self.values.get(found.text.casefold(), _UNMAPPED))
+        target = _target(self.attribute, found.text) if self.values is None else self._meaning(found.text)
         if target is _UNMAPPED:
             return self._fallback(self.on_unknown, "code_unmapped", found.path, found.text)
         return None if target == NO_STATEMENT else Statement(target, found.path)
+
+    def kept(self, code: str) -> str:
+        """A code as it is kept beside what it was mapped to."""
+        return code if self.knows(code) else unknown_codes.kept(code)
+
+    def _meaning(self, code: str) -> Any:
+        table = self.values or {}
+        text = unknown_codes.known_as(code, table)
+        return table.get(text, table.get(text.casefold(), _UNMAPPED))
 
     def _fallback(self, action: str, reason: str, path: str, code: str) -> Statement | Refusal | None:
         if action == "reject":

@@ -220,7 +220,9 @@ class Application:
         if held is not None and seen.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
             return again or "unchanged"
         doubtful = held is not None and seen.resembles(held.seen, key)
-        item = payload.of_restricted(held, payload.as_received(item, receipt))
+        first = seen.first_receipt(held.seen, item.content, item.effective) if held is not None else None
+        line = seen.came(held.seen if held is not None else "", item.content, item.effective, receipt)
+        item = payload.of_restricted(held, payload.as_received(item, first or receipt))
         is_dated = self._keep_ahead(patient, item, record)
         item = ahead.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
@@ -235,7 +237,7 @@ class Application:
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
         was = held.unreadable if held is not None else {}
-        self._keep(patient, item, merged, digest, key)
+        self._keep(patient, item, merged, digest, seen.remember(line, key))
         self.keep_refusals(patient, refused)
         self._tell_side(patient, payload.without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
         is_news = merged.outcome == "unchanged" and (is_dated or patient.held[authority].unreadable != was)
@@ -345,13 +347,14 @@ class Application:
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
 
-    def _keep(self, patient: Open, item: PatientStatements, merged: merge.Merged, digest: str, key: str) -> None:
+    def _keep(self, patient: Open, item: PatientStatements, merged: merge.Merged, digest: str, heard: str) -> None:
+        """What stands from now on. ``heard``: the payloads seen, with this one; empty for a statement that was kept."""
         authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
-        line, since = (seen.remember(held.seen, key) if key else held.seen, held.since) if held else (key, now)
+        line, since = heard or (held.seen if held else ""), held.since if held else now
         was = held.unreadable if held is not None else {}
         marks = was
         if was or item.problems:
-            marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(key), joined=patient.joined)
+            marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(heard), joined=patient.joined)
         patient.held[authority] = merge.Held(
             merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now, marks)
         )

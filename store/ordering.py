@@ -105,13 +105,15 @@ def forbids(attribute: str, value: Any) -> bool:
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:
-    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6).
-
-    So it is for a record of which nobody can tell whether it is restricted.
-    """
-    if not item.restricted and all(one.attribute != RESTRICTED for one in item.problems):
+    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6)."""
+    if not withholds(item):
         return item.statements
     return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}
+
+
+def withholds(item: PatientStatements) -> bool:
+    """Whether the record is restricted, or nobody can tell whether it is."""
+    return item.restricted or (bool(item.problems) and any(one.attribute == RESTRICTED for one in item.problems))
 
 
 def _resource(evidence_id: str) -> str:

@@ -72,6 +72,12 @@ def to_read_again(held: merge.Held, item: PatientStatements, now: datetime) -> m
     return replace(held, codes=documents.write_codes("", readings.after(kept or {}, coded, now, held, held.unreadable)))
 
 
+def to_be_joined(held: merge.Held) -> merge.Held:
+    """What an authority asserts of a record before a merge, with only those of its codes that nothing is newer than."""
+    by, kept = codes_of(held)
+    return replace(held, codes=documents.write_codes(by, readings.joined(kept, {}))) if kept else held
+
+
 def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
     """What one authority asserts about two records that are one. Where two mappings read their codes, they are read again the next time."""
     sides = [(by, kept) for by, kept in (codes_of(mine), codes_of(theirs)) if kept is not None]

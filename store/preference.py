@@ -235,7 +235,8 @@ class PatientStatements:
     resource id and version. ``locator`` finds the payload again (file and number, connection and
     control id) and holds nothing about the patient. ``codes``: what rules with a table read, by attribute. ``mapping`` tells the mapping
     that read it from others. ``later``: what changes by itself, when a period in the payload begins or ends. ``received``: when it came
-    first, where it is a payload that could not be used then and is read again on request.
+    first, where it is a payload that could not be used then and is read again on request. ``content`` tells the payload itself from
+    others, however it is read; empty where nothing does.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -250,6 +251,7 @@ class PatientStatements:
     mapping: str = ""
     later: tuple[Later, ...] = ()
     received: datetime | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from store.times import Time
 from store.unreadable import Marks, Unreadable
 
 MOST = 16
-"""Distinct codes kept of one attribute; past that the oldest is dropped."""
+"""Distinct codes kept of one attribute."""
 
 RECORD = "record"
 """The place of what a Consent or a Flag says; beside it stands the mapping that read it."""
@@ -75,13 +75,15 @@ def after(readings: Readings, item: PatientStatements, recorded: datetime, befor
         said = [name for name in item.statements if name == PREFERRED_METHOD or ordering.is_refusable(name) or name in kept]
         return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in said}
     counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
-    coded = list(item.codes) if item.restricted else list(counts)  # what a restricted record withholds may mean something else one day
+    coded = (
+        list(item.codes) if ordering.withholds(item) else list(counts)
+    )  # what a restricted record withholds may mean something else one day
     known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
     unread = [one for one in unreadable.unread(item) if one in kept]  # its codes are not kept: they may be about the patient
     for name in dict.fromkeys((*coded, *known, *unread)):
         was = kept.get(name)
         was = _from_before(name, before) if was is None else was
-        kept[name] = _with(was, _reading(name, item, recorded))
+        kept[name] = _with(name, was, _reading(name, item, recorded))
     return kept
 
 
@@ -99,9 +101,9 @@ def without_codes(readings: Readings, said: Mapping[str, Assertion], marks: Mark
     """The codes beside what came without: it counts whatever today's mapping says of them."""
     kept = dict(readings)
     for name in kept.keys() & said.keys():
-        kept[name] = _with(kept[name], _asserted(said[name]))
+        kept[name] = _with(name, kept[name], _asserted(said[name]))
     for name in kept.keys() & marks.keys():
-        kept[name] = _with(kept[name], _marked(marks[name]))
+        kept[name] = _with(name, kept[name], _marked(marks[name]))
     return kept
 
 
@@ -112,7 +114,7 @@ def joined(first: Readings, second: Readings) -> Folded:
         sides = [_newest(side.get(name, ())) for side in (first, second)]
         found: tuple[Reading, ...] = ()
         for one in sorted((*sides[0], *sides[1]), key=lambda reading: reading.recorded):
-            found = _with(found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
+            found = _with(name, found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
         both[name] = found
     return both
 
@@ -126,8 +128,12 @@ def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None
     for name, ones in readings.items():
         again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
         now = _all_told(now, name, again[name], joined, reader.mapping)
-    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and one.time == now.unreadable[name].time}
+    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
     return replace(now, unreadable={**now.unreadable, **same}), again
+
+
+def _is_same_mark(one: Unreadable, other: Unreadable) -> bool:
+    return (one.evidence_id, one.time) == (other.evidence_id, other.time)
 
 
 def standing(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:
@@ -229,7 +235,8 @@ def _mapped(one: Reading, statement: Statement | None, problem: Problem | None) 
 def _reading(name: str, item: PatientStatements, recorded: datetime) -> Reading:
     statement = item.statements.get(name)
     problem = _is_unread(name, item)
-    made = Reading(item.codes.get(name), SILENT, None, "", item.effective, recorded, item.evidence_id, item.version, item.restricted)
+    said = (item.effective, recorded, item.evidence_id, item.version, ordering.withholds(item))
+    made = Reading(item.codes.get(name), SILENT, None, "", *said)
     return _mapped(made, statement, problem)
 
 
@@ -258,8 +265,11 @@ def _marked(mark: Unreadable) -> Reading:
     return Reading(None, UNREAD, mark.reason, mark.path, mark.time, mark.time.latest, mark.evidence_id, 0, restricted=False)
 
 
-def _with(readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
-    """The same codes again count at the newer time, and are known by what brought them first."""
+def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
+    """The same codes again count at the newer time, and are known by what brought them first.
+
+    Past :data:`MOST` the oldest is dropped: first of what says nothing, and last of what refuses or may.
+    """
     same = next((one for one in readings if _key(one) == _key(new)), None)
     others = [one for one in readings if one is not same]
     if same is not None:
@@ -267,8 +277,14 @@ def _with(readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
         new = new._replace(effective=times.newest(same.effective, new.effective), evidence_id=evidence.evidence_id)
         new = new._replace(version=max(same.version, new.version), recorded=max(same.recorded, new.recorded))
     if len(others) >= MOST:
-        others.remove(min(others, key=lambda one: one.effective.latest))
+        others.remove(min(others, key=lambda one: (_weight(name, one), one.effective.latest)))
     return (*others, new)
+
+
+def _weight(name: str, one: Reading) -> int:
+    if one.outcome == UNREAD or (one.outcome == STATED and ordering.forbids(name, one.value)):
+        return 2
+    return 1 if one.outcome == STATED else 0
 
 
 def _key(one: Reading) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store import documents, readings
 from store.merge import Held, Merged
+from store.merging.side_readings import with_sides
 from store.periods.refusals import Refusal, after, standing
 from store.preference import Assertion, Codes, PatientStatements, Statement
 
@@ -37,7 +38,7 @@ def read_again(work: Application, patient: Open, record: int) -> str:
     refused = _refused(work, patient, held, now, record)
     now = standing({work.author.authority: now}, refused, work.author.now)[work.author.authority]
     if patient.lineage is not None:
-        _sides_again(work, patient.lineage, patient.records)
+        now = with_sides(now, _sides_again(work, patient.lineage, patient.records), patient.lineage.joined)
     before = held.current()
     changed = _changed(before, now.assertions)
     back = _held_back(work, patient, record, before, now, changed)
@@ -71,14 +72,17 @@ def _refused(work: Application, patient: Open, held: Held, now: Held, record: in
     return kept
 
 
-def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) -> None:
+def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) -> list[Held]:
     """The same of each record that the patient is, so that all are right when they part."""
+    found = []
     for side in (side for record in records for side in lineage.sides(record)):
         own = work.sides.own(side)
         held = own.get(work.author.authority)
         now = _folded(held, work.reader, lineage.joined_before(side)) if held is not None else None
         if now is not None:
             work.sides.put(side, {**own, work.author.authority: now})
+            found.append(now)
+    return found
 
 
 def let_through(work: Application, patient: Open, held: Held, names: Collection[str]) -> bool:

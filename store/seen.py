@@ -14,16 +14,30 @@ from store.times import BEGINNING, Time
 
 KEPT = 64
 DIGEST_LETTERS = 10
+CAME = "@"
+"""Begins when a payload came first, among the keys."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
 def key(digest: str, effective: Time, version: int, evidence_id: str) -> str:
     """The key of a payload, some 35 letters: what it states, for which time, under which evidence id, in which version."""
-    time = f"{_whole(effective.earliest):x}"  # whole numbers: two times never get one key
-    if effective.end is not None and effective.earliest != BEGINNING:  # an unknown time ends at its receipt, which is no part of a payload
-        time += f"~{_whole(effective.latest):x}"
-    return f"{digest[:DIGEST_LETTERS]}.{time}.{crc32(evidence_id.encode()):x}.{version}"
+    return f"{digest[:DIGEST_LETTERS]}.{_time(effective)}.{crc32(evidence_id.encode()):x}.{version}"
+
+
+def first_receipt(seen: str, content: str, effective: Time) -> datetime | None:
+    """When a payload came first, by whatever mapping it was read then; known of those whose time only their receipt ended."""
+    start = f"{CAME}{content}.{_time(effective)}."
+    found = next((one for one in seen.split() if one.startswith(start)), "") if content else ""
+    return EPOCH + int(found.removeprefix(start), 16) * MICROSECOND if found else None
+
+
+def came(seen: str, content: str, effective: Time, receipt: datetime) -> str:
+    """The line, with when a payload came that has a time which its receipt ends."""
+    is_open = effective.earliest == BEGINNING or effective.latest > receipt
+    if not content or not is_open or first_receipt(seen, content, effective) is not None:
+        return seen
+    return remember(seen, f"{CAME}{content}.{_time(effective)}.{_whole(receipt):x}")
 
 
 def knows(seen: str, payload: str) -> bool:
@@ -34,7 +48,7 @@ def knows(seen: str, payload: str) -> bool:
 def resembles(seen: str, payload: str) -> bool:
     """Whether it may be a repeat: a payload of its time with its content or its evidence id was seen, or too many to remember."""
     content, time, evidence, _ = payload.split(".")
-    same_time = [parts for parts in (one.split(".") for one in seen.split()) if parts[1] == time]
+    same_time = [parts for parts in (one.split(".") for one in seen.split() if not one.startswith(CAME)) if parts[1] == time]
     return len(same_time) >= KEPT or any(parts[0] == content or parts[2] == evidence for parts in same_time)
 
 
@@ -59,6 +73,13 @@ def _without_one(payloads: list[str]) -> str:
     newest = max(times)
     payloads.pop(next((place for place, time in enumerate(times) if time != newest), 0))
     return " ".join(payloads)
+
+
+def _time(effective: Time) -> str:
+    time = f"{_whole(effective.earliest):x}"  # whole numbers: two times never get one key
+    if effective.end is not None and effective.earliest != BEGINNING:  # an unknown time ends at its receipt, which is no part of a payload
+        time += f"~{_whole(effective.latest):x}"
+    return time
 
 
 def _whole(moment: datetime) -> int:

@@ -225,7 +225,8 @@ class Hl7Mapper:
         item = self._statements(message, payload, present=True, who=who)
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
         problems = tuple(one for one in item.problems if base(one.attribute) not in DEMOGRAPHICS)
-        codes = {name: one for name, one in item.codes.items() if name in stated or one.silent}
+        unread = {one.attribute for one in problems}
+        codes = {name: one for name, one in item.codes.items() if name in stated or one.silent or name in unread}
         return replace(item, statements=stated, problems=problems, codes=codes, later=())
 
     def _deleted(self, message: Message, payload: Payload) -> PatientStatements:
@@ -277,6 +278,7 @@ class Hl7Mapper:
             codes,
             self.mapping,
             later=tuple(later(message, heard.turns, self._telecoms)) if heard.turns else (),
+            content=hashlib.blake2b(payload.body, digest_size=5).hexdigest(),
         )
 
     def _pids(self, message: Message, today: date) -> list[list[str]]:

@@ -139,6 +139,8 @@ class Joining:
     def _take_over(self, survivor: Open, merged: Open) -> None:
         """The survivor now stands for everything said of either."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
+        for one in (survivor, merged):
+            one.held = {authority: payload.to_be_joined(held) for authority, held in one.held.items()}
         local = any(yielding.stands(one.held, self.work.enterprise) for one in (survivor, merged))
         for authority, held in merged.held.items():
             mine = survivor.held.get(authority)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from random import Random
 
 from tests.properties.plain_events import DECEASED, DELETE, DNC, METHOD, SMS, VOICE, Merge, Payload, Reply, Step
-from tests.properties.plain_settings import BEGIN, FIELDS, PARTIAL, WAVES, A, B, Setting
+from tests.properties.plain_settings import BEGIN, FIELDS, WAVES, A, B, Setting
 from tests.properties.plain_texts import START, STOP, STOP_ALL
 from tests.properties.plain_times import CHICAGO, FORMATS, UNREADABLE_TIMES, stated
 
@@ -44,12 +44,12 @@ class Draw:
         payloads = [one.event for one in before if isinstance(one.event, Payload) and one.wave <= wave]
         chance = self.random.random()
         if payloads and chance < 0.12:
-            return Step(wave, self.again(wave, before, self.random.choice(payloads)))
+            return Step(wave, self.random.choice(payloads))
         if payloads and chance < 0.20:
             return Step(wave, self.alike(wave, before, self.random.choice(payloads)))
         if chance < 0.30:
             return Step(wave, self.reply())
-        if chance < 0.37 and len(self.records) > 1 and not self.setting.linked and self.setting.kind != PARTIAL:  # excluded, S6
+        if chance < 0.37 and len(self.records) > 1 and not self.setting.linked:
             return Step(wave, self.merge(wave))
         source = self.random.choice([A, A, B])
         return Step(wave, self.payload(wave, source, self.named(source), before))
@@ -69,14 +69,8 @@ class Draw:
         said[DECEASED] = random.choices(["", "N", "Y", "X?", DELETE, "U"], [60, 20, 8, 4, 6, 2])[0]
         phones = random.choice([None, (), *[(0,), (1,), (0, 1), (2, 0)] * 2])
         restricted = random.choices(["N", "Y", "X?"], [80, 14, 6])[0]  # always said: a record stays restricted until it says otherwise
-        if self.setting.kind == PARTIAL:
-            restricted = restricted.strip("YX?")
         linked = random.choice(["", f"N{record[1]}", f"N{record[1]}", "0000000000", "UNKNOWN"])
         return Payload(source, record, event, sent, self.control(), filled(said), phones, restricted, linked)
-
-    def again(self, wave: int, before: Sequence[Step], one: Payload) -> Payload:
-        """An identical repeat. Excluded, S3 and L6: of a message whose time ended only with its receipt, which a repeat makes later."""
-        return self.fresh(wave) if self.came_early(before, one) else one
 
     def came_early(self, before: Sequence[Step], one: Payload) -> bool:
         came = min(step.wave for step in before if step.event == one)
@@ -90,19 +84,13 @@ class Draw:
         """Another message of the same control id and time; or the same message under another control id. Excluded, S8: of a time ahead."""
         if self.came_early(before, one):
             return self.fresh(wave)
-        unread = self.setting.kind == PARTIAL or "Q" in one.codes.values() or one.codes.get(DECEASED) == "X?"
-        again = unread or self.random.random() < 0.4  # excluded, S2: something else under the id and time of what could not be read
-        if again:
+        if self.random.random() < 0.4:
             return replace(one, control=self.control())
         return replace(one, codes=filled({**one.codes, self.random.choice(FIELDS): self.random.choice(["Y", "N", "M", DELETE, ""])}))
 
     def merge(self, wave: int) -> Merge:
         survivor, merged = self.random.choice([("A1", "A2"), ("A2", "A1")])
         event, sent = self.times(wave, ())
-        receipt = self.setting.clock[wave]
-        if (event or sent) and open_ended(event, sent, receipt):  # excluded, L5: a merge of a time that is not over yet
-            event = ""
-            sent = shown(receipt - timedelta(hours=1), 14, UTC)
         return Merge(self.random.choice([A, B]), survivor, merged, event, sent, self.control())
 
     def reply(self) -> Reply:
@@ -113,7 +101,7 @@ class Draw:
         """Everything is permitted, precisely and last of all."""
         said = {DNC: "N", METHOD: "N", SMS: "N", VOICE: "N", DECEASED: "N"}
         now = self.setting.clock[WAVES].strftime(FORMATS[14])
-        return Payload(source, self.named(source), f"{now}+0000", f"{now}+0000", self.control(), said, (0,))
+        return Payload(source, self.named(source), f"{now}+0000", f"{now}+0000", self.control(), said, (0,), "N")
 
     def times(self, wave: int, before: Sequence[Step]) -> tuple[str, str]:
         """EVN-2 and MSH-7 as they are written."""
@@ -121,7 +109,7 @@ class Draw:
         length = random.choices([14, 12, 10, 8, 6, 4], [70, 6, 8, 10, 3, 3])[0]
         text = shown(self.moment(receipt, before), length, random.choice(ZONES))
         sent = shown(receipt - timedelta(seconds=random.choice([0, 1, 60])), 14, random.choice(ZONES))
-        drawn = random.choices(
+        return random.choices(
             [
                 (text, sent),
                 ("", text),
@@ -132,15 +120,12 @@ class Draw:
             ],
             [82, 6, 3, 4, 1, 4],
         )[0]
-        if self.setting.kind == PARTIAL and open_ended(*drawn, receipt):  # excluded, S3 and L3: what is replayed, of such a time
-            return shown(receipt - timedelta(hours=1), 14, UTC), sent
-        return drawn
 
     def moment(self, receipt: datetime, before: Sequence[Step]) -> datetime:
         """Often at an edge of what was stated before; seldom ahead of the clock."""
         random = self.random
         ahead = [1, 300, 899, 900, 901, 3_600, 86_400]
-        if random.random() < 0.05 and self.setting.kind != PARTIAL:
+        if random.random() < 0.05:
             return receipt + timedelta(seconds=random.choice(ahead))
         payloads = [step for step in before if isinstance(step.event, Payload)]
         near = timedelta(seconds=random.choice([0, 0, 1, 2, 60, 3_600, 7_200, 40_000]))
@@ -188,7 +173,7 @@ def plainer_than(step: Step) -> list[Callable[[Step], Step]]:
     if not isinstance(step.event, Payload):
         return []
     dropped = [without(name) for name in step.event.codes]
-    changes: list[dict[str, object]] = [{"phones": None}, {"restricted": ""}, {"linked": ""}]
+    changes: list[dict[str, object]] = [{"phones": None}, {"restricted": "N"}, {"linked": ""}]
     return [*dropped, *(changed(one) for one in changes)]
 
 

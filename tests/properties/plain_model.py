@@ -19,9 +19,7 @@ from tests.properties.plain_events import (
     DNC,
     FLAG,
     METHOD,
-    METHODS,
     NOTHING,
-    OPEN,
     REFUSAL,
     UNKNOWN,
     UNREADABLE,
@@ -145,21 +143,6 @@ class Evidence:
         since = all(newer.order >= one.order and newer.when.is_after(one.when, surely=True) for one in joins)
         return since and not (joins and newer.tied)
 
-    def readings(self, attribute: str, source: str, record: str) -> list[list[Said]]:
-        """What the messages say by each mapping so far, where it changed and there are several of them, or merged records; else nothing."""
-        mappings = self.mappings(source)
-        if attribute == DECEASED or len(mappings) == 1:
-            return []
-        ones = [self.said(attribute, source, record, mapping) for mapping in mappings]
-        several = len(self.members(record)) > 1 or len({one.order for said in ones for one in said}) > 1
-        return ones if several else []
-
-    def lingers(self, attribute: str, source: str, record: str) -> bool:
-        """Excluded, S5: what a former mapping refused, of several messages, and another permitted. S10: of merged records, anything."""
-        readings = self.readings(attribute, source, record)
-        was_refused = any(one.value == REFUSAL[attribute] for said in readings[:-1] for one in said)
-        return was_refused or (bool(readings) and len(self.members(record)) > 1)
-
     def newest(self, said: Iterable[Said], *, surely: bool) -> list[Said]:
         """Those that no other outdates: for certain, or at all."""
         every = list(said)
@@ -174,8 +157,7 @@ class Evidence:
         for source in self.sources:
             said = [one for one in self.once(self.said, attribute, source, record) if one.value != UNREADABLE]
             certain, possible = (self.newest(said, surely=surely) for surely in (True, False))
-            refuses = Bounds(*(any(one.value == REFUSAL[attribute] for one in them) for them in (certain, possible)))
-            found |= OPEN if self.once(self.lingers, attribute, source, record) else refuses
+            found |= Bounds(*(any(one.value == REFUSAL[attribute] for one in them) for them in (certain, possible)))
         return found
 
     def unreadable(self, attribute: str, record: str) -> Bounds:
@@ -183,11 +165,9 @@ class Evidence:
         return self.once(self._unreadable, attribute, record)
 
     def _unreadable(self, attribute: str, record: str) -> Bounds:
-        """Excluded, S9: a mark that another mapping settled, of several messages."""
         found = Bounds(False, False)
         for source in self.sources:
-            unsettled = self._unsettled(self.once(self.said, attribute, source, record))
-            found |= OPEN if self.readings(attribute, source, record) else unsettled
+            found |= self._unsettled(self.once(self.said, attribute, source, record))
         return found
 
     def _unsettled(self, said: Sequence[Said]) -> Bounds:
@@ -204,7 +184,6 @@ class Evidence:
         found: set[str] = set()
         for source in self.sources:
             values = self.possible(self.said(METHOD, source, record))
-            values |= {REFUSAL[METHOD], *METHODS, UNKNOWN} if self.lingers(METHOD, source, record) else set()
             found |= values - {UNKNOWN}
             if UNKNOWN not in values:
                 return found

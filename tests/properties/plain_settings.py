@@ -2,20 +2,9 @@
 
 Some kinds of histories are excluded, each where the comment says so, since the store does not do there what the rules say:
 
-S1  a restricted record's code that takes a statement back is not kept, so another mapping cannot read it as a refusal
-S2  a message under the control id and time of one that could not be read settles it, whatever it says
-S3  a permission of a time that lay ahead counts at that time once it is repeated or replayed after it
-S4  a code that is in no table, and is not rejected, is not kept, so a mapping that has it later cannot read it
-S5  what another mapping permits, of several messages or a merged patient, is kept as a statement of its own or not applied at all
-S6  of a merged patient a code that a new mapping does not know leaves no mark that it cannot be read
 S8  what is stated again under another control id, of a time that lay ahead when it came first, does not count at that time
-S9  what could not be read is not marked again when a mapping is rolled back that could read something newer
-S10 a merge drops codes that are older than others of their record, so a mapping by which those say nothing cannot read them
 L1  of one record, what comes late, or again, after a merge does not count as later than what else is late or was known
 L2  of methods or lists of phones that overlap, the later receipt or what is later than one of them does not always count
-L3  a replay makes a time that only receipt ended later
-L5  a merge of a time that is not over yet is not ended by its receipt
-L6  an identical repeat of a message without a time makes it later
 L8  what could not be read is marked although something readable is later, while a refusal overlaps both
 L9  after a merge, what overlaps something that is known already settles nothing, also what is older than both
 """
@@ -88,14 +77,14 @@ def setting(random: Random) -> Setting:
         clock.append(clock[-1] + random.choice(GAPS))
     kind = random.choices([STEADY, TOTAL, PARTIAL], [60, 20, 20])[0]
     absent = random.choice(["no_statement", "no_statement", "no_statement", "clear", "most_restrictive"])
-    first = {source: drawn(random, kind, absent) if kind == TOTAL else usual(random, kind, absent) for source in (A, B)}
+    first = {source: drawn(random, kind, absent) if kind == TOTAL else usual(random, absent) for source in (A, B)}
     changes = {} if kind == STEADY else changed_mappings(random, kind, absent, first)
     return Setting(tuple(clock), first, changes, random.random() < 0.25, kind)
 
 
-def usual(random: Random, kind: str, absent: str) -> Mapping:
-    """What a site has in earnest. Excluded, S4: codes that are in no table while a mapping changes, unless they are rejected."""
-    unknown = random.choice(UNKNOWN_CODES) if kind == STEADY else "reject"
+def usual(random: Random, absent: str) -> Mapping:
+    """What a site has in earnest."""
+    unknown = random.choice(UNKNOWN_CODES)
     return {name: Table(table.values, unknown, absent) for name, table in RIGHT.items()}
 
 
@@ -109,9 +98,9 @@ def changed_mappings(random: Random, kind: str, absent: str, first: dict[str, Ma
 
 
 def drawn(random: Random, kind: str, absent: str) -> Mapping:
-    """Any mapping of the same fields. Excluded, S1: codes that take a statement back, where there are restricted records."""
-    more = ["no_statement"] if kind == TOTAL else ["no_statement", "unknown", ""]
-    return {name: Table(codes(random, [*words, *words, *more]), "reject", absent) for name, words in WORDS.items()}
+    """Any mapping of the same fields."""
+    more = ["no_statement", "unknown"] if kind == TOTAL else ["no_statement", "unknown", ""]
+    return {name: Table(codes(random, [*words, *words, *more]), random.choice(UNKNOWN_CODES), absent) for name, words in WORDS.items()}
 
 
 def codes(random: Random, meanings: list[str]) -> dict[str, str]:

@@ -215,6 +215,20 @@ def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) 
     assert site.dnc("1") == "yes"
 
 
+@pytest.mark.parametrize(("code", "dnc", "unread"), [("DNC", "yes", 0), ("OK", "no", 0), ("DECLINED", "unknown", 1)])
+def test_what_a_record_said_before_its_newest_code_counts_after_a_merge_where_that_says_nothing(
+    site: Site, code: str, dnc: str, unread: int
+) -> None:
+    known = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no"}}}
+    silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
+    site.hear(known, message("1", "", 0), message("2", code, 1), message("2", "MAYBE", 2), merge_of("1", "2", 9))
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+    site.remap(silent)
+    assert (site.dnc("1"), len(site.patient("1").unreadable)) == (dnc, unread)
+    site.remap(known)
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+
+
 def merge_of(survivor: str, merged: str, minute: int) -> bytes:
     joined = message(survivor, "", minute, f"A40-{minute}").replace(b"ADT^A08", b"ADT^A40").replace(b"EVN|A08", b"EVN|A40")
     return joined + b"\rMRG|" + merged.encode() + b"^^^GENHOSP^MR"
@@ -302,11 +316,55 @@ def test_a_mapping_that_changes_elsewhere_settles_nothing_that_could_not_be_read
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
 
 
+def knowing(word: str, on_unknown: str = "reject") -> dict[str, Any]:
+    """The right mapping with one code more."""
+    values = {**RIGHT["do_not_contact"]["values"], "DECLINED": word}  # type: ignore[dict-item]
+    return {"do_not_contact": {"from": "ZCP-2", "values": values, "on_unknown": on_unknown}}
+
+
+@pytest.mark.parametrize("on_unknown", ["reject", "no_statement", "clear", "most_restrictive"])
+@pytest.mark.parametrize(("word", "dnc"), [("yes", "yes"), ("no", "no")])
+@pytest.mark.parametrize("code", ["DECLINED", "Declined"])
+def test_a_code_that_no_table_knew_counts_once_a_mapping_knows_it(site: Site, on_unknown: str, word: str, dnc: str, code: str) -> None:
+    forgetful = {"do_not_contact": {**RIGHT["do_not_contact"], "on_unknown": on_unknown}}
+    site.hear(forgetful, message("1", "OK" if dnc == "yes" else "DNC", 0), message("1", code, 5))
+    former = site.state("1"), site.patient("1").unreadable
+    site.remap(knowing(word))
+    assert (site.dnc("1"), site.patient("1").unreadable) == (dnc, ())
+    site.remap(forgetful)
+    assert [one.attribute for one in site.patient("1").unreadable] == [one.attribute for one in former[1]]
+    assert {name: one[0] for name, one in site.state("1")[0].items()} == {name: one[0] for name, one in former[0][0].items()}
+
+
+def test_the_text_of_a_code_that_no_table_knows_is_not_kept(site: Site) -> None:
+    site.hear(RIGHT, message("1", "OK", 0), message("1", "Pat Example", 5, "C2"))
+    with site.database.read() as connection:
+        kept = str(site.database.select(connection, "SELECT codes FROM assertions WHERE codes IS NOT NULL", []))
+    assert ("OK" in kept, "Example" in kept) == (True, False)
+
+
+def test_a_code_of_a_record_that_may_be_restricted_refuses_by_a_mapping_that_reads_a_refusal(site: Site) -> None:
+    cleared = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "?": "unknown"}}}
+    refused = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "?": "yes"}}}
+    site.hear(cleared, message("1", "OK", 0), message("1", "?", 5).replace(b"\rZCP", b"\rPD1||||||||||||X?\rZCP"))
+    assert site.dnc("1") == "no"
+    site.remap(refused)
+    assert site.dnc("1") == "yes"
+    site.remap(cleared)
+    assert site.dnc("1") == "no"
+
+
+def test_more_codes_than_are_kept_push_out_no_refusal(site: Site) -> None:
+    lax = {"do_not_contact": {**RIGHT["do_not_contact"], "on_unknown": "no_statement"}}
+    site.hear(lax, message("1", "DNC", 0), *(message("1", f"note {number}", number) for number in range(1, 20)))
+    assert site.dnc("1") == "yes"
+    site.remap(OTHERWISE)
+    assert site.dnc("1") == "yes"
+
+
 def test_the_same_message_read_by_a_mapping_that_knows_its_code_settles_it_for_good(site: Site) -> None:
     knows = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "FINE": "no"}}}
     site.hear(RIGHT, message("1", "OK", 0), message("1", "FINE", 5))
-    site.remap(knows)
-    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"], "its code is not kept"
     site.hear(knows, message("1", "FINE", 5))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap({**knows, "preferred_method": OTHERWISE["preferred_method"]})
@@ -403,3 +461,30 @@ def test_a_merge_dated_by_its_year_holds_nothing_back_that_comes_after_its_recei
     site.clock.now += timedelta(hours=1)
     site.hear(RIGHT, message("1", "OK", later))
     assert site.dnc("1") == "no"
+
+
+def undated(code: str, control: str, time: str = "") -> bytes:
+    return message("1", code, 0, control).replace(b"20261101060000+0000", time.encode())
+
+
+@pytest.mark.parametrize("time", ["", "202611+0000", "not a time", "20261102120000+0000"], ids=["none", "a month", "unreadable", "ahead"])
+@pytest.mark.parametrize(("early", "late"), [("DNC", "OK"), ("OK", "DNC")])
+def test_a_message_that_another_mapping_reads_again_is_no_later_than_it_came_first(site: Site, time: str, early: str, late: str) -> None:
+    site.hear(RIGHT, undated(early, "C1", time))
+    site.clock.now += timedelta(days=2)
+    hour = site.clock().strftime("%Y%m%d%H%M%S+0000")
+    site.hear(RIGHT, undated(late, "C2", hour))
+    for mapping in (OTHERWISE, RIGHT):
+        site.clock.now += timedelta(days=2)
+        site.hear(mapping, undated(early, "C1", time))
+        assert site.dnc("1") == ("no" if late == "OK" else "yes")
+
+
+def test_of_two_messages_of_one_time_the_one_that_can_be_read_settles_nothing_of_the_other(site: Site) -> None:
+    silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "DECLINED": "no_statement"}}}
+    unread, other = message("1", "DECLINED", 5, "C1"), message("1", "OK", 5, "C2")
+    site.hear(RIGHT, unread, other)
+    site.remap(silent)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+    site.hear(silent, unread)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
