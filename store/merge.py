@@ -93,14 +93,15 @@ def merge(
 ) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
 
-    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.seen``).
+    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.seen``), but not of what
+    stands under its own evidence id and says something else: then the record was changed without a new version or time.
     ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`. ``decided``: what stands of some
     attributes, whatever is newer (``store.records``).
     """
     if held is None:
         return _first(item, recorded, joined)
     assertions = held.current()
-    received_later = not doubtful and not item.effective.is_before(held.confirmed)
+    received_later = not item.effective.is_before(held.confirmed)
     changed: dict[str, tuple[Any, Any]] = {}
     late, undecided = False, 0
     for attribute, statement in stated(item).items():
@@ -108,7 +109,8 @@ def merge(
         if old is None or attribute in decided:
             now, is_open = decided.get(attribute, new), False
         else:
-            now, is_open = _stands(attribute, item, old, new, received_later=received_later, joined=joined)
+            is_later = received_later and (not doubtful or item.evidence_id == old.evidence_id)
+            now, is_open = _stands(attribute, item, old, new, received_later=is_later, joined=joined)
         before = old.value if old is not None else None
         if before != now.value:
             changed[attribute] = (before, now.value)

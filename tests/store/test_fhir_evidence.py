@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -32,9 +33,9 @@ class Feed:
     def __init__(self, site: Site) -> None:
         self.site, self.mapper = site, FhirMapper(SETTINGS)
 
-    def sends(self, *resources: dict[str, Any] | bytes) -> list[str]:
+    def sends(self, *resources: dict[str, Any] | bytes, written: datetime | None = None) -> list[str]:
         bodies = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in resources]
-        items = [item for body in bodies for item in self.mapper.read(Payload(body, "test", self.site.now))]
+        items = [item for body in bodies for item in self.mapper.read(Payload(body, "test", self.site.now, written))]
         return self.site.apply(*(one for one in items if isinstance(one, (PatientStatements, PatientMerge))), source=FHIR)
 
     def sms(self) -> Any:
@@ -270,3 +271,24 @@ def test_what_refuses_counts_for_both_patients_that_a_record_names(feed: Feed, c
     for number in ("1", "2"):
         known = feed.site.known(number).contact
         assert (known.do_not_contact, known.unreadable, known.phones) == (value, unread, ())
+
+
+def spoken(code: str) -> dict[str, Any]:
+    return {"communication": [{"language": {"coding": [{"code": code}]}, "preferred": True}]}
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+@pytest.mark.parametrize("meta_data", [{}, {"versionId": "1"}, {"lastUpdated": time(0)}, meta(1, 0)])
+def test_what_a_record_says_now_counts_though_its_version_and_time_stand_still(
+    feed: Feed, meta_data: dict[str, str], in_files: bool
+) -> None:
+    """Servers that count no versions, or whose lastUpdated is that of the first writing. What refuses nothing counts as received last."""
+    for code in ("en", "es"):
+        feed.sends(patient(meta=meta_data, **spoken(code)), written=feed.site.now if in_files else None)
+    assert feed.site.value("1", "language") == "es"
+
+
+def test_a_record_that_permits_again_under_the_same_version_lifts_no_refusal(feed: Feed) -> None:
+    for code in ("N", "Y", "N"):
+        feed.sends(patient(minutes=5, extension=[{"url": "https://e.example/dnc", "valueCode": code}]))
+    assert feed.site.value("1", "do_not_contact") == "yes"
