@@ -81,7 +81,7 @@ def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
     problem = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
     operation: dict[str, Any] = {
         "summary": row.summary,
-        "description": f"Roles: {', '.join(sorted(row.roles))}.",
+        "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" A sender's key: with the grant {row.grant}." if row.grant else ""),
         "parameters": [*_in_path(row), *_in_query(row)],
         "responses": {"200": {"description": "done", "content": _content(row, row.gives, by_type)}, "default": problem},
     }
