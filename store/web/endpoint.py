@@ -71,7 +71,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document. ``grant``: with it a sender may, too."""
+    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document. ``grant``: with it a sender may, too.
+
+    ``status`` is that of an answer that is no problem, for the document.
+    """
 
     method: str
     path: str
@@ -82,6 +85,7 @@ class Endpoint:
     gives: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     grant: Grant | None = None
+    status: int = 200
 
     def handler(self, callers: Callers, clock: Callable[[], datetime]) -> HTTPRouteHandler:
         """The endpoint for Litestar."""
