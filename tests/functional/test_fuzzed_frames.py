@@ -53,7 +53,7 @@ def whole(draw: Random, number: int) -> bytes:
     if kind == 4:
         lines = body.split(b"\r")
         draw.shuffle(lines)
-        return b"\r".join(lines * draw.choice((1, 2, 300)))
+        return b"\r".join(lines * draw.choice((1, 2, 40)))
     if kind == 5:
         return (
             b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + body * draw.choice((1, 5)) + b"BTS|" + draw.choice((b"1", b"9" * 5_000, b"-1")) + b"\rFTS|1\r"
