@@ -37,6 +37,12 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+class Grant(StrEnum):
+    """What a sender's key may do beyond decisions, changes and replies, where somebody granted it."""
+
+    PATIENTS = "patients"
+
+
 class Actor(NamedTuple):
     """Who does something: a role, and the name of the key or user for the history."""
 

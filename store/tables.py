@@ -288,7 +288,10 @@ class SchemaProgramRow(Table):
 
 
 class ApiKeyRow(Table):
-    """A key of a caller. The secret itself is shown once and kept only as its SHA-256. ``last_used`` is an hour's beginning."""
+    """A key of a caller. The secret itself is shown once and kept only as its SHA-256. ``last_used`` is an hour's beginning.
+
+    ``grants`` are names between blanks.
+    """
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -300,3 +303,4 @@ class ApiKeyRow(Table):
     revoked: Mapped[datetime | None]
     expires: Mapped[datetime | None]
     last_used: Mapped[datetime | None]
+    grants: Mapped[str] = mapped_column(server_default="")

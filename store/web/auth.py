@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from store.keys import ApiKey, ApiKeys
+from store.lock import Role
 from store.web.lanes import Lanes
 from store.web.problem import Problem
 
@@ -69,8 +70,12 @@ def bearer(headers: Mapping[str, str]) -> str:
     return token.strip()
 
 
-def require(key: ApiKey, roles: Collection[str]) -> None:
-    """Raises :class:`Problem` 403 for a role that is not among ``roles``."""
+def require(key: ApiKey, roles: Collection[str], grant: str | None = None) -> None:
+    """Raises :class:`Problem` 403 for a role that is not among ``roles``, and for a sender's key without the ``grant`` it takes."""
+    if grant is not None and key.role == Role.SENDER:
+        if grant in key.grants:
+            return
+        raise Problem(403, "grant_missing", f"a sender's key may do that with the grant {grant}: emr-sync keys grant {key.id} {grant}")
     if key.role not in roles:
         raise Problem(403, "role_refused", f"the role {key.role} may not do that; it takes {' or '.join(sorted(roles))}")
 

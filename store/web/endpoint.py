@@ -18,7 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from store.keys import ApiKey
-from store.lock import Actor, Role
+from store.lock import Actor, Grant, Role
 from store.web.auth import Callers, require
 from store.web.body import whole
 from store.web.border import check_texts
@@ -71,7 +71,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document."""
+    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document. ``grant``: with it a sender may, too.
+
+    ``status`` is that of an answer that is no problem, for the document.
+    """
 
     method: str
     path: str
@@ -81,12 +84,14 @@ class Endpoint:
     takes: Any = None
     gives: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    grant: Grant | None = None
+    status: int = 200
 
     def handler(self, callers: Callers, clock: Callable[[], datetime]) -> HTTPRouteHandler:
         """The endpoint for Litestar."""
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-            key = await caller(request, callers, self.roles)
+            key = await caller(request, callers, self.roles, self.grant)
             check_texts(request.path_params)
             check_texts(request.query_params)
             body = read(await whole(request), self.takes) if self.takes is not None else None
@@ -96,12 +101,12 @@ class Endpoint:
         return HTTPRouteHandler(self.path, http_method=self.method, status_code=200)(handle)  # type: ignore[arg-type]
 
 
-async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role]) -> ApiKey:
+async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
     """Who calls. Raises :class:`Problem` 401 or 403. Only a key not seen for a while costs a look at the database."""
     key = callers.remembered(request.headers)
     if key is None:
         key = await callers.look(request.headers)
-    require(key, roles)
+    require(key, roles, grant)
     return key
 
 

@@ -81,9 +81,9 @@ def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
     problem = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
     operation: dict[str, Any] = {
         "summary": row.summary,
-        "description": f"Roles: {', '.join(sorted(row.roles))}.",
+        "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" A sender's key: with the grant {row.grant}." if row.grant else ""),
         "parameters": [*_in_path(row), *_in_query(row)],
-        "responses": {"200": {"description": "done", "content": _content(row, row.gives, by_type)}, "default": problem},
+        "responses": {str(row.status): {"description": "done", "content": _given(row, by_type)}, "default": problem},
     }
     if row.takes is not None:
         operation["requestBody"] = {"required": True, "content": _content(row, row.takes, by_type)}
@@ -94,6 +94,13 @@ def _content(row: Endpoint, kind: Any, by_type: Mapping[str, Any]) -> dict[str, 
     content = {"application/json": {"schema": by_type[repr(kind)]}}
     if row.path.endswith("/batch"):
         content["application/x-ndjson"] = {"schema": by_type[repr(kind)]["items"]}
+    return content
+
+
+def _given(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
+    content = _content(row, row.gives, by_type)
+    if "format" in row.parameters:
+        content["text/csv"] = {"schema": {"type": "string"}}
     return content
 
 

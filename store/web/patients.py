@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from store.consent import OPT_IN
-from store.lock import Role
+from store.lock import Grant, Role
 from store.patient import Patient, PatientRef
 from store.preferences import Preferences
 from store.proof.audit import VIEWED, VIEWED_HISTORY, Audit
@@ -16,7 +17,7 @@ from store.web.look_ups import noted
 from store.web.problem import Problem
 from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut
 
-READERS = frozenset({Role.SENDER, Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
 PATIENT = "/v1/patients/{patient_id:str}"
 
@@ -31,10 +32,11 @@ class Patients:
         """Rows of the contract. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
         recorders = frozenset({Role.ENTERPRISE, Role.STAFF})
         sender = frozenset({Role.SENDER})
+        looking = partial(Endpoint, grant=Grant.PATIENTS)
         return (
-            Endpoint("POST", "/v1/patients/lookup", READERS, "A patient by identifier", self.lookup, PatientIn, PatientOut),
-            Endpoint("GET", PATIENT, READERS, "A patient by the store's id", self.read, None, PatientOut),
-            Endpoint("GET", f"{PATIENT}/history", READERS, "Every change of every attribute", self.history, None, list[EntryOut]),
+            looking("POST", "/v1/patients/lookup", READERS, "A patient by identifier", self.lookup, PatientIn, PatientOut),
+            looking("GET", PATIENT, READERS, "A patient by the store's id", self.read, None, PatientOut),
+            looking("GET", f"{PATIENT}/history", READERS, "Every change of every attribute", self.history, None, list[EntryOut]),
             Endpoint("PUT", f"{PATIENT}/do-not-contact", PEOPLE, "Flip the toggle", self.do_not_contact, DoNotContactIn, PatientOut),
             Endpoint("PUT", f"{PATIENT}/preferred-phone", recorders, "Choose a phone", self.phone, PreferredPhoneIn, PatientOut),
             Endpoint("POST", f"{PATIENT}/sms-consent", recorders, "Record SMS consent by hand", self.sms_consent, SmsConsentIn, PatientOut),

@@ -51,6 +51,8 @@ class Proof:
     def of_patient(self, call: Call) -> Answer:
         """The receipts of a patient, the newest first."""
         patient = self._patient(call, call.path["patient_id"])
+        with noted(self.audit, call.enterprise, call.who, call.now):
+            self.store.find(call.enterprise, PatientRef(id=patient))
         self._viewed(call, VIEWED_RECEIPTS, patient)
         return Answer([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from store.keys import ApiKey
-from store.lock import Role
+from store.lock import Grant, Role
 from sync.commands import configured, given, output, times
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 
-keys = typer.Typer(help="API keys: `keys create NAME`, `keys list`, `keys revoke ID`.", cls=ListByDefault)
-SHOWN = ("key", "name", "enterprise", "role", "created", "revoked", "expires", "last_used")
+keys = typer.Typer(help="API keys: `keys create NAME`, `keys list`, `keys grant ID GRANT`, `keys revoke ID`.", cls=ListByDefault)
+SHOWN = ("key", "name", "enterprise", "role", "created", "revoked", "expires", "last_used", "grants")
 OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose; may be left out when there is one.")]
 
 
@@ -24,6 +24,7 @@ def create(
     role: Annotated[Role, typer.Option(help="What it may do.")],
     enterprise: OfEnterprise = None,
     expires: Annotated[str | None, typer.Option(help="For how long it works: 90d, 12h. Left out: until it is revoked.")] = None,
+    grant: Annotated[list[Grant] | None, typer.Option(help="What a sender's key may do beyond decisions, changes and replies.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """A new key. It is shown now and never again."""
@@ -31,9 +32,11 @@ def create(
         owner = configured.enterprise(parts.settings, enterprise)
         now = parts.clock()
         until = times.later(now, expires, "--expires")
-        number, secret = parts.keys.create(name, owner, role.value, now, expires=until, by=given.who())
+        grants = [one.value for one in grant or ()]
+        number, secret = parts.keys.create(name, owner, role.value, now, expires=until, grants=grants, by=given.who())
     if as_json:
-        output.emit({"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until})
+        made = {"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until}
+        output.emit({**made, "grants": grants})
         return
     output.say(secret)
     ends = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
@@ -51,6 +54,22 @@ def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: 
         output.table(SHOWN, [list(_summary(key).values()) for key in found])
 
 
+@keys.command("grant")
+def grant(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(metavar="ID")],
+    grants: Annotated[list[Grant] | None, typer.Argument(metavar="GRANT...", help="None takes all grants away.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """From now on this key of a sender has these grants, and no others."""
+    with given.opened(context) as parts:
+        key = parts.keys.grant(number, [one.value for one in grants or ()], parts.clock(), by=given.who())
+    if as_json:
+        output.emit(_summary(key))
+    else:
+        output.say(f"key {key.id} ({key.name}) has {', '.join(sorted(key.grants)) or 'no grants'}")
+
+
 @keys.command("revoke")
 def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """From now on nobody gets in with this key."""
@@ -63,4 +82,4 @@ def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar
 
 
 def _summary(key: ApiKey) -> dict[str, Any]:
-    return {name: getattr(key, name) for name in ("id", *SHOWN[1:])}
+    return {name: getattr(key, name) for name in ("id", *SHOWN[1:-1])} | {"grants": sorted(key.grants)}

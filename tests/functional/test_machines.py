@@ -144,7 +144,7 @@ def test_schedule_and_people_ask_at_once_and_one_run_is_under_way_at_a_time(
 def test_the_listener_is_a_process_of_its_own(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     config = site(tmp_path, database_url, emr)
     port = int(_read(config)["sources"][ADT]["listen"].rpartition(":")[2])
-    key = books.key("sender")
+    key = books.key("staff")
     with machine(config, "listen"), machine(config, "api"):
         until(lambda: _open(port))
         report = emr.send("127.0.0.1", port)

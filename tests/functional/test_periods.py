@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from store.lock import Role
+from store.lock import Grant, Role
 from sync import cli
 from sync import service as services
 from sync.config import load
@@ -182,7 +182,7 @@ def running(config: Path, emr_sync: Run, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def asked(service: Service, path: str, body: Any, kind: str = "application/json") -> str:
-    key = service.parts.keys.create(f"k{time.monotonic_ns()}", "clinic", Role.SENDER, datetime.now(UTC))[1]
+    key = service.parts.keys.create(f"k{time.monotonic_ns()}", "clinic", Role.SENDER, datetime.now(UTC), grants=[Grant.PATIENTS])[1]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(f"http://{service.address}{path}", data, headers), timeout=20) as answer:

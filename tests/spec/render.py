@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from store import consent, reason
 from store.channel import GOVERNS
 from store.lock import TOGGLE_REASONS
+from tests.spec.access import CALLS, KEYS, PAGES, ROLES
 from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
 from tests.spec.identity import IDENTITY
 from tests.spec.order import ORDER
@@ -46,7 +47,7 @@ Two failures matter most, in this order: contacting somebody who said no, and si
 
 def page() -> str:
     """The whole document."""
-    parts = [HEAD, _governance(), *map(_table, TABLES), _identity(), _toggles(), _order(), _replies(), _brake(), _codes()]
+    parts = [HEAD, _governance(), *map(_table, TABLES), _identity(), _toggles(), _order(), _replies(), _brake(), _access(), _codes()]
     return "\n".join(parts)
 
 
@@ -177,6 +178,18 @@ def _configurations() -> str:
     head = ("change", "before", "after", "what was said", "Do Not Contact")
     rows = ((change, *(f"`{cell}`" for cell in cells)) for change, *cells in CONFIGURATIONS)
     return _section("The brake: a changed configuration", about, head, rows)
+
+
+def _access() -> str:
+    about = "By kind of key. Without a key that holds: 401; with one of another kind: 403; what another enterprise owns is not there: 404."
+    calls = _section("Who may call what", about, ("call", *KEYS), _marks({one: call.keys for one, call in CALLS.items()}, KEYS))
+    about = "By role of who signed in; nobody else gets further than the sign-in page."
+    return f"{calls}\n{_section('Who may see what', about, ('page', *ROLES), _marks(PAGES, ROLES))}"
+
+
+def _marks(table: Mapping[tuple[str, str], Collection[str]], columns: Sequence[str]) -> Iterable[Sequence[str]]:
+    for (method, path), who in table.items():
+        yield (f"`{method} {path.replace(':str}', '}')}`", *("yes" if one in who else "" for one in columns))
 
 
 def _plain(value: Any) -> str:

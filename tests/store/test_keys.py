@@ -8,8 +8,10 @@ from sqlalchemy import text
 from store.database import Database
 from store.errors import StoreError, ValueRefused
 from store.keys import ApiKeys
-from store.lock import Role
+from store.lock import Grant, Role
+from store.proof.audit import Audit
 from tests.store.site import HOSPITAL, at
+from tests.store.test_identity_migration import go
 
 
 @pytest.fixture
@@ -71,6 +73,47 @@ def test_a_role_that_does_not_exist_is_refused(keys: ApiKeys) -> None:
     with pytest.raises(ValueRefused):
         keys.create("reminders", HOSPITAL, "root", at(0))
     assert keys.list() == []
+
+
+def test_a_senders_key_may_more_only_by_grant_and_for_as_long_as_it_has_it(keys: ApiKeys) -> None:
+    number, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
+    _, granted = keys.create("desk", HOSPITAL, Role.SENDER, at(0), grants=[Grant.PATIENTS])
+
+    def grants(token: str) -> frozenset[str]:
+        found = keys.verify(token, at(9))
+        assert found is not None
+        return found.grants
+
+    assert (grants(key), grants(granted)) == (set(), {"patients"})
+    assert keys.grant(number, [Grant.PATIENTS], at(1)).grants == grants(key) == {"patients"}
+    assert keys.grant(number, [], at(2)).grants == grants(key) == set()
+
+
+def test_a_grant_is_in_the_log_once_with_who_gave_it(keys: ApiKeys) -> None:
+    number, _ = keys.create("reminders", HOSPITAL, Role.SENDER, at(0))
+    for _ in range(2):
+        keys.grant(number, [Grant.PATIENTS], at(1), by="cli:kim")
+    lines = [one.line for one in Audit(keys.database).newest(HOSPITAL) if one.line.action == "granted_key"]
+    assert [(one.actor, one.subject, one.detail) for one in lines] == [("cli:kim", number, '{"name":"reminders","grants":"patients"}')]
+
+
+@pytest.mark.parametrize(("role", "grants"), [("sender", ["everything"]), ("operator", ["patients"])])
+def test_only_senders_keys_take_grants_and_only_those_that_exist(keys: ApiKeys, role: str, grants: list[str]) -> None:
+    with pytest.raises(ValueRefused):
+        keys.create("reminders", HOSPITAL, role, at(0), grants=grants)
+    number, _ = keys.create("reminders", HOSPITAL, role, at(0))
+    with pytest.raises(ValueRefused):
+        keys.grant(number, grants, at(1))
+    assert [one.grants for one in keys.list()] == [set()]
+
+
+def test_keys_from_before_grants_have_none(keys: ApiKeys) -> None:
+    _, key = keys.create("old", HOSPITAL, Role.SENDER, at(0), grants=[Grant.PATIENTS])
+    go(keys.database, "downgrade", "0060")
+    go(keys.database, "upgrade", "head")
+    found = keys.verify(key, at(1))
+    assert found is not None
+    assert found.grants == set()
 
 
 def test_keys_are_listed_by_enterprise_the_newest_first(keys: ApiKeys) -> None:

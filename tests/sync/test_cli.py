@@ -107,6 +107,14 @@ def test_a_key_is_shown_once_and_can_be_revoked(emr_sync: EmrSync, config: Path)
     assert emr_sync("keys", "revoke", made["id"], "--json").value["revoked"]
 
 
+def test_a_senders_key_is_granted_more_and_has_it_taken_away(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "desk", "--role", "sender", "--grant", "patients", "--json").value
+    assert made["grants"] == ["patients"]
+    assert "has no grants" in emr_sync("keys", "grant", made["id"]).out
+    assert emr_sync("keys", "grant", made["id"], "patients", "--json").value["grants"] == ["patients"]
+    assert [one["grants"] for one in emr_sync("keys", "list", "--json").value] == [["patients"]]
+
+
 def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, config: Path) -> None:
     for _ in range(2):
         assert emr_sync("migrate", "--json").value == {"status": "done"}
@@ -233,6 +241,8 @@ def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSy
         (["rejections", "--status", "maybe"], 2, "--status is one of open, resolved, all"),
         (["replies", "--state", "maybe"], 2, "--state is one of"),
         (["keys", "revoke", "nope"], 1, "no such key"),
+        (["keys", "grant", "nope", "patients"], 1, "no such key"),
+        (["keys", "create", "x", "--role", "staff", "--grant", "patients"], 1, "only senders' keys take grants"),
         (["keys", "create", "x", "--role", "sender", "--expires", "soon"], 2, "--expires is no length of time: write it like 90d"),
         (["keys", "create", "x", "--role", "sender", "--expires", "9999999d"], 2, "--expires is no length of time: write it like 90d"),
         (["keys", "create", "x", "--role", "king"], 2, "Invalid value for '--role'"),

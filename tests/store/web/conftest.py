@@ -79,12 +79,9 @@ class Service:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if role is not None:
             named["authorization"] = f"Bearer {self.token(enterprise, role)}"
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, data, named)
-            response = connection.getresponse()
-            return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+            return exchange(connection, method, path, body, named)
         finally:
             connection.close()
 
@@ -97,6 +94,14 @@ class Service:
     def patient(self, value: str = "MRN1", enterprise: str = "general") -> Any:
         """The facesheet of a patient, as staff see it."""
         return self.call("POST", "/v1/patients/lookup", {"value": value}, role="staff", enterprise=enterprise).json
+
+
+def exchange(connection: HTTPConnection, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Reply:
+    """One request on this connection. ``body``: bytes as they are, anything else as JSON."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    connection.request(method, path, data, headers)
+    response = connection.getresponse()
+    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
 
 def statements(value: str, evidence: str, /, **stated: Any) -> PatientStatements:

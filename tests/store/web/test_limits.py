@@ -30,10 +30,9 @@ LARGEST = {
 }
 FEW = json.dumps([LARGEST] * 10).encode()
 SENDERS_CALLS = {
-    ("POST", "/v1/decisions"), ("POST", "/v1/decisions/batch"), ("POST", "/v1/patients/lookup"), ("GET", "/v1/patients/{patient_id}"),
-    ("GET", "/v1/patients/{patient_id}/history"), ("POST", "/v1/sms-replies"), ("GET", "/v1/changes"),
+    ("POST", "/v1/decisions"), ("POST", "/v1/decisions/batch"), ("POST", "/v1/sms-replies"), ("GET", "/v1/changes"),
 }  # fmt: skip
-"""Section 3 of the contract."""
+"""What is a sender's without a grant."""
 
 
 @pytest.mark.parametrize("around", [(b"[", b"0]"), (b"[[", b"0]]"), (b"", b"")])

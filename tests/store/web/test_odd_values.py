@@ -16,11 +16,12 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from tests.spec.access import PAGES as WHO
+from tests.spec.access import ROLES as OF_PEOPLE
 from tests.store.web.conftest import LINE, NOW
 from tests.store.web.odd_values import BODIES, IN_ADDRESS, JSON, TEXTS
 from tests.store.web.pages.conftest import Pages, serve_pages
-from tests.store.web.pages.test_routes import FORMS, WHO, Caller, routes
-from tests.store.web.pages.test_routes import ROLES as OF_PEOPLE
+from tests.store.web.pages.test_routes import FORMS, Caller, routes
 
 PARAMETER = re.compile(r"\{([^}]+)\}")
 ROLES = ("sender", *OF_PEOPLE)
@@ -98,7 +99,7 @@ def operations(wire: Wire) -> list[Operation]:
         for method, one in methods.items():
             content = one.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
             fields = components[content["$ref"].rpartition("/")[2]]["properties"] if "$ref" in content else {}
-            roles = tuple(one["description"].removeprefix("Roles: ").rstrip(".").split(", "))
+            roles = tuple(one["description"].removeprefix("Roles: ").partition(".")[0].split(", "))
             query = tuple(parameter["name"] for parameter in one["parameters"] if parameter["in"] == "query")
             found.append(Operation(method.upper(), path, roles, tuple(fields), query))
     return found

@@ -58,8 +58,8 @@ def test_every_look_at_a_patient_is_in_the_log(fresh: Service) -> None:
 def test_who_found_nobody_saw_nobody(fresh: Service) -> None:
     assert fresh.call("POST", "/v1/patients/lookup", {"value": "MRN9"}, role="staff").status == 404
     assert fresh.call("GET", "/v1/patients/pt_0000000000000001", role="staff").status == 404
-    assert fresh.call("GET", "/v1/patients/pt_0000000000000001/history", role="sender").status == 404
-    in_vain = ["staff:staff of general", "staff:staff of general", "sender:sender of general"]
+    assert fresh.call("GET", "/v1/patients/pt_0000000000000001/history", role="auditor").status == 404
+    in_vain = ["staff:staff of general", "staff:staff of general", "auditor:auditor of general"]
     assert log(fresh) == [(who, "looked_in_vain") for who in in_vain]
     lines = fresh.call("GET", "/v1/audit", role="auditor").json
     assert {json.dumps(one["detail"]) for one in lines if one["action"] == "looked_in_vain"} == {'{"why": "unknown"}'}
@@ -107,7 +107,8 @@ def test_the_log_of_one_enterprise_shows_nothing_of_another(fresh: Service) -> N
     number = fresh.patient(enterprise="local")["id"]
     assert log(fresh) == []
     assert fresh.call("GET", f"/v1/audit?patient={number}", role="auditor").json == []
-    assert fresh.call("GET", f"/v1/patients/{number}/receipts", role="auditor").json == []
+    assert fresh.call("GET", f"/v1/patients/{number}/receipts", role="auditor").status == 404
+    assert log(fresh) == [("auditor:auditor of general", "looked_in_vain")]
 
 
 def test_without_the_setting_decisions_leave_no_receipt(fresh: Service) -> None:

@@ -15,11 +15,12 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from store.people.sessions import Sessions
+from tests.spec.access import OPEN, PATIENT, REJECTION, RUN, SOURCE
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages, serve_pages
 from tests.store.web.pages.filled import Filled
-from tests.store.web.pages.test_routes import OPEN, PATIENT, REJECTION, RUN, SOURCE, routes
+from tests.store.web.pages.test_routes import routes
 
 SERIOUS = {"serious", "critical"}
 HEIGHT = 800

@@ -17,12 +17,14 @@ from playwright.sync_api import expect
 
 from store.people.openid import OpenId, RoleRule
 from store.web.provider import Provider
+from tests.spec.access import OPEN
+from tests.spec.access import PAGES as WHO
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Browser, Moment, Pages, Seen, serve_pages
 from tests.store.web.pages.identity import CLIENT, SECRET, Claims, Identity, Key, same, signed
 from tests.store.web.pages.test_in_a_browser import PHONE, violations
-from tests.store.web.pages.test_routes import OPEN, WHO, routes
+from tests.store.web.pages.test_routes import routes
 
 ROLES = (
     RoleRule("groups", "hospital-staff", "general", "staff"),

@@ -1,6 +1,6 @@
 """Every page and everything a form does, called directly in every role: nobody can do more than their pages show.
 
-The routes are those of the application. A new one without an entry here fails the test: say who may come.
+The routes are those of the application, who may come is in tests/spec/access.py. A new one without an entry there fails the test.
 """
 
 from __future__ import annotations
@@ -14,56 +14,14 @@ from typing import Any
 import pytest
 
 from store.people.sessions import Sessions
+from tests.spec.access import OPEN, PATIENT, REJECTION, ROLES, RUN, SOURCE
+from tests.spec.access import PAGES as WHO
 from tests.store.web.conftest import ENTERPRISES, HOME, LINE
-from tests.store.web.pages.conftest import ROLES, Browser, Pages
+from tests.store.web.pages.conftest import Browser, Pages
 from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_replies import unclear
 
-EVERYBODY = frozenset(ROLES)
-PEOPLE = frozenset({"enterprise", "manager", "staff"})
-PATIENT, RUN, REJECTION, SOURCE = (
-    "/patients/{patient_id:str}",
-    "/runs/{run_id:str}",
-    "/rejections/{rejection_id:str}",
-    "/sources/{source:str}",
-)
 CHOSEN = "tulip hammer river"
-WHO: Mapping[tuple[str, str], frozenset[str]] = {
-    ("GET", "/"): EVERYBODY,
-    ("GET", "/password"): EVERYBODY,
-    ("POST", "/password"): EVERYBODY,
-    ("POST", "/enterprise"): EVERYBODY,
-    ("POST", "/sign-out"): EVERYBODY,
-    ("GET", "/patients"): PEOPLE | {"auditor"},
-    ("POST", "/patients"): PEOPLE | {"auditor"},
-    ("GET", PATIENT): PEOPLE | {"auditor"},
-    ("POST", f"{PATIENT}/do-not-contact"): PEOPLE,
-    ("POST", f"{PATIENT}/preferred-phone"): frozenset({"enterprise", "staff"}),
-    ("POST", f"{PATIENT}/sms-consent"): frozenset({"enterprise", "staff"}),
-    ("GET", "/opt-outs"): frozenset({"enterprise", "manager", "auditor"}),
-    ("POST", "/opt-outs"): frozenset({"enterprise", "manager", "auditor"}),
-    ("POST", "/opt-outs/file"): frozenset({"enterprise", "manager", "auditor"}),
-    ("GET", "/replies"): PEOPLE | {"auditor"},
-    ("POST", "/replies/{reply_id:str}"): frozenset({"enterprise", "staff"}),
-    ("GET", "/settings"): frozenset({"enterprise"}),
-    ("POST", "/settings"): frozenset({"enterprise"}),
-    ("GET", "/sources"): frozenset({"operator"}),
-    ("GET", SOURCE): frozenset({"operator"}),
-    ("POST", f"{SOURCE}/resync"): frozenset({"operator"}),
-    ("GET", RUN): frozenset({"operator"}),
-    ("POST", f"{RUN}/approve"): frozenset({"operator"}),
-    ("POST", f"{RUN}/reject"): frozenset({"operator"}),
-    ("GET", "/rejections"): frozenset({"operator"}),
-    ("GET", REJECTION): frozenset({"operator"}),
-    ("POST", f"{REJECTION}/replay"): frozenset({"operator"}),
-    ("GET", "/audit"): frozenset({"auditor"}),
-}
-"""Which roles a page is for."""
-OPEN = {
-    *((method, "/sign-in") for method in ("GET", "POST")),
-    *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/schema", "/schema/openapi.json", "/static/{digest:str}/{name:str}")),
-}
-"""What needs no session."""
 FORMS: Mapping[str, Mapping[str, str]] = {
     "/enterprise": {"enterprise": "general"},
     "/patients": {"value": "MRN1"},

@@ -1,0 +1,112 @@
+"""Who may call what: every call of the API by kind of key, every page by role. A route that is not here fails the tests.
+
+Keys and sessions are of one enterprise. What another enterprise owns is not there (404), or unknown where the answer is a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from store.lock import Grant, Role
+
+GRANTED = f"sender with {Grant.PATIENTS}"
+KEYS = ("sender", GRANTED, *(str(role) for role in Role if role != Role.SENDER))
+"""The kinds of keys: the roles, and a sender's key with a grant."""
+ROLES = ("enterprise", "manager", "staff", "operator", "auditor")
+"""The roles of people."""
+EVERYBODY, PEOPLE = frozenset(ROLES), frozenset({"enterprise", "manager", "staff"})
+SENDERS, LOOKERS = frozenset({"sender", GRANTED}), PEOPLE | {"auditor"}
+RECORDERS, REPORTED = frozenset({"enterprise", "staff"}), frozenset({"enterprise", "manager", "auditor"})
+OPERATOR, AUDITOR, ENTERPRISE = frozenset({"operator"}), frozenset({"auditor"}), frozenset({"enterprise"})
+
+
+class Call(NamedTuple):
+    """A call of the API: the kinds of keys it is for, and what they get for their own in an enterprise that syncs and in one that does not.
+
+    ``foreign`` is what they get for what another enterprise owns; none where the call names nothing. ``but``: roles that get another
+    answer in the enterprise that does not sync. Every other key gets 403, nobody without a key gets anything but 401.
+    """
+
+    keys: frozenset[str]
+    syncs: int = 200
+    local: int = 200
+    foreign: int | None = None
+    but: Mapping[str, int] = {}
+
+
+_PATIENT = "/v1/patients/{patient_id:str}"
+CALLS: Mapping[tuple[str, str], Call] = {
+    ("POST", "/v1/decisions"): Call(SENDERS, foreign=200),
+    ("POST", "/v1/decisions/batch"): Call(SENDERS, foreign=200),
+    ("GET", "/v1/changes"): Call(SENDERS),
+    ("POST", "/v1/sms-replies"): Call(SENDERS),
+    ("POST", "/v1/patients/lookup"): Call(LOOKERS | {GRANTED}, foreign=404),
+    ("GET", _PATIENT): Call(LOOKERS | {GRANTED}, foreign=404),
+    ("GET", f"{_PATIENT}/history"): Call(LOOKERS | {GRANTED}, foreign=404),
+    ("GET", f"{_PATIENT}/as-of"): Call(LOOKERS, foreign=404),
+    ("GET", f"{_PATIENT}/receipts"): Call(AUDITOR, foreign=404),
+    ("PUT", f"{_PATIENT}/do-not-contact"): Call(PEOPLE, 423, 200, 404, {"manager": 403, "staff": 403}),
+    ("PUT", f"{_PATIENT}/preferred-phone"): Call(RECORDERS, foreign=404),
+    ("POST", f"{_PATIENT}/sms-consent"): Call(RECORDERS, foreign=404),
+    ("GET", "/v1/audit"): Call(AUDITOR, foreign=200),
+    ("GET", "/v1/sms-consent/report"): Call(REPORTED),
+    ("GET", "/v1/replies"): Call(LOOKERS),
+    ("POST", "/v1/replies/{reply_id:str}/decide"): Call(RECORDERS, foreign=404),
+    ("GET", "/v1/settings"): Call(ENTERPRISE),
+    ("PUT", "/v1/settings"): Call(ENTERPRISE),
+    ("GET", "/v1/sources"): Call(OPERATOR),
+    ("POST", "/v1/sources/{source:str}/resync"): Call(OPERATOR, 202, 409, 404),
+    ("GET", "/v1/runs"): Call(OPERATOR),
+    ("GET", "/v1/runs/{run_id:str}"): Call(OPERATOR, foreign=404),
+    ("POST", "/v1/runs/{run_id:str}/approve"): Call(OPERATOR, 200, 409, 404),
+    ("POST", "/v1/runs/{run_id:str}/reject"): Call(OPERATOR, 200, 409, 404),
+    ("GET", "/v1/rejections"): Call(OPERATOR),
+    ("POST", "/v1/rejections/{rejection_id:str}/replay"): Call(OPERATOR, foreign=404),
+    ("POST", "/v1/rejections/replay"): Call(OPERATOR, foreign=404),
+    ("POST", "/v1/rejections/replay/preview"): Call(OPERATOR, foreign=404),
+}
+"""A run of an enterprise that does not sync holds nothing, and its source has a run under way: 409."""
+
+PATIENT, RUN, REJECTION, SOURCE = (
+    "/patients/{patient_id:str}",
+    "/runs/{run_id:str}",
+    "/rejections/{rejection_id:str}",
+    "/sources/{source:str}",
+)
+PAGES: Mapping[tuple[str, str], frozenset[str]] = {
+    ("GET", "/"): EVERYBODY,
+    ("GET", "/password"): EVERYBODY,
+    ("POST", "/password"): EVERYBODY,
+    ("POST", "/enterprise"): EVERYBODY,
+    ("POST", "/sign-out"): EVERYBODY,
+    ("GET", "/patients"): LOOKERS,
+    ("POST", "/patients"): LOOKERS,
+    ("GET", PATIENT): LOOKERS,
+    ("POST", f"{PATIENT}/do-not-contact"): PEOPLE,
+    ("POST", f"{PATIENT}/preferred-phone"): RECORDERS,
+    ("POST", f"{PATIENT}/sms-consent"): RECORDERS,
+    ("GET", "/opt-outs"): REPORTED,
+    ("POST", "/opt-outs"): REPORTED,
+    ("POST", "/opt-outs/file"): REPORTED,
+    ("GET", "/replies"): LOOKERS,
+    ("POST", "/replies/{reply_id:str}"): RECORDERS,
+    ("GET", "/settings"): ENTERPRISE,
+    ("POST", "/settings"): ENTERPRISE,
+    ("GET", "/sources"): OPERATOR,
+    ("GET", SOURCE): OPERATOR,
+    ("POST", f"{SOURCE}/resync"): OPERATOR,
+    ("GET", RUN): OPERATOR,
+    ("POST", f"{RUN}/approve"): OPERATOR,
+    ("POST", f"{RUN}/reject"): OPERATOR,
+    ("GET", "/rejections"): OPERATOR,
+    ("GET", REJECTION): OPERATOR,
+    ("POST", f"{REJECTION}/replay"): OPERATOR,
+    ("GET", "/audit"): AUDITOR,
+}
+"""The roles that a page, or what its form does, is for."""
+OPEN = {
+    *((method, "/sign-in") for method in ("GET", "POST")),
+    *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/schema", "/schema/openapi.json", "/static/{digest:str}/{name:str}")),
+}
+"""What needs neither key nor session."""
