@@ -7,7 +7,7 @@ be a process of its own. On SQLite the queue is inside the process that asks, wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -15,10 +15,10 @@ from adapters.base import Listener
 from store.sources.schedule_times import ScheduleTimes
 from sync import logs
 from sync.api import build_api
-from sync.config import Settings
+from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
 from sync.config.mistake import dotted
-from sync.config.plain import exposed
+from sync.config.plain import Exposed
 from sync.config.words import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
@@ -73,7 +73,11 @@ class Service:
         return f"{self.web.scheme}://{self.web.address}" if self.web else None
 
     def start(self) -> None:
-        """Starts every role; what was started is stopped again when one of them cannot be."""
+        """Starts every role; what was started is stopped again when one of them cannot be.
+
+        Raises ``Unusable`` before that where data would cross a network in clear and nobody wrote that it may.
+        """
+        in_clear = plain.check(self.parts.settings)
         try:
             for role in self._roles():
                 self._started.append(role)
@@ -81,12 +85,12 @@ class Service:
         except BaseException:
             self.stop()
             raise
-        self._warn()
+        self._warn(in_clear)
         self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
 
-    def _warn(self) -> None:
+    def _warn(self, in_clear: Iterable[Exposed]) -> None:
         """What ``check-config`` says at length."""
-        for one in exposed(self.parts.settings):
+        for one in in_clear:
             self.log.warning("data crosses the network in clear", setting=dotted(one.where))
         if is_open_to_others(self.parts.settings.database):
             self.log.warning("other users can read the database file: chmod 600 it")
