@@ -11,6 +11,7 @@ from store.lock import Role
 from store.people.sessions import Sessions
 from store.people.users import Users
 from store.proof.audit import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
+from store.sources.processes import Processes, standing
 from store.web.app import create_app
 from store.web.pages.site import Access
 from store.web.provider import Provider
@@ -80,7 +81,7 @@ def build_api(parts: Parts, queue: Queue) -> Any:
     """The ASGI application over these parts."""
     on_request = OnRequest(parts, queue)
     sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
-    openid = parts.settings.openid
+    openid, processes = parts.settings.openid, Processes(parts.database)
     return create_app(
         parts.preferences,
         parts.journal,
@@ -92,6 +93,7 @@ def build_api(parts: Parts, queue: Queue) -> Any:
             queue.depth(),
             parts.preferences.unreadable(),
             parts.database.compare_clocks().total_seconds(),
+            standing(processes.read(), processes.now()),
         ),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from adapters.base import Listener
+from store.sources.processes import Place
 from store.sources.schedule_times import ScheduleTimes
 from sync import logs
 from sync.api import build_api
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
 from sync.config.mistake import dotted
+from sync.config.options import LISTENERS
 from sync.config.plain import Exposed
 from sync.config.words import Address
 from sync.housekeeping import (
@@ -33,6 +35,7 @@ from sync.housekeeping import (
     restatement,
 )
 from sync.parts import ROLES, Parts, Unusable, adapter
+from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
 from sync.schedule import Clock, nothing_is_lost
@@ -130,6 +133,7 @@ class Service:
     def _roles(self) -> Iterator[Role]:
         feeds = self.parts.settings.feeds.values()
         yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
+        yield Presence(self.parts, self._places())
         if "listen" in self.wanted:
             for feed in feeds:
                 if isinstance(listener := adapter(feed), Listener):
@@ -149,6 +153,13 @@ class Service:
             parts = self.parts
             lost = self._lost if parts.database.is_sqlite else nothing_is_lost
             yield Clock(feeds, self.queue.put, ScheduleTimes(parts.database), parts.clock, lost)
+
+    def _places(self) -> list[Place]:
+        """What this process shows itself as: one for each role, and for each source that it listens to."""
+        feeds = [one for one in self.parts.settings.feeds.values() if one.settings.adapter in LISTENERS]
+        listening = [Place("listen", one.name, one.enterprise) for one in feeds]
+        others = [Place(role) for role in ROLES if role in self.wanted and role != "listen"]
+        return others + (listening if "listen" in self.wanted else [])
 
     def _lost(self, job: Job, asked: datetime) -> bool:
         """A queue inside the process forgets what waits when it ends."""
