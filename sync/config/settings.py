@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from adapters.base import SourceSettings
@@ -73,6 +73,11 @@ class Limits:
     connections: int = 512
     per_address: int = 128
     header_seconds: float = 10.0
+
+    def narrowed(self, connections: int) -> Limits:
+        """The same for a process that may have only so many: of one machine fewer in proportion."""
+        fewer = max(1, min(self.per_address, self.per_address * connections // self.connections))
+        return replace(self, connections=min(self.connections, connections), per_address=fewer)
 
 
 @dataclass(frozen=True, slots=True)
