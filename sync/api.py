@@ -15,6 +15,7 @@ from store.sources.processes import Processes, standing
 from store.web.app import create_app
 from store.web.pages.site import Access
 from store.web.provider import Provider
+from store.web.unknown_patients import LookUps, UnknownPatients
 from store.web.work import UnmappedCode, Work
 from sync import logs
 from sync.describe import described
@@ -77,10 +78,20 @@ class OnRequest:
         return {"outcome": answer.outcome, "reason": answer.reason, "detail": answer.detail}
 
 
+def _look_ups(parts: Parts) -> LookUps:
+    log = logs.logger()
+
+    def tell(found: UnknownPatients) -> None:
+        log.warning("a key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
+
+    return LookUps(parts.settings.unknown, parts.clock, tell)
+
+
 def build_api(parts: Parts, queue: Queue) -> Any:
     """The ASGI application over these parts."""
     on_request = OnRequest(parts, queue)
     sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
+    look_ups = _look_ups(parts)
     openid, processes = parts.settings.openid, Processes(parts.database)
     return create_app(
         parts.preferences,
@@ -94,9 +105,11 @@ def build_api(parts: Parts, queue: Queue) -> Any:
             parts.preferences.unreadable(),
             parts.database.compare_clocks().total_seconds(),
             standing(processes.read(), processes.now()),
+            look_ups.totals(),
         ),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
         intake=parts.intake_health.failing,
+        look_ups=look_ups,
         access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),
     )

@@ -69,14 +69,14 @@ class Metrics:
         unreadable: Mapping[str, int] = MappingProxyType({}),
         skew: float = 0.0,
         processes: Standing = NOBODY,
+        look_ups: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     ) -> bytes:
         """Everything in Prometheus' text format. All that is handed in was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(
-            _Families(lambda: [*self._counted(), *_measured(heard, held, queue, unreadable), *_standing(processes), _skew(skew)])
-        )
+        measured = [*_measured(heard, held, queue, unreadable), *_standing(processes), *_asked(look_ups), _skew(skew)]
+        registry.register(_Families(lambda: [*self._counted(), *measured]))
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Any]:
@@ -113,6 +113,13 @@ def _standing(processes: Standing) -> Iterator[Any]:
     yield _gauge("emr_sync_processes", about, ["role", "state"], alive)
     failing = {(one.source,): one.messages for one in processes.failing}
     yield _gauge("emr_sync_intake_failing_messages", "Messages answered AR, by all processes, since none is handled", ["source"], failing)
+
+
+def _asked(look_ups: Mapping[str, tuple[int, int]]) -> Iterator[Any]:
+    asked = {(key,): number for key, (number, _) in look_ups.items()}
+    yield _counter("emr_sync_look_ups", "Patients that were asked about, by the id of the API key", ["key"], asked)
+    unknown = {(key,): number for key, (_, number) in look_ups.items()}
+    yield _counter("emr_sync_unknown_patients", "Of these, patients whom nobody here knows", ["key"], unknown)
 
 
 def _skew(seconds: float) -> Any:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -29,7 +30,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON value on stdout")
     wish = parser.parse_args()
     chosen, errors, found = wish.only or list(NAMES), Console(stderr=True), []
-    for drill, run in (*_over_postgresql(chosen), *_over_sqlite(chosen)):
+    for drill, run in chain(_over_postgresql(chosen), _over_sqlite(chosen)):
         errors.print(f"{drill}: {run}", highlight=False)
         if isinstance(run, Outcome):
             found.append(run)
@@ -52,7 +53,7 @@ def _over_postgresql(chosen: list[str]) -> Iterator[tuple[str, Outcome | str]]:
                 try:
                     on_postgresql.DRILLS[name](stage, server)
                     yield name, stage.reckon(name, "PostgreSQL")
-                except (TimeoutError, RuntimeError, OSError) as error:
+                except Exception as error:
                     yield name, f"failed: {error}"
                 finally:
                     stage.abandon()
@@ -73,7 +74,7 @@ def _over_sqlite(chosen: list[str]) -> Iterator[tuple[str, Outcome | str]]:
             try:
                 on_sqlite.DRILLS[name](stage, disk / "drill.db")
                 yield name, stage.reckon(name, "SQLite", restored=name in on_sqlite.RESTORED)
-            except (TimeoutError, RuntimeError, OSError) as error:
+            except Exception as error:
                 yield name, f"failed: {error}"
             finally:
                 stage.abandon()

@@ -34,6 +34,7 @@ from store.web.auth import Callers
 from store.web.endpoint import Answer, respond
 from store.web.lanes import Lanes
 from store.web.problem import Problem
+from store.web.unknown_patients import UnknownPatients
 
 ANSWERED_WITHIN = 5.0
 """Seconds in which a monitor is answered, whatever the database does."""
@@ -72,6 +73,7 @@ class Readiness(Struct, frozen=True):
     ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
     ``intake``: sources whose messages cannot be handled, by any process; the service is degraded until one is committed again.
     ``processes``: those that are gone and were not replaced; the service is degraded until one in their place starts.
+    ``unknown_patients``: keys that ask this process about too many patients whom nobody knows; the service is degraded while they do.
     """
 
     ready: bool
@@ -83,6 +85,7 @@ class Readiness(Struct, frozen=True):
     clock_skew: float = 0.0
     intake: tuple[IntakeState, ...] = ()
     processes: tuple[ProcessState, ...] = ()
+    unknown_patients: tuple[UnknownPatients, ...] = ()
 
     def told(self, enterprise: str | None) -> Readiness | dict[str, bool]:
         """What a caller of this enterprise may know; a stranger (``None``) only whether it is ready."""
@@ -92,8 +95,10 @@ class Readiness(Struct, frozen=True):
         held = tuple(one for one in self.held if one.enterprise == enterprise)
         intake = tuple(one for one in self.intake if one.enterprise == enterprise)
         processes = tuple(one for one in self.processes if one.enterprise in ("", enterprise))
-        degraded = _degraded(sources, held, (*intake, *processes), self.clock_skew)
-        return replace(self, sources=sources, held=held, intake=intake, processes=processes, degraded=degraded)
+        unknown = tuple(one for one in self.unknown_patients if one.enterprise == enterprise)
+        degraded = _degraded(sources, held, (*intake, *processes, *unknown), self.clock_skew)
+        theirs = {"sources": sources, "held": held, "intake": intake, "processes": processes, "unknown_patients": unknown}
+        return replace(self, degraded=degraded, **theirs)
 
 
 UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
@@ -101,6 +106,11 @@ UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", sch
 
 def nothing_fails() -> tuple[IntakeState, ...]:
     """For a process that takes no messages."""
+    return ()
+
+
+def nobody_asks() -> tuple[UnknownPatients, ...]:
+    """For a process that is asked nothing."""
     return ()
 
 
@@ -151,8 +161,9 @@ class Health:
         clock: Callable[[], datetime],
         ticks: Callable[[], float] = time.monotonic,
         intake: Intake = nothing_fails,
+        unknown: Callable[[], tuple[UnknownPatients, ...]] = nobody_asks,
     ) -> None:
-        self.store, self.clock, self.intake = store, clock, intake
+        self.store, self.clock, self.intake, self.unknown = store, clock, intake, unknown
         self.processes = Processes(store.database)
         self.kept = Kept(self.readiness, ticks)
         self.metrics = Kept(metrics, ticks) if metrics else None
@@ -196,9 +207,10 @@ class Health:
         except Exception:  # whatever the driver raises: its text may name hosts and users
             return replace(UNREACHABLE, intake=intake)
         intake, absent = joined((*intake, *self._others(seen, now))), tuple(_absent(one) for one in gone(seen, now))
+        unknown = self.unknown()
         return Readiness(
             ready=True,
-            degraded=_degraded(sources, held, (*intake, *absent), skew.total_seconds()),
+            degraded=_degraded(sources, held, (*intake, *absent, *unknown), skew.total_seconds()),
             database="ok",
             schema="ok",
             sources=sources,
@@ -206,6 +218,7 @@ class Health:
             clock_skew=round(skew.total_seconds(), 3),
             intake=intake,
             processes=absent,
+            unknown_patients=unknown,
         )
 
     def _others(self, seen: Iterable[Seen], now: datetime) -> list[IntakeState]:

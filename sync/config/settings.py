@@ -9,6 +9,7 @@ from datetime import timedelta
 from adapters.base import SourceSettings
 from store.enterprise import Enterprise
 from store.people.openid import OpenId
+from store.people.unknown_alarm import Alarm
 from store.sources.room import Room
 from store.sources.sealing import Sealing
 from sync.config.address import Address
@@ -104,6 +105,7 @@ class Settings:
     logs: Logging = Logging()
     access_log: bool = False
     connections: Limits = Limits()
+    unknown: Alarm = field(default_factory=Alarm)
     session_idle: timedelta = timedelta(minutes=30)
     session_longest: timedelta = timedelta(hours=12)
     backoff: Backoff = Backoff()
