@@ -173,20 +173,13 @@ def foreign_lock(stage: Stage, server: Server) -> None:
 def cut_network(stage: Stage, server: Server) -> None:
     """the network between service and PostgreSQL takes everything and carries nothing for 25 s; then old connections are dead"""
     wire = Wire(server.port)
-    try:
-        config = stage.config("cut", server.url(stage.url.rpartition("/")[2], wire.port))
-        stage.serve("api,listen,schedule,work", config)
-        stage.begin()
-        wire.cut.set()
-        time.sleep(25)
-        wire.mend()
-        stage.recovered()
-        stage.emr.stop()
-        stage.close()
-        stage.serve("api", stage.config("after"))
-        stage.apis[:] = stage.apis[-1:]
-    finally:
-        wire.close()
+    stage.afterwards.append(wire.close)
+    stage.serve("api,listen,schedule,work", stage.config("cut", server.url(stage.url.rpartition("/")[2], wire.port)))
+    stage.begin()
+    wire.cut.set()
+    time.sleep(25)
+    wire.mend()
+    stage.recovered()
 
 
 def clock(hours: int) -> Callable[[Stage, Server], None]:

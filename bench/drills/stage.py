@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ class Stage:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url, self.machines = folder, url, list[Machine]()
+        self.afterwards: list[Callable[[], None]] = []
         self.apis: list[int] = []
         self.listeners: list[int] = []
         self.manual = "none"
@@ -122,6 +123,8 @@ class Stage:
         if hasattr(self, "watcher"):
             self.watcher.stop(())
         self.close()
+        for done in self.afterwards:
+            done()
 
     def close(self) -> None:
         """Ends every machine."""

@@ -25,7 +25,10 @@ PAUSE, PATIENCE = 0.1, 15.0
 
 
 class Emr:
-    """Sends one message after another; each changes Do Not Contact of a patient. Goes to the next address when one does not answer."""
+    """Sends one message after another; each changes Do Not Contact of a patient. Goes to the next address when one does not answer.
+
+    Whoever holds ``turn`` has no message under way.
+    """
 
     def __init__(self, ports: Sequence[int], pause: float = 0.02) -> None:
         self.ports, self.pause, self.codes = cycle(ports), pause, Counter[str]()
@@ -33,6 +36,7 @@ class Emr:
         self.last: dict[str, str] = {}
         self.accepted: list[float] = [time.monotonic()]
         self._connection: socket.socket | None = None
+        self.turn = threading.Lock()
         self._ended, self._given_up, self._number = threading.Event(), threading.Event(), 0
         self._base = datetime.now(UTC) - timedelta(hours=3)
         self._thread = threading.Thread(target=self._run)
@@ -69,7 +73,8 @@ class Emr:
         changing = cycle(range(REFUSING, PATIENTS))
         while not self._ended.is_set():
             number = next(changing)
-            self._deliver(number, "OK" if self.last[f"MRN{number}"] == "DNC" else "DNC")
+            with self.turn:
+                self._deliver(number, "OK" if self.last[f"MRN{number}"] == "DNC" else "DNC")
             self._ended.wait(self.pause)
 
     def _deliver(self, patient: int, code: str) -> None:

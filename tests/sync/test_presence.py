@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from store.sources.intake_state import IntakeState
-from store.sources.processes import Place, Processes
+from store.sources.processes import Place, Processes, standing
 from store.web.health import Health, Readiness
 from sync.config.loading import load
 from sync.parts import Parts
@@ -70,6 +70,18 @@ def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(parts: P
     assert ready(parts).degraded
     Presence(parts, [LISTENER, Place("work")])._tend()
     assert ready(parts).processes == ()
+
+
+def test_metrics_tell_of_all_processes(parts: Parts) -> None:
+    since = datetime.now(UTC) - timedelta(minutes=3)
+    elsewhere = Processes(parts.database, "elsewhere:1")
+    elsewhere.beat([LISTENER, Place("work")], since, [IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full")])
+    text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now())).decode()
+    assert 'emr_sync_processes{role="listen",state="alive"} 1.0' in text
+    assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
+    text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
+    assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text
+    assert "emr_sync_intake_failing_messages{" not in text
 
 
 def test_a_process_shows_its_roles_while_it_serves(parts: Parts) -> None:
