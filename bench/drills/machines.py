@@ -23,7 +23,7 @@ class Machine:
     def __init__(
         self, config: Path, roles: str, *, environment: Mapping[str, str] | None = None, host: str = "", descriptors: int = 0
     ) -> None:
-        self.log, self.roles = config.parent / f"{roles}-{time.monotonic_ns()}.log", roles
+        self.log, self.roles, self.config = config.parent / f"{roles}-{time.monotonic_ns()}.log", roles, config
         command = [EMR_SYNC, "-c", str(config), "serve", "--only", roles]
         if host:
             command = ["unshare", "--uts", "sh", "-c", f'hostname {host} && exec "$@"', "sh", *command]

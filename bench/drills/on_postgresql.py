@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, suppress
 import psycopg
 
 from adapters.rehearsal.emr import RehearsalEmr
-from bench.drills.machines import until
+from bench.drills.machines import Machine, until
 from bench.drills.server import Server, Wire
 from bench.drills.stage import HOSPITAL, SILENCE, Stage
 from bench.drills.traffic import call
@@ -26,11 +26,17 @@ NOTICED = 25.0
 """Seconds in which the others notice that a process is gone."""
 FREEZE = """
 import os, signal, sys
-from store.database import Database
-with Database.open(sys.argv[1]).write(sys.argv[2]):
+from store.database import Database, driver_connection
+with Database.open(sys.argv[1]).write(sys.argv[2]) as transaction:
+    if sys.argv[3:]:
+        copy = driver_connection(transaction).cursor().copy(sys.argv[3]).__enter__()
+        copy.write("x")
+        driver_connection(transaction).pgconn.flush()
     print("holding", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 """
+COPY = "COPY source_notes (source, key, enterprise, text) FROM STDIN"
+END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 SHIFTED = {"LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
@@ -65,21 +71,21 @@ def kill_worker(stage: Stage, server: Server) -> None:
         (stage.folder / "key.pem").write_text(emr.private_key)
         fhir = emr.fhir_source(enterprise=HOSPITAL, private_key=f"file:{stage.folder / 'key.pem'}")
         more = {"drill-fhir": {**fhir, "page_size": "10", "schedule": {"every": "1h"}}}
-        workers = {f"worker-{name}": stage.serve("work", stage.config(name, **more), host=f"worker-{name}") for name in "ab"}
-        stage.serve("api,schedule", stage.config("api", **more))
+        workers = {f"worker-{name}": stage.serve("work", stage.config(name, more=more), host=f"worker-{name}") for name in "ab"}
+        stage.serve("api,schedule", stage.config("api", more=more))
         stage.serve("listen")
         stage.begin()
         with closing(Database.open(stage.url)) as database:
             journal = Journal(database)
-            run = until(lambda: [one for one in journal.runs("drill-fhir") if one.status == "running"])[0]
+            run = until(lambda: [one for one in journal.runs(source="drill-fhir") if one.status == "running"])[0]
             with database.read() as connection:
                 owner = str(database.select(connection, "SELECT owner FROM runs WHERE id = ?", [run.id])[0][0]).partition(":")[0]
             began = time.monotonic()
             workers[owner].kill()
-            until(lambda: [one for one in journal.runs("drill-fhir") if one.id != run.id and one.status in ("running", "done")])
+            until(lambda: [one for one in journal.runs(source="drill-fhir") if one.id != run.id and one.status in ("running", "done")])
             stage.measured, stage.seconds, stage.target = "the run goes on elsewhere", time.monotonic() - began, SILENCE + ELSEWHERE
             emr.faults.delay = 0
-            until(lambda: [one for one in journal.runs("drill-fhir") if one.status == "done"])
+            until(lambda: [one for one in journal.runs(source="drill-fhir") if one.status == "done"])
         time.sleep(max(0.0, NOTICED - stage.seconds))
 
 
@@ -89,16 +95,16 @@ def kill_scheduler(stage: Stage, server: Server) -> None:
         (stage.folder / "key.pem").write_text(emr.private_key)
         fhir = emr.fhir_source(enterprise=HOSPITAL, private_key=f"file:{stage.folder / 'key.pem'}")
         more = {"drill-fhir": {**fhir, "schedule": {"every": "3s"}}}
-        first = stage.serve("schedule", stage.config("a", **more))
-        stage.serve("schedule", stage.config("b", **more))
-        stage.serve("api,listen,work", stage.config("c", **more))
+        first = stage.serve("schedule", stage.config("a", more=more))
+        stage.serve("schedule", stage.config("b", more=more))
+        stage.serve("api,listen,work", stage.config("c", more=more))
         stage.begin()
         with closing(Database.open(stage.url)) as database:
             journal = Journal(database)
-            until(lambda: len(journal.runs("drill-fhir")) >= 2)
-            began, known = time.monotonic(), len(journal.runs("drill-fhir"))
+            until(lambda: len(journal.runs(source="drill-fhir")) >= 2)
+            began, known = time.monotonic(), len(journal.runs(source="drill-fhir"))
             first.kill()
-            until(lambda: len(journal.runs("drill-fhir")) > known)
+            until(lambda: len(journal.runs(source="drill-fhir")) > known)
             stage.measured, stage.seconds, stage.target = "next run asked for", time.monotonic() - began, 3 + ELSEWHERE
         time.sleep(NOTICED)
 
@@ -130,15 +136,67 @@ def stop_database(stage: Stage, server: Server) -> None:
 
 def freeze_peer(stage: Stage, server: Server) -> None:
     """a peer stands still (SIGSTOP) inside a transaction, holding the enterprise's lock"""
+    _frozen(stage, server)
+
+
+def freeze_copying(stage: Stage, server: Server) -> None:
+    """the same in the middle of a COPY, where no timeout of PostgreSQL applies"""
+    _frozen(stage, server, COPY)
+
+
+def _frozen(stage: Stage, server: Server, *copy: str) -> None:
     stage.serve("api,listen,schedule,work")
     stage.begin()
     mark = server.log.stat().st_size
-    with subprocess.Popen([sys.executable, "-c", FREEZE, stage.url, HOSPITAL], stdout=subprocess.PIPE) as peer:
+    with subprocess.Popen([sys.executable, "-c", FREEZE, stage.url, HOSPITAL, *copy], stdout=subprocess.PIPE) as peer:
         assert peer.stdout is not None
         peer.stdout.readline()
         stage.recovered()
         peer.kill()
     stage.measured, stage.seconds, stage.target = _log(server, mark), stage.emr.longest(), PEER
+
+
+def end_connections(stage: Stage, server: Server) -> None:
+    """the server ends all connections (pg_terminate_backend)"""
+    stage.serve("api,listen,schedule,work")
+    stage.begin()
+    with closing(psycopg.connect(server.conninfo(stage.url.rpartition("/")[2]), autocommit=True)) as other:
+        other.execute(END_ALL)
+    stage.recovered()
+
+
+def end_locked(stage: Stage, server: Server) -> None:
+    """SIGTERM while another program locks the table of patients, a message under way; then started again"""
+    machine = stage.serve("api,listen,schedule,work")
+    stage.begin()
+    with closing(psycopg.connect(server.conninfo(stage.url.rpartition("/")[2]))) as other:
+        other.execute("LOCK TABLE patients IN ACCESS EXCLUSIVE MODE")
+        time.sleep(1)
+        _ended(stage, machine)
+        other.rollback()
+    _started_again(stage, machine)
+
+
+def end_stopped(stage: Stage, server: Server) -> None:
+    """SIGTERM while PostgreSQL stands still, a message under way; then both go on"""
+    machine = stage.serve("api,listen,schedule,work")
+    stage.begin()
+    server.signal(signal.SIGSTOP)
+    time.sleep(1)
+    _ended(stage, machine)
+    server.signal(signal.SIGCONT)
+    _started_again(stage, machine)
+
+
+def _ended(stage: Stage, machine: Machine) -> None:
+    began = time.monotonic()
+    code = machine.end()
+    stage.measured, stage.seconds = f"ended with {code} after {time.monotonic() - began:.1f} s", time.monotonic() - began
+
+
+def _started_again(stage: Stage, machine: Machine) -> None:
+    stage.serve(machine.roles, machine.config)
+    stage.recovered()
 
 
 def silence(stage: Stage, server: Server) -> None:
@@ -182,18 +240,18 @@ def cut_network(stage: Stage, server: Server) -> None:
     stage.recovered()
 
 
-def clock(hours: int) -> Callable[[Stage, Server], None]:
+def clock(shift: str, told: str) -> Callable[[Stage, Server], None]:
     """One of two listeners, and one of two APIs, has a wrong clock."""
 
     def drill(stage: Stage, server: Server) -> None:
-        stage.serve("api,listen", environment={**SHIFTED, "FAKETIME": f"{hours:+d}h"})
+        stage.serve("api,listen", environment={**SHIFTED, "FAKETIME": shift})
         stage.serve("api,listen")
         stage.begin()
         time.sleep(10)
         stage.recovered()
         stage.measured = _where(stage)
 
-    drill.__doc__ = f"the clock of one of two machines (api, listen) is {abs(hours)} h {'ahead' if hours > 0 else 'behind'}"
+    drill.__doc__ = f"the clock of one of two machines (api, listen) is {told}"
     return drill
 
 
@@ -234,10 +292,16 @@ DRILLS: Mapping[str, Callable[[Stage, Server], None]] = {
     "kill-database": kill_database,
     "stop-database": stop_database,
     "freeze-peer": freeze_peer,
+    "freeze-copying": freeze_copying,
+    "end-connections": end_connections,
+    "end-locked": end_locked,
+    "end-stopped": end_stopped,
     "silence": silence,
     "foreign-lock": foreign_lock,
     "cut-network": cut_network,
-    "clock-behind": clock(-2),
-    "clock-ahead": clock(2),
+    "clock-behind": clock("-2h", "two hours behind"),
+    "clock-ahead": clock("+2h", "two hours ahead"),
+    "clock-20-minutes": clock("-20m", "20 minutes behind"),
+    "clock-30-seconds": clock("-30s", "30 seconds behind"),
     "descriptors": descriptors,
 }

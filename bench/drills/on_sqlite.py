@@ -152,14 +152,8 @@ def _restored(stage: Stage, file: Path) -> None:
 
 def _again(stage: Stage) -> None:
     """The same configuration, started anew."""
-    config = next(Path(part) for part in _arguments(stage) if part.endswith(".yaml"))
-    stage.serve(ALL, config)
+    stage.serve(ALL, stage.machines[-1].config)
     until(lambda: call(stage.apis[0], "GET", "/readyz")[0] == 200)
-
-
-def _arguments(stage: Stage) -> list[str]:
-    found = stage.machines[-1].process.args
-    return [str(part) for part in found] if isinstance(found, list) else []
 
 
 def mounted(folder: Path, megabytes: int = 24) -> bool:

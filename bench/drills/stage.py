@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -22,6 +23,7 @@ from sync.config.loading import load
 from sync.parts import Parts
 
 HOSPITAL, ADT = "drill-hospital", "drill-adt"
+NO_MORE: Mapping[str, Any] = MappingProxyType({})
 SILENCE, SETTLED = 10, 1.5
 """Seconds: ``work.silence``; until what happened last was looked at."""
 APPLIED = "SELECT evidence_id FROM changes"
@@ -43,7 +45,7 @@ class Stage:
         Parts.open(load(self.config("first"), {})).close()
         self.sender, self.operator = self._key("sender"), self._key("operator")
 
-    def config(self, name: str, url: str = "", **more: Any) -> Path:
+    def config(self, name: str, url: str = "", more: Mapping[str, Any] = NO_MORE) -> Path:
         """A configuration with ports of its own, as each machine has addresses of its own."""
         source = {
             "enterprise": HOSPITAL,
