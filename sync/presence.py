@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from store import outage
-from store.sources.processes import EVERY, Place, Processes, Seen, gone
+from store.sources.processes import EVERY, SILENT, Place, Processes, Seen, gone
 from sync import logs
 from sync.housekeeping import Housekeeping
 from sync.parts import Parts
@@ -21,6 +22,8 @@ class Presence:
         self.processes, self.failing, self.places = Processes(parts.database), parts.intake_health.failing, places
         self.log: Any = logs.logger()
         self._started: datetime | None = None
+        self._steady: datetime | None = None
+        self._last = float("-inf")
         self._missed: set[tuple[str, Place]] = set()
         self._tending = Housekeeping({"sign of life": self._tend}, EVERY)
 
@@ -39,13 +42,19 @@ class Presence:
             if self._started is None:
                 self.processes.database.compare_clocks()
                 self._started = self.processes.now()
-            self.processes.beat(self.places, self._started, self.failing())
+            self._beat(self._started)
             self._miss(gone(self.processes.read(), self.processes.now()))
             self.processes.sweep()
         except Exception as error:
             if not outage.told(error):
                 raise
         return 0
+
+    def _beat(self, started: datetime) -> None:
+        if self._steady is None or time.monotonic() - self._last > SILENT.total_seconds() / 2:
+            self._steady = self.processes.now()
+        self.processes.beat(self.places, started, self.failing(), self._steady)
+        self._last = time.monotonic()
 
     def _miss(self, absent: Sequence[Seen]) -> None:
         """Once for each."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -26,7 +26,7 @@ EVERY = 5.0
 SILENT = timedelta(seconds=20)
 """Without a sign for so long a process counts as gone. A busy database may delay one by ten seconds (``store.limits``)."""
 FORGOTTEN = timedelta(days=7)
-COLUMNS = ("process", "role", "source", "enterprise", "started", "seen", "failing", "messages", "reason")
+COLUMNS = ("process", "role", "source", "enterprise", "started", "steady", "seen", "failing", "messages", "reason")
 KEY = ("process", "role", "source")
 READ = f"SELECT {', '.join(COLUMNS)} FROM processes ORDER BY process, role, source"
 
@@ -40,11 +40,15 @@ class Place(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A place of one process, when it started and gave its last sign, and what it cannot do (since when, how often, why)."""
+    """A place of one process, and what it cannot do (since when, how often, why).
+
+    ``started``, ``seen``: its first and last sign of life; ``steady``: since when the signs came without a gap.
+    """
 
     process: str
     place: Place
     started: datetime
+    steady: datetime
     seen: datetime
     failing: datetime | None = None
     messages: int = 0
@@ -71,16 +75,25 @@ def is_silent(one: Seen, now: datetime) -> bool:
     return now - one.seen > SILENT
 
 
-def gone(found: Iterable[Seen], now: datetime) -> list[Seen]:
-    """The silent ones in whose place no other has started since."""
-    by_place: dict[Place, list[Seen]] = defaultdict(list)
+def gone(found: Sequence[Seen], now: datetime) -> list[Seen]:
+    """The silent ones in whose place no other has started since.
+
+    Nobody is missed while the database was away a moment ago and nobody could give a sign.
+    """
+    if not any(not is_silent(one, now) and now - one.steady >= SILENT for one in found):
+        return []
+    left = set(replaced(found, now))
+    return [one for one in found if is_silent(one, now) and one not in left]
+
+
+def replaced(found: Sequence[Seen], now: datetime) -> list[Seen]:
+    """The silent ones that nobody misses any more: another has started in their place, or it was long ago."""
+    newest: dict[Place, datetime] = {}
     for one in found:
-        by_place[one.place].append(one)
-    return [one for same in by_place.values() for one in same if is_silent(one, now) and not _replaced(one, same, now)]
-
-
-def _replaced(one: Seen, same: Sequence[Seen], now: datetime) -> bool:
-    return now - one.seen > FORGOTTEN or any(other.started >= one.seen and not is_silent(other, now) for other in same)
+        if not is_silent(one, now):
+            newest[one.place] = max(one.started, newest.get(one.place, one.started))
+    silent = [one for one in found if is_silent(one, now)]
+    return [one for one in silent if now - one.seen > FORGOTTEN or (one.place in newest and newest[one.place] >= one.seen)]
 
 
 def joined(intakes: Iterable[IntakeState]) -> tuple[IntakeState, ...]:
@@ -121,10 +134,10 @@ class Processes:
         """By the clock that all machines share."""
         return self.database.clock() - self.database.skew
 
-    def beat(self, places: Iterable[Place], started: datetime, failing: Iterable[IntakeState] = ()) -> None:
+    def beat(self, places: Iterable[Place], started: datetime, failing: Iterable[IntakeState] = (), steady: datetime | None = None) -> None:
         """A sign of life, with the sources whose messages cannot be taken. Waits for no run, and none for it (PostgreSQL)."""
         wrong, now = {one.source: one for one in failing}, self.now()
-        rows = [(self.process, *place, started, now, *_failing(wrong.get(place.source))) for place in places]
+        rows = [(self.process, *place, started, steady or started, now, *_failing(wrong.get(place.source))) for place in places]
         with self.database.write(f"process {self.process}") as transaction:
             self.database.upsert(transaction, ProcessRow, COLUMNS, rows)
 
@@ -135,9 +148,7 @@ class Processes:
 
     def sweep(self) -> None:
         """Removes what is silent and replaced, or forgotten."""
-        found, now = self.read(), self.now()
-        stay = {id(one) for one in gone(found, now)}
-        rows = [(one.process, one.place.role, one.place.source) for one in found if is_silent(one, now) and id(one) not in stay]
+        rows = [(one.process, one.place.role, one.place.source) for one in replaced(self.read(), self.now())]
         if rows:
             with self.database.write("processes") as transaction:
                 self.database.delete(transaction, ProcessRow, KEY, rows)
@@ -150,9 +161,9 @@ class Processes:
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:
-    process, role, source, enterprise, started, last, failing, messages, reason = row
+    process, role, source, enterprise, started, steady, last, failing, messages, reason = row
     since = instant(failing) if failing else None
-    return Seen(process, Place(role, source, enterprise), instant(started), instant(last), since, messages, reason)
+    return Seen(process, Place(role, source, enterprise), instant(started), instant(steady), instant(last), since, messages, reason)
 
 
 def _failing(state: IntakeState | None) -> tuple[datetime | None, int, str]:

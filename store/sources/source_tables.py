@@ -70,6 +70,7 @@ class ProcessRow(Table):
     source: Mapped[str] = mapped_column(primary_key=True)
     enterprise: Mapped[str]
     started: Mapped[datetime]
+    steady: Mapped[datetime]
     seen: Mapped[datetime]
     failing: Mapped[datetime | None]
     messages: Mapped[int]

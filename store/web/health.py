@@ -38,6 +38,8 @@ from store.web.unknown_patients import UnknownPatients
 
 ANSWERED_WITHIN = 5.0
 """Seconds in which a monitor is answered, whatever the database does."""
+KEY_WITHIN = 1.0
+"""Seconds more for whose key it is; after that the answer is a stranger's."""
 T = TypeVar("T")
 KEPT_SECONDS = 1.0
 PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
@@ -133,7 +135,7 @@ async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey |
     if "authorization" not in request.headers:
         return None
     try:
-        return callers.remembered(request.headers) or await callers.look(request.headers)
+        return callers.remembered(request.headers) or await asyncio.wait_for(callers.look(request.headers), KEY_WITHIN)
     except Exception:
         return None
 

@@ -13,6 +13,7 @@ from store.sources.processes import Place, Processes, Seen, gone, joined, standi
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ADT, LAB, WORK = Place("listen", "adt", "clinic"), Place("listen", "lab", "clinic"), Place("work")
+WITNESS = Seen("w", Place("api"), NOON - timedelta(days=1), NOON - timedelta(days=1), NOON + timedelta(seconds=99))
 FULL = "the disk of the database is full"
 
 
@@ -21,7 +22,7 @@ def at(seconds: float) -> datetime:
 
 
 def seen(process: str, place: Place, started: float, last: float) -> Seen:
-    return Seen(process, place, at(started), at(last))
+    return Seen(process, place, at(started), at(started), at(last))
 
 
 @pytest.mark.parametrize(
@@ -37,14 +38,21 @@ def seen(process: str, place: Place, started: float, last: float) -> Seen:
 )
 def test_a_process_is_missed_until_another_starts_in_its_place(others: list[Seen], missing: bool) -> None:
     killed = seen("a", ADT, -1000, 0)
-    assert (killed in gone([killed, *others], at(100))) is missing
+    assert (killed in gone([killed, *others, WITNESS], at(100))) is missing
 
 
 def test_a_sign_of_life_may_be_late_but_not_for_long() -> None:
     one = seen("a", WORK, -1000, 0)
-    assert gone([one], at(20)) == []
-    assert gone([one], at(21)) == [one]
-    assert gone([one], at(8 * 86400)) == [], "after a week nobody waits for it"
+    assert gone([one, WITNESS], at(20)) == []
+    assert gone([one, WITNESS], at(21)) == [one]
+    assert gone([one, WITNESS._replace(seen=at(8 * 86400))], at(8 * 86400)) == [], "after a week nobody waits for it"
+
+
+@pytest.mark.parametrize(("steady", "missed"), [(-900, True), (30, True), (31, False), (50, False)])
+def test_nobody_is_missed_where_the_database_was_away_a_moment_ago(steady: float, missed: bool) -> None:
+    one, other = seen("a", WORK, -1000, 0), seen("b", ADT, -1000, 50)._replace(steady=at(steady))
+    assert gone([one, other], at(50)) == ([one] if missed else [])
+    assert gone([one, other._replace(seen=at(1))], at(50)) == [], "nobody gives signs"
 
 
 def test_what_several_listeners_of_a_source_cannot_take_is_one_line() -> None:
@@ -79,10 +87,11 @@ def test_each_process_reads_what_all_said_of_themselves(database: Database, proc
 def test_what_was_replaced_is_removed_and_what_is_missed_stays(database: Database, processes: Callable[[str], Processes]) -> None:
     now = datetime.now(UTC)
     ago = lambda seconds: now - timedelta(seconds=seconds)  # noqa: E731
-    for name, clock, places, started in (("old", 100, [ADT, WORK], 900), ("new", 0, [ADT], 50)):
+    for name, clock, places, started in (("old", 100, [ADT, WORK], 900), ("new", 0, [ADT], 5)):
         database.clock = lambda clock=clock: ago(clock)  # type: ignore[misc]
         database.skew = timedelta(0)
         processes(name).beat(places, ago(started))
     database.skew = timedelta(0)
     processes("new").sweep()
+    assert gone(processes("new").read(), processes("new").now()) == [], "nobody was there for long enough to miss it"
     assert [(one.process, one.place) for one in processes("new").read()] == [("new", ADT), ("old", WORK)]

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from store.sources.intake_state import IntakeState
-from store.sources.processes import Place, Processes, standing
+from store.sources.processes import Place, Processes, Seen, standing
 from store.web.health import Health, Readiness
 from sync.config.loading import load
 from sync.parts import Parts
@@ -33,6 +33,11 @@ def parts(tmp_path: Path, database_url: str) -> Iterator[Parts]:
 
 def ready(parts: Parts) -> Readiness:
     return Health(parts.preferences, None, parts.clock, intake=parts.intake_health.failing).readiness()
+
+
+def witness(now: datetime) -> Seen:
+    """Somebody who was there all the time."""
+    return Seen("here:1", Place("api"), now - timedelta(hours=1), now - timedelta(hours=1), now)
 
 
 def told(parts: Parts, enterprise: str) -> Any:
@@ -61,6 +66,7 @@ def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(parts: P
     parts.database.clock = lambda: datetime.now(UTC)
     parts.database.skew = timedelta(0)
     presence = Presence(parts, [Place("api")])
+    Processes(parts.database, "here:1").beat([Place("schedule")], datetime.now(UTC) - timedelta(minutes=2))
     with capture_logs() as log:
         presence._tend()
         presence._tend()
@@ -80,6 +86,9 @@ def test_metrics_tell_of_all_processes(parts: Parts) -> None:
     assert 'emr_sync_processes{role="listen",state="alive"} 1.0' in text
     assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
     text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
+    assert 'state="gone"' not in text, "nobody is there to miss them"
+    found = [*elsewhere.read(), witness(elsewhere.now() + timedelta(minutes=1))]
+    text = parts.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text
     assert "emr_sync_intake_failing_messages{" not in text
 

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("enterprise", sa.Text(), nullable=False),
         sa.Column("started", UtcDateTime(), nullable=False),
+        sa.Column("steady", UtcDateTime(), nullable=False),
         sa.Column("seen", UtcDateTime(), nullable=False),
         sa.Column("failing", UtcDateTime(), nullable=True),
         sa.Column("messages", sa.BigInteger(), nullable=False),
