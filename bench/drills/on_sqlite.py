@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -113,19 +114,20 @@ def older_backup(stage: Stage, file: Path) -> None:
 
 
 def memory(stage: Stage, file: Path) -> None:
-    """the process may have only 3 MB more memory than it has (RLIMIT_AS) for 15 s"""
+    """the process gets no more memory than it has (RLIMIT_AS) for 15 s, while a sender asks about 10,000 patients again and again"""
     machine = stage.serve(ALL)
     stage.begin()
     status = Path(f"/proc/{machine.process.pid}/status").read_text()
     used = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmSize"))
-    before = resource.prlimit(machine.process.pid, resource.RLIMIT_AS, (used + 3 * 1024 * 1024, resource.RLIM_INFINITY))
-    bodies = [b"x" * 900_000] * 4
-    for body in bodies:
-        call(stage.apis[0], "POST", "/v1/patients/lookup", stage.sender, {"authority": "GENHOSP", "value": body.decode()})
-    time.sleep(15)
+    before = resource.prlimit(machine.process.pid, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    patient = {"authority": "GENHOSP", "value": "MRN1"}
+    asks = [{"patient": patient, "message_type": "automation", "channels": ["sms"]}] * 10_000
+    answers, until_then = Counter[int](), time.monotonic() + 15
+    while time.monotonic() < until_then and machine.process.poll() is None:
+        answers[call(stage.apis[0], "POST", "/v1/decisions/batch", stage.sender, asks)[0]] += 1
     if machine.process.poll() is None:
         resource.prlimit(machine.process.pid, resource.RLIMIT_AS, before)
-        stage.measured = "the process lived on"
+        stage.measured = f"the process lived on; batches were answered {dict(answers)}"
     else:
         stage.measured, stage.manual = f"the process ended with {machine.process.returncode}", "start the service, where nothing else does"
         _again(stage)
