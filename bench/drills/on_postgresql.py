@@ -67,14 +67,15 @@ def kill_api(stage: Stage, server: Server) -> None:
 def kill_worker(stage: Stage, server: Server) -> None:
     """kill -9 of a worker on another host in the middle of a run"""
     with RehearsalEmr(patients=200, seed=11) as emr:
-        emr.faults.delay = 0.5
+        emr.faults.delay = 1.0
         (stage.folder / "key.pem").write_text(emr.private_key)
         fhir = emr.fhir_source(enterprise=HOSPITAL, private_key=f"file:{stage.folder / 'key.pem'}")
         more = {"drill-fhir": {**fhir, "page_size": "10", "schedule": {"every": "1h"}}}
         workers = {f"worker-{name}": stage.serve("work", stage.config(name, more=more), host=f"worker-{name}") for name in "ab"}
-        stage.serve("api,schedule", stage.config("api", more=more))
+        stage.serve("api", stage.config("api", more=more))
         stage.serve("listen")
         stage.begin()
+        stage.serve("schedule", stage.config("schedule", more=more))
         with closing(Database.open(stage.url)) as database:
             journal = Journal(database)
             run = until(lambda: [one for one in journal.runs(source="drill-fhir") if one.status == "running"])[0]
