@@ -29,9 +29,8 @@ import os, signal, sys
 from store.database import Database, driver_connection
 with Database.open(sys.argv[1]).write(sys.argv[2]) as transaction:
     if sys.argv[3:]:
-        copy = driver_connection(transaction).cursor().copy(sys.argv[3]).__enter__()
-        copy.write("x")
-        driver_connection(transaction).pgconn.flush()
+        driver_connection(transaction).cursor().execute("SELECT 1")
+        driver_connection(transaction).pgconn.exec_(sys.argv[3].encode())
     print("holding", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 """
