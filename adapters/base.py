@@ -215,6 +215,16 @@ class TellsOfPeers(Protocol):
     on_unavailable: Callable[[int], None]
 
 
+@runtime_checkable
+class TakesConnections(Protocol):
+    """A listener that others connect to: how many connections may be open, and that they shall be fewer."""
+
+    @property
+    def connections(self) -> int: ...
+
+    def narrow(self, connections: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """What an adapter is built from: one source's configuration, checked, with preset and site mapping already joined.

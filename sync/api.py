@@ -11,9 +11,11 @@ from store.lock import Role
 from store.people.sessions import Sessions
 from store.people.users import Users
 from store.proof.audit import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
+from store.sources.processes import Processes, standing
 from store.web.app import create_app
 from store.web.pages.site import Access
 from store.web.provider import Provider
+from store.web.unknown_patients import LookUps, UnknownPatients
 from store.web.work import UnmappedCode, Work
 from sync import logs
 from sync.describe import described
@@ -76,11 +78,21 @@ class OnRequest:
         return {"outcome": answer.outcome, "reason": answer.reason, "detail": answer.detail}
 
 
+def _look_ups(parts: Parts) -> LookUps:
+    log = logs.logger()
+
+    def tell(found: UnknownPatients) -> None:
+        log.warning("a key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
+
+    return LookUps(parts.settings.unknown, parts.clock, tell)
+
+
 def build_api(parts: Parts, queue: Queue) -> Any:
     """The ASGI application over these parts."""
     on_request = OnRequest(parts, queue)
     sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
-    openid = parts.settings.openid
+    look_ups = _look_ups(parts)
+    openid, processes = parts.settings.openid, Processes(parts.database)
     return create_app(
         parts.preferences,
         parts.journal,
@@ -92,9 +104,12 @@ def build_api(parts: Parts, queue: Queue) -> Any:
             queue.depth(),
             parts.preferences.unreadable(),
             parts.database.compare_clocks().total_seconds(),
+            standing(processes.read(), processes.now()),
+            look_ups.totals(),
         ),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
         intake=parts.intake_health.failing,
+        look_ups=look_ups,
         access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),
     )

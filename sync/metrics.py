@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from store.brake.waiting import Waiting, by_source
+from store.sources.processes import NOBODY, Standing
 
 if TYPE_CHECKING:
     from sync.queue import Depth
@@ -67,12 +68,15 @@ class Metrics:
         queue: Depth | None = None,
         unreadable: Mapping[str, int] = MappingProxyType({}),
         skew: float = 0.0,
+        processes: Standing = NOBODY,
+        look_ups: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     ) -> bytes:
         """Everything in Prometheus' text format. All that is handed in was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(_Families(lambda: [*self._counted(), *_measured(heard, held, queue, unreadable), _skew(skew)]))
+        measured = [*_measured(heard, held, queue, unreadable), *_standing(processes), *_asked(look_ups), _skew(skew)]
+        registry.register(_Families(lambda: [*self._counted(), *measured]))
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Any]:
@@ -101,6 +105,21 @@ def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Dep
     yield _gauge("emr_sync_unreadable_patients", "Patients about whom newer evidence could not be read", ["source"], unread)
     jobs: dict[tuple[str], int] = {(state,): number for state, number in queue._asdict().items()} if queue else {}
     yield _gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], jobs)
+
+
+def _standing(processes: Standing) -> Iterator[Any]:
+    alive = {(role, state): number for state, by_role in processes.by_state.items() for role, number in by_role.items()}
+    about = "Processes by role: alive, or gone without having ended"
+    yield _gauge("emr_sync_processes", about, ["role", "state"], alive)
+    failing = {(one.source,): one.messages for one in processes.failing}
+    yield _gauge("emr_sync_intake_failing_messages", "Messages answered AR, by all processes, since none is handled", ["source"], failing)
+
+
+def _asked(look_ups: Mapping[str, tuple[int, int]]) -> Iterator[Any]:
+    asked = {(key,): number for key, (number, _) in look_ups.items()}
+    yield _counter("emr_sync_look_ups", "Patients that were asked about, by the id of the API key", ["key"], asked)
+    unknown = {(key,): number for key, (_, number) in look_ups.items()}
+    yield _counter("emr_sync_unknown_patients", "Of these, patients whom nobody here knows", ["key"], unknown)
 
 
 def _skew(seconds: float) -> Any:

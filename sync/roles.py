@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from sync.http_connections import bounded
 from sync.parts import Parts, Unusable, lane
 
 TOO_LATE = "the database did not answer in time: check what holds its lock, and its disk"
+TOLD_EVERY = 60.0
 Fail = Callable[[str], None]
 """Told when a role cannot go on, in a sentence for people. The process stops."""
 
@@ -44,10 +46,11 @@ class ListenRole:
         self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
         self._lane = lane(feed)
         self._why = TOO_LATE
+        self._refusals_told: dict[str, float] = {}
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
         if isinstance(listener, TellsOfPeers):
             listener.on_frame_errors = self._bad_frames
-            listener.on_refused = lambda reason: parts.metrics.refused(feed.name, reason)
+            listener.on_refused = self._refused
             listener.on_unavailable = self._unavailable
         if isinstance(listener, KeepsNotes):
             listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
@@ -79,6 +82,14 @@ class ListenRole:
         self._why = TOO_LATE
         self.parts.intake_health.committed(self.feed.name)
         return answers
+
+    def _refused(self, reason: str) -> None:
+        """A connection was. Logged once a minute for each reason: whoever connects too often must not fill the log."""
+        self.parts.metrics.refused(self.feed.name, reason)
+        now = time.monotonic()
+        if now - self._refusals_told.get(reason, float("-inf")) >= TOLD_EVERY:
+            self._refusals_told[reason] = now
+            logs.logger().warning("connections refused", source=self.feed.name, reason=reason)
 
     def _unavailable(self, messages: int) -> None:
         """So many were answered AR."""

@@ -7,18 +7,21 @@ be a process of its own. On SQLite the queue is inside the process that asks, wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
-from adapters.base import Listener
+from adapters.base import Listener, TakesConnections
+from store.sources.processes import Place
 from store.sources.schedule_times import ScheduleTimes
-from sync import logs
+from sync import descriptors, logs
 from sync.api import build_api
-from sync.config import Settings
+from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
 from sync.config.mistake import dotted
-from sync.config.plain import exposed
+from sync.config.options import LISTENERS
+from sync.config.plain import Exposed
 from sync.config.words import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
@@ -33,11 +36,14 @@ from sync.housekeeping import (
     restatement,
 )
 from sync.parts import ROLES, Parts, Unusable, adapter
+from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
+API = "api"
+FEWER = "fewer connections than configured: raise the limit of open files (ulimit -n)"
 ASKING = frozenset({"api", "schedule"})
 
 
@@ -73,7 +79,11 @@ class Service:
         return f"{self.web.scheme}://{self.web.address}" if self.web else None
 
     def start(self) -> None:
-        """Starts every role; what was started is stopped again when one of them cannot be."""
+        """Starts every role; what was started is stopped again when one of them cannot be.
+
+        Raises ``Unusable`` before that where data would cross a network in clear and nobody wrote that it may.
+        """
+        in_clear = plain.check(self.parts.settings)
         try:
             for role in self._roles():
                 self._started.append(role)
@@ -81,12 +91,12 @@ class Service:
         except BaseException:
             self.stop()
             raise
-        self._warn()
+        self._warn(in_clear)
         self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
 
-    def _warn(self) -> None:
+    def _warn(self, in_clear: Iterable[Exposed]) -> None:
         """What ``check-config`` says at length."""
-        for one in exposed(self.parts.settings):
+        for one in in_clear:
             self.log.warning("data crosses the network in clear", setting=dotted(one.where))
         if is_open_to_others(self.parts.settings.database):
             self.log.warning("other users can read the database file: chmod 600 it")
@@ -124,15 +134,17 @@ class Service:
         return shared
 
     def _roles(self) -> Iterator[Role]:
-        feeds = self.parts.settings.feeds.values()
+        feeds, settings = self.parts.settings.feeds.values(), self.parts.settings
+        listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
+        connections = self._connections([(feed.name, found) for feed, found in listening])
         yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
-        if "listen" in self.wanted:
-            for feed in feeds:
-                if isinstance(listener := adapter(feed), Listener):
-                    self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
-                    yield self.listeners[-1]
+        yield Presence(self.parts, self._places())
+        for feed, listener in listening:
+            self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
+            yield self.listeners[-1]
         if "api" in self.wanted:
-            self.web = WebRole(build_api(self.parts, self.queue), self.parts.settings, self.fail)
+            limits = settings.connections.narrowed(connections[API])
+            self.web = WebRole(build_api(self.parts, self.queue), replace(settings, connections=limits), self.fail)
             yield self.web
         if self._tending:
             yield self._tending
@@ -145,6 +157,29 @@ class Service:
             parts = self.parts
             lost = self._lost if parts.database.is_sqlite else nothing_is_lost
             yield Clock(feeds, self.queue.put, ScheduleTimes(parts.database), parts.clock, lost)
+
+    def _connections(self, listening: Sequence[tuple[str, Listener]]) -> Mapping[str, int]:
+        """How many each may have of those that were configured; listeners are told."""
+        taking = {name: found for name, found in listening if isinstance(found, TakesConnections)}
+        wanted = {name: found.connections for name, found in taking.items()}
+        if "api" in self.wanted:
+            wanted[API] = self.parts.settings.connections.connections
+        limit = descriptors.available(sum(wanted.values()) + descriptors.OWN)
+        shares = descriptors.shares(limit, wanted)
+        if shares != wanted:
+            self.log.warning(
+                "fewer connections than configured: raise the limit of open files (ulimit -n)", limit=limit, connections=shares
+            )
+        for name, found in taking.items():
+            found.narrow(shares[name])
+        return shares
+
+    def _places(self) -> list[Place]:
+        """What this process shows itself as: one for each role, and for each source that it listens to."""
+        feeds = [one for one in self.parts.settings.feeds.values() if one.settings.adapter in LISTENERS]
+        listening = [Place("listen", one.name, one.enterprise) for one in feeds]
+        others = [Place(role) for role in ROLES if role in self.wanted and role != "listen"]
+        return others + (listening if "listen" in self.wanted else [])
 
     def _lost(self, job: Job, asked: datetime) -> bool:
         """A queue inside the process forgets what waits when it ends."""

@@ -34,6 +34,11 @@ class Admission:
     peers: Sequence[Network] = ()
     _open: Counter[str] = field(default_factory=Counter)
 
+    def narrow(self, most: int) -> None:
+        """Takes no more than so many, and of one address fewer in proportion, so that one peer leaves room for others."""
+        self.most_per_address = max(1, min(self.most_per_address, self.most_per_address * most // self.most))
+        self.most = min(self.most, most)
+
     def enter(self, address: str) -> str:
         """Counts one more connection of this address, or says why it is refused."""
         if self.peers and not self._listed(address):

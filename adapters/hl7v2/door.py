@@ -38,6 +38,11 @@ class Door(Protocol):
 
     def check(self) -> Iterator[Finding]: ...
 
+    @property
+    def most(self) -> int: ...
+
+    def narrow(self, most: int) -> None: ...
+
 
 class Port:
     """We listen. ``admission`` decides who may connect; ``refused`` is told of everybody else."""
@@ -62,6 +67,15 @@ class Port:
             self._accepting.append(loop.create_task(self._accept(listening, connection)))
         bound: Address = self._sockets[0].getsockname()[:2]
         return bound
+
+    @property
+    def most(self) -> int:
+        """How many connections may be open."""
+        return self._admission.most
+
+    def narrow(self, most: int) -> None:
+        """Takes no more than so many."""
+        self._admission.narrow(most)
 
     def close(self) -> None:
         for task in self._accepting:
@@ -117,6 +131,14 @@ class Dial:
     async def open(self, connection: Callable[[], Connection]) -> Address:
         self._task = asyncio.get_running_loop().create_task(self._keep(connection))
         return self._address
+
+    @property
+    def most(self) -> int:
+        """One at a time."""
+        return 1
+
+    def narrow(self, most: int) -> None:
+        """There is nothing to take away."""
 
     def close(self) -> None:
         if self._task is not None:

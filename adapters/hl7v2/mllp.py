@@ -91,6 +91,15 @@ class MllpListener:
         self._stopping, self._closed = threading.Event(), False
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many may be open."""
+        return self._door.most
+
+    def narrow(self, connections: int) -> None:
+        """Takes no more than so many, where the process may not have as many descriptors. Before ``serve``."""
+        self._door.narrow(connections)
+
     def serve(self, ingest: Ingest) -> None:
         """Listens until :meth:`stop`. Raises :class:`AdapterError` when the address cannot be used."""
         _run(self._serve(ingest))

@@ -59,3 +59,20 @@ class ScheduleTimeRow(Table):
     due: Mapped[datetime]
     asked: Mapped[datetime | None]
     __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class ProcessRow(Table):
+    """A role of a serving process and when it was seen last (``store.sources.processes``). ``source``: of a listener, else empty."""
+
+    __tablename__ = "processes"
+    process: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    started: Mapped[datetime]
+    steady: Mapped[datetime]
+    seen: Mapped[datetime]
+    failing: Mapped[datetime | None]
+    messages: Mapped[int]
+    reason: Mapped[str]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)

@@ -18,6 +18,7 @@ from litestar.types import Message, Scope
 
 from store.journal import Journal
 from store.keys import ApiKeys
+from store.people.unknown_alarm import Alarm
 from store.preferences import Preferences
 from store.web import problem
 from store.web.administration import Administration
@@ -36,6 +37,7 @@ from store.web.proof import Proof
 from store.web.rejections import Rejections
 from store.web.replies import RepliesQueue
 from store.web.runs import Runs
+from store.web.unknown_patients import LookUps
 from store.web.work import Work
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
@@ -64,27 +66,30 @@ def create_app(
     closing: Callable[[], bool] = never,
     access: Access | None = None,
     intake: Intake = nothing_fails,
+    look_ups: LookUps | None = None,
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
 ) -> Litestar:
     """The application. ``work`` is what ``sync`` does on request; without it those addresses are not there.
 
     ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up. ``access`` is who may
-    sign in to the pages; without it there are none. ``intake`` tells which sources send what cannot be handled now. ``ticks`` are
+    sign in to the pages; without it there are none. ``intake`` tells which sources send what cannot be handled now, ``look_ups``
+    counts the patients that keys ask about. ``ticks`` are
     seconds, for what is kept for one.
     """
     lanes = lanes or Lanes.made()
     callers = Callers(keys, store.enterprises, lanes, clock)
-    decisions = Decisions(store, callers, clock, lanes)
+    look_ups = look_ups or LookUps(Alarm(), clock)
+    decisions = Decisions(store, callers, clock, lanes, look_ups)
     administration = Administration(store, decisions.policies.changed)
     operations = (Operations(store, journal, work), Runs(store, journal, work), Rejections(journal, work))
-    groups = (Patients(store), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
+    groups = (Patients(store, look_ups), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         Feed(store, callers, closing).handler(),
-        *Health(store, metrics, clock, ticks, intake).handlers(callers, lanes),
+        *Health(store, metrics, clock, ticks, intake, look_ups.ringing).handlers(callers, lanes),
         _schema(rows),
     ]
     lifespan: list[Lifespan] = [closed(lanes)]

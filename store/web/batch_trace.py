@@ -5,6 +5,7 @@ Somebody who tries identifiers shows by the share of unknown ones.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +14,15 @@ from store import reason as why
 from store.ask import Decision
 from store.keys import ApiKey
 from store.proof.audit import DECIDED_BATCH, Audit
+from store.web.unknown_patients import LookUps
 
-UNANSWERABLE = {why.PATIENT_UNKNOWN: "unknown", why.PATIENT_AMBIGUOUS: "ambiguous", why.ASK_INVALID: "invalid"}
+FOUND, UNKNOWN, INVALID = "found", "unknown", "invalid"
+UNANSWERABLE = {why.PATIENT_UNKNOWN: UNKNOWN, why.PATIENT_AMBIGUOUS: "ambiguous", why.ASK_INVALID: INVALID}
+
+
+def what(decision: Decision) -> str:
+    """Whether the patient was found, and if not, why."""
+    return next((UNANSWERABLE[reason] for reason in decision.reasons if reason in UNANSWERABLE), FOUND)
 
 
 @dataclass(slots=True)
@@ -22,12 +30,15 @@ class Tally:
     """Counts of one batch while it is answered."""
 
     key: ApiKey
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("found", *UNANSWERABLE.values()), 0))
+    look_ups: LookUps
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((FOUND, *UNANSWERABLE.values()), 0))
 
     def add(self, decisions: Iterable[Decision]) -> None:
         """Some more of its decisions."""
-        for one in decisions:
-            self.counts[next((UNANSWERABLE[reason] for reason in one.reasons if reason in UNANSWERABLE), "found")] += 1
+        more = Counter(what(one) for one in decisions)
+        for name, number in more.items():
+            self.counts[name] += number
+        self.look_ups.count(self.key, more.total() - more[INVALID], more[UNKNOWN])
 
     def note(self, audit: Audit, now: datetime) -> None:
         """The line, for a batch that asked something."""

@@ -22,6 +22,7 @@ from store.decision import decide, refused
 from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.keys import ApiKey
 from store.lock import Role
+from store.people.unknown_alarm import Alarm
 from store.preferences import Preferences
 from store.proof.audit import Audit
 from store.proof.receipts import Receipts
@@ -37,6 +38,7 @@ from store.web.lanes import Lanes
 from store.web.ndjson import TOO_LONG, Ahead, lines
 from store.web.policies import Policies
 from store.web.problem import Problem
+from store.web.unknown_patients import LookUps
 from store.web.wire import AskIn, InvalidAsk, read
 
 SENDERS = frozenset({Role.SENDER})
@@ -47,18 +49,25 @@ LONGEST_SECONDS = 120.0  # for the body of an array
 
 
 class Question(NamedTuple):
-    """One ask, of one enterprise, by one of its keys."""
+    """One ask, by one of an enterprise's keys."""
 
-    enterprise: str
+    key: ApiKey
     ask: AskIn
-    asker: str
+
+    @property
+    def enterprise(self) -> str:
+        """Whose patient it is about."""
+        return self.key.enterprise
 
 
 class Decisions:
     """Answers asks from the store."""
 
-    def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime], lanes: Lanes) -> None:
+    def __init__(
+        self, store: Preferences, callers: Callers, clock: Callable[[], datetime], lanes: Lanes, look_ups: LookUps | None = None
+    ) -> None:
         self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
+        self.look_ups = look_ups or LookUps(Alarm(), clock)
         self.audit, self.turns = Audit(store.database), Turns()
         self.policies = Policies(store.settings.get)
         self.receipts = Receipts(store.database)
@@ -70,7 +79,7 @@ class Decisions:
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             ask = self.checked(key.enterprise, read_ask(await whole(request)))
-            return ASGIResponse(body=await self.gathering.ask(Question(key.enterprise, ask, _actor(key))), media_type=JSON)
+            return ASGIResponse(body=await self.gathering.ask(Question(key, ask)), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
@@ -92,9 +101,10 @@ class Decisions:
         for enterprise in {question.enterprise for question in questions}:
             places = [place for place, question in enumerate(questions) if question.enterprise == enterprise]
             asked = [questions[place] for place in places]
-            decisions = self.decide_all(enterprise, [one.ask for one in asked], [one.asker for one in asked])
+            decisions = self.decide_all(enterprise, [one.ask for one in asked], [_actor(one.key) for one in asked])
             for place, decision in zip(places, decisions, strict=True):
                 answers[place] = encode(decision)
+                self.look_ups.count(questions[place].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
         return answers
 
     def decide_all(self, enterprise: str, asks: Sequence[AskIn], askers: Sequence[str]) -> list[Decision]:
@@ -131,7 +141,7 @@ class Decisions:
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""
         check_count(body)
-        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), Tally(key)
+        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), Tally(key, self.look_ups)
         tally.add(decisions)
         tally.note(self.audit, self.clock())
         return encode(decisions)
@@ -155,7 +165,7 @@ class Decisions:
 
     async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
-        tally = Tally(key)
+        tally = Tally(key, self.look_ups)
         try:
             async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
                 yield await self.lanes.batches.run(self.answer_lines, key, group, tally)

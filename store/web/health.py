@@ -29,13 +29,17 @@ from store.errors import SchemaOutdated
 from store.keys import ApiKey
 from store.preferences import Preferences
 from store.sources.intake_state import IntakeState
+from store.sources.processes import Processes, ProcessState, Seen, gone, is_silent, joined
 from store.web.auth import Callers
 from store.web.endpoint import Answer, respond
 from store.web.lanes import Lanes
 from store.web.problem import Problem
+from store.web.unknown_patients import UnknownPatients
 
 ANSWERED_WITHIN = 5.0
 """Seconds in which a monitor is answered, whatever the database does."""
+KEY_WITHIN = 1.0
+"""Seconds more for whose key it is; after that the answer is a stranger's."""
 T = TypeVar("T")
 KEPT_SECONDS = 1.0
 PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
@@ -69,7 +73,9 @@ class Readiness(Struct, frozen=True):
     """``ready`` is what the status code says; ``degraded``: some source is stale, orphaned or in part unreadable, or something waits.
 
     ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
-    ``intake``: sources whose messages cannot be handled; the service is degraded until one is committed again.
+    ``intake``: sources whose messages cannot be handled, by any process; the service is degraded until one is committed again.
+    ``processes``: those that are gone and were not replaced; the service is degraded until one in their place starts.
+    ``unknown_patients``: keys that ask this process about too many patients whom nobody knows; the service is degraded while they do.
     """
 
     ready: bool
@@ -80,6 +86,8 @@ class Readiness(Struct, frozen=True):
     held: tuple[HeldState, ...] = ()
     clock_skew: float = 0.0
     intake: tuple[IntakeState, ...] = ()
+    processes: tuple[ProcessState, ...] = ()
+    unknown_patients: tuple[UnknownPatients, ...] = ()
 
     def told(self, enterprise: str | None) -> Readiness | dict[str, bool]:
         """What a caller of this enterprise may know; a stranger (``None``) only whether it is ready."""
@@ -88,7 +96,11 @@ class Readiness(Struct, frozen=True):
         sources = tuple(one for one in self.sources if one.enterprise == enterprise)
         held = tuple(one for one in self.held if one.enterprise == enterprise)
         intake = tuple(one for one in self.intake if one.enterprise == enterprise)
-        return replace(self, sources=sources, held=held, intake=intake, degraded=_degraded(sources, held, intake, self.clock_skew))
+        processes = tuple(one for one in self.processes if one.enterprise in ("", enterprise))
+        unknown = tuple(one for one in self.unknown_patients if one.enterprise == enterprise)
+        degraded = _degraded(sources, held, (*intake, *processes, *unknown), self.clock_skew)
+        theirs = {"sources": sources, "held": held, "intake": intake, "processes": processes, "unknown_patients": unknown}
+        return replace(self, degraded=degraded, **theirs)
 
 
 UNREACHABLE = Readiness(ready=False, degraded=False, database="unreachable", schema="unknown", sources=())
@@ -99,14 +111,23 @@ def nothing_fails() -> tuple[IntakeState, ...]:
     return ()
 
 
+def nobody_asks() -> tuple[UnknownPatients, ...]:
+    """For a process that is asked nothing."""
+    return ()
+
+
 Intake = Callable[[], tuple[IntakeState, ...]]
 Run = Callable[[Callable[[], "Readiness"]], Awaitable["Readiness"]]
 """Has a look taken in another thread."""
 
 
-def _degraded(sources: Iterable[SourceState], held: Collection[HeldState], intake: Collection[IntakeState], clock_skew: float) -> bool:
-    failing = bool(held or intake) or is_noticed(timedelta(seconds=clock_skew))
+def _degraded(sources: Iterable[SourceState], held: Collection[HeldState], failures: Collection[object], clock_skew: float) -> bool:
+    failing = bool(held or failures) or is_noticed(timedelta(seconds=clock_skew))
     return failing or any(source.state != "fresh" or source.unreadable for source in sources)
+
+
+def _absent(one: Seen) -> ProcessState:
+    return ProcessState(one.place.enterprise, one.place.role, one.place.source, one.seen)
 
 
 async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey | None:
@@ -114,7 +135,7 @@ async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey |
     if "authorization" not in request.headers:
         return None
     try:
-        return callers.remembered(request.headers) or await callers.look(request.headers)
+        return callers.remembered(request.headers) or await asyncio.wait_for(callers.look(request.headers), KEY_WITHIN)
     except Exception:
         return None
 
@@ -142,8 +163,10 @@ class Health:
         clock: Callable[[], datetime],
         ticks: Callable[[], float] = time.monotonic,
         intake: Intake = nothing_fails,
+        unknown: Callable[[], tuple[UnknownPatients, ...]] = nobody_asks,
     ) -> None:
-        self.store, self.clock, self.intake = store, clock, intake
+        self.store, self.clock, self.intake, self.unknown = store, clock, intake, unknown
+        self.processes = Processes(store.database)
         self.kept = Kept(self.readiness, ticks)
         self.metrics = Kept(metrics, ticks) if metrics else None
         self._looking: asyncio.Future[Readiness] | None = None
@@ -180,20 +203,30 @@ class Health:
         try:
             schema.check(self.store.database)
             sources, held, skew = self._sources(), self._held(), self.store.database.compare_clocks()
+            seen, now = self.processes.read(), self.processes.now()
         except SchemaOutdated:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=(), intake=intake)
         except Exception:  # whatever the driver raises: its text may name hosts and users
             return replace(UNREACHABLE, intake=intake)
+        intake, absent = joined((*intake, *self._others(seen, now))), tuple(_absent(one) for one in gone(seen, now))
+        unknown = self.unknown()
         return Readiness(
             ready=True,
-            degraded=_degraded(sources, held, intake, skew.total_seconds()),
+            degraded=_degraded(sources, held, (*intake, *absent, *unknown), skew.total_seconds()),
             database="ok",
             schema="ok",
             sources=sources,
             held=held,
             clock_skew=round(skew.total_seconds(), 3),
             intake=intake,
+            processes=absent,
+            unknown_patients=unknown,
         )
+
+    def _others(self, seen: Iterable[Seen], now: datetime) -> list[IntakeState]:
+        """What other processes cannot take."""
+        others = [one for one in seen if one.process != self.processes.process and not is_silent(one, now)]
+        return [state for one in others if (state := one.intake())]
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:

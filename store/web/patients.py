@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from store.consent import OPT_IN
+from store.errors import PatientUnknown
 from store.lock import Grant, Role
 from store.patient import Patient, PatientRef
 from store.preferences import Preferences
@@ -15,6 +17,7 @@ from store.web.endpoint import Answer, Call, Endpoint, etag, if_match
 from store.web.facesheet import EntryOut, PatientOut, facesheet, history_line
 from store.web.look_ups import noted
 from store.web.problem import Problem
+from store.web.unknown_patients import LookUps
 from store.web.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut
 
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
@@ -25,8 +28,8 @@ PATIENT = "/v1/patients/{patient_id:str}"
 class Patients:
     """The answers about patients, from the store."""
 
-    def __init__(self, store: Preferences) -> None:
-        self.store, self.audit = store, Audit(store.database)
+    def __init__(self, store: Preferences, look_ups: LookUps) -> None:
+        self.store, self.audit, self.look_ups = store, Audit(store.database), look_ups
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
@@ -56,7 +59,7 @@ class Patients:
 
     def history(self, call: Call) -> Answer:
         """The history, the newest line first."""
-        with noted(self.audit, call.enterprise, call.who, call.now):
+        with self._noted(call):
             entries = self.store.history(call.enterprise, call.path["patient_id"])
         self.audit.note(call.enterprise, VIEWED_HISTORY, call.path["patient_id"], actor=call.who, now=call.now)
         return Answer([history_line(entry) for entry in entries])
@@ -95,8 +98,21 @@ class Patients:
         return Answer(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
 
     def _found(self, call: Call, ref: PatientRef) -> Patient:
-        with noted(self.audit, call.enterprise, call.who, call.now):
+        with self._noted(call):
             return self.store.find(call.enterprise, ref, call.now)
+
+    @contextmanager
+    def _noted(self, call: Call) -> Iterator[None]:
+        """Counts the look-up, and writes down one that found nobody."""
+        unknown = False
+        try:
+            with noted(self.audit, call.enterprise, call.who, call.now):
+                yield
+        except PatientUnknown:
+            unknown = True
+            raise
+        finally:
+            self.look_ups.count(call.key, 1, unknown)
 
     def _viewed(self, call: Call, patient: Patient) -> Answer:
         """Nobody sees a patient without a line in the audit log."""

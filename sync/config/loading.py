@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from adapters.base import SourceSettings
 from adapters.registry import build
+from store.people.unknown_alarm import Alarm
 from store.sources.room import Room
 from store.sources.sealing import Sealing
 from sync.config import database
@@ -135,6 +136,7 @@ def _joined(
         logs=Logging(top.logs.level, top.logs.format),
         access_log=top.api.access_log,
         connections=Limits(top.api.connections, top.api.connections_per_address),
+        unknown=Alarm(**top.api.unknown_patients.model_dump()),
         session_idle=top.api.session_idle,
         session_longest=top.api.session_longest,
         backoff=Backoff(top.retry.attempts, top.retry.first_wait, top.retry.longest_wait),

@@ -24,6 +24,14 @@ class ApiTlsPart(Part):
     password: str | None = None
 
 
+class UnknownPart(Part):
+    """When a key asks about too many patients whom nobody knows."""
+
+    floor: Annotated[int, Field(ge=0)] = 200
+    percent: Annotated[float, Field(ge=0, le=100)] = 20
+    within: Annotated[Duration, Field(ge=timedelta(seconds=10), le=timedelta(days=1))] = timedelta(minutes=10)
+
+
 class Api(Part):
     """Where senders, staff pages, health and metrics are served."""
 
@@ -34,6 +42,7 @@ class Api(Part):
     access_log: bool = False
     connections: Annotated[int, Field(ge=10, le=100_000)] = 512
     connections_per_address: Annotated[int, Field(ge=1)] = 128
+    unknown_patients: UnknownPart = UnknownPart()
     session_idle: Duration = timedelta(minutes=30)
     session_longest: Duration = timedelta(hours=12)
 

@@ -11,9 +11,10 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from sync.config.mistake import Path
+from sync.config.mistake import Path, dotted
 from sync.config.settings import Feed, Settings
 from sync.config.words import address
+from sync.unusable import Unusable
 
 POSTGRESQL = "postgresql+psycopg://"
 BUT = "or write 'plain: true' here where that is what you want"
@@ -44,6 +45,14 @@ def exposed(settings: Settings) -> Iterator[Exposed]:
     for feed in settings.feeds.values():
         if not feed.plain:
             yield from _feed(feed)
+
+
+def check(settings: Settings) -> tuple[Exposed, ...]:
+    """What somebody wrote that it may. Raises ``Unusable``, which names everything else: nothing is served in clear by oversight."""
+    found = tuple(exposed(settings))
+    if refused := [one for one in found if not one.accepted]:
+        raise Unusable("; ".join(f"{settings.file}: {dotted(one.where)} {one.why}" for one in refused))
+    return found
 
 
 def is_local(host: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from adapters.base import SourceSettings
 from store.enterprise import Enterprise
 from store.people.openid import OpenId
+from store.people.unknown_alarm import Alarm
 from store.sources.room import Room
 from store.sources.sealing import Sealing
 from sync.config.address import Address
@@ -74,6 +75,11 @@ class Limits:
     per_address: int = 128
     header_seconds: float = 10.0
 
+    def narrowed(self, connections: int) -> Limits:
+        """The same for a process that may have only so many: of one machine fewer in proportion."""
+        fewer = max(1, min(self.per_address, self.per_address * connections // self.connections))
+        return replace(self, connections=min(self.connections, connections), per_address=fewer)
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -99,6 +105,7 @@ class Settings:
     logs: Logging = Logging()
     access_log: bool = False
     connections: Limits = Limits()
+    unknown: Alarm = field(default_factory=Alarm)
     session_idle: timedelta = timedelta(minutes=30)
     session_longest: timedelta = timedelta(hours=12)
     backoff: Backoff = Backoff()

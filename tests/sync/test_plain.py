@@ -17,6 +17,7 @@ from sync import cli
 from sync.config import load
 from sync.config.plain import exposed, is_local
 from sync.service import serving
+from sync.unusable import Unusable
 from tests.sync.conftest import EmrSync
 
 TOP = "database: sqlite:///x.db\nenterprises: {clinic: {sync_contact_preferences: true, default_region: US}}\n"
@@ -99,6 +100,25 @@ def test_a_database_server_elsewhere_is_reached_by_a_protected_connection(addres
         database=f"postgresql+psycopg://u@{address}", tls=None, plain=False, listen=SimpleNamespace(host="127.0.0.1"), feeds={}
     )
     assert [("warning" if one.accepted else "error") for one in exposed(settings)] == ([severity] if severity else [])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("role", ["api", "schedule"])
+def test_a_service_that_would_send_data_in_clear_does_not_start(tmp_path: Path, role: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(TOP + "api: {listen: 0.0.0.0:0}\n" + ADT + "listen: 0.0.0.0:0}}\n")
+    with pytest.raises(Unusable) as refused, serving(load(file, {}), [role]):
+        pass
+    assert "api.listen answers beyond this machine" in str(refused.value)
+    assert "sources.adt.listen sends patients' data" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_service_starts_in_clear_where_that_is_meant(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(TOP + "api: {listen: 0.0.0.0:0, plain: true}\n")
+    with serving(load(file, {}), ["api"]) as service:
+        assert service.address is not None
+        assert ask(service.address.port, "/healthz", None)[0] == 200
 
 
 @pytest.mark.parametrize(("host", "local"), [("127.8.9.1", True), ("::1", True), ("LOCALHOST", True), ("0.0.0.0", False), ("::", False)])

@@ -334,6 +334,17 @@ def test_a_database_that_keeps_us_waiting_is_not_ready_and_asked_once(fresh: Ser
     assert (then.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
 
 
+def test_readiness_waits_for_no_key_that_cannot_be_checked(fresh: Service) -> None:
+    go_on = threading.Event()
+    for _ in range(2):
+        fresh.lanes.keys.later(go_on.wait, 60)
+    try:
+        assert fresh.call("GET", "/readyz", role="auditor").json == {"ready": True}
+    finally:
+        go_on.set()
+    assert "sources" in fresh.call("GET", "/readyz", role="auditor").json
+
+
 def test_the_document_of_the_api_has_every_address(service: Service) -> None:
     document = service.call("GET", "/schema", role=None).json
     operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}

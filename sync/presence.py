@@ -1,0 +1,64 @@
+"""Says every few seconds that this process lives and what it cannot do, and notices others that are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from store import outage
+from store.sources.processes import EVERY, SILENT, Place, Processes, Seen, gone
+from sync import logs
+from sync.housekeeping import Housekeeping
+from sync.parts import Parts
+
+
+class Presence:
+    """A role of every serving process. While the database is away it says nothing: others see that, and the log has it already."""
+
+    def __init__(self, parts: Parts, places: Sequence[Place]) -> None:
+        self.processes, self.failing, self.places = Processes(parts.database), parts.intake_health.failing, places
+        self.log: Any = logs.logger()
+        self._started: datetime | None = None
+        self._steady: datetime | None = None
+        self._last = float("-inf")
+        self._missed: set[tuple[str, Place]] = set()
+        self._tending = Housekeeping({"sign of life": self._tend}, EVERY)
+
+    def start(self) -> None:
+        """Says it now, and from then on every so often."""
+        self._tending.start()
+
+    def stop(self) -> None:
+        """Nobody misses a process that ends by itself."""
+        self._tending.stop()
+        with suppress(Exception):  # a database that is away: others will miss it
+            self.processes.leave()
+
+    def _tend(self) -> int:
+        try:
+            if self._started is None:
+                self.processes.database.compare_clocks()
+                self._started = self.processes.now()
+            self._beat(self._started)
+            self._miss(gone(self.processes.read(), self.processes.now()))
+            self.processes.sweep()
+        except Exception as error:
+            if not outage.told(error):
+                raise
+        return 0
+
+    def _beat(self, started: datetime) -> None:
+        if self._steady is None or time.monotonic() - self._last > SILENT.total_seconds() / 2:
+            self._steady = self.processes.now()
+        self.processes.beat(self.places, started, self.failing(), self._steady)
+        self._last = time.monotonic()
+
+    def _miss(self, absent: Sequence[Seen]) -> None:
+        """Once for each."""
+        for one in absent:
+            if (one.process, one.place) not in self._missed:
+                self.log.error("a process is gone", process=one.process, role=one.place.role, source=one.place.source or None)
+        self._missed = {(one.process, one.place) for one in absent}
