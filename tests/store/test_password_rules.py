@@ -6,6 +6,7 @@ from store.people import passwords
 from store.people.password_rules import LONGEST, SHORTEST, refusal
 
 NAMES = ("robin", "general-hospital")
+IN_SERVICE = passwords.COST  # before the tests lower it
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,11 @@ def test_an_accent_is_the_same_on_every_keyboard() -> None:
     composed, decomposed = "z\u00fcge fahren weg", "zu\u0308ge fahren weg"
     assert composed != decomposed
     assert passwords.fits(decomposed, passwords.hashed(composed))
+
+
+def test_a_hash_costs_what_rfc_9106_recommends_where_memory_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "COST", IN_SERVICE)
+    kept = passwords.hashed("zebra under glass")
+    assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert passwords.fits("zebra under glass", kept)
+    assert not passwords.fits("zebra under glasses", kept)

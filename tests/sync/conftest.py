@@ -52,9 +52,9 @@ def emr_sync(capsys: pytest.CaptureFixture[str]) -> EmrSync:
 
 
 @pytest.fixture
-def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration over an empty database, chosen by the environment as scripts do."""
+def config(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration over a migrated, empty database, chosen by the environment as scripts do."""
     file = tmp_path / "config.yaml"
-    file.write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
+    file.write_text(f"database: {database_url}\n{KEYS}{CONFIG}")
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
     return file

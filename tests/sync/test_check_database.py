@@ -45,10 +45,10 @@ def failed(emr_sync: EmrSync) -> dict[str, str]:
     return {one["what"]: one["detail"] for one in ended.value["findings"] if not one["ok"]}
 
 
-def test_a_damaged_file_and_one_that_others_can_read(emr_sync: EmrSync, migrated: Path, bare_database_url: str, dialect: str) -> None:
+def test_a_damaged_file_and_one_that_others_can_read(emr_sync: EmrSync, migrated: Path, database_url: str, dialect: str) -> None:
     if dialect != "sqlite":
         pytest.skip("PostgreSQL keeps its files itself")
-    file = Path(bare_database_url.removeprefix("sqlite:///"))
+    file = Path(database_url.removeprefix("sqlite:///"))
     file.chmod(0o644)
     assert "chmod 600" in failed(emr_sync)["rights"]
     with file.open("r+b") as stream:
@@ -57,11 +57,11 @@ def test_a_damaged_file_and_one_that_others_can_read(emr_sync: EmrSync, migrated
     assert failed(emr_sync)
 
 
-def test_a_user_who_may_not_write(emr_sync: EmrSync, migrated: Path, bare_database_url: str, dialect: str) -> None:
+def test_a_user_who_may_not_write(emr_sync: EmrSync, migrated: Path, database_url: str, dialect: str) -> None:
     if dialect != "postgresql":
         pytest.skip("SQLite's rights are its file's")
-    name = create_engine(bare_database_url).url.database
-    execute(bare_database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    name = create_engine(database_url).url.database
+    execute(database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     assert failed(emr_sync) == {"writing": outage.READ_ONLY}
 
 
@@ -72,23 +72,23 @@ def test_a_database_that_is_not_there(emr_sync: EmrSync, tmp_path: Path) -> None
     assert "cannot be reached" in ended.value["error"]
 
 
-def test_a_schema_of_a_newer_program_is_a_mistake_of_the_installation(emr_sync: EmrSync, migrated: Path, bare_database_url: str) -> None:
-    execute(bare_database_url, "UPDATE alembic_version SET version_num = '9001'")
+def test_a_schema_of_a_newer_program_is_a_mistake_of_the_installation(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
+    execute(database_url, "UPDATE alembic_version SET version_num = '9001'")
     for command in ("runs", "migrate", "serve"):
         ended = emr_sync(command, "--json")
         assert ended.code == 2
         assert "newer than this program: install the version that upgraded it or a later one" in ended.value["error"]
     assert "newer than this program" in failed(emr_sync)["schema"]
-    execute(bare_database_url, "INSERT INTO schema_programs VALUES ('9001', '7.1.0', '2031-01-01 00:00:00+00:00')")
+    execute(database_url, "INSERT INTO schema_programs VALUES ('9001', '7.1.0', '2031-01-01 00:00:00+00:00')")
     assert "install emr-sync 7.1.0 or a later one" in emr_sync("runs", "--json").value["error"]
 
 
-def test_which_program_migrated_is_kept(emr_sync: EmrSync, migrated: Path, bare_database_url: str) -> None:
+def test_which_program_migrated_is_kept(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
     from importlib.metadata import version
 
     from store import schema
 
-    engine = create_engine(bare_database_url)
+    engine = create_engine(database_url)
     with engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT revision, program FROM schema_programs").all()
     engine.dispose()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,13 @@ def message(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def unmade(config: Path, database_url: str, bare_database_url: str) -> Path:
+    """The same configuration over a database without a schema."""
+    config.write_text(config.read_text().replace(database_url, bare_database_url))
+    return config
+
+
+@pytest.fixture
 def sqlite_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "config.yaml"
     file.write_text(f"database: sqlite:///cli.db\n{CONFIG}")
@@ -41,7 +49,7 @@ def sqlite_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, config: Path, message: Path) -> None:
+def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, unmade: Path, message: Path) -> None:
     first = emr_sync("ingest", "adt", message, "--json")
     assert first.code == 0
     assert first.value["status"] == "done"
@@ -115,7 +123,7 @@ def test_a_senders_key_is_granted_more_and_has_it_taken_away(emr_sync: EmrSync, 
     assert [one["grants"] for one in emr_sync("keys", "list", "--json").value] == [["patients"]]
 
 
-def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, config: Path) -> None:
+def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, unmade: Path) -> None:
     for _ in range(2):
         assert emr_sync("migrate", "--json").value == {"status": "done"}
 
@@ -256,7 +264,10 @@ def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSy
         (["frobnicate"], 2, "No such command"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_a_code(emr_sync: EmrSync, sqlite_config: Path, arguments: list[str], code: int, line: str) -> None:
+def test_what_goes_wrong_is_one_line_and_a_code(
+    emr_sync: EmrSync, sqlite_config: Path, sqlite_template: Path, arguments: list[str], code: int, line: str
+) -> None:
+    shutil.copy(sqlite_template, sqlite_config.parent / "cli.db")
     ended = emr_sync(*arguments)
     assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith("emr-sync: ")

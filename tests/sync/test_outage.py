@@ -19,9 +19,9 @@ from tests.sync.conftest import EmrSync, Ended
 
 
 @pytest.fixture
-def clinic(tmp_path: Path, bare_database_url: str, emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clinic(tmp_path: Path, database_url: str, emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a configuration, a migrated database and a message."""
-    (tmp_path / "config.yaml").write_text(f"database: {bare_database_url}\n{KEYS}{CONFIG}")
+    (tmp_path / "config.yaml").write_text(f"database: {database_url}\n{KEYS}{CONFIG}")
     (tmp_path / "a08.hl7").write_text(adt())
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(tmp_path / "config.yaml"))
     assert emr_sync("migrate").code == 0
@@ -60,21 +60,21 @@ def one_line(ended: Ended, *words: str, code: int = 1) -> None:
     assert "OperationalError" not in ended.err
 
 
-def test_a_full_disk(emr_sync: EmrSync, clinic: Path, bare_database_url: str, on_connect: Callable[[str], None]) -> None:
-    if bare_database_url.startswith("sqlite"):
-        on_connect(f"PRAGMA max_page_count={pages(bare_database_url.removeprefix('sqlite:///'))}")
+def test_a_full_disk(emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]) -> None:
+    if database_url.startswith("sqlite"):
+        on_connect(f"PRAGMA max_page_count={pages(database_url.removeprefix('sqlite:///'))}")
         (clinic / "many.hl7").write_text("".join(adt(f"MRN{number}", control=f"C{number}") for number in range(400)))
     else:
-        raising(bare_database_url, "53100", "patients")
+        raising(database_url, "53100", "patients")
         (clinic / "many.hl7").write_text(adt())
     one_line(emr_sync("ingest", "adt", clinic / "many.hl7"), "disk", "full", "make room")
 
 
-def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, bare_database_url: str, on_connect: Callable[[str], None]) -> None:
-    if bare_database_url.startswith("sqlite"):
+def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]) -> None:
+    if database_url.startswith("sqlite"):
         on_connect("PRAGMA query_only=ON")
     else:
-        engine = create_engine(bare_database_url)
+        engine = create_engine(database_url)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
         engine.dispose()
@@ -82,10 +82,10 @@ def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, bare_data
     assert "read-only" in emr_sync("ingest", "adt", clinic / "a08.hl7", "--json").value["error"]
 
 
-def test_no_right_to_a_table(emr_sync: EmrSync, clinic: Path, bare_database_url: str) -> None:
-    if bare_database_url.startswith("sqlite"):
+def test_no_right_to_a_table(emr_sync: EmrSync, clinic: Path, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
         pytest.skip("SQLite knows no rights to tables")
-    raising(bare_database_url, "42501", "patients")
+    raising(database_url, "42501", "patients")
     one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "denies access", "check the rights")
     assert emr_sync("rejections", "--json").value == []
 
@@ -112,13 +112,13 @@ def raising(url: str, state: str, table: str) -> None:
     engine.dispose()
 
 
-def test_two_programs_on_one_file_wait_for_each_other(emr_sync: EmrSync, clinic: Path, bare_database_url: str) -> None:
+def test_two_programs_on_one_file_wait_for_each_other(emr_sync: EmrSync, clinic: Path, database_url: str) -> None:
     """The service writes while somebody calls a command: neither is told that the database is locked."""
-    if not bare_database_url.startswith("sqlite"):
+    if not database_url.startswith("sqlite"):
         pytest.skip("PostgreSQL has a server for that")
     code = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
     code += "c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); time.sleep(2); c.execute('COMMIT')"
-    command = [sys.executable, "-c", code, bare_database_url.removeprefix("sqlite:///")]
+    command = [sys.executable, "-c", code, database_url.removeprefix("sqlite:///")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"

@@ -13,10 +13,10 @@ OTHER = CONFIG.replace("  adt:\n", "  other:\n")
 
 
 @pytest.fixture
-def config(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Path:
+def config(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Path:
     """A clinic with one patient, whom the source ``adt`` masters."""
     file = tmp_path / "config.yaml"
-    write(file, bare_database_url, CONFIG)
+    write(file, database_url, CONFIG)
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
     message = tmp_path / "a08.hl7"
     message.write_bytes(adt().encode())
@@ -65,8 +65,8 @@ def test_a_source_that_was_never_heard_cannot_be_released(emr_sync: EmrSync, con
     assert emr_sync("release").code == 2
 
 
-def test_an_orphan_is_told_of_until_it_is_released(emr_sync: EmrSync, config: Path, bare_database_url: str) -> None:
-    write(config, bare_database_url, OTHER)
+def test_an_orphan_is_told_of_until_it_is_released(emr_sync: EmrSync, config: Path, database_url: str) -> None:
+    write(config, database_url, OTHER)
     assert told(emr_sync) == ["warning"]
     assert "adt" in emr_sync("release").err
     assert emr_sync("release", "adt", "--yes").code == 0

@@ -39,8 +39,8 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic(tmp_path: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Clinic:
-    found = Clinic(emr_sync, tmp_path, bare_database_url)
+def clinic(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Clinic:
+    found = Clinic(emr_sync, tmp_path, database_url)
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(found.file))
     found.writes(ON)
     assert found.hears(*(adt(mrn, control=mrn) for mrn in PATIENTS)).code == 0
