@@ -247,7 +247,7 @@ class Evidence:
     def automation(self, record: str, channel: str, addressed: Bounds) -> Bounds:
         """Whether an automation by one channel is refused (section 7). ``addressed``: whether there is no number that may be used."""
         found = self.refused(DECEASED, record) | self.refused(DNC, record) | self.refused(f"consent.{channel}", record) | addressed
-        for attribute in (DNC, DECEASED, f"consent.{channel}"):
+        for attribute in (DNC, DECEASED, METHOD, f"consent.{channel}"):
             found |= self.unreadable(attribute, record)
         methods = self.methods(record)
         wrong = methods - {UNKNOWN, channel}
