@@ -302,6 +302,29 @@ def test_a_reply_to_another_enterprise_is_nobodys_word_here(site: Site, moved: b
     assert [both.may_text("1", line) for line in (LINE, OTHER_LINE)] == [False, True]
 
 
+@pytest.mark.parametrize("merged", [False, True], ids=["replaced", "merged"])
+def test_what_was_said_to_another_enterprise_stays_with_nobody_who_loses_the_number_here(site: Site, merged: bool) -> None:
+    both = Site(site.database, SYNCED, type(SYNCED)("other", syncs=True))
+    lists(both, "1", 0, CELL)
+    lists(both, "2", 0, HOME)
+    both.store.record_reply("other", LINE, CELL, "STOP", None, both.tick())
+    if merged:
+        both.apply(says("2", 2, {"phones": (cell(HOME),)}), merges("2", "1"))
+    else:
+        lists(both, "1", 1, HOME)
+    assert both.may_text("1")
+
+
+def test_nor_does_it_count_for_who_has_the_number_by_a_second_source_alone(site: Site) -> None:
+    both = Site(site.database, SYNCED, type(SYNCED)("other", syncs=True))
+    lists(both, "1", 0, CELL)
+    lists(both, "1", 0, HOME, source=FHIR)
+    both.store.record_reply("other", LINE, HOME, "STOP", None, both.tick())
+    assert both.may_text("1")
+    both.text("STOP", number=HOME)
+    assert not both.may_text("1")
+
+
 def test_a_stop_that_arrives_late_binds_whoever_had_the_number_when_it_was_sent(site: Site) -> None:
     lists(site, "1", 0, CELL)
     sent = site.tick()

@@ -315,12 +315,26 @@ def test_a_reading_of_codes_that_refuses_counts_where_a_permission_ended(site: S
     assert stored(site) == "denied"
 
 
+@pytest.mark.parametrize("value", ["granted", "denied"])
+@pytest.mark.parametrize("stated", [1, 20], ids=["before the clear", "after it"])
+def test_a_mapping_that_reads_the_same_leaves_what_a_record_says_beside_a_clear(site: Site, value: str, stated: int) -> None:
+    phones(site)
+    cleared = says("1", 10, {SMS: None}, evidence="Patient/1/_history/1", mapping="m1", codes={SMS: Codes("x", (("00", "x"),))})
+    record = says("1", stated, {SMS: value}, evidence=f"{B}/_history/1", mapping="m1")
+    for item in sorted([cleared, record], key=lambda one: one.effective.latest):
+        site.apply(item, source=FHIR)
+    assert stored(site) == value
+    site.store.reads_by(FHIR, Reads(None))
+    site.apply(says("1", 30, {"language": "en"}, mapping="m2", evidence="Patient/1/_history/2", version=2), source=FHIR)
+    assert stored(site) == value
+
+
 class Reads:
     """Reads every code of its own field as one value."""
 
     mapping = "m2"
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str | None) -> None:
         self.value = value
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement, None] | None:

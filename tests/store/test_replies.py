@@ -12,7 +12,7 @@ from store.preferences import Preferences
 from store.proof.audit import DECIDED_REPLY, Audit
 from store.texting.replies import KeptReply
 from tests.factories import sealing
-from tests.store.site import CELL, HOME, LINE, OTHER_LINE, Site, cell, merges, says
+from tests.store.site import CELL, HOME, LINE, OTHER_LINE, SYNCED, Site, cell, merges, says
 
 UNCLEAR = "please cancel my order"
 STAFF = Actor(Role.STAFF, "sam")
@@ -152,3 +152,20 @@ def test_a_merge_keeps_what_waits(one: Site) -> None:
     assert not one.may_text("2")
     decide(one, "dismiss")
     assert one.may_text("2")
+
+
+def test_the_same_reply_to_two_enterprises_waits_in_each_and_is_decided_in_each(site: Site) -> None:
+    both = Site(site.database, SYNCED, type(SYNCED)("other", syncs=True))
+    both.store = Preferences(site.database, both.enterprises, sealing=sealing())
+    both.apply(says("1", 0, {"phones": (cell(CELL),)}))
+    both.outcomes(says("1", 0, {"phones": (cell(CELL),)}), enterprise="other")
+    sent = both.tick()
+    for name in both.enterprises:
+        both.store.record_reply(name, LINE, CELL, UNCLEAR, sent, both.tick())
+    other = {one.id for one in both.store.replies.some("other")}
+    assert (len(other), len(waiting(both)), [len(one.patients) for one in waiting(both)]) == (1, 1, [1])
+    decide(both, "dismiss")
+    assert (both.may_text("1"), waiting(both)) == (True, [])
+    assert {one.id for one in both.store.replies.some("other")} == other
+    with pytest.raises(ReplyUnknown):
+        both.store.decide_reply(both.enterprise, other.pop(), "dismiss", actor=STAFF, reason="", now=both.tick())
