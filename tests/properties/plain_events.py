@@ -10,7 +10,6 @@ from tests.properties.plain_times import When
 
 DNC, METHOD, SMS, VOICE, DECEASED = "do_not_contact", "preferred_method", "consent.sms", "consent.voice", "deceased"
 REFUSAL = {DNC: "yes", METHOD: "none", SMS: "denied", VOICE: "denied", DECEASED: "yes"}
-METHODS = ("sms", "voice")
 MARKED = (DNC, SMS, VOICE, DECEASED)
 """Attributes that are marked when they cannot be read (section 9), and that govern an automation (section 7)."""
 DELETE = '""'
@@ -109,9 +108,6 @@ class Bounds(NamedTuple):
 
     def __or__(self, other: Bounds) -> Bounds:
         return Bounds(self.must or other.must, self.may or other.may)
-
-
-OPEN = Bounds(False, True)
 
 
 class Join(NamedTuple):

@@ -46,7 +46,7 @@ class Draw:
         if payloads and chance < 0.12:
             return Step(wave, self.random.choice(payloads))
         if payloads and chance < 0.20:
-            return Step(wave, self.alike(wave, before, self.random.choice(payloads)))
+            return Step(wave, self.alike(self.random.choice(payloads)))
         if chance < 0.30:
             return Step(wave, self.reply())
         if chance < 0.37 and len(self.records) > 1 and not self.setting.linked:
@@ -72,18 +72,8 @@ class Draw:
         linked = random.choice(["", f"N{record[1]}", f"N{record[1]}", "0000000000", "UNKNOWN"])
         return Payload(source, record, event, sent, self.control(), filled(said), phones, restricted, linked)
 
-    def came_early(self, before: Sequence[Step], one: Payload) -> bool:
-        came = min(step.wave for step in before if step.event == one)
-        return open_ended(one.event, one.sent, self.setting.clock[came])
-
-    def fresh(self, wave: int) -> Payload:
-        source = self.random.choice([A, B])
-        return self.payload(wave, source, self.named(source))
-
-    def alike(self, wave: int, before: Sequence[Step], one: Payload) -> Payload:
-        """Another message of the same control id and time; or the same message under another control id. Excluded, S8: of a time ahead."""
-        if self.came_early(before, one):
-            return self.fresh(wave)
+    def alike(self, one: Payload) -> Payload:
+        """Another message of the same control id and time; or the same message under another control id."""
         if self.random.random() < 0.4:
             return replace(one, control=self.control())
         return replace(one, codes=filled({**one.codes, self.random.choice(FIELDS): self.random.choice(["Y", "N", "M", DELETE, ""])}))
@@ -141,11 +131,6 @@ class Draw:
 def filled(codes: dict[str, str]) -> dict[str, str]:
     """Without empty fields, so that equal messages are equal."""
     return {name: text for name, text in codes.items() if text}
-
-
-def open_ended(event: str, sent: str, receipt: datetime) -> bool:
-    """Whether only its receipt ends the time of a message."""
-    return stated(event, sent, receipt) != stated(event, sent, receipt + timedelta(days=1_000))
 
 
 def shown(moment: datetime, length: int, zone: tzinfo | None) -> str:

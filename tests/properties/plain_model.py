@@ -49,7 +49,7 @@ class Evidence:
     """Everything that was received until some wave, read by the mapping of that wave (rule 8)."""
 
     clock: Sequence[datetime]
-    tables: Sequence[Tables]
+    tables: Tables
     sources: Sequence[str]
     payloads: list[tuple[int, datetime, Payload]] = field(default_factory=list)
     heard: dict[int, int] = field(default_factory=dict)
@@ -96,8 +96,8 @@ class Evidence:
         """The records that are one with this one (rule 7)."""
         return [record, *(next(iter(both - {record})) for both in self.joins if record in both)]
 
-    def read_as(self, tables: Sequence[Tables]) -> None:
-        """From now on the last of these mappings reads; the others did before."""
+    def read_as(self, tables: Tables) -> None:
+        """From now on these mappings read, also what came before."""
         self.tables = tables
         self.answers.clear()
 
@@ -109,16 +109,11 @@ class Evidence:
         found: T = self.answers[key]
         return found
 
-    def mappings(self, source: str) -> list[Mapping[str, Table]]:
-        """How a source was read, and as the last one how it is read now."""
-        every = [one[source] for one in self.tables]
-        return [one for place, one in enumerate(every) if place == 0 or one != every[place - 1]]
-
-    def said(self, attribute: str, source: str, record: str, mapping: Mapping[str, Table] | None = None) -> list[Said]:
+    def said(self, attribute: str, source: str, record: str) -> list[Said]:
         """Every statement of a source about an attribute of the patient. What says nothing is none (rule 2)."""
         members = self.members(record)
         found: list[Said] = []
-        table = FLAG if attribute == DECEASED else (mapping or self.tables[-1][source])[attribute]
+        table = FLAG if attribute == DECEASED else self.tables[source][attribute]
         for order, receipt, one in self.payloads:
             value = read(attribute, one, table) if one.source == source and one.record in members else NOTHING
             if value != NOTHING:

@@ -1,11 +1,11 @@
 """What the histories of one clinic share: the clock, how patients are known, and which mapping reads which source when.
 
-Some kinds of histories are excluded, each where the comment says so, since the store does not do there what the rules say:
+Where the rules leave room, or the store refuses more than they ask, the model leaves the answer open; it never does where the store
+would permit more:
 
-S8  what is stated again under another control id, of a time that lay ahead when it came first, does not count at that time
-L1  of one record, what comes late, or again, after a merge does not count as later than what else is late or was known
+L1  of one record, what comes late after a merge does not lift a refusal from before it, though it is later (decided so)
 L2  of methods or lists of phones that overlap, the later receipt or what is later than one of them does not always count
-L8  what could not be read is marked although something readable is later, while a refusal overlaps both
+L8  what could not be read is marked although something readable is later, while a refusal overlaps both: either refuses
 L9  after a merge, what overlaps something that is known already settles nothing, also what is older than both
 """
 

@@ -51,7 +51,7 @@ class Told:
     """One history as the model hears it, wave by wave."""
 
     def __init__(self, scene: Setting, steps: Sequence[Step]) -> None:
-        self.evidence, self.texts = Evidence(scene.clock, [scene.first], (A, B)), Texts()
+        self.evidence, self.texts = Evidence(scene.clock, scene.first, (A, B)), Texts()
         self.scene, self.steps, self.heard = scene, list(steps), 0
 
     def until(self, wave: int) -> None:
@@ -66,7 +66,7 @@ class Told:
         self.read_as_in(wave)
 
     def read_as_in(self, wave: int) -> None:
-        self.evidence.read_as([self.scene.first, *(self.scene.tables(at) for at in sorted(self.scene.changes) if at <= wave)])
+        self.evidence.read_as(self.scene.tables(wave))
 
 
 def compared(clinic: Clinic, told: Sequence[Told], wave: int) -> Iterator[tuple[int, Complaint]]:
