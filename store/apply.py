@@ -397,7 +397,7 @@ class Application:
 
 
 def _merged(held: merge.Held | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool) -> merge.Merged:
-    decided = records.decided(held, item, now, joined)
+    decided = records.decided(held, item, now, joined) | remapping.as_read_now(held, item, now, joined)
     return merge.merge(held, item, now, doubtful=doubtful, joined=joined, decided=decided)
 
 

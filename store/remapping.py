@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from store import documents, readings
+from store import documents, payload, readings
 from store.merge import Held, Merged
 from store.merging.side_readings import with_sides
+from store.ordering import record_of, stated
 from store.periods.refusals import Refusal, after, standing
 from store.preference import Assertion, Codes, PatientStatements, Statement
 
@@ -53,6 +54,25 @@ def read_again(work: Application, patient: Open, record: int) -> str:
     patient.visible = patient.visible or bool(told) or now.unreadable != held.unreadable
     _record(work, patient, told, before, assertions)
     return "applied" if told or now.unreadable != held.unreadable else "held" if back else ""
+
+
+def as_read_now(held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
+    """What stands of a payload's attributes of which today's reading waits for the brake: by all codes, not beside the former reading."""
+    if held is None or not item.mapping or payload.is_of_another_mapping(held, item):
+        return {}
+    before = held.current()
+    waiting = [name for name in stated(item) if name in before and before[name].mapping != item.mapping]
+    kept = payload.codes_of(held)[1] if waiting else None
+    if kept is None:
+        return {}
+    told = readings.after(kept, item, now, held, held.unreadable)
+    by_codes = [name for name in waiting if name in kept and not record_of(item.evidence_id) and not record_of(before[name].evidence_id)]
+    stands = {name: readings.standing(name, told[name], joined, item.mapping) for name in by_codes}
+    return {name: one or _cleared(item, name, now) for name, one in stands.items()}
+
+
+def _cleared(item: PatientStatements, name: str, now: datetime) -> Assertion:
+    return Assertion(None, item.effective, now, item.evidence_id, item.statements[name].path, item.version, mapping=item.mapping)
 
 
 def _folded(held: Held, reader: readings.Reader | None, joined: datetime | None) -> Held | None:
