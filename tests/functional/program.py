@@ -18,8 +18,8 @@ from urllib.request import urlopen
 import yaml
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
-STARTED_WITHIN = 60.0
-READY_WITHIN = 60.0
+STARTED_WITHIN = 100.0
+READY_WITHIN = 100.0
 
 
 def free_port() -> int:
