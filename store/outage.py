@@ -86,7 +86,7 @@ FILES: Mapping[int, str] = {
     errno.EDQUOT: "the disk quota is used up: make room, then try again",
     errno.EROFS: "the disk is read-only: mount it for writing, or keep the file elsewhere",
 }
-UNREACHED = frozenset({"OperationalError", "InterfaceError"})
+UNREACHED = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout"})
 
 
 class Unavailable(Exception):

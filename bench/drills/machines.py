@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,11 @@ class Machine:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+        found: list[dict[str, Any]] = []
+        for line in self.log.read_text().splitlines():
+            with suppress(ValueError):  # what libraries print, and a line that is being written
+                found.append(json.loads(line))
+        return [one for one in found if isinstance(one, dict)]
 
     def kill(self) -> None:
         """As a power cut would."""

@@ -25,13 +25,14 @@ PAUSE, PATIENCE = 0.1, 15.0
 
 
 class Emr:
-    """Sends one message after another; each changes Do Not Contact of a patient. Goes to the next address when one does not answer.
+    """Sends one message after another; each changes Do Not Contact of a patient. Goes to the next address when one
+    does not answer, or answers AR.
 
     Whoever holds ``turn`` has no message under way.
     """
 
     def __init__(self, ports: Sequence[int], pause: float = 0.02) -> None:
-        self.ports, self.pause, self.codes = cycle(ports), pause, Counter[str]()
+        self.ports, self.several, self.pause, self.codes = cycle(ports), len(ports) > 1, pause, Counter[str]()
         self.acknowledged: dict[str, str] = {}
         self.last: dict[str, str] = {}
         self.accepted: list[float] = [time.monotonic()]
@@ -84,6 +85,8 @@ class Emr:
         message = LINE.format(at=at, id=number, mrn=mrn, n=patient, code=code).encode()
         while (answer := self._once(message)) != "AA":
             self.codes[answer] += 1
+            if answer == "AR" and self.several:
+                self._hang_up()
             time.sleep(PAUSE)
             if self._given_up.is_set():
                 return

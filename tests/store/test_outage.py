@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sqlite3
 
 import psycopg
@@ -105,3 +106,12 @@ def test_a_disk_that_is_full_for_other_files(number: int, told: str) -> None:
 def test_what_is_told_repeats_nothing_of_the_error() -> None:
     sentences = {*outage.SQLITE.values(), *outage.POSTGRESQL.values(), *outage.CLASSES.values(), *outage.FILES.values()}
     assert all(PRIVATE not in one and "\n" not in one and ": " in one for one in sentences)
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_is_out_of_reach() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"host=127.0.0.1 port={silent.getsockname()[1]} user=emr connect_timeout=2"
+        with pytest.raises(psycopg.OperationalError) as failed:
+            psycopg.connect(address)
+    assert outage.told(failed.value) == outage.GONE
+    assert outage.told(OperationalError("SELECT", {}, failed.value)) == outage.GONE
