@@ -6,33 +6,23 @@ read whole, merged and written (``store.opened``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection
-
-from store import documents, merge, opened, ordering, payload, readings, records, remapping, seen, unreadable
-from store.database import Database
-from store.enterprise import Enterprise
+from store import documents, merge, ordering, payload, records, remapping, seen, unreadable
 from store.errors import IdentifierConflict
-from store.gating import Gate
-from store.identifiers import Identifiers
 from store.identity import Directory
-from store.ids import PatientIds
 from store.merging import linking, yielding
-from store.merging.sides import Heard, Sides
-from store.opened import Open, Row
+from store.merging.sides import Heard
+from store.opened import Open
+from store.patient_batch import PatientBatch
 from store.periods import ahead, refusals
-from store.periods.ahead_rows import AheadRows
-from store.periods.refusal_rows import RefusalRows
 from store.periods.refusals import Refusal
 from store.preference import EMR, STAFF, PatientStatements
 from store.repeats import Found, Repeats
 from store.retiring.inheritance import without_late
-from store.texting.binding import Bindings
-from store.writing import Writing
 
 MEETS = "records_meet"
 """The reason of an item that waits for two records to be joined, within ``store``: nobody else is told of it."""
@@ -51,47 +41,8 @@ class Outcome(NamedTuple):
     undecided: int = 0
 
 
-Changes = Mapping[str, tuple[Any, Any, str]]
-"""Attribute -> its value before and after, and the path it was read from."""
-
-
-class Author(NamedTuple):
-    """Who writes, when, and for which reason: the authority's own words, or a person's."""
-
-    authority: str
-    now: datetime
-    run_id: str | None = None
-    actor: str = ""
-    reason: str = ""
-
-
-class Application:
-    """One batch of one author in one enterprise, inside one transaction. Use once: :meth:`run`.
-
-    ``gate`` is the brake; without one everything takes effect. ``reader`` is how its source is read today.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        transaction: Connection,
-        enterprise: Enterprise,
-        author: Author,
-        ids: PatientIds,
-        gate: Gate | None = None,
-        reader: readings.Reader | None = None,
-    ) -> None:
-        self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
-        self.gate = gate
-        self.open: dict[int, Open] = {}
-        self.sides, self.ahead = Sides(database, transaction), AheadRows(database, transaction)
-        self.refusals = RefusalRows(database, transaction)
-        self.naming = enterprise.naming(author.authority.removeprefix(EMR))
-        self.identifiers = Identifiers(enterprise.name)
-        self.changes: list[Row] = []
-        self.undecided = 0
-        self.outdated: set[int] = set()  # patients of whom something held was read by another mapping, and is read again instead
-        self.reader = reader
+class Application(PatientBatch):
+    """A batch that is decided: what each payload, and each thing that falls due, changes. Use once: :meth:`run`."""
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
@@ -121,53 +72,6 @@ class Application:
                 self.gate.write()
         return outcomes
 
-    def resume(self, numbers: Iterable[int]) -> dict[int, Open]:
-        """Opens patients to work on one by one; follow with :meth:`finish`."""
-        self._load(numbers)
-        return self.open
-
-    def create(self) -> Open:
-        """Opens a patient nobody has stated anything about yet."""
-        return self._patient(None)
-
-    def finish(self) -> None:
-        """Writes every open patient that something was said about."""
-        self._write(self._prepared())
-
-    def _prepared(self) -> Writing:
-        """The rows of every open patient that something was said about. What is read for them is read here."""
-        writing = Writing()
-        for patient in self.open.values():
-            if patient.touched or patient.is_new or patient.recorded:
-                if patient.visible and not patient.recorded:  # a new configuration, or identifiers only: every version is in the feed
-                    self.changes.append(self.line(patient, {}, "", self.author.now))
-                writing.add(patient, self.enterprise, self.author.now)
-        gone = [(patient, number) for _, number, patient in writing.gone]
-        Bindings(self.database, self.transaction, self.enterprise.name).leave(gone, self.author.now)
-        return writing
-
-    def _write(self, writing: Writing) -> None:
-        writing.write(self.database, self.transaction, self.identifiers, self.changes)
-        self.sides.write()
-        self.ahead.write()
-        self.refusals.write()
-
-    def settle(self) -> None:
-        """Writes what was opened so far, so that rows may refer to it; whoever is needed again is read again."""
-        self.finish()
-        for written in (self.open, self.identifiers, self.changes):
-            written.clear()
-
-    def _load(self, patients: Iterable[int]) -> None:
-        wanted = [patient for patient in patients if patient not in self.open]
-        if not wanted:
-            return
-        found = opened.read(self.database, self.transaction, self.enterprise.basis, wanted)
-        self.open |= found
-        held = [record for patient in found.values() if patient.is_held or patient.lineage for record in patient.records]
-        if self.gate is not None and held:
-            self.gate.load(held)
-
     def _apply(self, directory: Directory, item: PatientStatements, digest: str) -> Outcome:
         try:
             found = directory.resolve(item.identifiers, self.naming)
@@ -178,9 +82,9 @@ class Application:
             return Outcome("rejected", MEETS, "two records of one person: they must be joined first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)
-            patient = self._patient(found.patient)
+            patient = self.patient(found.patient)
         else:
-            patient = self._patient(found.patient)
+            patient = self.patient(found.patient)
             record = self._record(patient, directory, item)
         self.identifiers.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
         before, outcome = self.undecided, self.state(patient, item, digest, record)
@@ -192,16 +96,8 @@ class Application:
         if not refused.statements and not refused.problems:
             return
         for number in sorted(directory.owners(item.identifiers, self.naming)):
-            patient = self._patient(number)
+            patient = self.patient(number)
             self.state(patient, refused, payload.digest(refused), self._record(patient, directory, item))
-
-    def _patient(self, number: int | None) -> Open:
-        if number is None:
-            number = self.ids.next()
-            self.open[number] = Open(number, self.author.now, is_new=True, visible=True)
-        elif number not in self.open:
-            self._load([number])
-        return self.open[number]
 
     def _record(self, patient: Open, directory: Directory, item: PatientStatements) -> int:
         """The record that a payload is about by its identifiers, where a patient is more than one; in doubt the patient's first."""
@@ -269,28 +165,6 @@ class Application:
         then = refusals.after(self.refusals_of(patient), item, held, patient.id, authority, record or patient.id, replaces=is_due)
         mine = [one for one in then if one.authority == authority]
         return refusals.restored(merged, item, held, mine, now, patient.joined), then
-
-    def refusals_of(self, patient: Open) -> list[Refusal]:
-        """What the records of a patient refuse."""
-        return self.refusals.of(patient.id, known=patient.is_refused)
-
-    def keep_refusals(self, patient: Open, refused: list[Refusal] | None, but: Collection[str] = ()) -> None:
-        """From now on the records of the author refuse that, but for some attributes, of which they refuse what they did."""
-        if refused is None:
-            return
-        authority = self.author.authority
-        others = [one for one in self.refusals_of(patient) if one.authority != authority or one.attribute in but]
-        those = [one for one in refused if one.authority == authority and one.attribute not in but]
-        self.refusals.put(patient.id, [*others, *those])
-        patient.is_refused = patient.is_refused or bool(others or those)
-
-    def learn_refusals(self, patient: Open) -> None:
-        """Keeps what stands of a patient's records, before it is joined with what stands of another one's."""
-        kept = self.refusals_of(patient)
-        for authority, held in patient.held.items():
-            kept = refusals.known(kept, held, patient.id, authority)
-        self.refusals.put(patient.id, kept)
-        patient.is_refused = patient.is_refused or bool(kept)
 
     def fall_due(self, patient: Open) -> None:
         """Applies what the author stated for a moment that has come, as old as its payload is."""
@@ -378,22 +252,6 @@ class Application:
         patient.held[STAFF] = replace(now, unreadable=marks)
         patient.touched.add(STAFF)
         patient.visible = True
-
-    def record(self, patient: Open, item: PatientStatements, changed: Mapping[str, tuple[Any, Any]]) -> None:
-        """One line of the patient's history: what changed, by which evidence."""
-        changes = {name: (before, after, item.statements[name].path) for name, (before, after) in changed.items()}
-        self.tell(patient, changes, item.evidence_id, item.effective.earliest)
-
-    def tell(self, patient: Open, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> None:
-        """A line of the history of an open patient; see :meth:`line`."""
-        self.changes.append(self.line(patient, changes, evidence_id, effective, by))
-        patient.recorded = True
-
-    def line(self, patient: Open, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> Row:
-        """A line of the history and of the feed, by the author of the batch unless it is another's."""
-        by, version, text = by or self.author, patient.version + 1, documents.write(changes)
-        said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)
-        return (self.enterprise.name, patient.id, version, by.now, *said, text)
 
 
 def _merged(held: merge.Held | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool) -> merge.Merged:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import documents, times
-from store.apply import Application, Author
+from store.apply import Application
 from store.database import Database
 from store.enterprise import Enterprise
 from store.errors import ValueRefused, VersionConflict
@@ -16,6 +16,7 @@ from store.ids import PatientIds, parsed
 from store.lock import Actor, may_set, may_set_do_not_contact
 from store.opened import Open
 from store.patient import Patient, PatientRef
+from store.patient_batch import Author
 from store.preference import DO_NOT_CONTACT, PREFERRED_PHONE, STAFF, PatientStatements, Statement
 from store.proof.audit import SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE, Audit
 from store.reading import Reader

@@ -13,7 +13,7 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from store import consent, documents, readings, times
-from store.apply import MEETS, Application, Author, Outcome
+from store.apply import MEETS, Application, Outcome
 from store.consent import Reply
 from store.database import Database
 from store.decision import Known
@@ -29,6 +29,7 @@ from store.merging.lineage import ALWAYS
 from store.merging.unmerging import Unmerging
 from store.moment import instant
 from store.patient import ChangedPatient, Entry, Patient, PatientRef
+from store.patient_batch import Author
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
 from store.proof.asof import AsOf, Past
 from store.proof.audit import UNMERGED, Audit

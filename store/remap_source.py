@@ -9,9 +9,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from store.apply import Author
 from store.database import Database
 from store.gating import Guard
+from store.patient_batch import Author
 from store.preference import emr
 from store.preferences import Preferences
 from store.readings import Reader

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from store import documents, payload, readings
 from store.merge import Held, Merged
+from store.merging.lineage import Lineage
 from store.merging.side_readings import with_sides
+from store.opened import Open
 from store.ordering import record_of, stated
+from store.patient_batch import PatientBatch
 from store.periods.refusals import Refusal, after, standing
 from store.preference import Assertion, Codes, PatientStatements, Statement
-
-if TYPE_CHECKING:
-    from store.apply import Application
-    from store.merging.lineage import Lineage
-    from store.opened import Open
 
 REASON = "read by another mapping"
 
@@ -30,7 +28,7 @@ OF_KEPT = Codes("", ())
 """Stands for the codes that are kept already, where what was folded from them waits for the brake."""
 
 
-def read_again(work: Application, patient: Open, record: int) -> str:
+def read_again(work: PatientBatch, patient: Open, record: int) -> str:
     """Folds the codes of the author's authority; what became of it: ``applied``, ``held``, or empty where nothing changed."""
     held = patient.held.get(work.author.authority)
     now = _folded(held, work.reader, patient.joined) if held is not None else None
@@ -83,7 +81,7 @@ def _folded(held: Held, reader: readings.Reader | None, joined: datetime | None)
     return replace(now, codes=documents.write_codes(reader.mapping, again))
 
 
-def _refused(work: Application, patient: Open, held: Held, now: Held, record: int) -> list[Refusal]:
+def _refused(work: PatientBatch, patient: Open, held: Held, now: Held, record: int) -> list[Refusal]:
     """What the records of the author refuse by today's mapping."""
     kept = [one for one in work.refusals_of(patient) if one.authority == work.author.authority]
     was, again = (documents.read_codes(one.codes or "")[1] for one in (held, now))
@@ -92,7 +90,7 @@ def _refused(work: Application, patient: Open, held: Held, now: Held, record: in
     return kept
 
 
-def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) -> list[Held]:
+def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> list[Held]:
     """The same of each record that the patient is, so that all are right when they part."""
     found = []
     for side in (side for record in records for side in lineage.sides(record)):
@@ -105,7 +103,7 @@ def _sides_again(work: Application, lineage: Lineage, records: Iterable[int]) ->
     return found
 
 
-def let_through(work: Application, patient: Open, held: Held, names: Collection[str]) -> bool:
+def let_through(work: PatientBatch, patient: Open, held: Held, names: Collection[str]) -> bool:
     """What a reading by today's mapping would permit takes effect now: it is folded from the codes again, and is no new evidence."""
     by, kept = documents.read_codes(held.codes or " {}")
     now, _ = readings.fold(held, kept, _AsItIs(by), patient.joined)
@@ -135,7 +133,7 @@ def _changed(before: Assertions, after: Assertions) -> dict[str, tuple[Any, Any]
 
 
 def _held_back(
-    work: Application, patient: Open, record: int, before: Assertions, now: Held, changed: Mapping[str, tuple[Any, Any]]
+    work: PatientBatch, patient: Open, record: int, before: Assertions, now: Held, changed: Mapping[str, tuple[Any, Any]]
 ) -> set[str]:
     """The attributes that the brake keeps as they were."""
     back: set[str] = set()
@@ -158,7 +156,7 @@ def _held_back(
     return back
 
 
-def _record(work: Application, patient: Open, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
+def _record(work: PatientBatch, patient: Open, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
     """Lines of the history, by the evidence whose reading changed."""
     by = work.author._replace(reason=work.author.reason or REASON)
     for name, (was, now) in sorted(told.items()):

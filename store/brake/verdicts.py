@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import Application, Author
+from store.apply import Application
 from store.brake.held import Count, Example, HeldStatement, HeldStatements, Verdict
 from store.brake.held_runs import HeldRuns
 from store.brake.waiting import Waiting, waiting
@@ -23,6 +23,7 @@ from store.ids import shown
 from store.journal import RUNNING, Journal, Run
 from store.lock import Actor
 from store.patient import PatientRef
+from store.patient_batch import Author
 from store.preference import PatientStatements
 from store.preferences import Preferences
 from store.proof.audit import Audit

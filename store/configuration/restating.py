@@ -10,8 +10,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from store.apply import Application, Author
+from store.apply import Application
 from store.enterprise import Enterprise
+from store.patient_batch import Author
 from store.preference import STAFF
 from store.preferences import Preferences
 

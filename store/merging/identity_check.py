@@ -9,13 +9,14 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store import opened
-from store.apply import Application, Author
+from store.apply import Application
 from store.identity import Naming, Row
 from store.ids import shown
 from store.lock import Actor
 from store.merging.splitting import Splitting
 from store.merging.strangers import Strangers, strangers
 from store.opened import Open
+from store.patient_batch import Author
 from store.preference import STAFF, Identifier, base
 from store.preferences import Preferences
 from store.proof.audit import Audit

@@ -7,25 +7,22 @@ joined and no opt-out is moved in time: the two sources keep their own times.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from store import documents
 from store.ids import shown
 from store.merging.lineage import ALWAYS
 from store.merging.merge_tables import MergeRow
 from store.opened import ASSERTION_COLUMNS, PATIENT_COLUMNS, Open
+from store.patient_batch import PatientBatch
 from store.preference import PatientStatements
 from store.tables import ChangeRow, PatientRow
 from store.writing import CHANGE_COLUMNS
-
-if TYPE_CHECKING:
-    from store.apply import Application
 
 STOOD = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
 MERGE_COLUMNS = ("enterprise", "survivor", "merged", "source", "evidence_id", "effective", "at", "run_id", "before")
 
 
-def link(work: Application, patient: int, item: PatientStatements) -> int:
+def link(work: PatientBatch, patient: int, item: PatientStatements) -> int:
     """Opens a record for the payload's own identifier, joined to the patient; the record's number."""
     opened = work.open.get(patient)
     if opened is not None and (opened.is_new or opened.touched or opened.recorded):
@@ -38,12 +35,12 @@ def link(work: Application, patient: int, item: PatientStatements) -> int:
     return record.id
 
 
-def stood(work: Application, patient: int) -> str:
+def stood(work: PatientBatch, patient: int) -> str:
     """All that stands of a patient, as the row of a merge keeps it."""
     return documents.write([tuple(row) for row in work.database.select(work.transaction, STOOD, [[patient]])])
 
 
-def write(work: Application, survivor: int, merged: Open, evidence_id: str, effective: tuple[datetime, datetime], before: str) -> None:
+def write(work: PatientBatch, survivor: int, merged: Open, evidence_id: str, effective: tuple[datetime, datetime], before: str) -> None:
     """A merge: its row, and a line of the merged record, so that whoever keeps a copy of that reads it again.
 
     ``effective``: when it was stated, and since when the two are one.

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from store.apply import Author
 from store.gating import Guard
+from store.patient_batch import Author
 from store.periods.ahead_rows import patients_due, sources_due
 from store.preference import EMR
 from store.preferences import Preferences

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.apply import Application, Author
+from store.apply import Application
 from store.brake.held import HeldStatements
 from store.brake.held_tables import ReleaseRow
 from store.brake.verdicts import Verdicts
@@ -23,6 +23,7 @@ from store.merge import Held
 from store.moment import instant
 from store.opened import Open
 from store.patient import PatientRef
+from store.patient_batch import Author
 from store.preference import STAFF, Assertion, emr
 from store.preferences import Preferences
 from store.proof.audit import Audit

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from store import consent
-from store.apply import Author
 from store.consent import OPT_IN, OPT_OUT, REVIEW, Recognised
 from store.errors import RoleRefused, ValueRefused
 from store.lock import Actor, Role
+from store.patient_batch import Author
 from store.preference import STAFF
 from store.proof.audit import DECIDED_REPLY, Audit
 from store.texting.replies import DISMISSED, KeptReply, Replies

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store import consent, documents, times
-from store.apply import Application, Author
+from store.apply import Application
 from store.consent import OptOut, Recognised, Reply
 from store.database import Database
 from store.enterprise import Enterprise
@@ -21,6 +21,7 @@ from store.errors import RoleRefused, ValueRefused
 from store.ids import PatientIds, parsed
 from store.lock import Actor, Role
 from store.patient import Patient
+from store.patient_batch import Author
 from store.preference import DENIED, PATIENT, STAFF, PatientStatements, Statement
 from store.preference import consent as consent_of
 from store.proof.audit import SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit

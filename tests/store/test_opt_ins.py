@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from store.apply import Application, Author
+from store.apply import Application
 from store.ask import Ask
 from store.decision import decide
 from store.enterprise import Policy
 from store.ids import parsed
 from store.lock import Actor, Role
+from store.patient_batch import Author
 from store.preference import PATIENT, PatientStatements, Statement
 from store.times import at as moment
 from tests.store.site import CELL, HOME, LINE, OTHER_LINE, SYNCED, Site, cell, merges, says
