@@ -139,7 +139,10 @@ class Hl7Mapper:
             if not events.is_type(kind):
                 raise Unusable("message_type_unknown", UNKNOWN_TYPE, "MSH-9")
             return [Filtered("acknowledgement" if kind in events.ACKNOWLEDGEMENTS else "message_type_not_used", payload.locator)]
-        processing = events.processing(message)
+        try:
+            processing = events.processing(message)
+        except Unusable as error:
+            return [_rejected(error, payload), *self._refusals(message, payload)]
         if processing not in self._processing:
             return [Filtered(events.NOT_PRODUCTION[processing], payload.locator)]
         if kind != "ADT" or event == events.SWAPPED:
@@ -219,6 +222,12 @@ class Hl7Mapper:
                 item = replace(item, identifiers=who.identifiers, problems=problems)
                 yield item
                 yield from for_others(item, who.others)
+
+    def _refusals(self, message: Message, payload: Payload) -> Iterator[PatientStatements]:
+        """What refuses in a message that may not be meant for us, and nothing else of it."""
+        for one in self._asides(message, payload):
+            if isinstance(one, PatientStatements):
+                yield from for_others(one, one.identifiers[:1])
 
     def _aside(self, message: Message, payload: Payload, who: Subject | None = None) -> PatientStatements:
         """Protection, death and the site's own rules; never demographics, which come in an update, and nothing is taken back."""

@@ -132,6 +132,13 @@ def test_what_is_not_known_to_be_a_production_message_lifts_no_refusal(site: Sit
     assert in_force(site)[0] == "yes"
 
 
+@pytest.mark.parametrize("code", [b"X", b"P~T", b"LIVE"])
+def test_what_refuses_counts_though_nobody_knows_whether_the_message_is_of_production(site: Site, code: bytes) -> None:
+    said = sent("ZCP|1|DNC").replace(b"|P|2.5.1", b"|" + code + b"|2.5.1")
+    assert "processing_unknown" in ingest(site, PERMITTED, said)[1]
+    assert in_force(site)[0] == "yes"
+
+
 @pytest.mark.parametrize("kind", [b"ADT&A08", b"ADT_A08", b" adt^a08 ", b"ADTA08"])
 def test_a_refusal_counts_however_the_event_is_spelled(site: Site, kind: bytes) -> None:
     assert ingest(site, PERMITTED, sent("ZCP|1|DNC").replace(b"ADT^A08", kind)) == ("applied", [""])
