@@ -11,7 +11,7 @@ from store.errors import MergeRefused, PatientUnknown
 from store.lock import Actor, Role
 from store.patient import Patient, PatientRef
 from store.preference import PatientMerge
-from tests.store.site import CELL, FHIR, HOME, Site, at, cell, merges, mr, says
+from tests.store.site import CELL, FHIR, HOME, SYNCED, Site, at, cell, merges, mr, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 OPERATOR = Actor(Role.OPERATOR, "robin")
@@ -253,3 +253,15 @@ def test_a_change_of_an_identifier_that_nobody_had_is_kept_for_what_comes(site: 
     assert site.apply(renames("2", "1")) == ["merged"]
     site.apply(says("1", 1, YES))
     assert site.dnc("2") == "yes"
+
+
+@pytest.mark.parametrize("by_id", [False, True], ids=["by an identifier", "by its id"])
+def test_another_enterprise_undoes_no_merge(site: Site, by_id: bool) -> None:
+    both = Site(site.database, SYNCED, type(SYNCED)("other", syncs=True))
+    both.apply(says("1", 1, NO), says("2", 2, YES))
+    merged = both.find("2").id
+    both.apply(merges("1", "2"))
+    ref = PatientRef(id=merged) if by_id else PatientRef(value="2")
+    with pytest.raises(PatientUnknown):
+        both.store.unmerge("other", ref, actor=OPERATOR, reason="", now=both.tick())
+    assert both.find("2").id == both.find("1").id
