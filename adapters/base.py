@@ -133,7 +133,7 @@ class Finding(NamedTuple):
 class Mapper(Protocol):
     """Pure: one payload in, what it says out. Never raises for bad input: that is an :class:`Unmappable`.
 
-    ``mapping`` tells its rules from others; ``reread`` says what they make of codes that were read before (``store.readings``).
+    ``mapping`` tells its rules from others; ``reread`` says what they make of codes that were read before (``store.domain.source_codes``).
     """
 
     mapping: str
@@ -235,7 +235,7 @@ class SourceSettings:
     ``authority`` and ``identifier_type`` (one, or several) name the identifier that the source knows its patients by; ``linking`` are the
     issuers whose identifiers join patients of several sources; ``placeholders`` identify nobody, beside those that are listed
     (``adapters.placeholders``). ``contact`` (``use``, ``equipment``, ``remarks``, ``placeholders``) and ``languages`` are the site's own
-    codes (``adapters.contact_tables``, ``adapters.language``).
+    codes (``adapters.mapping.contact_tables``, ``adapters.mapping.language``).
     """
 
     name: str

@@ -1,6 +1,6 @@
 """What an adapter keeps for itself between runs, beside the cursor: small texts by key, such as what is left of its budget.
 
-The store keeps them in earnest (``store.sources.notes``); :class:`Remembered` is for an adapter that is used by itself.
+The store keeps them in earnest (``store.runs.source_notes``); :class:`Remembered` is for an adapter that is used by itself.
 """
 
 from __future__ import annotations

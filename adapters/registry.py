@@ -7,7 +7,7 @@ from importlib import import_module
 from adapters.base import Adapter, Listener, SourceSettings
 
 ADAPTERS = {
-    "fhir.bulk": "adapters.fhir.bulk:BulkAdapter",
+    "fhir.bulk": "adapters.fhir.bulk.adapter:BulkAdapter",
     "fhir.rest": "adapters.fhir.rest:RestAdapter",
     "hl7v2.files": "adapters.hl7v2.files:FilesAdapter",
     "hl7v2.mllp": "adapters.hl7v2.mllp:MllpListener",

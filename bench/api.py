@@ -23,9 +23,9 @@ from bench.databases import Databases
 from bench.receiver import wait_for
 from store.web.app import create_app
 from sync.config.loading import load
-from sync.config.words import Address
-from sync.parts import Parts
+from sync.config.scalars import Address
 from sync.roles import WebRole
+from sync.runtime import Parts
 
 EMPTY = "/bench/empty"
 

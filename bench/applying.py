@@ -23,11 +23,12 @@ from bench.databases import Databases
 from bench.figure import Figure
 from bench.load_mllp import START, feed
 from bench.turns import Rate, middle
-from store import documents, times
-from store.database import Database
-from store.enterprise import Enterprise
+from store import times
+from store.db.database import Database
+from store.domain import documents
+from store.domain.enterprise import Enterprise
+from store.patients.preferences import Preferences
 from store.preference import PatientStatements
-from store.preferences import Preferences
 
 BATCH = 1_000
 Items = list[PatientStatements]

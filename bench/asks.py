@@ -16,7 +16,7 @@ from adapters.rehearsal.population import mrn
 from bench import site
 from bench.load_mllp import START, feed
 from sync.config.loading import load
-from sync.parts import Parts, lane
+from sync.runtime import Parts, lane
 
 LINE = "+12175550100"
 KINDS: tuple[dict[str, Any], ...] = (

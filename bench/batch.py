@@ -16,14 +16,14 @@ from bench import api, asks, load_http, load_ndjson, site
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.turns import Rate, in_turns
-from store.database import Database
+from store.db.database import Database
+from store.web.api.decisions import Decisions
+from store.web.api.wire import AskIn
 from store.web.app import utc_now
-from store.web.auth import Callers
-from store.web.decisions import Decisions
-from store.web.lanes import Lanes
-from store.web.wire import AskIn
+from store.web.http.auth import Callers
+from store.web.http.lanes import Lanes
 from sync.config.loading import load
-from sync.parts import Parts
+from sync.runtime import Parts
 
 BATCH = 10_000
 GOAL = 50_000

@@ -19,9 +19,9 @@ import psutil
 import yaml
 
 from adapters.base import SourceSettings
-from adapters.fhir.bulk import BulkAdapter
-from adapters.fhir.export import Export, Ready
-from adapters.fhir.transfer import Transfer
+from adapters.fhir.bulk.adapter import BulkAdapter
+from adapters.fhir.bulk.download import Transfer
+from adapters.fhir.bulk.export import Export, Ready
 from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 from bench import site
 from bench.multiplied import multiplied
 from store import times
-from store.brake.held import HELD, HeldStatement, HeldStatements
-from store.brake.held_runs import HeldRuns
-from store.ids import parsed, token
-from store.journal import DONE, RUN_COLUMNS, Journal, Rejected
-from store.lock import Actor
-from store.patient import PatientRef
+from store.audit.audit_log import VIEWED, Audit
+from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow, RunRow, SmsWordsRow
+from store.db.tables_operations import ChainHeadRow, ChainLinkRow
+from store.domain.ids import parsed, token
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.holds.held_changes import HELD, HeldStatement, HeldStatements
+from store.holds.held_runs import HeldRuns
+from store.patients.preferences import Preferences
 from store.preference import Identifier, PatientStatements, Phone, Statement, emr
-from store.preferences import Preferences
-from store.proof.audit import VIEWED, Audit
-from store.proof.chain_tables import ChainHeadRow, ChainLinkRow
-from store.sources.arrivals import Arrivals
-from store.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow, RunRow, SmsWordsRow
+from store.runs.runs import DONE, RUN_COLUMNS, Journal, Rejected
+from store.runs.source_stats import Arrivals
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BEGAN = NOW - timedelta(days=400)
@@ -30,7 +30,7 @@ AUTHORITY, FIRST, BUSY = "GENHOSP", "MRN1", "MRN2"
 CELL, SHARED, LINE = "+12175550100", "+12175550199", "+12175550111"
 HOURS = 35 * 24
 APART = 1 << 22
-"""How far apart the ids of two patients are: a millisecond (``store.ids``)."""
+"""How far apart the ids of two patients are: a millisecond (``store.domain.ids``)."""
 
 PERSON = f"r.id + n.i * {APART}"
 OWN = f"replace({{}}, '{CELL}', '+1' || (3000000000 + n.i))"

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from store import schema
-from store.database import Database
+from store.db import schema
+from store.db.database import Database
 
 KINDS = ("sqlite", "postgresql")
 GIVEN = "EMR_SYNC_TEST_POSTGRES"

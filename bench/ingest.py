@@ -22,11 +22,11 @@ from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases
 from bench.figure import Figure
-from store.database import Database
+from store.db.database import Database
 
 BATCH = 1_000
 SAMPLE = 0.25
-COMMAND = [sys.executable, "-c", "import sys; from sync.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from sync.commands.cli import main; sys.exit(main())"]
 
 
 def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:

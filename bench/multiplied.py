@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store.database import Database
+from store.db.database import Database
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {times:d})"
 

@@ -26,10 +26,10 @@ from bench.databases import Databases
 from bench.figure import Figure
 from bench.receiver import wait_for
 from bench.turns import processor_seconds
-from store.lock import Role
-from store.people.users import Users
+from store.domain.lock import Role
+from store.users.users import Users
 from sync.config.loading import load
-from sync.parts import Parts
+from sync.runtime import Parts
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
 MOST_MS = 100.0

@@ -18,10 +18,10 @@ from socket import create_connection
 from adapters.base import Answer, Ingest, Payload
 from adapters.hl7v2.mllp import MllpListener
 from bench import site
-from store.database import Database
+from store.db.database import Database
 from sync.config.loading import load
-from sync.parts import Parts
 from sync.roles import ListenRole
+from sync.runtime import Parts
 
 APPLIED = Answer("applied")
 

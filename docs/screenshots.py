@@ -15,10 +15,10 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
-from store.sources.findings import Checked, Findings
+from store.runs.source_checks import Checked, Findings
 from sync import demo
 from sync.dry_run import dry_run
-from sync.parts import adapter, lane
+from sync.runtime import adapter, lane
 from sync.service import Service
 
 FOLDER = Path(__file__).parent / "screenshots"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from store.ask import Ask, Known
-from store.decision import decide
+from store.audit.receipts import Receipts
+from store.domain.decision import decide
+from store.domain.decision_request import Ask, Known
+from store.domain.ids import parsed
+from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
-from store.ids import parsed
-from store.patient import Patient, PatientRef
-from store.proof.receipts import Receipts
-from store.web.facesheet import as_json, facesheet
-from sync.parts import Parts
+from store.web.api.facesheet import as_json, facesheet
+from sync.runtime import Parts
 
 
 def reference(text: str) -> PatientRef:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from store.audit.audit_log import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
+from store.domain.lock import Role
 from store.errors import ValueRefused
-from store.journal import Run
-from store.lock import Role
-from store.people.sessions import Sessions
-from store.people.users import Users
-from store.proof.audit import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
-from store.sources.processes import Processes, standing
+from store.runs.processes import Processes, standing
+from store.runs.runs import Run
+from store.users.sessions import Sessions
+from store.users.users import Users
 from store.web.app import create_app
+from store.web.http.unknown_patients import LookUps, UnknownPatients
+from store.web.http.work import UnmappedCode, Work
+from store.web.pages.provider import Provider
 from store.web.pages.site import Access
-from store.web.provider import Provider
-from store.web.unknown_patients import LookUps, UnknownPatients
-from store.web.work import UnmappedCode, Work
 from sync import logs
 from sync.describe import described
-from sync.parts import Parts, Unusable, adapter, lane
 from sync.queue import Job, Queue
 from sync.replay import replay
 from sync.replays import Replays
+from sync.runtime import Parts, Unusable, adapter, lane
 from sync.unmapped import unmapped_codes
 
 

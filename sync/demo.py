@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.ask import Ask
+from store.domain.decision_request import Ask
+from store.domain.lock import Actor, Role
+from store.domain.patient import Patient, PatientRef
 from store.errors import PreferenceLocked
-from store.journal import Run
-from store.lock import Actor, Role
-from store.patient import Patient, PatientRef
-from store.people.users import Users
 from store.preference import NO
+from store.runs.runs import Run
+from store.users.users import Users
 from sync.answers import decision_of
 from sync.config import load
-from sync.parts import Unusable
-from sync.progress import Progress
 from sync.queue import Job
+from sync.run import Progress
+from sync.runtime import Unusable
 from sync.service import Service, serving
 
 ENTERPRISE, FHIR, ADT = "rehearsal-clinic", "rehearsal-fhir", "rehearsal-adt"

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from adapters import site_mapping
+from adapters.mapping import site_rules
 from store.web.pages.about import About, Mapped
 from sync.config import Feed
 from sync.config.options import LISTENERS
@@ -42,7 +42,7 @@ def described(feed: Feed) -> About:
 def _mapped(attribute: str, rule: Mapping[str, Any]) -> Mapped:
     values = rule.get("values")
     codes = tuple((_word(code), _word(value)) for code, value in values.items()) if isinstance(values, Mapping) else ()
-    read_from = " | ".join(site_mapping.paths(rule)) or f"the standard fields, by {rule.get('by')}"
+    read_from = " | ".join(site_rules.paths(rule)) or f"the standard fields, by {rule.get('by')}"
     fallbacks = [f"{said}: {str(rule[key]).replace('_', ' ')}" for key, said in FALLBACKS.items() if rule.get(key)]
     return Mapped(attribute, read_from, codes, ", ".join(fallbacks))
 

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from adapters.base import Adapter, Answer, BrokeOff, Fetch, Mapper
-from store.brake.loosening import loosened
+from store.domain.contactability import loosened
+from store.domain.ids import shown
+from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown
-from store.ids import shown
-from store.patient import Patient, PatientRef
+from store.holds.remap_source import Remapping
+from store.patients.reader import Reader
 from store.preference import PatientMerge, PatientStatements
-from store.reading import Reader
-from store.remap_source import Remapping
-from store.web.facesheet import as_value
+from store.web.api.facesheet import as_value
 from sync.engine import Engine
-from sync.lane import Lane
-from sync.piece import OUTCOMES, Piece, decided_alone, grouped, pieces
-from sync.progress import Progress, no_progress
+from sync.intake import OUTCOMES, Piece, decided_alone, grouped, pieces
+from sync.run import Lane, Progress, no_progress
 
 SHOWN = 1000
 MORE, LESS, OTHER, NEW = "more_contactable", "less_contactable", "other", "new_patient"

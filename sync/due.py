@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from store.sources.schedule_times import Due
+from store.runs.schedule_times import Due
 from sync.config.settings import Schedule
 
 INSTANT = timedelta(microseconds=1)  # what is due at this very moment is due
@@ -48,7 +48,7 @@ class Timetable:
         return self._after(now - INSTANT)
 
     def _after(self, moment: datetime) -> datetime:
-        """The next time, without jitter. A cron line that never comes is refused when it is read (``sync.cron``)."""
+        """The next time, without jitter. A cron line that never comes is refused when it is read (``sync.config.cron``)."""
         if self.schedule.every:
             return moment + self.schedule.every
         if self.schedule.cron is None:

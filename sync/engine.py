@@ -14,23 +14,20 @@ from datetime import datetime
 from typing import Any
 
 from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
-from store import outage
-from store.database import Database
-from store.gating import Guard
-from store.journal import DONE, FAILED, READ_AGAIN, STOPPED, Journal, Run
-from store.periods.falling_due import FallingDue
-from store.preferences import Preferences
-from store.remap_source import Remapping
+from store.db import outage
+from store.db.database import Database
+from store.holds.falling_due import FallingDue
+from store.holds.remap_source import Remapping
+from store.patients.gating import Guard
+from store.patients.preferences import Preferences
+from store.runs.runs import DONE, FAILED, READ_AGAIN, STOPPED, Journal, Run
 from sync import logs, retry
-from sync.braking import Braking
 from sync.config.settings import Backoff, Brake
 from sync.heartbeat import alive
-from sync.intake import Intake
-from sync.lane import Lane
+from sync.intake import Intake, grouped, pieces, read, records, summary
 from sync.metrics import Metrics
-from sync.piece import grouped, pieces, read, records, summary
-from sync.progress import Progress, no_progress
-from sync.tally import Tally
+from sync.run import Lane, Progress, Tally, no_progress
+from sync.safeguard import Braking
 
 BATCH_BYTES = 8 * 1024 * 1024
 WAITING = "waiting"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
-from store.journal import Journal, Run
+from store.runs.runs import Journal, Run
 
 BEATS = 4
 """In the time after which a silent run counts as gone."""

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from store import outage, schema
-from store.clock_skew import is_noticed
-from store.configuration.restating import Restating
+from store.audit.checkpoints import LEDGERS, Attesting
+from store.audit.retention import Cutting
+from store.audit.verify import heads
+from store.db import outage, schema
+from store.db.clock_skew import is_noticed
 from store.errors import SchemaOutdated
-from store.people.sessions import Sessions
-from store.proof.attesting import LEDGERS, Attesting
-from store.proof.cutting import Cutting
-from store.proof.verifying import heads
+from store.holds.recompute import Restating
+from store.users.sessions import Sessions
 from sync import logs
-from sync.parts import Parts
+from sync.runtime import Parts
 
 EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
 Chore = Callable[[], int]
@@ -72,7 +72,7 @@ def chores(parts: Parts) -> dict[str, Chore]:
 
 
 def attestation(parts: Parts) -> dict[str, Chore]:
-    """The history of the last seconds (``store.proof.attesting``). The log says nothing of it: it is done for every change."""
+    """The history of the last seconds (``store.audit.checkpoints``). The log says nothing of it: it is done for every change."""
 
     def attest() -> int:
         for ledger in LEDGERS.values():

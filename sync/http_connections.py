@@ -58,7 +58,7 @@ class Bounded(HttpToolsProtocol):
         self._headers_to_come = True
 
     def on_headers_complete(self) -> None:
-        """They came. The body has a time of its own (``store.web.body``)."""
+        """They came. The body has a time of its own (``store.web.http.body``)."""
         self._headers_to_come = False
         super().on_headers_complete()
 

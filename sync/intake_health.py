@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.sources.intake_state import IntakeState
+from store.runs.intake_state import IntakeState
 
 LOG_EVERY = timedelta(minutes=1)
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from store.brake.waiting import Waiting, by_source
-from store.sources.processes import NOBODY, Standing
+from store.holds.review import Waiting, by_source
+from store.runs.processes import NOBODY, Standing
 
 if TYPE_CHECKING:
     from sync.queue import Depth
@@ -57,7 +57,7 @@ class Metrics:
             self._refused[source, reason] += 1
 
     def left_out(self, source: str, rejections: int) -> None:
-        """Counts what could not be used and was not kept, because the hour's room was used up (``store.sources.room``)."""
+        """Counts what could not be used and was not kept, because the hour's room was used up (``store.runs.rejection_room``)."""
         with self._lock:
             self._left_out[(source,)] += rejections
 

@@ -11,9 +11,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from store.sources.sealing import Sealing, new_key, read_key
+from store.runs.encryption import Sealing, new_key, read_key
 from sync.config import Settings
-from sync.unusable import Unusable
+from sync.config.problems import Unusable
 
 SQLITE = "sqlite:///"
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from store import outage
-from store.sources.processes import EVERY, SILENT, Place, Processes, Seen, gone
+from store.db import outage
+from store.runs.processes import EVERY, SILENT, Place, Processes, Seen, gone
 from sync import logs
 from sync.housekeeping import Housekeeping
-from sync.parts import Parts
+from sync.runtime import Parts
 
 
 class Presence:

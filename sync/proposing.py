@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from store.configuration.bases import HeldBasis
-from store.configuration.proposal import Allows, Proposal
-from store.database import Database
-from sync import brake, logs
+from store.db.database import Database
+from store.holds.configuration import HeldBasis
+from store.holds.configuration_change import Allows, Proposal
+from sync import logs, safeguard_rule
 from sync.config.settings import Brake, Settings
 
 
@@ -23,7 +23,7 @@ def allows(rule: Brake) -> Allows:
     """The rule that a changed configuration is measured by: that of a run."""
 
     def within(synced: int, loosened: int) -> bool:
-        return brake.releases(rule, synced=synced, loosened=loosened, waiting=0)
+        return safeguard_rule.releases(rule, synced=synced, loosened=loosened, waiting=0)
 
     return within
 

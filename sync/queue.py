@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from store.journal import Run
+from store.runs.runs import Run
 
 
 class Job(NamedTuple):

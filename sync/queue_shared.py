@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from procrastinate import App, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued
 
-from store.database import Database, driver_connection
+from store.db.database import Database, driver_connection
 from store.errors import RunActive
-from store.journal import Run
-from store.sources.queued import QueuedRuns
+from store.runs.queued_runs import QueuedRuns
+from store.runs.runs import Run
 from sync import logs
-from sync.lane import Lane
 from sync.queue import Depth, Job
+from sync.run import Lane
 
 QUEUE, TASK = "emr-sync", "run"
 LATER = 30.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from procrastinate.schema import SchemaManager
 
-from store.database import Database
+from store.db.database import Database
 from store.errors import SchemaOutdated
 
 NEWER = "the queue's tables are newer than this program: run the program that matches them"

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapters.base import Answer, Mapper, Payload
-from store.journal import Rejection
+from store.audit.audit_log import REPLAYED, Audit
 from store.preference import PatientStatements
-from store.proof.audit import REPLAYED, Audit
+from store.runs.runs import Rejection
 from sync.dry_run import DryRun, attempt
 from sync.engine import Engine
-from sync.lane import Lane
-from sync.piece import Piece, grouped, problems, read, rejected, summary
+from sync.intake import Piece, grouped, problems, read, rejected, summary
+from sync.run import Lane
 
 
 def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> Answer:

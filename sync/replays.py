@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from store.errors import PayloadUnreadable
-from store.journal import Rejection
+from store.runs.runs import Rejection
 from sync.dry_run import DryRun
-from sync.parts import Parts, adapter, lane
 from sync.replay import preview, replay
+from sync.runtime import Parts, adapter, lane
 
 
 class Replays:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.base import AdapterError
-from store import outage
+from store.db import outage
 from sync.config.settings import Backoff
 
 # The store's driver errors that pass by themselves (connection gone, lock timeout, disk full), by name: the library that

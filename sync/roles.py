@@ -14,16 +14,16 @@ from typing import Any, Protocol
 import uvicorn
 
 from adapters.base import AdapterError, Answer, Listener, Payload, TellsOfPeers, Unmappable
-from adapters.evidence import named
+from adapters.mapping.evidence import named
 from adapters.notes import KeepsNotes
-from store import outage
-from store.journal import Rejected
-from store.sources.notes import SourceNotes
-from sync import logs, secured
-from sync.config import Feed, Settings
-from sync.config.words import Address
+from store.db import outage
+from store.runs.runs import Rejected
+from store.runs.source_notes import SourceNotes
+from sync import logs
+from sync.config import Feed, Settings, api_tls
+from sync.config.scalars import Address
 from sync.http_connections import bounded
-from sync.parts import Parts, Unusable, lane
+from sync.runtime import Parts, Unusable, lane
 
 TOO_LATE = "the database did not answer in time: check what holds its lock, and its disk"
 TOLD_EVERY = 60.0
@@ -115,11 +115,11 @@ class WebRole:
 
     def __init__(self, app: Any, settings: Settings, fail: Fail) -> None:
         self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
-        options = secured.server_options(settings)
+        options = api_tls.server_options(settings)
         self._socket = _bound(address)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
-            secured.strict(app),
+            api_tls.strict(app),
             http=bounded(settings.connections),
             ws="none",
             log_config=None,

@@ -16,7 +16,7 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from store.sources.schedule_times import Due, Key, ScheduleTimes
+from store.runs.schedule_times import Due, Key, ScheduleTimes
 from sync import logs
 from sync.config.settings import Feed
 from sync.due import Timetable

@@ -13,16 +13,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapters.base import Listener, TakesConnections
-from store.sources.processes import Place
-from store.sources.schedule_times import ScheduleTimes
+from store.runs.processes import Place
+from store.runs.schedule_times import ScheduleTimes
 from sync import descriptors, logs
 from sync.api import build_api
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
-from sync.config.mistake import dotted
 from sync.config.options import LISTENERS
 from sync.config.plain import Exposed
-from sync.config.words import Address
+from sync.config.problems import dotted
+from sync.config.scalars import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
     DUE_EVERY,
@@ -35,10 +35,10 @@ from sync.housekeeping import (
     falling_due,
     restatement,
 )
-from sync.parts import ROLES, Parts, Unusable, adapter
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
 from sync.roles import ListenRole, Role, WebRole
+from sync.runtime import ROLES, Parts, Unusable, adapter
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from adapters.base import Adapter, Listener
 from adapters.registry import build
 from sync.config import Feed, Settings
-from sync.lane import Lane
-from sync.unusable import Unusable
+from sync.config.problems import Unusable
+from sync.run import Lane
 
 
 def feed(settings: Settings, source: str) -> Feed:

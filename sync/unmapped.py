@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 
 from adapters.base import Payload
 from store.errors import PayloadUnreadable
-from store.journal import OPEN
-from store.web.work import UnmappedCode
-from sync.parts import Parts, adapter
+from store.runs.runs import OPEN
+from store.web.http.work import UnmappedCode
+from sync.runtime import Parts, adapter
 
 REASON = "code_unmapped"
 LOOKED_AT, TOLD_FROM, SHOWN = 200, 3, 20

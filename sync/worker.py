@@ -6,14 +6,13 @@ from typing import Protocol
 
 from adapters.base import Fetch
 from store.errors import RunActive
-from store.journal import FAILED, STOPPED, Run
-from store.sources.interrupted import InterruptedRuns
-from store.sources.queued import QueuedRuns
+from store.runs.interrupted_runs import InterruptedRuns
+from store.runs.queued_runs import QueuedRuns
+from store.runs.runs import FAILED, STOPPED, Run
 from sync import logs, retry
-from sync.lane import Lane
-from sync.parts import Parts, Unusable, lane, polled
-from sync.progress import Progress, no_progress
 from sync.queue import Job
+from sync.run import Lane, Progress, no_progress
+from sync.runtime import Parts, Unusable, lane, polled
 
 NOT_HERE = "the machine that took it cannot do it: give every machine the same configuration ({reason})"
 

@@ -30,7 +30,7 @@ from tests.leaks import leaks
 from tests.postgres import Databases
 
 if TYPE_CHECKING:
-    from store.database import Database
+    from store.db.database import Database
 
 DATA = "EMR_SYNC_TEST_PGDATA"
 GIVEN = "EMR_SYNC_TEST_POSTGRES"
@@ -90,7 +90,7 @@ def _stop_server() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_passwords() -> Iterator[None]:
     """Hashes of passwords that cost nothing. What one costs in service is tested where passwords are."""
-    from store.people import passwords
+    from store.users import passwords
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(passwords, "COST", CHEAPEST)
@@ -175,7 +175,7 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """An open, migrated database of the test's own, on SQLite and on PostgreSQL."""
-    from store.database import Database
+    from store.db.database import Database
 
     opened = Database.open(database_url)
     yield opened
@@ -189,8 +189,8 @@ def _sqlite_copy(template: Path, folder: Path) -> str:
 
 
 def _migrate(url: str) -> None:
-    from store.database import Database
-    from sync.parts import migrate
+    from store.db.database import Database
+    from sync.runtime import migrate
 
     database = Database.open(url)
     migrate(database)

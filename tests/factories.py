@@ -8,9 +8,9 @@ from typing import Any
 
 from adapters.base import Payload
 from store import times
-from store.enterprise import Enterprise, Source
+from store.domain.enterprise import Enterprise, Source
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Problem, Statement
-from store.sources.sealing import Sealing
+from store.runs.encryption import Sealing
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 CLINIC, FEED = "clinic", "clinic-emr"

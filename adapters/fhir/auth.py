@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from adapters import came
-from adapters.auth import MARGIN, Auth, Clock, Flow, Static, TokenReply, TokenRequest, fits_a_header, life
 from adapters.base import AdapterError
-from adapters.retry import TRANSIENT
+from adapters.http import unexpected
+from adapters.http.auth import MARGIN, Auth, Clock, Flow, Static, TokenReply, TokenRequest, fits_a_header, life
+from adapters.http.retry import TRANSIENT
 
 ALGORITHMS = ("RS384", "ES384")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -131,7 +131,7 @@ def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
     error = answer.get("error") if isinstance(answer, dict) else None
     if 200 <= reply.status < 300:
         if not isinstance(answer, dict):
-            raise AdapterError(f"{who} answered with {came.described(reply.body)} instead of a JSON object")
+            raise AdapterError(f"{who} answered with {unexpected.described(reply.body)} instead of a JSON object")
         return answer
     named = error if error in OAUTH_ERRORS else "no known error code"
     # Epic answers a bare 400 now and then; only an OAuth error code says that it is meant.

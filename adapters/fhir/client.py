@@ -15,17 +15,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin
 
-from adapters import headers as fields
-from adapters import retry
-from adapters.auth import SERVER, TOKEN_ENDPOINT, Auth, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
-from adapters.budget import Budget, Limits
-from adapters.download import TOKEN, Bounds, DownloadLimits, Received, received
-from adapters.fhir import outcome, page
-from adapters.fhir.moment import instant
-from adapters.fhir.page import Page
-from adapters.retry import Again
-from adapters.whole import Whole
+from adapters.fhir import bundle, outcome
+from adapters.fhir.bundle import Page
+from adapters.fhir.dates import instant
+from adapters.http import headers as fields
+from adapters.http import retry
+from adapters.http.auth import SERVER, TOKEN_ENDPOINT, Auth, Headers, TokenReply, TokenRequest, carried_out
+from adapters.http.budget import Budget, Limits
+from adapters.http.completeness import Whole
+from adapters.http.download import TOKEN, Bounds, DownloadLimits, Received, received
+from adapters.http.retry import Again
 
 if TYPE_CHECKING:
     import requests
@@ -114,7 +114,7 @@ class FhirClient:
     @cached_property
     def session(self) -> requests.Session:
         """Opened with the first request: a configuration is checked without one."""
-        from adapters import session  # slow to import
+        from adapters.http import session
 
         return session.opened(self._ca)
 
@@ -143,7 +143,7 @@ class FhirClient:
             if response is None:
                 where = "the next page of a search is not there" if seen else f"the server has no search of {kind}"
                 raise AdapterError(where, permanent=not seen)
-            found = page.read(response.body, response.url)
+            found = bundle.read(response.body, response.url)
             whole.page(found.keys, announced=found.total, beside=found.included, error=found.error)
             searched_at = min(instant(found.searched_at) or response.asked, response.asked)
             last = found.next_url is None or whole.endless
@@ -175,7 +175,7 @@ class FhirClient:
             return carried_out(self.auth.headers(), self._token_reply)
 
     def _ours(self, url: str) -> str:
-        if not page.same_origin(url, self.base_url):
+        if not bundle.same_origin(url, self.base_url):
             message = "the server links or redirects to another origin than base_url, where the token must not go: mend base_url"
             raise AdapterError(message, permanent=True)
         return url
@@ -191,7 +191,7 @@ class FhirClient:
             raise AdapterError(f"the next page of a search cannot be read: {error}") from None
 
     def retrying(self, attempt: Callable[[], T]) -> T:
-        """The attempt, repeated while it says so (:class:`~adapters.retry.Again`) and it is worth it."""
+        """The attempt, repeated while it says so (:class:`~adapters.http.retry.Again`) and it is worth it."""
         return retry.retrying(attempt, self.sleep)
 
     def _once(self, url: str) -> Response | None:
@@ -282,7 +282,7 @@ def _failures(who: str = SERVER) -> Iterator[None]:
     """What went wrong on the way to ``who``, in our words."""
     import requests
 
-    from adapters.session import unreached
+    from adapters.http.session import unreached
 
     try:
         yield

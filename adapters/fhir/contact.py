@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from adapters import telecom
-from adapters.contact_tables import (
+from adapters.fhir.dates import ended, first_day, last_day
+from adapters.mapping import telecom
+from adapters.mapping.contact_tables import (
     NOBODYS_ADDRESS,
     PLACEHOLDER,
     REFUSED,
@@ -23,7 +24,6 @@ from adapters.contact_tables import (
     has_words,
     standard,
 )
-from adapters.fhir.moment import ended, first_day, last_day
 from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 KINDS = {"mobile": PhoneKind.CELL.value, "home": PhoneKind.HOME.value, "work": PhoneKind.WORK.value}

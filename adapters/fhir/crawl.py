@@ -16,9 +16,9 @@ from typing import Protocol
 import msgspec
 
 from adapters.base import AdapterError, Batch, BrokeOff, Filtered, Unmappable
-from adapters.download import TooLarge
-from adapters.fhir import group
+from adapters.fhir import group_members
 from adapters.fhir.client import FhirClient, StatusError
+from adapters.http.download import TooLarge
 
 BATCH = 100
 IN_A_ROW = 10  # so many members who cannot be read are a server that cannot be read
@@ -58,7 +58,7 @@ class ReadsPatients(Protocol):
 def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id: str) -> Iterator[Batch]:
     """Every member of the group, a hundred a batch. Raises :class:`~adapters.base.AdapterError`."""
     began = rest.clock()
-    found = group.listed(client, group_id)
+    found = group_members.listed(client, group_id)
     if found is None:
         message = "the members of the group cannot be read, so nobody can be read one by one: check group, or choose another way to read"
         raise AdapterError(message, permanent=True)

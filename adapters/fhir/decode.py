@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.legible import BYTE_ORDER_MARK, is_marked, repaired
+from adapters.mapping.legible import BYTE_ORDER_MARK, is_marked, repaired
 
 NOT_JSON = "it is not JSON in UTF-8"
 
@@ -40,7 +40,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def decode_in_part(body: bytes) -> tuple[dict[str, Any], NotReadable | None]:
-    """The resource, and why it does not decode as a whole, where only texts in it are illegible (``adapters.legible``).
+    """The resource, and why it does not decode as a whole, where only texts in it are illegible (``adapters.mapping.legible``).
 
     Raises :class:`NotReadable`.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.base import Explanation, Item
 from adapters.fhir.decode import encode
-from adapters.fhir.rules import RuleSet
+from adapters.fhir.site_rules import RuleSet
 from store.preference import PatientStatements
 
 READ = {

@@ -1,6 +1,6 @@
 """The part of FHIRPath that mappings need, compiled to closures. Pure.
 
-``compile_path`` gives a :data:`~adapters.site_mapping.Find`: resource in, texts and their concrete paths out (a computed value
+``compile_path`` gives a :data:`~adapters.mapping.site_rules.Find`: resource in, texts and their concrete paths out (a computed value
 has the expression as its path). Supported:
 navigation over lists and choice elements, ``[n]``, ``first() last() where(…) repeat(…) exists(…) empty() not() ofType(T) extension('url')
 startsWith('…') endsWith('…')``, ``| = != ~ !~ in as and or xor``, literals, ``$this``, ``%resource``. Anything else is a
@@ -20,7 +20,7 @@ from adapters.fhir import fhirpath_evaluation as evaluation
 from adapters.fhir import fhirpath_nodes as nodes
 from adapters.fhir.fhirpath_evaluation import Eval
 from adapters.fhir.fhirpath_nodes import Node, Nodes
-from adapters.site_mapping import Find, Found
+from adapters.mapping.site_rules import Find, Found
 
 FUNCTIONS = ("first", "last", "where", "repeat", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
 SUPPORTED = (

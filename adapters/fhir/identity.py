@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.fhir.moment import ended
-from adapters.identifiers import Named, best_guess, described, is_placeholder, one_each
-from adapters.legible import MARK
+from adapters.fhir.dates import ended
+from adapters.mapping.identifiers import Named, best_guess, described, is_placeholder, one_each
+from adapters.mapping.legible import MARK
 from store.preference import Identifier
 
 RESOURCE_ID = "RI"

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.fhir.identity import RESOURCE_ID
 from adapters.fhir.modifiers import DETAIL, REASON, Understood, not_understood
-from adapters.refusals import is_opt_out
+from adapters.mapping.refusals import is_opt_out
 from store.preference import DECEASED, Identifier, PatientMerge, PatientStatements, Problem, Statement
 
 REPLACED_BY = ("replaced-by", "replace")  # the second is DSTU2's word for the first

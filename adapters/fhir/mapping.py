@@ -16,21 +16,21 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeGuard
 from zoneinfo import ZoneInfo
 
-from adapters import iso_time, partial
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
-from adapters.contact_tables import ContactTables
-from adapters.fhir import absent, explain, identity, link, modifiers, patient, reference, standing
+from adapters.fhir import absent, consent_flag, explain, identity, link, modifiers, patient, reference
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
 from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.periods import MOST, Standing, When, turns
 from adapters.fhir.reference import Surroundings
-from adapters.fhir.rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
-from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
-from adapters.language import Languages
-from adapters.partial import Stated
-from adapters.refusals import can_refuse, is_opt_out
-from adapters.site_mapping import Read, Rule, fingerprint
+from adapters.fhir.site_rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
+from adapters.mapping import iso_time, partial
+from adapters.mapping.contact_tables import ContactTables
+from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
+from adapters.mapping.language import Languages
+from adapters.mapping.partial import Stated
+from adapters.mapping.refusals import can_refuse, is_opt_out
+from adapters.mapping.site_rules import Read, Rule, fingerprint
 from store import times
 from store.preference import DECEASED, DENIED, PHONES, RESTRICTED, Codes, Identifier, Later, PatientStatements, Problem, Statement, base
 from store.times import Time
@@ -67,7 +67,7 @@ class FhirMapper:
     def __init__(self, settings: SourceSettings) -> None:
         self.settings, self._zone = settings, ZoneInfo(settings.time_zone)
         self.options = mapper_options(settings)
-        by_options = standing.consent_rules(self.options.consent) | standing.flag_rules(self.options.flag)
+        by_options = consent_flag.consent_rules(self.options.consent) | consent_flag.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
         self.mapping = fingerprint(settings.rules, by_options, self.options.consent, *settings.codes)
         self._tables, self._languages = ContactTables(settings.contact), Languages(settings.languages)
@@ -84,14 +84,15 @@ class FhirMapper:
         choose = self.options.consent.choose
         if choose != MOST_RESTRICTIVE:
             return items
-        return [standing.certain_only(item, choose) if _is_of_consent(item) else item for item in items]
+        return [consent_flag.certain_only(item, choose) if _is_of_consent(item) else item for item in items]
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
-        """What today's rules for Patient make of codes that were read before (``store.readings``). Consents and Flags are read again."""
+        """What today's rules for Patient make of codes that were read before (``store.domain.source_codes``). Consents and Flags are read
+        again."""
         return partial.read_again(self.rules.get("Patient", ()), attribute, codes)
 
     def claims(self, payload: Payload) -> list[Item]:
-        """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``standing.unless_refused``)."""
+        """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``consent_flag.unless_refused``)."""
         try:
             resource, flaw = decode_in_part(payload.body)
             items = self.resource(resource, _Source(payload.locator, payload.received, payload.body, payload.stated, self._server, flaw))
@@ -225,8 +226,8 @@ class FhirMapper:
     def _record(self, kind: str, resource: dict[str, Any], source: _Source) -> Item:
         """A Consent or a Flag."""
         rules, options = self.rules.get(kind, ()), self.options.consent
-        is_about = kind != "Consent" or standing.is_about_messages(resource, options)
-        hidden = standing.subject_withheld(kind, resource, options) if rules else ""
+        is_about = kind != "Consent" or consent_flag.is_about_messages(resource, options)
+        hidden = consent_flag.subject_withheld(kind, resource, options) if rules else ""
         if not rules or not (is_about or hidden):
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
         when = When(source.received, self._zone)
@@ -259,8 +260,8 @@ class FhirMapper:
 
     def _standing(self, kind: str, resource: dict[str, Any], when: When) -> Standing:
         if kind == "Consent":
-            return standing.consent_standing(resource, self.options.consent, when)
-        return standing.flag_standing(resource, when)
+            return consent_flag.consent_standing(resource, self.options.consent, when)
+        return consent_flag.flag_standing(resource, when)
 
     def _later(
         self, kind: str, resource: dict[str, Any], ruled: Stated, ahead: Sequence[datetime], source: _Source, problems: list[Problem]
@@ -289,8 +290,8 @@ class FhirMapper:
             return {}
         if found not in (Standing.IN_FORCE, Standing.DOUBTFUL):
             attributes = [rule.attribute for rule in rules if rule.attribute == options.attribute or self._is_read(rule, resource)]
-            return standing.out_of_force(attributes, found, f"{kind}.status")
-        counted = standing.counting(resource, when, self._understood[kind]) if kind == "Consent" else resource
+            return consent_flag.out_of_force(attributes, found, f"{kind}.status")
+        counted = consent_flag.counting(resource, when, self._understood[kind]) if kind == "Consent" else resource
         ruled = apply_rules(rules, counted, self.settings.default_region, problems, {})
         if source.flaw:
             leave_out_illegible(ruled, rules, resource, problems)
@@ -351,7 +352,7 @@ class FhirMapper:
         if given and permits is _Permits.ONLY:
             return given, path
         if found is Standing.ENDED:
-            given, path = self._time(standing.period(resource).get("end")), f"{kind}.period.end"
+            given, path = self._time(consent_flag.period(resource).get("end")), f"{kind}.period.end"
         if given and updated and given.is_after(updated):
             return given, path
         if given and permits is _Permits.IN_PART:

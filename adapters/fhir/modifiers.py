@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from adapters.site_mapping import Rule
+from adapters.mapping.site_rules import Rule
 
 REASON, DETAIL = "modifier_not_understood", "it may change what the record means: name it under 'understood' if it does not matter"
 

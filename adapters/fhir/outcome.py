@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from adapters import came
+from adapters.http import unexpected
 
 _CODE = re.compile(r"[a-z][a-z-]{0,30}")
 MOST = 5
@@ -25,13 +25,13 @@ def told(body: bytes) -> str:
     """What the body of an error adds to its text: the issues, else what it is; nothing for an empty one."""
     if not body.strip():
         return ""
-    return f" ({summary(body) or came.described(body)})"
+    return f" ({summary(body) or unexpected.described(body)})"
 
 
 def described(body: bytes) -> str:
     """What came in the place of what was asked for, with its issues."""
     issues = summary(body)
-    return f"{came.described(body)} ({issues})" if issues else came.described(body)
+    return f"{unexpected.described(body)} ({issues})" if issues else unexpected.described(body)
 
 
 def codes(body: bytes) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.contact_tables import ContactTables
 from adapters.fhir import absent, contact
-from adapters.fhir.moment import ended
-from adapters.language import Languages, is_declined, is_standard
-from adapters.legible import MARK
+from adapters.fhir.dates import ended
+from adapters.mapping.contact_tables import ContactTables
+from adapters.mapping.language import Languages, is_declined, is_standard
+from adapters.mapping.legible import MARK
 from store.preference import (
     ACTIVE,
     DECEASED,

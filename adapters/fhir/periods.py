@@ -10,8 +10,8 @@ from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from adapters import iso_time
 from adapters.fhir import absent
+from adapters.mapping import iso_time
 from store.times import STEP, Time
 
 MOST = 50

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from adapters.base import AdapterError, Finding, Payload, Unmappable
-from adapters.fhir import capability, group, strict
+from adapters.fhir import capability, group_members, strict
 from adapters.fhir.auth import SmartBackend
 from adapters.fhir.capability import Plan
 from adapters.fhir.client import FhirClient
@@ -82,7 +82,7 @@ def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
     """Changes only, of a group: those who join it with old data would be missed."""
     if not export.group or not export.since:
         return
-    names = group.members(client, export.group)
+    names = group_members.members(client, export.group)
     seen = "the group's members are not shown: new ones with old data are found by a full_resync only; give it a schedule"
     yield Finding("group", names is not None, f"{len(names)} members; new ones are read apart" if names is not None else seen)
 
@@ -133,7 +133,7 @@ def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) ->
 
 def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     if plan(client, options).crawls:
-        names = group.members(client, options.group)
+        names = group_members.members(client, options.group)
         seen = f"the group shows {len(names)} members" if names is not None else "the group's members cannot be read: look at group"
         yield Finding("group", names is not None, seen)
         return

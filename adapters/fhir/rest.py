@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from adapters import headers
 from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Finding, Item, Payload, SourceSettings
-from adapters.budget import Budget
 from adapters.fhir import auth, crawl, files, identity, outcome, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
+from adapters.fhir.consent_flag import certain_only, to_confirm, unless_refused
 from adapters.fhir.decode import NotReadable, decode, decode_in_part
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import MOST_RESTRICTIVE, RestOptions, rest_options
-from adapters.fhir.standing import certain_only, to_confirm, unless_refused
+from adapters.http import headers
+from adapters.http.budget import Budget
 from adapters.notes import Notes
 from store.preference import PatientStatements
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from adapters.base import SourceSettings
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.delimiters import Delimiters
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.hl7v2.unusable import Unusable
-from adapters.identifiers import best_guess, described, is_placeholder, one_each
+from adapters.mapping.identifiers import best_guess, described, is_placeholder, one_each
 from store.preference import OID, Identifier, Problem, issuer
 
 # Types that name a person to an EMR.

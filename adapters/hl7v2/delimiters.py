@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from adapters.hl7v2.unusable import Unusable
+from adapters.hl7v2.errors import Unusable
 
 NOWHERE = "\uffff"  # a noncharacter, stands for a delimiter that MSH-2 does not define
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from adapters import language
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.hl7v2.unusable import Unusable
-from adapters.tables import table
+from adapters.mapping import language
+from adapters.mapping.tables import table
 from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
 
 

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
-from adapters.hl7v2.unusable import Unusable
+from adapters.hl7v2.errors import Unusable
 
 NO_TEXT = "a hexadecimal escape sequence here is no text in the character set of the message: correct it at the sender"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import NO_TEXT, Message
-from adapters.hl7v2.unusable import Unusable
-from adapters.site_mapping import UNDECODABLE
-from adapters.tables import table
+from adapters.mapping.site_rules import UNDECODABLE
+from adapters.mapping.tables import table
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})  # these must have a PID
 MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40"})

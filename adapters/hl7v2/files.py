@@ -2,8 +2,8 @@
 
 A file counts when nobody has written to it for ``settle`` seconds.
 
-Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), ``after`` and ``keep_done`` (``adapters.hl7v2.drop``), and those of
-the mapper.
+Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), ``after`` and ``keep_done`` (``adapters.hl7v2.drop_folder``), and
+those of the mapper.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
-from adapters.hl7v2 import drop
-from adapters.hl7v2.drop import CHUNK, MOVE, Done, Dropped
+from adapters.hl7v2 import drop_folder
+from adapters.hl7v2.drop_folder import CHUNK, MOVE, Done, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import Notes, Remembered
 
@@ -30,7 +30,7 @@ def payloads(path: Path) -> Iterator[Payload]:
     """The messages in one file, streamed in constant memory; every byte of the file ends in one of them."""
     status = path.stat()
     with path.open("rb") as stream:
-        yield from drop.messages(_read(stream), _dropped(path.name, status))
+        yield from drop_folder.messages(_read(stream), _dropped(path.name, status))
 
 
 class LocalFolder:
@@ -41,7 +41,7 @@ class LocalFolder:
 
     def waiting(self) -> list[Dropped]:
         with os.scandir(self.path) as entries:
-            found = [entry for entry in entries if entry.is_file(follow_symlinks=False) and drop.is_waiting(entry.name)]
+            found = [entry for entry in entries if entry.is_file(follow_symlinks=False) and drop_folder.is_waiting(entry.name)]
             return sorted(_dropped(entry.name, entry.stat(follow_symlinks=False)) for entry in found)
 
     def links(self) -> int:
@@ -92,7 +92,7 @@ def _opened(folder: str | Path, inside: int | None = None) -> Iterator[int]:
         number = os.open(folder, flags, dir_fd=inside)
     except OSError as error:
         if inside is not None and error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise AdapterError(drop.LINKED.format(folder=folder), permanent=True) from None
+            raise AdapterError(drop_folder.LINKED.format(folder=folder), permanent=True) from None
         raise
     try:
         yield number
@@ -123,14 +123,14 @@ class FilesAdapter:
         return payloads(path)
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """The settled files in the order of their names (``adapters.hl7v2.drop``)."""
+        """The settled files in the order of their names (``adapters.hl7v2.drop_folder``)."""
         path = self._folder.path
         if not self._named or not path.is_dir():
             raise AdapterError("the drop folder does not exist: set 'path' of this source", permanent=True)
         if not self._is_permitted(path):
             raise AdapterError("the drop folder cannot be read and written: mend its permissions, or set 'after: keep'", permanent=True)
         try:
-            yield from drop.fetch(self._folder, self.mapper, request, self._done, self.notes)
+            yield from drop_folder.fetch(self._folder, self.mapper, request, self._done, self.notes)
         except OSError as error:
             raise AdapterError(f"a file of the drop folder cannot be read or moved: {error.strerror}") from error
 

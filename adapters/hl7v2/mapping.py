@@ -17,22 +17,22 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
-from adapters.contact_tables import ContactTables
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, envelope, events, explain, merge, stated_at, torn
 from adapters.hl7v2.batch import counted, split
 from adapters.hl7v2.contact import MOST_DAYS, Heard, Turning, agree, later
 from adapters.hl7v2.cx import IdentifierReader, Subject
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, read
-from adapters.hl7v2.site import SiteRules
+from adapters.hl7v2.site_rules import SiteRules
 from adapters.hl7v2.stated_at import StatedAt
-from adapters.hl7v2.unusable import Unusable
 from adapters.hl7v2.xtn import TelecomReader
-from adapters.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
-from adapters.language import Languages
+from adapters.mapping.contact_tables import ContactTables
+from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
+from adapters.mapping.language import Languages
+from adapters.mapping.site_rules import UNDECODABLE, Read, fingerprint
 from adapters.options import joined, listed
-from adapters.site_mapping import UNDECODABLE, Read, fingerprint
 from store.preference import (
     ACTIVE,
     DENIED,

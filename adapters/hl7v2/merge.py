@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from adapters.hl7v2.cx import IdentifierReader, Place, Subject
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import Message
-from adapters.hl7v2.unusable import Unusable
 from store.preference import Identifier, PatientMerge
 from store.times import Time
 

@@ -8,8 +8,8 @@ No sender waits for a store that hangs: after ``answer_within`` what was handed 
 it be committed all the same, the sender's second try changes nothing.
 
 Messages that come twice (a lost acknowledgement, a nervous sender) need no ledger here: the store knows the payloads of each
-patient (``store.seen``), written with what they changed, so the second one changes nothing; and its acknowledgement is made of the
-message alone, so it is the first one again. A message that was refused is looked at anew, since the mapping may have been mended.
+patient (``store.domain.duplicates``), written with what they changed, so the second one changes nothing; and its acknowledgement is made
+of the message alone, so it is the first one again. A message that was refused is looked at anew, since the mapping may have been mended.
 
 Options: ``listen`` (``host:port``) or ``connect`` (the same, for an EMR that waits to be called), ``tls`` (``adapters.hl7v2.tls``),
 ``ack`` (``adapters.hl7v2.ack``), ``sequence`` (MSH-13 is obeyed), ``max_message_bytes``, ``idle_timeout`` and ``frame_timeout`` (seconds,
@@ -36,10 +36,10 @@ from adapters.hl7v2 import files, tls
 from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.admission import Admission, networks
 from adapters.hl7v2.connection import Connection
-from adapters.hl7v2.door import Address, Dial, Door, Port
+from adapters.hl7v2.delivery import LATE, Handled, Intake
+from adapters.hl7v2.endpoint import Address, Dial, Door, Port
 from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
 from adapters.hl7v2.inbox import Inbox, Received
-from adapters.hl7v2.intake import LATE, Handled, Intake
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import Notes, Remembered
 

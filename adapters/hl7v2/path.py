@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.hl7v2.unusable import Unusable
-from adapters.site_mapping import Find, Found
+from adapters.mapping.site_rules import Find, Found
 
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+|\*)\])?-(\d+)(?:\[(\d+|\*)\])?(?:\.(\d+))?(?:\.(\d+))?")
 EXAMPLES = "ZCP-2, PID-13[*].7, PD1-11.1 or NK1[2]-5"

@@ -19,8 +19,8 @@ from functools import cache
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import escapes
 from adapters.hl7v2.delimiters import Delimiters, delimiters_of
-from adapters.hl7v2.unusable import Unusable
-from adapters.tables import table
+from adapters.hl7v2.errors import Unusable
+from adapters.mapping.tables import table
 
 DELETE = '""'
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")

@@ -1,4 +1,4 @@
-"""HL7 v2 files on somebody else's SFTP server: the drop folder (``adapters.hl7v2.drop``) at the end of an SSH connection.
+"""HL7 v2 files on somebody else's SFTP server: the drop folder (``adapters.hl7v2.drop_folder``) at the end of an SSH connection.
 
 The server is known by its host key, which the configuration pins: without it anybody on the way could hand us messages, or get
 the password. Clocks of servers and time zones of listings cannot be trusted, so a file counts when two looks at it, ``settle`` seconds
@@ -29,8 +29,8 @@ import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
-from adapters.hl7v2 import drop, files
-from adapters.hl7v2.drop import Done, Dropped
+from adapters.hl7v2 import drop_folder, files
+from adapters.hl7v2.drop_folder import Done, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import Notes, Remembered
 
@@ -67,7 +67,7 @@ class RemoteFolder:
 
     def waiting(self) -> list[Dropped]:
         found = [_dropped(one) for one in self._client.listdir_attr(self._path) if stat.S_ISREG(one.st_mode or 0)]
-        return sorted(file for file in found if drop.is_waiting(file.name))
+        return sorted(file for file in found if drop_folder.is_waiting(file.name))
 
     def settled(self) -> Iterator[Dropped]:
         before = self.waiting()
@@ -92,7 +92,7 @@ class RemoteFolder:
         with suppress(OSError):  # it is there already, or the rename says what is wrong
             self._client.mkdir(self._at(folder))
         if not stat.S_ISDIR(self._client.lstat(self._at(folder)).st_mode or 0):
-            raise AdapterError(drop.LINKED.format(folder=folder), permanent=True)
+            raise AdapterError(drop_folder.LINKED.format(folder=folder), permanent=True)
         target, number = self._at(folder, file.name), 0
         while self._is_there(target):
             number += 1
@@ -104,7 +104,7 @@ class RemoteFolder:
     def clear(self, folder: str, before: float) -> None:
         with suppress(FileNotFoundError):
             if not stat.S_ISDIR(self._client.lstat(self._at(folder)).st_mode or 0):
-                raise AdapterError(drop.LINKED.format(folder=folder), permanent=True)
+                raise AdapterError(drop_folder.LINKED.format(folder=folder), permanent=True)
             for one in self._client.listdir_attr(self._at(folder)):
                 if stat.S_ISREG(one.st_mode or 0) and max(one.st_mtime or 0, one.st_atime or 0) < before:
                     self._client.remove(self._at(folder, one.filename))
@@ -136,9 +136,9 @@ class SftpAdapter:
         return files.payloads(path)
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """The settled files in the order of their names (``adapters.hl7v2.drop``), over one connection."""
+        """The settled files in the order of their names (``adapters.hl7v2.drop_folder``), over one connection."""
         with self._folder() as folder:
-            yield from drop.fetch(folder, self.mapper, request, self._done, self.notes)
+            yield from drop_folder.fetch(folder, self.mapper, request, self._done, self.notes)
 
     def check(self) -> Iterator[Finding]:
         try:

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import read
-from adapters.hl7v2.unusable import Unusable
 
 # hl7apy quotes the value that is in no table; this report shall not.
 _VALUE = re.compile(r"Value .* not in table", re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, tzinfo
 
-from adapters import iso_time
+from adapters.mapping import iso_time
 from store.times import SECOND, Time, written
 
 _TIME = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)

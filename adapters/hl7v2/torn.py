@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from adapters.base import Filtered, Item, Unmappable
 from adapters.hl7v2.delimiters import delimiters_of
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import DOUBTFUL, Message, line_kind
-from adapters.hl7v2.unusable import Unusable
-from adapters.refusals import refusal, refuses
+from adapters.mapping.refusals import refusal, refuses
 from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base
 
 REASON = "line_not_a_segment"

@@ -11,8 +11,11 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from adapters import contact_tables, telecom
-from adapters.contact_tables import (
+from adapters.hl7v2 import timestamp
+from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.reader import DELETE, Message
+from adapters.mapping import contact_tables, telecom
+from adapters.mapping.contact_tables import (
     NOBODYS_ADDRESS,
     PLACEHOLDER,
     REFUSED,
@@ -24,9 +27,6 @@ from adapters.contact_tables import (
     ContactTables,
     has_words,
 )
-from adapters.hl7v2 import timestamp
-from adapters.hl7v2.reader import DELETE, Message
-from adapters.hl7v2.unusable import Unusable
 from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 CELL = PhoneKind.CELL.value

@@ -22,12 +22,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from adapters.auth import Clock
 from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, SourceSettings
+from adapters.http.auth import Clock
+from adapters.http.completeness import Whole
 from adapters.options import joined, number
 from adapters.rest.client import JsonClient
 from adapters.rest.rest import JsonAdapter, sample, utc_now
-from adapters.whole import Whole
 
 EASTERN = ZoneInfo("America/New_York")
 CHANGED = "patients/changed"

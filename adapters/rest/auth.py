@@ -11,9 +11,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.auth import MARGIN, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest, fits_a_header, life
 from adapters.base import AdapterError
-from adapters.retry import TRANSIENT
+from adapters.http.auth import MARGIN, Auth, Clock, Flow, Headers, Static, TokenReply, TokenRequest, fits_a_header, life
+from adapters.http.retry import TRANSIENT
 
 KINDS = ("none", "bearer", "basic", "oauth2")
 

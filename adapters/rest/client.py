@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from adapters import came, download, legible
-from adapters import headers as fields
-from adapters.auth import SERVER, TOKEN_ENDPOINT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
 from adapters.base import AdapterError
-from adapters.budget import Budget, Limits
-from adapters.download import TOKEN, Bounds, DownloadLimits, Received
-from adapters.retry import TRANSIENT, Again, retrying, told
+from adapters.http import download, unexpected
+from adapters.http import headers as fields
+from adapters.http.auth import SERVER, TOKEN_ENDPOINT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
+from adapters.http.budget import Budget, Limits
+from adapters.http.download import TOKEN, Bounds, DownloadLimits, Received
+from adapters.http.retry import TRANSIENT, Again, retrying, told
+from adapters.mapping import legible
 
 if TYPE_CHECKING:
     import requests
@@ -65,7 +66,7 @@ class JsonClient:
     @cached_property
     def session(self) -> requests.Session:
         """Opened with the first request: a configuration is checked without one."""
-        from adapters import session  # slow to import
+        from adapters.http import session
 
         return session.opened()
 
@@ -129,14 +130,14 @@ class JsonClient:
         try:
             return Answer(legible.loads(response.content), url, *fields.times(response.headers.get("Date"), begun, self.clock()))
         except (ValueError, RecursionError):
-            raise Again(AdapterError(f"the server's answer is not JSON but {came.described(response.content)}")) from None
+            raise Again(AdapterError(f"the server's answer is not JSON but {unexpected.described(response.content)}")) from None
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], bounds: Bounds, form: Mapping[str, str] | None = None, who: str = SERVER
     ) -> Received:
         import requests
 
-        from adapters.session import unreached
+        from adapters.http.session import unreached
 
         self.budget.spend()
         begun = time.monotonic()
@@ -166,5 +167,5 @@ class JsonClient:
 
 def _told(body: bytes) -> str:
     """What an error's body adds to its text: only what it is, where it is no JSON."""
-    what = came.described(body)
-    return "" if what == came.NOTHING or what.startswith("JSON of") else f", {what}"
+    what = unexpected.described(body)
+    return "" if what == unexpected.NOTHING or what.startswith("JSON of") else f", {what}"

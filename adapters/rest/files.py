@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from adapters import legible
 from adapters.base import AdapterError, Payload
 from adapters.locators import opaque
+from adapters.mapping import legible
 from adapters.rest.path import compile_nodes
 
 GZIP = b"\x1f\x8b"

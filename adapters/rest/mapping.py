@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from adapters import iso_time, partial
 from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
-from adapters.contact_tables import ContactTables
-from adapters.identifiers import is_placeholder
-from adapters.language import Languages, is_declined
-from adapters.legible import MARK, is_marked, repaired
+from adapters.mapping import iso_time, partial
+from adapters.mapping.contact_tables import ContactTables
+from adapters.mapping.identifiers import is_placeholder
+from adapters.mapping.language import Languages, is_declined
+from adapters.mapping.legible import MARK, is_marked, repaired
+from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
+from adapters.mapping.telecom import resolve_preferred
 from adapters.rest import explain
 from adapters.rest.options import record_options
 from adapters.rest.path import compile_path
 from adapters.rest.record import RecordReader, listed, preferred
-from adapters.site_mapping import EACH, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
-from adapters.telecom import resolve_preferred
 from store import times
 from store.preference import (
     DENIED,
@@ -82,7 +82,7 @@ class JsonMapper:
             return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
-        """What today's rules make of codes that were read before (``store.readings``)."""
+        """What today's rules make of codes that were read before (``store.domain.source_codes``)."""
         return partial.read_again(self.rules, attribute, codes)
 
     def explain(self, payload: Payload) -> Explanation:

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.budget import Limits
-from adapters.download import DownloadLimits
-from adapters.http_options import base_url, download, limits
+from adapters.http.budget import Limits
+from adapters.http.download import DownloadLimits
+from adapters.http.options import base_url, download, limits
 from adapters.options import joined, number, own, texts
 from store.preference import PhoneKind
 

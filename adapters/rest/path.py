@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from adapters.site_mapping import Find, Found
+from adapters.mapping.site_rules import Find, Found
 
 EXAMPLES = "email, patient_status.status, phones[0].phone or consents[application=sms].consented"
 EXISTS = ".exists()"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from adapters import telecom
-from adapters.contact_tables import (
+from adapters.mapping import telecom
+from adapters.mapping.contact_tables import (
     NOBODYS_ADDRESS,
     PLACEHOLDER,
     REFUSED,
@@ -21,7 +21,7 @@ from adapters.contact_tables import (
     ContactTables,
     has_words,
 )
-from adapters.legible import MARK
+from adapters.mapping.legible import MARK
 from adapters.rest.options import EmailPlace, PhonePlace, RecordOptions
 from adapters.rest.path import Node, compile_nodes, text
 from store.preference import EMAIL, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement

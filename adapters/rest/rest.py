@@ -16,17 +16,17 @@ from typing import NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from adapters import headers
-from adapters.auth import Clock
 from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
-from adapters.budget import Budget
+from adapters.http import headers
+from adapters.http.auth import Clock
+from adapters.http.budget import Budget
+from adapters.http.completeness import Whole
 from adapters.notes import Notes
 from adapters.rest import auth, files
 from adapters.rest.client import Answer, JsonClient
 from adapters.rest.mapping import JsonMapper
 from adapters.rest.options import ListOptions, list_options, record_options, server_options
 from adapters.rest.path import compile_nodes, text
-from adapters.whole import Whole
 from store.preference import PatientStatements
 
 PAGES = 1_000_000  # more pages than any EMR has: a list that goes on for longer goes in a circle

@@ -17,8 +17,8 @@ from bench.drills.machines import Machine, until
 from bench.drills.server import Server, Wire
 from bench.drills.stage import HOSPITAL, SILENCE, Stage
 from bench.drills.traffic import call
-from store.database import Database
-from store.journal import Journal
+from store.db.database import Database
+from store.runs.runs import Journal
 
 ELSEWHERE, PEER = 5.0, 15.0
 """Seconds: until others serve the callers of a process that is lost; until intake goes on after a peer froze."""
@@ -26,7 +26,7 @@ NOTICED = 25.0
 """Seconds in which the others notice that a process is gone."""
 FREEZE = """
 import os, signal, sys
-from store.database import Database, driver_connection
+from store.db.database import Database, driver_connection
 with Database.open(sys.argv[1]).write(sys.argv[2]) as transaction:
     if sys.argv[3:]:
         driver_connection(transaction).cursor().execute("SELECT 1")

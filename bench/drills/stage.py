@@ -17,10 +17,10 @@ from bench.drills.outcome import Outcome
 from bench.drills.traffic import Asker, Emr, call
 from bench.drills.watching import Watcher
 from bench.site import free_port
-from store.database import Database
-from store.keys import ApiKeys
+from store.db.database import Database
+from store.users.api_keys import ApiKeys
 from sync.config.loading import load
-from sync.parts import Parts
+from sync.runtime import Parts
 
 HOSPITAL, ADT = "drill-hospital", "drill-adt"
 NO_MORE: Mapping[str, Any] = MappingProxyType({})

@@ -16,29 +16,29 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Message, Scope
 
-from store.journal import Journal
-from store.keys import ApiKeys
-from store.people.unknown_alarm import Alarm
-from store.preferences import Preferences
-from store.web import problem
-from store.web.administration import Administration
-from store.web.auth import Callers
-from store.web.decisions import Decisions
-from store.web.endpoint import JSON, Endpoint
-from store.web.feed import Feed
-from store.web.health import Health, Intake, nothing_fails
-from store.web.lanes import Lanes
-from store.web.openapi import document
-from store.web.operations import Operations
-from store.web.opt_outs import OptOuts
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
+from store.users.api_keys import ApiKeys
+from store.users.unknown_alarm import Alarm
+from store.web.api.administration import Administration
+from store.web.api.audit import Proof
+from store.web.api.decisions import Decisions
+from store.web.api.endpoint import JSON, Endpoint
+from store.web.api.feed import Feed
+from store.web.api.health import Health, Intake, nothing_fails
+from store.web.api.openapi import document
+from store.web.api.operations import Operations
+from store.web.api.opt_outs import OptOuts
+from store.web.api.patients import Patients
+from store.web.api.rejections import Rejections
+from store.web.api.replies import RepliesQueue
+from store.web.api.runs import Runs
+from store.web.http import problem
+from store.web.http.auth import Callers
+from store.web.http.lanes import Lanes
+from store.web.http.unknown_patients import LookUps
+from store.web.http.work import Work
 from store.web.pages.site import Access, Site
-from store.web.patients import Patients
-from store.web.proof import Proof
-from store.web.rejections import Rejections
-from store.web.replies import RepliesQueue
-from store.web.runs import Runs
-from store.web.unknown_patients import LookUps
-from store.web.work import Work
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
 STRICT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

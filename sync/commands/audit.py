@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from store.patient import PatientRef
-from store.proof.audit import VIEWED_RECEIPTS, Audit
-from store.proof.chain import Head
-from store.proof.receipts import Receipts
-from store.proof.verifying import Verdict, verify
-from store.web.facesheet import as_json as plain
-from store.web.proof_out import audit_out
+from store.audit.audit_log import VIEWED_RECEIPTS, Audit
+from store.audit.hash_chain import Head
+from store.audit.receipts import Receipts
+from store.audit.verify import Verdict, verify
+from store.domain.patient import PatientRef
+from store.web.api.audit_json import audit_out
+from store.web.api.facesheet import as_json as plain
 from sync.answers import reference
-from sync.commands import configured, given, output, private
+from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.parts import Parts, Unusable
+from sync.runtime import Parts, Unusable
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
 OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}"
@@ -39,7 +39,7 @@ def list_lines(
     as_json: AsJson = False,
 ) -> None:
     """Who saw or changed what, the newest first."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         subject = parts.preferences.find(owner, reference(patient)).id if patient else None
         lines = [plain(audit_out(one)) for one in Audit(parts.database).newest(owner, subject, limit)]
@@ -57,7 +57,7 @@ def receipts(
     as_json: AsJson = False,
 ) -> None:
     """What senders asked and were told, where the enterprise keeps receipts."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         subject = _viewed(parts, owner, reference(patient)) if patient else None
         lines = [plain(audit_out(one)) for one in Receipts(parts.database).newest(owner, subject, limit)]
@@ -74,7 +74,7 @@ def verify_all(
     as_json: AsJson = False,
 ) -> None:
     """Walk every chain from its first line, or from where it was cut; ends with 1 when a line was changed, removed or moved."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         verdicts = verify(parts.database, enterprise, _heads(noted) if noted else ())
     if as_json:
         output.emit({"ok": all(one.broken_at is None for one in verdicts), "chains": [_summary(one) for one in verdicts]})
@@ -87,7 +87,7 @@ def verify_all(
 
 def _viewed(parts: Parts, enterprise: str, ref: PatientRef) -> str:
     patient = parts.preferences.find(enterprise, ref).id
-    Audit(parts.database).note(enterprise, VIEWED_RECEIPTS, patient, actor=given.who(), now=parts.clock())
+    Audit(parts.database).note(enterprise, VIEWED_RECEIPTS, patient, actor=global_options.who(), now=parts.clock())
     return patient
 
 

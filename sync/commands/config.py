@@ -48,9 +48,9 @@ def _beside_the_database(settings: Settings) -> tuple[Mistake, ...]:
     """What the database knows of earlier configurations, where it is there."""
     if not has_database(settings):
         return ()
+    from sync.commands.config_checks import held_back, left
     from sync.commands.release import orphans  # the store is imported for a database that is there
     from sync.commands.remap import other_mappings
-    from sync.commands.standing import held_back, left
 
     return (*orphans(settings), *held_back(settings), *left(settings), *other_mappings(settings))
 
@@ -78,10 +78,10 @@ def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -
 
 def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
     """For the console. A source is checked where its database is not, too: then nothing is kept, and it is said."""
-    from store import schema
-    from store.sources.findings import Checked, Findings
+    from store.db import schema
+    from store.runs.source_checks import Checked, Findings
     from sync.commands.release import if_there
-    from sync.parts import utc_now
+    from sync.runtime import utc_now
 
     lines = tuple(Checked(one.what, one.ok, one.detail) for one in found)
     try:

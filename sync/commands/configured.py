@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sync.config import Settings, chosen, load
-from sync.unusable import Unusable
+from sync.config.problems import Unusable
 
 SQLITE = "sqlite:///"
 OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]

@@ -11,12 +11,12 @@ from sync.config import load_to_look
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
     """Create or upgrade the database's schema."""
-    from store import schema
-    from sync import parts
+    from store.db import schema
+    from sync import runtime
 
-    database = parts.connected(load_to_look(configured.file(context)))
+    database = runtime.connected(load_to_look(configured.file(context)))
     try:
-        parts.migrate(database)
+        runtime.migrate(database)
         schema.check(database)
         schema.keep_mark(database)
     finally:
@@ -29,8 +29,8 @@ def migrate(context: typer.Context, as_json: AsJson = False) -> None:
 
 def check_database(context: typer.Context, as_json: AsJson = False) -> None:
     """Is the database well: reachable, sound (SQLite), of this version, writable, private; its clock (PostgreSQL). Changes nothing."""
-    from store.database_check import checked
-    from sync.parts import connected
+    from store.runs.database_check import checked
+    from sync.runtime import connected
 
     found, database = [], connected(load_to_look(configured.file(context)))
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.web.facesheet import as_value
+from store.web.api.facesheet import as_value
 from sync.commands import output
 from sync.commands.patients import in_words
 from sync.dry_run import LESS, MORE, NEW, OTHER, Difference, DryRun

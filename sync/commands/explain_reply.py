@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from store.texting.recognition import read
+from store.domain.reply_recognition import read
 from sync.commands import configured, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson

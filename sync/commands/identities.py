@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from store.ids import parsed
-from store.merging.identity_check import IdentityCheck, Joined
-from store.patient import PatientRef
+from store.domain.ids import parsed
+from store.domain.patient import PatientRef
+from store.patients.identity_check import IdentityCheck, Joined
 from sync.answers import reference
-from sync.commands import configured, given, output, private
+from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
-from sync.parts import Parts
+from sync.runtime import Parts
 
 SHOWN = 50
 Ids = Annotated[
@@ -35,7 +35,7 @@ def check_identities(
     as_json: AsJson = False,
 ) -> None:
     """Patients joined by an identifier that would not join today. --split parts them; what stops contact stays with each."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         check = IdentityCheck(parts.preferences, owner)
         only = _numbers(parts, owner, ids or [])
@@ -54,7 +54,7 @@ def _part(parts: Parts, check: IdentityCheck, able: Sequence[Joined], found: Seq
     done = {}
     with output.progress("patients parted") as bar:
         for count, one in enumerate(able, 1):
-            done[one.id] = check.split(parsed(one.id) or 0, actor=given.person(), now=parts.clock())
+            done[one.id] = check.split(parsed(one.id) or 0, actor=global_options.person(), now=parts.clock())
             bar(count, len(able))
     split = {one: into for one, into in done.items() if into}
     if as_json:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from store.keys import ApiKey
-from store.lock import Grant, Role
-from sync.commands import configured, given, output, times
+from store.domain.lock import Grant, Role
+from store.users.api_keys import ApiKey
+from sync.commands import configured, global_options, output, times
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson
 
@@ -28,12 +28,12 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """A new key. It is shown now and never again."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         now = parts.clock()
         until = times.later(now, expires, "--expires")
         grants = [one.value for one in grant or ()]
-        number, secret = parts.keys.create(name, owner, role.value, now, expires=until, grants=grants, by=given.who())
+        number, secret = parts.keys.create(name, owner, role.value, now, expires=until, grants=grants, by=global_options.who())
     if as_json:
         made = {"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until}
         output.emit({**made, "grants": grants})
@@ -46,7 +46,7 @@ def create(
 @keys.command("list")
 def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
     """All keys, without their secrets."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         found = parts.keys.list(enterprise)
     if as_json:
         output.emit([_summary(key) for key in found])
@@ -62,8 +62,8 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """From now on this key of a sender has these grants, and no others."""
-    with given.opened(context) as parts:
-        key = parts.keys.grant(number, [one.value for one in grants or ()], parts.clock(), by=given.who())
+    with global_options.opened(context) as parts:
+        key = parts.keys.grant(number, [one.value for one in grants or ()], parts.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(key))
     else:
@@ -73,8 +73,8 @@ def grant(
 @keys.command("revoke")
 def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """From now on nobody gets in with this key."""
-    with given.opened(context) as parts:
-        key = parts.keys.revoke(number, parts.clock(), by=given.who())
+    with global_options.opened(context) as parts:
+        key = parts.keys.revoke(number, parts.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(key))
     else:

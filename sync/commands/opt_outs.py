@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from store.consent import REVIEW, SCOPES
+from store.audit.audit_log import VIEWED_OPT_OUTS, Audit
+from store.domain.sms_consent import REVIEW, SCOPES
+from store.patients.opt_out_report import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
-from store.proof.audit import VIEWED_OPT_OUTS, Audit
-from store.texting.opt_outs import OptedOut, Wanted, opted_out
-from store.web.opt_out_report import asked, csv_pieces, json_pieces
-from sync.commands import configured, given, output
+from store.web.api.opt_out_report import asked, csv_pieces, json_pieces
+from sync.commands import configured, global_options, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.patients import spelled
 from sync.commands.times import moment
-from sync.parts import Unusable
+from sync.runtime import Unusable
 
 
 def opt_outs(
@@ -38,10 +38,10 @@ def opt_outs(
         raise Unusable("--csv and --json exclude each other: give one of them")
     when = moment(since, "--since"), moment(until, "--until")
     words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         wanted = Wanted(spelled(line, parts.preferences.numbering(owner)), *words, topic, *when)
-        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=given.who(), now=parts.clock(), **asked(wanted))
+        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=global_options.who(), now=parts.clock(), **asked(wanted))
         found = opted_out(parts.database, owner, wanted)
         if plain or table:
             sys.stdout.writelines(json_pieces(found) if plain else csv_pieces(found))

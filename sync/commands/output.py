@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.progress import Progress as OnProgress
+from sync.run import Progress as OnProgress
 
 Limit = Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, everything else on stderr.")]

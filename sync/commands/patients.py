@@ -6,22 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from store.ask import Appointment, Ask
+from store.audit.audit_log import VIEWED, VIEWED_AS_OF, Audit
+from store.domain.decision_request import Appointment, Ask
+from store.domain.lock import Role
+from store.domain.phone_numbers import Numbering
 from store.errors import ValueRefused
-from store.lock import Role
+from store.patients.as_of import AsOf
 from store.preference import UNKNOWN, Channel, MessageType, Method
-from store.proof.asof import AsOf
-from store.proof.audit import VIEWED, VIEWED_AS_OF, Audit
-from store.texting.numbering import Numbering
-from store.web.facesheet import as_json as plain
-from store.web.facesheet import history_line
-from store.web.proof_out import as_of_out
+from store.web.api.audit_json import as_of_out
+from store.web.api.facesheet import as_json as plain
+from store.web.api.facesheet import history_line
 from sync.answers import decision_of, reference, sheet_of
-from sync.commands import configured, given, output, private
+from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.times import moment
-from sync.parts import Parts, Unusable
+from sync.runtime import Parts, Unusable
 
 PatientId = Annotated[
     str, typer.Argument(metavar="ID", help=f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.line)
@@ -38,13 +38,13 @@ def patient(
     as_json: AsJson = False,
 ) -> None:
     """A patient's facesheet: values, lock, where each comes from, and the history."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         if (at := moment(as_of, "--as-of")) is not None:
             _show_past(parts, owner, parts.preferences.as_of(owner, reference(number), at), as_json=as_json)
             return
         found = parts.preferences.find(owner, reference(number), parts.clock())
-        Audit(parts.database).note(owner, VIEWED, found.id, actor=given.who(), now=parts.clock(), version=found.version)
+        Audit(parts.database).note(owner, VIEWED, found.id, actor=global_options.who(), now=parts.clock(), version=found.version)
         sheet = sheet_of(parts, found, role)
         history = [plain(history_line(entry)) for entry in parts.preferences.history(owner, found.id)]
     if as_json:
@@ -56,7 +56,7 @@ def patient(
 
 
 def _show_past(parts: Parts, enterprise: str, found: AsOf, *, as_json: bool) -> None:
-    Audit(parts.database).note(enterprise, VIEWED_AS_OF, found.id, actor=given.who(), now=parts.clock())
+    Audit(parts.database).note(enterprise, VIEWED_AS_OF, found.id, actor=global_options.who(), now=parts.clock())
     sheet = plain(as_of_out(found))
     if as_json:
         output.emit(sheet)
@@ -137,7 +137,7 @@ def decide(
 ) -> None:
     """May a message be sent to this patient, how, where to, and why?"""
     asked, when = _channels(channels), moment(at, "--at")
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         numbering = parts.preferences.numbering(owner)
         ask = Ask(
@@ -148,7 +148,7 @@ def decide(
             appointment=Appointment(method, _number(phone, numbering)) if method or phone else None,
             at=when,
         )
-        decision = decision_of(parts, owner, reference(number), ask, given.who())
+        decision = decision_of(parts, owner, reference(number), ask, global_options.who())
     if as_json:
         output.emit(decision)
     else:

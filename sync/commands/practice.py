@@ -17,7 +17,7 @@ import typer
 
 from sync.commands import output
 from sync.commands.output import AsJson
-from sync.unusable import Unusable
+from sync.config.problems import Unusable
 
 if TYPE_CHECKING:
     from adapters.rehearsal.emr import RehearsalEmr

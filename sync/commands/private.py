@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from sync.unusable import Unusable
+from sync.config.problems import Unusable
 
 STDIN = "-"
 HINT = "or - to read it from standard input"

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from store.journal import Rejection
-from store.proof.audit import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
-from store.sources.quarantine import STATUSES
-from store.sources.room import TRUNCATED
-from sync.commands import difference, given, output
+from store.audit.audit_log import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
+from store.runs.rejection_room import TRUNCATED
+from store.runs.rejections import STATUSES
+from store.runs.runs import Rejection
+from sync.commands import difference, global_options, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.config.words import duration
-from sync.parts import Parts, Unusable
+from sync.config.scalars import duration
 from sync.replays import Replays
+from sync.runtime import Parts, Unusable
 
 rejections = typer.Typer(
     help="What could not be used: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
@@ -42,7 +42,7 @@ def list_rejections(
     """Rejections, the newest first."""
     if status not in (*STATUSES, "all"):
         raise Unusable(f"--status is one of {', '.join(STATUSES)}, all")
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         found = parts.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
     if as_json:
         output.emit([summary(one) for one in found])
@@ -57,9 +57,9 @@ def list_rejections(
 @rejections.command("show")
 def show(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """One rejection with its payload. The payload is about a patient: mind who looks on."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         found = parts.journal.rejection(number)
-        Audit(parts.database).note(found.enterprise, VIEWED_PAYLOAD, number, actor=given.who(), now=parts.clock())
+        Audit(parts.database).note(found.enterprise, VIEWED_PAYLOAD, number, actor=global_options.who(), now=parts.clock())
     payload = found.payload.decode("utf-8", "backslashreplace")
     if as_json:
         output.emit(summary(found) | {"payload": payload})
@@ -81,7 +81,7 @@ def replay_some(
     """Try rejected payloads again, after the mapping was mended."""
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
         raise Unusable("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
-    with given.mapping(context) as parts:
+    with global_options.mapping(context) as parts:
         found = parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
         if dry:
@@ -90,7 +90,7 @@ def replay_some(
             _unopened(replays.unopened)
             return
         replays = Replays(parts)
-        done = replays.again(chosen, given.who())
+        done = replays.again(chosen, global_options.who())
     resolved = sum(one["status"] == "resolved" for one in done)
     if as_json:
         output.emit({"replayed": len(done), "resolved": resolved, "rejections": done})
@@ -120,7 +120,7 @@ def erase(
         age = duration(older_than)
     except ValueError as error:
         raise Unusable(f"--older-than {error}") from error
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         erased = parts.journal.quarantine.erase(parts.clock() - age)
         _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)
     _say_how_many(erased, "erased", as_json=as_json)
@@ -129,7 +129,7 @@ def erase(
 @rejections.command("reseal")
 def reseal(context: typer.Context, as_json: AsJson = False) -> None:
     """Seal all kept payloads with the current key; then the others can be taken out of payload_keys."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         resealed = parts.journal.quarantine.reseal()
         _note_everywhere(parts, RESEALED, payloads=resealed)
     _say_how_many(resealed, "resealed", as_json=as_json)
@@ -144,4 +144,4 @@ def _say_how_many(number: int, done: str, *, as_json: bool) -> None:
 
 def _note_everywhere(parts: Parts, action: str, **detail: Any) -> None:
     for enterprise in parts.settings.enterprises:
-        Audit(parts.database).note(enterprise, action, "", actor=given.who(), now=parts.clock(), **detail)
+        Audit(parts.database).note(enterprise, action, "", actor=global_options.who(), now=parts.clock(), **detail)

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from store import schema
-from store.database import Database
-from store.journal import Journal
-from store.preferences import Preferences
-from store.retiring.release import Preview, Release
-from sync.commands import given, output
+from store.db import schema
+from store.db.database import Database
+from store.holds.retire_source import Preview, Release
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
+from sync.commands import global_options, output
 from sync.commands.configured import SQLITE, has_database
 from sync.commands.output import AsJson
 from sync.config import Mistake, Settings
-from sync.parts import Parts, Unusable
+from sync.runtime import Parts, Unusable
 
 PATIENCE = 3
 """Seconds that a check of the configuration waits for a database server."""
@@ -31,10 +31,10 @@ def release(
     as_json: AsJson = False,
 ) -> None:
     """Retire a source: its locks go, its last known values stay and are staff's. Shows what would be unlocked, and asks."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         work = Release(parts.preferences, parts.journal)
         if undo:
-            back = work.undo(source, given.person(), parts.clock())
+            back = work.undo(source, global_options.person(), parts.clock())
             _say({"release": back.id, "source": back.source, "undone": True, "patients": back.patients}, as_json=as_json)
             return
         if source is None:
@@ -42,7 +42,7 @@ def release(
         found = work.preview(source, parts.clock())
         if not yes and not _confirmed(parts, found, as_json=as_json):
             return
-        done = work.release(source, given.person(), parts.clock())
+        done = work.release(source, global_options.person(), parts.clock())
         _say({"release": done.id, "source": source, "undone": False, "patients": done.patients}, as_json=as_json)
 
 

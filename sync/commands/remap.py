@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from store import schema
+from store.db import schema
+from store.holds.remap_source import read_by_another
 from store.preference import emr
-from store.remap_source import read_by_another
-from sync.commands import difference, given, output
+from sync.commands import difference, global_options, output
 from sync.commands.output import AsJson
 from sync.commands.release import if_there
 from sync.commands.runs import Source, show
 from sync.config import Mistake, Settings
 from sync.dry_run import remapped
-from sync.parts import adapter, lane
+from sync.runtime import adapter, lane
 
 
 def remap(
@@ -25,7 +25,7 @@ def remap(
     as_json: AsJson = False,
 ) -> None:
     """Read what a source stated again by today's mapping. The EMR is not asked; what would permit too much waits for a person."""
-    with given.working(context) as parts:
+    with global_options.working(context) as parts:
         feed = parts.feed(source)
         mapper = adapter(feed).mapper
         with output.progress(f"remapping {source}") as on_progress:

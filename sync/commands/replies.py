@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from store.consent import OPT_OUT, REVIEW
-from store.proof.audit import VIEWED_REPLIES, Audit
-from store.texting.replies import STATES, KeptReply
-from store.texting.review import DISMISS
-from store.web.facesheet import as_json as plain
-from store.web.reply_out import reply_out
-from sync.commands import configured, given, output
+from store.audit.audit_log import VIEWED_REPLIES, Audit
+from store.domain.sms_consent import OPT_OUT, REVIEW
+from store.patients.replies import STATES, KeptReply
+from store.patients.reply_review import DISMISS
+from store.web.api.facesheet import as_json as plain
+from store.web.api.reply_json import reply_out
+from sync.commands import configured, global_options, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.parts import Unusable
+from sync.runtime import Unusable
 
 replies = typer.Typer(
     help="Unclear replies to texts: `replies`, `replies opt-out ID`, `replies dismiss ID`.",
@@ -37,10 +37,12 @@ def list_replies(
     """Replies that may mean an opt-out, the newest first. They are patients' own words: mind who looks on."""
     if state not in STATES:
         raise Unusable(f"--state is one of {', '.join(STATES)}")
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         found = parts.preferences.replies.some(owner, state, limit)
-        Audit(parts.database).note(owner, VIEWED_REPLIES, "", actor=given.who(), now=parts.clock(), state=state, replies=len(found))
+        Audit(parts.database).note(
+            owner, VIEWED_REPLIES, "", actor=global_options.who(), now=parts.clock(), state=state, replies=len(found)
+        )
     if as_json:
         output.emit([_plain(one) for one in found])
         return
@@ -61,9 +63,9 @@ def dismiss(context: typer.Context, number: ReplyId, reason: Reason = "", enterp
 
 
 def _decide(context: typer.Context, number: str, decision: str, reason: str, enterprise: str | None, as_json: bool) -> None:
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
-        found = parts.preferences.decide_reply(owner, number, decision, actor=given.person(), reason=reason, now=parts.clock())
+        found = parts.preferences.decide_reply(owner, number, decision, actor=global_options.person(), reason=reason, now=parts.clock())
     if as_json:
         output.emit(_plain(found))
     else:

@@ -10,19 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
-from store.brake.verdicts import HeldSet, Verdicts
-from store.brake.waiting import Waiting
-from store.configuration.bases import CONFIGURATION
-from store.journal import Run
-from store.lock import Actor
-from store.sources.findings import Findings
-from sync.commands import difference, given, output, private
+from store.domain.lock import Actor
+from store.holds.configuration import CONFIGURATION
+from store.holds.review import HeldSet, Verdicts, Waiting
+from store.runs.runs import Run
+from store.runs.source_checks import Findings
+from sync.commands import difference, global_options, output, private
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
 from sync.dry_run import dry_run
-from sync.parts import Parts, Unusable, adapter, lane
-from sync.piece import OUTCOMES, UNDECIDED
+from sync.intake import OUTCOMES, UNDECIDED
+from sync.runtime import Parts, Unusable, adapter, lane
 
 PATIENCE = 3600.0
 """Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
@@ -76,7 +75,7 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """Runs, the newest first."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         found, waits = parts.journal.runs(source=source, limit=limit), waiting_by_run(parts)
     if as_json:
         output.emit([summary(run, waits.get(run.id)) for run in found])
@@ -95,7 +94,7 @@ def waiting_by_run(parts: Parts) -> dict[str, Waiting]:
 @runs.command("show")
 def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
     """One run in detail, with what the brake holds of it."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         found, waiting = parts.verdicts.show(number), waiting_by_run(parts).get(number)
     if as_json:
         output.emit(preview(found, waiting))
@@ -119,9 +118,9 @@ def reject(context: typer.Context, number: RunId, as_json: AsJson = False) -> No
 
 
 def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callable[[Verdicts, str, Actor, datetime], HeldSet]) -> None:
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         parts.expire(parts.journal.run(number).enterprise)
-        held = verdict(parts.verdicts, number, given.person(), parts.clock())
+        held = verdict(parts.verdicts, number, global_options.person(), parts.clock())
         found = parts.verdicts.show(number)
     if as_json:
         output.emit(preview(found))
@@ -168,7 +167,7 @@ def resync(
     """Read a source now."""
     if sum((patient is not None, since is not None, full)) > 1:
         raise Unusable("--patient, --since and --full exclude each other: give one of them")
-    with given.working(context) as parts:
+    with global_options.working(context) as parts:
         feed = parts.feed(source)
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
@@ -189,7 +188,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Feed files through a source's mapping: HL7 messages or batches, NDJSON, bundles."""
-    with given.working(context) as parts:
+    with global_options.working(context) as parts:
         feed = parts.feed(source)
         reader = adapter(feed)
         with output.progress(f"reading into {source}") as on_progress:

@@ -9,8 +9,8 @@ import typer
 from sync import logs
 from sync.commands import configured, output
 from sync.commands.output import AsJson
-from sync.parts import ROLES
-from sync.unusable import Unusable
+from sync.config.problems import Unusable
+from sync.runtime import ROLES
 
 
 def serve(

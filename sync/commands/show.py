@@ -8,13 +8,13 @@ from typing import Any
 import typer
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.lock import Role
+from store.domain.lock import Role
 from sync import demo as stage
 from sync.answers import sheet_of
 from sync.commands import output
 from sync.commands.patients import toggle_in_words
 from sync.commands.runs import summary
-from sync.parts import Unusable
+from sync.runtime import Unusable
 from sync.service import Service
 from sync.signals import ended_by_signals
 

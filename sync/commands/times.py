@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sync.config.words import duration
-from sync.parts import Unusable
+from sync.config.scalars import duration
+from sync.runtime import Unusable
 
 
 def moment(text: str | None, option: str) -> datetime | None:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from store.lock import Actor, Role
+from store.domain.lock import Actor, Role
 from sync.answers import reference, sheet_of
-from sync.commands import configured, given, output, private
+from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.patients import show
@@ -31,7 +31,7 @@ def unmerge(
     as_json: AsJson = False,
 ) -> None:
     """Undoes a merge: both records get back what stood before; what was forbidden since holds for both."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         actor = Actor(Role.OPERATOR, by or getpass.getuser())
         apart = parts.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=parts.clock())

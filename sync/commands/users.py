@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from store.lock import Role
-from store.people.users import User, Users, Way
-from sync.commands import configured, given, output
+from store.domain.lock import Role
+from store.users.users import User, Users, Way
+from sync.commands import configured, global_options, output
 from sync.commands.group import ListByDefault
 from sync.commands.keys import OfEnterprise
 from sync.commands.output import AsJson
@@ -26,16 +26,16 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """A new user, whose first password is shown now and never again; or a role in one more enterprise for a user who is there."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
-        user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=given.who(), provisional=True)
+        user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=global_options.who(), provisional=True)
     _told(user, password, as_json=as_json)
 
 
 @users.command("list")
 def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
     """All users, without their passwords."""
-    with given.opened(context) as parts:
+    with global_options.opened(context) as parts:
         found = Users(parts.database).list(enterprise)
     if as_json:
         output.emit([_summary(user) for user in found])
@@ -47,8 +47,8 @@ def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json:
 @users.command("disable")
 def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """From now on this user does not get in, and is signed out everywhere."""
-    with given.opened(context) as parts:
-        user = Users(parts.database).disable(name, parts.clock(), by=given.who())
+    with global_options.opened(context) as parts:
+        user = Users(parts.database).disable(name, parts.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(user))
     else:
@@ -66,8 +66,8 @@ def reset(
 
     With openid there is none: they are whoever the provider next gives their name to.
     """
-    with given.opened(context) as parts:
-        user, password = Users(parts.database).reset(name, parts.clock(), way=way.value if way else None, by=given.who())
+    with global_options.opened(context) as parts:
+        user, password = Users(parts.database).reset(name, parts.clock(), way=way.value if way else None, by=global_options.who())
     _told(user, password, as_json=as_json)
 
 

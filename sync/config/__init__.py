@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sync.config.mistake import ConfigError, Mistake
+from sync.config.problems import ConfigError, Mistake
 from sync.config.settings import Backoff, Brake, Feed, Logging, Schedule, Settings
 
 if TYPE_CHECKING:

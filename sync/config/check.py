@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sync.config.document import Document
-from sync.config.mistake import Path, one_of
 from sync.config.places import home
+from sync.config.problems import Path, one_of
 
 Model = TypeVar("Model", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")

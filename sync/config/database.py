@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
 from sync.config.document import Document
-from sync.config.mistake import Path
+from sync.config.problems import Path
 
 SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 FORMS = f"{SQLITE}FILE or {POSTGRESQL}USER@HOST/NAME"

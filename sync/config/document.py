@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sync.config.mistake import Mistake, Path, dotted
+from sync.config.problems import Mistake, Path, dotted
 
 NULL = "tag:yaml.org,2002:null"
 

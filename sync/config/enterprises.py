@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from store.enterprise import Enterprise, Policy, Source
+from store.domain.enterprise import Enterprise, Policy, Source
 from store.preference import issuer, issuers
 from sync.config.check import checked
 from sync.config.document import Document

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 from adapters.base import SourceSettings
 from adapters.registry import build
-from store.people.unknown_alarm import Alarm
-from store.sources.room import Room
-from store.sources.sealing import Sealing
+from store.runs.encryption import Sealing
+from store.runs.rejection_room import Room
+from store.users.unknown_alarm import Alarm
 from sync.config import database
 from sync.config.check import checked
 from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises
-from sync.config.mistake import ConfigError, Mistake
 from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
+from sync.config.problems import ConfigError, Mistake
 from sync.config.secret import resolve
 from sync.config.settings import Backoff, Brake, Feed, Limits, Logging, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from sync.config.openid import OpenIdPart
-from sync.config.part import Part as Part
-from sync.config.words import Address, Duration, DurationOrForever, Listen, Network, PayloadKey, Region, TimeZone
+from sync.config.scalars import Address, Duration, DurationOrForever, Listen, Network, PayloadKey, Region, TimeZone
+from sync.config.scalars import Part as Part
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
@@ -70,7 +70,7 @@ class WorkPart(Part):
 
 
 class RejectionsPart(Part):
-    """How much of what could not be used is kept of each source within an hour (``store.sources.room``)."""
+    """How much of what could not be used is kept of each source within an hour (``store.runs.rejection_room``)."""
 
     rows_per_hour: OneOrMore = 1000
     bytes_per_hour: OneOrMore = 32 * 1024 * 1024
@@ -158,7 +158,7 @@ RemarkMeaning = Literal["no_calls", "no_texts", "neither", "wrong_number", "note
 
 
 class RulePart(Part):
-    """How one attribute is read (adapters/site_mapping.py). What is not written is left to the mapping's own default."""
+    """How one attribute is read (adapters/mapping/site_rules.py). What is not written is left to the mapping's own default."""
 
     from_: str | list[str] | None = Field(default=None, alias="from")
     values: dict[str, str] | None = None

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from store.people.openid import OpenId, RoleRule
-from store.people.roles import ROLES
+from store.users.federation import OpenId, RoleRule
+from store.users.roles import ROLES
 from sync.config.document import Document
-from sync.config.mistake import one_of
-from sync.config.part import Part
+from sync.config.problems import one_of
+from sync.config.scalars import Part
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from sync.config.model import OneOrMore, Part
-from sync.config.words import Duration, DurationOrForever, DurationOrNever, HostName, ListenText, Peer, WebAddress, web_address
+from sync.config.scalars import Duration, DurationOrForever, DurationOrNever, HostName, ListenText, Peer, WebAddress, web_address
 
 Seconds = Annotated[Duration, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
 SecondsOrNever = Annotated[DurationOrNever, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]

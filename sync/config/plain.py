@@ -11,10 +11,9 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from sync.config.mistake import Path, dotted
+from sync.config.problems import Path, Unusable, dotted
+from sync.config.scalars import address
 from sync.config.settings import Feed, Settings
-from sync.config.words import address
-from sync.unusable import Unusable
 
 POSTGRESQL = "postgresql+psycopg://"
 BUT = "or write 'plain: true' here where that is what you want"

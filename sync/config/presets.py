@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from sync.config.check import checked
 from sync.config.document import read
-from sync.config.mistake import ConfigError
 from sync.config.model import PresetPart
+from sync.config.problems import ConfigError
 
 
 @cache

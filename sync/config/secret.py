@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from sync.config.document import Document
-from sync.config.mistake import Path
+from sync.config.problems import Path
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET_KEYS = frozenset({"private_key", "client_secret", "password", "token", "secret", "key"})

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from adapters.base import SourceSettings
-from store.enterprise import Enterprise
-from store.people.openid import OpenId
-from store.people.unknown_alarm import Alarm
-from store.sources.room import Room
-from store.sources.sealing import Sealing
+from store.domain.enterprise import Enterprise
+from store.runs.encryption import Sealing
+from store.runs.rejection_room import Room
+from store.users.federation import OpenId
+from store.users.unknown_alarm import Alarm
 from sync.config.address import Address
-from sync.config.mistake import Mistake
-from sync.cron import Cron
+from sync.config.cron import Cron
+from sync.config.problems import Mistake
 
 LOOPBACK = Address("127.0.0.1", 8080)
 

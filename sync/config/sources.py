@@ -6,24 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from adapters import allow_list
 from adapters.base import AdapterError, SourceSettings
-from adapters.identifiers import folded
+from adapters.mapping import allow_list
+from adapters.mapping.identifiers import folded
+from adapters.mapping.site_rules import MappingError
 from adapters.registry import ADAPTERS
-from adapters.site_mapping import MappingError
-from store.enterprise import Source
+from store.domain.enterprise import Source
 from store.preference import ATTRIBUTES, issuer, issuers
-from sync import cron
-from sync.config import presets
+from sync.config import cron, presets
 from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.enterprises import aliases, linking
-from sync.config.mistake import Path, dotted, one_of
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
 from sync.config.options import LISTENERS, OPTIONS
 from sync.config.places import placed
+from sync.config.problems import Path, dotted, one_of
+from sync.config.scalars import is_attribute, is_mapped
 from sync.config.settings import Feed, Schedule
-from sync.config.words import is_attribute, is_mapped
 
 Build = Callable[[SourceSettings], object]
 """Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
@@ -186,7 +185,7 @@ def _compiled(document: Document, path: Path, settings: SourceSettings, build: B
 def _consents(document: Document, path: Path, settings: SourceSettings) -> None:
     """A Consent to surgery is none to text messages: a source must say which it means."""
     from adapters.fhir.mapping import FhirMapper  # slow to import
-    from adapters.fhir.rules import counting_every_consent
+    from adapters.fhir.site_rules import counting_every_consent
 
     mapper = FhirMapper(settings)
     for name in counting_every_consent(settings, mapper.options.consent, mapper.rules):

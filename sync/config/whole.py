@@ -12,12 +12,11 @@ from typing import Any
 from sync.config import database
 from sync.config.address import Address
 from sync.config.document import Document
-from sync.config.mistake import Path, dotted
 from sync.config.options import LISTENERS
 from sync.config.plain import exposed
+from sync.config.problems import Path, Unusable, dotted
+from sync.config.scalars import address
 from sync.config.settings import Feed, Settings
-from sync.config.words import address
-from sync.unusable import Unusable
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
 LOOPBACK = "127.0.0.1"
@@ -43,7 +42,7 @@ def check(document: Document, settings: Settings) -> None:
 
 
 def _certificate(document: Document, settings: Settings) -> None:
-    from sync.secured import context  # its library is slow to import
+    from sync.config.api_tls import context
 
     try:
         context(settings)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.base import SourceSettings
-from adapters.http_options import base_url, limits
+from adapters.http.options import base_url, limits
 from adapters.options import joined, listed, number, one_of, own, switch, texts
 
 

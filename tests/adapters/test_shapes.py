@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.allow_list import under
-from adapters.site_mapping import Found, MappingError, Refusal, Rule, compile_mapping
+from adapters.mapping.allow_list import under
+from adapters.mapping.site_rules import Found, MappingError, Refusal, Rule, compile_mapping
 from store.preference import Statement
 
 MEDIA = {"Email": "email", "Text": "sms", "Phone": "voice", "Mail": "other", "Do not contact": "none"}

@@ -1,6 +1,6 @@
 """Text that cannot be read, in the place of each attribute and by each protocol: a problem of that attribute, and never a statement of it.
 
-Which of them mark a patient as unreadable is the store's matter (``tests/store/test_unreadable.py``).
+Which of them mark a patient as unreadable is the store's matter (``tests/store/domain/test_unreadable.py``).
 """
 
 from __future__ import annotations

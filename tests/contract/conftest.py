@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from store.database import Database
-from store.journal import Journal
-from store.preferences import Preferences
+from store.db.database import Database
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
 from sync.config import Backoff
 from sync.engine import Engine
 from sync.metrics import Metrics

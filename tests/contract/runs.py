@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from adapters.base import Fetch
+from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
-from store.journal import Run
-from store.patient import PatientRef
+from store.runs.runs import Run
 from sync.engine import Engine
-from sync.lane import Lane
+from sync.run import Lane
 from tests.contract.small_emr import NAMES, WAYS, SmallEmr, reached
 from tests.factories import CLINIC, FEED
 

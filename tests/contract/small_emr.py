@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.base import SourceSettings
-from adapters.fhir import job
-from adapters.fhir.bulk import BulkAdapter
+from adapters.fhir.bulk import job
+from adapters.fhir.bulk.adapter import BulkAdapter
 from adapters.fhir.rest import RestAdapter
 from adapters.rest.rest import JsonAdapter
 

@@ -18,7 +18,7 @@ from adapters.base import Item
 from adapters.registry import build
 from store.preference import Channel, PatientMerge, PatientStatements
 from sync.config import Settings, load, presets
-from sync.parts import adapter
+from sync.runtime import adapter
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "presets"
 RECEIVED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

@@ -11,13 +11,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from store import schema, times
-from store.database import Database
+from store import times
+from store.db import schema
+from store.db.database import Database
+from store.db.tables import Table
+from store.domain.patient import PatientRef
 from store.errors import IdentifierAmbiguous, PatientUnknown, SchemaOutdated, StoreError
-from store.patient import PatientRef
+from store.patients.preferences import Preferences
 from store.preference import Method, Phone, consent, slot, topic
-from store.preferences import Preferences
-from store.tables import Table
 from tests.store.site import ADT, CELL, HOME, SYNCED, Site, mr, says
 
 OTHER = type(SYNCED)("other-hospital", syncs=True)

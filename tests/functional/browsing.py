@@ -18,10 +18,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
-from store.keys import ApiKeys
-from store.people.users import Users
+from store.users.api_keys import ApiKeys
+from store.users.users import Users
 from sync.config import load
-from sync.parts import Parts, lane
+from sync.runtime import Parts, lane
 from tests.functional.program import free_port, ready, serving, written
 from tests.store.web.pages.browser import PATIENCE_MS
 

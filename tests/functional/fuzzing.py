@@ -22,9 +22,9 @@ import psutil
 
 from adapters.hl7v2.client import MllpSender
 from adapters.hl7v2.reader import read
-from store.database import Database
-from store.keys import ApiKeys
-from store.lock import Grant, Role
+from store.db.database import Database
+from store.domain.lock import Grant, Role
+from store.users.api_keys import ApiKeys
 from tests.adapters.hl7v2.messages import adt
 from tests.functional import program
 

@@ -14,14 +14,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from store.database import Database
-from store.journal import Journal, Run
-from store.keys import ApiKeys
-from store.sources.queued import QueuedRuns
-from sync.lane import Lane
-from sync.parts import utc_now
+from store.db.database import Database
+from store.runs.queued_runs import QueuedRuns
+from store.runs.runs import Journal, Run
+from store.users.api_keys import ApiKeys
 from sync.queue import Job
 from sync.queue_shared import SharedQueue
+from sync.run import Lane
+from sync.runtime import utc_now
 from tests.functional.program import EMR_SYNC
 
 PATIENCE = 90.0

@@ -17,28 +17,28 @@ from sqlalchemy import Connection
 
 from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unmappable
 from store import times
-from store.brake.verdicts import Verdicts
-from store.database import Database
-from store.enterprise import Enterprise, Source
+from store.audit import checkpoints, retention
+from store.audit.checkpoints import HISTORY, Attesting, read
+from store.audit.hash_chain import Chain, Line
+from store.audit.retention import Cutting
+from store.audit.verify import verify
+from store.db.database import Database
+from store.domain.enterprise import Enterprise, Source
+from store.domain.lock import Actor, Role
+from store.domain.patient import PatientRef
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, ValueRefused
-from store.journal import Journal
-from store.lock import Actor, Role
-from store.patient import PatientRef
+from store.holds.retire_source import Release
+from store.holds.review import Verdicts
+from store.patients.preferences import Preferences
 from store.preference import Codes, PatientMerge, Problem, Statement
-from store.preferences import Preferences
-from store.proof import attesting, cutting
-from store.proof.attesting import HISTORY, Attesting, read
-from store.proof.chain import Chain, Line
-from store.proof.cutting import Cutting
-from store.proof.verifying import verify
-from store.retiring.release import Release
-from store.sources import quarantine
-from store.sources.quarantine import Quarantine
+from store.runs import rejections as quarantine
+from store.runs.rejections import Quarantine
+from store.runs.runs import Journal
 from sync.config.settings import Brake
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
 from sync.replay import replay
+from sync.run import Lane
 from tests.factories import NOW, sealing
 from tests.fakes import FakeClock
 from tests.store.site import CELL, LINE, at, cell, mr, says
@@ -195,12 +195,12 @@ class Program:
 
     def shorten(self) -> None:
         """What is older than the fifth of these days is removed, two lines in each transaction."""
-        with patch.object(cutting, "AT_ONCE", 2):
+        with patch.object(retention, "AT_ONCE", 2):
             Cutting(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
 
     def attest(self) -> None:
         """The service attests the history, two rows to a line."""
-        with patch.object(attesting, "AT_ONCE", 2):
+        with patch.object(checkpoints, "AT_ONCE", 2):
             Attesting(self.database, HISTORY).run([self.clinic], NOW)
 
     def picture(self) -> dict[str, Any]:

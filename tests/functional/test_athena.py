@@ -9,9 +9,9 @@ import pytest
 
 from adapters.base import Batch, Fetch
 from adapters.rest.athena import AthenaAdapter
-from store.patient import PatientRef
+from store.domain.patient import PatientRef
 from sync.config import load
-from sync.parts import Parts, lane, polled
+from sync.runtime import Parts, lane, polled
 from tests.adapters.rest.athena_server import Practice, practising
 
 CONFIG = """\

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from store import times
-from store.database import Database
-from store.enterprise import Enterprise, Source
+from store.db.database import Database
+from store.domain.enterprise import Enterprise, Source
+from store.patients.preferences import Preferences
 from store.preference import Identifier, PatientStatements, Phone, Statement
-from store.preferences import Preferences
 from sync.config import load
 from sync.service import Service, serving
 from tests.factories import NOW

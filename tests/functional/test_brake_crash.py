@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import event
 
-from store.brake.verdicts import Verdicts
-from store.database import Database
+from store.db.database import Database
+from store.domain.patient import PatientRef
 from store.errors import NothingHeld
-from store.journal import Run
-from store.patient import PatientRef
+from store.holds.review import Verdicts
+from store.runs.runs import Run
 from tests.factories import CLINIC, statements
-from tests.sync.test_brake import PERSON, Clinic
+from tests.sync.test_safeguard_rule import PERSON, Clinic
 
 NAMES = tuple("ABCDEFGH")
 CHUNK = 3

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from store.ask import Ask
-from store.database import Database
-from store.decision import Known, decide
-from store.enterprise import Enterprise, Policy, Source
-from store.patient import PatientRef
-from store.preferences import Preferences
+from store.db.database import Database
+from store.domain.decision import Known, decide
+from store.domain.decision_request import Ask
+from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.patient import PatientRef
+from store.patients.preferences import Preferences
 from tests.factories import NOW
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
 

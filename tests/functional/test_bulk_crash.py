@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from adapters.fhir import job
+from adapters.fhir.bulk import job
 from adapters.rehearsal.emr import RehearsalEmr
-from store.database import Database
+from store.db.database import Database
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
 
 PATIENTS, FILE_SIZE = 3_000, 250

@@ -10,15 +10,15 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from store.brake.verdicts import Verdicts
-from store.configuration.configurations import Configurations
-from store.configuration.proposal import Proposal
-from store.configuration.restating import Restating
-from store.database import Database
-from store.enterprise import Enterprise
-from store.journal import Journal
-from store.lock import Actor
-from store.preferences import Preferences
+from store.db.database import Database
+from store.domain.enterprise import Enterprise
+from store.domain.lock import Actor
+from store.holds.configuration import Configurations
+from store.holds.configuration_change import Proposal
+from store.holds.recompute import Restating
+from store.holds.review import Verdicts
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
 from tests.store.site import HOSPITAL, SYNCED, Site, cell, says
 
 pytestmark = pytest.mark.crash

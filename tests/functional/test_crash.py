@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.database import Database
+from store.db.database import Database
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, serving, written
 
 PATIENTS = 400

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from store.database import Database
-from store.proof.verifying import verify
+from store.audit.verify import verify
+from store.db.database import Database
 from tests.functional.program import emr_sync, free_port, hospital, written
 from tests.functional.test_crash import message
 
 DIES = """
 import os, sys
-from store.proof.audit import Audit
-from store.proof.chain import Chain
-from store.sources.quarantine import Quarantine
+from store.audit.audit_log import Audit
+from store.audit.hash_chain import Chain
+from store.runs.rejections import Quarantine
 from sync import cli
 
 point, arguments = sys.argv[1], sys.argv[2:]

@@ -12,13 +12,13 @@ import pytest
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
 from adapters.rehearsal.faults import Faults
+from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
-from store.journal import Run
-from store.patient import PatientRef
 from store.preference import NO, UNKNOWN, YES
+from store.runs.runs import Run
 from sync.commands.practice import FAULTS, planned_faults
 from sync.config import load
-from sync.parts import Parts, lane
+from sync.runtime import Parts, lane
 from sync.service import Service, serving
 
 PATIENTS = 40

@@ -14,7 +14,7 @@ import pytest
 
 from adapters.hl7v2.framing import Deframer, frame
 from adapters.hl7v2.reader import read
-from store.database import Database
+from store.db.database import Database
 from tests.adapters.hl7v2.messages import adt
 from tests.functional.fuzzing import PATIENCE, SEED, Target, cut, drawn, header, inputs, spoilt, target
 

@@ -12,9 +12,9 @@ import pytest
 
 from adapters.hl7v2.client import MllpSender
 from adapters.hl7v2.reader import read
+from store.domain.patient import Patient, PatientRef
 from store.errors import StoreError
-from store.patient import Patient, PatientRef
-from sync import cli
+from sync.commands import cli
 from sync.config import load
 from sync.service import Service, serving
 from tests.adapters.hl7v2.messages import adt

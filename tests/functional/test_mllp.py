@@ -13,8 +13,8 @@ import pytest
 from adapters.hl7v2 import tls
 from adapters.hl7v2.client import MllpSender
 from adapters.hl7v2.reader import read
+from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
-from store.patient import PatientRef
 from sync.config.loading import load
 from sync.service import Service, serving
 from tests.adapters.hl7v2.certificates import Authority

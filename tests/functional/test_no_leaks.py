@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.database import Database
-from store.keys import ApiKeys
+from store.db.database import Database
+from store.users.api_keys import ApiKeys
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, serving, written
 from tests.leaks import leaks
 

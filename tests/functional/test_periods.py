@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from store.lock import Grant, Role
-from sync import cli
+from store.domain.lock import Grant, Role
 from sync import service as services
+from sync.commands import cli
 from sync.config import load
-from sync.parts import Parts, connected
+from sync.runtime import Parts, connected
 from sync.service import Service
 
 CATEGORY = {"coding": [{"system": "https://codes.example", "code": "sms"}]}

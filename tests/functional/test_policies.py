@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from store.database import Database
-from store.enterprise import Enterprise, Source
-from store.journal import Journal
+from store.db.database import Database
+from store.domain.enterprise import Enterprise, Source
+from store.patients.preferences import Preferences
 from store.preference import Phone
-from store.preferences import Preferences
+from store.runs.runs import Journal
 from tests.functional.program import emr_sync, free_port, hospital, serving, written
 from tests.store.site import HOSPITAL, LINE, OTHER_LINE, mr, says
 

@@ -12,11 +12,11 @@ import pytest
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
-from store.ids import shown
-from store.journal import Run
-from store.patient import PatientRef
+from store.domain.ids import shown
+from store.domain.patient import PatientRef
+from store.runs.runs import Run
 from sync.config import load
-from sync.parts import Parts, lane
+from sync.runtime import Parts, lane
 from tests.adapters.rest.made import RECORD
 from tests.adapters.rest.test_rest import LIST, answering
 from tests.sync.clinic import adt

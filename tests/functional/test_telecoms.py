@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from adapters.hl7v2.reader import read
-from store.decision import Ask, Decision, decide
-from store.enterprise import Policy
+from store.domain.decision import Ask, Decision, decide
+from store.domain.enterprise import Policy
+from store.domain.patient import Patient, PatientRef
 from store.errors import StoreError
-from store.patient import Patient, PatientRef
 from tests.adapters.hl7v2.messages import adt
 from tests.functional.test_identity import DNC, Feed, running
 

@@ -11,19 +11,19 @@ from typing import TypeVar
 from adapters.base import Payload as Received
 from adapters.base import SourceSettings
 from adapters.hl7v2.mapping import Hl7Mapper
-from store.ask import Ask, Decision, Known
-from store.database import Database
-from store.decision import decide
-from store.enterprise import Enterprise, Policy, Source
+from store.db.database import Database
+from store.domain.decision import decide
+from store.domain.decision_request import Ask, Decision, Known
+from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.patient import PatientRef
 from store.errors import StoreError
-from store.journal import Journal
-from store.patient import PatientRef
-from store.preferences import Preferences
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
 from sync.config.settings import Brake
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
 from sync.replay import replay
+from sync.run import Lane
 from tests.factories import sealing
 from tests.properties.plain_events import DECEASED, DELETE, Merge, Payload, Reply, Step, Table
 from tests.properties.plain_settings import FIELDS, A, B, Setting

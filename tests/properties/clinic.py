@@ -10,18 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.base import Answer, Payload
-from store import documents
-from store.ask import Known
-from store.brake.loosening import loosened
-from store.brake.verdicts import Verdicts
-from store.enterprise import Enterprise, Source
+from store.domain import documents
+from store.domain.contactability import loosened
+from store.domain.decision_request import Known
+from store.domain.enterprise import Enterprise, Source
+from store.domain.ids import parsed, shown
+from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
-from store.ids import parsed, shown
-from store.journal import Journal
-from store.patient import Patient, PatientRef
+from store.holds.retire_source import Release
+from store.holds.review import Verdicts
+from store.patients.preferences import Preferences
 from store.preference import PATIENT, Identifier, PatientMerge, PatientStatements, Problem
-from store.preferences import Preferences
-from store.retiring.release import Release
+from store.runs.runs import Journal
 from store.times import Time
 from sync.config.settings import Brake
 from sync.engine import Engine, Lane

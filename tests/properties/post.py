@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from adapters.base import Explanation, Item, Payload, Unmappable
-from store.database import Database
+from store.db.database import Database
 from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement
 from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, cell
 

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.brake.gate import HoldAll
-from store.brake.loosening import loosened
-from store.brake.verdicts import Verdicts
-from store.database import Database
+from store.db.database import Database
+from store.domain.contactability import loosened
+from store.domain.lock import Actor
 from store.errors import NothingHeld
-from store.journal import Journal, Run
-from store.lock import Actor
+from store.holds.gate import HoldAll
+from store.holds.review import Verdicts
 from store.preference import PatientStatements
+from store.runs.runs import Journal, Run
 from tests.store.site import ADT, CELL, FHIR, HOME, Site, cell, says
 
 PERSON = Actor("operator", "kim")

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.channel import ORDER
-from store.consent import OptOut, blocks
-from store.decision import Appointment, Ask, Known, decide
-from store.enterprise import Policy
+from store.domain.channels import ORDER
+from store.domain.decision import Appointment, Ask, Known, decide
+from store.domain.enterprise import Policy
+from store.domain.sms_consent import OptOut, blocks
 from store.preference import ContactPreferences, Method, Phone
 
 NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.database import Database
-from store.enterprise import Source
+from store.db.database import Database
+from store.domain.enterprise import Source
+from store.domain.ids import parsed
+from store.domain.lock import Actor, Role
+from store.domain.patient import Patient, PatientRef
 from store.errors import StoreError
-from store.ids import parsed
-from store.lock import Actor, Role
-from store.merging.identity_check import IdentityCheck
-from store.patient import Patient, PatientRef
+from store.patients.identity_check import IdentityCheck
 from store.preference import Identifier
 from tests.store.site import ADT, FHIR, SYNCED, Site, says
 

@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import merge, times
-from store.enterprise import Enterprise, Source
-from store.merge import Held
+from store import times
+from store.domain import assertions
+from store.domain.assertions import Held
+from store.domain.enterprise import Enterprise, Source
 from store.preference import Assertion, Identifier, PatientStatements, Phone, Statement
 
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
@@ -39,7 +40,7 @@ def payload(statements: dict[str, Any], seconds: int, number: int, version: int 
 
 def hear(held: Held | None, item: PatientStatements) -> Held:
     """What an authority has said, with one payload more."""
-    merged = merge.merge(held, item, item.effective.latest)
+    merged = assertions.merge(held, item, item.effective.latest)
     return Held(merged.assertions, merged.confirmed, merged.confirmed, "", held.since if held else item.effective.latest)
 
 
@@ -48,7 +49,7 @@ def hear_all(items: list[PatientStatements]) -> Held:
 
 
 def values(*held: Held) -> dict[str, Any]:
-    in_force = merge.in_force({f"emr:{name}": one.current() for name, one in zip("ab", held, strict=False)}, SITE)
+    in_force = assertions.in_force({f"emr:{name}": one.current() for name, one in zip("ab", held, strict=False)}, SITE)
     return {attribute: found.value for attribute, found in in_force.items()}
 
 
@@ -100,7 +101,7 @@ def test_what_may_be_a_repeat_never_loosens(said_then: list[tuple[dict[str, Any]
     history = [payload(statements, second, number) for number, (statements, second) in enumerate(said_then)]
     held = hear_all(history)
     again = data.draw(st.sampled_from(history))
-    merged = merge.merge(held, again, again.effective.latest, doubtful=True)
+    merged = assertions.merge(held, again, again.effective.latest, doubtful=True)
     for attribute, old in held.current().items():
         now = merged.assertions[attribute]
         if old.evidence_id != again.evidence_id and not again.effective.is_after(old.effective) and restricts(attribute, old.value):
@@ -118,7 +119,7 @@ def test_of_one_instant_the_higher_version_stands(history: list[PatientStatement
 @given(histories(), histories())
 def test_a_join_keeps_every_opt_out_of_either_side(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
-    joined = merge.join(first, second).assertions
+    joined = assertions.join(first, second).assertions
     for attribute in OPT_OUTS:
         stated = [held.current()[attribute].value for held in (first, second) if attribute in held.current()]
         assert restricts(attribute, joined[attribute].value if attribute in joined else None) == any(
@@ -129,7 +130,7 @@ def test_a_join_keeps_every_opt_out_of_either_side(mine: list[PatientStatements]
 @given(histories(), histories())
 def test_a_join_has_no_sides(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
-    one, other = merge.join(first, second), merge.join(second, first)
+    one, other = assertions.join(first, second), assertions.join(second, first)
     for attribute, joined in one.assertions.items():
         sides = [held.current()[attribute] for held in (first, second) if attribute in held.current()]
         if len({side.effective for side in sides}) == len(sides):  # of one instant either may stand, an opt-out apart
@@ -140,13 +141,13 @@ def test_a_join_has_no_sides(mine: list[PatientStatements], theirs: list[Patient
 @given(histories())
 def test_a_join_with_itself_changes_nothing(history: list[PatientStatements]) -> None:
     held = hear_all(history)
-    assert merge.join(held, held).assertions == held.current()
+    assert assertions.join(held, held).assertions == held.current()
 
 
 @given(histories(), st.integers(0, 100), histories())
 def test_after_a_merge_nothing_from_before_it_loosens(before: list[PatientStatements], seconds: int, late: list[PatientStatements]) -> None:
     merged_at = BEGIN + timedelta(seconds=seconds)
-    held = merge.anchored(hear_all(before), merged_at)
+    held = assertions.anchored(hear_all(before), merged_at)
     was = hear_all(before).current()
     assert {name: one.value for name, one in held.assertions.items()} == {name: one.value for name, one in was.items()}
     after = reduce(hear, [item for item in late if item.effective.latest < merged_at], held).current()
@@ -221,7 +222,7 @@ def test_what_nobody_can_order_is_marked_and_counted(history: list[PatientStatem
     held = hear(None, history[0])
     for item in history[1:]:
         old = held.current()["do_not_contact"]
-        merged = merge.merge(held, item, item.effective.latest)
+        merged = assertions.merge(held, item, item.effective.latest)
         overlap = not item.effective.is_after(old.effective) and not item.effective.is_before(old.effective)
         is_open = overlap and old.value != do_not_contact(item)
         assert merged.undecided == is_open

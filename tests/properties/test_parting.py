@@ -8,8 +8,9 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import merge, times
-from store.merging.parting import Half, Merge, part
+from store import times
+from store.domain import assertions
+from store.domain.record_merge import Half, Merge, part
 from store.preference import PatientStatements
 from tests.properties.test_merge import BEGIN, hear, hear_all, histories, restricts
 
@@ -17,8 +18,8 @@ NOON = BEGIN + timedelta(days=1)
 UNDONE = Merge("A40", NOON)
 
 
-def joined(mine: merge.Held, theirs: merge.Held) -> merge.Held:
-    return merge.anchored(merge.join(mine, theirs), NOON)
+def joined(mine: assertions.Held, theirs: assertions.Held) -> assertions.Held:
+    return assertions.anchored(assertions.join(mine, theirs), NOON)
 
 
 def later(items: list[PatientStatements]) -> list[PatientStatements]:
@@ -29,12 +30,12 @@ def later(items: list[PatientStatements]) -> list[PatientStatements]:
     ]
 
 
-def parted(now: merge.Held, first: Half, second: Half) -> tuple[merge.Held, merge.Held]:
+def parted(now: assertions.Held, first: Half, second: Half) -> tuple[assertions.Held, assertions.Held]:
     survivor, restored = part({"emr:a": now}, first, second, UNDONE)
     return survivor["emr:a"], restored["emr:a"]
 
 
-def half(then: merge.Held, since: list[PatientStatements]) -> Half:
+def half(then: assertions.Held, since: list[PatientStatements]) -> Half:
     return Half({"emr:a": then}, {"emr:a": reduce(hear, since, then)})
 
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import merge, readings, times, unreadable
-from store.merge import Held
+from store import times
+from store.domain import assertions, source_codes, unreadable
+from store.domain.assertions import Held
+from store.domain.source_codes import Folded
 from store.preference import Codes, Identifier, PatientStatements, Problem, Statement
-from store.readings import Folded
 
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 DNC, SMS = "do_not_contact", "consent.sms"
@@ -44,7 +45,7 @@ messages = st.builds(
 )
 
 
-def read(table: Table, name: str, codes: Codes) -> readings.Read:
+def read(table: Table, name: str, codes: Codes) -> source_codes.Read:
     value = table[name][codes.found[0][0] or ""]
     if value == UNREADABLE:
         return None, Problem("code_unmapped", "path", "", name)
@@ -73,7 +74,7 @@ class Reader(NamedTuple):
     table: Table
     mapping: str
 
-    def reread(self, attribute: str, codes: Codes) -> readings.Read:
+    def reread(self, attribute: str, codes: Codes) -> source_codes.Read:
         return read(self.table, attribute, codes)
 
 
@@ -87,14 +88,14 @@ class Store(NamedTuple):
     def read_by(self, table: Table, mapping: str) -> Store:
         if self.held is None or self.mapping == mapping:
             return self._replace(mapping=mapping)
-        held, codes = readings.fold(self.held, self.codes or {}, Reader(table, mapping), None)
+        held, codes = source_codes.fold(self.held, self.codes or {}, Reader(table, mapping), None)
         return Store(held, codes, mapping)
 
     def hears(self, one: PatientStatements, recorded: datetime) -> Store:
-        merged = merge.merge(self.held, one, recorded)
+        merged = assertions.merge(self.held, one, recorded)
         before = self.held.current() if self.held is not None else {}
         marks = unreadable.after(self.held.unreadable if self.held is not None else {}, before, one, whole=True)
-        codes = readings.after(self.codes or {}, one, recorded, self.held, marks)
+        codes = source_codes.after(self.codes or {}, one, recorded, self.held, marks)
         return Store(Held(merged.assertions, merged.confirmed, merged.confirmed, "", recorded, marks), codes, one.mapping)
 
 

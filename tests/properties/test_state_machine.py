@@ -29,9 +29,9 @@ from hypothesis.stateful import (
 )
 
 from store import times
+from store.domain.lock import Actor, Role
+from store.domain.patient import PatientRef
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, PreferenceLocked, ValueRefused
-from store.lock import Actor, Role
-from store.patient import PatientRef
 from store.preference import PatientMerge
 from sync.config.settings import Brake
 from sync.replay import replay

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store import times
-from store.database import Database
+from store.db.database import Database
 from store.preference import PatientMerge, PatientStatements
 from tests.properties.owing import Owing
 from tests.properties.words import Word, stopped_by

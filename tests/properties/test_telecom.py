@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters import telecom
+from adapters.mapping import telecom
 
 regions = st.sampled_from(["US", "CA", "PR", "GB", "DE", "AU", None])
 written = st.text(alphabet="0123456789+ ()-.", max_size=20)

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters import iso_time
 from adapters.hl7v2 import timestamp
+from adapters.mapping import iso_time
 from store import times
 from store.times import Time
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.web.decisions import read_array, read_item
-from store.web.problem import Problem
-from store.web.wire import AskIn, InvalidAsk, SmsConsentIn, SmsReplyIn, read
+from store.web.api.decisions import read_array, read_item
+from store.web.api.wire import AskIn, InvalidAsk, SmsConsentIn, SmsReplyIn, read
+from store.web.http.problem import Problem
 
 GOOD: dict[str, Any] = {
     "patient": {"authority": "GENHOSP", "value": "MRN1"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from store.lock import Grant, Role
+from store.domain.lock import Grant, Role
 
 GRANTED = f"sender with {Grant.PATIENTS}"
 KEYS = ("sender", GRANTED, *(str(role) for role in Role if role != Role.SENDER))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from store.consent import OptOut
-from store.decision import Ask
+from store.domain.decision import Ask
+from store.domain.sms_consent import OptOut
 from tests.spec.situation import (
     CELL,
     CELL_PHONE,

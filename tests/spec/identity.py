@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from store.enterprise import Source
+from store.domain.enterprise import Source
 from store.preference import Identifier
 from tests.store.site import ADT, FHIR, SYNCED
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from store.consent import OptOut
-from store.decision import Known
+from store.domain.decision import Known
+from store.domain.sms_consent import OptOut
 from tests.spec.situation import CELL, CELL_PHONE, HOME_PHONE, LINE, SECOND_CELL, SECOND_CELL_PHONE, Case, Table, ask, patient
 
 TYPES = ("automation", "broadcast", "campaign", "manual")

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from store import consent, reason
-from store.channel import GOVERNS
-from store.lock import TOGGLE_REASONS
+from store.domain import reasons, sms_consent
+from store.domain.channels import GOVERNS
+from store.domain.lock import TOGGLE_REASONS
 from tests.spec.access import CALLS, KEYS, PAGES, ROLES
 from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
 from tests.spec.identity import IDENTITY
@@ -24,7 +24,8 @@ HEAD = """\
 # Decision rules
 
 Every row on this page is a test: it is written from the tables in `tests/spec` by `python -m tests.spec.render`, and `make check`
-fails when it is stale. The rules themselves are `store/decision.py`, `store/channel.py`, `store/lock.py` and `store/consent.py`.
+fails when it is stale. The rules themselves are `store/domain/decision.py`, `store/domain/channels.py`, `store/domain/lock.py` and
+`store/domain/sms_consent.py`.
 
 An answer reads: the channel and the address used, then each channel that was skipped with its reason, then notes; or *no* and why.
 Two failures matter most, in this order: contacting somebody who said no, and silently not contacting somebody who should be reminded.
@@ -118,7 +119,7 @@ def _replies() -> str:
     )
     words = _section("Replies to a text", about, ("reply", "means", "scope"), rows)
     confirmations = _section(
-        "Confirmations", "", ("class", "what to say"), ((f"`{code}`", text) for code, text in consent.CONFIRMATIONS.items())
+        "Confirmations", "", ("class", "what to say"), ((f"`{code}`", text) for code, text in sms_consent.CONFIRMATIONS.items())
     )
     return f"{words}\n{confirmations}"
 
@@ -200,10 +201,10 @@ def _plain(value: Any) -> str:
 
 def _codes() -> str:
     families = (
-        ("Reasons: nothing is sent", reason.REFUSALS),
-        ("Reasons: a channel is skipped", reason.SKIPS),
-        ("Notes beside a message that may be sent", reason.NOTES),
-        ("Said by the sender's own client", reason.CLIENT),
+        ("Reasons: nothing is sent", reasons.REFUSALS),
+        ("Reasons: a channel is skipped", reasons.SKIPS),
+        ("Notes beside a message that may be sent", reasons.NOTES),
+        ("Said by the sender's own client", reasons.CLIENT),
     )
     return "\n".join(
         _section(title, "", ("code", "meaning"), ((f"`{code}`", text) for code, text in codes.items())) for title, codes in families

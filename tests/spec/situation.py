@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from store.consent import OptOut
-from store.decision import Appointment, Ask, Decision, Known
-from store.enterprise import Policy
+from store.domain.decision import Appointment, Ask, Decision, Known
+from store.domain.enterprise import Policy
+from store.domain.reasons import APPOINTMENT_NUMBER
+from store.domain.sms_consent import OptOut
 from store.preference import ContactPreferences, Phone
-from store.reason import APPOINTMENT_NUMBER
 
 NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)
 LINE, OTHER_LINE = "+12175550100", "+12175550199"

@@ -11,22 +11,22 @@ import pytest
 
 from adapters.base import Fetch, Item, Payload
 from store import times
-from store.brake.loosening import loosened, may_loosen
-from store.brake.verdicts import Verdicts
-from store.configuration.configurations import Configurations
-from store.configuration.proposal import Proposal
-from store.database import Database
-from store.enterprise import Enterprise, Source
-from store.journal import Journal
-from store.lock import Actor
-from store.patient import PatientRef
+from store.db.database import Database
+from store.domain.contactability import loosened, may_loosen
+from store.domain.enterprise import Enterprise, Source
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.holds.configuration import Configurations
+from store.holds.configuration_change import Proposal
+from store.holds.review import Verdicts
+from store.patients.preferences import Preferences
 from store.preference import Assertion, Preference
-from store.preferences import Preferences
-from sync import brake
+from store.runs.runs import Journal
+from sync import safeguard_rule
 from sync.config.settings import Brake
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.factories import CLINIC, NOW, payload, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch
 from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE, WAITS, Change
@@ -52,17 +52,17 @@ def test_what_loosens(change: Change) -> None:
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
 def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, limit: int) -> None:
-    assert brake.limit(Brake(floor, percent), synced) == limit
+    assert safeguard_rule.limit(Brake(floor, percent), synced) == limit
 
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
 def test_how_a_run_ends(loosens: int, waiting: int, ends: str) -> None:
-    assert brake.releases(DEFAULT, synced=100, loosened=loosens, waiting=waiting) is (ends != "held")
+    assert safeguard_rule.releases(DEFAULT, synced=100, loosened=loosens, waiting=waiting) is (ends != "held")
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
 def test_the_room_of_an_hour(lately: int, waiting: int, room: int) -> None:
-    assert brake.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
+    assert safeguard_rule.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
 
 
 @dataclass

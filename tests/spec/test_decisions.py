@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from store import reason as why
-from store.channel import GOVERNS
-from store.decision import decide
+from store.domain import reasons as why
+from store.domain.channels import GOVERNS
+from store.domain.decision import decide
 from tests.spec.situation import NOW, Case, said
 from tests.spec.tables import TABLES
 

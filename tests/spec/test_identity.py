@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.database import Database
+from store.db.database import Database
 from tests.spec.identity import CONFLICT, ENTERPRISE, FIRST, IDENTITY, NEW, SECOND, Row, identifiers, source
 from tests.store.site import Site, says
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from store import times
-from store.database import Database
+from store.db.database import Database
 from tests.spec.order import ORDER
 from tests.store.site import LOCAL, SYNCED, Site, at, merges, says
 

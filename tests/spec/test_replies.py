@@ -6,20 +6,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store.consent import (
+from store.domain.reply_recognition import recognise
+from store.domain.sms_consent import (
     NO_CONFIRMATION,
     OPT_IN_CONFIRMED,
     OPT_OUT_CONFIRMED,
     STILL_OPTED_OUT,
     OptOut,
+    Word,
     blocks,
     by_staff,
     display,
+    heard,
+    replied,
     reply,
+    standing,
 )
 from store.preference import ContactPreferences
-from store.texting.recognition import recognise
-from store.texting.word import Word, heard, replied, standing
 from tests.spec.replies import OPT_OUT_WORDS, REPLIES
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from store import errors
-from store.enterprise import Enterprise, Source
-from store.lock import Actor, Mark, Role, locked, may_set, may_set_do_not_contact, may_switch_toggle_on, toggle
+from store.domain.enterprise import Enterprise, Source
+from store.domain.lock import Actor, Mark, Role, locked, may_set, may_set_do_not_contact, may_switch_toggle_on, toggle
 from tests.spec.toggles import TOGGLES, Cell
 
 SINCE = datetime(2026, 10, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from store.lock import Role
+from store.domain.lock import Role
 
 
 class Cell(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.database import Database
+from store.db.database import Database
 from tests.store.site import LOCAL, Site
 
 

@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from store import times
-from store.apply import Outcome
-from store.ask import Ask
-from store.consent import Reply
-from store.database import Database
-from store.decision import Decision, Known, decide
-from store.enterprise import Enterprise, Policy, Source
+from store.db.database import Database
+from store.domain.decision import Decision, Known, decide
+from store.domain.decision_request import Ask
+from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.lock import Actor, Role
+from store.domain.patient import Patient, PatientRef
+from store.domain.sms_consent import Reply
 from store.errors import StoreError
-from store.lock import Actor, Role
-from store.patient import Patient, PatientRef
+from store.patients.apply import Outcome
+from store.patients.preferences import Preferences
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Statement
-from store.preferences import Preferences
 
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 HOSPITAL = "general-hospital"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import structlog
 
-from sync import cli
+from sync.commands import cli
 from tests.sync.clinic import CONFIG, KEYS
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from store.database import Database
-from store.enterprise import Enterprise
-from store.preferences import Preferences
-from store.proof.cutting import Cutting
+from store.audit.retention import Cutting
+from store.db.database import Database
+from store.domain.enterprise import Enterprise
+from store.patients.preferences import Preferences
 from tests.factories import NOW
 from tests.sync.conftest import EmrSync
 

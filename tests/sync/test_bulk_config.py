@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.fhir.bulk import BulkAdapter
+from adapters.fhir.bulk.adapter import BulkAdapter
 from adapters.registry import build
 from sync.config import inspect
 

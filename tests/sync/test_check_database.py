@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from store import outage
+from store.db import outage
 from tests.sync.clinic import CONFIG, KEYS
 from tests.sync.conftest import EmrSync
 
@@ -86,7 +86,7 @@ def test_a_schema_of_a_newer_program_is_a_mistake_of_the_installation(emr_sync: 
 def test_which_program_migrated_is_kept(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
     from importlib.metadata import version
 
-    from store import schema
+    from store.db import schema
 
     engine = create_engine(database_url)
     with engine.connect() as connection:

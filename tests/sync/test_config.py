@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.token import ClientKey
-from store.enterprise import Policy
-from store.sources.sealing import new_key
+from store.domain.enterprise import Policy
+from store.runs.encryption import new_key
 from sync.config import ConfigError, Settings, chosen, inspect, load
 
 ENTERPRISE = "enterprises: {e: {sync_contact_preferences: true, default_region: US}}\n"

@@ -24,7 +24,7 @@ SERVE = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, ({n}, {n}))
 sys.argv = sys.argv[1:]
-from sync.cli import main
+from sync.commands.cli import main
 main()
 """
 MESSAGE = (

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from adapters.base import Fetch, Filtered
-from store.database import Database
+from store.db.database import Database
+from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
-from store.journal import Journal
-from store.patient import PatientRef
+from store.patients.preferences import Preferences
 from store.preference import Phone
-from store.preferences import Preferences
+from store.runs.runs import Journal
 from sync.commands import difference
 from sync.config import Backoff, Brake
 from sync.dry_run import Difference, dry_run
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.factories import CLINIC, FEED, clinic, statements
 from tests.fakes import FakeAdapter, FakeClock, batch
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.sources.schedule_times import Due
-from sync import cron
-from sync.config import Schedule
+from store.runs.schedule_times import Due
+from sync.config import Schedule, cron
 from sync.due import SET_BACK, Timetable
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)

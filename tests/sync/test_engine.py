@@ -5,19 +5,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.base import Batch, Fetch, Filtered, Unmappable
-from store import outage
-from store.database import Database
+from store.db import outage
+from store.db.database import Database
+from store.db.outage import Unavailable
+from store.domain.patient import PatientRef
 from store.errors import PatientUnknown, RunActive
-from store.journal import Journal
-from store.outage import Unavailable
-from store.patient import PatientRef
+from store.patients.preferences import Preferences
 from store.preference import Problem
-from store.preferences import Preferences
+from store.runs.runs import Journal
 from sync import retry
 from sync.config import Backoff
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.factories import CLINIC, FEED, NOW, clinic, merge, payload, sealing, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent
 

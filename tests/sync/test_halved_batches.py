@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import event
 
 from adapters.base import Fetch
-from store.database import Database
+from store.db.database import Database
+from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
-from store.journal import Journal
-from store.patient import PatientRef
-from store.preferences import Preferences
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
 from sync.config import Backoff
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.factories import CLINIC, FEED, clinic, sealing, statements
 from tests.fakes import FakeAdapter, FakeClock, batch
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.journal import RUNNING, Run
+from store.runs.runs import RUNNING, Run
 from sync.heartbeat import alive
 from tests.factories import NOW
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from adapters.base import Payload
-from store.database import Database
-from store.patient import PatientRef
+from store.db.database import Database
+from store.domain.patient import PatientRef
 from tests.sync.test_remap import BEGIN, LANE, Site
 
 RULES = {

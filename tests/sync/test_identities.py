@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from store.database import Database
+from store.db.database import Database
 from tests.sync.clinic import KEYS
 from tests.sync.conftest import EmrSync
 

@@ -16,18 +16,18 @@ import structlog
 
 from adapters.base import Batch, Fetch, Item, Payload, Unmappable
 from adapters.hl7v2.client import MllpSender
-from store.database import Database
-from store.journal import Journal
-from store.patient import PatientRef
+from store.db.database import Database
+from store.domain.patient import PatientRef
+from store.patients.preferences import Preferences
 from store.preference import Problem
-from store.preferences import Preferences
-from store.sources.room import TRUNCATED, Room
+from store.runs.rejection_room import TRUNCATED, Room
+from store.runs.runs import Journal
 from sync.config import Backoff, Settings, load
 from sync.engine import Engine
+from sync.intake import Piece, grouped
 from sync.intake_health import LOG_EVERY, IntakeHealth
-from sync.lane import Lane
 from sync.metrics import Metrics
-from sync.piece import Piece, grouped
+from sync.run import Lane
 from sync.service import Service, serving
 from tests.factories import CLINIC, FEED, NOW, clinic, payload, sealing, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch

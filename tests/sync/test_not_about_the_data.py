@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, event
 
-from store import outage
-from store.database import Database
+from store.db import outage
+from store.db.database import Database
 from store.errors import DocumentDamaged
-from store.journal import Journal
-from store.preferences import Preferences
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
 from sync.config import Backoff
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.factories import CLINIC, FEED, clinic, payload, sealing
 from tests.fakes import FakeClock, FakeMapper
 

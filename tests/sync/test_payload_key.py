@@ -11,16 +11,16 @@ from textwrap import dedent
 
 import pytest
 
-from store.journal import Journal, Rejected
-from store.proof.chain import Chain, Line
-from store.proof.verifying import verify
-from store.sources.sealing import new_key
+from store.audit.hash_chain import Chain, Line
+from store.audit.verify import verify
+from store.runs.encryption import new_key
+from store.runs.runs import Journal, Rejected
 from sync import logs, payload_key
 from sync.config import ConfigError, inspect, load
+from sync.config.problems import Unusable
 from sync.config.settings import Logging
 from sync.housekeeping import Housekeeping, attestation, chores
-from sync.parts import Parts
-from sync.unusable import Unusable
+from sync.runtime import Parts
 from tests.factories import NOW, sealing, statements
 
 TOP = "database: sqlite:///x.db\nenterprises: {e: {}}\n"
@@ -178,7 +178,7 @@ def test_a_chore_that_fails_is_in_the_log_and_the_others_are_done(capsys: pytest
 
 
 def test_housekeeping_erases_at_its_start_and_stops_at_once(sqlite_url: str) -> None:
-    from store.database import Database
+    from store.db.database import Database
 
     database = Database.open(sqlite_url)
     journal = Journal(database, sealing())

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from adapters.rehearsal import certificate
-from sync import cli
+from sync.commands import cli
 from sync.config import load
 from sync.config.plain import exposed, is_local
+from sync.config.problems import Unusable
 from sync.service import serving
-from sync.unusable import Unusable
 from tests.sync.conftest import EmrSync
 
 TOP = "database: sqlite:///x.db\nenterprises: {clinic: {sync_contact_preferences: true, default_region: US}}\n"

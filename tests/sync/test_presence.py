@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from store.sources.intake_state import IntakeState
-from store.sources.processes import Place, Processes, Seen, standing
-from store.web.health import Health, Readiness
+from store.runs.intake_state import IntakeState
+from store.runs.processes import Place, Processes, Seen, standing
+from store.web.api.health import Health, Readiness
 from sync.config.loading import load
-from sync.parts import Parts
 from sync.presence import Presence
+from sync.runtime import Parts
 from sync.service import Service
 from tests.functional.program import hospital, written
 

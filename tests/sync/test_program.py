@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-PROGRAM = (sys.executable, "-c", "from sync.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from sync.commands.cli import main; main()")
 
 
 @contextmanager

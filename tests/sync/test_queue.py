@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from store.journal import RUNNING, Run
+from store.runs.runs import RUNNING, Run
 from sync.queue import Depth, Job, LocalQueue
 from tests.factories import NOW
 

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from store import schema
-from store.database import Database
+from store.db import schema
+from store.db.database import Database
 from store.errors import RunActive, SchemaOutdated
-from store.journal import RUNNING, Journal, Run
-from store.sources.queued import QUEUED, QueuedRuns
+from store.runs.queued_runs import QUEUED, QueuedRuns
+from store.runs.runs import RUNNING, Journal, Run
 from sync import queue_tables
-from sync.lane import Lane
 from sync.queue import Depth, Job
 from sync.queue_shared import SharedQueue
 from sync.queue_worker import QueueWorker
+from sync.run import Lane
 from tests.factories import CLINIC, NOW
 from tests.fakes import FakeClock
 from tests.sync.conftest import Ended

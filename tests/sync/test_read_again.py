@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from adapters.base import Payload
-from store.brake.verdicts import Verdicts
-from store.database import Database
-from store.journal import Run
+from store.db.database import Database
+from store.holds.review import Verdicts
+from store.runs.runs import Run
 from sync.config.settings import Brake
 from tests.sync.test_remap import LANE, LOOSE, PERSON, RIGHT, SWAPPED, Site, message
 

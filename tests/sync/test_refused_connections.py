@@ -8,7 +8,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from sync.config.loading import load
-from sync.parts import Parts
+from sync.runtime import Parts
 from sync.service import Service
 from tests.functional.program import free_port, hospital, written
 

@@ -12,19 +12,19 @@ import pytest
 
 from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
-from store.brake.verdicts import Verdicts
-from store.database import Database
+from store.db.database import Database
+from store.domain.lock import Actor
+from store.domain.patient import Patient, PatientRef
 from store.errors import NothingHeld
-from store.journal import Journal, Run
-from store.lock import Actor
-from store.patient import Patient, PatientRef
-from store.preferences import Preferences
-from store.proof.asof import Past
-from store.retiring.release import Release
+from store.holds.retire_source import Release
+from store.holds.review import Verdicts
+from store.patients.as_of import Past
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal, Run
 from sync.config.settings import Brake
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.adapters.hl7v2.messages import settings
 from tests.factories import CLINIC, FEED, clinic
 from tests.fakes import FakeClock

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from adapters.base import Payload
-from store.patient import PatientRef
+from store.domain.patient import PatientRef
 from sync.config import Settings, load
-from sync.parts import Parts, adapter, lane
+from sync.runtime import Parts, adapter, lane
 from sync.service import Service, serving
 from tests.sync.clinic import CONFIG, KEYS, adt
 

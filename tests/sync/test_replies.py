@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from store.database import Database
-from store.enterprise import Enterprise
-from store.preferences import Preferences
-from store.sources.sealing import Sealing
+from store.db.database import Database
+from store.domain.enterprise import Enterprise
+from store.patients.preferences import Preferences
+from store.runs.encryption import Sealing
 from tests.sync.test_audit import NOW, EmrSync, config
 
 __all__ = ["config"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.database import Database
-from store.sources import agreement
-from store.sources.arrivals import Arrivals
+from store.db.database import Database
+from store.runs import source_checks
+from store.runs.source_stats import Arrivals
 from sync.demo import ENTERPRISE, FHIR, configuration
 from tests.sync.conftest import EmrSync, Ended
 
@@ -66,20 +66,20 @@ def test_a_full_dry_run_is_kept_as_a_comparison_and_a_full_read_takes_its_place(
     emr: RehearsalEmr, emr_sync: EmrSync, database: Database
 ) -> None:
     emr_sync("resync", FHIR, "--json")
-    assert agreement.newest(database, ENTERPRISE, FHIR) is None
+    assert source_checks.newest(database, ENTERPRISE, FHIR) is None
     changed = len(emr.tick())
     emr_sync("resync", FHIR, "--dry-run", "--json")
-    assert agreement.newest(database, ENTERPRISE, FHIR) is None
+    assert source_checks.newest(database, ENTERPRISE, FHIR) is None
     shown = emr_sync("resync", FHIR, "--full", "--dry-run", "--json").value
-    found = agreement.newest(database, ENTERPRISE, FHIR)
+    found = source_checks.newest(database, ENTERPRISE, FHIR)
     assert found is not None
-    assert (found.way, found.agreed, found.differed, found.compared) == (agreement.DRY, PATIENTS - changed, changed, PATIENTS)
+    assert (found.way, found.agreed, found.differed, found.compared) == (source_checks.DRY, PATIENTS - changed, changed, PATIENTS)
     assert (found.more, found.less) == (shown["flips"]["more_contactable"], shown["flips"]["less_contactable"])
     emr_sync("resync", FHIR, "--full", "--json")
     emr_sync("resync", FHIR, "--full", "--json")
-    found = agreement.newest(database, ENTERPRISE, FHIR)
+    found = source_checks.newest(database, ENTERPRISE, FHIR)
     assert found is not None
-    assert (found.way, found.agreed, found.percent) == (agreement.FULL, PATIENTS, 100.0)
+    assert (found.way, found.agreed, found.percent) == (source_checks.FULL, PATIENTS, 100.0)
 
 
 def test_a_read_that_broke_off_or_read_twice_is_no_comparison(emr: RehearsalEmr, emr_sync: EmrSync, database: Database) -> None:
@@ -93,9 +93,9 @@ def test_a_read_that_broke_off_or_read_twice_is_no_comparison(emr: RehearsalEmr,
     ended = emr_sync("resync", FHIR, "--full", "--json")
     assert ended.value["note"].startswith("read again")
     assert ended.value["error"] is None
-    assert agreement.newest(database, ENTERPRISE, FHIR) is None
+    assert source_checks.newest(database, ENTERPRISE, FHIR) is None
     emr_sync("resync", FHIR, "--full", "--json")
-    found = agreement.newest(database, ENTERPRISE, FHIR)
+    found = source_checks.newest(database, ENTERPRISE, FHIR)
     assert found is not None
     assert (found.compared, found.percent) == (PATIENTS, 100.0)
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.base import SourceSettings
-from store.database import Database
-from store.journal import DONE, FAILED, STOPPED, Journal
-from store.sources.interrupted import InterruptedRuns, pause_after
-from store.sources.schedule_times import ScheduleTimes
+from store.db.database import Database
+from store.runs.interrupted_runs import InterruptedRuns, pause_after
+from store.runs.runs import DONE, FAILED, STOPPED, Journal
+from store.runs.schedule_times import ScheduleTimes
 from sync.config import Feed, Schedule
 from sync.queue import Job
 from sync.schedule import EVERY, LOOK, LOST_AFTER, Clock, Lost, nothing_is_lost

@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store import schema
-from store.database import Database
-from store.journal import Run
-from store.patient import PatientRef
-from store.sources.sealing import new_key
+from store.db import schema
+from store.db.database import Database
+from store.domain.patient import PatientRef
+from store.runs.encryption import new_key
+from store.runs.runs import Run
 from sync.config import Settings, load
-from sync.config.words import Address
+from sync.config.scalars import Address
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
 from sync.housekeeping import database_watch
-from sync.parts import Parts, Unusable
-from sync.progress import Progress, no_progress
 from sync.queue import Job
+from sync.run import Progress, no_progress
+from sync.runtime import Parts, Unusable
 from sync.service import Service, serving
 
 
@@ -161,7 +161,7 @@ def test_a_rejection_is_replayed_over_http(settings: Settings, tmp_path: Path) -
     with serving(settings, ["api"]) as service:
         parts = service.parts
         from adapters.base import Payload
-        from sync.parts import adapter, lane
+        from sync.runtime import adapter, lane
 
         feed = parts.feed(ADT)
         parts.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(b"not hl7 at all", "test:1", parts.clock())])

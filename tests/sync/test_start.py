@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli import COMMANDS
+from sync.commands.cli import COMMANDS
 from sync.commands.lazy import loaded
 from tests.sync.clinic import CONFIG, adt
 
@@ -40,8 +40,8 @@ SLOW = {
     "structlog",
     "uvicorn",
 }
-STORE = SLOW | {"sqlalchemy", "store.preferences"}
-EVERYTHING = STORE | {"pydantic", "yaml", "rich", "store.tables", "adapters.fhir", "adapters.hl7v2"}
+STORE = SLOW | {"sqlalchemy", "store.patients.preferences"}
+EVERYTHING = STORE | {"pydantic", "yaml", "rich", "store.db.tables", "adapters.fhir", "adapters.hl7v2"}
 FHIR = """\
   ehr:
     enterprise: clinic

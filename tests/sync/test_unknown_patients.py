@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sync.config.loading import load
-from sync.parts import Parts
+from sync.runtime import Parts
 from sync.service import Service
 from tests.functional.program import hospital, written
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from store.proof.audit import VIEWED_PAYLOAD, Audit
-from store.web.work import UnmappedCode
+from store.audit.audit_log import VIEWED_PAYLOAD, Audit
+from store.web.http.work import UnmappedCode
 from sync.api import OnRequest
 from sync.config import load
-from sync.parts import Parts
 from sync.queue import LocalQueue
+from sync.runtime import Parts
 from sync.unmapped import ranked
 from sync.worker import Worker
 from tests.sync.clinic import adt

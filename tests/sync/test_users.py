@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from store.people.sessions import Sessions
-from store.people.users import Users
+from store.users.sessions import Sessions
+from store.users.users import Users
 from sync.config import load
 from sync.housekeeping import chores
-from sync.parts import Parts
+from sync.runtime import Parts
 from tests.sync.conftest import EmrSync
 
 CONFIG = """\

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from adapters.base import Batch, Fetch, Wait
-from store.database import Database
-from store.journal import Journal
-from store.preferences import Preferences
+from store.db.database import Database
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
 from sync.config import Backoff
 from sync.engine import Engine
-from sync.lane import Lane
 from sync.metrics import Metrics
+from sync.run import Lane
 from tests.factories import CLINIC, FEED, clinic, statements
 from tests.fakes import FakeAdapter, FakeClock, batch
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from adapters.base import Payload
-from store.brake.waiting import Waiting
-from store.database import Database
-from store.lock import Actor
-from store.patient import PatientRef
-from store.web.health import Health, Readiness
+from store.db.database import Database
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.holds.review import Waiting
+from store.web.api.health import Health, Readiness
 from sync.config import load
 from sync.housekeeping import chores, restatement
-from sync.parts import Parts, adapter, lane
+from sync.runtime import Parts, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.clinic import CONFIG, KEYS, adt
 

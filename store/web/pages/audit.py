@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from store import documents
-from store.lock import Role
-from store.preferences import Preferences
-from store.proof.audit import Audit
-from store.proof.chain import Line
+from store.audit.audit_log import Audit
+from store.audit.hash_chain import Line
+from store.domain import documents
+from store.domain.lock import Role
+from store.patients.preferences import Preferences
 from store.web.pages.page import Page, Shown, Visit
 
 AUDITORS = frozenset({Role.AUDITOR})

@@ -8,13 +8,13 @@ from itertools import groupby
 from typing import NamedTuple
 
 from store import preference as p
-from store.ask import Decision
-from store.consent import display
-from store.enterprise import Enterprise
-from store.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
-from store.patient import Entry, Patient
+from store.domain.decision_request import Decision
+from store.domain.enterprise import Enterprise
+from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
+from store.domain.patient import Entry, Patient
+from store.domain.sms_consent import display
 from store.preference import MessageType, Phone, Preference
-from store.web.pages import words
+from store.web.pages import labels
 
 CHANNELS = ("sms", "voice", "email")
 TYPES = tuple(str(kind) for kind in MessageType)
@@ -113,11 +113,11 @@ def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch |
 def badge(contact: p.ContactPreferences) -> str:
     """How to reach the patient first, in one word; empty where nobody said."""
     if contact.preferred_method:
-        return words.BADGES.get(contact.preferred_method, contact.preferred_method.upper())
+        return labels.BADGES.get(contact.preferred_method, contact.preferred_method.upper())
     if not contact.preferred_phone:
         return ""
     textable = any(phone.number == contact.preferred_phone and phone.textable for phone in contact.phones)
-    return words.BADGES["sms" if textable else "voice"]
+    return labels.BADGES["sms" if textable else "voice"]
 
 
 def numbers(patient: Patient) -> list[Number]:
@@ -136,14 +136,14 @@ class Unread(NamedTuple):
 
 def unread(patient: Patient) -> list[Unread]:
     """What could not be read of a patient."""
-    return [Unread(words.title(one.attribute), one.source, one.since) for one in patient.unreadable]
+    return [Unread(labels.title(one.attribute), one.source, one.since) for one in patient.unreadable]
 
 
 def row(attribute: str, patient: Patient, enterprise: Enterprise) -> Row:
     """One attribute."""
     found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)
-    value = words.said(attribute, found.value if found else None)
-    return Row(words.title(attribute), value, _origin(found, enterprise), master.where if master else None)
+    value = labels.said(attribute, found.value if found else None)
+    return Row(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
 
 
 def consents(patient: Patient, enterprise: Enterprise) -> list[Row]:
@@ -172,13 +172,13 @@ def sms_consent(patient: Patient) -> str:
 
 def told(kind: str, decision: Decision) -> Told:
     """A decision in words."""
-    skipped = [(words.CHANNELS.get(one.channel, one.channel), words.reason(one.reason)) for one in decision.skipped]
+    skipped = [(labels.CHANNELS.get(one.channel, one.channel), labels.reason(one.reason)) for one in decision.skipped]
     named = {one.reason for one in decision.skipped}
-    notes = (*(("", words.reason(code)) for code in decision.reasons if code not in named), *skipped)
+    notes = (*(("", labels.reason(code)) for code in decision.reasons if code not in named), *skipped)
     if decision.channel is None:
         return Told(kind, False, "Do not send", "", notes, decision.stale)
     where = decision.address or ""
-    return Told(kind, True, f"Send by {words.CHANNELS[decision.channel]}", words.number(where), notes, decision.stale)
+    return Told(kind, True, f"Send by {labels.CHANNELS[decision.channel]}", labels.number(where), notes, decision.stale)
 
 
 def timeline(entries: Sequence[Entry], enterprise: Enterprise) -> list[Event]:
@@ -189,9 +189,10 @@ def timeline(entries: Sequence[Entry], enterprise: Enterprise) -> list[Event]:
 def _event(lines: list[Entry], enterprise: Enterprise) -> Event:
     first = lines[0]
     changes = tuple(
-        (words.title(one.attribute), words.said(one.attribute, one.before), words.said(one.attribute, one.after), one.path) for one in lines
+        (labels.title(one.attribute), labels.said(one.attribute, one.before), labels.said(one.attribute, one.after), one.path)
+        for one in lines
     )
-    who = words.authority(first.authority, enterprise)
+    who = labels.authority(first.authority, enterprise)
     by = first.actor.partition(":")[2] if first.actor.partition(":")[0] in ("enterprise", "manager", "staff") else ""
     return Event(first.at, f"{who} ({by})" if by else who, _reason(first.reason), first.evidence_id, first.run_id, changes)
 
@@ -205,12 +206,12 @@ def _number(phone: Phone, patient: Patient) -> Number:
     refused = tuple(channel for channel in CHANNELS if patient.contact.consents.get(f"{channel}#{phone.number}") == p.DENIED)
     preferred, sharing = phone.number == patient.contact.preferred_phone, patient.shared_by.get(phone.number, 1)
     kind = KINDS.get(phone.kind, "kind not stated")
-    return Number(phone.number, kind, phone.textable, preferred, sharing, until, tuple(words.CHANNELS[one] for one in refused))
+    return Number(phone.number, kind, phone.textable, preferred, sharing, until, tuple(labels.CHANNELS[one] for one in refused))
 
 
 def _origin(found: Preference | None, enterprise: Enterprise) -> Origin | None:
     if found is None:
         return None
     one = found.assertion
-    who, time = words.authority(found.authority, enterprise), one.effective
+    who, time = labels.authority(found.authority, enterprise), one.effective
     return Origin(who, one.evidence_id, one.path, time.earliest, time.end, one.recorded, one.undecided)

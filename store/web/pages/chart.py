@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from store.sources.arrivals import Hour
+from store.runs.source_stats import Hour
 
 LEAST = 2  # of 100, so that an hour with one record beside one with a million can be seen
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from store.enterprise import Source
+from store.domain.enterprise import Source
+from store.domain.lock import Role
 from store.errors import NotFound
-from store.lock import Role
-from store.preferences import Preferences
+from store.patients.preferences import Preferences
 from store.web.pages.page import Visit
 
 OPERATORS = frozenset({Role.OPERATOR})

@@ -18,13 +18,11 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.people.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
-from store.people.openid import vouched
-from store.people.sessions import digest
-from store.people.user_log import DISABLED, NO_ROLE
-from store.people.users import User
+from store.users.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation, vouched
+from store.users.sessions import digest
+from store.users.users import DISABLED, NO_ROLE, User
 from store.web.pages.page import HTML, STRICT, Door, Shown, cookie, under_tls
-from store.web.provider import CODE_REFUSED, NO_PROVIDER, STATE, TOKEN_INVALID, UNREACHABLE, Provider, ProviderFailed, derived
+from store.web.pages.provider import CODE_REFUSED, NO_PROVIDER, STATE, TOKEN_INVALID, UNREACHABLE, Provider, ProviderFailed, derived
 
 PENDING, PENDING_TLS = "emr_sync_sign_in", "__Host-emr_sync_sign_in"
 LONGEST_SECONDS = 600

@@ -10,21 +10,20 @@ from datetime import date, datetime, time
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from store.consent import REVIEW
-from store.enterprise import Enterprise
+from store.audit.audit_log import VIEWED_OPT_OUTS, Audit
+from store.domain.enterprise import Enterprise
+from store.domain.phone_numbers import Numbering
+from store.domain.sms_consent import REVIEW
 from store.errors import ValueRefused
+from store.patients import opt_out_report
+from store.patients.opt_out_report import Part, Wanted, part
+from store.patients.preferences import Preferences
 from store.preference import PATIENT, STAFF
-from store.preferences import Preferences
-from store.proof.audit import VIEWED_OPT_OUTS, Audit
-from store.texting import opt_outs
-from store.texting.numbering import Numbering
-from store.texting.opt_out_part import Part, part
-from store.texting.opt_outs import Wanted
-from store.web.opt_out_report import as_csv
-from store.web.opt_outs import CSV
-from store.web.opt_outs import READERS as READERS
+from store.web.api.opt_out_report import as_csv
+from store.web.api.opt_outs import CSV
+from store.web.api.opt_outs import READERS as READERS
+from store.web.http.problem import Problem
 from store.web.pages.page import Download, Page, Shown, Visit
-from store.web.problem import Problem
 
 FILE = "sms-opt-outs.csv"
 AT_ONCE = 100
@@ -67,7 +66,7 @@ class OptOutReport:
     def download(self, visit: Visit) -> Download:
         """All that the form asks for, as over HTTP."""
         wanted, digits = self._asked(visit)
-        found = [one for one in opt_outs.opted_out(self.store.database, visit.enterprise, wanted) if digits in one.number]
+        found = [one for one in opt_out_report.opted_out(self.store.database, visit.enterprise, wanted) if digits in one.number]
         self._note(visit, len(found))
         return Download("".join(as_csv(found)).encode(), CSV, FILE)
 
@@ -90,7 +89,7 @@ class OptOutReport:
             "owners": found.owners,
             "refusal": refusal,
         }
-        return Shown("opt_outs.html", values, status)
+        return Shown("opt_out_report.html", values, status)
 
 
 def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering) -> Asked:

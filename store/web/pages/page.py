@@ -17,13 +17,13 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.lock import Actor, Role
-from store.people.sessions import Sessions, Visitor
-from store.web.body import whole
-from store.web.border import check_texts
-from store.web.lanes import Lanes
+from store.domain.lock import Actor, Role
+from store.users.sessions import Sessions, Visitor
+from store.web.http.body import whole
+from store.web.http.border import check_texts
+from store.web.http.lanes import Lanes
+from store.web.http.problem import Problem, answer, problem_of
 from store.web.pages.templates import rendered
-from store.web.problem import Problem, answer, problem_of
 
 COOKIE, COOKIE_TLS = "emr_sync_session", "__Host-emr_sync_session"
 STRICT = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from store.domain.lock import Role
 from store.errors import ValueRefused
-from store.lock import Role
-from store.people.credentials import Credentials
-from store.people.password_rules import SHORTEST
+from store.users.credentials import Credentials
+from store.users.passwords import SHORTEST
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 ALL = frozenset(Role)

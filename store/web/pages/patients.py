@@ -6,22 +6,22 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from store.ask import Ask, Known
-from store.decision import decide, refused
+from store.audit.audit_log import VIEWED, Audit
+from store.domain.decision import decide, refused
+from store.domain.decision_request import Ask, Known
+from store.domain.ids import parsed
+from store.domain.lock import Role
+from store.domain.patient import Patient, PatientRef
+from store.domain.reasons import PATIENT_UNKNOWN
 from store.errors import PatientUnknown, StoreError
-from store.ids import parsed
-from store.lock import Role
-from store.merging.merged_records import merged_records
-from store.patient import Patient, PatientRef
+from store.patients.preferences import Preferences
+from store.patients.unmerge import merged_records
 from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
-from store.preferences import Preferences
-from store.proof.audit import VIEWED, Audit
-from store.reason import PATIENT_UNKNOWN
-from store.web.look_ups import noted
+from store.web.api.wire import check_line
+from store.web.http.look_ups import noted
+from store.web.http.problem import Problem, problem_of
 from store.web.pages import card
 from store.web.pages.page import Goto, Page, Shown, Visit
-from store.web.problem import Problem, problem_of
-from store.web.wire import check_line
 
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from store.errors import NotFound, PayloadUnreadable, StoreError
-from store.journal import OPEN, Journal, Rejection
-from store.preferences import Preferences
-from store.sources.ranking import ranked
+from store.patients.preferences import Preferences
+from store.runs.runs import OPEN, Journal, Rejection
+from store.runs.source_stats import ranked
+from store.web.http.problem import problem_of
+from store.web.http.work import Work
 from store.web.pages.console import MOST, OPERATORS
 from store.web.pages.masking import masked
 from store.web.pages.page import Goto, Page, Shown, Visit
-from store.web.problem import problem_of
-from store.web.work import Work
 
 REASONS = 10
 DONE = {

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.consent import OPT_OUT, REVIEW
+from store.audit.audit_log import VIEWED_REPLIES, Audit
+from store.domain.sms_consent import OPT_OUT, REVIEW
 from store.errors import StoreError
-from store.preferences import Preferences
-from store.proof.audit import VIEWED_REPLIES, Audit
-from store.texting.replies import DISMISSED
-from store.texting.review import DISMISS
+from store.patients.preferences import Preferences
+from store.patients.replies import DISMISSED
+from store.patients.reply_review import DISMISS
+from store.web.api.replies import DECIDERS
+from store.web.api.replies import READERS as READERS
+from store.web.http.problem import problem_of
 from store.web.pages.page import Goto, Page, Shown, Visit
-from store.web.problem import problem_of
-from store.web.replies import DECIDERS
-from store.web.replies import READERS as READERS
 
 AT_ONCE, RECENT, LONGEST = 100, 20, 500
 DONE = {OPT_OUT: "The reply counts as an opt-out.", DISMISS: "The reply is no opt-out. Texts may be sent again."}

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from store.brake.verdicts import HeldSet, Verdicts
-from store.configuration.bases import CONFIGURATION
+from store.domain.lock import Actor
 from store.errors import NotFound, StoreError
-from store.journal import Journal
-from store.lock import Actor
-from store.preferences import Preferences
-from store.web.pages import words
+from store.holds.configuration import CONFIGURATION
+from store.holds.review import HeldSet, Verdicts
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
+from store.web.http.problem import problem_of
+from store.web.http.work import Work
+from store.web.pages import labels
 from store.web.pages.console import OPERATORS
 from store.web.pages.page import Goto, Page, Shown, Visit
-from store.web.problem import problem_of
-from store.web.work import Work
 
 DONE = {
     "resync": "The resync has begun.",
@@ -56,7 +56,7 @@ class Runs:
             "found": found,
             "run": run,
             "records": sum(count for outcome, count in run.counts.items() if outcome != "undecided"),
-            "took": words.span((run.finished or visit.now) - run.started),
+            "took": labels.span((run.finished or visit.now) - run.started),
             "source_title": (source.display_name if source else "") or ("" if run.kind == CONFIGURATION else run.source),
             "refusal": refusal,
             "done": DONE.get(visit.query.get("done", ""), ""),

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from store.enterprise import Enterprise
+from store.domain.enterprise import Enterprise
+from store.domain.lock import Role
 from store.errors import StoreError
-from store.lock import Role
-from store.preferences import Preferences
-from store.settings import CHOICES
+from store.patients.preferences import Preferences
+from store.patients.settings import CHOICES
+from store.web.http.problem import problem_of
 from store.web.pages.page import Goto, Page, Shown, Visit
-from store.web.problem import problem_of
 
 ENTERPRISE = frozenset({Role.ENTERPRISE})
 TOGGLE = "do_not_contact_toggle"

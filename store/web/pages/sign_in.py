@@ -10,17 +10,17 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.people.credentials import Credentials
-from store.people.federation import Federation
-from store.people.refusals import Refusals
-from store.people.users import User, Users
-from store.web.body import whole
+from store.users.credentials import Credentials
+from store.users.federation import Federation
+from store.users.refused_sign_ins import Refusals
+from store.users.users import User, Users
+from store.web.http.body import whole
+from store.web.http.problem import problem_of
 from store.web.pages.openid import OpenIdSignIn
 from store.web.pages.page import Door, Goto, Page, Shown, Visit, address, fields
 from store.web.pages.password import ALL as ALL
 from store.web.pages.password import OwnPassword
-from store.web.problem import problem_of
-from store.web.provider import Provider
+from store.web.pages.provider import Provider
 
 REFUSED = "Name or password is wrong, or this user may not sign in. After several wrong tries you have to wait before the next one."
 MOST_BYTES = 16 * 1024

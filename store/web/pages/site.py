@@ -15,18 +15,21 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.journal import Journal
-from store.lock import Role
-from store.people.sessions import Sessions, Visitor
-from store.people.users import Users
-from store.preferences import Preferences
-from store.web.lanes import Lanes
+from store.domain.lock import Role
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
+from store.users.sessions import Sessions, Visitor
+from store.users.users import Users
+from store.web.http.lanes import Lanes
+from store.web.http.problem import Problem
+from store.web.http.work import Work
 from store.web.pages import audit, console, opt_outs, patients, replies, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
 from store.web.pages.opt_outs import OptOutReport
 from store.web.pages.page import Door, Goto, Page, Shown, Visit
 from store.web.pages.patients import Patients
+from store.web.pages.provider import Provider
 from store.web.pages.rejections import Rejections
 from store.web.pages.replies import RepliesPage
 from store.web.pages.runs import Runs
@@ -34,9 +37,6 @@ from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
 from store.web.pages.sources import Describe, Sources
 from store.web.pages.templates import CONTENT, STATIC, clock
-from store.web.problem import Problem
-from store.web.provider import Provider
-from store.web.work import Work
 
 MENU = (
     ("/patients", "Patients", patients.READERS),

@@ -6,23 +6,21 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from store.brake.verdicts import Verdicts
-from store.configuration.bases import Bases
-from store.enterprise import Source
+from store.domain.enterprise import Source
 from store.errors import StoreError
-from store.journal import RUNNING, Journal, Run
-from store.preferences import Preferences
-from store.sources import agreement
-from store.sources.agreement import Agreement
-from store.sources.arrivals import Arrivals
-from store.sources.findings import Findings
-from store.sources.ranking import open_rejections, ranked
+from store.holds.configuration import Bases
+from store.holds.review import Verdicts
+from store.patients.preferences import Preferences
+from store.runs import source_checks
+from store.runs.runs import RUNNING, Journal, Run
+from store.runs.source_checks import Agreement, Findings
+from store.runs.source_stats import Arrivals, open_rejections, ranked
+from store.web.http.problem import problem_of
+from store.web.http.work import UnmappedCode, Work
 from store.web.pages.about import About
 from store.web.pages.chart import Chart, chart
 from store.web.pages.console import OPERATORS, RECENT, known_source
 from store.web.pages.page import Goto, Page, Shown, Visit
-from store.web.problem import problem_of
-from store.web.work import UnmappedCode, Work
 
 HOURS = 48
 REASONS = 10
@@ -94,7 +92,7 @@ class Sources:
             self._held(source.name),
             open_rejections(self.store.database, visit.enterprise, source.name),
             chart(self.arrivals.hours(visit.enterprise, source.name, now=visit.now, count=HOURS)),
-            agreement.newest(self.store.database, visit.enterprise, source.name),
+            source_checks.newest(self.store.database, visit.enterprise, source.name),
         )
 
     def _held(self, source: str) -> int:

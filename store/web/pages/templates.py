@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from store.web.pages import words
+from store.web.pages import labels
 
 STATIC = {"pages.css": "text/css", "live.js": "text/javascript", "mark.svg": "image/svg+xml"}
-CONTENT = {name: (files("store.web") / "static" / name).read_bytes() for name in STATIC}
+CONTENT = {name: (files("store.web.pages") / "static" / name).read_bytes() for name in STATIC}
 
 
 def address(name: str) -> str:
@@ -37,10 +37,10 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
 
 
 environment = Environment(
-    loader=PackageLoader("store.web", "templates"),
+    loader=PackageLoader("store.web.pages", "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-environment.globals.update(static=address, number=words.number, span=words.span, title_of=words.title)
+environment.globals.update(static=address, number=labels.number, span=labels.span, title_of=labels.title)

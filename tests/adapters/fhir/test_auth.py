@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from adapters.auth import Auth, TokenReply, TokenRequest
 from adapters.base import AdapterError
 from adapters.fhir.auth import SmartBackend, build
+from adapters.http.auth import Auth, TokenReply, TokenRequest
 
 BASE = "https://ehr.example/r4"
 TOKEN = "https://login.example/token"

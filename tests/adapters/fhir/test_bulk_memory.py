@@ -6,7 +6,7 @@ import tracemalloc
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
-from tests.adapters.fhir.test_bulk import adapter
+from tests.adapters.fhir.bulk.test_adapter import adapter
 
 SMALL, LARGE, IN_A_FILE = 2_000, 4_000, 250  # both keep as many files and batches in flight as may be
 HALF_A_LINE = 1_500  # bytes: a line with its items is 3,100, its digest with its place in the dictionary about 250

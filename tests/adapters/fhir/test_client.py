@@ -11,12 +11,12 @@ import pytest
 import requests
 import responses
 
-from adapters.auth import Headers, Static
 from adapters.base import AdapterError
 from adapters.fhir.auth import SmartBackend
 from adapters.fhir.client import FhirClient
 from adapters.fhir.options import RestOptions
 from adapters.fhir.probe import findings
+from adapters.http.auth import Headers, Static
 from tests.adapters.fhir.made import mapper
 from tests.adapters.fhir.test_auth import pem
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Unmappable
-from adapters.identifiers import folded
+from adapters.mapping.identifiers import folded
 from store.preference import Identifier, PatientStatements
 from tests.adapters.fhir.made import Resource, identifier, mapper, patient, payload, said
 

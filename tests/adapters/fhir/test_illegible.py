@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.base import Unmappable
-from adapters.fhir import page
-from adapters.legible import MARK, repaired
+from adapters.fhir import bundle
+from adapters.mapping.legible import MARK, repaired
 from store.preference import PatientStatements
 from tests.adapters.fhir.made import mapper, patient, payload, read
 from tests.adapters.fhir.test_records import DNC, SMS, consent, flag
@@ -90,7 +90,7 @@ def test_an_illegible_entry_of_a_bundle_takes_no_other_with_it(odd: bytes) -> No
 @pytest.mark.parametrize("mark", [b"", BOM])
 def test_a_page_of_a_search_is_read_with_a_byte_order_mark_and_beside_an_illegible_entry(odd: bytes, mark: bytes) -> None:
     entries = [{"resource": dnc("Y", name=[{"text": "~"}])}, {"resource": {"resourceType": "Patient", "id": "p2"}}]
-    found = page.read(mark + spoiled({"resourceType": "Bundle", "entry": entries}, odd), "https://ehr.example/Patient")
+    found = bundle.read(mark + spoiled({"resourceType": "Bundle", "entry": entries}, odd), "https://ehr.example/Patient")
     items = [item for body in found.resources for item in mapper(mapping=RULE).read(payload(body))]
     assert [type(item) for item in items] == [PatientStatements, PatientStatements]
     assert isinstance(items[0], PatientStatements)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.base import Filtered, Item
+from adapters.fhir.consent_flag import certain_only, to_confirm, unless_refused
 from adapters.fhir.periods import MOST
-from adapters.fhir.standing import certain_only, to_confirm, unless_refused
 from store.preference import Later, PatientStatements
 from tests.adapters.fhir.made import RECEIVED, patient, read, said
 from tests.adapters.fhir.test_records import DNC, SMS, UPDATED, consent, flag, provision, second

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.framing import Deframer, Oversized, frame
 from adapters.hl7v2.reader import read
-from adapters.hl7v2.unusable import Unusable
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.identifiers import folded
+from adapters.mapping.identifiers import folded
 from store.preference import Identifier, PatientStatements
 from tests.adapters.hl7v2.messages import adt, items, refused, stated
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from adapters.hl7v2 import door, tls
+from adapters.hl7v2 import endpoint, tls
 from adapters.hl7v2.framing import Deframer, frame
 from adapters.hl7v2.mllp import MllpListener
 from tests.adapters.hl7v2.certificates import Authority
@@ -69,7 +69,7 @@ def test_it_works() -> None:
 
 
 def test_the_connection_is_made_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     waiting, keeper = Waiting(), Keeper()
     with calling(waiting, keeper):
         for number in range(3):
@@ -79,7 +79,7 @@ def test_the_connection_is_made_again_when_it_ends(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_emr_that_is_not_there_yet_is_called_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
     listener = MllpListener(settings(options={"connect": f"127.0.0.1:{port}"}))

@@ -4,7 +4,7 @@ import pytest
 
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import read
-from adapters.site_mapping import Found
+from adapters.mapping.site_rules import Found
 
 MESSAGE = read(
     b"MSH|^~\\&|APP|FAC|||20261101||ADT^A08|1|P|2.5\r"

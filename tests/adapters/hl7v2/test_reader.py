@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.hl7v2.errors import Unusable
 from adapters.hl7v2.reader import DELETE, header, read
-from adapters.hl7v2.unusable import Unusable
 
 MSH = "MSH|^~\\&|APP|FAC|||20261101083000||ADT^A08|1|P|2.5"
 

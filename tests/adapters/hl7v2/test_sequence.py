@@ -10,7 +10,7 @@ import pytest
 
 from adapters.base import Unmappable
 from adapters.hl7v2.client import MllpSender
-from adapters.hl7v2.intake import LAST
+from adapters.hl7v2.delivery import LAST
 from adapters.hl7v2.mllp import MllpListener
 from adapters.hl7v2.reader import read
 from adapters.hl7v2.sequence import NONE_YET, Turn, number, turn

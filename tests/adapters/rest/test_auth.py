@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapters.auth import Auth, TokenReply, TokenRequest
 from adapters.base import AdapterError
+from adapters.http.auth import Auth, TokenReply, TokenRequest
 from adapters.rest.auth import build
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

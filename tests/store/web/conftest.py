@@ -16,18 +16,18 @@ from typing import Any
 import pytest
 import uvicorn
 
-from adapters.telecom import e164
+from adapters.mapping.telecom import e164
 from store import times
-from store.database import Database
-from store.enterprise import Enterprise, Source
+from store.db.database import Database
+from store.domain.enterprise import Enterprise, Source
 from store.errors import RunActive
-from store.journal import Journal, Rejected, Run
-from store.keys import ApiKeys
+from store.patients.preferences import Preferences
 from store.preference import Identifier, PatientStatements, Phone, Statement
-from store.preferences import Preferences
+from store.runs.runs import Journal, Rejected, Run
+from store.users.api_keys import ApiKeys
 from store.web.app import create_app
-from store.web.lanes import Lanes
-from store.web.work import UnmappedCode, Work
+from store.web.http.lanes import Lanes
+from store.web.http.work import UnmappedCode, Work
 from tests.factories import sealing
 
 NOW = datetime.now(UTC)

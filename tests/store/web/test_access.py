@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from store.lock import Grant
-from store.tables import Table
+from store.db.tables import Table
+from store.domain.lock import Grant
 from tests.spec.access import CALLS, GRANTED, KEYS, OPEN, PAGES, ROLES, RUN, Call
 from tests.store.web.conftest import CELL, ENTERPRISES, HOME, LINE, NOW, Reply, exchange, statements
 from tests.store.web.pages.conftest import Pages, serve_pages

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from store import times
-from store.brake.gate import HoldAll
+from store.holds.gate import HoldAll
 from tests.store.web.conftest import NOW, Service, statements
 
 

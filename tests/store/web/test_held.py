@@ -8,11 +8,11 @@ from datetime import datetime
 import pytest
 
 from store import times
-from store.brake.held import HELD, HeldStatement, HeldStatements
-from store.brake.held_runs import HeldRuns
-from store.configuration.proposal import Proposal
-from store.ids import parsed
-from store.patient import PatientRef
+from store.domain.ids import parsed
+from store.domain.patient import PatientRef
+from store.holds.configuration_change import Proposal
+from store.holds.held_changes import HELD, HeldStatement, HeldStatements
+from store.holds.held_runs import HeldRuns
 from tests.store.web.conftest import ENTERPRISES, NOW, Service
 
 WHAT = ("yes->no", "no", "ZCP-2")

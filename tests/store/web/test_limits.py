@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from store.web import batch_limits
-from store.web.batch_limits import AT_ONCE, MOST_BYTES, MOST_COMMAS, MOST_IN_ARRAY, check_count
-from store.web.problem import Problem
+from store.web.api import batch_limits
+from store.web.api.batch_limits import AT_ONCE, MOST_BYTES, MOST_COMMAS, MOST_IN_ARRAY, check_count
+from store.web.http.problem import Problem
 from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service
 
 ASK = {"patient": {"value": "MRN1"}, "message_type": "automation", "channels": ["sms"]}

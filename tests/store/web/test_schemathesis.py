@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import Case, GenerationMode, checks
 
-from store.lock import Grant
+from store.domain.lock import Grant
 from tests.spec.access import CALLS, GRANTED, KEYS
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import Pages, serve_pages

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from store import times
-from store.database import Database
+from store.db.database import Database
+from store.db.tables import ChangeRow
+from store.patients.preferences import Preferences
 from store.preference import Problem
-from store.preferences import Preferences
-from store.tables import ChangeRow
-from store.web import problem
-from store.web.auth import Callers
-from store.web.client import SenderClient, Who
-from store.web.health import Health, Readiness
-from store.web.lanes import Lanes
+from store.web.api.client import SenderClient, Who
+from store.web.api.health import Health, Readiness
+from store.web.http import problem
+from store.web.http.auth import Callers
+from store.web.http.lanes import Lanes
 from tests.spec.access import CALLS
 from tests.store.web.conftest import CELL, EARLIER, ENTERPRISES, LINE, NOW, Service, codes, reject, statements
 
@@ -307,7 +307,7 @@ def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytes
     def fail(_: object) -> None:
         raise OSError("connection to db.internal as admin failed")
 
-    monkeypatch.setattr("store.web.health.schema.check", fail)
+    monkeypatch.setattr("store.web.api.health.schema.check", fail)
     for role in (None, "operator"):
         ready = fresh.call("GET", "/readyz", role=role)
         assert (ready.status, ready.json["ready"], ready.json.get("database", "unreachable")) == (503, False, "unreachable")

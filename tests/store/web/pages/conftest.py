@@ -14,19 +14,19 @@ from typing import Any
 import httpx
 import pytest
 
-from store.database import Database
-from store.journal import Journal
-from store.keys import ApiKeys
-from store.patient import PatientRef
-from store.people.sessions import Sessions
-from store.people.users import Users
-from store.preferences import Preferences
+from store.db.database import Database
+from store.domain.patient import PatientRef
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal
+from store.users.api_keys import ApiKeys
+from store.users.sessions import Sessions
+from store.users.users import Users
 from store.web.app import create_app
-from store.web.lanes import Lanes
+from store.web.http.lanes import Lanes
+from store.web.http.work import Work
 from store.web.pages.about import About, Mapped
+from store.web.pages.provider import Provider
 from store.web.pages.site import Access
-from store.web.provider import Provider
-from store.web.work import Work
 from tests.factories import sealing
 from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from store import times
-from store.lock import Actor, Role
-from store.patient import PatientRef
+from store.domain.lock import Actor, Role
+from store.domain.patient import PatientRef
 from store.preference import Identifier, PatientMerge, Phone
-from store.sources.findings import Checked, Findings
+from store.runs.source_checks import Checked, Findings
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import held, rejected

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from store import times
-from store.brake.held import HELD, HeldStatement, HeldStatements
-from store.brake.held_runs import HeldRuns
-from store.ids import parsed
-from store.journal import Rejected
-from store.patient import PatientRef
+from store.domain.ids import parsed
+from store.domain.patient import PatientRef
+from store.holds.held_changes import HELD, HeldStatement, HeldStatements
+from store.holds.held_runs import HeldRuns
+from store.runs.runs import Rejected
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import Pages
 

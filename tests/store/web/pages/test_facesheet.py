@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from store import times
-from store.lock import Actor, Role
-from store.patient import PatientRef
+from store.audit.audit_log import Audit
+from store.domain.lock import Actor, Role
+from store.domain.patient import PatientRef
 from store.preference import Identifier, PatientMerge, PatientStatements, Problem
-from store.proof.audit import Audit
 from store.web.pages import card
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages

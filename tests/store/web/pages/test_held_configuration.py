@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from store.configuration.proposal import Proposal
+from store.holds.configuration_change import Proposal
 from tests.store.web.conftest import ENTERPRISES, NOW
 from tests.store.web.pages.conftest import Pages
 

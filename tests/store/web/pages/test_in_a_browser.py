@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from store.people.throttle import OF_BOTH
+from store.users.throttle import OF_BOTH
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages

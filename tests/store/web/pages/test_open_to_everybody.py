@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
-from store.people.sessions import Sessions
+from store.users.sessions import Sessions
 from tests.spec.access import OPEN, PATIENT, REJECTION, RUN, SOURCE
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome

@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser as Chrome
 from playwright.sync_api import expect
 
-from store.people.openid import OpenId, RoleRule
-from store.web.provider import Provider
+from store.users.federation import OpenId, RoleRule
+from store.web.pages.provider import Provider
 from tests.spec.access import OPEN
 from tests.spec.access import PAGES as WHO
 from tests.store.web.conftest import NOW

@@ -9,13 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from store.lock import Actor, Role
-from store.patient import PatientRef
+from store.audit.audit_log import Audit
+from store.domain.lock import Actor, Role
+from store.domain.patient import PatientRef
+from store.patients import opt_out_report
+from store.patients.opt_out_report import Wanted, part
 from store.preference import Phone
-from store.proof.audit import Audit
-from store.texting import opt_out_part
-from store.texting.opt_out_part import part
-from store.texting.opt_outs import Wanted
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 
@@ -120,7 +119,7 @@ def test_a_long_report_is_read_part_by_part_and_no_number_is_in_an_address(fresh
 
 
 def test_a_filter_that_fits_few_is_looked_through_in_bounded_steps(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opt_out_part, "LOOKED_THROUGH", 2)
+    monkeypatch.setattr(opt_out_report, "LOOKED_THROUGH", 2)
     for last in range(1, 7):
         stop(fresh_pages, f"+1217555010{last}", line=LINE if last == 6 else OTHER_LINE)
     database, wanted = fresh_pages.store.database, Wanted(line=LINE)

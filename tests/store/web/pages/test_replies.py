@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.patient import PatientRef
+from store.domain.patient import PatientRef
 from tests.store.web.conftest import CELL, LINE, NOW
 from tests.store.web.pages.conftest import Pages
 

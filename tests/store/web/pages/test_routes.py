@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from store.people.sessions import Sessions
+from store.users.sessions import Sessions
 from tests.spec.access import OPEN, PATIENT, REJECTION, ROLES, RUN, SOURCE
 from tests.spec.access import PAGES as WHO
 from tests.store.web.conftest import ENTERPRISES, HOME, LINE

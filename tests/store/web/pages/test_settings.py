@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.settings import CHOICES
+from store.patients.settings import CHOICES
 from store.web.pages.settings import POLICIES, TOGGLE_POLICY
 from tests.store.web.pages.conftest import Pages
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from store.people.throttle import OF_BOTH
+from store.users.throttle import OF_BOTH
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import ROLES, Pages
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from store.sources.arrivals import Arrivals, Hour
-from store.sources.findings import Checked, Findings
-from store.sources.queued import QueuedRuns
+from store.runs.queued_runs import QueuedRuns
+from store.runs.source_checks import Checked, Findings
+from store.runs.source_stats import Arrivals, Hour
 from store.web.pages.chart import chart
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import Pages

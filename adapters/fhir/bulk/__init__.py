@@ -1,0 +1,1 @@
+"""Bulk exports (FHIR Bulk Data Access): asked for, followed, fetched and read."""

@@ -1,0 +1,288 @@
+"""A FHIR server that is read by bulk exports: all of it the first time, then what changed since the last was asked for, or since its
+transactionTime where that is earlier, less an overlap.
+
+Every step is kept in the cursor (``job``): the status address as soon as the server has named it, then the files that are stored.
+Whoever goes on, after a wait or after a crash, goes on from there. Records may come twice by that, and change nothing twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
+from adapters.fhir import crawl, group_members, probe
+from adapters.fhir.bulk import job, manifest, ndjson
+from adapters.fhir.bulk.download import Fetched, Transfer
+from adapters.fhir.bulk.export import Export, Lost, NotTaken, Ready, Running, Taken, poll_pause
+from adapters.fhir.bulk.gaps import Gaps
+from adapters.fhir.bulk.job import Job, State
+from adapters.fhir.bulk.manifest import ExportFile
+from adapters.fhir.client import Clock, FhirClient
+from adapters.fhir.consent_flag import certain_only
+from adapters.fhir.dates import instant
+from adapters.fhir.export_options import ExportOptions, export_options
+from adapters.fhir.group_members import Joiners
+from adapters.fhir.rest import RestAdapter, came_again, utc_now
+from adapters.http import headers
+from adapters.notes import Notes
+from store.preference import PatientStatements
+
+BATCH, BATCH_BYTES = 1_000, 8 * 1024 * 1024
+PREPARED = "the server prepares the export"
+FAILURES = 5  # polls in a row that fail in passing, before the run does
+FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
+NEWCOMERS = 500  # more of them than this come with an export of everybody
+LOST_IN_A_ROW = 2
+LATER = 3_600.0  # seconds: an export that is lost again and again is left to the schedule
+
+
+class BulkAdapter:
+    """``fhir.bulk``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+
+    def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for what is read one by one
+        self.options: ExportOptions = export_options(settings)
+        self.mapper, self.clock, self.budget = self.rest.mapper, clock, self.rest.budget
+        self._joiners = Joiners(lambda: self.rest.notes)
+
+    @property
+    def notes(self) -> Notes:
+        """Where the budget and the members of the group are kept between runs."""
+        return self.rest.notes
+
+    @notes.setter
+    def notes(self, lasting: Notes) -> None:
+        self.rest.notes = lasting
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        """Waits, then batches of at most a thousand resources, fewer of fat ones. Raises :class:`~adapters.base.AdapterError`."""
+        with closing(self.rest.client()) as client:
+            if request.patient is not None:
+                yield from self.rest.one(client, request.patient)
+            else:
+                yield from self._exported(client, request)
+
+    def check(self) -> Iterator[Finding]:
+        """What ``check SOURCE`` shows: token, capability, the export that will be asked for. Asks for none."""
+        with closing(self.rest.client()) as client:
+            yield from probe.export_findings(client, self.mapper, self.rest.options, self.options)
+
+    def payloads(self, path: Path) -> Iterator[Payload]:
+        return self.rest.payloads(path)
+
+    def _exported(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
+        export, state, apart = Export(client), job.read(request.cursor), request.since is not None or request.dry
+        if apart:
+            state = State(state.since)  # a read of its own; what is under way for the cursor stays under way
+        elif request.full and state.job and not state.job.full:
+            state = replace(state.without_job(), lost=state.lost)
+        yield from self._tidied(export, state)
+        whole, by_name, gaps = False, not apart, Gaps()
+        while not whole:
+            state = replace(state, ended="")
+            if state.job is None:
+                state = yield from self._asked_for(client, export, state, request, by_name=by_name)
+            whole, by_name = not (state.job and state.job.joined), False
+            state = yield from self._stored(client, export, state, gaps)
+            if whole and self.options.group and not apart and not gaps.reasons:
+                self._joiners.stored()
+            yield from self._tidied(export, state)
+        gaps.ended()
+
+    def _stored(self, client: FhirClient, export: Export, state: State, gaps: Gaps) -> Generator[Batch, None, State]:
+        """Waits for the export under way and reads its files. Returns the state without it; what is missing in it goes to ``gaps``."""
+        try:
+            state, ready = yield from self._awaited(export, state)
+            return (yield from self._read(client, state, ready, gaps))
+        except Lost as lost:
+            state = state.without_job()
+            yield _kept(state)
+            raise AdapterError(str(lost), retry_after=LATER if state.lost > LOST_IN_A_ROW else None) from None
+
+    def _tidied(self, export: Export, state: State) -> Iterator[Batch]:
+        """Deletes at the server what is stored here. What cannot be deleted now is tried once more by the next run."""
+        if state.ended and export.forget(state.ended):
+            yield _kept(replace(state, ended=""))
+
+    def _asked_for(
+        self, client: FhirClient, export: Export, state: State, request: Fetch, *, by_name: bool
+    ) -> Generator[Batch, None, State]:
+        """Asks for an export, and keeps its address before anything else is done. Returns the state with the job.
+
+        ``by_name``: it may be one of those who joined the group; everybody's is asked for after it.
+        """
+        while (wait := self.budget.quiet() or self.budget.export()) is not None:
+            yield Batch((), wait=wait)
+        since = "" if request.full or not self.options.since else self._less_overlap(state.since)
+        if request.since is not None:
+            since = request.since.isoformat()
+        if self.options.group:
+            names = group_members.members(client, self.options.group)
+            if self._counts(request):
+                self._joiners.asked_for(names)
+            new = (self._joiners.new(names) if names is not None else []) if since else []
+            if new is None or len(new) > NEWCOMERS:
+                since = ""
+            elif by_name and len(new) > FEW and (job := self._asked_by_name(export, new)) is not None:
+                yield _kept(state := replace(state, job=job))
+                return state
+            elif names is not None and (unread := (yield from crawl.apart(self.rest, client, new))) and self._counts(request):
+                self._joiners.asked_for([name for name in names if name not in unread])
+        self.budget.exported()
+        now = self.clock()
+        taken = export.ask(self.options.path, self._parameters(since))
+        state = replace(state, job=self._job(taken, now, since=since, full=request.full))
+        yield _kept(state)
+        return state
+
+    def _parameters(self, since: str) -> dict[str, str]:
+        kinds = {"_type": ",".join(self.rest.kinds())}
+        return {**kinds, **({"_since": since} if since else {}), **self.options.parameters}
+
+    def _awaited(self, export: Export, state: State) -> Generator[Batch, None, tuple[State, Ready]]:
+        """Polls until the manifest is there. Returns the state and the manifest; keeps when the server wants to be asked again."""
+        failed = times = 0
+        while True:
+            assert state.job is not None
+            yield from self._until(state, "" if times else PREPARED)
+            found = export.poll(state.job.status)
+            if isinstance(found, Ready):
+                return state, found
+            self._not_for_ever(state.job)
+            failed = failed + 1 if found.failing else 0
+            if failed >= FAILURES:
+                raise AdapterError("the server fails to say how far the export is")
+            seconds = poll_pause(times) if found.asked is None else found.asked
+            times += 1
+            state = state.on(poll_at=(self.clock() + timedelta(seconds=seconds)).isoformat())
+            # A failing server gets no new cursor: to the engine that would be progress, and it would never give up.
+            yield Batch((), None if found.failing else state.text(), wait=Wait(seconds, _progress(found)))
+
+    def _until(self, state: State, what: str) -> Iterator[Batch]:
+        """The rest of a wait that an earlier run did not want to wait for, and of quiet hours."""
+        again = state.job.poll_again_at if state.job else None
+        rest = (again - self.clock()).total_seconds() if again else 0.0
+        if what and rest > 0:
+            yield Batch((), wait=Wait(rest, what))
+        while (wait := self.budget.quiet()) is not None:
+            yield Batch((), wait=wait)
+
+    def _not_for_ever(self, under_way: Job) -> None:
+        asked = under_way.asked_at
+        if asked is None or self.clock() - asked > self.options.give_up_after:
+            raise Lost("the export takes longer than export.give_up_after: it will be asked for anew")
+
+    def _read(self, client: FhirClient, state: State, ready: Ready, gaps: Gaps) -> Generator[Batch, None, State]:
+        """The files, from the first that is not stored. Returns the state without the job."""
+        files = manifest.ordered(ready.files, self.rest.kinds())
+        digest, total = manifest.digest(files), _total(files)
+        if state.job and state.job.files != digest:
+            state = state.on(files=digest, done=0)
+        assert state.job is not None
+        transfer = Transfer(client, self.options.file_origins, self.rest.options.limits.parallel)
+        stated, seen = instant(ready.transaction_time), dict[bytes, None]()
+        pending, size = list[tuple[Item, bytes]](), 0
+        safe: str | None = None
+        with closing(transfer.files(files[state.job.done :])) as fetched:
+            for one in fetched:
+                for item, body in self._said(client, one, stated, seen, gaps):
+                    pending.append((item, body))
+                    size += len(body)
+                    if len(pending) >= BATCH or size >= BATCH_BYTES:
+                        yield _batch(pending, safe, total)
+                        pending, size, safe = [], 0, None
+                state = _after_file(state, gaps.reasons)
+                safe = state.text()
+                yield from self._until(state, "")
+        under_way, state = state.job, state.finished(ready.transaction_time)
+        yield _batch(pending, state.text(), total, gaps.note(under_way))
+        if under_way and under_way.joined and not under_way.left_out:
+            self._joiners.read(under_way.joined)
+        return state
+
+    def _said(
+        self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
+    ) -> Iterator[tuple[Item, bytes]]:
+        """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""
+        file, received = one.file, self.clock()
+        for number, body in one.lines():
+            locator = f"{file.locator}:{number}"
+            if came_again(body, seen):
+                yield Filtered("came_again", locator), body
+                continue
+            for item in ndjson.items(self.mapper, file, body, locator, received, stated):
+                if ndjson.left_something_out(item):
+                    gaps.reasons.append(ndjson.told(item))
+                yield self._confirmed(client, item, gaps.reasons), body
+        if one.wrong:
+            gaps.file(f"{file.locator}: {one.wrong}")
+            detail = f"{one.wrong}, also when fetched again: what is missing is asked for again with the next export"
+            yield Unmappable("export_file_short", detail, file.locator), b""
+
+    def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
+        """Where the most restrictive counts, a record permits only what no other of its patient refuses; where nobody can say, nothing."""
+        if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
+            return item
+        try:
+            return self.rest.still(client, kind, item, gaps)
+        except AdapterError as error:
+            if not error.permanent:
+                raise
+            return certain_only(item, self.rest.mapper.options.consent.choose)
+
+    def _asked_by_name(self, export: Export, new: Sequence[str]) -> Job | None:
+        """An export of those who joined the group; ``None`` where the server has none, or one export is all that it gives for a while."""
+        if self.budget.limits.bulk_every:
+            return None
+        try:
+            now = self.clock()
+            taken = export.ask(self.options.path, self._parameters(""), new)
+        except NotTaken:
+            return None
+        return self._job(taken, now, joined=group_members.packed(new))
+
+    @staticmethod
+    def _counts(request: Fetch) -> bool:
+        """Whether the read is one after which the members count as known."""
+        return request.since is None and not request.dry
+
+    def _job(self, taken: Taken, asked: datetime, **known: Any) -> Job:
+        again = (self.clock() + timedelta(seconds=taken.asked)).isoformat() if taken.asked else ""
+        return Job(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
+
+    def _less_overlap(self, since: str) -> str:
+        """From when on to ask for changes; empty: for everything. The server's own text goes back as it came where nothing is taken off."""
+        time, overlap = instant(since), self.rest.options.overlap
+        if time and headers.reading_from(time, self.clock(), overlap) is None:
+            return ""
+        return f"{(time - overlap).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z" if time and overlap else since
+
+
+def _kept(state: State) -> Batch:
+    """Only where to go on."""
+    return Batch((), state.text(), wait=Wait(0.0, PREPARED))
+
+
+def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | None, note: str = "") -> Batch:
+    return Batch([item for item, _ in pending], cursor, [body for _, body in pending], total, note=note)
+
+
+def _after_file(state: State, gaps: Iterable[str]) -> State:
+    """The state with one more file stored."""
+    job = state.job
+    return state.on(done=job.done + 1, left_out=job.left_out or any(gaps)) if job else state
+
+
+def _total(files: Sequence[ExportFile]) -> int | None:
+    counts = [one.lines for one in files if one.part == manifest.OUTPUT]
+    return None if any(count is None for count in counts) else sum(count or 0 for count in counts)
+
+
+def _progress(found: Running) -> str:
+    return PREPARED if found.percent is None else f"{PREPARED} ({found.percent} %)"

@@ -1,0 +1,150 @@
+"""Fetching the files of an export: several at a time into files without a name, handed over in order, each line as it came.
+
+A file is whole before its first line is read, so that a connection that breaks, or a count that is not met, costs a second fetch
+and no half-applied file. Temporary files have no name: nothing of a patient is left on the disk, whatever happens.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import IO, TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+from adapters.base import AdapterError
+from adapters.fhir import bundle
+from adapters.fhir.bulk import ndjson
+from adapters.fhir.bulk.export import NDJSON, Lost
+from adapters.fhir.bulk.manifest import ExportFile
+from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
+from adapters.http import download
+from adapters.http.download import DownloadLimits
+from adapters.http.retry import TRANSIENT, Again
+
+if TYPE_CHECKING:
+    import requests
+
+GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
+
+
+class Fetched(NamedTuple):
+    """One file, on the disk. ``wrong`` says why it is not whole, after a second fetch; empty when it is."""
+
+    file: ExportFile
+    content: IO[bytes]
+    wrong: str
+    limits: DownloadLimits = DownloadLimits()
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Lines that hold a resource, with their numbers from 1; of a file that broke off, those before that."""
+        return ndjson.lines(self.content, self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """The files of one export. The token goes to our server, and to ``origins`` where files need it there; nowhere else."""
+
+    client: FhirClient
+    origins: tuple[str, ...] = ()
+    parallel: int = 4
+    ended: Event = field(default_factory=Event)
+
+    def files(self, wanted: Sequence[ExportFile]) -> Generator[Fetched, None, None]:
+        """In the order wanted; at most ``parallel`` are on their way or waiting to be read."""
+        ahead: deque[Future[Fetched]] = deque()
+        rest = iter(wanted)
+        with ThreadPoolExecutor(self.parallel, thread_name_prefix="export") as pool:
+            try:
+                while True:
+                    while len(ahead) < self.parallel and (one := next(rest, None)) is not None:
+                        ahead.append(pool.submit(self.fetch, one))
+                    if not ahead:
+                        return
+                    fetched = ahead.popleft().result()
+                    with fetched.content:
+                        yield fetched
+            finally:
+                self.ended.set()  # nobody waits for the rest of a large file
+                _drop(ahead)
+
+    def fetch(self, file: ExportFile) -> Fetched:
+        """One file, fetched again when it is not whole. Raises :class:`Lost` when it is gone."""
+        content = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+        try:
+            wrong = ""
+            for _ in range(2):
+                self.client.retrying(lambda: self._into(content, file))
+                wrong = ndjson.wrong(content, file.lines, self.client.download)
+                if not wrong:
+                    break
+        except BaseException:
+            content.close()
+            raise
+        return Fetched(file, content, wrong, self.client.download)
+
+    def _into(self, content: IO[bytes], file: ExportFile) -> None:
+        import requests
+
+        content.seek(0)
+        content.truncate()
+        begun = time.monotonic()
+        response = self._open(file)
+        try:
+            for chunk in download.chunks(response, self.client.download.file, begun, self._stopped):
+                content.write(chunk)
+        except requests.exceptions.RequestException as error:
+            raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
+
+    def _stopped(self) -> None:
+        if self.ended.is_set():
+            raise AdapterError("the run ended before the file was fetched")
+
+    def _open(self, file: ExportFile) -> requests.Response:
+        response = self._follow(file)
+        if response.status_code in REFUSED and self._may_have_token(file, file.url) and self.client.auth.forget():
+            response.close()
+            response = self._follow(file)
+        status = response.status_code
+        if status == 200:
+            return response
+        response.close()
+        if status in TRANSIENT:
+            asked = self.client.asked(response.headers)
+            raise Again(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked))
+        if status in GONE:
+            raise Lost(f"a file of the export is gone (the server answered {status}): the export will be asked for anew")
+        raise AdapterError(f"the server answered {status} for a file of the export", permanent=status in REFUSED)
+
+    def _follow(self, file: ExportFile) -> requests.Response:
+        """The answer at the end of redirects. Oracle Health sends to signed storage, which refuses a token beside its signature."""
+        url = file.url
+        for hop in range(REDIRECTS + 1):
+            headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
+            if self._may_have_token(file, url) and (hop == 0 or bundle.same_origin(url, self.client.base_url)):
+                headers |= self.client.authorize()
+            response = self.client.open(self._safe(url), headers)
+            if not response.is_redirect:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+        raise AdapterError("the server redirects without end", permanent=True)
+
+    def _may_have_token(self, file: ExportFile, url: str) -> bool:
+        return file.token and any(bundle.same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
+
+    def _safe(self, url: str) -> str:
+        if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":
+            raise AdapterError("a file of the export is offered without TLS, by a server that has it", permanent=True)
+        return url
+
+
+def _drop(ahead: deque[Future[Fetched]]) -> None:
+    """Closes what nobody will read."""
+    for one in ahead:
+        if not one.cancel():
+            one.add_done_callback(lambda done: None if done.exception() else done.result().content.close())

@@ -1,0 +1,170 @@
+"""The dialogue of a bulk export: ask for it, ask how far it is, tell the server that it can be thrown away.
+
+Source: Bulk Data Access IG, "Sequence Overview". Quirks: Oracle Health allows one export at a time (429 for the second) and answers
+fatal errors as 500 or 504; eClinicalWorks asks to come back in 7200 s; Epic refuses the same group within its window.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import urlencode, urljoin
+
+from adapters.base import AdapterError
+from adapters.fhir import outcome
+from adapters.fhir.bulk import manifest
+from adapters.fhir.bulk.manifest import ExportFile, Manifest
+from adapters.fhir.client import REFUSED, Answer, FhirClient
+from adapters.http.completeness import IDLE_PAGES
+from adapters.http.headers import seconds_asked
+from adapters.http.retry import TRANSIENT, told
+
+ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # the standard's one type: some servers compare the whole header
+POSTED = {**ASYNC, "Content-Type": "application/fhir+json"}
+NOT_KNOWN = (400, 404, 405, 406, 410, 415, 422, 501)
+MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
+NDJSON = "application/fhir+ndjson"
+PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s*%")
+LONGEST_POLL = 86_400.0  # seconds; nobody is asked to come back later than tomorrow
+# FHIR issue-type: what is said of a failure that is none. Everything else in an error's OperationOutcome ends the export.
+PASSING_ISSUES = ("transient", "lock-error", "timeout", "throttled", "incomplete", "no-store")
+
+
+class Lost(AdapterError):
+    """The export came to nothing, or its files are gone: it has to be asked for anew."""
+
+
+class NotTaken(AdapterError):
+    """The server exports no patients that are named; everybody else's export may be asked for."""
+
+
+class Taken(NamedTuple):
+    """An export that the server takes: its status address, in how many seconds to look, and no later than when it was asked for."""
+
+    status: str
+    asked: float | None
+    at: datetime
+
+
+class Running(NamedTuple):
+    """Not ready. ``asked`` seconds until the server wants to be asked again, where it says so; ``percent`` where it tells."""
+
+    asked: float | None
+    percent: int | None
+    failing: bool = False
+
+
+class Ready(NamedTuple):
+    """What the manifest names, every part of it."""
+
+    transaction_time: str
+    files: tuple[ExportFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The dialogue with one server."""
+
+    client: FhirClient
+
+    def ask(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> Taken:
+        """Asks for an export. Raises :class:`~adapters.base.AdapterError`.
+
+        Only of some ``patients`` where they are named (resource ids): raises :class:`NotTaken` of a server that has no such thing.
+        """
+        url, wanted = f"{self.client.base_url}/{path}", {"_outputFormat": NDJSON, **parameters}
+        if patients:
+            answer = self.client.ask("POST", url, POSTED, _parameters(wanted, patients))
+        else:
+            answer = self.client.ask("GET", f"{url}?{urlencode(wanted)}", ASYNC)
+        if patients and answer.status in NOT_KNOWN:
+            raise NotTaken(f"{_said(answer)} when asked for an export of some patients", permanent=True)
+        if answer.status in TRANSIENT:
+            raise AdapterError(f"{_said(answer)} when asked for an export", retry_after=self._asked(answer))
+        if answer.status in (404, 405, 410, 501):
+            raise AdapterError(f"{_said(answer)}: it has no such export; look at export.level and export.group", permanent=True)
+        if answer.status in REFUSED:
+            raise AdapterError(f"{_said(answer)}: it denies us an export; check auth and its scope", permanent=True)
+        where = _header(answer, "Content-Location")
+        if answer.status != 202 or not where:
+            throttled = "throttled" in outcome.summary(answer.body)
+            raise AdapterError(f"{_said(answer)} when asked for an export, not with a status address", permanent=not throttled)
+        return Taken(urljoin(answer.url, where), self._asked(answer), answer.asked)
+
+    def poll(self, status: str) -> Running | Ready:
+        """How far the export is. Raises :class:`Lost` when the server no longer knows it, or says that it failed."""
+        answer = self.client.ask("GET", status, MANIFEST)
+        if answer.status == 202:
+            return Running(self._asked(answer), _percent(_header(answer, "X-Progress")))
+        if answer.status == 200:
+            return self._whole(manifest.read(answer.body, answer.url), {status})
+        return self._unwell(answer)
+
+    def forget(self, status: str) -> bool:
+        """Tells the server that the export can be deleted, or its work ended. False when that could not be said."""
+        try:
+            answer = self.client.ask("DELETE", status, MANIFEST)
+        except AdapterError:
+            return False
+        return answer.status not in TRANSIENT
+
+    def _unwell(self, answer: Answer) -> Running:
+        issues = outcome.codes(answer.body)
+        if answer.status in TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
+            return Running(self._asked(answer), None, failing=answer.status != 429)
+        if answer.status in REFUSED:
+            raise AdapterError(f"{_said(answer)} when asked for the export's status; look at auth", permanent=True)
+        raise Lost(f"{_said(answer)} when asked for the export's status: it will be asked for anew")
+
+    def _whole(self, first: Manifest, seen: set[str]) -> Running | Ready:
+        """The manifest with all that its ``next`` links lead to. A part that is not ready makes the whole not ready."""
+        files, following, idle = list(first.files), first.next_url, 0
+        while following is not None:
+            if following in seen:
+                raise AdapterError("the links of the export's manifest go in a circle")
+            if idle >= IDLE_PAGES:
+                raise AdapterError(f"{idle} parts of the export's manifest in a row named no file and linked to another part")
+            seen.add(following)
+            answer = self.client.ask("GET", following, MANIFEST)
+            if answer.status != 200:
+                return Running(self._asked(answer), None) if answer.status == 202 else self._unwell(answer)
+            part = manifest.read(answer.body, answer.url)
+            files += part.files
+            idle = 0 if part.files else idle + 1
+            following = part.next_url
+        return Ready(first.transaction_time, tuple(files))
+
+    def _asked(self, answer: Answer) -> float | None:
+        seconds = self.client.asked(answer.headers)
+        return None if seconds is None else min(seconds, LONGEST_POLL)
+
+
+def poll_pause(times: int) -> float:
+    """Seconds between polls of a server that names none: from one to sixty."""
+    return min(2.0**times, 60.0)
+
+
+def _parameters(wanted: Mapping[str, str], patients: Sequence[str]) -> bytes:
+    """A kick-off as a resource: the parameter ``patient`` is for those only. Source: Bulk Data Access IG 2.0, "Query Parameters"."""
+    plain = [{"name": name, "valueInstant" if name == "_since" else "valueString": value} for name, value in wanted.items()]
+    named = [{"name": "patient", "valueReference": {"reference": f"Patient/{name}"}} for name in patients]
+    return json.dumps({"resourceType": "Parameters", "parameter": [*plain, *named]}).encode()
+
+
+def _header(answer: Answer, name: str) -> str:
+    return str(answer.headers.get(name) or "")
+
+
+def _percent(progress: str) -> int | None:
+    """X-Progress is free text: only a percentage is taken from it."""
+    found = PERCENT.search(progress)
+    return min(int(found[1]), 100) if found else None
+
+
+def _said(answer: Answer) -> str:
+    asked = seconds_asked(_header(answer, "Retry-After"), answer.at)
+    return f"the server answered {answer.status}{outcome.told(answer.body)}{told(asked)}"

@@ -1,0 +1,41 @@
+"""What an export left out, and why: nothing for which the time may move. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from adapters.base import BrokeOff
+from adapters.fhir.bulk.job import Job
+
+MOST_TOLD = 3
+MEANWHILE = "what came is applied; the cursor did not move, so the next export asks for the same again"
+EARLIER = "see the rejections of the run before"
+
+
+@dataclass(slots=True)
+class Gaps:
+    """Of the exports of one run. ``reasons`` are for people; ``broken`` are those of files that are not whole."""
+
+    reasons: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def file(self, reason: str) -> None:
+        """A file that is not whole."""
+        self.reasons.append(reason)
+        self.broken.append(reason)
+
+    def note(self, under_way: Job | None) -> str:
+        """What to tell about an export with gaps, also where they were found by an earlier run."""
+        if not under_way or not under_way.left_out:
+            return ""
+        self.reasons = self.reasons or [EARLIER]
+        return f"the export broke off ({_short(self.reasons)}): {MEANWHILE}"
+
+    def ended(self) -> None:
+        """Raises :class:`~adapters.base.BrokeOff` where a file was not whole. The export is not asked for twice: servers allow few."""
+        if self.broken:
+            raise BrokeOff(_short(self.reasons), again=False)
+
+
+def _short(reasons: list[str]) -> str:
+    return "; ".join(list(dict.fromkeys(reasons))[:MOST_TOLD])

@@ -1,0 +1,158 @@
+"""One page of a search: its entries as the bytes they came in, and where the next page is. Pure.
+
+Source: FHIR R4 3.1.1.1 (search, paging): ``next`` is opaque and followed as it stands; entries of mode ``outcome`` are about the
+search, not results. Servers also send an OperationOutcome without a mode: it is never a result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from adapters.base import AdapterError
+from adapters.fhir import outcome
+from adapters.mapping.legible import BYTE_ORDER_MARK, repaired
+
+
+class _Link(msgspec.Struct):
+    relation: str | None = None
+    url: str | None = None
+
+
+class _Mode(msgspec.Struct):
+    mode: str | None = None
+
+
+class _Entry(msgspec.Struct):
+    resource: msgspec.Raw = msgspec.Raw(b"")
+    search: _Mode | None = None
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    last_updated: str | None = None
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    resource_type: Any = None
+    id: Any = None
+
+
+class _Bundle(msgspec.Struct, rename="camel"):
+    resource_type: str
+    total: Any = None
+    link: list[_Link] | None = None
+    entry: list[_Entry] | None = None
+    meta: _Meta | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """``resources`` are raw JSON. ``searched_at`` is when the server says it searched, as it wrote it.
+
+    ``keys`` tell the matches apart, ``included`` is how many came beside them; ``error`` is what the server reports as one, in codes.
+    """
+
+    resources: tuple[bytes, ...]
+    total: int | None
+    next_url: str | None
+    searched_at: str | None
+    keys: tuple[int, ...] = ()
+    included: int = 0
+    error: str = ""
+
+
+class _Result(NamedTuple):
+    body: bytes
+    key: int
+    included: bool
+
+
+_decode = msgspec.json.Decoder(_Bundle).decode
+_head = msgspec.json.Decoder(_Head).decode
+
+
+def read(body: bytes, url: str) -> Page:
+    """The page that ``url`` answered with. Raises :class:`~adapters.base.AdapterError` when it is none."""
+    try:
+        bundle = _bundle(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise AdapterError(_not_a_bundle(body)) from None
+    if bundle.resource_type != "Bundle":
+        raise AdapterError(_not_a_bundle(body))
+    outcomes, results = _sorted(bundle.entry or [])
+    return Page(
+        tuple(one.body for one in results),
+        _count(bundle.total),
+        _next(bundle, url),
+        bundle.meta.last_updated if bundle.meta else None,
+        tuple(one.key for one in results if not one.included),
+        sum(one.included for one in results),
+        ", ".join(dict.fromkeys(outcome.summary(one) for one in outcomes if outcome.codes(one))),
+    )
+
+
+def _bundle(body: bytes) -> _Bundle:
+    """An entry that is illegible in part does not take the others with it."""
+    try:
+        return _decode(body.removeprefix(BYTE_ORDER_MARK))
+    except msgspec.DecodeError:
+        return _decode(repaired(body))
+
+
+def _count(total: Any) -> int | None:
+    """A total, which some servers write as a text or with a fraction."""
+    text = str(total).removesuffix(".0") if type(total) in (int, float, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _not_a_bundle(body: bytes) -> str:
+    return f"the server answered a search with {outcome.described(body)} instead of a Bundle"
+
+
+def _sorted(entries: list[_Entry]) -> tuple[list[bytes], list[_Result]]:
+    """What is about the search, and what it found."""
+    outcomes: list[bytes] = []
+    results: list[_Result] = []
+    for entry in entries:
+        body, mode = bytes(entry.resource), entry.search.mode if entry.search else None
+        if body in (b"", b"null"):
+            continue
+        head = _read_head(body)
+        if mode == "outcome" or head.resource_type == "OperationOutcome":
+            outcomes.append(body)
+        else:
+            key = hash(f"{head.resource_type}/{head.id}") if isinstance(head.id, str) else hash(body)
+            results.append(_Result(body, key, mode == "include"))
+    return outcomes, results
+
+
+def _read_head(body: bytes) -> _Head:
+    try:
+        return _head(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _Head()
+
+
+def _next(bundle: _Bundle, url: str) -> str | None:
+    """A ``next`` link without a usable address is a broken one, never the end of the results."""
+    link = next((one for one in bundle.link or [] if one.relation == "next"), None)
+    if link is None:
+        return None
+    if not link.url:
+        raise AdapterError("the server's link to the next page is empty")
+    return urljoin(url, link.url)
+
+
+def same_origin(url: str, base_url: str) -> bool:
+    """Whether both are one server: scheme, host and port."""
+    return _origin(url) == _origin(base_url)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)

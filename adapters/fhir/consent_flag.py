@@ -1,0 +1,232 @@
+"""Consent and Flag: are they about messages, and do they count now? Pure.
+
+No code system says "may be texted" and no Flag category says "do not contact" (Flag category ``contact`` is infection control), so
+a site names its own. Sources: FHIR R4 6.2 (Consent: status, provision.type), R5 6.2 (Consent: decision), R4 9.11 (Flag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from adapters.base import Filtered, Item
+from adapters.fhir import absent
+from adapters.fhir.fhirpath import compile_expression
+from adapters.fhir.modifiers import Understood, not_understood
+from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
+from adapters.fhir.periods import Standing, When, within
+from adapters.mapping.refusals import is_opt_out
+from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
+
+R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
+ACT_CODE = ("http://terminology.hl7.org/CodeSystem/v3-ActCode", "http://hl7.org/fhir/v3/ActCode", "urn:oid:2.16.840.1.113883.5.4")
+OPT_IN, OPT_OUT = "http://hl7.org/fhir/ConsentPolicy/opt-in", "http://hl7.org/fhir/ConsentPolicy/opt-out"  # STU3, whose policyRule is a uri
+# Where a decision stands: in R5 decision, and R5 carried in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
+# any depth (R4 provision, STU3 except). Of several the most restrictive counts: an opt-out with exceptions is an opt-out. No permission
+# to rely on are an R5 permit with exceptions that do not say what they permit, and an opt-in with restrictions (OPTINR, in no table).
+_BASE_RULE = f"Consent.policyRule.where($this in ('{OPT_IN}' | '{OPT_OUT}')) | Consent.policy.uri.where($this = '{OPT_OUT}')" + "".join(
+    f" | Consent.{element}.coding.where(code in ('OPTOUT' | 'OPTOUTE' | 'OPTINR')).code"
+    f" | Consent.{element}.coding.where(code = 'OPTIN' and system in ({' | '.join(repr(one) for one in ACT_CODE)})).code"
+    f" | Consent.{element}.where(text ~ 'optout' or text ~ 'opt-out' or text ~ 'opt out').text"
+    for element in ("policyRule", "regulatoryBasis")
+)
+DECISION = (
+    f"Consent.where(provision.empty()).decision | Consent.where(decision = 'deny').decision | Consent.extension('{R5_DECISION}').value"
+    f" | Consent.repeat(provision).type | Consent.repeat(except).type | {_BASE_RULE}"
+)
+_base_rule = compile_expression(_BASE_RULE).evaluate
+NOT_UNDERSTOOD = "not understood"  # a type that is in no table: FHIR forbids to process what a modifier extension may turn round
+DECISIONS = {
+    **dict.fromkeys(("permit", "OPTIN", OPT_IN), GRANTED),
+    **dict.fromkeys(("deny", "OPTOUT", "OPTOUTE", OPT_OUT, "opt-out", "opt out"), DENIED),
+}
+
+
+def consent_rules(options: ConsentOptions) -> dict[str, dict[str, Any]]:
+    """The rule that ``consent.attribute`` stands for."""
+    if not options.attribute:
+        return {}
+    return {options.attribute: {"from": DECISION, "values": DECISIONS, "on_absent": "reject", "on_unknown": "reject"}}
+
+
+def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
+    """The rule that ``flag.codes`` stand for: a Flag of one of them is a no. Raises ``ValueError`` for what cannot be refused."""
+    if not options.codes:
+        return {}
+    refusal = _refused(options.attribute)
+    if refusal is None:
+        raise ValueError("flag.attribute cannot be refused by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
+    path = " | ".join(f"Flag.code.coding.where({_is(code)}).code" for code in options.codes)
+    values = {code.rpartition("|")[2]: refusal for code in options.codes}
+    return {options.attribute: {"from": path, "values": values, "on_unknown": "no_statement"}}
+
+
+def _is(token: str) -> str:
+    system, bar, code = token.rpartition("|")
+    return (f"system = {_quoted(system)} and " if bar else "") + f"code = {_quoted(code)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
+    """Whether category and scope are the site's own for messages; what the site does not name is not asked."""
+    return all(
+        not wanted or _has_code(consent.get(element), wanted)
+        for element, wanted in (("category", options.category), ("scope", options.scope))
+    )
+
+
+def subject_withheld(kind: str, record: dict[str, Any], options: ConsentOptions) -> str:
+    """The element that would say what a Consent or Flag is about, where that was withheld; empty where it was not."""
+    names = [name for name, wanted in (("category", options.category), ("scope", options.scope)) if wanted and kind == "Consent"]
+    return next((f"{kind}.{name}" for name in names or ["code"] if any(map(_is_withheld, _listed(record.get(name))))), "")
+
+
+def _is_withheld(concept: Any) -> bool:
+    codings = _list(concept.get("coding")) if type(concept) is dict else []
+    parts = [concept, *codings, *(coding.get("_code") for coding in codings if type(coding) is dict)]
+    return any(map(absent.is_withheld, parts))
+
+
+def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
+    codings = [coding for one in _listed(concepts) if type(one) is dict for coding in _list(one.get("coding")) if type(coding) is dict]
+    return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
+
+
+def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: When) -> Standing:
+    status = consent.get("status")
+    if status in options.statuses:
+        whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
+        return within([one.get("period") for one in whole if type(one) is dict], when)
+    if status == "rejected":
+        return Standing.REFUSED
+    if status in ("draft", "proposed"):
+        return Standing.NOT_YET
+    return Standing.ENDED if status in ("inactive", "entered-in-error", "not-done") else Standing.UNREADABLE
+
+
+def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
+    """The Consent without those of its exceptions that do not count at that moment: each of them is left empty in its place.
+
+    One whose period is over counts no more, and one whose period has not begun not yet, with all below it. One that is not understood
+    may be a refusal, and is not read again on its day: it counts before, as something that cannot be read.
+    """
+    made = dict(consent)
+    if "except" in consent:
+        made["except"] = _counting(consent["except"], when, understood)
+    if "provision" in consent:
+        read = _counting if _is_of_r5(consent) else _below
+        made["provision"] = read(consent["provision"], when, understood)
+        if not any(_listed(made["provision"])):
+            del made["provision"]
+    return made
+
+
+def _is_of_r5(consent: dict[str, Any]) -> bool:
+    """Whether all provisions are exceptions to a decision. The root provision of R4 is the whole Consent, with its period."""
+    return "decision" in consent
+
+
+def _is_opt_out_by_rule(consent: dict[str, Any]) -> bool:
+    """Whether its base rule refuses: the provisions are exceptions to that, and so are their periods."""
+    return any(DECISIONS.get(str(node.value).casefold(), DECISIONS.get(node.value)) == DENIED for node in _base_rule(consent))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if type(value) is list else [value]
+
+
+def _counting(provisions: Any, when: When, understood: Understood) -> Any:
+    if type(provisions) is list:
+        return [_counting(one, when, understood) for one in provisions]
+    if type(provisions) is not dict:
+        return provisions
+    found = within([provisions.get("period")], when)
+    if found is Standing.ENDED or (found is Standing.NOT_YET and not not_understood(provisions, "Consent.provision", understood)):
+        return {}
+    if found is Standing.DOUBTFUL and provisions.get("type") == "permit":
+        return provisions | {"type": NOT_UNDERSTOOD}
+    return _below(provisions, when, understood)
+
+
+def _below(provisions: Any, when: When, understood: Understood) -> Any:
+    """The same with its nested provisions looked at."""
+    if type(provisions) is list:
+        return [_below(one, when, understood) for one in provisions]
+    if type(provisions) is not dict:
+        return provisions
+    if not_understood(provisions, "Consent.provision", understood):
+        return provisions | {"type": NOT_UNDERSTOOD}
+    return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
+
+
+def flag_standing(flag: dict[str, Any], when: When) -> Standing:
+    status = flag.get("status")
+    if status == "active":
+        return within([flag.get("period")], when)
+    return Standing.ENDED if status in ("inactive", "entered-in-error") else Standing.UNREADABLE
+
+
+def period(record: dict[str, Any]) -> dict[str, Any]:
+    """The period of the whole record: its own, or that of an R4 Consent's root provision."""
+    holders = [record, *(() if _is_of_r5(record) else _listed(record.get("provision")))]
+    found = [one["period"] for one in holders if type(one) is dict and type(one.get("period")) is dict]
+    return found[0] if found else {}
+
+
+def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[str, Statement]:
+    """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it said."""
+    if standing is Standing.REFUSED:
+        return {attribute: Statement(_refused(attribute), path) for attribute in attributes}
+    return {attribute: Statement(None, path) for attribute in attributes}
+
+
+def to_confirm(item: PatientStatements, choose: str) -> bool:
+    """Whether the patient's other records must be asked: one permits now, or takes back later, while the most restrictive counts.
+
+    What is over now needs nobody else: the store takes back only what the same record stated.
+    """
+    uncertain = any(not _certain(attribute, one.value, choose) for attribute, one in item.statements.items())
+    return uncertain or (choose == MOST_RESTRICTIVE and any(not is_opt_out(one.attribute, one.value) for one in item.later))
+
+
+def _certain(attribute: str, value: Any, choose: str) -> bool:
+    """Whether a statement holds whatever other records say."""
+    return value is None or choose != MOST_RESTRICTIVE or is_opt_out(attribute, value)
+
+
+def certain_only(item: PatientStatements, choose: str) -> Item:
+    """What a record states that needs no other record to be asked: its refusals and its end, where the most restrictive counts."""
+    kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one.value, choose)}
+    later = tuple(one for one in item.later if choose != MOST_RESTRICTIVE or is_opt_out(one.attribute, one.value))
+    return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("not_confirmed", item.locator)
+
+
+def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
+    """What a record permits while the most restrictive counts, less what another record of its patient refuses.
+
+    A record that cannot be read may refuse. So does one whose refusal begins later.
+    """
+    same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == said.identifiers]
+    others_of = [other for other in same if other.evidence_id != said.evidence_id]
+    refused = {name for other in same for name, one in other.statements.items() if is_opt_out(name, one.value)}
+    refused |= {problem.attribute for other in same for problem in other.problems}
+    to_come = {one.attribute for other in others_of for one in other.later if is_opt_out(one.attribute, one.value)}
+    to_come |= {name for other in others_of for name, one in other.statements.items() if is_opt_out(name, one.value)}
+    kept = {name: one for name, one in said.statements.items() if _certain(name, one.value, choose) or name not in refused}
+    later = tuple(one for one in said.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
+    return replace(said, statements=kept, later=later) if kept or later or said.problems else Filtered("still_refused", said.locator)
+
+
+def _refused(attribute: str) -> str | None:
+    if attribute.startswith((CONSENT, TOPIC)):
+        return DENIED
+    return {DO_NOT_CONTACT: YES, PREFERRED_METHOD: Method.NONE.value}.get(attribute)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if type(value) is list else []

@@ -1,0 +1,171 @@
+"""Who is in a group, and who is new there.
+
+``_since`` has a hole: somebody who joins a group with data that is old is no change, so an incremental export does not bring them
+(LinuxForHealth FHIR issue 3151). The ids of the members at the last export are kept, as numbers, and whoever was not among them is
+read apart (``joiners``).
+
+Who joined a group since its last export, and what of them is read already. Kept with the source (``adapters.notes``).
+
+Three lists of numbers (``packed``): the members at the last export that is stored, those at the one under way, and those who
+joined since and were read apart from both.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from base64 import b64decode, b64encode
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from adapters.base import AdapterError
+from adapters.fhir import outcome
+from adapters.fhir.client import FhirClient
+from adapters.mapping.legible import BYTE_ORDER_MARK
+from adapters.notes import Notes
+
+EACH, PENDING, READ = "members", "members.pending", "members.read"
+
+
+class Joiners:
+    """Of one source; ``notes`` gives where they are kept, since that can be exchanged."""
+
+    def __init__(self, notes: Callable[[], Notes]) -> None:
+        self._notes = notes
+
+    def new(self, names: Sequence[str]) -> list[str] | None:
+        """Members who were neither there at the last export nor read since; ``None`` when it is not known who was there."""
+        joined = newcomers(names, self._notes().read(EACH))
+        unread = newcomers(joined, self._notes().read(READ)) if joined else None
+        return joined if unread is None else unread
+
+    def asked_for(self, names: Sequence[str] | None) -> None:
+        """Who was in the group when its export was asked for. It counts only when the export is stored."""
+        self._notes().change(PENDING, lambda _: "" if names is None else packed(names))
+
+    def stored(self) -> None:
+        """The export is stored, and so is everybody who was in the group when it was asked for."""
+        if pending := self._notes().read(PENDING):
+            self._notes().change(EACH, lambda _: pending)
+            self._notes().change(READ, lambda _: "")
+
+    def read(self, numbers: str) -> None:
+        """Some who joined are stored (``packed``), apart from an export of the group."""
+        self._notes().change(READ, lambda kept: united(kept, numbers))
+
+
+NUMBER = "Q"  # 64 bits: of a million members, two share a number once in 37 million groups
+
+
+class _Reference(msgspec.Struct):
+    reference: str | None = None
+
+
+class _Member(msgspec.Struct):
+    entity: _Reference | None = None
+    inactive: bool | None = None
+
+
+class _Group(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
+    member: list[_Member] | None = None
+    quantity: Any = None
+
+
+class NotAGroup(AdapterError):
+    """Something else came in the place of the group, such as an error page: it may come when it is asked for again."""
+
+
+class Members(NamedTuple):
+    """The resource ids of the Patients in a group, no later than when the server listed them, and why they are not all."""
+
+    names: list[str]
+    at: datetime
+    short: str
+
+
+_decode = msgspec.json.Decoder(_Group).decode
+
+
+def members(client: FhirClient, name: str) -> list[str] | None:
+    """The resource ids of the Patients in a group; ``None`` when the server does not show them."""
+    try:
+        found = listed(client, name)
+    except NotAGroup:
+        return None
+    return None if found is None else found.names
+
+
+def listed(client: FhirClient, name: str) -> Members | None:
+    """The same, with when and whether all of them came. Raises :class:`NotAGroup`."""
+    try:
+        response = client.read("Group", name)
+    except AdapterError as error:
+        if not error.permanent:
+            raise
+        return None
+    if response is None:
+        return None
+    try:
+        found = _decode(response.body.removeprefix(BYTE_ORDER_MARK))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        found = _Group()
+    if found.resource_type != "Group":
+        raise NotAGroup(f"the server answered a read of the group with {outcome.described(response.body)} instead of a Group")
+    if found.member is None:
+        return None
+    return Members(list(_patients(found.member)), response.asked, _short(found))
+
+
+def _short(found: _Group) -> str:
+    """Source: FHIR R4 Group.quantity: it may be less than the members, since some are not active; never more."""
+    count, came = found.quantity, len(found.member or ())
+    return f"the group announces {count} members and names {came}" if type(count) is int and count > came else ""
+
+
+def _patients(found: Iterable[_Member]) -> Iterator[str]:
+    for member in found:
+        kind, _, name = (member.entity.reference or "" if member.entity else "").removesuffix("/").rpartition("/")
+        if name and kind.rpartition("/")[2] == "Patient" and not member.inactive:
+            yield name
+
+
+def packed(names: Iterable[str]) -> str:
+    """The members as they are kept: sorted numbers, eight bytes each."""
+    return _as_text(map(_number, names))
+
+
+def newcomers(names: Iterable[str], kept: str | None) -> list[str] | None:
+    """Those who were not members before; ``None`` when it is not known who was."""
+    known = _unpacked(kept)
+    return None if known is None else [name for name in names if not _holds(known, _number(name))]
+
+
+def united(kept: str | None, more: str) -> str:
+    """Two packed lists as one."""
+    return _as_text({*(_unpacked(kept) or ()), *(_unpacked(more) or ())})
+
+
+def _unpacked(kept: str | None) -> array[int] | None:
+    try:
+        return array(NUMBER, zlib.decompress(b64decode(kept, validate=True))) if kept else None
+    except (ValueError, zlib.error):
+        return None
+
+
+def _as_text(numbers: Iterable[int]) -> str:
+    return b64encode(zlib.compress(array(NUMBER, sorted(numbers)).tobytes(), 1)).decode()
+
+
+def _holds(known: array[int], number: int) -> bool:
+    place = bisect_left(known, number)
+    return place < len(known) and known[place] == number
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,132 @@
+"""The site's rules for FHIR: compiled once, sorted by the resource they read, applied to one resource. Pure.
+
+A rule's expression says by its first word which resource it reads (``Patient.``, ``Consent.``, ``Flag.``); without one it reads
+Patient. Several types may stand in one union. A rule for each number (``consent.sms#*``) reads an element of ``Patient.telecom``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from adapters.base import SourceSettings
+from adapters.fhir import contact
+from adapters.fhir.fhirpath import compile_expression, compile_path
+from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
+from adapters.fhir.options import ConsentOptions
+from adapters.mapping import partial
+from adapters.mapping.language import STANDARD, Languages, is_declined
+from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
+from adapters.mapping.telecom import resolve_preferred
+from store.preference import DISPLAY_NAME, EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, Problem, Statement, base
+
+READ = ("Patient", "Consent", "Flag")
+FROM_TELECOM = (PHONES, EMAIL)
+OF_A_POINT = re.compile(r"(?:Patient\.)?telecom\b")
+ELEMENTS = {"Patient.name": DISPLAY_NAME, "Patient.telecom": PHONES, "Patient.communication": LANGUAGE}
+FILTER = re.compile(r"\b(?:category|scope)\b")
+POINT = re.compile(r"Patient\.telecom\[(\d+)\]")
+
+RuleSet = dict[str, tuple[Rule, ...]]
+
+
+def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str, Any]]) -> RuleSet:
+    """Rules by resource type. ``by_options`` are those that options stand for; a written rule of the same attribute wins.
+
+    Raises :class:`~adapters.mapping.site_rules.MappingError` for the first rule that is wrong.
+    """
+    sorted_rules: dict[str, list[Rule]] = {}
+    for attribute, written in expanded({**by_options, **settings.rules}).items():
+        if standard(attribute, written):
+            continue
+        types = {name for path in paths(written) for name in _types(str(written.get("written_as") or attribute), path)}
+        # A Flag of another code is none of our concern, so an unknown code rejects nothing unless the site says so.
+        rule = {"on_unknown": "no_statement", **written} if types == {"Flag"} else written
+        compiled = compile_rule(attribute, rule, compile_path)
+        for name in types:
+            sorted_rules.setdefault(name, []).append(compiled)
+    return {name: tuple(rules) for name, rules in sorted_rules.items()}
+
+
+def counting_every_consent(settings: SourceSettings, options: ConsentOptions, rules: RuleSet) -> tuple[str, ...]:
+    """Where a configuration takes any Consent, to treatment or research too, for one about messages: ``consent``, or rules' attributes.
+
+    A source says which it means by ``category`` or ``scope``, a rule by either in its path; ``*`` says that every Consent is meant.
+    """
+    if options.category or options.scope or options.every:
+        return ()
+    unfiltered = [one for one in rules.get("Consent", ()) if not all(FILTER.search(path) for path in one.paths)]
+    return tuple(
+        "consent" if one.attribute == options.attribute and one.attribute not in settings.rules else one.attribute for one in unfiltered
+    )
+
+
+def preferred_by(settings: SourceSettings) -> str:
+    """How the standard elements tell the preferred phone: by ``rank``, or ``first``."""
+    rule = settings.rules.get(PREFERRED_PHONE) or {}
+    return str(rule["by"]) if standard(PREFERRED_PHONE, rule) else "rank"
+
+
+def _types(attribute: str, path: str) -> set[str]:
+    if base(attribute) in FROM_TELECOM:
+        raise MappingError(attribute, "is read from Patient.telecom and needs no rule")
+    if attribute.endswith(EACH) and not OF_A_POINT.match(path.strip()):
+        raise MappingError(attribute, f"path {path!r} is of no contact point: begin it with Patient.telecom")
+    try:
+        named = {"Patient" if name in ANY_RESOURCE else name for name in compile_expression(path).types} if path else set()
+    except ValueError as error:
+        raise MappingError(attribute, f"path {path!r}: {error}") from error
+    if not named <= set(READ):
+        raise MappingError(attribute, f"path {path!r} begins with {', '.join(sorted(named - set(READ)))}: only {', '.join(READ)} are read")
+    return named or {"Patient"}
+
+
+def apply_rules(
+    rules: tuple[Rule, ...], resource: dict[str, Any], region: str | None, problems: list[Problem], codes: Read
+) -> dict[str, Statement]:
+    """What the rules state, by attribute. A rule that cannot read its value is a problem, and the others count."""
+    stated: dict[str, Statement] = {}
+    for rule in rules:
+        if rule.attribute.endswith(EACH):
+            stated |= partial.at_each(rule, resource, _numbers(resource.get("telecom"), region), problems, codes)
+        elif (outcome := partial.apply_rule(rule, resource, problems, codes)) is not None:
+            stated[rule.attribute] = outcome
+    return stated
+
+
+def leave_out_illegible(ruled: dict[str, Statement], rules: tuple[Rule, ...], resource: dict[str, Any], problems: list[Problem]) -> None:
+    """:func:`adapters.mapping.partial.leave_out_illegible` of a resource."""
+    partial.leave_out_illegible(ruled, rules, resource, str(resource["resourceType"]), ELEMENTS, problems)
+
+
+def _numbers(telecom: Any, region: str | None) -> Callable[[str], str | None]:
+    """The number of the contact point that a path is in."""
+
+    def number_of(path: str) -> str | None:
+        point = POINT.match(path)
+        if point is None or not contact.is_phone(telecom, int(point[1])):
+            return None
+        return contact.number_at(telecom, int(point[1]), region) or ""
+
+    return number_of
+
+
+def in_our_words(
+    stated: dict[str, Statement], phones: tuple[Phone, ...], region: str | None, problems: list[Problem], languages: Languages = STANDARD
+) -> dict[str, Statement]:
+    """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
+    made = dict(stated)
+    for attribute in (PREFERRED_PHONE, LANGUAGE):
+        statement = made.get(attribute)
+        if statement is None or statement.value is None:
+            continue
+        value = resolve_preferred(statement.value, phones, region) if attribute == PREFERRED_PHONE else languages.tag(statement.value)
+        if value is None:
+            del made[attribute]
+            if attribute == LANGUAGE and is_declined(statement.value):
+                continue  # the patient did not say: no statement, and nothing to mend
+            problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known", attribute))
+        else:
+            made[attribute] = statement._replace(value=value)
+    return made

@@ -1,0 +1,33 @@
+"""What came instead of what was asked for, told without a word of it: an error page may quote a patient. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from adapters.mapping.legible import BYTE_ORDER_MARK
+
+NOTHING = "an empty answer"
+_TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
+
+
+def described(body: bytes) -> str:
+    """``an HTML page``, ``XML``, ``JSON of type OperationOutcome``, ``text that cannot be read as JSON`` and so on."""
+    start = body[:4096].removeprefix(BYTE_ORDER_MARK).lstrip()
+    if not start:
+        return NOTHING
+    if start[:64].lower().startswith(_HTML) or b"<html" in start.lower():
+        return "an HTML page"
+    if start.startswith(b"<"):
+        return "XML"
+    return _json(body) if start[:1] in (b"{", b"[") else "text that cannot be read as JSON"
+
+
+def _json(body: bytes) -> str:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return "JSON that breaks off or is broken"
+    kind = found.get("resourceType") if isinstance(found, dict) else None
+    return f"JSON of type {kind}" if isinstance(kind, str) and _TYPE.fullmatch(kind) else "JSON of another shape"

@@ -1,0 +1,93 @@
+"""What identifiers of any EMR have in common: placeholders, several where there should be one, how a reason names them. Pure.
+
+Placeholders are what systems write where they do not know an identifier. The list is data (``placeholder_identifiers.txt``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from adapters.mapping.refusals import refusal, refuses
+from store.preference import RESTRICTED, Identifier, PatientStatements
+
+MEDICAL_RECORD = "MR"  # HL7 table 0203, which FHIR uses too
+SAME_DIGIT = 7
+"""From so many on, one digit repeated is no identifier; zeros are none in any number."""
+SEVERAL_OWN = "several_own_identifiers"
+SEVERAL_OWN_DETAIL = "there are several of the source's own issuer and type: the first that has not ended counts, and what refuses for all"
+A_NAME = re.compile(r"[A-Za-z][A-Za-z _.-]{0,39}\d{0,2}|urn:oid:[0-9.]{3,80}|https?://[a-z.-]{3,40}[a-z/._-]{0,60}", re.IGNORECASE)
+A_TYPE = re.compile(r"[A-Za-z0-9]{1,6}")
+
+
+class Named(NamedTuple):
+    """Who a payload is about: its own identifiers first. ``others`` are further ones of the same issuer and type: other patients."""
+
+    identifiers: tuple[Identifier, ...]
+    others: tuple[Identifier, ...] = ()
+
+
+def one_each(own: Iterable[Identifier]) -> tuple[list[Identifier], list[Identifier]]:
+    """The first of each issuer and type, and the others."""
+    kept: dict[tuple[str, str], Identifier] = {}
+    found = list(dict.fromkeys(own))
+    for one in found:
+        kept.setdefault((one.authority.casefold(), one.type.casefold()), one)
+    return list(kept.values()), [one for one in found if one not in kept.values()]
+
+
+def best_guess(found: Sequence[Identifier]) -> list[Identifier]:
+    """By which identifier a source knows its patients that does not say so: the first medical record number, else the first of any type."""
+    return ([one for one in found if one.type.upper() == MEDICAL_RECORD] or list(found))[:1]
+
+
+def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[PatientStatements]:
+    """What refuses, and what may have, for each of several own identifiers: it cannot be told which of the patients is meant."""
+    refused = {name: one for name, one in item.statements.items() if name != RESTRICTED and refuses(name, one.value)}
+    unread = tuple(one for one in item.problems if refusal(one.attribute) is not None)
+    if not refused and not unread:
+        return []
+    return [replace(item, identifiers=(one,), statements=refused, restricted=False, problems=unread, codes={}, later=()) for one in others]
+
+
+def described(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:
+    """Issuers and types that came, each with its flaw, as a reason may name them: never a value, nor what may be one in the wrong place."""
+    return f"; what came: {', '.join(dict.fromkeys(_shown(one, flaw, known) for one, flaw in found))}" if found else ""
+
+
+def _shown(one: Identifier, flaw: str, known: Collection[str]) -> str:
+    name = one.authority if one.authority in known or A_NAME.fullmatch(one.authority) else "another issuer"
+    kind = one.type if A_TYPE.fullmatch(one.type) else "another type" if one.type else "no type"
+    return f"{name}/{kind}{f' ({flaw})' if flaw else ''}"
+
+
+def is_placeholder(value: str, more: Collection[str] = ()) -> bool:
+    """Whether an identifier's value identifies nobody. ``more`` are placeholders of the site (:func:`folded`)."""
+    text = fold(value)
+    return not text or text in more or text in _listed() or _is_one_digit(text)
+
+
+def folded(values: Iterable[str]) -> frozenset[str]:
+    """Placeholders of a site as :func:`is_placeholder` compares them."""
+    return frozenset(fold(value) for value in values)
+
+
+def fold(value: str) -> str:
+    """The letters and digits of a value, without case."""
+    text = value if value.isalnum() else "".join([letter for letter in value if letter.isalnum()])
+    return text.casefold()
+
+
+def _is_one_digit(text: str) -> bool:
+    first = text[0]
+    return first.isdecimal() and (first == "0" or len(text) >= SAME_DIGIT) and text.count(first) == len(text)
+
+
+@cache
+def _listed() -> frozenset[str]:
+    lines = files("adapters.mapping").joinpath("placeholder_identifiers.txt").read_text("utf-8").splitlines()
+    return folded(line for line in lines if line and not line.startswith("#"))

@@ -1,0 +1,143 @@
+"""Languages as EMRs write them, as BCP-47 tags. Pure.
+
+ISO 639-1 codes, both alphabets of 639-2 and the 639-3 codes that clinics use, BCP-47 tags, the English names of the IANA
+language subtag registry, EMRs' own codes by a table (``tables/languages.yaml``) and a site's own. A code of ISO 639-3 that is in
+no table is read only where it is said to be of a standard: letters that an EMR made up are nearly always some language's code
+there. "Declined", "unknown" and codes that name no language are ``None``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+
+from adapters.mapping.tables import table
+
+COMMON = {
+    "en": "en", "eng": "en", "english": "en", "en-us": "en-US",
+    "es": "es", "spa": "es", "spanish": "es", "es-us": "es-US",
+    "fr": "fr", "fra": "fr", "fre": "fr", "french": "fr",
+    "de": "de", "deu": "de", "ger": "de", "german": "de",
+    "zh": "zh", "zho": "zh", "chi": "zh", "chinese": "zh",
+    "vi": "vi", "vie": "vi", "ar": "ar", "ara": "ar", "ru": "ru", "rus": "ru", "pt": "pt", "por": "pt",
+}  # fmt: skip
+DECLINED = ("declin", "refus", "unknown", "unspec", "undetermined", "not ", "no ", "unavail", "patient ")
+# ISO 639 gives some of these to small languages; in an EMR they are the null flavours of HL7 or "not a language".
+NO_LANGUAGE = frozenset({"", "und", "zxx", "mul", "mis", "unk", "oth", "ask", "asku", "nask", "dec", "none", "other"})
+STANDARDS = ("639", "BCP", "5646", "3066", "1.0.639")
+"""What the name or URI of a code system holds whose codes are those of ISO 639 or BCP-47."""
+
+_LEAST_NAME = 4  # letters: shorter names of the registry are also somebody's codes
+_PRIVATE = re.compile(r"q[a-t][a-z]|x")  # ISO 639-2 leaves qaa to qtz to local use, BCP-47 everything behind x
+_SEVERAL = re.compile(r"\s*[;/,()]\s*")
+_MACRO = re.compile(r"\s*\(macrolanguage\)$")
+
+
+def bcp47(code: str) -> str | None:
+    """The BCP-47 tag of a code, tag or English name, in its canonical case, or ``None``."""
+    return COMMON.get(code) or STANDARD.tag(code)
+
+
+def is_declined(code: str) -> bool:
+    """Whether the text says that the language is not known, rather than naming one that we do not know."""
+    text = code.strip().casefold()
+    return text in NO_LANGUAGE or text.startswith(DECLINED)
+
+
+def is_standard(system: str) -> bool:
+    """Whether a code system is said to be ISO 639 or BCP-47."""
+    return any(one in system.upper() for one in STANDARDS)
+
+
+class Languages:
+    """The languages of one source: ``own`` are the site's codes and names, each with its tag. ``ValueError``: one is no BCP-47 tag."""
+
+    def __init__(self, own: Mapping[str, str] | None = None) -> None:
+        for code, tag in (own or {}).items():
+            if _tag(tag.casefold().replace("_", "-"), any_of_iso=True) is None:
+                raise ValueError(f"languages.{code} is {tag!r}: use a BCP-47 tag, for example 'so' or 'zh-Hant'")
+        self._own = {code.strip().casefold(): tag for code, tag in (own or {}).items()}
+        self.tag = lru_cache(maxsize=4096)(self._read)
+        self.coded = lru_cache(maxsize=4096)(self._coded)
+
+    def _read(self, code: str) -> str | None:
+        """The tag of one text, be it a code or a name."""
+        text = code.strip().casefold()
+        return self._own.get(text) or COMMON.get(text) or _codes().get(text) or _tag(text.replace("_", "-")) or _name(text)
+
+    def _coded(self, code: str, text: str, system: str) -> str | None:
+        """The tag of a code with a text beside it.
+
+        The text is what a person chose, and an EMR's own code may be another language's in ISO 639 (``CRE`` for Haitian Creole), so it
+        comes first unless the code is the site's own or said to be of a standard.
+        """
+        folded = code.strip().casefold()
+        if folded in self._own:
+            return self._own[folded]
+        if is_standard(system) and (tag := COMMON.get(folded) or _tag(folded.replace("_", "-"), any_of_iso=True)):
+            return tag
+        beside = text.strip().casefold()
+        return self._own.get(beside) or _name(beside) or self._read(code) or self._read(text)
+
+
+def _tag(text: str, *, any_of_iso: bool = False) -> str | None:
+    primary = text.partition("-")[0]
+    if primary in NO_LANGUAGE or _PRIVATE.fullmatch(primary) or not (any_of_iso or len(primary) == 2 or primary in _three_letters()):
+        return None
+    from langcodes import Language, standardize_tag
+    from langcodes.tag_parser import LanguageTagError
+
+    try:
+        tag = standardize_tag(text)
+        return tag if Language.get(tag).is_valid() and tag.partition("-")[0] not in NO_LANGUAGE else None
+    except LanguageTagError:
+        return None
+
+
+def _name(text: str) -> str | None:
+    """By English name; of ``spanish; castilian`` the first that is known."""
+    return next((tag for name in (text, *_SEVERAL.split(text)) if (tag := _named(name)) is not None), None)
+
+
+def _named(name: str) -> str | None:
+    if name in NO_LANGUAGE or len(name) < _LEAST_NAME:
+        return _names().get(name)
+    return COMMON.get(name) or _names().get(name) or _registry().get(name)
+
+
+@cache
+def _names() -> dict[str, str]:
+    return dict(table("languages")["names"])
+
+
+@cache
+def _codes() -> dict[str, str]:
+    return {code.casefold(): tag for code, tag in table("languages")["codes"].items()}
+
+
+@cache
+def _three_letters() -> frozenset[str]:
+    """The codes of ISO 639-2, T and B, and those of ISO 639-3 that clinics use."""
+    from langcodes.data_dicts import LANGUAGE_ALPHA3, LANGUAGE_ALPHA3_BIBLIOGRAPHIC
+
+    two_letters = [code for code in LANGUAGE_ALPHA3 if len(code) == 2]
+    both = [listed[code] for listed in (LANGUAGE_ALPHA3, LANGUAGE_ALPHA3_BIBLIOGRAPHIC) for code in two_letters if code in listed]
+    return frozenset((*both, *table("languages")["iso_639_2"].split(), *table("languages")["iso_639_3"].split()))
+
+
+@cache
+def _registry() -> dict[str, str]:
+    """English name -> tag, from the IANA registry that ``langcodes`` carries. Read when a name first needs it."""
+    from langcodes.registry_parser import parse_registry
+
+    names: dict[str, str] = {}
+    for entry in parse_registry():  # type: ignore[no-untyped-call]  # the library types only its front door
+        if entry.get("Type") == "language" and "Deprecated" not in entry:
+            for name in entry["Description"]:
+                names.setdefault(_MACRO.sub("", name.casefold()), entry["Subtag"])
+    return {name: tag for name, tag in names.items() if tag not in NO_LANGUAGE and ".." not in tag}
+
+
+STANDARD = Languages()
+"""The languages without a site's own."""

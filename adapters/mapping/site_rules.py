@@ -1,0 +1,297 @@
+"""The mapping rules of a source: a path, a table of the site's codes, and what to do when there is no table entry.
+
+Pure. A rule is compiled once (:func:`compile_mapping`) and applied to any payload of its protocol; the protocol hands in
+how a path is compiled. A rule's outcome is a :class:`Statement`, ``None`` (no statement) or a :class:`Refusal` of the payload.
+Nothing may default to granted: ``on_absent`` and ``on_unknown`` know only no_statement, clear, reject and most_restrictive.
+
+Several values of one rule come to one by its ``aggregate`` (``adapters/mapping/aggregation.py``). A rule of an attribute that ends in
+``.*`` reads a list of allowed channels and is one rule for each channel (``adapters/mapping/allow_list.py``); one that ends in ``#*``
+reads a consent at each contact point, and its protocol says which number that is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from adapters.mapping import allow_list, unknown_codes
+from adapters.mapping.aggregation import AGGREGATES, MOST_RESTRICTIVE, Aggregate
+from store.preference import (
+    ACTIVE,
+    CONSENT,
+    DECEASED,
+    DENIED,
+    DO_NOT_CONTACT,
+    GRANTED,
+    NO,
+    PREFERRED_METHOD,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    TOPIC,
+    YES,
+    Codes,
+    Method,
+    Statement,
+    base,
+)
+
+FALLBACKS = ("no_statement", "clear", "reject", "most_restrictive")
+NO_STATEMENT = "no_statement"
+UNDECODABLE = "undecodable"
+TRUE_WORDS = {"true": True, "yes": True, "false": False, "no": False}
+TARGETS: dict[str, dict[str, Any]] = {
+    DO_NOT_CONTACT: {"yes": YES, "true": YES, "no": NO, "false": NO},
+    PREFERRED_METHOD: {method.value: method.value for method in Method} | {"no": Method.NONE.value},
+    CONSENT: {GRANTED: GRANTED, DENIED: DENIED},
+    TOPIC: {GRANTED: GRANTED, DENIED: DENIED},
+    DECEASED: TRUE_WORDS,
+    RESTRICTED: TRUE_WORDS,
+    ACTIVE: TRUE_WORDS,
+}
+RESTRICTIVE: dict[str, Any] = {
+    DO_NOT_CONTACT: YES,
+    PREFERRED_METHOD: Method.NONE.value,
+    CONSENT: DENIED,
+    TOPIC: DENIED,
+}
+EACH = "#*"
+"""Ends an attribute that is read at each contact point and stated for its number: ``consent.sms#*``."""
+BY = ("field", "rank", "first")
+"""How a source says which phone is preferred: a field names it, a preference order, or its place in the list."""
+
+
+class MappingError(ValueError):
+    """A rule that cannot be compiled. ``attribute`` names it; the message says how to mend it."""
+
+    def __init__(self, attribute: str, message: str) -> None:
+        self.attribute = attribute
+        super().__init__(message)
+
+
+class Found(NamedTuple):
+    """One value that a path found: its text (``None`` is an explicit delete, HL7's ``""``) and its concrete path.
+
+    ``flaw``: why what stands there cannot be read as text; empty for what can. ``reason`` is its stable code.
+    """
+
+    text: str | None
+    path: str
+    flaw: str = ""
+    reason: str = UNDECODABLE
+
+
+class Refusal(NamedTuple):
+    """The payload must be rejected. ``code`` is the site's own code, for the ranking of unmapped codes; ``flaw`` that of :class:`Found`."""
+
+    reason: str
+    path: str
+    attribute: str
+    code: str = ""
+    flaw: str = ""
+
+    @property
+    def detail(self) -> str:
+        """What to mend, without the code itself."""
+        if self.flaw:
+            return f"{self.attribute}: {self.flaw}"
+        if self.reason == "code_unmapped":
+            return f"{self.attribute}: the code here is in no 'values' table of the mapping: add it, or say what 'on_unknown' shall do"
+        return f"{self.attribute}: the mapping asks for a value here and there is none"
+
+
+Find = Callable[[Any], Sequence[Found]]
+Read = dict[str, Codes]
+"""What rules with a table read of one payload, by attribute."""
+CompilePath = Callable[[str], Find]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One attribute's rule. ``values`` is ``None`` when the text found is itself the value.
+
+    ``finds`` are its ``paths`` compiled: several are several places that speak about the one attribute.
+    """
+
+    attribute: str
+    paths: tuple[str, ...]
+    finds: tuple[Find, ...]
+    values: Mapping[str, Any] | None
+    on_absent: str = NO_STATEMENT
+    on_unknown: str = "reject"
+    aggregate: str = MOST_RESTRICTIVE
+    reduce: Aggregate = AGGREGATES[MOST_RESTRICTIVE]
+
+    @property
+    def path(self) -> str:
+        """The paths as they are shown to people."""
+        return " | ".join(self.paths)
+
+    def knows(self, code: str) -> bool:
+        """Whether its table has the code. A rule without a table takes any text."""
+        return self.values is None or self._meaning(code) is not _UNMAPPED
+
+    def reads(self, found: Found) -> bool:
+        """Whether it makes something of a text that was found; a delete is none."""
+        return found.text is not None and not found.flaw and self.knows(found.text)
+
+    def find(self, payload: Any) -> Sequence[Found]:
+        """Everything that the rule reads."""
+        return self.finds[0](payload) if len(self.finds) == 1 else [one for find in self.finds for one in find(payload)]
+
+    def apply(self, payload: Any) -> Statement | Refusal | None:
+        """What the payload states by this rule."""
+        return self.judge(self.read(payload))
+
+    def read(self, payload: Any) -> Sequence[Found]:
+        """What :meth:`judge` looks at: everything found, or nothing where a value is missing that the rule needs."""
+        found = self.find(payload)
+        return () if self.aggregate == "all_denied" and not all(find(payload) for find in self.finds) else found
+
+    def judge(self, found: Sequence[Found]) -> Statement | Refusal | None:
+        """What the values found come to. One that must be rejected rejects the payload."""
+        if not found:
+            return self._fallback(self.on_absent, "value_absent", self.path, "")
+        outcomes = [self._translate(one) for one in found]
+        refusal = next((one for one in outcomes if isinstance(one, Refusal)), None)
+        if refusal is not None:
+            return refusal
+        statements = [one for one in outcomes if isinstance(one, Statement)]
+        return self.reduce(statements, _most_restrictive(self.attribute)) if statements else None
+
+    def _translate(self, found: Found) -> Statement | Refusal | None:
+        if found.flaw:
+            return Refusal(found.reason, found.path, self.attribute, flaw=found.flaw)
+        if found.text is None:
+            return Statement(None, found.path)
+        target = _target(self.attribute, found.text) if self.values is None else self._meaning(found.text)
+        if target is _UNMAPPED:
+            return self._fallback(self.on_unknown, "code_unmapped", found.path, found.text)
+        return None if target == NO_STATEMENT else Statement(target, found.path)
+
+    def kept(self, code: str) -> str:
+        """A code as it is kept beside what it was mapped to."""
+        return code if self.knows(code) else unknown_codes.kept(code)
+
+    def _meaning(self, code: str) -> Any:
+        table = self.values or {}
+        text = unknown_codes.known_as(code, table)
+        return table.get(text, table.get(text.casefold(), _UNMAPPED))
+
+    def _fallback(self, action: str, reason: str, path: str, code: str) -> Statement | Refusal | None:
+        if action == "reject":
+            return Refusal(reason, path, self.attribute, code)
+        if action == NO_STATEMENT:
+            return None
+        return Statement(_most_restrictive(self.attribute) if action == "most_restrictive" else None, path)
+
+
+def fingerprint(mapping: Mapping[str, Any], *more: Any) -> str:
+    """Tells a mapping from others: equal for rules, and whatever else reads a payload, that are written alike."""
+    written = json.dumps([mapping, *more], sort_keys=True, default=str)
+    return hashlib.blake2b(written.encode(), digest_size=6).hexdigest()
+
+
+def compile_mapping(mapping: Mapping[str, Mapping[str, Any]], compile_path: CompilePath) -> tuple[Rule, ...]:
+    """Rules in the order written; :func:`standard` rules are the protocol's own and are left out.
+
+    Raises :class:`MappingError` for the first that is wrong.
+    """
+    rules = {attribute: rule for attribute, rule in expanded(mapping).items() if not standard(attribute, rule)}
+    return tuple(compile_rule(attribute, rule, compile_path) for attribute, rule in rules.items())
+
+
+def expanded(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The mapping with a rule for each channel in the place of a list of channels. What is written for one channel stands over it."""
+    try:
+        return allow_list.expanded(mapping)
+    except allow_list.Wrong as error:
+        raise MappingError(error.attribute, str(error)) from error
+
+
+def standard(attribute: str, rule: Mapping[str, Any]) -> bool:
+    """Whether the rule only chooses how the standard fields are read (``preferred_phone: {by: rank}``)."""
+    return attribute == PREFERRED_PHONE and rule.get("by") in ("rank", "first")
+
+
+def paths(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    """The paths of a rule as written: ``from`` is one, or a list."""
+    written = rule.get("from") or ()
+    return tuple(str(one) for one in written) if isinstance(written, (list, tuple)) else (str(written),)
+
+
+def compile_rule(attribute: str, rule: Mapping[str, Any], compile_path: CompilePath) -> Rule:
+    """One rule of an :func:`expanded` mapping. Raises :class:`MappingError` when it is wrong."""
+    named = str(rule.get("written_as") or attribute)
+    if not paths(rule):
+        raise MappingError(named, "has no 'from': name the field or FHIRPath to read")
+    for key in ("on_absent", "on_unknown"):
+        if (rule.get(key) or NO_STATEMENT) not in FALLBACKS:
+            raise MappingError(named, f"{key} is {rule[key]!r}: use one of {', '.join(FALLBACKS)}")
+    if (rule.get("by") or "field") != "field":
+        raise MappingError(named, f"by is {rule['by']!r}: use one of {', '.join(BY)}, for preferred_phone only")
+    aggregate = rule.get("aggregate") or (allow_list.AGGREGATE if "allows" in rule else MOST_RESTRICTIVE)
+    reduce = allow_list.reduce_to(str(rule["allows"]), rule.get("others")) if "allows" in rule else AGGREGATES.get(aggregate)
+    if reduce is None:
+        raise MappingError(named, f"aggregate is {aggregate!r}: use one of {', '.join(AGGREGATES)}")
+    values = rule.get("values")
+    table = None if values is None else allow_list.table(values) if "allows" in rule else _table(attribute, values)
+    absent, unknown = rule.get("on_absent") or NO_STATEMENT, rule.get("on_unknown") or "reject"
+    finds = tuple(_found_by(named, path, compile_path) for path in paths(rule))
+    return Rule(attribute, paths(rule), finds, table, absent, unknown, aggregate, reduce)
+
+
+def _found_by(attribute: str, path: str, compile_path: CompilePath) -> Find:
+    try:
+        return compile_path(path)
+    except ValueError as error:
+        raise MappingError(attribute, f"path {path!r}: {error}") from error
+
+
+def _table(attribute: str, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Codes -> values. A code matches as written, else without regard to case where that is no other code."""
+    table = {_text(code): _checked(attribute, _text(target)) for code, target in values.items()}
+    return {code.casefold(): target for code, target in table.items()} | table
+
+
+def _checked(attribute: str, text: str) -> Any:
+    target = _target(attribute, text)
+    if target is _UNMAPPED:
+        raise MappingError(attribute, f"cannot be {text!r}: use one of {', '.join(_targets(attribute) or ())}, unknown, {NO_STATEMENT}")
+    return target
+
+
+def _target(attribute: str, text: str) -> Any:
+    """The value that a text means for the attribute. Families without a closed list take the text itself."""
+    if text in (NO_STATEMENT, "unknown", "clear"):
+        return NO_STATEMENT if text == NO_STATEMENT else None
+    allowed = _targets(attribute)
+    return text if allowed is None else allowed.get(text.casefold(), _UNMAPPED)
+
+
+def _targets(attribute: str) -> dict[str, Any] | None:
+    return TARGETS.get(_family(attribute))
+
+
+def _most_restrictive(attribute: str) -> Any:
+    return RESTRICTIVE.get(_family(attribute))
+
+
+def _family(attribute: str) -> str:
+    if attribute.startswith(CONSENT):
+        return CONSENT
+    return TOPIC if attribute.startswith(TOPIC) else base(attribute)
+
+
+def _text(value: Any) -> str:
+    """YAML booleans as the words they look like; everything else as its text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class _Unmapped:
+    pass
+
+
+_UNMAPPED = _Unmapped()

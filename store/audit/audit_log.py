@@ -1,0 +1,54 @@
+"""The audit log: who looked at or changed what, and when; a chain per enterprise (``store.audit.hash_chain``).
+
+What an EMR states is not repeated here: that is the patient's history, with its evidence. Subjects are opaque ids of patients, runs,
+rejections, keys and users.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store.audit.hash_chain import Chain, Line, Link
+from store.db.database import Database
+from store.domain import documents
+
+VIEWED, VIEWED_HISTORY, VIEWED_AS_OF = "viewed_patient", "viewed_history", "viewed_as_of"
+VIEWED_RECEIPTS, VIEWED_OPT_OUTS, VIEWED_PAYLOAD = "viewed_receipts", "viewed_opt_outs", "viewed_payload"
+SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE = "set_do_not_contact", "set_preferred_phone"
+SMS_OPT_OUT, SMS_OPT_IN, SMS_REPLY = "recorded_sms_opt_out", "recorded_sms_opt_in", "sms_reply"
+CHANGED_SETTINGS, CREATED_KEY, GRANTED_KEY, REVOKED_KEY = "changed_settings", "created_key", "granted_key", "revoked_key"
+DECIDED_REPLY, VIEWED_REPLIES = "decided_reply", "viewed_replies"
+DECIDED_BATCH, LOOKED_IN_VAIN = "decided_batch", "looked_in_vain"
+UNMERGED, CHANGED_USER = "unmerged_patients", "changed_user"
+SIGNED_IN, REFUSED_SIGN_IN = "signed_in", "refused_sign_in"
+SIGNED_OUT, TIMED_OUT = "signed_out", "timed_out"
+CHANGED_PASSWORD, REFUSED_PASSWORD = "changed_password", "refused_password"
+ASKED_FOR_RESYNC, REPLAYED, ERASED, RESEALED = "asked_for_resync", "replayed_rejection", "erased_payloads", "resealed_payloads"
+
+
+class Audit:
+    """Writes and reads the log."""
+
+    def __init__(self, database: Database) -> None:
+        self.chain = Chain(database, "audit")
+
+    def changed(
+        self, transaction: Connection, enterprise: str, action: str, subject: str, *, actor: str, now: datetime, **detail: Any
+    ) -> None:
+        """A change, in its own transaction: both are there, or neither. The last thing done in it."""
+        self.chain.append(transaction, enterprise, [_line(action, subject, actor, now, detail)])
+
+    def note(self, enterprise: str, action: str, subject: str, *, actor: str, now: datetime, **detail: Any) -> None:
+        """A view, or a deed that has no transaction. Written before anything is shown."""
+        self.chain.add(enterprise, [_line(action, subject, actor, now, detail)])
+
+    def newest(self, enterprise: str, subject: str | None = None, limit: int = 100) -> list[Link]:
+        """Lines, the newest first."""
+        return self.chain.newest(enterprise, subject, limit)
+
+
+def _line(action: str, subject: str, actor: str, now: datetime, detail: dict[str, Any]) -> Line:
+    return Line(now, actor, action, subject, documents.write(detail))

@@ -1,1 +1,0 @@
-"""Which configuration is in force, and which one the brake holds."""

@@ -1,0 +1,272 @@
+"""Engine, transactions and bulk writes. The only file that asks which database it is.
+
+A write transaction is the one writer of its enterprise until it ends (SQLite: of the file), so repositories may read, decide
+and write without a race, two sources and staff never undo each other, and the numbers of the change feed appear in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+
+from store.db import clock_skew, sql
+from store.db.limits import LIMITS, POOL, Limits
+from store.db.outage import BUSY, Unavailable
+from store.db.sql import Rows, Statement
+from store.db.sqlite_file import SqliteFile
+
+LOCK = "SELECT pg_advisory_xact_lock(?), clock_timestamp()"
+CLOCK = "SELECT clock_timestamp()"
+NO_LIMITS = """SELECT set_config(name, '0', true)
+               FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) AS name"""
+FROZEN = """SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_stat_activity peer ON peer.pid = held.pid
+            WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1 AND peer.datname = current_database()
+              AND (held.classid::bigint << 32 | held.objid::bigint) = ? AND peer.wait_event = 'ClientRead'
+              AND peer.query_start < clock_timestamp() - ? * interval '1 second'"""
+"""Ends a peer that holds the lock and sends nothing more in the middle of a COPY or a pipeline, where no timeout of PostgreSQL applies."""
+LOCK_NOT_AVAILABLE = "55P03"
+log = logging.getLogger("emr_sync")
+COPY_FROM = 64  # rows from which COPY pays for its extra round trips
+
+
+def utc_now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
+
+    def __init__(
+        self, engine: Engine, limits: Limits = LIMITS, driver_arguments: Mapping[str, Any] | None = None, file: SqliteFile | None = None
+    ) -> None:
+        self.engine, self.limits, self._driver_arguments, self.file = engine, limits, dict(driver_arguments or {}), file
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self.clock: Callable[[], datetime] = utc_now
+        self.skew = clock_skew.NONE
+        self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else sql.listed
+        self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._one_writer = threading.Lock()
+        # Reads need no transaction: each statement sees what is committed, and PostgreSQL is asked once, not three times.
+        self._reads = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @classmethod
+    def open(cls, url: str, limits: Limits = LIMITS) -> Database:
+        """Opens ``sqlite:///path`` or ``postgresql+psycopg://…``; connects on first use. ``ValueError`` for another kind."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise ValueError("an in-memory SQLite database cannot be shared between roles: name a file")
+            file = SqliteFile(parsed.database)
+            return cls(file.engine(url, limits), limits, file=file)
+        if parsed.drivername == "postgresql+psycopg":
+            arguments = limits.in_postgresql(parsed.query)
+            return cls(create_engine(url, **POOL, pool_timeout=limits.lock, connect_args=arguments), limits, arguments)
+        raise ValueError("database must be sqlite:///… or postgresql+psycopg://…")
+
+    def close(self) -> None:
+        """Closes every pooled connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Closes every connection when the block raises: whoever prepares the database for others has not handed it over yet."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read with. Each statement sees what is committed."""
+        self._check_file()
+        with self._reads.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
+        """The one writer of the enterprise. Commits at the end of the block, rolls back when it raises.
+
+        Raises when another is the writer for longer than ``limits`` say. ``unbounded`` waits for as long as it takes, as a change of the
+        schema must.
+        """
+        if self.is_sqlite:
+            options = {"immediate": True, "unbounded": unbounded}
+            with self._writing(unbounded), self.engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+                self._check_file()
+            return
+        with self.engine.begin() as connection:
+            if unbounded:
+                self.select(connection, NO_LIMITS, [])
+            self._lock(connection, _lock_number(enterprise))
+            yield connection
+
+    def _check_file(self) -> None:
+        """Raises ``Unavailable`` when the file is not there any more: nothing is read from, or committed into, the void."""
+        if self.file is not None:
+            self.file.check()
+
+    @contextmanager
+    def _writing(self, unbounded: bool) -> Iterator[None]:
+        """The one writer of this process, so that threads take turns and SQLite's own waiting is for other programs."""
+        if not self._one_writer.acquire(timeout=-1 if unbounded else self.limits.lock):
+            raise Unavailable(BUSY)
+        try:
+            yield
+        finally:
+            self._one_writer.release()
+
+    def compare_clocks(self) -> timedelta:
+        """How much our clock is ahead of the database's; ``skew`` from now on. Every write finds it anew."""
+        if not self.is_sqlite:  # it has ours
+            with self.read() as connection:
+                before = self.clock()
+                self._compared(before, self.select(connection, CLOCK, []))
+        return self.skew
+
+    def _compared(self, before: datetime, rows: list[tuple[Any, ...]]) -> None:
+        self.skew = clock_skew.skew(before, rows[0][-1], self.clock())
+
+    def _lock(self, connection: Connection, number: int) -> None:
+        before = self.clock()
+        try:
+            self._compared(before, self.select(connection, LOCK, [number]))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                self._end_frozen(number)
+            raise
+
+    def _end_frozen(self, number: int) -> None:
+        """The next who asks gets the lock. Where the server does not let us, only its administrator can end the peer."""
+        with suppress(DBAPIError), self.read() as connection:
+            if self.select(connection, FROZEN, [number, self.limits.lock]):
+                log.warning("a peer that froze in a transaction was ended")
+
+    def bound(self, at: datetime) -> Any:
+        """A time as a parameter of hand-written SQL."""
+        return at.astimezone(UTC).isoformat() if self.is_sqlite else at
+
+    def driver_arguments(self) -> dict[str, Any]:
+        """What the driver connects with, for a library that keeps connections of its own to this database."""
+        return dict(self.engine.dialect.create_connect_args(self.engine.url)[1]) | self._driver_arguments
+
+    def lock_also(self, connection: Connection, name: str) -> None:
+        """Inside a write transaction: the one writer of something smaller too, until it ends. SQLite's writer is alone anyhow."""
+        if not self.is_sqlite:
+            self.select(connection, LOCK, [_lock_number(name)])
+
+    def insert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
+        """Adds rows that do not exist. ``rows`` are tuples in the order of ``columns``."""
+        if len(rows) >= COPY_FROM and not self.is_sqlite and not _in_one_piece(connection):
+            self._copy(connection, table.__table__.name, columns, rows)
+        elif rows:
+            self._write(connection, sql.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite), rows)
+
+    def upsert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
+        """Adds rows, or replaces those that have the same primary key. No key may come twice in ``rows``."""
+        if rows:
+            self._write(connection, sql.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite, replacing=True), rows)
+
+    def update(self, connection: Connection, table: Any, keys: Sequence[str], columns: Sequence[str], rows: Rows) -> None:
+        """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
+        if rows:
+            self._write(connection, sql.update(table.__table__, tuple(keys), tuple(columns), sqlite=self.is_sqlite), rows)
+
+    def delete(self, connection: Connection, table: Any, keys: Sequence[str], rows: Rows) -> None:
+        """Removes the rows that match each tuple of ``keys``."""
+        if rows:
+            self._write(connection, sql.delete(table.__table__, tuple(keys), sqlite=self.is_sqlite), rows)
+
+    def one_text(self, table: Any, columns: Sequence[str]) -> str:
+        """SQL for a row's columns as one text, the same for as long as the row is."""
+        return sql.one_text(table.__table__, tuple(columns), sqlite=self.is_sqlite)
+
+    def select(self, connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows of hand-written SQL, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
+        text = sql.select(query, sqlite=self.is_sqlite)
+        bound = [self._listed(value) if isinstance(value, list) else value for value in parameters]
+        cursor = self._cursor(connection, text, bound)
+        try:
+            found: list[tuple[Any, ...]] = cursor.execute(text, bound).fetchall()
+        except self._errors as error:
+            raise self._translated(connection, error) from error
+        return found
+
+    @contextmanager
+    def together(self, connection: Connection, rows: int) -> Iterator[None]:
+        """Few rows in many statements, whose answers nobody waits for: PostgreSQL gets them in one piece, at the end of the block.
+
+        Many rows go faster by COPY, which cannot be part of it. SQLite is in the same process: nothing is sent anywhere.
+        """
+        if self.is_sqlite or rows >= COPY_FROM:
+            yield
+            return
+        try:
+            with _driver(connection).pipeline():
+                yield
+        except self._errors as error:
+            raise self._translated(connection, error) from error
+
+    def _write(self, connection: Connection, statement: Statement, rows: Rows) -> None:
+        prepared = statement.prepared(rows)
+        cursor = self._cursor(connection, statement.sql, prepared)
+        try:
+            (cursor.executemany if statement.many else cursor.execute)(statement.sql, prepared)
+        except self._errors as error:
+            raise self._translated(connection, error) from error
+
+    def _copy(self, connection: Connection, table: str, columns: Sequence[str], rows: Rows) -> None:
+        query = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        try:
+            with self._cursor(connection, query, rows).copy(query) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except self._errors as error:
+            raise self._translated(connection, error) from error
+
+    def _cursor(self, connection: Connection, query: str, parameters: Any) -> Any:
+        """A cursor of the driver. SQLAlchemy takes longer for a small statement than either database, so it is only told of it."""
+        driver = _driver(connection)
+        cursor = driver.cursor() if self.is_sqlite else driver.cursor(binary=True)
+        if self.engine.dispatch.before_cursor_execute:
+            for told in self.engine.dispatch.before_cursor_execute:
+                told(connection, cursor, query, parameters, None, False)
+        return cursor
+
+    def _translated(self, connection: Connection, error: Any) -> Exception:
+        """A driver's error as SQLAlchemy's, without parameters. After a lost connection those in the pool are lost, too."""
+        dialect = self.engine.dialect
+        if dialect.is_disconnect(error, None, None):
+            connection.invalidate(error)
+            self.engine.dispose(close=False)
+        translated: Exception = DBAPIError.instance("", None, error, self._errors, dialect=dialect)
+        return translated
+
+
+def driver_connection(connection: Connection) -> Any:
+    """The driver's own connection, for a library that writes in the same transaction."""
+    return connection.connection.driver_connection
+
+
+def _lock_number(enterprise: str) -> int:
+    return int.from_bytes(hashlib.blake2b(enterprise.encode(), digest_size=8, person=b"emr-sync").digest(), signed=True)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _in_one_piece(connection: Connection) -> bool:
+    return bool(_driver(connection).pgconn.pipeline_status)

@@ -1,0 +1,115 @@
+"""The SQLite file: how it is opened, and whether it is still there.
+
+A program goes on writing into a file that was deleted or replaced: what it writes is then in no directory, and gone with its last
+connection. So each transaction looks whether the file at the path is the one that was opened. And since SQLite makes the file that it
+does not find, a small file beside it says that there was a database: an empty one is never begun in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from store.db.limits import Limits
+from store.db.outage import LOST, MOVED, Unavailable
+
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
+)
+FOR_EVER = "PRAGMA busy_timeout=2147483647"
+MARK = ".created"
+MARKED = "The database beside this file belongs to emr-sync. Without it emr-sync begins no empty one in its place: restore it from a\n"
+MARKED += "backup. Delete this file only to begin with an empty database, without any opt-out that was known.\n"
+OWNER_ONLY = 0o600
+
+
+class SqliteFile:
+    """One database file as this process opened it first. Thread-safe."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.mark = Path(path), Path(path + MARK)
+        self._opened: tuple[int, int] | None = None
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Raises :class:`Unavailable` when another file, or none, stands where the one was that is open here."""
+        if self._opened is not None and _identity(self.path) != self._opened:
+            raise Unavailable(MOVED)
+
+    def keep_mark(self) -> None:
+        """Writes down that there is a database."""
+        if not self.mark.exists():
+            with suppress(OSError):  # who may not write here makes no file either
+                self.mark.write_text(MARKED, "ascii")
+
+    def check_lost(self) -> None:
+        """Raises :class:`Unavailable` where there was a database. For who finds none, or an empty one."""
+        if self.mark.exists():
+            raise Unavailable(LOST)
+
+    def engine(self, url: str, limits: Limits) -> Engine:
+        """``url`` is the file's. Opens it on first use; makes it, readable by its owner only, where there never was one."""
+        engine = create_engine(url, pool_size=10, max_overflow=20, pool_timeout=limits.lock)
+
+        @event.listens_for(engine, "do_connect")
+        def look(_dialect: Any, _record: Any, _arguments: Any, _named: Any) -> None:
+            self._before_opening()
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
+            connection.isolation_level = None  # transactions begin where we say so, below
+            try:
+                for pragma in (limits.in_sqlite(), *PRAGMAS):
+                    connection.execute(pragma)
+                self._after_opening()
+            except Exception:
+                connection.close()  # nobody else knows of it yet
+                raise
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            options = connection.get_execution_options()
+            if not options.get("unbounded"):
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")
+                return
+            try:
+                connection.exec_driver_sql(FOR_EVER)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            finally:
+                connection.exec_driver_sql(limits.in_sqlite())
+
+        return engine
+
+    def _before_opening(self) -> None:
+        with self._lock:
+            self.check()
+            if self._opened is None and _identity(self.path) is None:
+                self.check_lost()
+                with suppress(OSError):  # SQLite says better what is wrong with the path
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
+
+    def _after_opening(self) -> None:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _identity(self.path)
+            self.check()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,306 @@
+"""The typed rows. No behaviour: what a row means is said beside the values that the repositories build from it.
+
+Documents (``contact``, ``provenance``, ``assertions`` …) are JSON text written by ``store.domain.documents``. One row holds all that
+one authority asserts about one patient: a row per attribute would cost ten times the rows of every batch.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, TypeDecorator, text
+from sqlalchemy.engine import Dialect
+
+from store.db.columns import Declared, Mapped, PartialIndex, mapped_column
+
+CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Takes and gives aware UTC only. SQLite has no such type: there it is ISO 8601 text, which sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(String(32)) if dialect.name == "sqlite" else self.impl
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.isoformat() if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid alias must be spelt INTEGER
+
+
+class Table(metaclass=Declared):
+    """Parent of all rows: names constraints in the open and gives every datetime its UTC type."""
+
+    __tablename__: ClassVar[str]
+    known = MetaData(naming_convention=CONVENTION)
+    types: ClassVar[dict[str, Any]] = {"datetime": UtcDateTime, "str": Text, "int": BigInteger, "bytes": LargeBinary}
+
+
+class PatientRow(Table):
+    """A patient and the value in force. ``basis`` is the enterprise's basis it was computed for.
+
+    ``due``: when a period begins or ends that changes it (``store.domain.periods``).
+    """
+
+    __tablename__ = "patients"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    enterprise: Mapped[str]
+    version: Mapped[int]
+    basis: Mapped[str]
+    sources: Mapped[str]
+    contact: Mapped[str]
+    provenance: Mapped[str]
+    merged_into: Mapped[int | None] = mapped_column(ForeignKey("patients.id"))
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
+    due: Mapped[datetime | None]
+    __table_args__ = (
+        PartialIndex("ix_patients_merged_into", ("merged_into",), where="merged_into IS NOT NULL"),
+        PartialIndex("ix_patients_due", ("enterprise", "due"), where="due IS NOT NULL"),
+    )
+
+
+class IdentifierRow(Table):
+    """Who a patient is to one issuer. ``origin`` is the patient it first belonged to, so that a merge can be undone.
+
+    ``kind`` is one of ``store.domain.identifiers``; several patients may share an identifier that is for look-up only.
+    """
+
+    __tablename__ = "identifiers"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    authority: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[int] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    kind: Mapped[str]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class AssertionRow(Table):
+    """All that one authority asserts about one patient; for an EMR source this row is also the synced mark.
+
+    ``effective`` is the time of the payload that last changed the document, ``confirmed`` the newest time at which the
+    same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time. Where one of
+    these times is no moment, ``effective_latest`` or ``confirmed_latest`` is its end (``store.times``). ``codes``: the source's own codes
+    (``store.domain.source_codes``), behind the name of the mapping that read them.
+    ``unreadable``: attributes of which newer evidence could not be read (``store.domain.unreadable``).
+    """
+
+    __tablename__ = "assertions"
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True)
+    authority: Mapped[str] = mapped_column(primary_key=True)
+    assertions: Mapped[str]
+    effective: Mapped[datetime]
+    confirmed: Mapped[datetime]
+    content: Mapped[str | None]
+    seen: Mapped[str]
+    since: Mapped[datetime]
+    last_heard: Mapped[datetime]
+    unreadable: Mapped[str | None]
+    effective_latest: Mapped[datetime | None]
+    confirmed_latest: Mapped[datetime | None]
+    codes: Mapped[str | None]
+    __table_args__: Any = (
+        PartialIndex("ix_assertions_unreadable", ("authority",), where="unreadable IS NOT NULL"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class PhoneRow(Table):
+    """Which patients have a number, by any source that lists it. ``in_force`` is 0 where what is in force does not have it."""
+
+    __tablename__ = "patient_phones"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True, index=True)
+    in_force: Mapped[int] = mapped_column(server_default=text("1"))
+    __table_args__: Any = (
+        PartialIndex("ix_patient_phones_not_in_force", ("patient_id",), where="in_force = 0"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class ChangeRow(Table):
+    """Append only. What one authority newly asserted about one patient, with the value before. ``seq`` orders the feed."""
+
+    __tablename__ = "changes"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str]
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patients.id"))
+    version: Mapped[int]
+    at: Mapped[datetime]
+    authority: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    evidence_id: Mapped[str]
+    effective: Mapped[datetime]
+    run_id: Mapped[str | None]
+    changes: Mapped[str]
+    __table_args__ = (Index("ix_changes_enterprise_seq", "enterprise", "seq"), Index("ix_changes_patient_id_seq", "patient_id", "seq"))
+
+
+class SmsWordsRow(Table):
+    """What was said about texting one number: the newest word of each authority, line and topic (``store.domain.sms_consent.Word``)."""
+
+    __tablename__ = "sms_words"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    words: Mapped[str]
+    updated: Mapped[datetime]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class SmsConsentEventRow(Table):
+    """Append only. Every opt-out and opt-in word or manual entry, also those that changed nothing."""
+
+    __tablename__ = "sms_consent_events"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str]
+    number: Mapped[str]
+    line: Mapped[str]
+    authority: Mapped[str]
+    kind: Mapped[str]
+    scope: Mapped[str]
+    topic: Mapped[str]
+    word: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[datetime]
+    __table_args__ = (Index("ix_sms_consent_events_enterprise_number", "enterprise", "number"),)
+
+
+class SettingRow(Table):
+    """Default settings of an enterprise that people change here. Append only: the newest row counts."""
+
+    __tablename__ = "settings"
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    enterprise: Mapped[str] = mapped_column(index=True)
+    settings: Mapped[str]
+    actor: Mapped[str]
+    at: Mapped[datetime]
+
+
+class RunRow(Table):
+    """One pull, batch or resync. At most one ``running`` per source: the partial unique index says so."""
+
+    __tablename__ = "runs"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    enterprise: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str]
+    owner: Mapped[str]
+    started: Mapped[datetime]
+    alive: Mapped[datetime]
+    finished: Mapped[datetime | None]
+    since: Mapped[str | None]
+    cursor: Mapped[str | None]
+    counts: Mapped[str]
+    error: Mapped[str | None]
+    __table_args__ = (
+        PartialIndex("uq_runs_active_source", ("source",), where="status = 'running'", unique=True),
+        Index("ix_runs_source_started", "source", "started"),
+    )
+
+
+class SourceStateRow(Table):
+    """Where a source stands: its cursor, and when it was last heard."""
+
+    __tablename__ = "source_states"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    cursor: Mapped[str | None]
+    last_heard: Mapped[datetime | None]
+
+
+class SourceNoteRow(Table):
+    """What a source's adapter keeps between runs (``store.runs.source_notes``)."""
+
+    __tablename__ = "source_notes"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    text: Mapped[str]
+
+
+class RejectionRow(Table):
+    """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``.
+
+    ``payload`` is sealed with the key ``key_id`` (``store.runs.encryption``); both are empty where no payload is kept. ``evidence_id`` is
+    the control id of the message, or the type and id of the resource; empty where none was found.
+    """
+
+    __tablename__ = "rejections"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    enterprise: Mapped[str]
+    digest: Mapped[str]
+    scope: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str]
+    detail: Mapped[str]
+    path: Mapped[str]
+    locator: Mapped[str]
+    payload: Mapped[bytes]
+    key_id: Mapped[str | None]
+    times: Mapped[int]
+    run_id: Mapped[str | None]
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    evidence_id: Mapped[str] = mapped_column(server_default="")
+    __table_args__ = (
+        Index("uq_rejections_source_digest", "source", "digest", unique=True),
+        Index("ix_rejections_status_last_at", "status", "last_at", "id"),
+        Index("ix_rejections_enterprise_status_last_at", "enterprise", "status", "last_at", "id"),
+        Index("ix_rejections_source_status_last_at", "source", "status", "last_at", "id"),
+        Index("ix_rejections_ranking", "enterprise", "status", "source", "reason", "path", "times", "id"),
+    )
+
+
+class SchemaProgramRow(Table):
+    """Which version of the program brought the schema to a revision (``store.db.schema``)."""
+
+    __tablename__ = "schema_programs"
+    revision: Mapped[str] = mapped_column(primary_key=True)
+    program: Mapped[str]
+    at: Mapped[datetime]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class ApiKeyRow(Table):
+    """A key of a caller. The secret itself is shown once and kept only as its SHA-256. ``last_used`` is an hour's beginning.
+
+    ``grants`` are names between blanks.
+    """
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    enterprise: Mapped[str]
+    role: Mapped[str]
+    digest: Mapped[str]
+    created: Mapped[datetime]
+    revoked: Mapped[datetime | None]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]
+    grants: Mapped[str] = mapped_column(server_default="")

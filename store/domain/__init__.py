@@ -1,0 +1,1 @@
+"""What is decided about preferences, without a database: values in, values out, `now` is passed in."""

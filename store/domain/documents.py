@@ -1,0 +1,245 @@
+"""Documents of the rows: frozen values <-> JSON text. The shapes are part of the schema; a migration changes them.
+
+msgspec writes and reads them in C, straight into the vocabulary's own tuples; the digest says whether two payloads
+state the same.
+
+A time as hand-written SQL brings it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from store import times
+from store.domain.decision_request import Evidence
+from store.domain.sms_consent import Word
+from store.domain.source_codes import Reading, Readings
+from store.domain.unreadable import Marks, Unreadable
+from store.errors import DocumentDamaged
+from store.preference import EMAIL, PHONES, Assertion, Codes, ContactPreferences, Identifier, Later, Phone, Preference, Statement, base
+from store.times import Time
+
+
+def instant(value: object) -> datetime:
+    """The time of a column: SQLite gives ISO text, PostgreSQL a datetime."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+
+
+def interval(earliest: object, latest: object) -> Time:
+    """The time of two columns, of which the second is empty for a moment."""
+    return times.between(instant(earliest), None if latest is None else instant(latest))
+
+
+class Payload(NamedTuple):
+    """What the statements of one payload share; written once per document. ``latest``: where its time is no moment, the end of it."""
+
+    earliest: datetime
+    recorded: datetime
+    evidence_id: str
+    version: int
+    latest: datetime | None = None
+    mapping: str = ""
+
+    @property
+    def effective(self) -> Time:
+        """When the authority stated it."""
+        return times.between(self.earliest, self.latest)
+
+
+class Said(NamedTuple):
+    """A value, where it was read, and the place of its payload in the document."""
+
+    value: Any
+    path: str
+    payload: int
+    undecided: bool = False
+
+
+T = TypeVar("T")
+
+
+def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
+    """What was written here reads back, unless it was damaged since."""
+
+    def read(text: str) -> T:
+        try:
+            return decode(text)
+        except (msgspec.MsgspecError, ValueError):
+            raise DocumentDamaged("a stored document does not read back") from None
+
+    return read
+
+
+_encode = msgspec.json.Encoder().encode
+_assertions = _reading(msgspec.json.Decoder(tuple[list[Payload], dict[str, Said]]).decode)
+_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode)
+_words = _reading(msgspec.json.Decoder(tuple[Word, ...]).decode)
+_marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
+_readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
+_code = _reading(msgspec.json.Decoder(Codes).decode)
+_plain = _reading(msgspec.json.Decoder().decode)
+_LISTS = (PHONES, EMAIL)
+_new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
+
+
+def write(value: Any) -> str:
+    """Any of the values below as JSON text."""
+    return _encode(value).decode()
+
+
+def read(text: str) -> Any:
+    """Plain JSON."""
+    return _plain(text)
+
+
+def write_assertions(assertions: Mapping[str, Assertion]) -> str:
+    """All that one authority asserts about a patient, by attribute."""
+    payloads: dict[tuple[Any, ...], int] = {}
+    said = {}
+    for attribute, (value, effective, recorded, evidence_id, path, version, undecided, mapping) in assertions.items():
+        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version, mapping), len(payloads))
+        said[attribute] = (value, path, place, True) if undecided else (value, path, place)
+    return write((list(payloads), said))
+
+
+def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int, mapping: str) -> tuple[Any, ...]:
+    written = effective.earliest, recorded, evidence_id, version
+    if mapping:
+        return (*written, effective.end, mapping)
+    return written if effective.end is None else (*written, effective.end)
+
+
+def read_assertions(text: str) -> dict[str, Assertion]:
+    """The same back."""
+    payloads, said = _assertions(text)
+    effective = [one.effective for one in payloads]
+    read = {}
+    for attribute, (value, path, place, undecided) in said.items():
+        _, recorded, evidence_id, version, _, mapping = payloads[place]
+        if attribute.startswith(_LISTS):
+            value = listed(attribute, value)
+        read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided, mapping))
+    return read
+
+
+def write_codes(mapping: str, readings: Readings) -> str:
+    """The codes of one authority about a patient, behind the name of the mapping that read them."""
+    return f"{mapping} {write(readings)}"
+
+
+def read_codes(text: str) -> tuple[str, Readings]:
+    """The same back."""
+    mapping, _, kept = text.partition(" ")
+    return mapping, _readings(kept)
+
+
+def write_code(codes: Codes | None) -> str | None:
+    """The codes of one statement, where they are kept."""
+    return write(codes) if codes is not None else None
+
+
+def read_code(text: str | None) -> Codes | None:
+    """The same back."""
+    return _code(text) if text is not None else None
+
+
+def write_time(time: Time) -> Any:
+    """A time inside a plain document: a moment, or both its ends."""
+    return time.earliest if time.end is None else (time.earliest, time.latest)
+
+
+def read_time(value: Any) -> Time:
+    """The same back from plain JSON."""
+    earliest, latest = (value, None) if isinstance(value, str) else value
+    return interval(earliest, latest)
+
+
+def write_marks(marks: Marks) -> str | None:
+    """What of an authority could not be read; ``None`` where all could."""
+    return write(marks) if marks else None
+
+
+def read_marks(text: str | None) -> Marks:
+    """The same back."""
+    return _marks(text) if text else {}
+
+
+def listed(attribute: str, value: Any) -> Any:
+    """Lists of phones and addresses come back from JSON as lists of lists: as tuples of values again."""
+    if value is None:
+        return None
+    name = base(attribute)
+    if name == PHONES:
+        return tuple(Phone(*phone) for phone in value)
+    return tuple(value) if name == EMAIL else value
+
+
+read_contact = _reading(msgspec.json.Decoder(ContactPreferences).decode)
+"""What is in force, as a decision looks at it."""
+
+
+def write_provenance(in_force: Mapping[str, Preference]) -> str:
+    """Where each value in force comes from."""
+    payloads: dict[tuple[str, tuple[Any, ...]], int] = {}
+    paths = {}
+    for attribute, (_, authority, assertion) in in_force.items():
+        _, effective, recorded, evidence_id, path, version, _, mapping = assertion
+        payload = _payload(effective, recorded, evidence_id, version, mapping)
+        paths[attribute] = (path, payloads.setdefault((authority, payload), len(payloads)))
+    return write((list(payloads), paths))
+
+
+class Provenance:
+    """Where each value in force comes from, read when the first question is asked."""
+
+    __slots__ = ("_read", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._read: tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]] | None = None
+
+    def __call__(self, attribute: str) -> Evidence | None:
+        """The evidence for one attribute, ``None`` when nothing about it is in force."""
+        if self._read is None:
+            self._read = _provenance(self._text)
+        payloads, paths = self._read
+        found = paths.get(attribute)
+        if found is None:
+            return None
+        authority, payload = payloads[found[1]]
+        return Evidence(attribute, authority, payload.evidence_id, found[0], payload.earliest, payload.latest)
+
+
+def read_words(text: str) -> tuple[Word, ...]:
+    """What was said about texting one number."""
+    return _words(text)
+
+
+def digest(
+    identifiers: Sequence[Identifier],
+    statements: Mapping[str, Statement],
+    version: int = 0,
+    unread: tuple[str, ...] = (),
+    codes: Mapping[str, Codes] = MappingProxyType({}),
+    mapping: str = "",
+    later: tuple[Later, ...] = (),
+    record: str = "",
+) -> str:
+    """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
+
+    Another version of the same content is looked at whole, so that the version it reached is kept: a lower one that arrives later
+    with the same time is late. So it is of the same payload read by another mapping, and of another Consent or Flag (``record``). Says
+    nothing about the patient by itself.
+    """
+    content: tuple[Any, ...] = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
+    if codes or mapping:
+        content = (*content, dict(codes), mapping)
+    content = (*content, later) if later else content
+    content = (*content, record) if record else content
+    return hashlib.blake2b(_encode(content), digest_size=12).hexdigest()

@@ -1,0 +1,221 @@
+"""What the periods of records change by themselves, and what counts at a moment (product section 7). Pure.
+
+A record with a period states now what counts now, and, by ``PatientStatements.later``, what its attributes will be. That is kept beside
+the assertions until it is due, and then merged like any statement, as old as its payload is: newer evidence still wins. So that nothing
+permits outside its period and no refusal is lost by it:
+
+* the end of a record takes back only what the same record stated;
+* what a record permitted before counts no more where it now says something later only; what it refused goes on until that;
+* what another record of the same source still refuses counts again where something ends (``store.domain.record_refusals``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from store import times
+from store.domain import assertions, documents, payload, record_refusals, records
+from store.domain.assertions import Held
+from store.domain.contactability import loosened
+from store.domain.enterprise import Enterprise
+from store.domain.ordering import forbids, is_newer
+from store.domain.record_refusals import Refusal
+from store.preference import EMAIL, PHONES, Assertion, Codes, Later, PatientStatements, Statement, base
+from store.times import Time
+
+
+class Ahead(NamedTuple):
+    """One statement that counts from ``due`` on, with the evidence it comes from. ``record`` is the resource, whatever its version."""
+
+    patient_id: int
+    authority: str
+    record: str
+    attribute: str
+    due: datetime
+    origin: int
+    value: Any
+    path: str
+    effective: Time
+    version: int
+    evidence_id: str
+    mapping: str
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it stops contact."""
+        return forbids(self.attribute, self.value)
+
+    @property
+    def item(self) -> PatientStatements:
+        """As a payload of its own, as old as the one it was in."""
+        said = {self.attribute: Statement(self.value, self.path)}
+        return PatientStatements((), said, self.effective, self.evidence_id, self.version, mapping=self.mapping)
+
+
+def record(evidence_id: str) -> str:
+    """The record that an evidence id names a version of."""
+    return evidence_id.partition("/_history/")[0]
+
+
+def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authority: str, origin: int) -> list[Ahead]:
+    """What is ahead of a patient once a payload is known. The newest version of a record says all of its own periods."""
+    name = record(item.evidence_id)
+    mine = [one for one in kept if (one.authority, one.record) == (authority, name)]
+    others = [one for one in kept if (one.authority, one.record) != (authority, name)]
+    said = (item.effective, item.version, item.evidence_id, item.mapping)
+    new = [
+        Ahead(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, *said)
+        for one in item.later
+        if counts(one, item)
+    ]
+    newer = _is_newer(item, mine[0]) if mine else True
+    mine = {True: new, False: mine, None: [one for one in (*mine, *new) if one.refuses]}[newer]
+    others = [one for one in others if one.authority != authority or not _is_replaced(one, item)]
+    return [*others, *mine]
+
+
+def counts(later: Later, item: PatientStatements) -> bool:
+    """Whether a payload may say so: a restricted record takes nothing back (rule 5.6)."""
+    return not item.restricted or later.value not in (None, ())
+
+
+def _is_replaced(one: Ahead, item: PatientStatements) -> bool:
+    """Whether a list that is ahead would be out of date when it is due: the whole list was stated again since."""
+    return base(one.attribute) in (PHONES, EMAIL) and one.attribute in item.statements and item.effective.is_after(one.effective)
+
+
+def _is_newer(item: PatientStatements, one: Ahead) -> bool | None:
+    if item.evidence_id == one.evidence_id and item.effective == one.effective:
+        return True  # the same, read again
+    return is_newer(item, Assertion(one.value, one.effective, one.due, one.evidence_id, one.path, one.version))
+
+
+def until_then(held: Held | None, item: PatientStatements) -> PatientStatements:
+    """A payload with what its record permitted in an earlier version taken back, where it permits or refuses from later on only."""
+    if held is None:
+        return item
+    names = dict.fromkeys(one.attribute for one in item.later if one.attribute not in item.statements and counts(one, item))
+    back = {name: Statement(None, _path(item, name)) for name in names if _permitted(name, held.assertions.get(name), item)}
+    return replace(item, statements={**item.statements, **back}) if back else item
+
+
+def _path(item: PatientStatements, attribute: str) -> str:
+    return next(one.path for one in item.later if one.attribute == attribute)
+
+
+def _permitted(attribute: str, old: Assertion | None, item: PatientStatements) -> bool:
+    """Whether an earlier version of the record stated something else than a refusal."""
+    if old is None or old.value is None or forbids(attribute, old.value):
+        return False
+    return record(old.evidence_id) == record(item.evidence_id)
+
+
+def due_item(one: Ahead, held: Held | None) -> PatientStatements:
+    """What is due, as a payload of its authority: without a statement where it has no effect.
+
+    An end takes back only what its own record stated. Of an authority that stated nothing (any more) only a refusal counts.
+    """
+    old = held.assertions.get(one.attribute) if held is not None else None
+    is_own = old is not None and record(old.evidence_id) == one.record
+    counts = one.refuses if held is None else is_own or one.value is not None
+    return one.item if counts else replace(one.item, statements={})
+
+
+def due_codes(held: Held | None, one: Ahead) -> dict[str, Codes]:
+    """A place among the codes that are kept of the attribute, which no rule reads: what was due counts when the others are read again."""
+    is_kept = held is not None and held.codes is not None and one.attribute in documents.read_codes(held.codes)[1]
+    return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
+
+
+def merged(
+    held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
+) -> assertions.Merged:
+    """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before.
+
+    Also where that stands for longer than it was stated: since a merge, or instead of what another record took back.
+    """
+    own = [name for name in item.statements if _is_own_version(name, item, held)]
+    rest = replace(item, statements={name: one for name, one in item.statements.items() if name not in own}) if own else item
+    found = assertions.merge(held, rest, now, doubtful=doubtful, joined=joined)
+    for name in own:
+        found = _replaced(found, name, item, now, joined)
+    return found
+
+
+def _is_own_version(attribute: str, item: PatientStatements, held: Held | None) -> bool:
+    """Whether what stands is of the same version of the record, and no older."""
+    old = held.current().get(attribute) if held is not None else None
+    if old is None or record(old.evidence_id) != record(item.evidence_id) or old.version != item.version:
+        return False
+    return is_newer(item, old) is not True
+
+
+def _replaced(
+    found: assertions.Merged, attribute: str, item: PatientStatements, now: datetime, joined: datetime | None
+) -> assertions.Merged:
+    old, said = found.assertions[attribute], item.statements[attribute]
+    when = times.newest(old.effective, item.effective)
+    when = times.newest(when, times.at(joined)) if joined is not None and forbids(attribute, said.value) else when
+    new = Assertion(said.value, when, now, item.evidence_id, said.path, item.version, mapping=item.mapping)
+    changed = {**found.changed, attribute: (old.value, new.value)} if old.value != new.value else found.changed
+    outcome = "applied" if changed else found.outcome
+    return replace(found, assertions={**found.assertions, attribute: new}, changed=changed, outcome=outcome)
+
+
+def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
+    """Those due by then, the earliest first; of one moment an end before what begins."""
+    return sorted((one for one in ahead if one.due <= until), key=lambda one: (one.due, one.value is not None, one.refuses))
+
+
+def fallen(
+    held: Held | None, kept: Sequence[Refusal], one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None
+) -> tuple[assertions.Merged, list[Refusal]]:
+    """What an authority asserts, and what its records refuse, once ``one`` is due. ``item`` is what of it has an effect."""
+    then = record_refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin, replaces=True)
+    mine = [refusal for refusal in then if refusal.authority == one.authority]
+    return record_refusals.restored(_ended(held, one, item, now, joined), item, held, mine, now, joined), then
+
+
+def _ended(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None) -> assertions.Merged:
+    """Where a record ends, what was stated without one, or by another one, counts again where it refuses."""
+    if held is not None and one.value is None and item.statements:
+        stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
+        if one.attribute in stands and forbids(one.attribute, stands[one.attribute].value):
+            return assertions.merge(held, item, now, joined=joined, decided=stands)
+    return merged(held, item, now, joined)
+
+
+def held_at(
+    by_authority: Mapping[str, Held],
+    ahead: Iterable[Ahead],
+    kept: Sequence[Refusal],
+    enterprise: Enterprise,
+    at: datetime,
+    now: datetime,
+    joined: datetime | None = None,
+) -> dict[str, Held]:
+    """What every authority asserts at a moment that is now or to come. ``kept`` is what records refuse.
+
+    What should have loosened by ``now`` waits until it is written, which is when the safeguard looks at it.
+    """
+    held = dict(by_authority)
+    for one in in_order(ahead, at):
+        before = held.get(one.authority)
+        item = due_item(one, before)
+        if before is None and not item.statements:
+            continue
+        found, refused = fallen(before, kept, one, item, one.due, joined)
+        begun = before or Held({}, one.effective, one.effective, "", one.due)
+        codes = payload.codes(before, replace(one.item, codes=due_codes(before, one)), one.due, begun.unreadable)
+        changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed, codes=codes)
+        then = {**held, one.authority: changed}
+        if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
+            held, kept = then, refused
+    return held
+
+
+def _in_force(held: Mapping[str, Held], enterprise: Enterprise) -> dict[str, Any]:
+    return dict(assertions.in_force({name: one.current() for name, one in held.items()}, enterprise))

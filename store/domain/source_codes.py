@@ -1,0 +1,313 @@
+"""The codes that an authority sent, beside what they were mapped to, so that another mapping can read them (product rule 5.8). Pure.
+
+Of each attribute the distinct codes are kept, each at the newest time at which it came. When the mapping of a source changes, what is in
+force is folded again from them: the same rules of order as if today's mapping had read every one. What came without codes, or before
+codes were kept, or from a field that today's mapping does not read, counts as it was read then.
+
+Of a Consent or a Flag there are no codes: what each of them says by its newest version is kept in their place, so that the end of one
+leaves what the others say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from store import times
+from store.domain import ordering, unreadable
+from store.domain.assertions import Held, merge
+from store.domain.ordering import VERSION, record_of
+from store.domain.unreadable import Marks, Unreadable
+from store.preference import PREFERRED_METHOD, Assertion, Codes, PatientStatements, Problem, Statement, base
+from store.times import Time
+
+MOST = 16
+"""Distinct codes kept of one attribute."""
+
+RECORD = "record"
+"""The place of what a Consent or a Flag says; beside it stands the mapping that read it."""
+
+STATED, SILENT, UNREAD = "stated", "silent", "unread"
+
+
+class Reading(NamedTuple):
+    """One code (or several at once) of one attribute, and what it was mapped to.
+
+    ``codes`` is ``None`` for what came without. ``outcome``: ``stated`` a value, ``silent``, or ``unread`` (``value`` is then the reason).
+    """
+
+    codes: Codes | None
+    outcome: str
+    value: Any
+    path: str
+    effective: Time
+    recorded: datetime
+    evidence_id: str
+    version: int
+    restricted: bool
+
+
+Readings = Mapping[str, tuple[Reading, ...]]
+"""By attribute, the codes of one authority about one patient, in order of receipt."""
+
+Read = tuple[Statement | None, Problem | None]
+
+
+class Reader(Protocol):
+    """How a source is read today."""
+
+    @property
+    def mapping(self) -> str:
+        """The name of the mapping."""
+
+    def reread(self, attribute: str, codes: Codes) -> Read | None:
+        """What it says of the codes of an attribute; ``None`` where it does not read that field."""
+
+
+Folded = dict[str, tuple[Reading, ...]]
+
+
+def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None, marks: Marks) -> Folded:
+    """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
+    kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
+    if record_of(item.evidence_id):
+        said = [name for name in item.statements if name == PREFERRED_METHOD or ordering.is_refusable(name) or name in kept]
+        return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in said}
+    counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
+    coded = (
+        list(item.codes) if ordering.withholds(item) else list(counts)
+    )  # what a restricted record withholds may mean something else one day
+    known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
+    unread = [one for one in unreadable.unread(item) if one in kept]  # its codes are not kept: they may be about the patient
+    for name in dict.fromkeys((*coded, *known, *unread)):
+        was = kept.get(name)
+        was = _from_before(name, before) if was is None else was
+        kept[name] = _with(name, was, _reading(name, item, recorded))
+    return kept
+
+
+def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks) -> bool:
+    """Whether it could not be read of this very payload, which can be now."""
+    return one.outcome == UNREAD and name not in marks and (one.evidence_id, one.effective) == (item.evidence_id, item.effective)
+
+
+def current(readings: Readings, held: Held) -> Folded:
+    """The codes, those of the last payload at the newest time at which it was stated again."""
+    return {name: tuple(_current(one, held) for one in ones) for name, ones in readings.items()}
+
+
+def without_codes(readings: Readings, said: Mapping[str, Assertion], marks: Marks) -> Folded:
+    """The codes beside what came without: it counts whatever today's mapping says of them."""
+    kept = dict(readings)
+    for name in kept.keys() & said.keys():
+        kept[name] = _with(name, kept[name], _asserted(said[name]))
+    for name in kept.keys() & marks.keys():
+        kept[name] = _with(name, kept[name], _marked(marks[name]))
+    return kept
+
+
+def joined(first: Readings, second: Readings) -> Folded:
+    """The codes of two records that are one person: of each side only what nothing of that side is entirely newer than."""
+    both: dict[str, tuple[Reading, ...]] = {}
+    for name in {**first, **second}:
+        sides = [_newest(side.get(name, ())) for side in (first, second)]
+        found: tuple[Reading, ...] = ()
+        for one in sorted((*sides[0], *sides[1]), key=lambda reading: reading.recorded):
+            found = _with(name, found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
+        both[name] = found
+    return both
+
+
+def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None) -> tuple[Held, Folded]:
+    """What the authority asserts by today's mapping, and the codes with what they are mapped to now."""
+    assertions = {name: one for name, one in held.current().items() if name not in readings}
+    marks = {name: mark for name, mark in held.unreadable.items() if name not in readings or _has_records(readings[name])}
+    now = Held(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
+    again: dict[str, tuple[Reading, ...]] = {}
+    for name, ones in readings.items():
+        again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
+        now = _all_told(now, name, again[name], joined, reader.mapping)
+    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
+    return replace(now, unreadable={**now.unreadable, **same}), again
+
+
+def _is_same_mark(one: Unreadable, other: Unreadable) -> bool:
+    return (one.evidence_id, one.time) == (other.evidence_id, other.time)
+
+
+def standing(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:
+    """What stands of an attribute by all that was read; nothing where all of it was taken back."""
+    nothing = times.at(times.BEGINNING)
+    found = _all_told(Held({}, nothing, nothing, "", times.BEGINNING), name, readings, joined, mapping).assertions.get(name)
+    return found if found is not None and found.value is not None else None
+
+
+def _all_told(held: Held, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Held:
+    """The readings of one attribute, one after the other; of Consents and Flags, each of which stands until it ends, what is in force."""
+    for one in sorted((one for one in readings if not record_of(one.evidence_id)), key=lambda one: one.recorded):
+        held = _told(held, name, one, joined, mapping)
+    said = [one for one in readings if record_of(one.evidence_id)]
+    in_force = [one for one in said if one.value is not None]
+    if in_force and name in held.assertions and held.assertions[name].value is None:
+        held = replace(held, assertions={key: one for key, one in held.assertions.items() if key != name})
+    for one in sorted(in_force or (() if name in held.assertions else said), key=lambda one: one.recorded):
+        held = _told(held, name, one, joined, read_by(one) or mapping)
+    return held
+
+
+def of_record(readings: tuple[Reading, ...], record: str) -> Reading | None:
+    """What a Consent or Flag says."""
+    return next((one for one in readings if record_of(one.evidence_id) == record), None)
+
+
+def read_by(one: Reading) -> str:
+    """The mapping that read a Consent or a Flag; empty where that is not known."""
+    return str(one.codes.found[0][0]) if one.codes is not None and one.codes.place == RECORD else ""
+
+
+def _has_records(readings: tuple[Reading, ...]) -> bool:
+    return any(record_of(one.evidence_id) for one in readings)
+
+
+def _with_record(name: str, readings: tuple[Reading, ...], item: PatientStatements, recorded: datetime) -> tuple[Reading, ...]:
+    """The readings with what the newest version of a Consent or Flag says; where nobody can tell which that is, with what refuses."""
+    statement = item.statements[name]
+    codes = Codes(RECORD, ((item.mapping, statement.path),))
+    new = Reading(codes, STATED, statement.value, statement.path, item.effective, recorded, item.evidence_id, item.version, item.restricted)
+    old = of_record(readings, record_of(item.evidence_id))
+    if old is not None and not _replaces(name, new, old, is_due=name in item.codes):
+        return readings
+    others = [one for one in readings if one is not old]
+    if len(others) >= MOST:
+        others.remove(min(others, key=lambda one: (ordering.forbids(name, one.value), one.effective.latest)))
+    return (*others, new)
+
+
+def _replaces(name: str, new: Reading, old: Reading, *, is_due: bool) -> bool:
+    """Whether a reading takes the place of another one of the same record. ``is_due``: a period of it has begun or ended."""
+    is_read_again = VERSION in new.evidence_id and read_by(new) != read_by(old)
+    if new.evidence_id == old.evidence_id and (is_due or is_read_again):
+        return True
+    newer = ordering.is_newer(_item(name, new), _assertion(old))
+    return ordering.wins(name, new.value, old.value, received_later=True) if newer is None else newer
+
+
+def _assertion(one: Reading) -> Assertion:
+    return Assertion(one.value, one.effective, one.recorded, one.evidence_id, one.path, one.version)
+
+
+def read_otherwise(was: Readings, now: Readings) -> list[PatientStatements]:
+    """What another mapping than before says of the codes, each as the payload it came with."""
+    pairs = ((name, pair) for name, ones in now.items() for pair in zip(was.get(name, ()), ones, strict=False))
+    return [
+        _item(name, new) for name, (old, new) in pairs if (old.outcome, old.value) != (new.outcome, new.value) and new.outcome == STATED
+    ]
+
+
+def _told(held: Held, name: str, one: Reading, joined: datetime | None, mapping: str) -> Held:
+    item = replace(_item(name, one), mapping=mapping)
+    then = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
+    merged = merge(then, item, one.recorded, joined=joined)
+    marks = unreadable.after(held.unreadable, held.assertions, item, whole=False)
+    return Held(merged.assertions, held.effective, held.confirmed, held.seen, held.since, marks)
+
+
+def _item(name: str, one: Reading) -> PatientStatements:
+    stated = {name: Statement(one.value, one.path)} if one.outcome == STATED else {}
+    problems = (Problem(str(one.value), one.path, "", name),) if one.outcome == UNREAD else ()
+    return PatientStatements((), stated, one.effective, one.evidence_id, one.version, one.restricted, problems)
+
+
+def _again(name: str, one: Reading, reader: Reader) -> Reading:
+    read = reader.reread(name, one.codes) if one.codes is not None else None
+    return one if read is None else _mapped(one, *read)
+
+
+def _mapped(one: Reading, statement: Statement | None, problem: Problem | None) -> Reading:
+    if statement is not None:
+        return one._replace(outcome=STATED, value=statement.value, path=statement.path)
+    if problem is not None:
+        return one._replace(outcome=UNREAD, value=problem.reason, path=problem.path)
+    return one._replace(outcome=SILENT, value=None)
+
+
+def _reading(name: str, item: PatientStatements, recorded: datetime) -> Reading:
+    statement = item.statements.get(name)
+    problem = _is_unread(name, item)
+    said = (item.effective, recorded, item.evidence_id, item.version, ordering.withholds(item))
+    made = Reading(item.codes.get(name), SILENT, None, "", *said)
+    return _mapped(made, statement, problem)
+
+
+def _is_known(readings: tuple[Reading, ...], item: PatientStatements) -> bool:
+    """Whether a statement without codes is one of the readings, let through after the brake had held it."""
+    return any((one.evidence_id, one.effective) == (item.evidence_id, item.effective) for one in readings)
+
+
+def _is_unread(name: str, item: PatientStatements) -> Problem | None:
+    return next((one for one in item.problems if one.attribute and base(name) == base(one.attribute)), None)
+
+
+def _from_before(name: str, held: Held | None) -> tuple[Reading, ...]:
+    """What was asserted, or could not be read, before codes were kept."""
+    if held is None:
+        return ()
+    said, mark = held.current().get(name), held.unreadable.get(name)
+    return (*((_asserted(said),) if said is not None else ()), *((_marked(mark),) if mark is not None else ()))
+
+
+def _asserted(said: Assertion) -> Reading:
+    return Reading(None, STATED, said.value, said.path, said.effective, said.recorded, said.evidence_id, said.version, restricted=False)
+
+
+def _marked(mark: Unreadable) -> Reading:
+    return Reading(None, UNREAD, mark.reason, mark.path, mark.time, mark.time.latest, mark.evidence_id, 0, restricted=False)
+
+
+def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
+    """The same codes again count at the newer time, and are known by what brought them first.
+
+    Past :data:`MOST` the oldest is dropped: first of what says nothing, and last of what refuses or may.
+    """
+    same = next((one for one in readings if _key(one) == _key(new)), None)
+    others = [one for one in readings if one is not same]
+    if same is not None:
+        evidence = same if not readings or readings[-1] is same else new
+        new = new._replace(effective=times.newest(same.effective, new.effective), evidence_id=evidence.evidence_id)
+        new = new._replace(version=max(same.version, new.version), recorded=max(same.recorded, new.recorded))
+    if len(others) >= MOST:
+        others.remove(min(others, key=lambda one: (_weight(name, one), one.effective.latest)))
+    return (*others, new)
+
+
+def _weight(name: str, one: Reading) -> int:
+    if one.outcome == UNREAD or (one.outcome == STATED and ordering.forbids(name, one.value)):
+        return 2
+    return 1 if one.outcome == STATED else 0
+
+
+def _key(one: Reading) -> Any:
+    if one.codes is not None:
+        return one.codes, one.restricted
+    return None, one.outcome, one.value, one.restricted, one.evidence_id if one.outcome == UNREAD else ""
+
+
+def _newest(readings: Iterable[Reading]) -> list[Reading]:
+    """Each that nothing is entirely newer than, and what every Consent and Flag says."""
+    found = list(readings)
+    return [one for one in found if record_of(one.evidence_id) or not any(other.effective.is_after(one.effective) for other in found)]
+
+
+def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Reading, ...]:
+    """The readings of two patients with that of a record, which may be known of both."""
+    old = of_record(readings, record_of(one.evidence_id))
+    if old is not None and not _replaces(name, one, old, is_due=False):
+        return readings
+    return (*(other for other in readings if other is not old), one)
+
+
+def _current(one: Reading, held: Held) -> Reading:
+    """A code of the last payload counts at the newest time at which that was stated again."""
+    return one._replace(effective=held.confirmed) if one.effective == held.effective else one

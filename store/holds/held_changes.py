@@ -1,0 +1,238 @@
+"""Statements that the brake keeps out of force, with their evidence: who wrote them, when they became true, which run brought them.
+
+One per patient, authority and attribute: newer evidence takes the place of older. A rejected one is remembered, so that the same
+content, coming again, is held again and never applied in silence; the EMR's own newer refusal makes it history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables_operations import HeldStatementRow, LoosenedRow, VerdictRow
+from store.domain import documents
+from store.domain.documents import instant, interval
+from store.domain.ids import shown
+from store.preference import Codes, Statement, base, emr
+from store.times import Time
+
+HELD, REJECTED = "held", "rejected"
+COUNTED_EVERY = timedelta(minutes=1)
+COLUMNS = (
+    "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
+    "effective", "version", "evidence_id", "at", "mapping", "codes", "effective_latest",
+)  # fmt: skip
+KEY = COLUMNS[:3]
+VERDICT_COLUMNS = ("enterprise", "source", "run_id", "verdict", "actor", "at", "patients")
+ROWS = f"SELECT {', '.join(COLUMNS)} FROM held_statements"
+PREVIEW = """SELECT attribute, direction, count(*) FROM (
+ SELECT DISTINCT attribute, direction, patient_id FROM held_statements WHERE run_id = ? AND state = 'held'
+ ) AS loosened GROUP BY attribute, direction ORDER BY attribute, direction"""
+PEOPLE = "SELECT count(*) FROM (SELECT DISTINCT patient_id FROM held_statements WHERE run_id = ? AND state = 'held'{}) AS people"
+UNDECIDED = """SELECT count(*) FROM (
+ SELECT DISTINCT patient_id FROM held_statements WHERE source = ? AND state = 'held' AND run_id <> ?) AS people"""
+# A list of distinct rows, counted: PostgreSQL would sort for a count of distinct ones, which takes three times as long.
+LATELY = """SELECT (SELECT count(*) FROM loosened WHERE source = ? AND at > ?),
+ EXISTS (SELECT 1 FROM held_statements WHERE source = ? AND state = 'held')"""
+
+LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
+ AND run_id IN (SELECT r.id FROM runs r WHERE r.source = held_statements.source AND r.status IN ('failed', 'waiting'))"""
+
+
+class HeldStatement(NamedTuple):
+    """``again``: the same was rejected by a person before. ``direction`` is one of ``store.domain.contactability``.
+
+    ``mapping`` read it, from ``codes`` where they are kept.
+    """
+
+    patient_id: int
+    authority: str
+    attribute: str
+    enterprise: str
+    source: str
+    run_id: str
+    state: str
+    again: bool
+    direction: str
+    value: Any
+    path: str
+    effective: Time
+    version: int
+    evidence_id: str
+    at: datetime
+    mapping: str = ""
+    codes: Codes | None = None
+
+    @property
+    def statement(self) -> Statement:
+        """What was said, and where it was read."""
+        return Statement(self.value, self.path)
+
+    def newer_than(self, effective: Time, version: int) -> bool:
+        """Whether it is newer evidence than that of another payload."""
+        return self.effective.is_after(effective) or (not self.effective.is_before(effective) and self.version > version)
+
+
+class Count(NamedTuple):
+    """How many patients an attribute would loosen in one direction."""
+
+    attribute: str
+    direction: str
+    patients: int
+
+
+class Example(NamedTuple):
+    """One held statement as a preview shows it: the store's own id, and no value but its direction."""
+
+    patient: str
+    attribute: str
+    direction: str
+    path: str
+    effective: datetime
+
+
+class Verdict(NamedTuple):
+    """What was decided, by whom: ``approved``, ``rejected``, ``expired`` or ``released``."""
+
+    verdict: str
+    actor: str
+    at: datetime
+    patients: int
+
+
+class HeldStatements:
+    """Reads and writes held statements inside transactions that the caller opened."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._synced: dict[str, tuple[datetime, int]] = {}
+        self._forgot: dict[str, datetime] = {}
+
+    def of_patients(self, transaction: Connection, authority: str, patients: list[int]) -> list[HeldStatement]:
+        """Everything kept of one authority's words about these patients, decided or not."""
+        return self._rows(transaction, "WHERE authority = ? AND patient_id IN ??", [authority, patients])
+
+    def of_run(
+        self, connection: Connection, run_id: str, patients: int, *, after: int = 0, fresh_only: bool = False
+    ) -> list[HeldStatement]:
+        """The undecided statements of a run about the next so many patients behind ``after``, in order of patients."""
+        where = f"run_id = ? AND state = 'held' AND patient_id > ?{' AND again = 0' if fresh_only else ''}"
+        sql = f"SELECT DISTINCT patient_id FROM held_statements WHERE {where} ORDER BY patient_id LIMIT {patients:d}"
+        numbers = [row[0] for row in self.database.select(connection, sql, [run_id, after])]
+        return self._rows(
+            connection, f"WHERE {where} AND patient_id IN ?? ORDER BY patient_id, effective, version", [run_id, after, numbers]
+        )
+
+    def put(self, transaction: Connection, rows: Sequence[HeldStatement]) -> None:
+        """Keeps statements, in the place of older ones of the same attribute."""
+        self.database.upsert(transaction, HeldStatementRow, COLUMNS, [_stored(row) for row in rows])
+
+    def drop(self, transaction: Connection, keys: Iterable[tuple[Any, ...]]) -> None:
+        """Forgets statements that are applied, or that newer evidence replaced."""
+        self.database.delete(transaction, HeldStatementRow, KEY, list(keys))
+
+    def mark_rejected(self, transaction: Connection, run_id: str) -> None:
+        """Remembers the undecided ones of a run as rejected."""
+        self.database.update(transaction, HeldStatementRow, ("run_id",), ("state",), [(REJECTED, run_id)])
+
+    def patients(self, connection: Connection, run_id: str, *, fresh_only: bool = False) -> int:
+        """How many patients the undecided ones of a run are about; ``fresh_only`` leaves out what was rejected before."""
+        sql = PEOPLE.format(" AND again = 0" if fresh_only else "")
+        return int(self.database.select(connection, sql, [run_id])[0][0])
+
+    def waiting(self, connection: Connection, source: str, *, but: str = "") -> int:
+        """How many patients of a source wait for a decision in other runs than ``but``."""
+        return int(self.database.select(connection, UNDECIDED, [source, but])[0][0])
+
+    def undecided_runs(self, connection: Connection, source: str) -> list[str]:
+        """Runs of a source that hold something."""
+        sql = "SELECT DISTINCT run_id FROM held_statements WHERE source = ? AND state = 'held'"
+        return [str(row[0]) for row in self.database.select(connection, sql, [source])]
+
+    def adopt(self, transaction: Connection, source: str, run_id: str) -> None:
+        """A run takes over what earlier runs of its source left behind without having come to their end."""
+        rows = self._rows(transaction, LEFT_BEHIND, [source, run_id])
+        self.put(transaction, [row._replace(run_id=run_id) for row in rows])
+
+    def preview(self, connection: Connection, run_id: str) -> list[Count]:
+        """What approving a run would loosen, by attribute and direction. A number that an attribute is about is left out."""
+        totals: dict[tuple[str, str], int] = {}
+        for attribute, direction, patients in self.database.select(connection, PREVIEW, [run_id]):
+            key = base(attribute), direction
+            totals[key] = totals.get(key, 0) + patients
+        return [Count(*key, patients) for key, patients in sorted(totals.items())]
+
+    def sample(self, connection: Connection, run_id: str, limit: int) -> list[Example]:
+        """Some of the undecided statements of a run."""
+        rows = self.of_run(connection, run_id, limit)[:limit]
+        return [Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective.earliest) for row in rows]
+
+    def expired(self, connection: Connection, enterprise: str, before: datetime) -> list[str]:
+        """Runs whose newest undecided statement is older than ``before``."""
+        sql = "SELECT run_id, max(at) FROM held_statements WHERE enterprise = ? AND state = 'held' GROUP BY run_id"
+        return [run for run, at in self.database.select(connection, sql, [enterprise]) if instant(at) < before]
+
+    def decided(self, transaction: Connection, row: tuple[str, str, str], verdict: Verdict) -> None:
+        """Records a verdict on a run; ``row`` is its enterprise, source and id."""
+        self.database.insert(transaction, VerdictRow, VERDICT_COLUMNS, [(*row, *verdict)])
+
+    def verdicts(self, connection: Connection, run_id: str) -> list[Verdict]:
+        """What was decided about a run, in order."""
+        sql = "SELECT verdict, actor, at, patients FROM verdicts WHERE run_id = ? ORDER BY seq"
+        return [
+            Verdict(verdict, actor, instant(at), patients)
+            for verdict, actor, at, patients in self.database.select(connection, sql, [run_id])
+        ]
+
+    def lately(self, connection: Connection, source: str, since: datetime) -> tuple[int, bool]:
+        """How many patients a live feed made more contactable since then, and whether anything of its source waits for a decision."""
+        found = self.database.select(connection, LATELY, [source, self.database.bound(since), source])[0]
+        return int(found[0]), bool(found[1])
+
+    def was_loosened(self, connection: Connection, source: str, patient: int, since: datetime) -> bool:
+        """Whether a live feed made this patient more contactable since then."""
+        sql = "SELECT 1 FROM loosened WHERE source = ? AND patient_id = ? AND at > ?"
+        return bool(self.database.select(connection, sql, [source, patient, self.database.bound(since)]))
+
+    def loosen(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
+        """Counts patients that a live feed made more contactable; now and then forgets those counted before ``forget``."""
+        forgot = self._forgot.get(source)
+        if forgot is None or not timedelta(0) <= now - forgot < COUNTED_EVERY:
+            sql = "SELECT patient_id FROM loosened WHERE source = ? AND at < ?"
+            gone = self.database.select(transaction, sql, [source, self.database.bound(forget)])
+            self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), [(source, row[0]) for row in gone])
+            self._forgot[source] = now
+        self.database.upsert(transaction, LoosenedRow, ("source", "patient_id", "at"), [(source, patient, now) for patient in patients])
+
+    def synced(self, connection: Connection, source: str) -> int:
+        """How many patients a source has stated anything about. Walks all of them."""
+        sql = "SELECT count(*) FROM assertions WHERE authority = ?"
+        return int(self.database.select(connection, sql, [emr(source)])[0][0])
+
+    def synced_lately(self, connection: Connection, source: str, now: datetime) -> int:
+        """The same, counted at most once a minute: for a live feed, which asks with every batch."""
+        counted = self._synced.get(source)
+        if counted is None or not timedelta(0) <= now - counted[0] < COUNTED_EVERY:
+            counted = self._synced[source] = now, self.synced(connection, source)
+        return counted[1]
+
+    def _rows(self, connection: Connection, where: str, parameters: Sequence[Any]) -> list[HeldStatement]:
+        return [_read(row) for row in self.database.select(connection, f"{ROWS} {where}", parameters)]
+
+
+def _stored(row: HeldStatement) -> tuple[Any, ...]:
+    stated = row.effective
+    text = documents.write(row.value)
+    codes = documents.write_code(row.codes)
+    return (*row[:7], int(row.again), row.direction, text, row.path, stated.earliest, *row[12:16], codes, stated.end)
+
+
+def _read(row: Sequence[Any]) -> HeldStatement:
+    *said, latest = row
+    read = HeldStatement(*said)
+    value, codes = documents.listed(read.attribute, documents.read(str(read.value))), documents.read_code(row[16])
+    return read._replace(again=bool(read.again), value=value, effective=interval(read.effective, latest), at=instant(read.at), codes=codes)

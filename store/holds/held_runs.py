@@ -1,0 +1,58 @@
+"""The run that a held set belongs to: opened for what a live feed holds back, counted up, and closed by a verdict."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables import RunRow
+from store.domain import documents
+from store.domain.ids import token
+from store.runs.runs import DONE, RUN_COLUMNS
+
+HELD = "held"
+LIVE = "live"
+OPEN = "SELECT id FROM runs WHERE source = ? AND kind = 'live' AND status = 'held' ORDER BY started DESC LIMIT 1"
+EMPTY = """SELECT id FROM runs WHERE source = ? AND status = 'held'
+ AND NOT EXISTS (SELECT 1 FROM held_statements h WHERE h.run_id = runs.id AND h.state = 'held')"""
+REPLACED = "what it held was replaced by newer evidence"
+
+
+class HeldRuns:
+    """Rows of the journal that hold something, inside transactions that the caller opened."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def live(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> str:
+        """The run that keeps what a live feed holds back; one until somebody decides."""
+        found = self.database.select(transaction, OPEN, [source])
+        if found:
+            return str(found[0][0])
+        number = token("run")
+        row = (number, source, enterprise, LIVE, HELD, "", now, now, None, None, None, documents.write({HELD: 0}), None)
+        self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
+        return number
+
+    def count(self, transaction: Connection, run_id: str, more: int, *, now: datetime) -> None:
+        """Counts further held statements."""
+        counts = documents.read(self.database.select(transaction, "SELECT counts FROM runs WHERE id = ?", [run_id])[0][0])
+        counts[HELD] = counts.get(HELD, 0) + more
+        self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(counts), now, run_id)])
+
+    def close(self, transaction: Connection, run_id: str, *, now: datetime) -> None:
+        """Nothing of it waits any more."""
+        self.database.update(transaction, RunRow, ("id", "status"), ("finished",), [(now, run_id, HELD)])
+        self.database.update(transaction, RunRow, ("id",), ("status",), [(DONE, run_id)])
+
+    def close_empty(self, transaction: Connection, source: str, *, now: datetime) -> None:
+        """Runs whose held set is gone because newer evidence replaced it."""
+        for (number,) in self.database.select(transaction, EMPTY, [source]):
+            self.close(transaction, number, now=now)
+            self.tell(transaction, number, REPLACED)
+
+    def tell(self, transaction: Connection, run_id: str, note: str) -> None:
+        """One line for whoever looks at the run."""
+        self.database.update(transaction, RunRow, ("id",), ("error",), [(note, run_id)])

@@ -1,0 +1,253 @@
+"""Retiring a source: its marks, and with them its locks, go in one audited step; its last known values stay, as staff's; it can be undone.
+
+Until then a source that left the configuration still locks what it stated, and is reported as an orphan: no lock ends in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store.audit.audit_log import Audit
+from store.db.tables import AssertionRow, SourceStateRow
+from store.db.tables_operations import ReleaseRow
+from store.domain.assertions import Held
+from store.domain.documents import instant
+from store.domain.hidden_refusals import covered, uncovered
+from store.domain.ids import shown, token
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.domain.retirement import give_back, inherit
+from store.errors import RunActive, StoreError, ValueRefused
+from store.holds.held_changes import HeldStatements
+from store.holds.impact import outlook
+from store.holds.review import Verdicts
+from store.patients.apply import Application
+from store.patients.patient_batch import Author
+from store.patients.patient_state import Open
+from store.patients.preferences import Preferences
+from store.patients.reader import Reader
+from store.patients.retired_marks import SavedMarks, heard, read, text
+from store.preference import STAFF, Assertion, emr
+from store.runs.runs import Journal
+
+RELEASED, UNDONE = "released_source", "undid_release"
+CHUNK = 1_000
+MARKED = """SELECT a.patient_id, a.assertions FROM assertions a JOIN patients p ON p.id = a.patient_id
+ WHERE p.enterprise = ? AND p.merged_into IS NULL AND a.authority = ? AND a.patient_id > ? ORDER BY a.patient_id LIMIT ?"""
+SAVED = "SELECT patient_id, mark, staff FROM released_marks WHERE release_id = ? AND patient_id > ? ORDER BY patient_id LIMIT ?"
+LATEST = "SELECT id, enterprise, source, patients, cursor, last_heard FROM releases WHERE undone_at IS NULL"
+RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cursor", "last_heard")
+
+
+class Preview(NamedTuple):
+    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients that wait for a decision of the brake.
+
+    ``changes``: patients by attribute for whom another source's value would come into force; ``loosens`` those whom that makes more
+    contactable, by attribute and direction.
+    """
+
+    source: str
+    enterprise: str
+    patients: int
+    attributes: Mapping[str, int]
+    held: int
+    changes: Mapping[str, int]
+    loosens: Mapping[str, int]
+
+
+class Released(NamedTuple):
+    """What was done: the release's id, and how many patients it was about."""
+
+    id: str
+    source: str
+    patients: int
+
+
+class Release:
+    """Retires sources. Thread-safe."""
+
+    def __init__(self, store: Preferences, journal: Journal) -> None:
+        self.store, self.journal, self.database = store, journal, store.database
+        self.held, self.audit, self.verdicts = HeldStatements(store.database), Audit(store.database), Verdicts(store, journal)
+
+    def owner(self, source: str) -> str:
+        """The enterprise of a source that was ever heard, configured or not. Raises :class:`ValueRefused`."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, "SELECT enterprise FROM source_states WHERE source = ?", [source])
+        if not rows or rows[0][0] not in self.store.enterprises:
+            raise ValueRefused("there is nothing to release of this source: it was never heard, or is released already")
+        return str(rows[0][0])
+
+    def orphans(self) -> list[str]:
+        """Sources that were heard and are not released, but left the configuration."""
+        configured = {source.name for one in self.store.enterprises.values() for source in one.sources}
+        return sorted(source for source in self.journal.last_heard() if source not in configured)
+
+    def preview(self, source: str, now: datetime) -> Preview:
+        """What would be unlocked. Changes nothing."""
+        enterprise = self.owner(source)
+        with self.database.read() as connection:
+            found = outlook(self.database, connection, self.store.enterprises[enterprise], source, now)
+            attributes, changes, loosens = (dict(sorted(one.items())) for one in (found.attributes, found.changes, found.loosens))
+            return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, loosens)
+
+    def release(self, source: str, actor: Actor, now: datetime) -> Released:
+        """Does it, in one transaction. What the brake holds of the source is rejected first. Raises :class:`RunActive`."""
+        enterprise = self.owner(source)
+        self._reject_held(source, actor, now)
+        with self.database.write(enterprise) as transaction:
+            self._refuse_active(transaction, source, now)
+            number, (cursor, heard) = token("rel"), self._state(transaction, source)
+            row = (number, enterprise, source, ":".join(actor), now, 0, cursor, heard)
+            self.database.insert(transaction, ReleaseRow, RELEASE_COLUMNS, [row])
+            patients = 0
+            for rows in self._pages(transaction, MARKED, [enterprise, emr(source)]):
+                patients += len(rows)
+                self._take(transaction, enterprise, source, number, [row[0] for row in rows], actor, now)
+            self.database.update(transaction, ReleaseRow, ("id",), ("patients",), [(patients, number)])
+            self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
+            self.audit.changed(transaction, enterprise, RELEASED, source, actor=":".join(actor), now=now, release=number, patients=patients)
+        return Released(number, source, patients)
+
+    def undo(self, source: str | None, actor: Actor, now: datetime) -> Released:
+        """Undoes the latest release (of the source): its marks and locks are back. Raises :class:`ValueRefused`."""
+        with self.database.read() as connection:
+            where, said = (" AND source = ?", [source]) if source else ("", [])
+            rows = self.database.select(connection, f"{LATEST}{where} ORDER BY at DESC LIMIT 1", said)
+        if not rows or rows[0][1] not in self.store.enterprises:
+            raise ValueRefused("there is no release to undo")
+        number, enterprise, name, patients, cursor, heard = rows[0]
+        with self.database.write(enterprise) as transaction:
+            self._mark_undone(transaction, number, actor, now)
+            merges = SavedMarks(self.database, transaction).merges_since(number)
+            for saved in self._pages(transaction, SAVED, [number]):
+                self._give(transaction, enterprise, name, saved, merges, actor, now)
+            if not self.database.select(transaction, "SELECT 1 FROM source_states WHERE source = ?", [name]):
+                state = (name, enterprise, cursor, instant(heard) if heard else None)
+                self.database.insert(transaction, SourceStateRow, ("source", "enterprise", "cursor", "last_heard"), [state])
+            self.audit.changed(transaction, enterprise, UNDONE, name, actor=":".join(actor), now=now, release=number, patients=patients)
+        return Released(number, name, patients)
+
+    def _take(
+        self, transaction: Connection, enterprise: str, source: str, number: str, patients: list[int], actor: Actor, now: datetime
+    ) -> None:
+        work, rules, authority = (
+            self._work(transaction, enterprise, actor, now, "source released"),
+            self.store.enterprises[enterprise],
+            emr(source),
+        )
+        saved = []
+        for patient in work.resume(patients).values():
+            saved.append((number, patient.id, *(text(patient.held.get(one), patient.heard.get(one)) for one in (authority, STAFF))))
+            held = patient.held
+            if patient.is_dated:
+                held = uncovered(held, authority, work.ahead.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
+            _change(work, patient, inherit(held, authority, source, rules, now), now)
+            work.changes.append(work.line(patient, {"mastered_by": (source, None, "")}, number, now))
+        self._finish(transaction, work, authority)
+        SavedMarks(self.database, transaction).keep(saved)
+
+    def _give(
+        self,
+        transaction: Connection,
+        enterprise: str,
+        source: str,
+        saved: Sequence[tuple[int, str, str]],
+        merges: set[int],
+        actor: Actor,
+        now: datetime,
+    ) -> None:
+        work, rules, authority = (
+            self._work(transaction, enterprise, actor, now, "release undone"),
+            self.store.enterprises[enterprise],
+            emr(source),
+        )
+        for number, mark, staff in saved:
+            patient = _opened(work, number)
+            mine = read(mark)
+            assert mine is not None
+            before = mine, read(staff)
+            for side in patient.lineage.sides(number) if patient.lineage is not None else ():
+                if side.seq in merges:  # it was retired when the records met
+                    work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
+            held = covered(patient.held, source, mine, work.ahead.of(patient.id), authority) if patient.is_dated else patient.held
+            _change(work, patient, give_back(held, authority, source, before, rules, now), now, heard(mark))
+            work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
+        self._finish(transaction, work, STAFF)
+
+    def _work(self, transaction: Connection, enterprise: str, actor: Actor, now: datetime, reason: str) -> Application:
+        author = Author(STAFF, now, actor=":".join(actor), reason=reason)
+        return Application(self.database, transaction, self.store.enterprises[enterprise], author, self.store.ids)
+
+    def _finish(self, transaction: Connection, work: Application, authority: str) -> None:
+        work.finish()
+        gone = [(patient.id, authority) for patient in work.open.values() if authority not in patient.held]
+        self.database.delete(transaction, AssertionRow, ("patient_id", "authority"), gone)
+
+    def _reject_held(self, source: str, actor: Actor, now: datetime) -> None:
+        with self.database.read() as connection:
+            runs = self.held.undecided_runs(connection, source)
+        for run in runs:
+            self.verdicts.reject(run, actor, now)
+
+    def _refuse_active(self, transaction: Connection, source: str, now: datetime) -> None:
+        self.journal.close_abandoned(transaction, source, now)
+        if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
+            raise RunActive(f"{source} has a run under way: wait for it, or stop what runs it")
+
+    def _mark_undone(self, transaction: Connection, number: str, actor: Actor, now: datetime) -> None:
+        if not self.database.select(transaction, f"{LATEST} AND id = ?", [number]):
+            raise ValueRefused("this release was undone meanwhile")
+        self.database.update(transaction, ReleaseRow, ("id",), ("undone_by", "undone_at"), [(":".join(actor), now, number)])
+
+    def _state(self, transaction: Connection, source: str) -> tuple[str | None, datetime | None]:
+        rows = self.database.select(transaction, "SELECT cursor, last_heard FROM source_states WHERE source = ?", [source])
+        if not rows:
+            raise ValueRefused("the source was released meanwhile")
+        return rows[0][0], instant(rows[0][1]) if rows[0][1] else None
+
+    def _pages(self, connection: Connection, sql: str, parameters: list[str]) -> Iterator[list[Any]]:
+        last = 0
+        while rows := self.database.select(connection, sql, [*parameters, last, CHUNK]):
+            yield rows
+            last = rows[-1][0]
+
+
+def _opened(work: Application, number: int) -> Open:
+    """The patient, or the one it was merged into since."""
+    reader = Reader(work.database, work.transaction, work.enterprise)
+    row = reader.rows([PatientRef(id=shown(number))])[0]
+    if isinstance(row, StoreError):
+        raise row
+    return work.resume([row[3]])[row[3]]
+
+
+def _record(work: Application, patient: Open, held: dict[str, Held]) -> None:
+    """Lines of the history for what changes hands, so that every moment can be laid out again (``store.patients.as_of``)."""
+    by = work.author
+    for authority in sorted({*patient.held, *held}):
+        was, now = (one[authority].assertions if authority in one else {} for one in (patient.held, held))
+        changed = {name: _handed(was.get(name), now.get(name)) for name in {**was, **now}}
+        said = {name: one for name, one in changed.items() if one is not None}
+        if said:
+            work.tell(patient, said, "", by.now, by._replace(authority=authority))
+
+
+def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str] | None:
+    """One attribute's value before and after, and its path; ``None`` where nothing changes."""
+    before, after = (one.value if one else None for one in (was, now))
+    path = now.path if now else ""
+    return None if before == after and (after is None or (was is not None and was.path == path)) else (before, after, path)
+
+
+def _change(work: Application, patient: Open, held: dict[str, Held], now: datetime, heard: datetime | None = None) -> None:
+    _record(work, patient, held)
+    for authority in held:  # also those that keep theirs: what they repeat from now on may end a kept refusal
+        patient.content[authority] = None
+        patient.heard.setdefault(authority, heard or now)
+    patient.held, patient.touched = held, set(held)
+    patient.visible = patient.recorded = True

@@ -1,0 +1,249 @@
+"""What becomes of what the brake holds: let through by the same rules as any evidence, or dropped; by whom is recorded.
+
+What is let through is as old as it was, so newer evidence of the same authority still wins. It is written and forgotten in one
+transaction, some patients at a time: a process that dies in between leaves the rest held, to be decided again.
+
+Sets that the brake holds until a person decides: what of which source, how many patients, and since when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from store.audit.audit_log import Audit
+from store.db.database import Database
+from store.domain.documents import instant
+from store.domain.ids import shown
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.errors import NothingHeld, StoreError, ValueRefused
+from store.holds.configuration import CONFIGURATION, NO_SOURCE, Bases
+from store.holds.held_changes import Count, Example, HeldStatement, HeldStatements, Verdict
+from store.holds.held_runs import HeldRuns
+from store.patients.apply import Application
+from store.patients.patient_batch import Author
+from store.patients.preferences import Preferences
+from store.patients.reader import Reader
+from store.preference import PatientStatements
+from store.runs.runs import RUNNING, Journal, Run
+
+OF_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
+ FROM held_statements h JOIN runs r ON r.id = h.run_id WHERE h.state = 'held' AND r.status = 'held'
+ GROUP BY r.enterprise, r.source, r.id, r.kind"""
+OF_CONFIGURATIONS = "SELECT enterprise, run_id, patients, at FROM bases WHERE state = 'held'"
+
+
+class Waiting(NamedTuple):
+    """One set. What a run under way has not settled yet is none. ``source`` of a changed configuration is ``(configuration)``."""
+
+    enterprise: str
+    source: str
+    run: str
+    kind: str
+    patients: int
+    since: datetime
+
+
+def waiting(database: Database, connection: Connection, enterprise: str | None = None) -> list[Waiting]:
+    """All of them, or those of one enterprise; the one that waits longest first."""
+    rows = database.select(connection, OF_RUNS, [])
+    found = [Waiting(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in rows]
+    for name, run, patients, at in database.select(connection, OF_CONFIGURATIONS, []):
+        found.append(Waiting(name, NO_SOURCE, run, CONFIGURATION, patients, instant(at)))
+    return sorted((one for one in found if enterprise in (None, one.enterprise)), key=lambda one: (one.since, one.run))
+
+
+def by_source(sets: Iterable[Waiting]) -> dict[str, tuple[int, datetime]]:
+    """Source -> patients that wait, and since when the first of them does."""
+    found: dict[str, tuple[int, datetime]] = {}
+    for one in sets:
+        patients, since = found.get(one.source, (0, one.since))
+        found[one.source] = patients + one.patients, min(since, one.since)
+    return found
+
+
+APPROVED, REJECTED, EXPIRED, RELEASED = "approved", "rejected", "expired", "released"
+CHUNK = 1_000
+SAMPLE = 10
+BY_ITSELF = Actor("", "")
+OUTDATED = (
+    "of {0} patients what was approved had been read by another mapping and is not in force: "
+    "emr-sync remap {1}, and resync {1} --full for Consents and Flags, read it again"
+)
+
+Releases = Callable[[int, int, int], bool]
+"""(synced, loosened by the run, waiting elsewhere) -> whether the run's loosenings take effect (``sync.safeguard_rule.releases``)."""
+
+
+class HeldSet(NamedTuple):
+    """What a run holds: patients, counts by attribute and direction, some examples, and what was decided so far."""
+
+    run: Run
+    patients: int
+    counts: tuple[Count, ...]
+    sample: tuple[Example, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Settled(NamedTuple):
+    """How a run ended before the brake: patients whose loosenings took effect, and patients held."""
+
+    released: int
+    held: int
+
+
+class Verdicts:
+    """Decides about held statements. Thread-safe; one per process."""
+
+    def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
+        self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
+        self.held, self.runs, self.audit = HeldStatements(store.database), HeldRuns(store.database), Audit(store.database)
+        self.bases = Bases(store.database)
+
+    def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
+        """The preview of a run's held set; empty for a run that holds nothing."""
+        run = self.journal.run(run_id)
+        held: Bases | HeldStatements = self.bases if run.kind == CONFIGURATION else self.held
+        with self.database.read() as connection:
+            return HeldSet(
+                run,
+                held.patients(connection, run_id),
+                tuple(held.preview(connection, run_id)),
+                tuple(held.sample(connection, run_id, sample)),
+                tuple(self.held.verdicts(connection, run_id)),
+            )
+
+    def waiting(self, enterprise: str | None = None) -> list[Waiting]:
+        """The sets that wait for a person, in one enterprise or in all."""
+        with self.database.read() as connection:
+            return waiting(self.database, connection, enterprise)
+
+    def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
+        """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""
+        found = self._decide(run_id, APPROVED, actor, now)
+        if found.run.kind == CONFIGURATION:
+            return found
+        outdated = self._let_through(found.run, actor, now, APPROVED)
+        self._close(found.run, now)
+        if outdated:
+            with self.database.write(found.run.enterprise) as transaction:
+                self.runs.tell(transaction, run_id, OUTDATED.format(outdated, found.run.source))
+        return found
+
+    def reject(self, run_id: str, actor: Actor, now: datetime, verdict: str = REJECTED) -> HeldSet:
+        """Keeps the values that stand, and remembers what was refused. Raises :class:`NothingHeld`.
+
+        A configuration is refused in its file, or it would come again: :class:`ValueRefused` says so.
+        """
+        if self.journal.run(run_id).kind == CONFIGURATION:
+            raise ValueRefused("a changed configuration is refused by putting it back: until then the former one stays in force")
+        found = self._decide(run_id, verdict, actor, now)
+        self._close(found.run, now)
+        return found
+
+    def expire(self, enterprise: str, *, after: timedelta, now: datetime) -> list[str]:
+        """Rejects the held sets that nobody decided about in time; their runs."""
+        with self.database.read() as connection:
+            runs = self.held.expired(connection, enterprise, now - after)
+        gone = [number for number in runs if self.journal.run(number).status != RUNNING]
+        for number in gone:
+            self.reject(number, BY_ITSELF, now, EXPIRED)
+        return gone
+
+    def settle(self, run: Run, releases: Releases, *, now: datetime) -> Settled:
+        """The end of a run: what it would loosen takes effect, or is held, all of it. What was rejected before is held in any case."""
+        with self.database.write(run.enterprise) as transaction:
+            self.held.adopt(transaction, run.source, run.id)
+            self.runs.close_empty(transaction, run.source, now=now)
+            loosened = self.held.patients(transaction, run.id)
+            if not loosened:
+                return Settled(0, 0)
+            fresh = self.held.patients(transaction, run.id, fresh_only=True)
+            elsewhere = self.held.waiting(transaction, run.source, but=run.id)
+            lets = bool(fresh) and releases(self.held.synced(transaction, run.source), loosened, elsewhere)
+        if lets:
+            self._let_through(run, BY_ITSELF, now, RELEASED, fresh_only=True)
+        with self.database.read() as connection:
+            return Settled(fresh if lets else 0, self.held.patients(connection, run.id))
+
+    def _decide(self, run_id: str, verdict: str, actor: Actor, now: datetime) -> HeldSet:
+        found = self.show(run_id)
+        if found.run.status == RUNNING:
+            raise NothingHeld("the run is under way: what it holds is decided about at its end")
+        if not found.patients:
+            raise NothingHeld("this run holds nothing that waits for a decision: emr-sync runs show says what became of it")
+        with self.database.write(found.run.enterprise) as transaction:
+            said = Verdict(verdict, _person(actor), now, found.patients)
+            self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
+            if found.run.kind == CONFIGURATION:
+                self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
+            elif verdict != APPROVED:
+                self.held.mark_rejected(transaction, run_id)
+            action, who = f"{verdict}_held_changes", _person(actor) or "expiry"
+            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)
+        return found
+
+    def _close(self, run: Run, now: datetime) -> None:
+        with self.database.write(run.enterprise) as transaction:
+            if run.status == "held" and not self.held.patients(transaction, run.id):
+                self.runs.close(transaction, run.id, now=now)
+
+    def _let_through(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> int:
+        """Of how many patients something was read by another mapping, and does not count until it is read again."""
+        after, outdated = 0, 0
+        while True:
+            with self.database.write(run.enterprise) as transaction:
+                rows = self.held.of_run(transaction, run.id, self.chunk, after=after, fresh_only=fresh_only)
+                outdated += self._apply(transaction, run, rows, actor, now, why)
+                self.held.drop(transaction, [row[:3] for row in rows])
+            if not rows:
+                return outdated
+            after = max(row.patient_id for row in rows)
+
+    def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldStatement], actor: Actor, now: datetime, why: str) -> int:
+        enterprise = self.store.enterprises[run.enterprise]
+        reader = Reader(self.database, transaction, enterprise)
+        answering = _answering(reader, [row.patient_id for row in rows])
+        reason = "" if why == RELEASED else f"held by the brake, {why}"
+        outdated: set[int] = set()
+        for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
+            author = Author(authority, now, run.id, _person(actor), reason)
+            work = Application(self.database, transaction, enterprise, author, self.store.ids)
+            said = list(group)
+            work.resume({answering[row.patient_id] for row in said})
+            for (_, patient, *_), payload in groupby(said, key=_order):
+                survivor = answering[patient]
+                work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
+            work.finish()
+            outdated |= work.outdated
+        return len(outdated)
+
+
+def _order(row: HeldStatement) -> tuple[str, int, datetime, datetime, int, str, str]:
+    return row.authority, row.patient_id, row.effective.earliest, row.effective.latest, row.version, row.evidence_id, row.mapping
+
+
+def _item(rows: Sequence[HeldStatement]) -> PatientStatements:
+    first = rows[0]
+    said = {row.attribute: row.statement for row in rows}
+    codes = {row.attribute: row.codes for row in rows if row.codes is not None}
+    return PatientStatements((), said, first.effective, first.evidence_id, first.version, codes=codes, mapping=first.mapping)
+
+
+def _answering(reader: Reader, patients: Sequence[int]) -> dict[int, int]:
+    """Patient -> itself, or the one it was merged into since."""
+    found = {}
+    for patient, row in zip(patients, reader.rows([PatientRef(id=shown(patient)) for patient in patients]), strict=True):
+        if isinstance(row, StoreError):
+            raise row
+        found[patient] = row[3]
+    return found
+
+
+def _person(actor: Actor) -> str:
+    return f"{actor.role}:{actor.name}" if actor.name else ""

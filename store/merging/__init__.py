@@ -1,1 +1,0 @@
-"""Two records that are one person, and what is left of that when they part again."""

@@ -1,0 +1,173 @@
+"""What was known about a patient at an earlier time, and from which message: the history, read up to that time.
+
+The history holds every value that an authority newly stated, so the assertions of any moment can be laid out again; what was in force
+follows from them by the rules of ``store.domain.assertions`` and by the configuration that was in force then (``store.patients.as_of``).
+
+The configuration of an enterprise that was in force at an earlier time: whether it synced, its sources by rank, and what waited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store import times
+from store.db.database import Database
+from store.domain import assertions, documents
+from store.domain.assertions import INHERITED
+from store.domain.documents import instant
+from store.domain.enterprise import Enterprise, parse
+from store.domain.identifiers import LOOKUP
+from store.domain.ids import parsed, shown
+from store.domain.opt_out_binding import in_force as bound_in_force
+from store.domain.patient import PatientRef
+from store.domain.phone_numbers import listed
+from store.domain.sms_consent import OPT_OUT, OptOut, Word, received, recorded, standing
+from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
+from store.patients.opt_out_bindings import Bindings
+from store.patients.reader import Reader, names
+from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
+
+IN_FORCE = "SELECT basis, at <= ? FROM bases WHERE enterprise = ? AND state = 'in_force' ORDER BY seq"
+WAITED = """SELECT b.basis FROM bases b JOIN runs r ON r.id = b.run_id
+ WHERE b.enterprise = ? AND b.at <= ? AND (r.finished IS NULL OR r.finished > ?) ORDER BY b.seq DESC LIMIT 1"""
+
+
+def former(database: Database, connection: Connection, enterprise: Enterprise, at: datetime) -> Enterprise:
+    """The enterprise by what was in force ``at`` that time; by the first that was written down for all time before it.
+
+    Everything else of it (names, time zone) is as it is now.
+    """
+    then = database.bound(at)
+    written = database.select(connection, IN_FORCE, [then, enterprise.name])
+    if not written:
+        return enterprise
+    basis = next((text for text, begun in reversed(written) if begun), written[0][0])
+    plain = replace(enterprise, waiting=None)
+    waited = database.select(connection, WAITED, [enterprise.name, then, then])
+    return replace(plain.under(parse(basis)), waiting=plain.under(parse(waited[0][0])) if waited else None)
+
+
+LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
+ WHERE enterprise = ? AND patient_id = ? AND at <= ? ORDER BY seq"""
+ORIGINS = "SELECT authority, type, origin, kind FROM identifiers WHERE enterprise = ? AND value = ? AND patient_id = ?"
+EVENTS = """SELECT number, line, authority, kind, at, scope, topic FROM sms_consent_events
+ WHERE enterprise = ? AND number IN ?? AND recorded <= ? ORDER BY seq"""
+JOINED = "SELECT merged, evidence_id, at FROM merges WHERE survivor = ? AND at <= ? ORDER BY seq"
+MERGED_INTO = "merged_into"
+EVERY_LINE = "*"
+
+
+class AsOf(NamedTuple):
+    """A patient as it was known ``at`` that time; ``preferences`` carry the evidence that first gave each value."""
+
+    id: str
+    version: int
+    at: datetime
+    preferences: Mapping[str, Preference]
+    contact: ContactPreferences
+    opt_outs: tuple[OptOut, ...]
+
+
+class Past:
+    """Reads an earlier time, inside a connection that the caller opened."""
+
+    def __init__(self, database: Database, connection: Connection, enterprise: Enterprise) -> None:
+        self.database, self.connection, self.enterprise = database, connection, enterprise
+
+    def patient(self, ref: PatientRef, at: datetime) -> AsOf:
+        """The patient that this ref named at that time. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
+        numbers = {self._survivor(number, at) for number in self._records(ref)}
+        if len(numbers) > 1:
+            raise IdentifierAmbiguous("this identifier named several patients at that time: name its authority, and its type if need be")
+        number = numbers.pop()
+        lines = self._lines(number, at)
+        if not lines:
+            raise PatientUnknown("nothing was known about this patient at that time")
+        rules = former(self.database, self.connection, self.enterprise, at)
+        said = _assertions(lines, self._joined(number, at))
+        in_force = assertions.in_force(said, rules)
+        contact = assertions.contact(in_force)
+        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, listed(said.values()), at))
+
+    def _records(self, ref: PatientRef) -> set[int]:
+        """The records meant, as they were before any merge."""
+        row = Reader(self.database, self.connection, self.enterprise).rows([ref])[0]
+        if isinstance(row, StoreError):
+            raise row
+        if ref.id is not None:
+            return {parsed(ref.id) or 0}
+        rows = self._select(ORIGINS, [self.enterprise.name, ref.value, row[3]])
+        named = [found for found in rows if names(ref, found[0], found[1])]
+        return {found[2] for found in named if found[3] != LOOKUP} or {found[2] for found in named} or {row[3]}
+
+    def _survivor(self, number: int, at: datetime) -> int:
+        """Which record stood for this one at that time."""
+        into = None
+        for line in self._lines(number, at):
+            into = documents.read(line[5]).get(MERGED_INTO, (None, into))[1]
+        return number if into is None else self._survivor(parsed(into) or 0, at)
+
+    def _joined(self, number: int, at: datetime) -> dict[str, dict[str, dict[str, Assertion]]]:
+        """By the evidence of each merge into a record: what the other record had been told."""
+        found = {}
+        for other, evidence_id, when in self._select(JOINED, [number, self.database.bound(at)]):
+            found[evidence_id] = _assertions(self._lines(other, instant(when)), self._joined(other, instant(when)))
+        return found
+
+    def _opt_outs(self, patient: int, numbers: Collection[str], at: datetime) -> tuple[OptOut, ...]:
+        events = self._select(EVENTS, [self.enterprise.name, sorted(numbers), self.database.bound(at)]) if numbers else []
+        by_number = [one for number in sorted(numbers) for one in standing(_words(row for row in events if row[0] == number))]
+        bound = Bindings(self.database, self.connection, self.enterprise.name).then(patient, at)
+        return bound_in_force(by_number, (one for each in bound for one in standing(each.words)))
+
+    def _lines(self, number: int, at: datetime) -> list[Any]:
+        return self._select(LINES, [self.enterprise.name, number, self.database.bound(at)])
+
+    def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
+        return self.database.select(self.connection, sql, parameters)
+
+
+def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[str, Assertion]]]) -> dict[str, dict[str, Assertion]]:
+    """Authority -> attribute -> what it asserted last. ``joined``: what was said of the records that became this one."""
+    found: dict[str, dict[str, Assertion]] = {}
+    stated: dict[tuple[str, str, Any], Assertion] = {}
+    for at, _, authority, evidence_id, effective, changes in lines:
+        for attribute, (before, after, path) in documents.read(changes).items():
+            if base(attribute) in ATTRIBUTES or attribute.startswith((CONSENT, TOPIC)):  # else an event, like a merge
+                said = Assertion(documents.listed(attribute, after), times.at(instant(effective)), instant(at), evidence_id, path)
+                if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
+                    said = _again(said, stated.get((_owner(authority, path), attribute, said.value)))
+                elif evidence_id in joined:
+                    said = _again(said, joined[evidence_id].get(authority, {}).get(attribute))
+                was = found.setdefault(authority, {}).get(attribute)
+                if was is not None and before == after and path:  # stated again, at a newer time
+                    said = was._replace(effective=said.effective)
+                found[authority][attribute] = said
+                if said.value is not None:
+                    stated[authority, attribute, said.value] = said
+    return found
+
+
+def _owner(authority: str, path: str) -> str:
+    """Whose words these were: what staff has from a retired source, that source said."""
+    return emr(path.split(":", 2)[1]) if path.startswith(INHERITED) else authority
+
+
+def _again(said: Assertion, before: Assertion | None) -> Assertion:
+    """What only changed hands, or came back when a merge was undone, names the message that had brought it."""
+    if before is None or before.value != said.value:
+        return said
+    return before._replace(recorded=said.recorded, path=said.path) if said.path else before
+
+
+def _words(events: Iterable[Any]) -> tuple[Word, ...]:
+    words: tuple[Word, ...] = ()
+    for number, line, authority, kind, at, scope, topic in events:
+        word = Word(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
+        words = recorded(words, word) if authority == STAFF else received(words, word)
+    return words

@@ -1,0 +1,63 @@
+"""The rows of a batch, written in as many statements as there are tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
+from store.domain.enterprise import Enterprise
+from store.patients.identifier_rows import Identifiers
+from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, Open, Row
+
+IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin", "kind")
+CHANGE_COLUMNS = (
+    "enterprise", "patient_id", "version", "at", "authority", "actor", "reason", "evidence_id", "effective", "run_id", "changes",
+)  # fmt: skip
+PHONE_KEY = ("enterprise", "number", "patient_id")
+PHONE_COLUMNS = (*PHONE_KEY, "in_force")
+NEXT_VERSION = (*PATIENT_COLUMNS[2:7], "updated")
+
+
+@dataclass(slots=True)
+class Writing:
+    """What a batch writes of its patients. ``first``: assertions of patients who had none; ``replaced``: phones of those who had some."""
+
+    new: list[Row] = field(default_factory=list)
+    old: list[Row] = field(default_factory=list)
+    first: list[Row] = field(default_factory=list)
+    further: list[Row] = field(default_factory=list)
+    phones: list[Row] = field(default_factory=list)
+    replaced: list[Row] = field(default_factory=list)
+    gone: list[Row] = field(default_factory=list)
+
+    def add(self, patient: Open, enterprise: Enterprise, now: datetime) -> None:
+        """One patient that something was said about."""
+        (self.first if patient.is_new else self.further).extend(patient.assertion_rows())
+        if not patient.visible:
+            return
+        row, numbers = patient.row(enterprise, now)
+        if patient.is_new:
+            self.new.append(row)
+        else:
+            self.old.append((*row[2:7], row[8], row[0]))
+        if numbers != patient.numbers:
+            changed = numbers.items() - patient.numbers.items()
+            (self.phones if patient.is_new else self.replaced).extend((enterprise.name, one, patient.id, is_on) for one, is_on in changed)
+            self.gone += [(enterprise.name, number, patient.id) for number in patient.numbers.keys() - numbers.keys()]
+
+    def write(self, database: Database, transaction: Connection, identifiers: Identifiers, changes: list[Row]) -> None:
+        """Writes it, with the identifiers and lines of the history that are new."""
+        database.insert(transaction, PatientRow, PATIENT_COLUMNS, self.new)
+        database.update(transaction, PatientRow, ("id",), NEXT_VERSION, self.old)
+        database.insert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, identifiers.new)
+        database.upsert(transaction, IdentifierRow, IDENTIFIER_COLUMNS, identifiers.renamed)
+        database.insert(transaction, AssertionRow, ASSERTION_COLUMNS, self.first)
+        database.upsert(transaction, AssertionRow, ASSERTION_COLUMNS, self.further)
+        database.delete(transaction, PhoneRow, PHONE_KEY, self.gone)
+        database.insert(transaction, PhoneRow, PHONE_COLUMNS, self.phones)
+        database.upsert(transaction, PhoneRow, PHONE_COLUMNS, self.replaced)
+        database.insert(transaction, ChangeRow, CHANGE_COLUMNS, changes)

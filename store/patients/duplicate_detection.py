@@ -1,0 +1,115 @@
+"""Payloads whose content stands already: nothing of the patient is read or written but when it was said again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from store import times
+from store.db.database import Database
+from store.db.tables import AssertionRow
+from store.domain import duplicates
+from store.domain.documents import instant, interval
+from store.domain.identifiers import LOOKUP, Directory, Naming, Row
+from store.preference import Identifier, PatientStatements
+from store.times import Time
+
+FIND = """SELECT i.value, i.authority, i.type, i.patient_id, i.origin, i.kind, p.basis, a.content, a.confirmed, a.seen,
+ a.confirmed_latest, a.last_heard
+ FROM identifiers i JOIN patients p ON p.id = i.patient_id
+ LEFT JOIN assertions a ON a.patient_id = i.patient_id AND a.authority = ?
+ WHERE i.enterprise = ? AND i.value IN ??"""
+
+
+OF_PATIENTS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE patient_id IN ??"
+
+
+class Standing(NamedTuple):
+    """What is known of a patient and one authority without having read the patient."""
+
+    basis: str
+    content: str | None
+    confirmed: Time | None
+    seen: str
+    heard: datetime | None = None
+
+    def is_said_by(self, digest: str, basis: str) -> bool:
+        """Whether a payload of that digest says what stands, and it is in force for the present configuration."""
+        return self.content == digest and self.basis == basis
+
+
+class Found:
+    """Who the payloads of a batch are about, and what stands of them."""
+
+    def __init__(
+        self,
+        database: Database,
+        transaction: Connection,
+        enterprise: str,
+        authority: str,
+        naming: Naming,
+        items: Sequence[PatientStatements],
+    ) -> None:
+        self._database, self._transaction = database, transaction
+        # Identifiers for look-up are not asked for: any number of patients may share one.
+        values = list({one.value for item in items for one in _deciding(item, naming)})
+        rows = database.select(transaction, FIND, [authority, enterprise, values])
+        self.directory = Directory(Row(*row[:6]) for row in rows)
+        self.standing = {row[3]: Standing(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _heard(row[11])) for row in rows}
+        self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
+
+    def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
+        """Reads all identifiers of the patients of payloads that bring several, and of those who own any of these."""
+        several = [(patient, item.identifiers) for patient, item in items if len(item.identifiers) > 1]
+        self.learn({one for patient, named in several for one in (patient, *self.directory.others(patient, named))})
+
+    def learn(self, patients: Iterable[int]) -> None:
+        """Reads all identifiers of some patients."""
+        wanted = list(patients)
+        if wanted:
+            self.directory.learn(Row(*row) for row in self._database.select(self._transaction, OF_PATIENTS, [wanted]))
+
+
+def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:
+    """The identifiers that may decide whom a payload is about."""
+    if len(item.identifiers) == 1:
+        return item.identifiers
+    kinds = naming.kinds(item.identifiers)
+    return [one for one, kind in zip(item.identifiers, kinds, strict=True) if kind != LOOKUP]
+
+
+def _confirmed(earliest: object, latest: object) -> Time | None:
+    return None if earliest is None else interval(earliest, latest)
+
+
+def _heard(value: object) -> datetime | None:
+    return None if value is None else instant(value)
+
+
+class Repeats:
+    """The repeats of one batch of one authority."""
+
+    def __init__(self, authority: str, now: datetime) -> None:
+        self.authority, self.now = authority, now
+        self._found: dict[int, Standing] = {}
+
+    def hear(self, patient: int, standing: Standing, item: PatientStatements, digest: str) -> None:
+        """One payload says again what stands of a patient."""
+        known = self._found.get(patient, standing)
+        key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
+        line, confirmed = duplicates.remember(known.seen, key), known.confirmed
+        receipt = max(self.now, known.heard or self.now)  # our clock may have stepped back, or be another machine's
+        if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
+            said = times.received(item.effective, receipt)
+            confirmed = times.newest(said, confirmed) if confirmed is not None else said
+        self._found[patient] = Standing(known.basis, known.content, confirmed, line, receipt)
+
+    def write(self, database: Database, transaction: Connection) -> None:
+        """Says of each patient that it was heard again, and for which time."""
+        found = ((patient, one, one.confirmed) for patient, one in self._found.items() if one.confirmed is not None)
+        rows = [(time.earliest, time.end, one.seen, one.heard, patient, self.authority) for patient, one, time in found]
+        heard = ("confirmed", "confirmed_latest", "seen", "last_heard")
+        database.update(transaction, AssertionRow, ("patient_id", "authority"), heard, rows)

@@ -1,0 +1,191 @@
+"""Two records of one person become one (product rule 5.7): what was said of both is joined, every opt-out survives.
+
+The merged patient's rows stay as they were, so that the merge can be undone; its identifiers and its id keep answering, with
+the survivor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from store import times
+from store.db.tables import PatientRow, PhoneRow
+from store.domain import assertions, local_dnc, payload, record_refusals
+from store.domain.documents import instant
+from store.domain.identifiers import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
+from store.errors import MergeRefused, StoreError
+from store.patients import linking
+from store.patients.apply import Application, Outcome
+from store.patients.duplicate_detection import OF_PATIENTS
+from store.patients.opt_out_bindings import Bindings
+from store.patients.patient_state import Open
+from store.preference import STAFF, Identifier, PatientMerge
+
+OWNERS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE enterprise = ? AND value IN ??"
+MERGED_BY = "SELECT effective, at FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
+MOVE = "UPDATE identifiers SET patient_id = {survivor} WHERE patient_id = {merged}"
+
+
+class Joining:
+    """One merge inside one transaction. Use once: :meth:`run`."""
+
+    def __init__(self, application: Application, item: PatientMerge) -> None:
+        self.work, self.stated = application, item.effective
+        self.item = replace(item, effective=times.received(item.effective, application.author.now))
+        self.database, self.transaction = application.database, application.transaction
+
+    def run(self) -> Outcome:
+        """Joins the two records, or says why not.
+
+        Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``, ``patient_unknown``.
+        """
+        if _alike(self.item.survivor[0], self.item.merged[0]):
+            return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
+        try:
+            survivor, merged = self._resolve()
+        except MergeRefused as error:
+            return Outcome("rejected", "merge_circular", str(error))
+        except StoreError as error:
+            return Outcome("rejected", "identifier_conflict", str(error))
+        if any(known is None and self._only_links(named) for known, named in ((survivor, self.item.survivor), (merged, self.item.merged))):
+            detail = "one of the two is named by a linking identifier alone, which is nobody's here yet: replay it when the record has come"
+            return Outcome("rejected", "patient_unknown", detail)
+        if self.item.renamed:
+            return self._rename(survivor, merged)
+        if survivor is not None and survivor == merged:
+            return Outcome(self._complete(survivor), patient_id=survivor)
+        if merged is not None and self._was_undone(merged):
+            return Outcome("stale", patient_id=survivor)
+        return Outcome("merged", patient_id=self._join(survivor, merged))
+
+    def _resolve(self) -> tuple[int | None, int | None]:
+        item = self.item
+        values = list({one.value for one in (*item.survivor, *item.merged)})
+        self.owners = Directory(Row(*row) for row in self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values]))
+        candidates = self.owners.candidates(item.survivor) | self.owners.candidates(item.merged)
+        survivors = {self.owners.find(item.survivor[0]), self.owners.find(item.merged[0])} - {None}
+        self._learn(candidates | {one for one in survivors if one is not None})
+        survivor, merged = self._about(item.survivor), self._about(item.merged)
+        if survivor is not None and survivor == merged:
+            _refuse_inverse(survivor, self.owners, item)
+        return survivor, merged
+
+    def _only_links(self, identifiers: Sequence[Identifier]) -> bool:
+        return set(self.work.naming.kinds(identifiers)) <= {LINKING, LOOKUP}
+
+    def _learn(self, patients: set[int]) -> None:
+        rows = self.database.select(self.transaction, OF_PATIENTS, [list(patients)]) if patients else []
+        self.owners.learn(Row(*row) for row in rows)
+
+    def _about(self, identifiers: Sequence[Identifier]) -> int | None:
+        """Whose they are. A linking identifier that leads to somebody with another own one names nobody here: the merge says who goes."""
+        try:
+            return self.owners.resolve(identifiers, self.work.naming).patient
+        except LinkRefused:
+            return None
+
+    def _complete(self, patient_id: int) -> str:
+        """They are one record already, perhaps met by a further identifier: all that are named here answer to it from now on."""
+        patient = self.work.resume([patient_id])[patient_id]
+        self._keep_identifiers(patient, self.item.survivor)
+        self._keep_identifiers(patient, self.item.merged, replaced=True)
+        new = bool(self.work.identifiers.new)
+        self.work.finish()
+        return "merged" if new else "unchanged"
+
+    def _rename(self, survivor: int | None, merged: int | None) -> Outcome:
+        """One record under a new identifier. Where the new one is another record's already, only a merge may say that they are one."""
+        if survivor is not None and merged is not None and survivor != merged:
+            detail = "the new identifier is another patient's here: if both are one person, a merge must say so"
+            return Outcome("rejected", "identifier_in_use", detail)
+        patient = survivor if survivor is not None else merged
+        if patient is None:
+            patient = self.work.create().id
+        return Outcome(self._complete(patient), patient_id=patient)
+
+    def _was_undone(self, merged: int) -> bool:
+        """Whether this very message merged the record before. Since then a person took it apart: a repeat does not join it again."""
+        said = [merged, self.work.author.authority, self.item.evidence_id]
+        found = self.database.select(self.transaction, MERGED_BY, said)
+        return any(instant(effective) == times.received(self.stated, instant(at)).latest for effective, at in found)
+
+    def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
+        opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
+        survivor = opened[survivor_id] if survivor_id is not None else self.work.create()
+        self._keep_identifiers(survivor, self.item.survivor)
+        merged = opened[merged_id] if merged_id is not None else self.work.create()
+        self._keep_identifiers(merged, self.item.merged)
+        before = linking.stood(self.work, survivor.id)
+        for one in (survivor, merged):
+            self.work.learn_refusals(one)
+        had = [(one.id, number) for one in (survivor, merged) for number in sorted(one.numbers)]
+        self._take_over(survivor, merged)
+        self._anchor(survivor)
+        lost = [(record, number) for record, number in had if number not in survivor.listed]
+        self.work.finish()
+        Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
+        self._retire(survivor, merged, before)
+        self.work.ahead.move(survivor.id, merged.id)
+        self.work.refusals.move(survivor.id, merged.id)
+        return survivor.id
+
+    def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:
+        kinds = self.work.naming.kinds(identifiers)
+        if replaced:
+            kinds = [FORMER if kind == OWN else kind for kind in kinds]
+        self.work.identifiers.name(self.owners, patient.id, patient.id, identifiers, kinds)
+
+    def _take_over(self, survivor: Open, merged: Open) -> None:
+        """The survivor now stands for everything said of either."""
+        was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
+        for one in (survivor, merged):
+            one.held = {authority: payload.to_be_joined(held) for authority, held in one.held.items()}
+        local = any(local_dnc.stands(one.held, self.work.enterprise) for one in (survivor, merged))
+        for authority, held in merged.held.items():
+            mine = survivor.held.get(authority)
+            joined = payload.joined(mine, held) if mine else held
+            survivor.held[authority] = joined
+            survivor.content[authority] = None  # the next payload is looked at whole
+            survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
+            survivor.touched.add(authority)
+            self._record(survivor, authority, was.get(authority, {}), joined)
+        kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]
+        survivor.held = record_refusals.standing(survivor.held, kept, self.work.author.now) if kept else survivor.held
+        survivor.visible = True
+        if local:
+            survivor.held[STAFF] = local_dnc.kept(survivor.held[STAFF])
+            survivor.touched.add(STAFF)
+
+    def _anchor(self, survivor: Open) -> None:
+        for authority, held in survivor.held.items():
+            survivor.held[authority] = assertions.anchored(held, self.item.effective.latest)
+            survivor.content[authority] = None
+            survivor.touched.add(authority)
+
+    def _record(self, survivor: Open, authority: str, was: dict[str, object], joined: assertions.Held) -> None:
+        said = {name: (was.get(name), one.value, one.path) for name, one in joined.assertions.items() if was.get(name) != one.value}
+        by = self.work.author._replace(authority=authority)
+        self.work.tell(survivor, said, self.item.evidence_id, self.item.effective.earliest, by)
+
+    def _retire(self, survivor: Open, merged: Open, before: str) -> None:
+        work, now = self.work, self.work.author.now
+        self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
+        retired = (survivor.id, merged.version + 1, now, merged.id)
+        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
+        gone = [(work.enterprise.name, number, merged.id) for number in sorted(merged.numbers)]
+        self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
+        stated = self.item.effective
+        linking.write(work, survivor.id, merged, self.item.evidence_id, (stated.earliest, stated.latest), before)
+
+
+def _alike(one: Identifier, other: Identifier) -> bool:
+    """Records of one person may share further identifiers; the one that a source knows them by is never the same."""
+    return one.value == other.value and is_alike(one, other)
+
+
+def _refuse_inverse(patient: int, owners: Directory, item: PatientMerge) -> None:
+    """Already one record. Said again it changes nothing; said the other way round it would close a circle."""
+    survivor, merged = owners.came_with(item.survivor[0]), owners.came_with(item.merged[0])
+    if survivor not in (patient, None) and merged == patient:
+        raise MergeRefused("the survivor was merged into this very patient before: the two messages contradict each other")

@@ -1,0 +1,179 @@
+"""The opt-out report: every number that may not be texted by the word of a patient or of staff, on which line, since when, whose it is.
+
+What an EMR denies is not here: it is a value of its patient, with its evidence, on the facesheet.
+
+Some of the opt-out report, for people who look at it: the next ones behind a number, in bounded time, whatever is filtered.
+
+A number that thousands of patients have (a care home's, a placeholder) is shown with some of them, and with how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.domain import documents
+from store.domain.ids import shown
+from store.domain.opt_out_binding import NO_NUMBER
+from store.domain.sms_consent import OptOut, standing
+from store.patients.opt_out_bindings import Bindings
+
+LOOKED_THROUGH = 5_000
+"""At most so many numbers are read for one part: a filter that fits few must not hold it up."""
+NEXT_NUMBERS = """SELECT number, words FROM sms_words w WHERE enterprise = ? AND number > ? AND number LIKE ? AND (words LIKE ? OR EXISTS (
+ SELECT 1 FROM sms_bindings b WHERE b.enterprise = w.enterprise AND b.number = w.number AND b.until IS NULL AND b.words LIKE ?))
+ ORDER BY number LIMIT ?"""
+
+OWNED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
+SOME = "SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number = ? ORDER BY patient_id LIMIT ?"
+SOME_OWNERS = 3
+
+
+class Part(NamedTuple):
+    """Some opt-outs by number, each with at most ``SOME_OWNERS`` patients; ``owners``: number -> how many there are.
+
+    ``after``: the number to go on from, ``None`` where nothing more can come.
+    """
+
+    opt_outs: tuple[OptedOut, ...] = ()
+    owners: Mapping[str, int] = MappingProxyType({})
+    after: str | None = None
+
+
+def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "", after: str = "", limit: int = 100) -> Part:
+    """The next opt-outs behind a number that holds the digits: ``limit`` or a few more, for a number's own are never torn apart."""
+    words = f'%"{wanted.authority}"%' if wanted.authority else "%true%"  # an opt-out is written as true
+    found: list[OptedOut] = []
+    how_many: dict[str, int] = {}
+    looked, more = 0, True
+    with database.read() as connection:
+
+        def owners(numbers: list[str]) -> Mapping[str, Sequence[str]]:
+            how_many.update(map(tuple, database.select(connection, OWNED, [enterprise, numbers])))
+            few = [number for number in numbers if 0 < how_many.get(number, 0) <= SOME_OWNERS]
+            rows = database.select(connection, OWNERS, [enterprise, few]) if few else []
+            for number in numbers:
+                if how_many.get(number, 0) > SOME_OWNERS:  # by itself: of thousands only the first are read
+                    rows += database.select(connection, SOME, [enterprise, number, SOME_OWNERS])
+            return {number: [shown(patient) for _, patient in group] for number, group in groupby(sorted(map(tuple, rows)), itemgetter(0))}
+
+        bindings = Bindings(database, connection, enterprise)
+        while more and len(found) < limit and looked < LOOKED_THROUGH:
+            rows = database.select(connection, NEXT_NUMBERS, [enterprise, after, f"%{digits}%", words, words, limit])
+            without = [WITHOUT_NUMBER] if not (after or digits) else []
+            for one in among([*without, *rows], wanted, owners, bindings):
+                how_many[one.number] = max(how_many.get(one.number, 0), len(one.patients))
+                found.append(one._replace(patients=one.patients[:SOME_OWNERS]))
+            after, looked, more = rows[-1][0] if rows else after, looked + len(rows), len(rows) == limit
+    return Part(tuple(found), how_many, after if more else None)
+
+
+PAGE = 2_000
+NUMBERS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number > ? ORDER BY number LIMIT ?"
+WITHOUT_NUMBER = (NO_NUMBER, "[]")
+"""Where opt-outs of patients who had no number come in: first."""
+OWNERS = "SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number IN ?? ORDER BY patient_id"
+
+
+class OptedOut(NamedTuple):
+    """One standing opt-out. ``line`` ``None``: every line but ``except_lines``. ``number`` is empty where its patient had none.
+
+    ``patients``, by the store's id: whom it holds for. They have the number now, or had it when they opted out.
+    """
+
+    number: str
+    line: str | None
+    scope: str
+    topic: str | None
+    authority: str
+    at: datetime | None
+    except_lines: tuple[str, ...]
+    patients: tuple[str, ...]
+
+
+class Wanted(NamedTuple):
+    """Which opt-outs to show; what is ``None`` is not asked about.
+
+    ``line``: those that hold on this line, which those of all lines do too. ``since`` and ``until`` (not included): when it was said.
+    """
+
+    line: str | None = None
+    authority: str | None = None
+    scope: str | None = None
+    topic: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def fits(self, one: OptOut) -> bool:
+        """Whether it is to be shown."""
+        return (
+            (self.line is None or one.line == self.line or (one.line is None and self.line not in one.except_lines))
+            and self.authority in (None, one.authority)
+            and self.scope in (None, one.scope)
+            and self.topic in (None, one.topic)
+            and (self.since is None or (one.at is not None and one.at >= self.since))
+            and (self.until is None or (one.at is not None and one.at < self.until))
+        )
+
+
+EVERYTHING = Wanted()
+Owners = Callable[[list[str]], Mapping[str, Sequence[str]]]
+"""Numbers -> the patients who have them, by the store's id; who has none is missing."""
+
+
+def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, after: str = "") -> Iterator[OptedOut]:
+    """Every standing opt-out that is wanted, by number, from beyond the number ``after``. Reads a page at a time, each for itself."""
+    first = not after
+    while True:
+        with database.read() as connection:
+            rows = database.select(connection, NUMBERS, [enterprise, after, PAGE])
+            every = [*([WITHOUT_NUMBER] if first else ()), *rows]
+            owners, bindings = partial(_owners, database, connection, enterprise), Bindings(database, connection, enterprise)
+            found = among(every, wanted, owners, bindings)
+        yield from found
+        if len(rows) < PAGE:
+            return
+        after, first = rows[-1][0], False
+
+
+def among(rows: list[Any], wanted: Wanted, owners_of: Owners, bindings: Bindings) -> list[OptedOut]:
+    """The wanted ones among some rows of numbers and words, in their order, with whom each holds for."""
+    refused = {number: [one for one in standing(documents.read_words(words)) if wanted.fits(one)] for number, words in rows}
+    bound: dict[OptOut, set[str]] = {}
+    for each in bindings.of_numbers(list(refused)):
+        for one in filter(wanted.fits, standing(each.words)):
+            bound.setdefault(_same(one, refused[each.number]), set()).add(shown(each.patient))
+    numbers = [number for number, found in refused.items() if number and found]
+    owners = owners_of(numbers) if numbers else {}
+    every = [(one, owners.get(number, ())) for number, found in refused.items() for one in found]
+    known = {one for one, _ in every}
+    every += [(one, ()) for one in bound if one not in known]
+    return [_row(one, sorted({*mine, *bound.get(one, ())})) for one, mine in sorted(every, key=lambda each: _order(each[0]))]
+
+
+def _same(one: OptOut, by_number: Iterable[OptOut]) -> OptOut:
+    """The opt-out of the number that says the same, for one that binds a patient; itself where there is none."""
+    return next((other for other in by_number if other._replace(at=one.at) == one), one)
+
+
+def _owners(database: Database, connection: Connection, enterprise: str, numbers: list[str]) -> Mapping[str, Sequence[str]]:
+    owners: dict[str, list[str]] = {}
+    for number, patient in database.select(connection, OWNERS, [enterprise, numbers]):
+        owners.setdefault(number, []).append(shown(patient))
+    return owners
+
+
+def _row(one: OptOut, patients: Sequence[str]) -> OptedOut:
+    return OptedOut(one.number, one.line, one.scope, one.topic, one.authority, one.at, one.except_lines, tuple(patients))
+
+
+def _order(one: OptOut) -> tuple[str, str, str, str]:
+    return one.number, one.line or "", one.topic or "", one.authority

@@ -1,0 +1,93 @@
+"""Reads and writes what is ahead of patients, inside transactions that the caller opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables import PatientRow
+from store.db.tables_records import AheadRow
+from store.domain import documents, periods
+from store.domain.documents import instant, interval
+from store.domain.periods import Ahead
+from store.patients.kept_rows import KeptRows
+from store.preference import PatientStatements
+
+COLUMNS = (
+    "patient_id", "authority", "record", "attribute", "due", "origin", "value", "path", "effective", "version", "evidence_id",
+    "effective_latest", "mapping",
+)  # fmt: skip
+OF = f"SELECT {', '.join(COLUMNS)} FROM statements_ahead WHERE patient_id IN ??"
+SOURCES = """SELECT DISTINCT a.authority FROM patients p JOIN statements_ahead a ON a.patient_id = p.id AND a.due <= ?
+ WHERE p.enterprise = ? AND p.due <= ?"""
+PATIENTS = """SELECT DISTINCT p.id FROM patients p JOIN statements_ahead a ON a.patient_id = p.id AND a.authority = ? AND a.due <= ?
+ WHERE p.enterprise = ? AND p.due <= ? AND p.id > ? ORDER BY p.id LIMIT ?"""
+
+
+def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[Ahead]]:
+    """What is ahead, by patient. Who has nothing ahead is missing."""
+    found: dict[int, list[Ahead]] = {}
+    for row in database.select(connection, OF, [list(patients)]):
+        found.setdefault(row[0], []).append(_read(row))
+    return found
+
+
+class AheadRows(KeptRows[Ahead]):
+    """What is ahead of the patients that one transaction touches."""
+
+    table, columns, key = AheadRow, COLUMNS, 6
+
+    def hear(self, patient: int, authority: str, item: PatientStatements, origin: int, *, known: bool) -> bool:
+        """A payload about a patient; whether something else is ahead by it. ``known``: the patient may have something ahead already."""
+        kept = self.of(patient, known=known)
+        new = periods.after(kept, item, patient, authority, origin)
+        self.put(patient, new)
+        return set(new) != set(kept)
+
+    def share(self, number: int, others: Sequence[int]) -> None:
+        """One patient turned out to be several: what will stop contact is ahead of each of them, and nothing else."""
+        super().share(number, others)
+        self.put(number, [one for one in self.of(number) if one.refuses])
+
+    def _written(self, patients: Sequence[int]) -> None:
+        """When each of them is due."""
+        rows = [(min((one.due for one in self.of(patient)), default=None), patient) for patient in patients]
+        self.database.update(self.transaction, PatientRow, ("id",), ("due",), rows)
+
+    def _forget(self, *patients: int) -> None:
+        found = self._read(patients)
+        self._was |= {patient: found.get(patient, []) for patient in patients}
+        self._now |= {patient: self._was[patient] for patient in patients}
+        self._written(patients)
+
+    def _read(self, patients: Iterable[int]) -> dict[int, list[Ahead]]:
+        return of(self.database, self.transaction, patients)
+
+    def _stored(self, one: Ahead) -> tuple[Any, ...]:
+        stated = one.effective
+        return (*one[:6], documents.write(one.value), one.path, stated.earliest, one.version, one.evidence_id, stated.end, one.mapping)
+
+
+def sources_due(database: Database, connection: Connection, enterprise: str, now: datetime) -> list[str]:
+    """The authorities of whose statements something is due."""
+    then = database.bound(now)
+    return [str(row[0]) for row in database.select(connection, SOURCES, [then, enterprise, then])]
+
+
+def patients_due(
+    database: Database, connection: Connection, enterprise: str, authority: str, now: datetime, last: int, many: int
+) -> list[int]:
+    """The next patients behind ``last`` of whom something is due by one authority."""
+    then = database.bound(now)
+    return [row[0] for row in database.select(connection, PATIENTS, [authority, then, enterprise, then, last, many])]
+
+
+def _read(row: Sequence[Any]) -> Ahead:
+    patient, authority, name, attribute, due, origin, text, path, effective, version, evidence_id, latest, mapping = row
+    value = documents.listed(attribute, documents.read(str(text)))
+    stated = interval(effective, latest)
+    return Ahead(patient, authority, name, attribute, instant(due), origin, value, path, stated, version, evidence_id, mapping)

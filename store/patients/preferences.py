@@ -1,0 +1,312 @@
+"""The unified preference store: what sources state goes in, what is in force comes out. The way in for every caller.
+
+Times are aware UTC and always passed in. Every change is one transaction, in which its enterprise has one writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from itertools import groupby
+
+from sqlalchemy import Connection
+
+from store import times
+from store.audit.audit_log import UNMERGED, Audit
+from store.db.database import Database
+from store.domain import documents, reply_recognition, sms_consent, source_codes
+from store.domain.decision import Known
+from store.domain.documents import instant
+from store.domain.enterprise import Enterprise
+from store.domain.ids import PatientIds, shown
+from store.domain.lock import Actor, Toggle, locked, toggle
+from store.domain.patient import ChangedPatient, Entry, Patient, PatientRef
+from store.domain.phone_numbers import Numbering, ReadNumber, in_full
+from store.domain.record_merge import ALWAYS
+from store.domain.reply_recognition import Reading
+from store.domain.sms_consent import Reply
+from store.errors import OptInOff, StoreError, ValueRefused
+from store.patients.apply import MEETS, Application, Outcome
+from store.patients.as_of import AsOf, Past
+from store.patients.freshness import Freshness
+from store.patients.gating import Guard
+from store.patients.local_changes import LocalChange
+from store.patients.merge import Joining
+from store.patients.patient_batch import Author
+from store.patients.reader import Reader
+from store.patients.replies import KeptReply, Replies, Unclear
+from store.patients.reply_review import Review
+from store.patients.settings import Settings
+from store.patients.sms import SmsConsent
+from store.patients.unmerge import Unmerging
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
+from store.runs.encryption import Sealing
+
+HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
+ WHERE patient_id = ? ORDER BY seq DESC LIMIT ?"""
+CHANGES = "SELECT seq, patient_id, version, at, changes FROM changes WHERE enterprise = ? AND seq > ? ORDER BY seq LIMIT ?"
+UNREADABLE = """SELECT a.authority, count(*) FROM assertions a JOIN patients p ON p.id = a.patient_id
+ WHERE a.unreadable IS NOT NULL AND p.merged_into IS NULL GROUP BY a.authority"""
+HISTORY_LIMIT = 1_000
+NUMBERS_AT_HAND = 10_000
+"""So many numbers and lines are read once only: every ask names one of a few lines."""
+
+
+class Preferences:
+    """The repository of patients' preferences. Thread-safe; one per process.
+
+    ``read_number`` knows the numbering plans; ``sealing`` seals the replies that wait for a person (without it they are not kept).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        enterprises: Mapping[str, Enterprise],
+        *,
+        read_number: ReadNumber = in_full,
+        sealing: Sealing | None = None,
+    ) -> None:
+        self.database, self.enterprises, self.read_number = database, enterprises, lru_cache(NUMBERS_AT_HAND)(read_number)
+        self.replies = Replies(database, sealing)
+        self.settings = Settings(database, enterprises)
+        self.freshness = Freshness(database)
+        self.ids = PatientIds()
+        self._readers: dict[str, source_codes.Reader] = {}
+
+    def reads_by(self, source: str, reader: source_codes.Reader) -> None:
+        """From now on this is how a source is read."""
+        self._readers[source] = reader
+
+    def apply_many(
+        self,
+        transaction: Connection,
+        enterprise: str,
+        source: str,
+        items: Sequence[PatientStatements | PatientMerge],
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        guard: Guard | None = None,
+    ) -> list[Outcome]:
+        """Applies what a source stated, in order, inside the caller's transaction. The outcomes are in the order of the items.
+
+        ``guard`` is the brake's: what it does not admit is ``held``. Without one everything takes effect.
+        """
+        author = Author(emr(source), now, run_id)
+        outcomes: list[Outcome] = []
+        for is_merge, group in groupby(items, lambda item: isinstance(item, PatientMerge)):
+            if is_merge:
+                outcomes += [self._join(transaction, enterprise, author, item) for item in group if isinstance(item, PatientMerge)]
+            else:
+                statements = [item for item in group if isinstance(item, PatientStatements)]
+                found = self.application(transaction, enterprise, author, guard).run(statements)
+                for item, outcome in zip(statements, found, strict=True):
+                    met = outcome.reason == MEETS
+                    outcomes.append(self._met(transaction, enterprise, author, guard, item) if met else outcome)
+        return outcomes
+
+    def find(self, enterprise: str, ref: PatientRef, now: datetime | None = None) -> Patient:
+        """One patient with everything, as of ``now``; without it, as it was last written (``store.domain.periods``).
+
+        Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
+        with self.database.read() as connection:
+            return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref), now)
+
+    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[Known | StoreError]:
+        """What decisions look at: for each ref, in order, its patient or the error that says why there is none."""
+        canonical = [self._canonical(enterprise, ref) for ref in refs]
+        with self.database.read() as connection:
+            return self._reader(connection, enterprise).known(canonical, self.freshness, now)
+
+    def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[Entry]:
+        """What was newly stated about a patient, the newest payloads first, so many; merged records' lines included."""
+        with self.database.read() as connection:
+            row = self._reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
+            if isinstance(row, StoreError):
+                raise row
+            numbers = [row[3], *self._merged_into(connection, row[3])]
+            # A record at a time, along its index: asked for together, SQLite walks the history of everybody.
+            rows = [row for number in numbers for row in self.database.select(connection, HISTORY, [number, limit])]
+        return [entry for row in sorted(rows, key=_seq, reverse=True)[:limit] for entry in _entries(row)]
+
+    def as_of(self, enterprise: str, ref: PatientRef, at: datetime) -> AsOf:
+        """What was known about a patient at an earlier time. Raises :class:`PatientUnknown` where nothing was."""
+        with self.database.read() as connection:
+            return Past(self.database, connection, self.enterprises[enterprise]).patient(self._canonical(enterprise, ref), at)
+
+    def changes(self, enterprise: str, after: int, limit: int) -> list[ChangedPatient]:
+        """The feed of changed patients after ``seq``, oldest first."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, CHANGES, [enterprise, after, limit])
+        return [ChangedPatient(row[0], shown(row[1]), row[2], instant(row[3]), tuple(documents.read(row[4]))) for row in rows]
+
+    def unreadable(self) -> dict[str, int]:
+        """Source -> how many patients newer evidence of it could not be read for (``store.domain.unreadable``)."""
+        with self.database.read() as connection:
+            return {authority.removeprefix(EMR): count for authority, count in self.database.select(connection, UNREADABLE, [])}
+
+    def toggle(self, enterprise: str, patient: Patient, role: str) -> Toggle:
+        """The Do Not Contact toggle as this role sees it."""
+        rules = self.enterprises[enterprise]
+        master = locked(DO_NOT_CONTACT, patient.marks, rules)
+        setting_on = self.settings.get(enterprise).do_not_contact_toggle
+        value = patient.contact.do_not_contact
+        return toggle(syncs=rules.locks, setting_on=setting_on, role=role, value=value, source=master.source if master else None)
+
+    def set_do_not_contact(
+        self, enterprise: str, patient_id: str, value: str, *, actor: Actor, reason: str, now: datetime, if_version: int | None = None
+    ) -> Patient:
+        """Flips the toggle. Raises ``PreferenceLocked``, ``ToggleOff``, ``RoleRefused``, ``VersionConflict`` or ``ValueRefused``."""
+        with self.database.write(enterprise) as transaction:
+            change = self._local(transaction, enterprise)
+            patient = change.read(patient_id, if_version)
+            change.do_not_contact(patient, value, self.settings, actor=actor, reason=reason, now=now)
+            return change.read(patient_id, None)
+
+    def set_preferred_phone(
+        self, enterprise: str, patient_id: str, number: str, *, actor: Actor, now: datetime, if_version: int | None = None
+    ) -> Patient:
+        """Chooses one of the patient's phones. Raises ``PreferenceLocked``, ``RoleRefused``, ``VersionConflict`` or ``ValueRefused``."""
+        with self.database.write(enterprise) as transaction:
+            change = self._local(transaction, enterprise)
+            change.preferred_phone(change.read(patient_id, if_version), number, actor=actor, now=now)
+            return change.read(patient_id, None)
+
+    def record_sms_opt_out(
+        self, enterprise: str, patient_id: str, *, line: str | None, topic: str | None = None, actor: Actor, now: datetime, reason: str = ""
+    ) -> Patient:
+        """Opts all of a patient's numbers out of a line, or of every line (``None``), for one topic or for all. Never locked (rule 6)."""
+        with self.database.write(enterprise) as transaction:
+            patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            where = self.numbering(enterprise).line(line) if line else None
+            self._sms(transaction, enterprise).opt_out_by_hand(patient, where, topic=topic, actor=actor, reason=reason, now=now)
+            return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+
+    def record_sms_opt_in(
+        self,
+        enterprise: str,
+        patient_id: str,
+        number: str,
+        *,
+        line: str | None,
+        topic: str | None,
+        actor: Actor,
+        now: datetime,
+        reason: str,
+    ) -> Patient:
+        """Opts one of a patient's numbers in on the patient's behalf. Raises :class:`OptInOff` unless the policy allows it."""
+        with self.database.write(enterprise) as transaction:
+            if not self.settings.within(transaction, enterprise).staff_may_record_opt_in:
+                raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself opts it in")
+            patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            where = self.numbering(enterprise).line(line) if line else None
+            self._sms(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
+            return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+
+    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> Reply:
+        """What a patient texted to a line. An opt-out counts for every number that ``number`` may mean; an opt-in takes one number.
+
+        ``received_at`` is ``None`` where the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
+        :class:`ValueRefused` for what is no line, and where the number cannot be told.
+        """
+        numbering, said = self.numbering(enterprise), self.read_reply(enterprise, body)
+        where, numbers = numbering.line(line), numbering.meant(number)
+        if not numbers or (len(numbers) > 1 and said.kind not in (sms_consent.OPT_OUT, sms_consent.REVIEW)):
+            raise ValueRefused("from must be a phone number in E.164, like +12175550100")
+        recognised = sms_consent.Recognised(said.kind, said.scope)
+        if said.kind is None:
+            return sms_consent.reply(recognised, (), (), where)
+        with self.database.write(enterprise) as transaction:
+            sms = self._sms(transaction, enterprise)
+            replies = [sms.reply(recognised, where, one, said.term, received_at, now) for one in numbers]
+            if said.kind == sms_consent.REVIEW:
+                kept = [
+                    Unclear(one, where, str(reply.scope), body, received_at or now) for one, reply in zip(numbers, replies, strict=True)
+                ]
+                self.replies.add(transaction, enterprise, kept, now)
+        return replies[0]._replace(patients=sum(reply.patients for reply in replies))
+
+    def read_reply(self, enterprise: str, body: str) -> Reading:
+        """How the enterprise reads a reply. Changes nothing."""
+        rules = self.enterprises[enterprise]
+        return reply_recognition.read(body, rules.opt_in_words, rules.opt_out_words)
+
+    def decide_reply(self, enterprise: str, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> KeptReply:
+        """A person says whether an unclear reply is an opt-out (``opt_out``) or not (``dismiss``).
+
+        Raises :class:`ReplyUnknown`, :class:`VersionConflict` where somebody decided already, or :class:`RoleRefused`.
+        """
+        with self.database.write(enterprise) as transaction:
+            review = Review(self._sms(transaction, enterprise), self.replies)
+            review.decide(reply_id, decision, actor=actor, reason=reason, now=now)
+        return self.replies.one(enterprise, reply_id)
+
+    def numbering(self, enterprise: str) -> Numbering:
+        """How phone numbers and lines are read in one enterprise."""
+        return Numbering(self.enterprises[enterprise].default_region, self.read_number)
+
+    def unmerge(self, enterprise: str, ref: PatientRef, *, actor: Actor, reason: str, now: datetime) -> tuple[Patient, Patient]:
+        """Undoes a merge; ``ref`` names the record that was merged away. The survivor and that record, as they stand now.
+
+        Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
+        author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
+        with self.database.write(enterprise) as transaction:
+            parted = Unmerging(self.application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
+            said = {"survivor": shown(parted.survivor), "reason": reason}
+            Audit(self.database).changed(transaction, enterprise, UNMERGED, shown(parted.restored), actor=author.actor, now=now, **said)
+            reader = self._reader(transaction, enterprise)
+            return reader.patient(PatientRef(id=shown(parted.survivor))), reader.patient(PatientRef(id=shown(parted.restored)))
+
+    def _canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
+        return ref._replace(authority=issuer(self.enterprises[enterprise].authorities, ref.authority)) if ref.authority else ref
+
+    def _merged_into(self, connection: Connection, patient: int) -> Iterator[int]:
+        for (number,) in self.database.select(connection, "SELECT id FROM patients WHERE merged_into = ?", [patient]):
+            yield number
+            yield from self._merged_into(connection, number)
+
+    def _join(self, transaction: Connection, enterprise: str, author: Author, item: PatientMerge) -> Outcome:
+        return Joining(self.application(transaction, enterprise, author), item).run()
+
+    def _met(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None, item: PatientStatements) -> Outcome:
+        """Joins the patient of a payload with the one who was known by its record id alone, and applies the payload."""
+        naming = self.enterprises[enterprise].naming(author.authority.removeprefix(EMR))
+        record = next(one for one in item.identifiers if naming.is_record_id(one))
+        joined = self._join(
+            transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), times.at(ALWAYS), item.evidence_id)
+        )
+        if joined.outcome in ("merged", "unchanged"):
+            return self.application(transaction, enterprise, author, guard).run([item])[0]
+        return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were parted by a person")
+
+    def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
+        """Work on patients in a transaction of the caller's."""
+        rules = self.enterprises[enterprise]
+        gate = guard.gate(self.database, transaction, rules, author.authority, author.now) if guard is not None else None
+        reader = self._readers.get(author.authority.removeprefix(EMR))
+        return Application(self.database, transaction, rules, author, self.ids, gate, reader)
+
+    def _reader(self, connection: Connection, enterprise: str) -> Reader:
+        return Reader(self.database, connection, self.enterprises[enterprise])
+
+    def _local(self, transaction: Connection, enterprise: str) -> LocalChange:
+        return LocalChange(self.database, transaction, self.enterprises[enterprise], self.ids)
+
+    def _sms(self, transaction: Connection, enterprise: str) -> SmsConsent:
+        return SmsConsent(self.database, transaction, self.enterprises[enterprise], self.ids)
+
+
+def _seq(row: tuple[object, ...]) -> int:
+    return int(str(row[0]))
+
+
+def _entries(row: tuple[object, ...]) -> Iterator[Entry]:
+    seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id = row
+    for attribute, (before, after, path) in documents.read(str(changes)).items():
+        yield Entry(
+            int(str(seq)), instant(at), int(str(version)), attribute, before, after, str(authority), str(evidence_id), path,
+            instant(effective), str(actor), str(reason), run_id if run_id is None else str(run_id),
+        )  # fmt: skip

@@ -1,0 +1,232 @@
+"""Reads patients: one with everything for a facesheet, many with just what decisions look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.domain import assertions, documents
+from store.domain.decision_request import Known, no_evidence
+from store.domain.documents import instant, interval
+from store.domain.enterprise import Enterprise
+from store.domain.identifiers import LOOKUP
+from store.domain.ids import parsed, shown
+from store.domain.lock import Mark
+from store.domain.opt_out_binding import in_force
+from store.domain.patient import Patient, PatientRef, UnreadAttribute
+from store.domain.patient_at import Dated
+from store.domain.sms_consent import OptOut, standing
+from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
+from store.patients import patient_state, refusal_rows
+from store.patients.freshness import Freshness
+from store.patients.period_rows import of
+from store.preference import EMR, ContactPreferences, Identifier
+
+BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, i.kind, p.due
+ FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
+BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into, p.due
+ FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
+UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
+WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
+BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND until IS NULL
+ UNION ALL SELECT ph.patient_id, w.words FROM patient_phones ph JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number
+ WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
+"""What patients are bound by, and what was said of numbers that only a source lists whose phones are not in force."""
+ASSERTIONS = (
+    "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable, effective_latest, confirmed_latest,"
+    " codes FROM assertions WHERE patient_id IN ??"
+)
+IDENTIFIERS = "SELECT DISTINCT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
+SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
+
+
+class Reader:
+    """Reads inside a connection that the caller opened."""
+
+    def __init__(self, database: Database, connection: Connection, enterprise: Enterprise) -> None:
+        self.database, self.connection, self.enterprise = database, connection, enterprise
+
+    def rows(self, refs: Sequence[PatientRef]) -> list[Any]:
+        """For each ref its patient's row, or the :class:`StoreError` that says why there is none."""
+        ids = [number for ref in refs if ref.id is not None and (number := parsed(ref.id)) is not None]
+        values = list({ref.value for ref in refs if ref.value is not None and "\0" not in ref.value})  # PostgreSQL's text has no NUL
+        by_id = self._by_id(ids) if ids else {}
+        by_value: dict[str, list[Any]] = {}
+        for row in self._select(BY_VALUE, [self.enterprise.name, values]) if values else ():
+            by_value.setdefault(row[0], []).append(row)
+        return [_chosen(ref, by_id, by_value) for ref in refs]
+
+    def _by_id(self, ids: list[int]) -> dict[int, Any]:
+        """Rows by the id asked for. A merged patient's id keeps answering with its survivor."""
+        rows = {row[3]: row for row in self._select(BY_ID, [self.enterprise.name, ids])}
+        merged = {number: row[9] for number, row in rows.items() if row[9] is not None}
+        if merged:
+            survivors = self._by_id(list(set(merged.values())))
+            rows |= {number: survivors[survivor] for number, survivor in merged.items()}
+        return rows
+
+    def contacts(self, rows: Iterable[Any]) -> dict[int, ContactPreferences]:
+        """What is in force, by patient; computed anew where it was stored for another configuration."""
+        basis = self.enterprise.basis
+        found: dict[int, ContactPreferences] = {}
+        outdated: dict[int, dict[str, assertions.Held]] = {}
+        for row in rows:
+            if row[5] == basis:
+                found[row[3]] = documents.read_contact(row[7])
+            else:
+                outdated[row[3]] = {}
+        if outdated:
+            for row in self._select(ASSERTIONS, [list(outdated)]):
+                outdated[row[0]][row[1]] = _held(row)
+        return found | {patient: self._contact(held) for patient, held in outdated.items()}
+
+    def _contact(self, held: Mapping[str, assertions.Held]) -> ContactPreferences:
+        in_force = assertions.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
+        return assertions.contact(in_force, assertions.unread(held, self.enterprise))
+
+    def _dated(self, patients: list[int]) -> dict[int, Dated]:
+        """What periods change of patients, with all that anybody asserts about them."""
+        if not patients:
+            return {}
+        held: dict[int, dict[str, assertions.Held]] = {number: {} for number in patients}
+        for row in self._select(ASSERTIONS, [patients]):
+            held[row[0]][row[1]] = _held(row)
+        those = of(self.database, self.connection, patients)
+        refusals = refusal_rows.of(self.database, self.connection, patients)
+        lineages = patient_state.lineages(self.database, self.connection, patients)
+        joined = {number: one.joined for number, one in lineages.items()}
+        return {
+            number: Dated(held[number], tuple(those.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number))
+            for number in patients
+        }
+
+    def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
+        """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
+        numbers = list({phone[0] for contact in contacts.values() for phone in contact.phones})
+        words = dict(self._select(WORDS, [self.enterprise.name, numbers])) if numbers else {}
+        by_number = {number: standing(documents.read_words(text)) for number, text in words.items()}
+        bound: dict[int, list[OptOut]] = {}
+        patients = list(contacts)
+        for patient, text in self._select(BOUND, [patients, patients]) if patients else ():
+            bound.setdefault(patient, []).extend(standing(documents.read_words(text)))
+        if not by_number and not bound:
+            return {}
+        found = {}
+        for patient, contact in contacts.items():
+            mine = [one for phone in contact.phones for one in by_number.get(phone.number, ())]
+            if mine or patient in bound:
+                found[patient] = in_force(mine, bound.get(patient, ()))
+        return found
+
+    def held(self, patient: int) -> list[tuple[str, assertions.Held, Mark]]:
+        """What each authority holds about one patient, and the mark it makes."""
+        found: list[tuple[str, assertions.Held, Mark]] = []
+        for row in self._select(ASSERTIONS, [[patient]]):
+            held, authority, heard = _held(row), row[1], instant(row[6])
+            held = replace(held, assertions=held.current(), effective=held.confirmed)
+            found.append((authority, held, Mark(authority.removeprefix(EMR), held.since, heard, frozenset(held.assertions))))
+        return found
+
+    def patient(self, ref: PatientRef, now: datetime | None = None) -> Patient:
+        """One patient with everything, as of ``now`` where a period begins or ends; without it, as it was last written.
+
+        Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
+        """
+        row = self.rows([ref])[0]
+        if isinstance(row, StoreError):
+            raise row
+        number = row[3]
+        held = self.held(number)
+        by_authority = {authority: one for authority, one, _ in held}
+        if now is not None and _is_due(row, now):
+            by_authority = self._dated([number])[number].held(now, now)
+        in_force = assertions.in_force({authority: one.assertions for authority, one in by_authority.items()}, self.enterprise)
+        contact = assertions.contact(in_force, assertions.unread(by_authority, self.enterprise))
+        numbers = [phone.number for phone in contact.phones]
+        return Patient(
+            shown(number),
+            row[4],
+            self.enterprise.name,
+            tuple(Identifier(*one) for one in self._select(IDENTIFIERS, [number])),
+            tuple(mark for authority, _, mark in held if authority.startswith(EMR)),
+            in_force,
+            contact,
+            self.opt_outs({number: contact}).get(number, ()),
+            self._updated([number])[number],
+            dict(self._select(SHARED, [self.enterprise.name, numbers])) if numbers else {},
+            tuple(
+                UnreadAttribute(name, authority.removeprefix(EMR), mark.effective, mark.reason)
+                for authority, one, _ in held
+                for name, mark in sorted(one.unreadable.items())
+                if name in contact.unreadable
+            ),
+        )
+
+    def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[Known | StoreError]:
+        """What decisions look at, in the order of the refs.
+
+        Evidence that was stored for another configuration explains another value: then there is none.
+        """
+        rows = self.rows(refs)
+        there = {row[3]: row for row in rows if type(row) is tuple}
+        contacts = self.contacts(there.values())
+        opt_outs = self.opt_outs(contacts)
+        age, basis = freshness.ages(self.enterprise, now), self.enterprise.basis
+        ages = {sources: age(sources) for sources in {row[6] for row in there.values()}}
+        unheard = [number for number, row in there.items() if ages[row[6]].as_of is None]
+        updated = self._updated(unheard) if unheard else {}
+        found: dict[int, Known] = {}
+        dated = self._dated([number for number, row in there.items() if row[10] is not None])
+        for number, row in there.items():
+            contact, (as_of, stale) = contacts[number], ages[row[6]]
+            evidence = documents.Provenance(row[8]) if row[5] == basis else no_evidence
+            found[number] = Known(shown(number), row[4], contact, opt_outs.get(number, ()), as_of or updated[number], stale, evidence)
+            if number in dated:
+                found[number] = dated[number].known(found[number], instant(row[10]), now)
+        return [found[row[3]] if type(row) is tuple else row for row in rows]
+
+    def _updated(self, patients: list[int]) -> dict[int, datetime]:
+        """When the rows of patients were written last. Apart: the driver takes longer to read a time than the rest of a row."""
+        return {number: instant(at) for number, at in self._select(UPDATED, [patients])}
+
+    def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        return self.database.select(self.connection, sql, parameters)
+
+
+def _is_due(row: Any, now: datetime) -> bool:
+    return row[10] is not None and instant(row[10]) <= now
+
+
+def _held(row: Any) -> assertions.Held:
+    """What one authority asserts, from a row of :data:`ASSERTIONS`."""
+    _, _, text, effective, confirmed, since, _, marks, latest, confirmed_latest, codes = row
+    said, unread = documents.read_assertions(text), documents.read_marks(marks)
+    return assertions.Held(said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread, codes)
+
+
+def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:
+    if ref.id is not None:
+        number = parsed(ref.id)
+        return by_id.get(number) or _unknown() if number is not None else _unknown()
+    fitting = [row for row in by_value.get(ref.value or "", ()) if names(ref, row[1], row[2])]
+    deciding = [row for row in fitting if row[9] != LOOKUP]
+    chosen = deciding or fitting
+    if len({row[3] for row in chosen}) > 1:
+        return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
+    return chosen[0] if chosen else _unknown()
+
+
+def names(ref: PatientRef, authority: str, kind: str) -> bool:
+    """Whether a caller may mean an identifier of that authority and type; case does not matter, and either may be left out."""
+    if ref.authority and ref.authority != authority and ref.authority.casefold() != authority.casefold():
+        return False
+    return not ref.type or not kind or ref.type == kind or ref.type.casefold() == kind.casefold()
+
+
+def _unknown() -> PatientUnknown:
+    return PatientUnknown("no such patient in this enterprise")

@@ -1,1 +1,0 @@
-"""Who signs in to the pages, and how."""

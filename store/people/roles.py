@@ -1,8 +1,0 @@
-"""What people may be here, and how long their names may be. Pure."""
-
-from __future__ import annotations
-
-from store.lock import Role
-
-ROLES = tuple(role for role in Role if role is not Role.SENDER)
-LONGEST_NAME = 100

@@ -1,1 +1,0 @@
-"""A source leaves: its locks go, its last known values stay."""

@@ -1,0 +1,99 @@
+"""Is the database itself well? Each answer says what to do where it is not. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from store.db import clock_skew, outage, schema
+from store.db.database import Database
+from store.db.sqlite_file import OWNER_ONLY
+from store.errors import SchemaOutdated
+from store.runs.source_checks import Checked
+
+TABLES = ("patients", "changes", "runs", "chain_links")
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+DAMAGED = "is damaged ({count} errors): stop every process, keep the file, and restore a backup"
+SHOWN = 100
+Look = Callable[[Database], Checked]
+
+
+def checked(database: Database) -> Iterator[Checked]:
+    """One answer after the other, as they are found. What cannot be asked, because the database does not answer, ends them."""
+    for what, look in looks(database).items():
+        try:
+            yield look(database)
+        except SchemaOutdated as error:
+            yield Checked(what, False, str(error))
+            return
+        except Exception as error:  # its text may name hosts and users
+            yield Checked(what, False, outage.told(error) or f"cannot be checked ({type(error).__name__}): look at the database's own log")
+            return
+
+
+def looks(database: Database) -> dict[str, Look]:
+    """What is looked at, in this order."""
+    first: dict[str, Look] = {"reachable": _reachable}
+    if database.is_sqlite:
+        return first | {"integrity": _integrity, "schema": _schema, "references": _references, "rights": _file_rights, "writing": _writing}
+    return first | {"schema": _schema, "rights": _table_rights, "writing": _writing, "clock": _clock}
+
+
+def _reachable(database: Database) -> Checked:
+    sql = "SELECT sqlite_version()" if database.is_sqlite else "SHOW server_version"
+    with database.read() as connection:
+        (version,) = database.select(connection, sql, [])[0]
+    return Checked("reachable", True, f"{'SQLite' if database.is_sqlite else 'PostgreSQL'} {version}")
+
+
+def _integrity(database: Database) -> Checked:
+    with database.read() as connection:
+        found = database.select(connection, f"PRAGMA integrity_check({SHOWN})", [])
+    return _sound("integrity", 0 if found == [("ok",)] else len(found))
+
+
+def _references(database: Database) -> Checked:
+    with database.read() as connection:
+        return _sound("references", len(database.select(connection, "PRAGMA foreign_key_check", [])))
+
+
+def _sound(what: str, errors: int) -> Checked:
+    return Checked(what, not errors, "no errors found" if not errors else DAMAGED.format(count=errors))
+
+
+def _schema(database: Database) -> Checked:
+    schema.check(database)
+    return Checked("schema", True, f"version {schema.head()}, this program's")
+
+
+def _file_rights(database: Database) -> Checked:
+    path = database.file.path if database.file else None
+    if path is None or not os.access(path.parent, os.W_OK) or not os.access(path, os.W_OK):
+        return Checked("rights", False, outage.READ_ONLY)
+    if path.stat().st_mode & 0o777 & ~OWNER_ONLY:
+        return Checked("rights", False, "other users of this machine can read the file: chmod 600 it, and what stands beside it")
+    return Checked("rights", True, "only this program's user can read and write it")
+
+
+def _table_rights(database: Database) -> Checked:
+    with database.read() as connection:
+        allowed = all(
+            database.select(connection, "SELECT has_table_privilege(?::text, ?::text)", [table, right])[0][0]
+            for table in TABLES
+            for right in RIGHTS
+        )
+    return Checked("rights", allowed, "this user may read and write" if allowed else outage.DENIED)
+
+
+def _writing(database: Database) -> Checked:
+    """Takes the lock of nobody's enterprise, as every write does; ends without a change."""
+    with database.write("check-database") as transaction:
+        readonly = not database.is_sqlite and database.select(transaction, "SHOW transaction_read_only", []) == [("on",)]
+    return Checked("writing", not readonly, outage.READ_ONLY if readonly else "a write begins at once")
+
+
+def _clock(database: Database) -> Checked:
+    skew = database.compare_clocks()
+    told = f"{skew.total_seconds():+.1f} s from the database's"
+    fine = not clock_skew.is_noticed(skew)
+    return Checked("clock", fine, told if fine else f"{told}: set this machine's clock (NTP)")

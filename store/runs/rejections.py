@@ -1,0 +1,270 @@
+"""What could not be used, kept with its reason: the payload sealed, counted when it comes again, erased when its time is over.
+
+How much of it is kept within an hour has bounds (``store.runs.rejection_room``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables import RejectionRow
+from store.db.tables_operations import RejectionRoomRow
+from store.domain.documents import instant
+from store.domain.ids import token
+from store.errors import NotFound, PayloadUnreadable
+from store.runs.encryption import Sealing
+from store.runs.rejection_room import BARE, KEEP, LEAVE_OUT, TRUNCATED, Room, Used, admitted, hour_of
+
+COLUMNS = (
+    "id",
+    "source",
+    "enterprise",
+    "digest",
+    "scope",
+    "status",
+    "reason",
+    "detail",
+    "path",
+    "locator",
+    "payload",
+    "key_id",
+    "times",
+    "run_id",
+    "first_at",
+    "last_at",
+    "evidence_id",
+)
+SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id"
+OPEN, RESOLVED = STATUSES = "open", "resolved"
+NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
+"""Along an index, whatever is asked: each state by itself."""
+USED = "SELECT hour, nameless, nameless_bytes, named_bytes, left_out, bare FROM rejection_room WHERE source = ?"
+USED_COLUMNS = ("source", "enterprise", "hour", "nameless", "nameless_bytes", "named_bytes", "left_out", "bare")
+AT_ONCE = 500
+SEALED_BEFORE = "SELECT id, payload, key_id FROM rejections WHERE key_id IS NOT NULL AND key_id <> ? AND id > ? ORDER BY id LIMIT ?"
+OVER = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT ?"
+
+
+class Rejected(NamedTuple):
+    """Something that could not be used, on its way into the quarantine. ``scope``: the whole ``record``, or one ``field``.
+
+    ``evidence_id`` is what its sender calls it: a control id, or a resource's type and id. ``nameless``: nobody can tell which patient
+    it is about, and whoever sent it was told, or has it still; so it may be left out where too much of its kind comes.
+    """
+
+    reason: str
+    detail: str
+    path: str
+    locator: str
+    payload: bytes
+    scope: str = "record"
+    evidence_id: str = ""
+    nameless: bool = False
+
+
+class Kept(NamedTuple):
+    """How many were not kept at all, and which (by their places) without the payload, since the hour's room was used up."""
+
+    left_out: int = 0
+    bare: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A kept rejection. ``payload`` is there only where it was asked for: it holds a patient's data."""
+
+    id: str
+    source: str
+    enterprise: str
+    scope: str
+    status: str
+    reason: str
+    detail: str
+    path: str
+    locator: str
+    times: int
+    run_id: str | None
+    first_at: datetime
+    last_at: datetime
+    evidence_id: str = ""
+    payload: bytes = b""
+
+
+class Quarantine:
+    """Reads and writes rejections. Without ``sealing`` there is no key, and payloads are not kept at all."""
+
+    def __init__(self, database: Database, sealing: Sealing | None, room: Room = Room()) -> None:  # noqa: B008 - a frozen value
+        self.database, self.sealing, self.room = database, sealing, room
+
+    def add(
+        self, transaction: Connection, rows: Sequence[Rejected], *, source: str, enterprise: str, run_id: str | None, now: datetime
+    ) -> Kept:
+        """Keeps what could not be used. The same payload for the same reason is one rejection, however often it comes."""
+        if not rows:
+            return Kept()
+        digests = [_digest(row) for row in rows]
+        by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
+        known = self._known(transaction, source, list(by_digest))
+        again = [(times + times_now[digest], now, OPEN, number) for digest, (number, times, _) in known.items()]
+        self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
+        fate = self._fates(transaction, by_digest, known, source, enterprise, now)
+        kept_now = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
+        resealed = [(*self._sealed(row, number), number) for row, number in kept_now]
+        self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), resealed)
+        new = []
+        for digest, row in by_digest.items():
+            if digest not in known and fate[digest] != LEAVE_OUT:
+                number = token("rej")
+                sealed = self._sealed(row, number) if fate[digest] == KEEP else (b"", None)
+                said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
+                new.append((number, source, enterprise, digest, *said, times_now[digest], run_id, now, now, row.evidence_id))
+        self.database.insert(transaction, RejectionRow, COLUMNS, new)
+        left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
+        return Kept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
+
+    def rejections(
+        self,
+        enterprise: str | None = None,
+        source: str | None = None,
+        status: str | None = OPEN,
+        limit: int = 100,
+        reason: str | None = None,
+    ) -> list[Rejection]:
+        """Rejections without their payloads, the newest first."""
+        given = {"enterprise": enterprise, "source": source, "reason": reason}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        sql = NEWEST.format(conditions="".join(f" AND {name} = ?" for name in wanted))
+        rows = [row for one in ([status] if status else STATUSES) for row in self._select(sql, [one, *wanted.values(), limit])]
+        found = [_rejection(row, b"") for row in rows]
+        return sorted(found, key=lambda one: (one.last_at, one.id), reverse=True)[:limit]
+
+    def count(self, enterprise: str, source: str, reason: str | None = None) -> int:
+        """How many open ones a source has, of one reason or of all."""
+        where, said = (" AND reason = ?", [reason]) if reason is not None else ("", [])
+        sql = f"SELECT count(*) FROM rejections WHERE enterprise = ? AND source = ? AND status = 'open'{where}"
+        return int(self._select(sql, [enterprise, source, *said])[0][0])
+
+    def summary(self, number: str) -> Rejection:
+        """One rejection without its payload. Raises :class:`NotFound` when there is none of that id."""
+        rows = self._select(f"SELECT {SUMMARY} FROM rejections WHERE id = ?", [number])
+        if not rows:
+            raise NotFound("no such rejection: emr-sync rejections shows them")
+        return _rejection(rows[0], b"")
+
+    def rejection(self, number: str) -> Rejection:
+        """One rejection with its payload. Raises :class:`NotFound` when there is none of that id, or its payload does not open."""
+        rows = self._select(f"SELECT {SUMMARY}, payload, key_id FROM rejections WHERE id = ?", [number])
+        if not rows:
+            raise NotFound("no such rejection: emr-sync rejections shows them")
+        *said, payload, key = rows[0]
+        if key is None:
+            raise PayloadUnreadable("its payload is not kept (no key, its time is over, or its hour was full): let the EMR send it again")
+        if self.sealing is None:
+            raise PayloadUnreadable(f"its payload is sealed with the key {key!r}: configure payload_keys")
+        return _rejection(said, self.sealing.open(bytes(payload), number, key))
+
+    def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
+        """The rejection was replayed and what it held is applied."""
+        self.database.update(transaction, RejectionRow, ("id",), ("status", "last_at"), [(RESOLVED, now, number)])
+
+    def erase(self, before: datetime) -> int:
+        """Erases the payloads of what last came before that time; how many. Reasons and counts stay."""
+        done = 0
+        while True:
+            with self.database.write("rejections") as transaction:
+                gone = [row[0] for row in self.database.select(transaction, OVER, [self.database.bound(before), AT_ONCE])]
+                self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), [(b"", None, number) for number in gone])
+            done += len(gone)
+            if len(gone) < AT_ONCE:
+                return done
+
+    def reseal(self) -> int:
+        """Seals with the current key what was sealed with another; how many. Raises :class:`PayloadUnreadable` when a key is missing."""
+        if self.sealing is None:
+            raise PayloadUnreadable("there is no key to seal with: configure payload_keys")
+        done, after = 0, ""
+        while True:
+            with self.database.write("rejections") as transaction:
+                found = self.database.select(transaction, SEALED_BEFORE, [self.sealing.current, after, AT_ONCE])
+                rows = [self._resealed(self.sealing, *row) for row in found]
+                self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), rows)
+            done += len(found)
+            if len(found) < AT_ONCE:
+                return done
+            after = found[-1][0]
+
+    def _fates(
+        self,
+        transaction: Connection,
+        rows: Mapping[str, Rejected],
+        known: Mapping[str, tuple[str, int, str | None]],
+        source: str,
+        enterprise: str,
+        now: datetime,
+    ) -> dict[str, str]:
+        """What becomes of each payload that is not kept yet, by the room that is left of this hour."""
+        wanted = [digest for digest in rows if digest not in known or (known[digest][2] is None and self.sealing)]
+        if not wanted:
+            return {}
+        before = used = self._used(transaction, source, hour_of(now))
+        fates = {}
+        for digest in wanted:
+            size = len(rows[digest].payload) if self.sealing else 0
+            fates[digest], used = admitted(used, self.room, size, nameless=rows[digest].nameless)
+        amounts = (used.hour, used.nameless, used.nameless_bytes, used.named_bytes, used.left_out, used.bare)
+        self.database.upsert(transaction, RejectionRoomRow, USED_COLUMNS, [(source, enterprise, *amounts)])
+        if (used.left_out, used.bare) != (before.left_out, before.bare):
+            self._tell(transaction, used, source, enterprise, now)
+        return fates
+
+    def _used(self, transaction: Connection, source: str, hour: datetime) -> Used:
+        rows = self.database.select(transaction, USED, [source])
+        return Used(hour, *rows[0][1:]) if rows and instant(rows[0][0]) == hour else Used(hour)
+
+    def _tell(self, transaction: Connection, used: Used, source: str, enterprise: str, now: datetime) -> None:
+        """The one row of the hour that says how much of it was left out."""
+        row = Rejected(TRUNCATED, used.told(), "", used.hour.isoformat(timespec="minutes"), b"")
+        digest, times = _digest(row._replace(path=row.locator)), used.left_out + used.bare
+        known = self._known(transaction, source, [digest])
+        if known:
+            columns = ("times", "detail", "last_at", "status")
+            self.database.update(transaction, RejectionRow, ("id",), columns, [(times, row.detail, now, OPEN, known[digest][0])])
+            return
+        said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
+        new = (token("rej"), source, enterprise, digest, *said, times, None, now, now, "")
+        self.database.insert(transaction, RejectionRow, COLUMNS, [new])
+
+    def _resealed(self, sealing: Sealing, number: str, payload: bytes, key: str) -> tuple[bytes, str, str]:
+        return sealing.seal(sealing.open(bytes(payload), number, key), number), sealing.current, number
+
+    def _sealed(self, row: Rejected, number: str) -> tuple[bytes, str | None]:
+        if self.sealing is None:
+            return b"", None
+        return self.sealing.seal(row.payload, number), self.sealing.current
+
+    def _known(self, transaction: Connection, source: str, digests: list[str]) -> dict[str, tuple[str, int, str | None]]:
+        sql = "SELECT digest, id, times, key_id FROM rejections WHERE source = ? AND digest IN ??"
+        return {row[0]: (row[1], row[2], row[3]) for row in self.database.select(transaction, sql, [source, digests])}
+
+    def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
+        with self.database.read() as connection:
+            return self.database.select(connection, sql, parameters)
+
+
+def _digest(row: Rejected) -> str:
+    said = "\0".join((row.reason, row.path, row.scope)).encode() + b"\0" + row.payload
+    return hashlib.blake2b(said, digest_size=16).hexdigest()
+
+
+def _rejection(row: Any, payload: bytes) -> Rejection:
+    named = dict(zip(SUMMARY.split(", "), row, strict=True))
+    times = {name: instant(named[name]) for name in ("first_at", "last_at")}
+    return Rejection(**{**named, **times, "payload": payload})

@@ -1,0 +1,274 @@
+"""The journal of the work: runs and their counts, cursors, when each source was heard, and what could not be used.
+
+A run's counts and cursor are written in the transaction of the batch they count, so that a crash at any point leaves the cursor
+exactly behind what is stored. One active run per source: a partial unique index says so.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from store.db.database import Database
+from store.db.tables import RunRow, SourceNoteRow, SourceStateRow
+from store.domain import documents
+from store.domain.documents import instant
+from store.domain.ids import token
+from store.errors import NotFound, RunActive
+from store.runs.encryption import Sealing
+from store.runs.rejection_room import Room
+from store.runs.rejections import OPEN, RESOLVED, Kept, Quarantine, Rejected, Rejection
+
+HEARD_EVERY = timedelta(seconds=1)
+LEASE = timedelta(minutes=2)
+"""A run that gave no sign of life for this long belongs to a process that is gone, or that froze."""
+INTERRUPTED = "interrupted: its process ended before it did"
+
+RUN_COLUMNS = (
+    "id",
+    "source",
+    "enterprise",
+    "kind",
+    "status",
+    "owner",
+    "started",
+    "alive",
+    "finished",
+    "since",
+    "cursor",
+    "counts",
+    "error",
+)
+RUNNING, DONE, FAILED = "running", "done", "failed"
+STOPPED = "stopped"
+"""Its process was told to end. The next run goes on from what is committed."""
+__all__ = [
+    "DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "Kept", "Rejected", "Rejection", "Run",
+]  # fmt: skip
+
+
+READ_AGAIN = "read again"
+"""How the note of a run begins that read its source twice, so that its counts are those of two readings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pull, batch or resync. ``counts`` by outcome; ``cursor`` is where it ended.
+
+    ``error`` is one line for people: why it failed or waits; of a run that is done, what it did beside (:attr:`note`).
+    """
+
+    id: str
+    source: str
+    enterprise: str
+    kind: str
+    status: str
+    started: datetime
+    finished: datetime | None = None
+    since: str | None = None
+    cursor: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What a run that is done did besides, such as reading again after an answer that broke off."""
+        return self.error if self.status == DONE else None
+
+    @property
+    def failure(self) -> str | None:
+        """Why a run that is not done failed or waits."""
+        return None if self.status == DONE else self.error
+
+
+class Journal:
+    """Reads and writes the journal. Thread-safe; one per process."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealing: Sealing | None = None,
+        lease: timedelta = LEASE,
+        room: Room = Room(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self.database, self.quarantine, self.lease = database, Quarantine(database, sealing, room), lease
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._heard: dict[str, datetime] = {}
+
+    def start(self, source: str, enterprise: str, kind: str, *, now: datetime, since: datetime | None = None) -> Run:
+        """Opens a run. Raises :class:`RunActive` while another is under way; one whose process is gone is closed first."""
+        run = Run(token("run"), source, enterprise, kind, RUNNING, now, since=since.isoformat() if since else None)
+        with one_at_a_time(source), self.database.write(enterprise) as transaction:
+            self.close_abandoned(transaction, source, now)
+            self.add(transaction, run)
+        return run
+
+    def add(self, transaction: Connection, run: Run) -> None:
+        """Writes down a new run as this process's."""
+        row = (
+            run.id,
+            run.source,
+            run.enterprise,
+            run.kind,
+            run.status,
+            self.owner,
+            run.started,
+            self.shared(run.started),
+            None,
+            run.since,
+            None,
+            "{}",
+            None,
+        )
+        self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
+
+    def progress(self, transaction: Connection, run: Run, counts: Mapping[str, int], cursor: str | None, *, now: datetime) -> None:
+        """The run's counts so far, and the cursor that is safe with this transaction (``None`` keeps the old one)."""
+        self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(dict(counts)), self.shared(now), run.id)])
+        if cursor is not None:
+            self.database.update(transaction, RunRow, ("id",), ("cursor",), [(cursor, run.id)])
+            self._state(transaction, run.source, run.enterprise, "cursor", cursor)
+
+    def alive(self, run: Run, now: datetime) -> None:
+        """A sign of life while the run waits for the EMR. It waits for no other writer of the enterprise, who may have frozen."""
+        with self.database.write(run.id) as transaction:
+            self.database.update(transaction, RunRow, ("id",), ("alive",), [(self.shared(now), run.id)])
+
+    def finish(self, run: Run, status: str, error: str | None, now: datetime) -> Run:
+        """Closes the run: ``done``, ``failed``, ``held``, ``waiting`` or ``stopped``."""
+        with self.database.write(run.enterprise) as transaction:
+            self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), [(status, error, now, run.id)])
+        return self.run(run.id)
+
+    def run(self, number: str) -> Run:
+        """One run. Raises :class:`NotFound` when there is none of that id."""
+        found = self._runs("WHERE id = ?", [number])
+        if not found:
+            raise NotFound("no such run: emr-sync runs shows them")
+        return found[0]
+
+    def runs(self, enterprise: str | None = None, source: str | None = None, limit: int = 50) -> list[Run]:
+        """Runs, the newest first."""
+        where, parameters = _where(enterprise=enterprise, source=source)
+        return self._runs(f"{where} ORDER BY started DESC, id DESC LIMIT ?", [*parameters, limit])
+
+    def cursor(self, source: str) -> str | None:
+        """Where the next incremental pull goes on."""
+        rows = self._select("SELECT cursor FROM source_states WHERE source = ?", [source])
+        return rows[0][0] if rows else None
+
+    def belongs(self, source: str, enterprise: str) -> None:
+        """Forgets where a source stood for another enterprise (one that was renamed): of this one nothing is read yet."""
+        others = "SELECT 1 FROM source_states WHERE source = ? AND enterprise <> ?"
+        if self._select(others, [source, enterprise]):
+            with self.database.write(enterprise) as transaction:
+                self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
+                self.database.delete(transaction, SourceNoteRow, ("source",), [(source,)])
+            self._heard.pop(source, None)
+
+    def heard(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> None:
+        """The source answered or called: what it stated until now is known. Written once a second, however much it says."""
+        before = self._heard.get(source)
+        if before is None or not timedelta(0) <= now - before < HEARD_EVERY:
+            self._state(transaction, source, enterprise, "last_heard", now)
+            self._heard[source] = now
+
+    def last_heard(self) -> dict[str, datetime]:
+        """Source -> when it was last heard."""
+        rows = self._select("SELECT source, last_heard FROM source_states WHERE last_heard IS NOT NULL", [])
+        return {source: instant(heard) for source, heard in rows}
+
+    def reject(
+        self,
+        transaction: Connection,
+        rows: Sequence[Rejected],
+        *,
+        source: str,
+        enterprise: str,
+        run_id: str | None,
+        now: datetime,
+    ) -> Kept:
+        """Keeps what could not be used (:meth:`Quarantine.add`)."""
+        return self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
+
+    def rejections(
+        self, enterprise: str | None = None, source: str | None = None, status: str | None = OPEN, limit: int = 100
+    ) -> list[Rejection]:
+        """Rejections without their payloads, the newest first."""
+        return self.quarantine.rejections(enterprise, source, status, limit)
+
+    def rejection(self, number: str) -> Rejection:
+        """One rejection with its payload (:meth:`Quarantine.rejection`)."""
+        return self.quarantine.rejection(number)
+
+    def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
+        """The rejection was replayed and what it held is applied."""
+        self.quarantine.resolve(transaction, number, now=now)
+
+    def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
+        """Closes the run of a process that is gone."""
+        sql, shared = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'", self.shared(now)
+        running = self.database.select(transaction, sql, [source])
+        gone = [number for number, owner, alive in running if self._gone(owner, instant(alive), shared)]
+        rows = [(FAILED, INTERRUPTED, now, number) for number in gone]
+        self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), rows)
+
+    def shared(self, now: datetime) -> datetime:
+        """Our time by the clock that all machines share: signs of life are compared to seconds."""
+        return now - self.database.skew
+
+    def _gone(self, owner: str, alive: datetime, now: datetime) -> bool:
+        """Of this machine: no such process any more, or one that froze. Of another: no sign of life for the lease."""
+        host, _, process = owner.rpartition(":")
+        if host != socket.gethostname():
+            return now - alive > self.lease
+        return (owner != self.owner and not _lives(int(process))) or now - alive > max(self.lease, LEASE)
+
+    def _state(self, transaction: Connection, source: str, enterprise: str, column: str, value: Any) -> None:
+        self.database.upsert(transaction, SourceStateRow, ("source", "enterprise", column), [(source, enterprise, value)])
+
+    def _runs(self, rest: str, parameters: list[Any]) -> list[Run]:
+        columns = "id, source, enterprise, kind, status, started, finished, since, cursor, counts, error"
+        return [_run(row) for row in self._select(f"SELECT {columns} FROM runs {rest}", parameters)]
+
+    def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
+        with self.database.read() as connection:
+            return self.database.select(connection, sql, parameters)
+
+
+@contextmanager
+def one_at_a_time(source: str) -> Iterator[None]:
+    """What the database refuses because another run of the source is under way is a ``RunActive``."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise RunActive(f"{source} has a run under way: wait for it, or see emr-sync runs {source}") from error
+
+
+def _where(**conditions: str | None) -> tuple[str, list[Any]]:
+    given = {name: value for name, value in conditions.items() if value is not None}
+    return (f"WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""), list(given.values())
+
+
+def _run(row: Any) -> Run:
+    number, source, enterprise, kind, status, started, finished, since, cursor, counts, error = row
+    ended = None if finished is None else instant(finished)
+    return Run(number, source, enterprise, kind, status, instant(started), ended, since, cursor, documents.read(counts), error)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

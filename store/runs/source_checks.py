@@ -1,0 +1,133 @@
+"""How far an EMR and the store agree: what a read of everything, or a dry run of one, said that was known already.
+
+Counted are records, as the EMR sends them. A record that says what stands here agrees; one that says something new or somebody new
+differs; one that is older than what the same source said before is neither; one that could not be used was not compared. The first
+read of a source compares with nothing, and one that read twice, or broke off, with itself in part.
+
+What was found out about a source last: whether its EMR can be reached and how it is read, and how far it agrees with the store.
+
+Told by ``emr-sync check`` and by comparisons that change nothing; kept so that the console can show it, with when that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from store.db.database import Database
+from store.db.tables_operations import FindingRow
+from store.domain import documents
+from store.domain.documents import instant
+from store.runs.runs import READ_AGAIN
+
+CHECK, COMPARISON = "check", "comparison"
+COLUMNS = ("source", "kind", "enterprise", "at", "document")
+
+
+class Checked(NamedTuple):
+    """One line of a check: what was tried, whether it is well, and what follows for the sync."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class Check(NamedTuple):
+    """A check of a source, and when it was made."""
+
+    at: datetime
+    lines: tuple[Checked, ...]
+
+
+class Findings:
+    """Keeps the newest of each kind. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def keep_check(self, source: str, enterprise: str, lines: tuple[Checked, ...], *, now: datetime) -> None:
+        """Remembers a check, in the place of the one before."""
+        self._keep(source, enterprise, CHECK, lines, now)
+
+    def keep_comparison(self, source: str, enterprise: str, counts: dict[str, int], *, now: datetime) -> None:
+        """Remembers how the EMR's records compared, by outcome (``store.runs.source_checks``)."""
+        self._keep(source, enterprise, COMPARISON, counts, now)
+
+    def check(self, source: str, enterprise: str) -> Check | None:
+        """The last check."""
+        found = self._read(source, enterprise, CHECK)
+        return None if found is None else Check(found[0], tuple(Checked(*line) for line in found[1]))
+
+    def comparison(self, source: str, enterprise: str) -> tuple[datetime, dict[str, int]] | None:
+        """When the last comparison was made, and its counts."""
+        return self._read(source, enterprise, COMPARISON)
+
+    def _keep(self, source: str, enterprise: str, kind: str, document: Any, now: datetime) -> None:
+        with self.database.write(enterprise) as transaction:
+            self.database.upsert(transaction, FindingRow, COLUMNS, [(source, kind, enterprise, now, documents.write(document))])
+
+    def _read(self, source: str, enterprise: str, kind: str) -> tuple[datetime, Any] | None:
+        sql = "SELECT at, document FROM source_findings WHERE source = ? AND kind = ? AND enterprise = ?"
+        with self.database.read() as connection:
+            rows = self.database.select(connection, sql, [source, kind, enterprise])
+        return (instant(rows[0][0]), documents.read(rows[0][1])) if rows else None
+
+
+FULL, DRY = "full", "dry"
+AGREES, DIFFERS, OLDER, UNUSABLE = ("unchanged",), ("applied", "merged", "held"), ("stale",), ("rejected",)
+WHOLE_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
+ AND status IN ('done', 'held') AND coalesce(error, '') NOT LIKE ? ORDER BY started DESC LIMIT 1"""
+BEFORE = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One comparison. ``way``: a full read, whose differences were taken over, or a dry run, which changed nothing.
+
+    ``more`` and ``less``: patients who would become more or less contactable, where a dry run counted them.
+    """
+
+    at: datetime
+    way: str
+    run: str | None
+    agreed: int
+    differed: int
+    older: int
+    unusable: int
+    more: int = 0
+    less: int = 0
+
+    @property
+    def compared(self) -> int:
+        """Records that could be compared."""
+        return self.agreed + self.differed + self.older
+
+    @property
+    def percent(self) -> float | None:
+        """Of those compared, how many agreed; rounded down, so that 100 means every one. ``None`` where there were none."""
+        return self.agreed * 1000 // self.compared / 10 if self.compared else None
+
+
+def counted(at: datetime, way: str, run: str | None, counts: Mapping[str, int]) -> Agreement:
+    """A comparison from its counts by outcome."""
+    agreed, differed, older, unusable = (sum(counts.get(name, 0) for name in group) for group in (AGREES, DIFFERS, OLDER, UNUSABLE))
+    more, less = counts.get("more_contactable", 0), counts.get("less_contactable", 0)
+    return Agreement(at, way, run, agreed, differed, older, unusable, more, less)
+
+
+def newest(database: Database, enterprise: str, source: str) -> Agreement | None:
+    """The last comparison of a source, of either kind; ``None`` when nothing was ever compared."""
+    dry = Findings(database).comparison(source, enterprise)
+    found = [*([counted(dry[0], DRY, None, dry[1])] if dry else []), *_whole_read(database, enterprise, source)]
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def _whole_read(database: Database, enterprise: str, source: str) -> list[Agreement]:
+    with database.read() as connection:
+        rows = database.select(connection, WHOLE_READ, [enterprise, source, f"%{READ_AGAIN}%"])
+        if not rows or not database.select(connection, BEFORE, [enterprise, source, rows[0][1]]):
+            return []
+    number, started, finished, counts = rows[0]
+    return [counted(instant(finished or started), FULL, number, documents.read(counts))]

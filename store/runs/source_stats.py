@@ -1,0 +1,96 @@
+"""How much a source brings, hour by hour: records taken in, how many of them were news, how many could not be used.
+
+Counted in the transaction of the records themselves, so that a crash counts nothing twice and forgets nothing.
+
+What open rejections are about: reason and path, the most frequent first. Codes that no table of a mapping knows show up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables_operations import ArrivalRow
+from store.domain.documents import instant
+
+GROUPED = """SELECT source, reason, path, count(*) AS rejections, sum(times) AS times, max(id) AS example FROM rejections
+ WHERE enterprise = ? AND status = 'open'{} GROUP BY source, reason, path ORDER BY sum(times) DESC, source, reason, path LIMIT ?"""
+
+
+class Ranked(NamedTuple):
+    """One reason at one path, with how often it came. ``example`` is the id of one of its rejections."""
+
+    source: str
+    reason: str
+    path: str
+    rejections: int
+    times: int
+    example: str
+
+
+def ranked(database: Database, enterprise: str, source: str | None = None, limit: int = 10) -> list[Ranked]:
+    """The most frequent of an enterprise, or of one source."""
+    sql = GROUPED.format(" AND source = ?" if source else "")
+    with database.read() as connection:
+        rows = database.select(connection, sql, [enterprise, *([source] if source else []), limit])
+    return [Ranked(source, reason, path, many, int(times), example) for source, reason, path, many, times, example in rows]
+
+
+def open_rejections(database: Database, enterprise: str, source: str) -> int:
+    """How many rejections of a source are open."""
+    sql = "SELECT count(*) FROM rejections WHERE enterprise = ? AND status = 'open' AND source = ?"
+    with database.read() as connection:
+        return int(database.select(connection, sql, [enterprise, source])[0][0])
+
+
+HOUR = timedelta(hours=1)
+KEPT = timedelta(days=35)
+NEWS = ("applied", "merged", "held")
+ADD = """INSERT INTO arrivals (source, hour, enterprise, records, news, rejected) VALUES (?, ?, ?, ?, ?, ?)
+ ON CONFLICT (source, hour) DO UPDATE SET records = arrivals.records + excluded.records, news = arrivals.news + excluded.news,
+ rejected = arrivals.rejected + excluded.rejected RETURNING records"""
+OVER = "SELECT source, hour FROM arrivals WHERE source = ? AND hour < ?"
+SINCE = "SELECT hour, records, news, rejected FROM arrivals WHERE enterprise = ? AND source = ? AND hour >= ? ORDER BY hour"
+
+
+class Hour(NamedTuple):
+    """One hour of a source. ``news``: records that said something new; ``rejected`` are in ``records`` too."""
+
+    start: datetime
+    records: int = 0
+    news: int = 0
+    rejected: int = 0
+
+
+class Arrivals:
+    """Counts and reads. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def count(self, transaction: Connection, source: str, enterprise: str, outcomes: Mapping[str, int], *, now: datetime) -> None:
+        """Adds records by outcome to the hour of ``now``. The first ones of an hour erase those whose time is over."""
+        records = sum(outcomes.values())
+        if not records:
+            return
+        news, hour = sum(outcomes.get(outcome, 0) for outcome in NEWS), self.database.bound(_hour(now))
+        row = [source, hour, enterprise, records, news, outcomes.get("rejected", 0)]
+        if int(self.database.select(transaction, ADD, row)[0][0]) == records:
+            over = self.database.select(transaction, OVER, [source, self.database.bound(now - KEPT)])
+            self.database.delete(transaction, ArrivalRow, ("source", "hour"), [(name, instant(start)) for name, start in over])
+
+    def hours(self, enterprise: str, source: str, *, now: datetime, count: int) -> list[Hour]:
+        """The last hours, the oldest first; hours without anything are there with zeros. The last one is not over yet."""
+        first = _hour(now) - (count - 1) * HOUR
+        with self.database.read() as connection:
+            rows = self.database.select(connection, SINCE, [enterprise, source, self.database.bound(first)])
+        found = {instant(row[0]): Hour(instant(row[0]), *row[1:]) for row in rows}
+        return [found.get(start, Hour(start)) for start in (first + place * HOUR for place in range(count))]
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

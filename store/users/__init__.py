@@ -1,0 +1,1 @@
+"""Who may sign in or call: users, passwords, sessions and API keys."""

@@ -1,0 +1,150 @@
+"""API keys: who calls, for which enterprise, in which role. A key is shown once; what is kept cannot be turned back into it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from store.audit.audit_log import CREATED_KEY, GRANTED_KEY, REVOKED_KEY, Audit
+from store.db.database import Database
+from store.db.tables import ApiKeyRow
+from store.domain.documents import instant
+from store.domain.ids import token
+from store.domain.lock import Grant, Role
+from store.errors import NotFound, ValueRefused
+
+PREFIX = "esk"
+COLUMNS = ("id", "name", "enterprise", "role", "digest", "created", "expires", "grants")
+KEYS = "SELECT id, name, enterprise, role, created, revoked, expires, last_used, grants, digest FROM api_keys"
+NOTED_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key without its secret. ``expires``: from then on nobody gets in with it; ``last_used``: the hour in which somebody did last.
+
+    ``grants``: what a sender may do beyond decisions, changes and replies.
+    """
+
+    id: str
+    name: str
+    enterprise: str
+    role: str
+    created: datetime
+    revoked: datetime | None = None
+    expires: datetime | None = None
+    last_used: datetime | None = None
+    grants: frozenset[str] = frozenset()
+
+    def use_is_noted(self, now: datetime) -> bool:
+        """Whether it is known already that it was used within this hour."""
+        return self.last_used is not None and now - self.last_used < NOTED_EVERY
+
+
+class ApiKeys:
+    """Creates, checks and revokes keys."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def create(
+        self, name: str, enterprise: str, role: str, now: datetime, *,
+        expires: datetime | None = None, grants: Collection[str] = (), by: str = "",
+    ) -> tuple[str, str]:  # fmt: skip
+        """A new key: its id, and the key itself (256 random bits), which is not kept. ``by`` is who makes it.
+
+        Raises ``ValueRefused`` for a role or grant that does not exist, and for a grant to another role than sender.
+        """
+        if role not in set(Role):
+            raise ValueRefused(f"role is one of {', '.join(Role)}")
+        _check_grants(role, grants)
+        number, secret = token("key"), secrets.token_urlsafe(32)
+        row = (number, name, enterprise, str(role), _digest(secret), now, expires, _written(grants))
+        said = {"name": name, "role": str(role), **({"expires": expires.isoformat()} if expires else {})}
+        said |= {"grants": _written(grants)} if grants else {}
+        with self.database.write(enterprise) as transaction:
+            self.database.insert(transaction, ApiKeyRow, COLUMNS, [row])
+            Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, **said)
+        return number, f"{PREFIX}.{number}.{secret}"
+
+    def verify(self, key: str, now: datetime) -> ApiKey | None:
+        """Whose key it is, or ``None`` when it is malformed, unknown, revoked or expired."""
+        prefix, _, rest = key.partition(".")
+        number, _, secret = rest.partition(".")
+        if prefix != PREFIX or not secret or not (number.isascii() and number.isidentifier()):
+            return None
+        with self.database.read() as connection:
+            rows = self.database.select(connection, f"{KEYS} WHERE id = ?", [number])
+        if not rows or not hmac.compare_digest(rows[0][-1], _digest(secret)):
+            return None
+        found = _key(rows[0])
+        ended = found.revoked is not None or (found.expires is not None and found.expires <= now)
+        return None if ended else found
+
+    def note_use(self, number: str, now: datetime) -> None:
+        """Keeps the hour in which the key was used. Waits for no other writer of the enterprise (PostgreSQL)."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        with self.database.write(f"key {number}") as transaction:
+            self.database.update(transaction, ApiKeyRow, ("id",), ("last_used",), [(hour, number)])
+
+    def list(self, enterprise: str | None = None) -> list[ApiKey]:
+        """All keys, or those of one enterprise, the newest first."""
+        with self.database.read() as connection:
+            keys = [_key(row) for row in self.database.select(connection, f"{KEYS} ORDER BY created DESC, id", [])]
+        return [key for key in keys if enterprise in (None, key.enterprise)]
+
+    def grant(self, number: str, grants: Collection[str], now: datetime, *, by: str = "") -> ApiKey:
+        """From now on the key of a sender has these grants and no others. Raises ``NotFound`` and ``ValueRefused``."""
+        found = self._one(number)
+        _check_grants(found.role, grants)
+        if found.grants != set(grants):
+            with self.database.write(found.enterprise) as transaction:
+                self.database.update(transaction, ApiKeyRow, ("id",), ("grants",), [(_written(grants), number)])
+                said = {"name": found.name, "grants": _written(grants)}
+                Audit(self.database).changed(transaction, found.enterprise, GRANTED_KEY, number, actor=by, now=now, **said)
+        return self._one(number)
+
+    def revoke(self, number: str, now: datetime, *, by: str = "") -> ApiKey:
+        """From now on nobody gets in with it. Revoking twice changes nothing."""
+        found = self._one(number)
+        if found.revoked is None:
+            with self.database.write(found.enterprise) as transaction:
+                self.database.update(transaction, ApiKeyRow, ("id",), ("revoked",), [(now, number)])
+                Audit(self.database).changed(transaction, found.enterprise, REVOKED_KEY, number, actor=by, now=now, name=found.name)
+        return self._one(number)
+
+    def _one(self, number: str) -> ApiKey:
+        found = next((key for key in self.list() if key.id == number), None)
+        if found is None:
+            raise NotFound("no such key: emr-sync keys list shows them")
+        return found
+
+
+def _check_grants(role: str, grants: Collection[str]) -> None:
+    if not set(grants) <= set(Grant):
+        raise ValueRefused(f"a grant is one of {', '.join(Grant)}")
+    if grants and role != Role.SENDER:
+        raise ValueRefused("only senders' keys take grants: the other roles have what they may do by themselves")
+
+
+def _written(grants: Collection[str]) -> str:
+    return " ".join(sorted(set(grants)))
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    number, name, enterprise, role, created, revoked, expires, used, grants = row[:9]
+    ends = _moment(revoked), _moment(expires), _moment(used)
+    return ApiKey(number, name, enterprise, role, instant(created), *ends, frozenset(grants.split()))
+
+
+def _moment(value: Any) -> datetime | None:
+    return None if value is None else instant(value)

@@ -1,0 +1,125 @@
+"""Names and passwords, as people give them: whether they let somebody in, and which one somebody chooses next.
+
+Wrong ones are slowed down (``store.users.throttle``), and every one of a user's is a line in the audit log. What cannot be a name or a
+password by its length is refused before it costs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from store.audit.audit_log import CHANGED_PASSWORD, REFUSED_PASSWORD, REFUSED_SIGN_IN
+from store.db.database import Database
+from store.db.tables_operations import UserRow, UserSessionRow
+from store.errors import TooManyTries, ValueRefused, VersionConflict
+from store.users import passwords
+from store.users.passwords import LONGEST, refusal
+from store.users.refused_sign_ins import Refusals
+from store.users.roles import LONGEST_NAME
+from store.users.sessions import digest
+from store.users.throttle import Throttle
+from store.users.users import DISABLED, ELSEWHERE, NO_ROLE, STRANGER, UNKNOWN_NAME, WRITER, WRONG_PASSWORD, Kept, User, UserLog, Users, Way
+
+OTHERS = "SELECT digest FROM user_sessions WHERE user_id = ? AND digest <> ?"
+SAID = {
+    WRONG_PASSWORD: "The current password is not right.",
+    ELSEWHERE: "There is no password here: you sign in with another service. Change it there.",
+}
+
+
+class Try(NamedTuple):
+    """One try. ``refused`` is why no password is right, where none is."""
+
+    user: Kept | None
+    refused: str = ""
+
+
+class Credentials:
+    """Checks them, for those who have a role in one of the service's enterprises. ``address`` is where a try comes from."""
+
+    def __init__(self, database: Database, enterprises: Collection[str], refusals: Refusals | None = None) -> None:
+        self.database, self.enterprises = database, enterprises
+        self.users, self.log, self.throttle = Users(database), UserLog(database), Throttle()
+        self.refusals = refusals or Refusals(database, enterprises)
+
+    def check(self, name: str, password: str, now: datetime, address: str = "") -> User | None:
+        """Whose name and password these are. ``None`` for a wrong one, and for a user who is disabled or without a role.
+
+        Raises :class:`TooManyTries`, whoever asks.
+        """
+        name = name.strip()
+        if len(name) > LONGEST_NAME or len(password) > LONGEST:
+            return None
+        tried = self._tried(name, address, now)
+        fits = passwords.fits(password, tried.user.password if tried.user and not tried.refused else None)
+        if tried.user is None or not fits or not self._still(tried.user):
+            self._refused(REFUSED_SIGN_IN, tried, tried.refused or WRONG_PASSWORD, now)
+            return None
+        user = self.users.find(tried.user.name)
+        if user.disabled is not None or not user.roles.keys() & set(self.enterprises):
+            self._refused(REFUSED_SIGN_IN, tried, DISABLED if user.disabled else NO_ROLE, now)
+            return None
+        self.throttle.right(name, address, now)
+        return user
+
+    def _still(self, user: Kept) -> bool:
+        """Whether the password that was checked is the user's still."""
+        with self.database.read() as connection:
+            kept = self.users.kept(connection, user.name)
+        return kept is not None and kept.password == user.password
+
+    def change(self, name: str, current: str, new: str, *, session: str, now: datetime, address: str = "") -> None:
+        """Another password of a user's own, who is in ``session``: all others of theirs end.
+
+        Raises :class:`ValueRefused` for a new one that may not be chosen, and for a wrong current one, which counts as a try;
+        :class:`TooManyTries`; :class:`VersionConflict` when somebody else changed it meanwhile.
+        """
+        if why := refusal(passwords.normal(new[: LONGEST + 1]), [name, *self.enterprises]):
+            raise ValueRefused(why)
+        if new == current:
+            raise ValueRefused("That is the password you have. Choose another one.")
+        if len(current) > LONGEST:
+            raise ValueRefused(SAID[WRONG_PASSWORD])
+        tried = self._tried(name, address, now)
+        fits = passwords.fits(current, tried.user.password if tried.user and not tried.refused else None)
+        if tried.user is None or not fits:
+            self._refused(REFUSED_PASSWORD, tried, tried.refused or WRONG_PASSWORD, now)
+            raise ValueRefused(SAID.get(tried.refused or WRONG_PASSWORD, "You may not change it now."))
+        self.throttle.right(name, address, now)
+        self._replace(tried.user, passwords.hashed(new), session, now)
+
+    def _replace(self, user: Kept, hashed: str, session: str, now: datetime) -> None:
+        with self.database.write(WRITER) as transaction:
+            kept = self.users.kept(transaction, user.name)
+            if kept is None or kept.password != user.password or kept.disabled is not None:
+                raise VersionConflict("the password was changed by somebody else meanwhile: sign in again")
+            self.database.update(transaction, UserRow, ("id",), ("password", "provisional"), [(hashed, None, user.id)])
+            rows = self.database.select(transaction, OTHERS, [user.id, digest(session)])
+            self.database.delete(transaction, UserSessionRow, ("digest",), [tuple(one) for one in rows])
+            for enterprise, role in self.users.roles(transaction, user.id).items():
+                said = {"name": user.name, "sessions_ended": len(rows)}
+                self.log.note(transaction, [enterprise], CHANGED_PASSWORD, user.id, actor=f"{role}:{user.name}", now=now, **said)
+
+    def _tried(self, name: str, address: str, now: datetime) -> Try:
+        if wait := self.throttle.admit(name, address, now):
+            raise TooManyTries(wait.total_seconds())
+        with self.database.read() as connection:
+            user = self.users.kept(connection, name)
+        return Try(user, why_not(user) or (ELSEWHERE if user and user.by_openid else ""))
+
+    def _refused(self, action: str, tried: Try, why: str, now: datetime) -> None:
+        if tried.user is None:
+            self.refusals.count(why, Way.PASSWORD, now)
+            return
+        with self.database.write(WRITER) as transaction:
+            where, number, said = self.users.concerned(transaction, tried.user, self.enterprises)
+            self.log.note(transaction, where, action, number, actor=STRANGER, now=now, why=why, **said)
+
+
+def why_not(user: Kept | None) -> str:
+    """Why this user may not come in, whoever vouches for them; empty where they may."""
+    if user is None:
+        return UNKNOWN_NAME
+    return DISABLED if user.disabled is not None else ""

@@ -1,0 +1,1 @@
+"""The API: what senders, operators and facesheets call."""

@@ -1,0 +1,84 @@
+"""Proof over HTTP: what was known at an earlier time, the audit log, decision receipts. Who looked at a patient is in the log too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from store.audit.audit_log import VIEWED_AS_OF, VIEWED_RECEIPTS, Audit
+from store.audit.receipts import Receipts
+from store.domain.ids import parsed
+from store.domain.lock import Role
+from store.domain.patient import PatientRef
+from store.errors import PatientUnknown
+from store.patients.preferences import Preferences
+from store.web.api.audit_json import AsOfOut, AuditOut, as_of_out, audit_out
+from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.wire import moment, whole_number
+from store.web.http.look_ups import noted
+from store.web.http.problem import Problem
+
+AUDITORS = frozenset({Role.AUDITOR})
+LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+PATIENT = "/v1/patients/{patient_id:str}"
+LIMIT = {"limit": "at most so many, up to 1000"}
+
+
+class Proof:
+    """The answers, from the store."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit, self.receipts = store, Audit(store.database), Receipts(store.database)
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract."""
+        at = {"at": "a time with its offset, like 2026-11-02T10:42:00Z"}
+        of_patient = {**LIMIT, "patient": "only lines about this patient, by the store's id"}
+        return (
+            Endpoint("GET", f"{PATIENT}/as-of", LOOKERS, "What was known at an earlier time", self.as_of, None, AsOfOut, at),
+            Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Decisions that were kept", self.of_patient, None, list[AuditOut], LIMIT),
+            Endpoint("GET", "/v1/audit", AUDITORS, "Who saw or changed what", self.log, None, list[AuditOut], of_patient),
+        )
+
+    def as_of(self, call: Call) -> Answer:
+        """The patient at an earlier time."""
+        at = _time(call)
+        with noted(self.audit, call.enterprise, call.who, call.now):
+            found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), at)
+        self._viewed(call, VIEWED_AS_OF, found.id)
+        return Answer(as_of_out(found))
+
+    def of_patient(self, call: Call) -> Answer:
+        """The receipts of a patient, the newest first."""
+        patient = self._patient(call, call.path["patient_id"])
+        with noted(self.audit, call.enterprise, call.who, call.now):
+            self.store.find(call.enterprise, PatientRef(id=patient))
+        self._viewed(call, VIEWED_RECEIPTS, patient)
+        return Answer([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
+
+    def log(self, call: Call) -> Answer:
+        """The audit log, the newest line first."""
+        patient = call.query.get("patient")
+        subject = self._patient(call, patient) if patient is not None else None
+        return Answer([audit_out(one) for one in self.audit.newest(call.enterprise, subject, _limit(call))])
+
+    def _patient(self, call: Call, number: str) -> str:
+        """The id in its one spelling. Lines about a merged record stay under the id it had."""
+        value = parsed(number)
+        if value is None:
+            raise PatientUnknown("no such patient in this enterprise")
+        return number
+
+    def _viewed(self, call: Call, action: str, subject: str) -> None:
+        self.audit.note(call.enterprise, action, subject, actor=call.who, now=call.now)
+
+
+def _limit(call: Call) -> int:
+    return whole_number(call.query, "limit", 100, 1_000)
+
+
+def _time(call: Call) -> datetime:
+    at = moment(call.query, "at")
+    if at is None:
+        raise Problem(422, "invalid_request", "at is missing: give a time with its offset, like 2026-11-02T10:42:00Z")
+    return at

@@ -1,0 +1,52 @@
+"""What proof looks like as JSON, for HTTP and the command line: a patient at an earlier time, a line of a chain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from store.audit.hash_chain import Link
+from store.domain.sms_consent import display
+from store.patients.as_of import AsOf
+from store.preference import ATTRIBUTES
+from store.web.api.facesheet import OptOutOut, PreferenceOut, opt_outs_out, preference_out
+
+
+class AsOfOut(Struct, frozen=True):
+    """A patient as it was known ``as_of`` that time, each value with the message that brought it."""
+
+    id: str
+    as_of: datetime
+    version: int
+    preferences: dict[str, PreferenceOut]
+    sms_consent: str
+    opted_out: tuple[OptOutOut, ...]
+
+
+class AuditOut(Struct, frozen=True):
+    """One line of the audit log. ``hash`` covers the line and all before it."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Any
+    hash: str
+
+
+def as_of_out(found: AsOf) -> AsOfOut:
+    """A patient at an earlier time as JSON."""
+    names = (*ATTRIBUTES, *sorted(name for name in found.preferences if name not in ATTRIBUTES))
+    values = {name: preference_out(name, found.preferences.get(name)) for name in names}
+    opted_out = opt_outs_out(found.contact, found.opt_outs)
+    return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out)
+
+
+def audit_out(one: Link) -> AuditOut:
+    """A line of a chain as JSON."""
+    line = one.line
+    return AuditOut(one.number, line.at, line.actor, line.action, line.subject, msgspec.json.decode(line.detail), one.hash)

@@ -1,0 +1,47 @@
+"""What a batch leaves in the audit log: one line with how many asks it had, and about how many of them nothing is known here.
+
+Somebody who tries identifiers shows by the share of unknown ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from store.audit.audit_log import DECIDED_BATCH, Audit
+from store.domain import reasons as why
+from store.domain.decision_request import Decision
+from store.users.api_keys import ApiKey
+from store.web.http.unknown_patients import LookUps
+
+FOUND, UNKNOWN, INVALID = "found", "unknown", "invalid"
+UNANSWERABLE = {why.PATIENT_UNKNOWN: UNKNOWN, why.PATIENT_AMBIGUOUS: "ambiguous", why.ASK_INVALID: INVALID}
+
+
+def what(decision: Decision) -> str:
+    """Whether the patient was found, and if not, why."""
+    return next((UNANSWERABLE[reason] for reason in decision.reasons if reason in UNANSWERABLE), FOUND)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one batch while it is answered."""
+
+    key: ApiKey
+    look_ups: LookUps
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((FOUND, *UNANSWERABLE.values()), 0))
+
+    def add(self, decisions: Iterable[Decision]) -> None:
+        """Some more of its decisions."""
+        more = Counter(what(one) for one in decisions)
+        for name, number in more.items():
+            self.counts[name] += number
+        self.look_ups.count(self.key, more.total() - more[INVALID], more[UNKNOWN])
+
+    def note(self, audit: Audit, now: datetime) -> None:
+        """The line, for a batch that asked something."""
+        if asks := sum(self.counts.values()):
+            actor = f"{self.key.role}:{self.key.name}"
+            audit.note(self.key.enterprise, DECIDED_BATCH, self.key.id, actor=actor, now=now, asks=asks, **self.counts)

@@ -1,0 +1,230 @@
+"""``POST /v1/decisions`` and ``/v1/decisions/batch``: asks in, decisions out, in the order asked.
+
+The one hot path of the API, so it does without what :mod:`store.web.api.endpoint` offers: bodies are read straight into the
+values that :func:`store.domain.decision.decide` takes, and decisions are written straight from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.audit.audit_log import Audit
+from store.audit.receipts import Receipts
+from store.domain import reasons as why
+from store.domain.decision import decide, refused
+from store.domain.decision_request import DO_NOT_SEND, Decision
+from store.domain.lock import Role
+from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
+from store.patients.preferences import Preferences
+from store.users.api_keys import ApiKey
+from store.users.unknown_alarm import Alarm
+from store.web.api.batch_limits import NDJSON, Turns, check_count, check_length
+from store.web.api.batch_trace import Tally
+from store.web.api.endpoint import JSON, caller, encode
+from store.web.api.wire import AskIn, InvalidAsk, read
+from store.web.http.auth import Callers
+from store.web.http.body import whole, within
+from store.web.http.border import ESCAPED_NUL
+from store.web.http.lanes import Lanes
+from store.web.http.ndjson import TOO_LONG, Ahead, lines
+from store.web.http.policies import Policies
+from store.web.http.problem import Problem
+from store.web.http.request_batching import Gathering
+from store.web.http.streaming import Duplex
+from store.web.http.unknown_patients import LookUps
+
+SENDERS = frozenset({Role.SENDER})
+AT_ONCE = 250  # asks read from the store together: what they need stays in the processor's cache
+decode_ask = msgspec.json.Decoder(AskIn).decode
+decode_asks = msgspec.json.Decoder(list[AskIn]).decode
+LONGEST_SECONDS = 120.0  # for the body of an array
+
+
+class Question(NamedTuple):
+    """One ask, by one of an enterprise's keys."""
+
+    key: ApiKey
+    ask: AskIn
+
+    @property
+    def enterprise(self) -> str:
+        """Whose patient it is about."""
+        return self.key.enterprise
+
+
+class Decisions:
+    """Answers asks from the store."""
+
+    def __init__(
+        self, store: Preferences, callers: Callers, clock: Callable[[], datetime], lanes: Lanes, look_ups: LookUps | None = None
+    ) -> None:
+        self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
+        self.look_ups = look_ups or LookUps(Alarm(), clock)
+        self.audit, self.turns = Audit(store.database), Turns()
+        self.policies = Policies(store.settings.get)
+        self.receipts = Receipts(store.database)
+        self.gathering: Gathering[Question, bytes] = Gathering(self.answer_questions)
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """Both addresses for Litestar."""
+
+        async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
+            key = await caller(request, self.callers, SENDERS)
+            ask = self.checked(key.enterprise, read_ask(await whole(request)))
+            return ASGIResponse(body=await self.gathering.ask(Question(key, ask)), media_type=JSON)
+
+        async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
+            key = await caller(request, self.callers, SENDERS)
+            if request.content_type[0] == NDJSON:
+                self.turns.begin(key.id)
+                return Duplex(partial(self.stream, key), NDJSON, partial(self.turns.end, key.id))
+            with self.turns.turn(key.id):
+                body = await whole_body(request)
+                return ASGIResponse(body=await self.lanes.batches.run(self.answer_array, key, body), media_type=JSON)
+
+        return [
+            HTTPRouteHandler("/v1/decisions", http_method="POST", status_code=200)(one),
+            HTTPRouteHandler("/v1/decisions/batch", http_method="POST", status_code=200, request_max_body_size=None)(many),
+        ]
+
+    def answer_questions(self, questions: Sequence[Question]) -> list[bytes]:
+        """The answers as bytes, in order, whatever enterprises they are of."""
+        answers: list[bytes] = [b""] * len(questions)
+        for enterprise in {question.enterprise for question in questions}:
+            places = [place for place, question in enumerate(questions) if question.enterprise == enterprise]
+            asked = [questions[place] for place in places]
+            decisions = self.decide_all(enterprise, [one.ask for one in asked], [_actor(one.key) for one in asked])
+            for place, decision in zip(places, decisions, strict=True):
+                answers[place] = encode(decision)
+                self.look_ups.count(questions[place].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
+        return answers
+
+    def decide_all(self, enterprise: str, asks: Sequence[AskIn], askers: Sequence[str]) -> list[Decision]:
+        """The decisions on well-formed asks, in order, from one reading of the store. ``askers`` are for the receipts."""
+        now = self.clock()
+        policy = self.policies.get(enterprise)
+        known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
+        decisions = [
+            _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
+            for ask, one in zip(asks, known, strict=True)
+        ]
+        if self.store.enterprises[enterprise].receipts:
+            self.receipts.keep(enterprise, asks, known, decisions, askers, now)
+        return decisions
+
+    def checked(self, enterprise: str, ask: AskIn) -> AskIn:
+        """The ask with its line in the one spelling by which opt-outs are kept. Raises :class:`ValueRefused` for what is no line."""
+        numbering = self.store.numbering(enterprise)
+        if ask.appointment is not None and ask.appointment.preferred_phone:
+            numbering.check(ask.appointment.preferred_phone)
+        if ask.line is None:
+            return ask
+        line = numbering.line(ask.line)
+        return ask if line == ask.line else msgspec.structs.replace(ask, line=line)
+
+    def _checked(self, enterprise: str, item: AskIn | InvalidAsk) -> AskIn | InvalidAsk:
+        if isinstance(item, InvalidAsk):
+            return item
+        try:
+            return self.checked(enterprise, item)
+        except ValueRefused as error:
+            return invalid(str(error))
+
+    def answer_array(self, key: ApiKey, body: bytes) -> bytes:
+        """A JSON array of asks -> a JSON array of decisions."""
+        check_count(body)
+        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), Tally(key, self.look_ups)
+        tally.add(decisions)
+        tally.note(self.audit, self.clock())
+        return encode(decisions)
+
+    def answer_lines(self, key: ApiKey, group: Sequence[bytes], tally: Tally) -> bytes:
+        """Lines of NDJSON -> as many lines."""
+        items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
+        decisions = self.decide_mixed(key.enterprise, items, _actor(key))
+        tally.add(decisions)
+        return b"".join(encode(decision) + b"\n" for decision in decisions)
+
+    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], asker: str = "") -> list[Decision]:
+        """The decisions on items of which some could not be read, in order."""
+        decisions: list[Decision] = []
+        for start in range(0, len(items), AT_ONCE):
+            group = [self._checked(enterprise, item) for item in items[start : start + AT_ONCE]]
+            asks = [item for item in group if isinstance(item, AskIn)]
+            decided = iter(self.decide_all(enterprise, asks, [asker] * len(asks)))
+            decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
+        return decisions
+
+    async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
+        tally = Tally(key, self.look_ups)
+        try:
+            async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
+                yield await self.lanes.batches.run(self.answer_lines, key, group, tally)
+        finally:
+            await self.lanes.batches.run(tally.note, self.audit, self.clock())
+
+
+def read_ask(body: bytes) -> AskIn:
+    """The body of a single ask. Raises :class:`Problem` 400 or 422."""
+    try:
+        ask = decode_ask(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return read(body, AskIn)
+    return ask if ESCAPED_NUL not in body else read(body, AskIn)
+
+
+def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
+    """The items of an array. A bad item is answered in its place; only a body that is no array is a :class:`Problem`."""
+    try:
+        asks = decode_asks(body)
+        return asks if ESCAPED_NUL not in body else [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
+    except msgspec.ValidationError:
+        return [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+
+
+def read_item(line: bytes) -> AskIn | InvalidAsk:
+    """One item of a batch, or the answer that it is none."""
+    try:
+        return read_ask(line)
+    except Problem as problem:
+        return invalid(problem.detail if problem.status == 422 else "the item is not JSON in UTF-8")
+
+
+def invalid(detail: str) -> InvalidAsk:
+    """The answer to an item that is no well-formed ask: not to send."""
+    return InvalidAsk(DO_NOT_SEND, reasons=(why.ASK_INVALID,), detail=detail)
+
+
+TOO_LONG_ANSWER = invalid("the line is longer than an ask can be")
+
+
+async def whole_body(request: Request[Any, Any, Any]) -> bytes:
+    """The body of an array, which must fit into memory. Raises :class:`Problem` 408 or 413."""
+    chunks, size = [], 0
+    announced = request.headers.get("content-length", "")
+    check_length(int(announced) if announced.isdecimal() else 0)
+    async with within(LONGEST_SECONDS):
+        async for chunk in request.stream():
+            size += len(chunk)
+            check_length(size)
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _actor(key: ApiKey) -> str:
+    return f"{key.role}:{key.name}"
+
+
+def _unanswerable(error: StoreError) -> Decision:
+    return refused(why.PATIENT_AMBIGUOUS if isinstance(error, IdentifierAmbiguous) else why.PATIENT_UNKNOWN)

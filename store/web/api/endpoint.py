@@ -1,0 +1,134 @@
+"""An endpoint as data: method, path, roles, what it takes and gives, and a plain function that answers.
+
+One place for what all of them share: the key, the role, the body, the worker thread and the bytes. The function itself is
+synchronous and runs off the event loop, for it asks the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from store.domain.lock import Actor, Grant, Role
+from store.users.api_keys import ApiKey
+from store.web.api.wire import read
+from store.web.http.auth import Callers, require
+from store.web.http.body import whole
+from store.web.http.border import check_texts
+from store.web.http.problem import Problem
+from store.web.http.streaming import Pieces
+
+JSON = "application/json"
+EVERYBODY = frozenset(Role)
+encode = msgspec.json.Encoder().encode
+
+
+class Call(NamedTuple):
+    """One request, checked: who calls, what was sent, and when."""
+
+    key: ApiKey
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    headers: Mapping[str, str]
+    body: Any
+    now: datetime
+
+    @property
+    def enterprise(self) -> str:
+        """The one enterprise this caller can see."""
+        return self.key.enterprise
+
+    @property
+    def actor(self) -> Actor:
+        """The caller, for the history."""
+        return Actor(self.key.role, self.key.name)
+
+    @property
+    def who(self) -> str:
+        """The caller, for the audit log."""
+        return f"{self.key.role}:{self.key.name}"
+
+
+class Answer(NamedTuple):
+    """What goes back, with a status other than 200 or headers where there are any.
+
+    ``body``: ``None`` sends none, bytes go as they are, a generator of bytes is sent while it is read, anything else goes as JSON.
+    """
+
+    body: Any
+    headers: Mapping[str, str] = {}
+    status: int = 200
+    media: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document. ``grant``: with it a sender may, too.
+
+    ``status`` is that of an answer that is no problem, for the document.
+    """
+
+    method: str
+    path: str
+    roles: frozenset[Role]
+    summary: str
+    answer: Callable[[Call], Answer]
+    takes: Any = None
+    gives: Any = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    grant: Grant | None = None
+    status: int = 200
+
+    def handler(self, callers: Callers, clock: Callable[[], datetime]) -> HTTPRouteHandler:
+        """The endpoint for Litestar."""
+
+        async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
+            key = await caller(request, callers, self.roles, self.grant)
+            check_texts(request.path_params)
+            check_texts(request.query_params)
+            body = read(await whole(request), self.takes) if self.takes is not None else None
+            call = Call(key, request.path_params, request.query_params, request.headers, body, clock())
+            return respond(await asyncio.to_thread(self.answer, call))
+
+        return HTTPRouteHandler(self.path, http_method=self.method, status_code=200)(handle)  # type: ignore[arg-type]
+
+
+async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
+    """Who calls. Raises :class:`Problem` 401 or 403. Only a key not seen for a while costs a look at the database."""
+    key = callers.remembered(request.headers)
+    if key is None:
+        key = await callers.look(request.headers)
+    require(key, roles, grant)
+    return key
+
+
+def respond(answer: Answer) -> ASGIResponse:
+    """The answer as bytes."""
+    if isinstance(answer.body, Generator):
+        return Pieces(answer.body, answer.media, answer.headers)
+    body = answer.body if isinstance(answer.body, bytes) else b"" if answer.body is None else encode(answer.body)
+    return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=answer.media)
+
+
+def etag(version: int) -> dict[str, str]:
+    """The patient's version as an entity tag."""
+    return {"etag": f'"{version}"'}
+
+
+def if_match(headers: Mapping[str, str]) -> int | None:
+    """The version that the caller's change is based on (RFC 9110 13.1.1); ``None`` when any will do."""
+    text = headers.get("if-match", "").strip()
+    if text in ("", "*"):
+        return None
+    version = text.removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 19):
+        raise Problem(412, "version_conflict", "If-Match is no entity tag of this patient: read it again before changing it")
+    return int(version)

@@ -1,0 +1,214 @@
+"""A patient as JSON: what is in force, where each value comes from, who masters it, the toggle and SMS consent.
+
+The one shape of ``POST /v1/patients/lookup``, ``GET /v1/patients/{id}`` and ``emr-sync patient --json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from store.domain.enterprise import Enterprise
+from store.domain.lock import Toggle, locked
+from store.domain.patient import Entry, Patient
+from store.domain.sms_consent import OptOut, display
+from store.preference import ATTRIBUTES, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
+
+
+class IdentifierOut(Struct, frozen=True):
+    """Who a patient is to one issuer."""
+
+    authority: str
+    type: str
+    value: str
+
+
+class SyncedOut(Struct, frozen=True):
+    """A source that states this patient's preferences."""
+
+    source: str
+    since: datetime
+    last_heard: datetime
+
+
+class EvidenceOut(Struct, frozen=True):
+    """The message or resource that said so, and the path in it."""
+
+    id: str
+    path: str
+
+
+class UnreadableOut(Struct, frozen=True):
+    """An attribute of which newer evidence of a source could not be read; ``reason`` is that of the rejection."""
+
+    attribute: str
+    source: str
+    since: datetime
+    reason: str
+
+
+class PhoneOut(Struct, frozen=True):
+    """A number on file."""
+
+    kind: str
+    number: str
+    raw: str
+    rank: int | None
+    textable: bool
+    start: str | None
+    end: str | None
+
+
+class PreferenceOut(Struct, frozen=True):
+    """A value in force. ``value`` is ``unknown`` where nobody stated one; ``all`` lists every e-mail address.
+
+    ``effective_latest``: the end of a time that is no moment. ``undecided``: nobody could tell whether other evidence is newer.
+    """
+
+    value: Any
+    authority: str | None = None
+    evidence: EvidenceOut | None = None
+    effective: datetime | None = None
+    effective_latest: datetime | None = None
+    recorded: datetime | None = None
+    undecided: bool | UnsetType = UNSET
+    locked_by: str | None = None
+    all: tuple[str, ...] | UnsetType = UNSET
+
+
+class OptOutOut(Struct, frozen=True):
+    """A number that may not be texted from ``line``; ``null`` is every line but ``except_lines``.
+
+    The patient is not texted from there at any other number either. ``on_file``: whether they have the number now; ``number`` is empty
+    for what was recorded while they had none.
+    """
+
+    line: str | None
+    number: str
+    scope: str
+    topic: str | None
+    authority: str
+    at: datetime | None
+    except_lines: tuple[str, ...]
+    on_file: bool
+
+
+class SmsConsentOut(Struct, frozen=True):
+    """SMS consent in words, and each opt-out. ``shared``: numbers that several patients have, with how many."""
+
+    display: str
+    opted_out: tuple[OptOutOut, ...]
+    shared: dict[str, int]
+
+
+class PatientOut(Struct, frozen=True):
+    """The facesheet."""
+
+    id: str
+    version: int
+    enterprise: str
+    identifiers: tuple[IdentifierOut, ...]
+    synced: tuple[SyncedOut, ...]
+    preferences: dict[str, PreferenceOut]
+    sms_consent: SmsConsentOut
+    toggle: Toggle
+    updated: datetime
+    unreadable: tuple[UnreadableOut, ...] = ()
+
+
+class EntryOut(Struct, frozen=True):
+    """One line of the history of an attribute."""
+
+    seq: int
+    at: datetime
+    version: int
+    attribute: str
+    before: Any
+    after: Any
+    authority: str
+    evidence: EvidenceOut
+    effective: datetime
+    actor: str
+    reason: str
+    run: str | None
+
+
+def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> PatientOut:
+    """Everything about one patient, for people and machines."""
+    names = (*ATTRIBUTES, *sorted(name for name in patient.preferences if name not in ATTRIBUTES))
+    return PatientOut(
+        patient.id,
+        patient.version,
+        patient.enterprise,
+        tuple(IdentifierOut(*one) for one in patient.identifiers),
+        tuple(SyncedOut(mark.source, mark.since, mark.last_heard) for mark in patient.marks),
+        {name: preference_out(name, patient.preferences.get(name), _master(name, patient, enterprise)) for name in names},
+        SmsConsentOut(
+            display(patient.contact, patient.opt_outs),
+            opt_outs_out(patient.contact, patient.opt_outs),
+            {number: count for number, count in patient.shared_by.items() if count > 1},
+        ),
+        toggle,
+        patient.updated,
+        tuple(UnreadableOut(*one) for one in patient.unreadable),
+    )
+
+
+def opt_outs_out(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[OptOutOut, ...]:
+    """The opt-outs of a patient, with whether each number is on file."""
+    on_file = {phone.number for phone in contact.phones}
+    return tuple(OptOutOut(*one, one.number in on_file) for one in opt_outs)
+
+
+def history_line(entry: Entry) -> EntryOut:
+    """One line of the history."""
+    evidence = EvidenceOut(entry.evidence_id, entry.path)
+    return EntryOut(
+        entry.seq, entry.at, entry.version, entry.attribute, entry.before, entry.after, entry.authority, evidence,
+        entry.effective, entry.actor, entry.reason, entry.run_id,
+    )  # fmt: skip
+
+
+def as_json(value: Any) -> Any:
+    """Any answer of this package as plain data, for callers that print JSON themselves."""
+    return msgspec.to_builtins(value)
+
+
+def as_value(value: Any) -> Any:
+    """The value of an attribute as plain data, spelt as the facesheet spells it."""
+    return as_json([_phone(one) if isinstance(one, Phone) else one for one in value] if isinstance(value, tuple) else value)
+
+
+def preference_out(name: str, found: Preference | None, source: str | None = None) -> PreferenceOut:
+    """One value with where it comes from. ``source`` masters it."""
+    value, every = _shown(name, found)
+    if found is None:
+        return PreferenceOut(value, locked_by=source, all=every)
+    said = found.assertion
+    evidence, undecided = EvidenceOut(said.evidence_id, said.path), said.undecided or UNSET
+    time = said.effective
+    return PreferenceOut(value, found.authority, evidence, time.earliest, time.end, said.recorded, undecided, source, every)
+
+
+def _master(name: str, patient: Patient, enterprise: Enterprise) -> str | None:
+    master = locked(name, patient.marks, enterprise)
+    return master.source if master else None
+
+
+def _shown(name: str, found: Preference | None) -> tuple[Any, tuple[str, ...] | UnsetType]:
+    value = found.value if found else None
+    if name == PHONES:
+        return [_phone(phone) for phone in value or ()], UNSET
+    if name == EMAIL:
+        return (value[0] if value else UNKNOWN), tuple(value or ())
+    if value is None and name != DISPLAY_NAME:
+        return UNKNOWN, UNSET
+    return value, UNSET
+
+
+def _phone(phone: Phone) -> PhoneOut:
+    return PhoneOut(phone.kind, phone.number, phone.raw, phone.rank, phone.textable, phone.start, phone.end)

@@ -1,0 +1,77 @@
+"""``GET /v1/changes``: the feed of changed patients, for senders that keep a copy. Long polls wait until there is something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from store.domain.lock import Role
+from store.domain.patient import ChangedPatient
+from store.patients import feed_position
+from store.patients.preferences import Preferences
+from store.web.api.endpoint import Answer, caller, respond
+from store.web.api.wire import whole_number
+from store.web.http.auth import Callers
+
+SENDERS = frozenset({Role.SENDER})
+MOST = 10_000
+LONGEST_WAIT = 30
+LOOK_EVERY = 0.25  # seconds; other processes write too, so the database is asked
+
+
+class ChangeOut(Struct, frozen=True):
+    """A patient whose preferences changed. ``seq`` orders the feed."""
+
+    seq: int
+    patient: str
+    version: int
+    at: datetime
+    attributes: tuple[str, ...]
+
+
+class ChangesOut(Struct, frozen=True):
+    """A page of the feed. ``next`` and ``epoch`` are ``after`` and ``epoch`` of the next call, also when nothing changed."""
+
+    changes: tuple[ChangeOut, ...]
+    next: int
+    epoch: str
+
+
+class Feed:
+    """Answers from the store. ``closing`` says that the service is about to stop, so that waiting calls end."""
+
+    def __init__(self, store: Preferences, callers: Callers, closing: Callable[[], bool]) -> None:
+        self.store, self.callers, self.closing = store, callers, closing
+
+    def handler(self) -> HTTPRouteHandler:
+        """The feed for Litestar."""
+
+        async def changes(request: Request[Any, Any, Any]) -> ASGIResponse:
+            key = await caller(request, self.callers, SENDERS)
+            query = request.query_params
+            after, limit = whole_number(query, "after", 0, 2**63 - 1), whole_number(query, "limit", 1_000, MOST)
+            await asyncio.to_thread(feed_position.check, self.store.database, key.enterprise, after, query.get("epoch") or "")
+            found = await self._wait(key.enterprise, after, max(limit, 1), whole_number(query, "wait", 0, LONGEST_WAIT))
+            page = tuple(ChangeOut(*one) for one in found)
+            following = page[-1].seq if page else after
+            epoch = await asyncio.to_thread(feed_position.epoch, self.store.database, key.enterprise, following)
+            return respond(Answer(ChangesOut(page, following, epoch)))
+
+        return HTTPRouteHandler("/v1/changes", http_method="GET", status_code=200)(changes)
+
+    async def _wait(self, enterprise: str, after: int, limit: int, seconds: int) -> Sequence[ChangedPatient]:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            found = await asyncio.to_thread(self.store.changes, enterprise, after, limit)
+            left = end - loop.time()
+            if found or left <= 0 or self.closing():
+                return found
+            await asyncio.sleep(min(LOOK_EVERY, left))

@@ -1,0 +1,112 @@
+"""The OpenAPI 3.1 document of the API, from the same rows that the endpoints are built from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from store.domain.decision_request import Decision
+from store.domain.lock import Role
+from store.web.api.endpoint import Endpoint
+from store.web.api.feed import ChangesOut
+from store.web.api.health import Readiness
+from store.web.api.wire import AskIn, InvalidAsk
+from store.web.http.problem import MEDIA_TYPE
+
+PARAMETER = re.compile(r"\{(\w+):\w+\}")
+REF = "#/components/schemas/{name}"
+SENDER = frozenset({Role.SENDER})
+WAIT = {
+    "after": "the next of the page before; 0 is the beginning",
+    "epoch": "the epoch of the page before; 410 where the feed does not go on from there",
+    "limit": "up to 10000",
+    "wait": "seconds to wait, up to 30",
+}
+
+
+class ProblemOut(msgspec.Struct, rename={"kind": "type"}):
+    """RFC 9457 problem details. ``code`` is stable; other members depend on it."""
+
+    kind: str
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+def _never(_: Any) -> Any:
+    raise AssertionError("rows of the document are not called")
+
+
+HOT = (
+    Endpoint("POST", "/v1/decisions", SENDER, "May I send this? One ask, one decision", _never, AskIn, Decision),
+    Endpoint("POST", "/v1/decisions/batch", SENDER, "Up to 10000 asks, or NDJSON without limit", _never, list[AskIn], list[Decision]),
+    Endpoint("GET", "/v1/changes", SENDER, "Changed patients, in order", _never, None, ChangesOut, WAIT),
+)
+"""Addresses that have handlers of their own."""
+
+
+def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
+    """The document as JSON."""
+    rows = (*HOT, *endpoints)
+    types = [kind for row in rows for kind in (row.takes, row.gives) if kind is not None]
+    schemas, components = msgspec.json.schema_components([*types, ProblemOut, InvalidAsk, Readiness], ref_template=REF)
+    components = _ecma(components)
+    by_type = {repr(kind): shown for kind, shown in zip(types, schemas, strict=False)}
+    paths: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        paths.setdefault(PARAMETER.sub(r"{\1}", row.path), {})[row.method.lower()] = _operation(row, by_type)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "emr-sync", "version": version, "description": "May this patient be contacted, how, where, and why?"},
+            "security": [{"key": []}],
+            "paths": paths,
+            "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        }
+    )
+
+
+def _ecma(schema: Any) -> Any:
+    """JSON Schema's patterns are JavaScript's, where the end of a text is ``$``."""
+    if isinstance(schema, dict):
+        return {name: one.replace(r"\Z", "$") if name == "pattern" and isinstance(one, str) else _ecma(one) for name, one in schema.items()}
+    return [_ecma(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
+    problem = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
+    operation: dict[str, Any] = {
+        "summary": row.summary,
+        "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" A sender's key: with the grant {row.grant}." if row.grant else ""),
+        "parameters": [*_in_path(row), *_in_query(row)],
+        "responses": {str(row.status): {"description": "done", "content": _given(row, by_type)}, "default": problem},
+    }
+    if row.takes is not None:
+        operation["requestBody"] = {"required": True, "content": _content(row, row.takes, by_type)}
+    return operation
+
+
+def _content(row: Endpoint, kind: Any, by_type: Mapping[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": by_type[repr(kind)]}}
+    if row.path.endswith("/batch"):
+        content["application/x-ndjson"] = {"schema": by_type[repr(kind)]["items"]}
+    return content
+
+
+def _given(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
+    content = _content(row, row.gives, by_type)
+    if "format" in row.parameters:
+        content["text/csv"] = {"schema": {"type": "string"}}
+    return content
+
+
+def _in_path(row: Endpoint) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in PARAMETER.findall(row.path)]
+
+
+def _in_query(row: Endpoint) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", "description": text, "schema": {"type": "string"}} for name, text in row.parameters.items()]

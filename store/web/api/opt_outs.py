@@ -1,0 +1,73 @@
+"""``GET /v1/sms-consent/report``: the opt-out report as JSON or CSV (RFC 4180), sent while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any
+
+from store.audit.audit_log import VIEWED_OPT_OUTS, Audit
+from store.domain.lock import Role
+from store.domain.phone_numbers import Numbering
+from store.domain.sms_consent import REVIEW, SCOPES
+from store.patients.opt_out_report import Wanted, opted_out
+from store.patients.preferences import Preferences
+from store.preference import PATIENT, STAFF
+from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.opt_out_report import OptedOutOut, asked, csv_pieces, json_pieces
+from store.web.api.wire import moment, one_of
+
+READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.AUDITOR})
+CSV = "text/csv"
+FILE = {"content-disposition": 'attachment; filename="sms-opt-outs.csv"'}
+PARAMETERS = {
+    "format": "json (default) or csv",
+    "line": "only opt-outs that hold on this line",
+    "authority": "only those by this one: patient, staff, or review for unclear replies that wait for a person",
+    "scope": "only those of this scope: line, all_lines or topic",
+    "topic": "only those from this topic",
+    "since": "only those said at this time or later, like 2026-11-02T10:42:00Z",
+    "until": "only those said before this time",
+}
+
+
+class OptOuts:
+    """The report, from the store."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit = store, Audit(store.database)
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """The one row of the contract."""
+        yield Endpoint("GET", "/v1/sms-consent/report", READERS, "Numbers that opted out", self.report, None, list[OptedOutOut], PARAMETERS)
+
+    def report(self, call: Call) -> Answer:
+        """The standing opt-outs of the enterprise, all or those that are wanted."""
+        table, which = one_of(call.query, "format", ("json", "csv")) == "csv", wanted(call.query, self.store.numbering(call.enterprise))
+        self.audit.note(call.enterprise, VIEWED_OPT_OUTS, "", actor=call.who, now=call.now, **asked(which))
+        found = opted_out(self.store.database, call.enterprise, which)
+        return Answer(encoded(csv_pieces(found)), FILE, media=CSV) if table else Answer(encoded(json_pieces(found)))
+
+
+def wanted(query: Mapping[str, Any], numbering: Numbering) -> Wanted:
+    """Which opt-outs a query asks for. Raises :class:`Problem` for one that makes no sense."""
+    line = query.get("line")
+    return Wanted(
+        numbering.line(line) if line else None,
+        one_of(query, "authority", (PATIENT, STAFF, REVIEW)),
+        one_of(query, "scope", SCOPES),
+        query.get("topic") or None,
+        moment(query, "since"),
+        moment(query, "until"),
+    )
+
+
+def encoded(pieces: Iterator[str]) -> Generator[bytes, None, None]:
+    """The same as bytes. The first piece is read before anything is sent, so that what fails at once is a problem, not a part."""
+    first = next(pieces)
+
+    def rest() -> Generator[bytes, None, None]:
+        yield first.encode()
+        for piece in pieces:
+            yield piece.encode()
+
+    return rest()

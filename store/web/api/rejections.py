@@ -1,0 +1,171 @@
+"""What could not be used, over HTTP: listed without payloads, tried again one by one or as a selection, with a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from store.errors import NotFound, ValueRefused
+from store.runs.rejection_room import TRUNCATED
+from store.runs.runs import OPEN, Journal, Rejection
+from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.runs import FILTERS, OPERATORS
+from store.web.api.wire import whole_number
+from store.web.http.problem import Problem
+from store.web.http.work import Work
+
+AT_ONCE = 1_000
+STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "only those of this reason"}
+
+
+class RejectionOut(Struct, frozen=True):
+    """What could not be used, without its payload: that holds a patient's data and is for the command line.
+
+    ``evidence_id``: the message's control id (MSH-10), or the resource's type and id; empty where none was found.
+    """
+
+    id: str
+    source: str
+    scope: str
+    status: str
+    reason: str
+    detail: str
+    path: str
+    locator: str
+    times: int
+    run: str | None
+    first_at: datetime
+    last_at: datetime
+    evidence_id: str
+
+
+class ReplayOut(Struct, frozen=True):
+    """What became of a replayed rejection."""
+
+    outcome: str
+    reason: str = ""
+    detail: str = ""
+
+
+class SelectionIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which rejections: ``ids`` (up to 1000), or the open ones of a ``source``, where given only those of one ``reason``."""
+
+    ids: list[str] | None = None
+    source: str | None = None
+    reason: str | None = None
+
+
+class ReplayedOut(Struct, frozen=True):
+    """One of a selection: what became of it, and its status now. ``payload_unreadable``: what was kept is erased or sealed for good."""
+
+    id: str
+    outcome: str
+    reason: str
+    status: str
+
+
+class ReplaysOut(Struct, frozen=True):
+    """``left``: open rejections that fit the selection by source, and were left for the next call."""
+
+    replayed: int
+    resolved: int
+    left: int
+    rejections: list[ReplayedOut]
+
+
+class FlipOut(Struct, frozen=True):
+    """An attribute of one patient that would change, without its values. ``patient`` is empty for one who is not known yet."""
+
+    patient: str
+    attribute: str
+    direction: str
+
+
+class PreviewOut(Struct, frozen=True):
+    """What a replay would change. ``flips``: patients who would be ``more_contactable``, ``less_contactable``; nothing is changed.
+
+    ``more_changes`` are beyond those listed, ``left`` as in the replay itself.
+    """
+
+    counts: dict[str, int]
+    flips: dict[str, int]
+    changes: list[FlipOut]
+    more_changes: int
+    left: int
+
+
+class Rejections:
+    """The answers about rejections; nothing of another enterprise is ever found."""
+
+    def __init__(self, journal: Journal, work: Work | None) -> None:
+        self.quarantine, self.work = journal.quarantine, work
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract; those that need ``sync`` only where it is there."""
+        yield Endpoint("GET", "/v1/rejections", OPERATORS, "What could not be used", self.listed, None, list[RejectionOut], STATUS)
+        if self.work is None:
+            return
+        yield Endpoint("POST", "/v1/rejections/{rejection_id:str}/replay", OPERATORS, "Try again", self.replay, None, ReplayOut)
+        yield Endpoint("POST", "/v1/rejections/replay", OPERATORS, "Try a selection again", self.replay_many, SelectionIn, ReplaysOut)
+        preview = "What trying a selection again would change"
+        yield Endpoint("POST", "/v1/rejections/replay/preview", OPERATORS, preview, self.preview, SelectionIn, PreviewOut)
+
+    def listed(self, call: Call) -> Answer:
+        """Rejections of the enterprise."""
+        status = call.query.get("status", OPEN)
+        if status not in ("open", "resolved", "all"):
+            raise Problem(422, "invalid_request", "status is open, resolved or all")
+        limit, wanted = whole_number(call.query, "limit", 100, 1_000), None if status == "all" else status
+        found = self.quarantine.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
+        return Answer([rejection_out(one) for one in found])
+
+    def replay(self, call: Call) -> Answer:
+        """Tries one rejection again."""
+        rejection = self._mine(call, call.path["rejection_id"])
+        return Answer(ReplayOut(**self._work().replay(rejection.id, call.key.name)))
+
+    def replay_many(self, call: Call) -> Answer:
+        """Tries a selection again, each in a transaction of its own: one that is still wrong does not stop the others."""
+        chosen, left = self._chosen(call)
+        done = [ReplayedOut(**one) for one in self._work().replay_many(chosen, call.key.name)]
+        return Answer(ReplaysOut(len(done), sum(one.status == "resolved" for one in done), left, done))
+
+    def preview(self, call: Call) -> Answer:
+        """The same without changing anything."""
+        chosen, left = self._chosen(call)
+        found = self._work().preview(chosen)
+        changes = [FlipOut(one["patient"], one["attribute"], one["direction"]) for one in found["changes"]]
+        return Answer(PreviewOut(found["counts"], found["flips"], changes, found["more_changes"], left))
+
+    def _chosen(self, call: Call) -> tuple[Sequence[str], int]:
+        """The ids that a selection names, and how many more there are."""
+        body: SelectionIn = call.body
+        if (body.ids is None) == (body.source is None) or (body.ids is not None and body.reason is not None):
+            raise ValueRefused("say which: either ids, or a source and, if need be, a reason")
+        if body.ids is not None:
+            if len(body.ids) > AT_ONCE:
+                raise ValueRefused(f"at most {AT_ONCE} ids at once")
+            return [self._mine(call, number).id for number in dict.fromkeys(body.ids)], 0
+        found = self.quarantine.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
+        left = self.quarantine.count(call.enterprise, body.source or "", body.reason) - len(found)
+        return [one.id for one in found if one.reason != TRUNCATED], left
+
+    def _mine(self, call: Call, number: str) -> Rejection:
+        rejection = self.quarantine.summary(number)
+        if rejection.enterprise != call.enterprise:
+            raise NotFound("no such rejection: emr-sync rejections shows them")
+        return rejection
+
+    def _work(self) -> Work:
+        assert self.work is not None  # or the address would not be there
+        return self.work
+
+
+def rejection_out(one: Rejection) -> RejectionOut:
+    """A rejection as JSON."""
+    return RejectionOut(
+        one.id, one.source, one.scope, one.status, one.reason, one.detail, one.path, one.locator, one.times, one.run_id,
+        one.first_at, one.last_at, one.evidence_id,
+    )  # fmt: skip

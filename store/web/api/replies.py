@@ -1,0 +1,47 @@
+"""``GET /v1/replies`` and ``POST /v1/replies/{id}/decide``: unclear replies to texts, and what a person makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from store.audit.audit_log import VIEWED_REPLIES, Audit
+from store.domain.lock import Role
+from store.domain.sms_consent import REVIEW
+from store.patients.preferences import Preferences
+from store.patients.replies import STATES
+from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.reply_json import ReplyOut, reply_out
+from store.web.api.wire import ReplyDecisionIn, one_of, whole_number
+
+READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+DECIDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
+MOST, AT_ONCE = 1_000, 100
+PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"how many, the newest first; up to {MOST}"}
+
+
+class RepliesQueue:
+    """The queue, from the store."""
+
+    def __init__(self, store: Preferences) -> None:
+        self.store, self.audit = store, Audit(store.database)
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract."""
+        decide = "/v1/replies/{reply_id:str}/decide"
+        yield Endpoint("GET", "/v1/replies", READERS, "Replies that a person reviews", self.some, None, list[ReplyOut], PARAMETERS)
+        yield Endpoint("POST", decide, DECIDERS, "Whether an unclear reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
+
+    def some(self, call: Call) -> Answer:
+        """Replies in one state. Their text is a patient's: who looked is in the audit log."""
+        state, limit = one_of(call.query, "state", STATES) or REVIEW, whole_number(call.query, "limit", AT_ONCE, MOST)
+        found = self.store.replies.some(call.enterprise, state, limit)
+        self.audit.note(call.enterprise, VIEWED_REPLIES, "", actor=call.who, now=call.now, state=state, replies=len(found))
+        return Answer([reply_out(one) for one in found])
+
+    def decide(self, call: Call) -> Answer:
+        """A person's decision."""
+        said: ReplyDecisionIn = call.body
+        found = self.store.decide_reply(
+            call.enterprise, call.path["reply_id"], said.decision, actor=call.actor, reason=said.reason, now=call.now
+        )
+        return Answer(reply_out(found))

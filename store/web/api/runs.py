@@ -1,0 +1,159 @@
+"""Runs over HTTP, with what the brake holds of them, and a person's word about that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from msgspec import Struct
+
+from store.domain.lock import Actor, Role
+from store.errors import NotFound
+from store.holds.review import HeldSet, Verdicts, Waiting
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal, Run
+from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.wire import whole_number
+from store.web.http.work import Work
+
+OPERATORS = frozenset({Role.OPERATOR})
+FILTERS = {"source": "only this source", "limit": "at most so many, up to 1000"}
+
+
+class WaitingOut(Struct, frozen=True):
+    """How many patients wait for a person's word, and since when."""
+
+    patients: int
+    since: datetime
+
+
+class RunOut(Struct, frozen=True):
+    """One pull, batch or resync: ``status`` is queued, running, waiting, stopped, done, failed or held.
+
+    ``note`` is what a run that is done did besides, such as reading again after an answer that broke off.
+    ``kind`` ``live`` is what a live feed's hour had no room for, ``configuration`` a changed configuration that the brake holds.
+    """
+
+    run: str
+    source: str
+    kind: str
+    status: str
+    started: datetime
+    finished: datetime | None
+    counts: dict[str, int]
+    error: str | None
+    waiting: WaitingOut | None = None
+    note: str | None = None
+
+
+class CountOut(Struct, frozen=True):
+    """How many patients one attribute would loosen in one direction."""
+
+    attribute: str
+    direction: str
+    patients: int
+
+
+class ExampleOut(Struct, frozen=True):
+    """One held statement: the store's own id of its patient, and no value but its direction."""
+
+    patient: str
+    attribute: str
+    direction: str
+    path: str
+    effective: datetime
+
+
+class VerdictOut(Struct, frozen=True):
+    """What was decided: ``approved``, ``rejected`` or ``expired``, by whom."""
+
+    verdict: str
+    actor: str
+    at: datetime
+    patients: int
+
+
+class HeldOut(Struct, frozen=True):
+    """What the brake holds of a run."""
+
+    patients: int
+    counts: list[CountOut]
+    sample: list[ExampleOut]
+    verdicts: list[VerdictOut]
+
+
+class RunDetail(RunOut, frozen=True, kw_only=True):
+    """A run with what the brake holds of it."""
+
+    held: HeldOut
+
+
+class Runs:
+    """The answers about runs; nothing of another enterprise is ever found."""
+
+    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+        self.store, self.journal, self.work = store, journal, work
+        self.verdicts = Verdicts(store, journal)
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Rows of the contract."""
+        yield Endpoint("GET", "/v1/runs", OPERATORS, "Runs, the newest first", self.runs, None, list[RunOut], FILTERS)
+        yield Endpoint("GET", "/v1/runs/{run_id:str}", OPERATORS, "One run", self.run, None, RunDetail)
+        yield Endpoint("POST", "/v1/runs/{run_id:str}/approve", OPERATORS, "Let held changes through", self.approve, None, RunDetail)
+        yield Endpoint("POST", "/v1/runs/{run_id:str}/reject", OPERATORS, "Refuse held changes", self.reject, None, RunDetail)
+
+    def runs(self, call: Call) -> Answer:
+        """Runs of the enterprise."""
+        limit = whole_number(call.query, "limit", 50, 1_000)
+        waiting = {one.run: one for one in self.verdicts.waiting(call.enterprise)}
+        found = self.journal.runs(call.enterprise, call.query.get("source"), limit)
+        return Answer([run_out(run, waiting.get(run.id)) for run in found])
+
+    def run(self, call: Call) -> Answer:
+        """One run, if it is of the enterprise, with what the brake holds of it."""
+        return self._shown(self._run(call))
+
+    def approve(self, call: Call) -> Answer:
+        """Lets through what the brake holds of a run."""
+        return self._decide(call, self.verdicts.approve)
+
+    def reject(self, call: Call) -> Answer:
+        """Keeps what stands instead of what the brake holds of a run."""
+        return self._decide(call, self.verdicts.reject)
+
+    def _run(self, call: Call) -> Run:
+        run = self.journal.run(call.path["run_id"])
+        if run.enterprise != call.enterprise:
+            raise NotFound("no such run: emr-sync runs shows them")
+        return run
+
+    def _decide(self, call: Call, verdict: Callable[[str, Actor, datetime], HeldSet]) -> Answer:
+        run = self._run(call)
+        if self.work is not None:
+            self.work.expire(call.enterprise)
+        verdict(run.id, Actor(call.key.role, call.key.name), call.now)
+        return self._shown(run)
+
+    def _shown(self, run: Run) -> Answer:
+        waiting = {one.run: one for one in self.verdicts.waiting(run.enterprise)}
+        return Answer(run_detail(self.verdicts.show(run.id), waiting.get(run.id)))
+
+
+def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:
+    """A run as JSON."""
+    waits = WaitingOut(waiting.patients, waiting.since) if waiting else None
+    return RunOut(run.id, run.source, run.kind, run.status, run.started, run.finished, dict(run.counts), run.failure, waits, run.note)
+
+
+def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
+    """A run with its held set as JSON."""
+    held = HeldOut(
+        found.patients,
+        [CountOut(*one) for one in found.counts],
+        [ExampleOut(*one) for one in found.sample],
+        [VerdictOut(*one) for one in found.verdicts],
+    )
+    run = run_out(found.run, waiting)
+    return RunDetail(
+        run.run, run.source, run.kind, run.status, run.started, run.finished, run.counts, run.error, run.waiting, run.note, held=held
+    )

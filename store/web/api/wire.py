@@ -1,0 +1,225 @@
+"""The JSON contract of requests and of decisions: structs that bytes are read into, strictly, and written from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from store.domain.decision_request import Appointment, Ask, Decision
+from store.domain.patient import PatientRef
+from store.web.http.border import check_moment, check_nul, is_utf8
+from store.web.http.problem import Problem
+
+T = TypeVar("T")
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Reason = Annotated[str, Meta(max_length=500)]
+Line = Annotated[str, Meta(min_length=1, max_length=40)]
+Number = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}\Z")]
+Moment = Annotated[datetime, Meta(tz=True)]
+MessageKind = Literal["automation", "broadcast", "campaign", "manual"]
+ChannelName = Literal["sms", "voice", "email"]
+MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
+LINE = re.compile(r"\s*(?:tel:)?[+(]?(?:[0-9][\s().\-\u2010-\u2013]*){3,}", re.ASCII)
+MAY_HOLD_NUL = ("body", "received_at")
+"""Of a reply: an opt-out is never lost to what stands around it."""
+QUOTED = re.compile(r"'[^']*'")
+
+
+def check_line(line: str) -> None:
+    """``ValueError`` for what cannot be a phone number or short code, by its looks; the numbering plans are asked later."""
+    if LINE.fullmatch(line) is None:
+        raise ValueError("line is a phone number in E.164 or a short code")
+
+
+class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Who: the store's own ``id``, or an identifier's ``value`` with its ``authority`` and ``type`` where they are known."""
+
+    id: Text | None = None
+    authority: Text | None = None
+    type: Text | None = None
+    value: Text | None = None
+
+    def __post_init__(self) -> None:
+        if self.id is None and self.value is None:
+            raise ValueError("names no patient: give id, or authority and value")
+
+    def ref(self) -> PatientRef:
+        """The same for the store."""
+        return PatientRef(self.id, self.authority, self.type, self.value)
+
+
+class AppointmentIn(Appointment, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What the patient chose for one appointment."""
+
+    preferred_method: MethodName | None = None
+    preferred_phone: Number | None = None
+
+
+class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """A sender's question. ``channels`` are those the message has copy for; ``at`` carries an offset."""
+
+    patient: PatientIn
+    message_type: MessageKind
+    channels: Annotated[tuple[ChannelName, ...], Meta(max_length=10)]
+    line: Line | None = None
+    topic: Text | None = None
+    appointment: AppointmentIn | None = None
+    at: Moment | None = None
+
+    def __post_init__(self) -> None:
+        if self.line is not None and not self.line.removeprefix("+").isdecimal():
+            check_line(self.line)
+        if self.at is not None:
+            check_moment(self.at)
+
+
+class InvalidAsk(Decision, frozen=True, gc=False):
+    """The answer to an item of a batch that is no well-formed ask."""
+
+    detail: str = ""
+
+
+class DoNotContactIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The toggle's new value, and why."""
+
+    value: Literal["yes", "no"]
+    reason: Reason = ""
+
+
+class PreferredPhoneIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the patient's phones, in E.164."""
+
+    value: Number
+
+
+class SmsConsentIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``; about one ``topic``, or about everything.
+
+    ``opt_in`` is for one ``number`` of the patient, and its ``reason`` says how the patient asked. The enterprise's policy must allow it.
+    """
+
+    kind: Literal["opt_out", "opt_in"] = "opt_out"
+    line: Line | None = None
+    all_lines: bool = False
+    topic: Text | None = None
+    reason: Reason = ""
+    number: Number | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "opt_in" and not (self.number and self.reason.strip()):
+            raise ValueError("an opt-in names the number, and as its reason how the patient asked for it")
+        if self.kind == "opt_out" and self.number is not None:
+            raise ValueError("an opt-out is for all numbers of the patient: leave number out")
+        if (self.line is not None) == self.all_lines:
+            raise ValueError("give either line, or all_lines: true")
+        if self.line is not None:
+            check_line(self.line)
+
+
+class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """A text that a patient sent to a line."""
+
+    line: Line
+    sender: Line
+    body: Annotated[str, Meta(max_length=10_000)]
+    received_at: Annotated[Any, Meta(extra_json_schema={"type": "string", "format": "date-time"})] = None
+
+    def __post_init__(self) -> None:
+        check_line(self.line)
+
+    def received(self) -> datetime | None:
+        """When it was received; ``None`` where that is not given, or is no time that can be used."""
+        try:
+            at: datetime | None = msgspec.convert(self.received_at, Moment | None)
+            if at is not None:
+                check_moment(at)
+        except (msgspec.ValidationError, ValueError):
+            return None
+        return at
+
+
+class SmsReplyOut(Struct, frozen=True):
+    """What was recognised (``opt_out``, ``opt_in``, ``review`` or nothing), and which confirmation to send."""
+
+    recognised: str | None
+    scope: str | None
+    confirmation: str
+    patients: int
+
+
+class ReplyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person makes of an unclear reply."""
+
+    decision: Literal["opt_out", "dismiss"]
+    reason: Reason = ""
+
+
+class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Settings to change; those left out stay."""
+
+    do_not_contact_toggle: bool | msgspec.UnsetType = msgspec.UNSET
+    when_stale: Literal["flag", "refuse"] | msgspec.UnsetType = msgspec.UNSET
+    when_unreadable: Literal["refuse", "flag"] | msgspec.UnsetType = msgspec.UNSET
+    when_preferred_impossible: Literal["refuse", "next"] | msgspec.UnsetType = msgspec.UNSET
+    appointment_may_lift_dnc: bool | msgspec.UnsetType = msgspec.UNSET
+    staff_may_record_opt_in: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+def read(body: bytes, kind: type[T]) -> T:
+    """The body as a value. Raises :class:`Problem`: 400 for what is no JSON, 422 for JSON of another shape."""
+    try:
+        found = msgspec.json.decode(body, type=kind)
+        if isinstance(found, Struct):
+            check_nul(body, found, MAY_HOLD_NUL if isinstance(found, SmsReplyIn) else ())
+        return found
+    except msgspec.ValidationError as error:
+        if not is_utf8(body):
+            raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+        raise Problem(422, "invalid_request", said(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+    except ValueError as error:
+        raise Problem(422, "invalid_request", str(error)) from None
+
+
+def said(error: msgspec.ValidationError) -> str:
+    """What is wrong with a value and where, without the value."""
+    return QUOTED.sub("…", str(error))
+
+
+def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    """A query parameter. Raises :class:`Problem` when it is no number from 0 to ``most``."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise Problem(422, "invalid_request", f"{name} must be a whole number from 0 to {most}")
+    return int(text)
+
+
+def moment(query: Mapping[str, Any], name: str) -> datetime | None:
+    """A query parameter that is a time. Raises :class:`Problem` when it is none, or has no offset."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody encoded arrives as a space
+        check_moment(at)
+    except (AttributeError, ValueError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Problem(422, "invalid_request", f"{name} must be a time with its offset, like 2026-11-02T10:42:00Z")
+    return at
+
+
+def one_of(query: Mapping[str, Any], name: str, choices: Collection[str]) -> str | None:
+    """A query parameter that is one of a few words. Raises :class:`Problem` when it is another."""
+    text = query.get(name)
+    if text is not None and text not in choices:
+        raise Problem(422, "invalid_request", f"{name} is one of {', '.join(choices)}")
+    return text

@@ -1,0 +1,1 @@
+"""What every call and page shares: bodies, threads, errors, streams."""

@@ -1,0 +1,90 @@
+"""Who calls: Bearer API keys (RFC 6750), each of one enterprise and one role."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+
+from store.domain.lock import Role
+from store.users.api_keys import ApiKey, ApiKeys
+from store.web.http.lanes import Lanes
+from store.web.http.problem import Problem
+
+KEPT_SECONDS = 2.0
+MOST_KEPT = 10_000
+
+
+class Callers:
+    """Checks keys. A good one is remembered for two seconds, so a revoked key gets in for that long at most."""
+
+    def __init__(
+        self,
+        keys: ApiKeys,
+        enterprises: Collection[str],
+        lanes: Lanes,
+        clock: Callable[[], datetime],
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.keys, self.enterprises, self.lanes, self.clock, self.ticks = keys, enterprises, lanes, clock, ticks
+        self._kept: dict[bytes, tuple[ApiKey, float]] = {}
+        self._lock = threading.Lock()
+
+    def remembered(self, headers: Mapping[str, str]) -> ApiKey | None:
+        """The caller, if the key was checked a moment ago. Touches no database."""
+        kept = self._kept.get(_digest(bearer(headers)))
+        return kept[0] if kept is not None and kept[1] > self.ticks() else None
+
+    async def look(self, headers: Mapping[str, str]) -> ApiKey:
+        """The same as :meth:`verify`, in threads that nothing else takes."""
+        return await self.lanes.keys.run(self.verify, headers)
+
+    def verify(self, headers: Mapping[str, str]) -> ApiKey:
+        """The caller, looked up. Raises :class:`Problem` 401 for a key that is unknown, revoked or expired."""
+        token = bearer(headers)
+        now = self.clock()
+        key = self.keys.verify(token, now)
+        if key is None:
+            raise _unauthorized("invalid_token", "the API key is unknown, revoked or expired")
+        if key.enterprise not in self.enterprises:
+            raise Problem(403, "enterprise_unknown", "the enterprise of this API key is not configured any more")
+        if not key.use_is_noted(now):
+            self.lanes.notes.later(self.keys.note_use, key.id, now)  # a run may be writing: no caller waits for it
+        self._remember(_digest(token), key)
+        return key
+
+    def _remember(self, digest: bytes, key: ApiKey) -> None:
+        with self._lock:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[digest] = (key, self.ticks() + KEPT_SECONDS)
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The key of the request. Raises :class:`Problem` 401 when there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _unauthorized("", "send your API key: Authorization: Bearer …")
+    return token.strip()
+
+
+def require(key: ApiKey, roles: Collection[str], grant: str | None = None) -> None:
+    """Raises :class:`Problem` 403 for a role that is not among ``roles``, and for a sender's key without the ``grant`` it takes."""
+    if grant is not None and key.role == Role.SENDER:
+        if grant in key.grants:
+            return
+        raise Problem(403, "grant_missing", f"a sender's key may do that with the grant {grant}: emr-sync keys grant {key.id} {grant}")
+    if key.role not in roles:
+        raise Problem(403, "role_refused", f"the role {key.role} may not do that; it takes {' or '.join(sorted(roles))}")
+
+
+def _digest(token: str) -> bytes:
+    """So that no secret lies in memory longer than its request."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _unauthorized(error: str, detail: str) -> Problem:
+    challenge = f'Bearer realm="emr-sync", error="{error}"' if error else 'Bearer realm="emr-sync"'
+    return Problem(401, "unauthorized", detail, {"www-authenticate": challenge})

@@ -1,0 +1,37 @@
+"""Bodies of requests, read whole: within a time, so that nobody holds a connection by sending a byte now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Request
+
+from store.web.http.problem import Problem
+
+LONGEST_SECONDS = 30.0
+
+
+async def whole(request: Request[Any, Any, Any], seconds: float = LONGEST_SECONDS) -> bytes:
+    """The body. Raises :class:`Problem` 408 for one that takes too long to come."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.body()
+    except TimeoutError:
+        raise _late(seconds) from None
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Raises :class:`Problem` 408 where the block takes longer. The connection is closed, for the rest of the body may still come."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise _late(seconds) from None
+
+
+def _late(seconds: float) -> Problem:
+    return Problem(408, "request_timeout", f"the body took longer than {seconds:.0f} seconds to come", {"Connection": "close"})

@@ -1,0 +1,103 @@
+"""Errors as RFC 9457 problem details: every answer that is no success is one, whatever went wrong."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from store import errors
+from store.db import outage
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "5"  # seconds
+PREFIX = "urn:emr-sync:problem:"
+STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
+    errors.PatientUnknown: (404, "patient_unknown"),
+    errors.NotFound: (404, "not_found"),
+    errors.ReplyUnknown: (404, "reply_unknown"),
+    errors.IdentifierAmbiguous: (409, "patient_ambiguous"),
+    errors.PreferenceLocked: (423, "preference_locked"),
+    errors.ToggleOff: (409, "toggle_off"),
+    errors.OptInOff: (409, "opt_in_off"),
+    errors.SettingRefused: (409, "setting_refused"),
+    errors.RoleRefused: (403, "role_refused"),
+    errors.VersionConflict: (412, "version_conflict"),
+    errors.TooManyTries: (429, "too_many_tries"),
+    errors.ValueRefused: (422, "value_refused"),
+    errors.RunActive: (409, "run_active"),
+    errors.NothingHeld: (409, "nothing_held"),
+    errors.PayloadUnreadable: (409, "payload_unreadable"),
+    errors.IdentifierConflict: (409, "identifier_conflict"),
+    errors.MergeRefused: (409, "merge_refused"),
+    errors.ChainBroken: (409, "chain_broken"),
+    errors.FeedRestarted: (410, "feed_restarted"),
+}
+"""Every error of the store. One that is not here would be answered like an error of the service."""
+log = logging.getLogger("emr_sync.web")
+
+
+class Problem(Exception):
+    """An answer that is no success. ``code`` is stable; ``detail`` names fields and never quotes what was sent."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+        self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers or {}, more
+        super().__init__(f"{status} {code}")
+
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        kind, title = PREFIX + self.code.replace("_", "-"), self.code.replace("_", " ").capitalize()
+        return msgspec.json.encode(
+            {"type": kind, "title": title, "status": self.status, "code": self.code, "detail": self.detail, **self.more}
+        )
+
+
+def problem_of(error: Exception) -> Problem:
+    """Any error in our words. One that nobody expected tells nothing of itself to the caller."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, errors.StoreError) and (named := status_of(type(error))):
+        return _of_store(error, *named)
+    if isinstance(error, errors.SchemaOutdated) or outage.told(error):
+        return Problem(503, "store_unavailable", "the database cannot be used now: ask again later", {"Retry-After": RETRY_AFTER})
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        return Problem(status, status.phrase.lower().replace(" ", "_"), _of_framework(status), dict(error.headers or {}))
+    return Problem(500, "internal_error", "an error of the service; it is in its log")
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The handler of every exception. Only the type of an unexpected one is logged: its text may quote a patient's data."""
+    problem = problem_of(error)
+    if problem.status >= 500:
+        template = request.scope.get("path_template", "")
+        log.error("%s %s failed: %s", request.scope["method"], template, outage.told(error) or type(error).__name__)
+    return Response(problem.body(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def status_of(kind: type[Exception]) -> tuple[int, str] | None:
+    """Status and code of an error of the store: its own, else those of what it is a kind of."""
+    return next((STATUS[one] for one in kind.__mro__ if one in STATUS), None)
+
+
+def _of_store(error: errors.StoreError, status: int, code: str) -> Problem:
+    if isinstance(error, errors.TooManyTries):
+        return Problem(status, code, str(error), {"Retry-After": str(error.after)})
+    if not isinstance(error, errors.PreferenceLocked):
+        return Problem(status, code, str(error))
+    since = error.since.isoformat().replace("+00:00", "Z") if error.since else None
+    return Problem(status, code, str(error), attribute=error.attribute, source=error.source, where=error.where, since=since)
+
+
+def _of_framework(status: HTTPStatus) -> str:
+    """The framework's own texts may quote the request, so they are not passed on."""
+    texts = {
+        HTTPStatus.NOT_FOUND: "there is nothing at this address",
+        HTTPStatus.METHOD_NOT_ALLOWED: "this address does not know the method",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this address takes",
+    }
+    return texts.get(status, status.description or status.phrase)

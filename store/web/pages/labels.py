@@ -1,0 +1,105 @@
+"""Values of the store in words for people. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from store import preference as p
+from store.domain.enterprise import Enterprise
+from store.domain.reasons import CLIENT, NOTES, REFUSALS, SKIPS
+from store.web.pages.languages import LANGUAGES
+
+TITLES = {
+    p.DO_NOT_CONTACT: "Do Not Contact",
+    p.PREFERRED_METHOD: "Preferred contact",
+    p.PREFERRED_PHONE: "Preferred phone",
+    p.PHONES: "Phones",
+    p.EMAIL: "E-mail",
+    p.LANGUAGE: "Language",
+    p.DECEASED: "Deceased",
+    p.RESTRICTED: "Restricted record",
+    p.ACTIVE: "Active record",
+    p.DISPLAY_NAME: "Name",
+    "consent.sms": "Consent to texts",
+    "consent.voice": "Consent to calls",
+    "consent.email": "Consent to e-mail",
+    "sms_consent": "SMS consent",
+}
+CHANNELS = {"sms": "text", "voice": "call", "email": "e-mail"}
+BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "portal": "PORTAL", "none": "NO CONTACT"}
+SAID = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
+REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
+NANP_DIGITS = 12
+
+
+def title(attribute: str) -> str:
+    """An attribute as people call it; one of a number or a topic with it."""
+    base, _, tail = attribute.partition("#")
+    if base.startswith(p.TOPIC):
+        name, _, channel = base.removeprefix(p.TOPIC).rpartition(".")
+        return f"{name.replace('_', ' ').capitalize()} by {CHANNELS.get(channel, channel)}"
+    named = TITLES.get(base, base.replace("_", " ").replace(".", " ").capitalize())
+    return f"{named} at {number(tail)}" if tail.startswith("+") else named
+
+
+def said(attribute: str, value: Any) -> str:
+    """A value in words. Whole phones come as rows of their fields, from the history too."""
+    base = p.base(attribute)
+    if base == p.PHONES:
+        return ", ".join(number(_of_phone(one)) for one in value or ()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    if base == p.PREFERRED_METHOD and value in BADGES:
+        return BADGES[value].capitalize()
+    if base == p.LANGUAGE and value:
+        return language(value)
+    if base == p.PREFERRED_PHONE and value:
+        return number(value)
+    return SAID.get(value, str(value).replace("_", " ")) if value is None or isinstance(value, str | bool) else str(value)
+
+
+def language(tag: str) -> str:
+    """A language's name with its tag."""
+    name = LANGUAGES.get(tag.partition("-")[0].lower())
+    return f"{name} ({tag})" if name else tag
+
+
+def number(e164: str) -> str:
+    """A number of the North American plan in its groups; any other as it is."""
+    if e164.startswith("+1") and len(e164) == NANP_DIGITS:
+        return f"+1 {e164[2:5]}-{e164[5:8]}-{e164[8:]}"
+    return e164
+
+
+def authority(name: str, enterprise: Enterprise) -> str:
+    """Who says so."""
+    if not name.startswith(p.EMR):
+        return {p.PATIENT: "the patient", p.STAFF: "staff"}.get(name, name)
+    return source(name.removeprefix(p.EMR), enterprise)
+
+
+def source(name: str, enterprise: Enterprise) -> str:
+    """A source as people call it."""
+    found = enterprise.source(name)
+    return (found.display_name if found else "") or name
+
+
+def span(time: timedelta) -> str:
+    """A time as long as people say it: seconds, minutes, hours or days, whichever fits."""
+    seconds = max(0, int(time.total_seconds()))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}" if seconds else "less than a second"
+
+
+def reason(code: str) -> str:
+    """A reason of a decision as a sentence."""
+    return REASONS.get(code, code.replace("_", " "))
+
+
+def _of_phone(one: Any) -> str:
+    if isinstance(one, dict):
+        return str(one.get("number", ""))
+    return str(one[0]) if isinstance(one, list | tuple) else str(one)

@@ -1,0 +1,52 @@
+"""What ``check-config`` says of a configuration that is not in force, would not be if it were served, or lost an enterprise."""
+
+from __future__ import annotations
+
+from store.db import schema
+from store.db.database import Database
+from store.domain.enterprise import Enterprise
+from store.holds.configuration import Bases
+from store.holds.configuration_change import Proposal
+from sync.commands.release import if_there
+from sync.config import Mistake, Settings
+from sync.config.settings import Brake
+from sync.proposing import allows, told
+
+
+def held_back(settings: Settings) -> tuple[Mistake, ...]:
+    """A warning for each enterprise that the brake holds, or would hold; none where the database cannot be asked (yet)."""
+    try:
+        with if_there(settings) as database:
+            schema.check(database)
+            found = {name: _warning(database, one, settings.brakes.get(name, Brake())) for name, one in settings.enterprises.items()}
+    except Exception:  # a configuration is checked where its database is not, too
+        return ()
+    return tuple(Mistake(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
+
+
+def left(settings: Settings) -> tuple[Mistake, ...]:
+    """A warning for each enterprise that left the configuration; none where the database cannot be asked (yet)."""
+    try:
+        with if_there(settings) as database, database.read() as connection:
+            gone = [name for name in Bases(database).enterprises(connection) if name not in settings.enterprises]
+    except Exception:  # as above
+        return ()
+    mend = (
+        "left the configuration: its patients are kept, and unknown to every sender. An enterprise under another name is another one: it "
+        "knows nobody, and its sources are read from the beginning. Put the name back if that is not meant"
+    )
+    return tuple(Mistake(0, f"enterprises.{name}", mend, warning=True) for name in gone)
+
+
+def _warning(database: Database, configured: Enterprise, rule: Brake) -> str:
+    proposal = Proposal(database, configured)
+    standing = proposal.standing()
+    if standing.held is not None and standing.held.basis == configured.own_basis:
+        return told(standing.held)
+    found = proposal.extent(standing)
+    if standing.in_force is None or allows(rule)(found.synced, found.loosened):
+        return ""
+    return (
+        f"in force is: {standing.in_force.words}. This configuration would make {found.loosened} of {found.synced} patients more "
+        "contactable: the brake will hold it until a person approves. Put it back if that is not meant"
+    )

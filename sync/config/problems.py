@@ -1,0 +1,52 @@
+"""What is wrong in a configuration, where, and how to mend it.
+
+The one error of the program's own set-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+
+class Unusable(Exception):
+    """What was asked for cannot be had as the configuration or the database stand. The message says what to do."""
+
+
+Path = tuple[str | int, ...]
+"""Where in the document: the keys and list positions from the top."""
+
+
+class Mistake(NamedTuple):
+    """One mistake. ``line`` counts from 1, 0 when there is none; a ``warning`` does not stop anything. Quotes no secret."""
+
+    line: int
+    where: str
+    message: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line else ""
+        return f"{place}{self.where + ': ' if self.where else ''}{self.message}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. ``mistakes`` holds all of them, in the order of their lines."""
+
+    def __init__(self, file: str, mistakes: Sequence[Mistake]) -> None:
+        self.file, self.mistakes = file, tuple(sorted(mistakes, key=lambda one: one.line))
+        more = f" (and {len(self.mistakes) - 1} more: run emr-sync check-config)" if len(self.mistakes) > 1 else ""
+        super().__init__(f"{file}: {self.mistakes[0]}{more}")
+
+
+def one_of(word: str, allowed: Iterable[str]) -> str:
+    """How to mend a word that is not allowed: the nearest allowed one, and all of them."""
+    names = sorted(allowed)
+    near = get_close_matches(word, names, 1)
+    return f"{f'did you mean {near[0]!r}? ' if near else ''}Use one of: {', '.join(names) or '(none is configured)'}"
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: ``sources.genhosp-adt.listen``."""
+    return ".".join(str(part) for part in path)

@@ -1,0 +1,50 @@
+"""One source as the engine sees it: its name, and whose it is.
+
+A run under way, and what it has committed so far.
+
+What is told while a run works, to whoever looks on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from store.runs.runs import Run
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts by outcome.
+
+    ``partial``: the run reads one patient, or what changed since a time that somebody named. That may leave a gap behind the
+    cursor, which so stays, and the source does not count as heard. ``notes`` are told with the run.
+    """
+
+    run: Run
+    partial: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Keeps one line for whoever looks at the run; the same one once."""
+        if text and text not in self.notes:
+            self.notes.append(text)
+
+
+class Progress(Protocol):
+    """Called after each commit with the items done so far, how many there will be where the EMR says so, and what is waited for."""
+
+    def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
+
+
+def no_progress(done: int, total: int | None, what: str = "") -> None:
+    """Nobody watches."""
+
+
+class Lane(NamedTuple):
+    """Where what a source states goes to."""
+
+    source: str
+    enterprise: str

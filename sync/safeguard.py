@@ -1,0 +1,66 @@
+"""The brake at work: which guard a batch has, and how a run ends before it. The arithmetic is ``sync.safeguard_rule``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from store.db.database import Database
+from store.holds.gate import HoldAll, Window
+from store.holds.held_changes import HELD, HeldStatements
+from store.holds.review import Verdicts
+from store.patients.gating import Guard
+from store.patients.preferences import Preferences
+from store.runs.runs import DONE, Journal
+from sync import safeguard_rule
+from sync.config.settings import Brake
+from sync.run import Lane, Tally
+
+
+@dataclass(slots=True)
+class Braking:
+    """The brakes of all enterprises; one that has none of its own has the default."""
+
+    database: Database
+    preferences: Preferences
+    journal: Journal
+    clock: Callable[[], datetime]
+    brakes: Mapping[str, Brake]
+    held: HeldStatements = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.held = HeldStatements(self.database)
+
+    def rule(self, lane: Lane) -> Brake:
+        """The brake of the lane's enterprise."""
+        return self.brakes.get(lane.enterprise, Brake())
+
+    def guard(self, transaction: Any, lane: Lane, tally: Tally | None, now: datetime) -> Guard:
+        """A run is looked at as a whole, at its end; what comes by itself, over a rolling hour."""
+        if tally is not None:
+            return HoldAll(tally.run.id)
+        rule = self.rule(lane)
+
+        def room(synced: int, lately: int, waiting: int) -> int:
+            return safeguard_rule.room(rule, synced=synced, lately=lately, waiting=waiting)
+
+        return Window(self.held, transaction, lane, room, now=now, span=safeguard_rule.WINDOW)
+
+    def settle(self, tally: Tally, lane: Lane) -> tuple[str, str]:
+        """What the run would loosen takes effect now that its extent is known, or the run is held: its status, and why."""
+        rule, now, verdicts = self.rule(lane), self.clock(), Verdicts(self.preferences, self.journal)
+        verdicts.expire(lane.enterprise, after=rule.expires, now=now)
+
+        def releases(synced: int, loosened: int, waiting: int) -> bool:
+            return safeguard_rule.releases(rule, synced=synced, loosened=loosened, waiting=waiting)
+
+        settled = verdicts.settle(tally.run, releases, now=now)
+        waiting = min(tally.counts[HELD], settled.held)
+        tally.counts["applied"] += tally.counts[HELD] - waiting
+        tally.counts[HELD] = waiting
+        tally.counts = +tally.counts
+        with self.database.write(lane.enterprise) as transaction:
+            self.journal.progress(transaction, tally.run, tally.counts, None, now=self.clock())
+        return (HELD, safeguard_rule.HELD.format(patients=settled.held, run=tally.run.id)) if settled.held else (DONE, "")

@@ -1,0 +1,116 @@
+"""A rule turns a site's codes into statements; nothing it does not know becomes a yes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.mapping.site_rules import Found, MappingError, Refusal, Rule, compile_mapping
+from store.preference import Statement
+
+
+def compile_path(path: str) -> Any:
+    if path == "broken":
+        raise ValueError("a field name is missing")
+    return lambda payload: [Found(text, f"{path}[{index}]") for index, text in enumerate(payload)]
+
+
+def rule(attribute: str = "do_not_contact", **changes: Any) -> Rule:
+    written = {"from": "Z-1", "values": {"DNC": "yes", "OK": "no"}} | changes
+    (compiled,) = compile_mapping({attribute: written}, compile_path)
+    return compiled
+
+
+@pytest.mark.parametrize(
+    ("found", "value"),
+    [
+        (["DNC"], "yes"),
+        (["OK"], "no"),
+        (["dnc"], "yes"),
+        ([None], None),
+        (["OK", "DNC"], "yes"),
+        (["OK", None], None),
+        ([None, "OK"], None),
+    ],
+)
+def test_codes_are_translated_and_the_most_restrictive_counts(found: list[str | None], value: str | None) -> None:
+    statement = rule().apply(found)
+    assert isinstance(statement, Statement)
+    assert statement.value == value
+
+
+def test_a_clear_counts_more_than_a_grant_but_less_than_a_denial() -> None:
+    consent = rule("consent.sms", values={"Y": "granted", "N": "denied", "?": "unknown"})
+    assert consent.apply(["Y", "?"]) == Statement(None, "Z-1[1]")
+    assert consent.apply(["?", "Y", "N"]) == Statement("denied", "Z-1[2]")
+
+
+def test_the_first_of_several_languages_counts() -> None:
+    assert rule("language", values={"E": "en", "S": "es"}).apply(["S", "E"]) == Statement("es", "Z-1[0]")
+
+
+@pytest.mark.parametrize(
+    ("on_absent", "outcome"),
+    [
+        ("no_statement", None),
+        ("clear", Statement(None, "Z-1")),
+        ("most_restrictive", Statement("yes", "Z-1")),
+        ("reject", Refusal("value_absent", "Z-1", "do_not_contact")),
+    ],
+)
+def test_what_an_absent_value_means_is_configured(on_absent: str, outcome: object) -> None:
+    assert rule(on_absent=on_absent).apply([]) == outcome
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "outcome"),
+    [
+        ("no_statement", None),
+        ("clear", Statement(None, "Z-1[0]")),
+        ("most_restrictive", Statement("yes", "Z-1[0]")),
+        ("reject", Refusal("code_unmapped", "Z-1[0]", "do_not_contact", "MAYBE")),
+    ],
+)
+def test_what_an_unknown_code_means_is_configured(on_unknown: str, outcome: object) -> None:
+    assert rule(on_unknown=on_unknown).apply(["MAYBE"]) == outcome
+
+
+def test_without_configuration_absence_says_nothing_and_an_unknown_code_rejects() -> None:
+    assert rule().apply([]) is None
+    assert isinstance(rule().apply(["MAYBE"]), Refusal)
+
+
+def test_an_unknown_code_rejects_though_another_is_known() -> None:
+    assert isinstance(rule().apply(["OK", "MAYBE"]), Refusal)
+
+
+def test_yaml_booleans_mean_what_they_look_like() -> None:
+    texting = rule("consent.sms", values={True: "granted", False: "denied"})
+    assert texting.apply(["true"]) == Statement("granted", "Z-1[0]")
+    assert texting.apply(["false"]) == Statement("denied", "Z-1[0]")
+    assert rule(values={"DNC": True, "OK": False}).apply(["DNC"]) == Statement("yes", "Z-1[0]")
+
+
+def test_without_a_table_only_the_values_themselves_are_understood() -> None:
+    assert rule("preferred_method", values=None).apply(["voice"]) == Statement("voice", "Z-1[0]")
+    assert isinstance(rule("preferred_method", values=None).apply(["pigeon"]), Refusal)
+
+
+def test_a_code_may_say_nothing() -> None:
+    assert rule(values={"DNC": "yes", "-": "no_statement"}).apply(["-"]) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"from": ""}, "has no 'from'"),
+        ({"from": "broken"}, "a field name is missing"),
+        ({"values": {"X": "maybe"}}, "cannot be 'maybe'"),
+        ({"on_unknown": "granted"}, "on_unknown is 'granted'"),
+        ({"on_absent": "yes"}, "on_absent is 'yes'"),
+    ],
+)
+def test_a_wrong_rule_says_what_to_mend(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(MappingError, match=words):
+        rule(**changes)

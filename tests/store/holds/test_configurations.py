@@ -1,0 +1,32 @@
+"""The enterprises in force are looked at once a second, by one caller at a time."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from store.db.database import Database
+from store.domain.enterprise import Enterprise
+from store.holds.configuration import KEPT_FOR, Configurations, Standing
+
+CLINIC = "clinic"
+
+
+def test_while_one_caller_looks_the_others_go_by_what_stood(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    configurations = Configurations(database, {CLINIC: Enterprise(CLINIC)}, lambda: now[0])
+    look, answered, looks = configurations.bases.standing, [configurations[CLINIC]], []
+
+    def looking(connection: Any, name: str) -> Standing:
+        looks.append(name)
+        other = Thread(target=lambda: answered.append(configurations[CLINIC]), daemon=True)
+        other.start()
+        other.join(20)
+        return look(connection, name)
+
+    monkeypatch.setattr(configurations.bases, "standing", looking)
+    now[0] = KEPT_FOR
+    assert configurations[CLINIC] == answered[0]
+    assert (len(answered), looks) == (2, [CLINIC])

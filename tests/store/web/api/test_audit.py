@@ -1,0 +1,211 @@
+"""Every look and every change leaves a line; decisions leave receipts where the enterprise wants them; earlier times can be asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from store import times
+from store.audit.verify import verify
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.holds.retire_source import Release
+from store.preference import Identifier, PatientMerge
+from store.web.api.decisions import NDJSON
+from tests.store.web import conftest as web
+from tests.store.web.conftest import CELL, EARLIER, ENTERPRISES, LINE, NOW, Service
+
+ASK = {"patient": {"value": "MRN1"}, "message_type": "broadcast", "channels": ["sms"], "line": LINE}
+NOBODY = {**ASK, "patient": {"value": "MRN9"}}
+
+
+@pytest.fixture
+def keeping(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service whose enterprise keeps receipts."""
+    monkeypatch.setattr(web, "ENTERPRISES", {**ENTERPRISES, "general": replace(ENTERPRISES["general"], receipts=True)})
+    yield from web.serve(database_url)
+
+
+def log(service: Service, enterprise: str = "general") -> list[tuple[str, str]]:
+    """Who did what, the oldest first; the keys that the test itself made are left out."""
+    lines = service.call("GET", "/v1/audit", role="auditor", enterprise=enterprise).json
+    return [(line["actor"], line["action"]) for line in reversed(lines) if line["action"] != "created_key"]
+
+
+def test_every_look_at_a_patient_is_in_the_log(fresh: Service) -> None:
+    number = fresh.patient()["id"]
+    fresh.call("GET", f"/v1/patients/{number}", role="manager")
+    fresh.call("GET", f"/v1/patients/{number}/history", role="auditor")
+    fresh.call("GET", f"/v1/patients/{number}/as-of?at={NOW.isoformat().replace('+', '%2B')}", role="staff")
+    fresh.call("GET", f"/v1/patients/{number}/receipts", role="auditor")
+    assert log(fresh) == [
+        ("staff:staff of general", "viewed_patient"),
+        ("manager:manager of general", "viewed_patient"),
+        ("auditor:auditor of general", "viewed_history"),
+        ("staff:staff of general", "viewed_as_of"),
+        ("auditor:auditor of general", "viewed_receipts"),
+    ]
+    about = fresh.call("GET", f"/v1/audit?patient={number}", role="auditor").json
+    assert {line["subject"] for line in about} == {number}
+    assert len(about) == 5
+
+
+def test_who_found_nobody_saw_nobody(fresh: Service) -> None:
+    assert fresh.call("POST", "/v1/patients/lookup", {"value": "MRN9"}, role="staff").status == 404
+    assert fresh.call("GET", "/v1/patients/pt_0000000000000001", role="staff").status == 404
+    assert fresh.call("GET", "/v1/patients/pt_0000000000000001/history", role="auditor").status == 404
+    in_vain = ["staff:staff of general", "staff:staff of general", "auditor:auditor of general"]
+    assert log(fresh) == [(who, "looked_in_vain") for who in in_vain]
+    lines = fresh.call("GET", "/v1/audit", role="auditor").json
+    assert {json.dumps(one["detail"]) for one in lines if one["action"] == "looked_in_vain"} == {'{"why": "unknown"}'}
+
+
+def test_a_look_that_shows_nothing_new_leaves_no_line(fresh: Service) -> None:
+    patient = fresh.patient()
+    assert fresh.call("GET", f"/v1/patients/{patient['id']}", role="staff", if_none_match=f'"{patient["version"]}"').status == 304
+    assert len(log(fresh)) == 1
+
+
+def test_every_change_by_a_person_is_in_the_log_with_what_was_changed(fresh: Service) -> None:
+    number = fresh.patient(enterprise="local")["id"]
+    path = f"/v1/patients/{number}"
+    local: dict[str, Any] = {"enterprise": "local", "role": "enterprise"}
+    assert fresh.call("PUT", f"{path}/do-not-contact", {"value": "yes", "reason": "asked"}, **local).status == 200
+    assert fresh.call("PUT", f"{path}/preferred-phone", {"value": CELL}, **local).status == 200
+    assert fresh.call("POST", f"{path}/sms-consent", {"line": LINE, "topic": "billing"}, **local).status == 200
+    assert fresh.call("PUT", "/v1/settings", {"when_stale": "refuse"}, **local).status == 200
+    reply = {"line": LINE, "from": CELL, "body": "STOP"}
+    assert fresh.call("POST", "/v1/sms-replies", reply, enterprise="local").json["recognised"] == "opt_out"
+    person = "enterprise:enterprise of local"
+    assert log(fresh, "local")[1:] == [
+        (person, "set_do_not_contact"),
+        (person, "set_preferred_phone"),
+        (person, "recorded_sms_opt_out"),
+        (person, "changed_settings"),
+        ("patient", "sms_reply"),
+    ]
+    lines = fresh.call("GET", "/v1/audit", role="auditor", enterprise="local").json
+    details = {line["action"]: line["detail"] for line in lines}
+    assert details["set_do_not_contact"] == {"version": 2, "value": "yes", "reason": "asked"}
+    assert details["recorded_sms_opt_out"] == {"line": LINE, "topic": "billing", "reason": "", "numbers": 2}
+    assert details["changed_settings"] == {"changes": {"when_stale": "refuse"}}
+    assert CELL not in json.dumps(lines), "numbers are not repeated in the log"
+
+
+def test_what_was_refused_changed_nothing_and_is_no_change(fresh: Service) -> None:
+    number = fresh.patient()["id"]
+    assert fresh.call("PUT", f"/v1/patients/{number}/do-not-contact", {"value": "yes"}, role="enterprise").status == 423
+    assert len(log(fresh)) == 1
+
+
+def test_the_log_of_one_enterprise_shows_nothing_of_another(fresh: Service) -> None:
+    number = fresh.patient(enterprise="local")["id"]
+    assert log(fresh) == []
+    assert fresh.call("GET", f"/v1/audit?patient={number}", role="auditor").json == []
+    assert fresh.call("GET", f"/v1/patients/{number}/receipts", role="auditor").status == 404
+    assert log(fresh) == [("auditor:auditor of general", "looked_in_vain")]
+
+
+def test_without_the_setting_decisions_leave_no_receipt(fresh: Service) -> None:
+    fresh.call("POST", "/v1/decisions", ASK)
+    assert fresh.call("GET", f"/v1/patients/{fresh.patient()['id']}/receipts", role="auditor").json == []
+    assert {one.head.chain for one in verify(fresh.store.database)} == {"audit"}
+
+
+def test_a_receipt_says_who_asked_what_and_was_told_what(keeping: Service) -> None:
+    decision = keeping.call("POST", "/v1/decisions", ASK).json
+    (receipt,) = keeping.call("GET", f"/v1/patients/{keeping.patient()['id']}/receipts", role="auditor").json
+    assert (receipt["actor"], receipt["action"]) == ("sender:sender of general", "decided")
+    assert receipt["detail"] == {"ask": {name: ASK[name] for name in ("message_type", "channels", "line")}, "decision": decision}
+
+
+def test_every_decision_of_every_kind_of_batch_has_a_receipt(keeping: Service) -> None:
+    array = keeping.call("POST", "/v1/decisions/batch", [ASK, NOBODY, "?", ASK])
+    lines = b"".join(json.dumps(one).encode() + b"\n" for one in [ASK] * 300 + [NOBODY])
+    stream = keeping.call("POST", "/v1/decisions/batch", lines, content_type=NDJSON)
+    assert (array.status, stream.status) == (200, 200)
+    assert len(stream.body.splitlines()) == 301
+    receipts = keeping.call("GET", f"/v1/patients/{keeping.patient()['id']}/receipts?limit=1000", role="auditor").json
+    assert len(receipts) == 302
+    chains = {one.head.chain: one for one in verify(keeping.store.database)}
+    assert (chains["receipts"].head.number, chains["receipts"].broken_at) == (304, None), "who was not found has a receipt too"
+
+
+def test_a_receipt_of_nobody_keeps_no_identifier(keeping: Service) -> None:
+    keeping.call("POST", "/v1/decisions", NOBODY)
+    with keeping.store.database.read() as connection:
+        rows = keeping.store.database.select(connection, "SELECT subject, detail FROM chain_links WHERE chain = 'receipts'", [])
+    assert [row[0] for row in rows] == [""]
+    assert "MRN9" not in rows[0][1]
+
+
+def test_a_receipt_that_cannot_be_written_means_no_answer(keeping: Service) -> None:
+    keeping.token("general", "sender")
+    with keeping.store.database.write("test") as transaction:
+        transaction.exec_driver_sql("DROP TABLE chain_heads")
+    assert keeping.call("POST", "/v1/decisions", ASK).status == (500 if keeping.store.database.is_sqlite else 503)
+
+
+@pytest.mark.parametrize("table", ["audit", "receipts"])
+def test_tampering_with_one_row_is_found(keeping: Service, table: str) -> None:
+    for _ in range(3):
+        keeping.call("POST", "/v1/decisions", ASK)
+        keeping.patient()
+    with keeping.store.database.write("test") as transaction:
+        transaction.exec_driver_sql(f"UPDATE chain_links SET detail = '{{}}' WHERE chain = '{table}' AND number = 2")
+    assert {one.head.chain: one.broken_at for one in verify(keeping.store.database)} == {"audit": None, "receipts": None} | {table: 2}
+
+
+def test_an_earlier_time_is_answered_with_its_messages(fresh: Service) -> None:
+    number = fresh.patient()["id"]
+    later = NOW + timedelta(minutes=5)
+    with fresh.store.database.write("general") as transaction:
+        said = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(EARLIER + timedelta(minutes=1)))
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=later)
+    path = f"/v1/patients/{number}/as-of?at="
+    then = fresh.call("GET", f"{path}{NOW:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
+    now = fresh.call("GET", f"{path}{later:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
+    assert (then["version"], now["version"]) == (1, 2)
+    assert [one["preferences"]["do_not_contact"]["value"] for one in (then, now)] == ["no", "yes"]
+    assert [one["preferences"]["do_not_contact"]["evidence"]["id"] for one in (then, now)] == ["M1", "M9"]
+    assert then["preferences"]["phones"]["value"][0]["number"] == CELL
+    assert then["sms_consent"] == "Opted In"
+    assert fresh.call("GET", f"{path}2001-01-01T00:00:00Z", role="auditor").status == 404
+
+
+def test_an_earlier_time_is_answered_across_a_merge_a_reply_a_retired_source_and_the_merges_undoing(fresh: Service) -> None:
+    store, actor, moments = fresh.store, Actor("cli", "kim"), [NOW]
+    ids = {patient: fresh.patient(patient)["id"] for patient in ("MRN1", "MRN2")}
+
+    def then() -> datetime:
+        moments.append(NOW + timedelta(minutes=len(moments)))
+        return moments[-1]
+
+    joined = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), times.at(EARLIER), "A40")
+    with store.database.write("general") as transaction:
+        store.apply_many(transaction, "general", "genhosp-adt", [joined], now=then())
+    store.record_reply("general", LINE, CELL, "STOP", moments[-1], then())
+    Release(store, fresh.journal).release("genhosp-adt", actor, then())
+    store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=then())
+
+    def known(patient: str) -> list[tuple[str, str, str, str]]:
+        asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
+        found = [fresh.call("GET", path, role="auditor").json for path in asked]
+        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+
+    emr, stopped = "emr:genhosp-adt", "Opted Out of 1 number"
+    both = [("yes", emr, "M2", "Opted In"), ("yes", emr, "M2", stopped), ("yes", "staff", "M2", stopped)]
+    assert known("MRN1") == [("no", emr, "M1", "Opted In"), *both, ("no", "staff", "M1", stopped)]
+    assert known("MRN2") == [("yes", emr, "M2", "Opted In"), *both, ("yes", "staff", "M2", stopped)]
+
+
+@pytest.mark.parametrize("at", ["", "?at=", "?at=yesterday", "?at=2026-11-02", "?at=2026-11-02T10:42:00"])
+def test_a_time_must_be_whole(fresh: Service, at: str) -> None:
+    reply = fresh.call("GET", f"/v1/patients/{fresh.patient()['id']}/as-of{at}", role="auditor")
+    assert (reply.status, reply.json["code"]) == (422, "invalid_request")

@@ -1,0 +1,164 @@
+"""The sender's client: it answers what the service answers, and everything else is a decision not to send."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from store.domain.decision import Appointment
+from store.web.api.client import Question, SenderClient, Who
+from tests.store.web.conftest import CELL, HOME, LINE, NOW, Service
+
+PAT = Who("MRN1", authority="GENHOSP")
+SENT = {"decision": "send", "channel": "sms", "address": CELL}
+
+
+def client(service: Service, key: str | None = None) -> SenderClient:
+    return SenderClient(f"http://127.0.0.1:{service.port}", key or service.token("general", "sender"))
+
+
+def test_it_works(service: Service) -> None:
+    asking = client(service)
+    decision = asking.decide(PAT, "broadcast", ["sms", "voice"], line=LINE, topic="recall", at=NOW)
+    assert (decision.decision, decision.channel, decision.address, decision.language) == ("send", "sms", CELL, "en")
+    assert decision.evidence[0].id == "M1"
+    asking.close()
+
+
+def test_an_appointment_is_passed_on(service: Service) -> None:
+    asking = client(service)
+    decision = asking.decide(PAT, "automation", ["sms", "voice"], appointment=Appointment("voice", HOME))
+    assert (decision.channel, decision.address) == ("voice", HOME)
+    asking.close()
+
+
+def test_a_batch_is_answered_in_order(service: Service) -> None:
+    asking = client(service)
+    who = [PAT, Who("nobody"), Who("MRN2"), Who(id="pt_0000000000000")]
+    pairs = list(asking.decide_many(Question(one, "automation", ["sms"]) for one in who))
+    assert [question.who for question, _ in pairs] == who
+    assert [decision.reasons for _, decision in pairs] == [(), ("patient_unknown",), ("do_not_contact",), ("patient_unknown",)]
+    asking.close()
+
+
+def test_a_batch_of_more_than_one_request_is_answered_to_the_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.web.api.client.IN_ONE_REQUEST", 3)
+    asking = client(service)
+    assert [decision.decision for _, decision in asking.decide_many([Question(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
+    asking.close()
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "esk.key_0.secret"])
+def test_a_bad_key_is_no_answer(service: Service, key: str) -> None:
+    asking = client(service, key or "x")
+    assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
+    asking.close()
+
+
+def test_an_ask_that_the_service_refuses_is_no_answer(service: Service) -> None:
+    asking = client(service)
+    decision = asking.decide(PAT, "newsletter", ["sms"])
+    assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
+    asking.close()
+
+
+def test_a_service_that_is_not_there_is_no_answer() -> None:
+    asking = SenderClient("http://127.0.0.1:9", "key", timeout=0.5)
+    assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
+    assert [decision.reasons for _, decision in asking.decide_many([Question(PAT, "manual", ["sms"])] * 2)] == [("no_answer",)] * 2
+
+
+@pytest.mark.parametrize("url", ["contact.example", "ftp://contact.example", "http://"])
+def test_a_base_url_must_be_one(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        SenderClient(url, "key")
+
+
+class Odd(ThreadingHTTPServer):
+    """A service that answers what the test says."""
+
+    daemon_threads = True
+    status, body = 200, b""
+    requests = 0
+
+
+class Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Odd
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.requests += 1
+        self.send_response(self.server.status)
+        self.send_header("content-length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+        self.close_connection = self.server.requests == 1  # without saying so, as a proxy with an idle limit does
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    server = Odd(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"not json",
+        b"{}",
+        b"[]",
+        b"null",
+        json.dumps({"decision": "yes"}).encode(),
+        json.dumps({**SENT, "decision": "SEND"}).encode(),
+        json.dumps({**SENT, "address": None}).encode(),
+        json.dumps({**SENT, "address": ""}).encode(),
+        json.dumps({**SENT, "channel": "voice"}).encode(),  # not asked for
+        json.dumps({**SENT, "channel": None}).encode(),
+        json.dumps({**SENT, "reasons": "none"}).encode(),
+    ],
+)
+def test_an_answer_that_is_none_is_a_decision_not_to_send(odd: Odd, answer: bytes) -> None:
+    odd.body = answer
+    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+    decision = asking.decide(PAT, "manual", ["sms"])
+    assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
+    asking.close()
+
+
+@pytest.mark.parametrize("status", [201, 204, 302, 401, 404, 429, 500, 503])
+def test_any_other_status_is_no_answer_whatever_its_body_says(odd: Odd, status: int) -> None:
+    odd.status, odd.body = status, b"" if status == 204 else json.dumps(SENT).encode()
+    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+    assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
+    asking.close()
+
+
+def test_a_batch_answered_with_too_few_decisions_is_no_answer_for_all(odd: Odd) -> None:
+    odd.body = json.dumps([SENT]).encode()
+    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+    decisions = [decision for _, decision in asking.decide_many([Question(PAT, "manual", ["sms"])] * 2)]
+    assert [decision.reasons for decision in decisions] == [("no_answer",)] * 2
+    asking.close()
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again(odd: Odd) -> None:
+    odd.body = json.dumps(SENT).encode()
+    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+    assert [asking.decide(PAT, "manual", ["sms"]).decision for _ in range(3)] == ["send"] * 3
+    assert odd.requests == 3
+    asking.close()

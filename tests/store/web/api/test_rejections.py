@@ -1,0 +1,94 @@
+"""What could not be used is kept once, counted, and shown with its payload only to who asks for it by id."""
+
+from __future__ import annotations
+
+import pytest
+
+from store.db.database import Database
+from store.errors import StoreError
+from store.runs.runs import OPEN, RESOLVED, Journal, Rejected
+from tests.factories import sealing
+from tests.store.site import ADT, FHIR, HOSPITAL, at
+
+BROKEN = Rejected("segment_missing", "PID is missing", "PID", "inbox/a.hl7#1", b"MSH|^~\\&|\r")
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    return Journal(database, sealing())
+
+
+def reject(journal: Journal, *rows: Rejected, source: str = ADT, seconds: float = 0) -> None:
+    with journal.database.write(HOSPITAL) as transaction:
+        journal.reject(transaction, rows, source=source, enterprise=HOSPITAL, run_id="run_1", now=at(seconds))
+
+
+def test_a_rejection_is_kept_with_its_reason(journal: Journal) -> None:
+    reject(journal, BROKEN)
+    (kept,) = journal.rejections()
+    assert (kept.source, kept.enterprise, kept.scope, kept.status, kept.run_id) == (ADT, HOSPITAL, "record", OPEN, "run_1")
+    assert (kept.reason, kept.detail, kept.path, kept.locator) == BROKEN[:4]
+    assert (kept.times, kept.first_at, kept.last_at) == (1, at(0), at(0))
+
+
+def test_the_payload_is_there_only_by_id(journal: Journal) -> None:
+    reject(journal, BROKEN)
+    (kept,) = journal.rejections()
+    assert kept.payload == b""
+    assert journal.rejection(kept.id).payload == BROKEN.payload
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00\xff\xfe", b"caf\xe9", bytes(range(256)), b"x" * 1_000_000])
+def test_every_byte_of_a_payload_is_kept(journal: Journal, payload: bytes) -> None:
+    reject(journal, BROKEN._replace(payload=payload))
+    assert journal.rejection(journal.rejections()[0].id).payload == payload
+
+
+def test_the_same_one_again_counts_up(journal: Journal) -> None:
+    for seconds in range(3):
+        reject(journal, BROKEN._replace(locator=f"inbox/{seconds}.hl7"), seconds=seconds)
+    (kept,) = journal.rejections()
+    assert (kept.times, kept.first_at, kept.last_at) == (3, at(0), at(2))
+
+
+def test_the_same_one_twice_in_a_batch_counts_twice(journal: Journal) -> None:
+    reject(journal, BROKEN, BROKEN)
+    assert journal.rejections()[0].times == 2
+    reject(journal, BROKEN, BROKEN, BROKEN)
+    assert journal.rejections()[0].times == 5
+
+
+@pytest.mark.parametrize("other", [{"payload": b"other"}, {"reason": "field_missing"}, {"path": "PID-3"}, {"scope": "field"}])
+def test_another_payload_reason_path_or_scope_is_another_rejection(journal: Journal, other: dict[str, object]) -> None:
+    reject(journal, BROKEN, BROKEN._replace(**other))  # type: ignore[arg-type]  # each of its own type
+    assert len(journal.rejections()) == 2
+
+
+def test_each_source_has_its_own(journal: Journal) -> None:
+    reject(journal, BROKEN)
+    reject(journal, BROKEN, source=FHIR)
+    assert len(journal.rejections()) == 2
+    assert [one.source for one in journal.rejections(source=FHIR)] == [FHIR]
+    assert journal.rejections("other") == []
+
+
+def test_a_resolved_one_is_no_longer_open_until_it_comes_again(journal: Journal, database: Database) -> None:
+    reject(journal, BROKEN)
+    number = journal.rejections()[0].id
+    with database.write(HOSPITAL) as transaction:
+        journal.resolve(transaction, number, now=at(1))
+    assert journal.rejections() == []
+    assert [one.id for one in journal.rejections(status=RESOLVED)] == [one.id for one in journal.rejections(status=None)] == [number]
+    reject(journal, BROKEN, seconds=2)
+    assert [(one.id, one.times) for one in journal.rejections()] == [(number, 2)]
+
+
+def test_they_are_listed_the_newest_first_and_no_more_than_asked_for(journal: Journal) -> None:
+    for seconds in range(4):
+        reject(journal, BROKEN._replace(payload=bytes([seconds])), seconds=seconds)
+    assert [one.last_at for one in journal.rejections(limit=2)] == [at(3), at(2)]
+
+
+def test_a_rejection_that_does_not_exist_is_an_error(journal: Journal) -> None:
+    with pytest.raises(StoreError, match="no such rejection"):
+        journal.rejection("rej_0")

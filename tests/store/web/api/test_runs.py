@@ -1,0 +1,168 @@
+"""Runs and cursors: one active run per source, a dead process's run is taken over, the cursor moves with its data only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+
+from store.db.database import Database
+from store.errors import RunActive, StoreError
+from store.runs.runs import DONE, FAILED, LEASE, RUNNING, Journal, Run
+from tests.store.site import ADT, FHIR, HOSPITAL, at
+
+DIES = """
+import os, sys
+from datetime import datetime
+from store.db.database import Database
+from store.runs.runs import Journal
+Journal(Database.open(sys.argv[1])).start("adt", "general-hospital", "pull", now=datetime.fromisoformat(sys.argv[2]))
+os._exit(9)
+"""
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    return Journal(database)
+
+
+def start(journal: Journal, source: str = ADT, seconds: float = 0) -> Run:
+    return journal.start(source, HOSPITAL, "pull", now=at(seconds))
+
+
+def test_a_run_is_opened_counted_and_closed(journal: Journal, database: Database) -> None:
+    run = start(journal)
+    with database.write(HOSPITAL) as transaction:
+        journal.progress(transaction, run, {"applied": 3}, "c1", now=at(1))
+    assert journal.run(run.id).status == RUNNING
+    closed = journal.finish(run, DONE, None, at(2))
+    assert (closed.status, closed.counts, closed.cursor, closed.started, closed.finished) == (DONE, {"applied": 3}, "c1", at(0), at(2))
+    assert journal.runs() == journal.runs(HOSPITAL) == journal.runs(source=ADT) == [closed]
+    assert journal.runs("other") == journal.runs(source=FHIR) == []
+
+
+def test_a_second_run_of_a_source_is_refused_while_the_first_works(journal: Journal) -> None:
+    run = start(journal)
+    with pytest.raises(RunActive):
+        start(journal, seconds=1)
+    assert start(journal, FHIR, 1).status == RUNNING
+    journal.finish(run, FAILED, "it rained", at(2))
+    assert start(journal, seconds=3).id != run.id
+    assert journal.run(run.id).error == "it rained"
+
+
+def test_of_many_threads_that_start_a_run_at_once_one_gets_it(journal: Journal) -> None:
+    together, got, refused = threading.Barrier(8), [], []
+
+    def attempt() -> None:
+        together.wait()
+        try:
+            got.append(start(journal))
+        except RunActive as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(refused)) == (1, 7)
+
+
+def test_the_run_of_a_process_that_died_is_taken_over_at_once(journal: Journal, database_url: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    died = subprocess.run([sys.executable, "-c", DIES, database_url, at(0).isoformat()], env=environment, check=False)
+    assert died.returncode == 9
+    (left,) = journal.runs()
+    assert left.status == RUNNING
+    run = start(journal, seconds=1)
+    closed = journal.run(left.id)
+    assert (closed.status, closed.finished) == (FAILED, at(1))
+    assert "interrupted" in (closed.error or "")
+    assert journal.run(run.id).status == RUNNING
+
+
+def test_a_run_of_another_machine_is_taken_over_when_it_gave_no_sign_of_life(journal: Journal) -> None:
+    elsewhere = Journal(journal.database)
+    elsewhere.owner = "another-machine:1"
+    run = start(elsewhere)
+    elsewhere.alive(run, at(100))
+    with pytest.raises(RunActive):
+        journal.start(ADT, HOSPITAL, "pull", now=at(100) + LEASE)
+    assert journal.start(ADT, HOSPITAL, "pull", now=at(100) + LEASE + timedelta(seconds=1)).status == RUNNING
+    assert journal.run(run.id).status == FAILED
+
+
+def test_a_run_of_another_machine_is_gone_after_the_lease_and_one_of_this_machine_only_when_its_process_is(database: Database) -> None:
+    """What froze on this machine may go on at any time; what froze elsewhere looks like a machine that is gone."""
+    lease = timedelta(seconds=18)
+    journal, elsewhere, here = (Journal(database, lease=lease) for _ in range(3))
+    elsewhere.owner = "another-machine:1"
+    elsewhere.start(FHIR, HOSPITAL, "pull", now=at(0))
+    here.start(ADT, HOSPITAL, "pull", now=at(0))
+    assert journal.start(FHIR, HOSPITAL, "pull", now=at(1) + lease).status == RUNNING
+    with pytest.raises(RunActive):
+        journal.start(ADT, HOSPITAL, "pull", now=at(1) + lease)
+
+
+def test_a_sign_of_life_waits_for_no_other_writer(journal: Journal, database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer")
+    run = start(journal)
+    with database.write(HOSPITAL):
+        journal.alive(run, at(100))
+
+
+def test_progress_is_a_sign_of_life(journal: Journal, database: Database) -> None:
+    elsewhere = Journal(database)
+    elsewhere.owner = "another-machine:1"
+    run = start(elsewhere)
+    with database.write(HOSPITAL) as transaction:
+        elsewhere.progress(transaction, run, {}, None, now=at(100))
+    with pytest.raises(RunActive):
+        journal.start(ADT, HOSPITAL, "pull", now=at(101) + LEASE - timedelta(seconds=2))
+
+
+def test_the_cursor_moves_only_with_the_transaction_it_belongs_to(journal: Journal, database: Database) -> None:
+    run = start(journal)
+    assert journal.cursor(ADT) is None
+
+    def batch(cursor: str | None, *, fails: bool = False) -> None:
+        with database.write(HOSPITAL) as transaction:
+            journal.progress(transaction, run, {"applied": 1}, cursor, now=at(1))
+            if fails:
+                raise RuntimeError("the power fails")
+
+    with pytest.raises(RuntimeError):
+        batch("c1", fails=True)
+    assert (journal.cursor(ADT), journal.run(run.id).counts) == (None, {})
+    batch("c2")
+    batch(None)
+    assert (journal.cursor(ADT), journal.cursor(FHIR)) == ("c2", None)
+
+
+def test_when_a_source_was_heard_is_kept_beside_its_cursor(journal: Journal, database: Database) -> None:
+    run = start(journal)
+    with database.write(HOSPITAL) as transaction:
+        journal.progress(transaction, run, {}, "c1", now=at(1))
+        journal.heard(transaction, ADT, HOSPITAL, now=at(1))
+    with database.write(HOSPITAL) as transaction:
+        journal.heard(transaction, ADT, HOSPITAL, now=at(5))
+    assert (journal.last_heard(), journal.cursor(ADT)) == ({ADT: at(5)}, "c1")
+
+
+def test_runs_are_listed_the_newest_first_and_no_more_than_asked_for(journal: Journal) -> None:
+    runs = []
+    for seconds in range(4):
+        runs.append(start(journal, seconds=seconds))
+        journal.finish(runs[-1], DONE, None, at(seconds))
+    assert [run.id for run in journal.runs(limit=3)] == [run.id for run in runs[:0:-1]]
+
+
+def test_a_run_that_does_not_exist_is_an_error(journal: Journal) -> None:
+    with pytest.raises(StoreError, match="no such run"):
+        journal.run("run_0")

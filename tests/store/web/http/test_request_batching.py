@@ -1,0 +1,75 @@
+"""Questions that come together are answered together, and one bad one fails nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from store.web.http.request_batching import MOST, Gathering
+
+
+def test_questions_that_come_while_a_group_is_answered_are_the_next_group() -> None:
+    groups: list[list[int]] = []
+    go_on = threading.Event()
+
+    def answer(questions: Sequence[int]) -> list[int]:
+        groups.append(list(questions))
+        go_on.wait(5)
+        return [question * 10 for question in questions]
+
+    async def ask_all() -> list[int]:
+        gathering: Gathering[int, int] = Gathering(answer)
+        first = asyncio.create_task(gathering.ask(1))
+        while not groups:
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(gathering.ask(number)) for number in (2, 3, 4)]
+        await asyncio.sleep(0)
+        go_on.set()
+        answers = list(await asyncio.gather(first, *others))
+        gathering.close()
+        return answers
+
+    assert asyncio.run(ask_all()) == [10, 20, 30, 40]
+    assert groups == [[1], [2, 3, 4]]
+
+
+def test_one_bad_question_fails_nobody_else() -> None:
+    def answer(questions: Sequence[int]) -> list[int]:
+        if 3 in questions:
+            raise ValueError("three")
+        return list(questions)
+
+    async def ask_all() -> list[int | BaseException]:
+        gathering: Gathering[int, int] = Gathering(answer)
+        answers = await asyncio.gather(*(gathering.ask(number) for number in range(6)), return_exceptions=True)
+        gathering.close()
+        return answers
+
+    answers = asyncio.run(ask_all())
+    assert [one for one in answers if not isinstance(one, BaseException)] == [0, 1, 2, 4, 5]
+    assert isinstance(answers[3], ValueError)
+
+
+def test_groups_are_bounded_and_a_caller_that_left_is_no_trouble() -> None:
+    sizes: list[int] = []
+
+    def answer(questions: Sequence[int]) -> list[int]:
+        sizes.append(len(questions))
+        return list(questions)
+
+    async def ask_all() -> list[int]:
+        gathering: Gathering[int, int] = Gathering(answer)
+        tasks = [asyncio.create_task(gathering.ask(number)) for number in range(2 * MOST + 5)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        answers = [await task for task in tasks[1:]]
+        gathering.close()
+        return answers
+
+    assert asyncio.run(ask_all()) == list(range(1, 2 * MOST + 5))
+    assert max(sizes) <= MOST

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from store.db import outage
+from store.db.database import Database
+from store.runs.source_checks import Findings
+from sync.commands.practice import planned_faults
+from sync.config import load
+from sync.runtime import Unusable
+from tests.sync.clinic import CONFIG, adt
+from tests.sync.conftest import EmrSync
+
+EHR = """\
+  ehr:
+    enterprise: clinic
+    adapter: fhir.rest
+    base_url: https://ehr.example/r4
+    schedule: {every: 1h}
+    patient_id: {authority: CLINIC, type: MR}
+"""
+
+
+@pytest.fixture
+def message(tmp_path: Path) -> Path:
+    file = tmp_path / "a08.hl7"
+    file.write_bytes(adt().encode())
+    return file
+
+
+@pytest.fixture
+def unmade(config: Path, database_url: str, bare_database_url: str) -> Path:
+    """The same configuration over a database without a schema."""
+    config.write_text(config.read_text().replace(database_url, bare_database_url))
+    return config
+
+
+@pytest.fixture
+def sqlite_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: sqlite:///cli.db\n{CONFIG}")
+    monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
+    return file
+
+
+def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, unmade: Path, message: Path) -> None:
+    first = emr_sync("ingest", "adt", message, "--json")
+    assert first.code == 0
+    assert first.value["status"] == "done"
+    assert first.value["counts"] == {
+        "applied": 1,
+        "unchanged": 0,
+        "stale": 0,
+        "filtered": 0,
+        "rejected": 0,
+        "held": 0,
+        "merged": 0,
+        "undecided": 0,
+    }
+    assert emr_sync("ingest", "adt", message, "--json").value["counts"]["unchanged"] == 1
+
+    sheet = emr_sync("patient", "CLINIC|MRN1", "--json").value
+    assert sheet["preferences"]["do_not_contact"]["value"] == "yes"
+    assert sheet["preferences"]["do_not_contact"]["evidence"] == {"id": "C1", "path": "ZCP-2"}
+    assert sheet["toggle"] == {"visible": True, "enabled": False, "value": "yes", "reason": "mastered_by_emr", "mastered_by": "adt"}
+    assert [line["attribute"] for line in sheet["history"] if line["after"] == "yes"] == ["do_not_contact"]
+
+    refused = emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms,voice", "--json").value
+    assert (refused["decision"], refused["reasons"]) == ("do_not_send", ["do_not_contact"])
+    sent = emr_sync("decide", sheet["id"], "--type", "broadcast", "--channels", "sms,voice", "--json").value
+    assert (sent["decision"], sent["channel"], sent["address"]) == ("send", "sms", "+12175550123")
+
+
+def test_runs_are_listed_by_source_and_shown_by_id(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    run = emr_sync("ingest", "adt", message, "--json").value["run"]
+    assert [one["run"] for one in emr_sync("runs", "--json").value] == [run]
+    assert [one["run"] for one in emr_sync("runs", "adt", "--json").value] == [run]
+    assert emr_sync("runs", "other", "--json").value == []
+    assert emr_sync("runs", "show", run, "--json").value["counts"]["applied"] == 1
+
+
+def test_a_rejection_is_shown_and_replayed_once_the_mapping_is_mended(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.hl7").write_bytes(adt(dnc="MAYBE").encode())
+    assert emr_sync("ingest", "adt", tmp_path / "odd.hl7", "--json").value["counts"]["applied"] == 1
+    assert [one["attribute"] for one in emr_sync("patient", "MRN1", "--json").value["unreadable"]] == ["do_not_contact"]
+    asked = emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms", "--json").value
+    assert asked["reasons"] == ["preference_unreadable"]
+    assert "Could not be read: do_not_contact" in emr_sync("patient", "MRN1").out
+    (rejection,) = emr_sync("rejections", "adt", "--json").value
+    assert (rejection["reason"], rejection["path"]) == ("code_unmapped", "ZCP-2")
+    assert "payload" not in rejection
+    assert "MAYBE" in emr_sync("rejections", "show", rejection["id"], "--json").value["payload"]
+
+    assert emr_sync("rejections", "replay", rejection["id"], "--json").value["resolved"] == 0
+    config.write_text(config.read_text().replace("DNC: yes", "DNC: yes, MAYBE: yes"))
+    assert emr_sync("rejections", "replay", "--source", "adt", "--json").value["resolved"] == 1
+    assert emr_sync("rejections", "--json").value == []
+    assert emr_sync("rejections", "--status", "resolved", "--json").value[0]["id"] == rejection["id"]
+    sheet = emr_sync("patient", "MRN1", "--json").value
+    assert (sheet["preferences"]["do_not_contact"]["value"], sheet["unreadable"]) == ("yes", [])
+
+
+def test_a_key_is_shown_once_and_can_be_revoked(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "sender one", "--role", "sender", "--json").value
+    assert made["key"].startswith("esk.")
+    listed = emr_sync("keys", "list", "--json")
+    assert made["key"] not in listed.out
+    assert [(key["id"], key["role"], key["revoked"]) for key in listed.value] == [(made["id"], "sender", None)]
+    assert emr_sync("keys", "revoke", made["id"], "--json").value["revoked"]
+
+
+def test_a_senders_key_is_granted_more_and_has_it_taken_away(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "desk", "--role", "sender", "--grant", "patients", "--json").value
+    assert made["grants"] == ["patients"]
+    assert "has no grants" in emr_sync("keys", "grant", made["id"]).out
+    assert emr_sync("keys", "grant", made["id"], "patients", "--json").value["grants"] == ["patients"]
+    assert [one["grants"] for one in emr_sync("keys", "list", "--json").value] == [["patients"]]
+
+
+def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, unmade: Path) -> None:
+    for _ in range(2):
+        assert emr_sync("migrate", "--json").value == {"status": "done"}
+
+
+def test_a_key_may_end_by_itself_and_the_list_says_when(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "for a while", "--role", "sender", "--expires", "90d", "--json").value
+    (listed,) = [one for one in emr_sync("keys", "list", "--json").value if one["id"] == made["id"]]
+    assert (listed["expires"], listed["last_used"]) == (made["expires"], None)
+    length = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(listed["created"])
+    assert timedelta(days=89) < length <= timedelta(days=90)
+    assert ", until " in emr_sync("keys", "create", "another", "--role", "sender", "--expires", "12h").err
+
+
+def test_people_get_tables_and_notes_stay_off_stdout(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
+    ended = emr_sync("ingest", "adt", message)
+    assert (ended.out, ended.err) == ("adt: done: 1 applied\n", "")
+    sheet = emr_sync("patient", "MRN1").out
+    assert "cannot be flipped (mastered_by_emr), mastered by adt" in sheet
+    assert "+12175550123 (cell, textable)" in sheet
+    assert "do not send" in emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms").out
+    assert "ingest" in emr_sync("runs").out
+    made = emr_sync("keys", "create", "k", "--role", "auditor")
+    assert made.out.startswith("esk.")
+    assert "not shown again" in made.err
+
+
+def test_explain_needs_no_database(emr_sync: EmrSync, tmp_path: Path, message: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/none\n{CONFIG}")
+    (one,) = emr_sync("-c", file, "explain", "adt", message, "--json").value["payloads"]
+    stated = {row["attribute"]: (row["value"], row["path"]) for row in one["stated"]}
+    assert stated["do_not_contact"] == ["yes", "ZCP-2"] or stated["do_not_contact"] == ("yes", "ZCP-2")
+    assert "ZCP-2" in emr_sync("-c", file, "explain", "adt", message).out
+
+
+def test_rejections_name_the_message_or_resource(emr_sync: EmrSync, config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config.write_text(f"{config.read_text()}{EHR}")
+    nobody = adt(control="NOBODY-1").replace("MRN1^^^CLINIC^MR", "")
+    (tmp_path / "odd.hl7").write_bytes((adt(dnc="MAYBE", control="ODD-1") + nobody).encode())
+    (tmp_path / "odd.json").write_text('{"resourceType": "Patient", "id": "p-1", "identifier": [], "implicitRules": "https://x.example"}')
+    emr_sync("ingest", "adt", tmp_path / "odd.hl7")
+    emr_sync("ingest", "ehr", tmp_path / "odd.json")
+    found = {(one["scope"], one["evidence_id"]) for one in emr_sync("rejections", "--json").value}
+    assert found == {("field", "ODD-1"), ("record", "NOBODY-1"), ("field", "Patient/p-1")}
+    shown = emr_sync("rejections").out
+    assert all(name in shown for name in ("ODD-1", "NOBODY-1", "Patient/p-1"))
+    assert not [one for one in ("ODD-1", "NOBODY-1", "p-1") if one in caplog.text]
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_replay_says_what_it_could_not_open(emr_sync: EmrSync, config: Path, tmp_path: Path, dry: tuple[str, ...]) -> None:
+    (tmp_path / "odd.hl7").write_bytes((adt(dnc="MAYBE") + adt("MRN2", dnc="NEVER", control="C2")).encode())
+    emr_sync("ingest", "adt", tmp_path / "odd.hl7")
+    config.write_text(config.read_text().replace("k1: ", "k2: ").replace("current: k1", "current: k2").replace("4b" * 32, "5c" * 32))
+    ended = emr_sync("rejections", "replay", "--all", *dry)
+    assert ended.code == 1
+    assert "not tried, 2 of them: its payload is sealed with the key 'k1'" in ended.err
+    in_json = emr_sync("rejections", "replay", "--all", "--json", *dry)
+    assert (in_json.code, "not tried" in in_json.err) == (1, True)
+
+
+def test_the_version_needs_no_configuration(emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = emr_sync("--version")
+    assert (ended.code, ended.out, ended.err) == (0, f"emr-sync {version('emr-sync')}\n", "")
+
+
+def test_explain_ranks_codes_without_a_translation(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.hl7").write_bytes((adt(dnc="MAYBE") + adt("MRN2", dnc="MAYBE", control="C2")).encode())
+    assert emr_sync("explain", "adt", tmp_path / "two.hl7", "--json").value["unmapped"] == [{"path": "ZCP-2", "code": "MAYBE", "times": 2}]
+
+
+def test_check_config_tells_every_mistake_and_ends_with_2(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"database: sqlite:///x.db\n{CONFIG}".replace("display_name: Clinic\n", "displayname: Clinic\n").replace("DNC: yes", "DNC: si")
+    )
+    ended = emr_sync("-c", file, "check-config", "--json")
+    assert ended.code == 2
+    assert [one["line"] for one in ended.value["mistakes"]] == [4, 15]
+    people = emr_sync("-c", file, "check-config")
+    assert people.code == 2
+    assert "did you mean 'display_name'" in people.out
+
+
+def test_check_config_is_content_with_a_good_one(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    ended = emr_sync("check-config")
+    assert (ended.code, ended.out) == (0, f"{sqlite_config}: well\n")
+
+
+def test_check_says_whether_a_listener_can_listen(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    ended = emr_sync("check", "adt", "--json")
+    assert ended.value["ok"] is True
+    assert "not kept for the console" in ended.err
+    assert not list(sqlite_config.parent.glob("*.db"))
+
+
+def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSync, config: Path) -> None:
+    assert emr_sync("migrate").code == 0
+    ended = emr_sync("check", "adt", "--json")
+    assert "not kept" not in ended.err
+    database = Database.open(load(config).database)
+    kept = Findings(database).check("adt", "clinic")
+    database.close()
+    assert kept is not None
+    assert [line._asdict() for line in kept.lines] == ended.value["findings"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["ingest", "adx", "."], 2, "there is no source 'adx'"),
+        (["resync", "adt"], 2, "adt is a listener"),
+        (["resync", "adt", "--full", "--patient", "X"], 2, "exclude each other"),
+        (["resync", "adt", "--since", "yesterday"], 2, "--since is no time"),
+        (["runs", "show", "nope"], 1, "no such run"),
+        (["rejections", "show", "nope"], 1, "no such rejection"),
+        (["rejections", "replay"], 2, "say which"),
+        (["runs", "--limit", "-5"], 2, "--limit"),
+        (["rejections", "--limit", "0"], 2, "--limit"),
+        (["audit", "--limit", "99999999999999999999"], 2, "--limit"),
+        (["explain", "adt", __file__, "--limit", "0"], 2, "--limit"),
+        (["rejections", "--status", "maybe"], 2, "--status is one of open, resolved, all"),
+        (["replies", "--state", "maybe"], 2, "--state is one of"),
+        (["keys", "revoke", "nope"], 1, "no such key"),
+        (["keys", "grant", "nope", "patients"], 1, "no such key"),
+        (["keys", "create", "x", "--role", "staff", "--grant", "patients"], 1, "only senders' keys take grants"),
+        (["keys", "create", "x", "--role", "sender", "--expires", "soon"], 2, "--expires is no length of time: write it like 90d"),
+        (["keys", "create", "x", "--role", "sender", "--expires", "9999999d"], 2, "--expires is no length of time: write it like 90d"),
+        (["keys", "create", "x", "--role", "king"], 2, "Invalid value for '--role'"),
+        (["patient", "NOBODY"], 1, "no such patient"),
+        (["patient", "NOBODY", "--enterprise", "other"], 2, "there is no enterprise 'other'"),
+        (["decide", "NOBODY", "--type", "automation", "--channels", "pigeon"], 2, "--channels takes some of"),
+        (["decide", "NOBODY", "--channels", "sms"], 2, "Missing option '--type'"),
+        (["serve", "--only", "cook"], 2, "there is no role 'cook'"),
+        (["serve", "--only", "work"], 2, "work needs schedule or api beside it on SQLite"),
+        (["explain", "adt", "nowhere.hl7"], 2, "does not exist"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_code(
+    emr_sync: EmrSync, sqlite_config: Path, sqlite_template: Path, arguments: list[str], code: int, line: str
+) -> None:
+    shutil.copy(sqlite_template, sqlite_config.parent / "cli.db")
+    ended = emr_sync(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert ended.err.startswith("emr-sync: ")
+    assert line in ended.err
+    assert ended.err.count("\n") == 1
+    for_machines = emr_sync(*arguments, "--json")
+    assert (for_machines.code, for_machines.value["exit"]) == (code, code)
+
+
+def test_a_database_that_does_not_answer_is_one_line(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/none\n{CONFIG}")
+    ended = emr_sync("-c", file, "runs")
+    assert ended.code == 2
+    assert ended.err == f"emr-sync: {file}: {outage.GONE}\n"
+
+
+def test_a_configuration_with_mistakes_runs_nothing(emr_sync: EmrSync, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("database: sqlite:///x.db\nbatch: 1\nlogz: 2\nenterprises: {e: {}}\n")
+    ended = emr_sync("-c", file, "runs")
+    assert ended.code == 2
+    assert "line 2: batch: is no setting here" in ended.err
+    assert "run emr-sync check-config" in ended.err
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_without_a_command_the_help_is_shown(emr_sync: EmrSync) -> None:
+    ended = emr_sync()
+    assert ended.code == 2
+    assert "ingest" in ended.err
+
+
+def test_a_folder_is_read_file_by_file(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drop" / "deeper"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.hl7").write_bytes(adt(f"MRN{number}", control=f"C{number}").encode())
+    assert emr_sync("ingest", "adt", tmp_path / "drop", "--json").value["counts"]["applied"] == 3
+
+
+def test_an_unknown_patient_is_a_refusal_and_not_an_error(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    ended = emr_sync("decide", "NOBODY", "--type", "automation", "--channels", "sms", "--json")
+    assert ended.code == 0
+    assert (ended.value["decision"], ended.value["reasons"]) == ("do_not_send", ["patient_unknown"])
+
+
+def test_planned_faults_are_met_in_their_order() -> None:
+    faults = planned_faults("401, well,cut")
+    met = [faults.next() for _ in range(4)]
+    assert [fault.status if fault else None for fault in met] == [401, 200, 0, None]
+    with pytest.raises(Unusable, match="there is no fault 'fire'"):
+        planned_faults("fire")
+
+
+def test_json_is_one_value(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
+    assert json.loads(emr_sync("ingest", "adt", message, "--json").out)["run"]
+
+
+WRONG = ("{DNC: yes, OK: no}", "{DNC: no, OK: yes}")
+
+
+def test_a_wrong_mapping_that_is_rolled_back_is_healed_without_the_emr(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    """Neither a re-send nor the file is needed: the codes are kept."""
+    right = config.read_text()
+    other = message.with_name("b08.hl7")
+    other.write_bytes(adt("MRN2", dnc="OK", control="C2").encode())
+    emr_sync("ingest", "adt", str(message), str(other))
+    config.write_text(right.replace(*WRONG))
+    (warning,) = [one for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt.mapping"]
+    assert "2 patients were read by another mapping" in warning["message"]
+    dry = emr_sync("remap", "adt", "--dry-run", "--json").value
+    assert (dry["flips"], dry["counts"]["applied"]) == ({"more_contactable": 1, "less_contactable": 1}, 2)
+    assert _dnc(emr_sync, "MRN1") == "yes"
+    assert emr_sync("remap", "adt", "--json").value["counts"]["applied"] == 2
+    assert (_dnc(emr_sync, "MRN1"), _dnc(emr_sync, "MRN2")) == ("no", "yes")
+    config.write_text(right)
+    assert "1 patients" not in emr_sync("remap", "adt").out
+    assert (_dnc(emr_sync, "MRN1"), _dnc(emr_sync, "MRN2")) == ("yes", "no")
+    assert not [one for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt.mapping"]
+
+
+def test_the_same_file_read_again_by_the_right_mapping_heals_too(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    right = config.read_text()
+    for mapping, dnc in ((right, "yes"), (right.replace(*WRONG), "no"), (right, "yes")):
+        config.write_text(mapping)
+        emr_sync("ingest", "adt", str(message))
+        assert _dnc(emr_sync, "MRN1") == dnc
+
+
+def _dnc(emr_sync: EmrSync, patient: str) -> str:
+    return str(emr_sync("patient", patient, "--json").value["preferences"]["do_not_contact"]["value"])

@@ -1,0 +1,389 @@
+"""The brake as an engineer meets it: limits as a table, then runs, live feeds, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from adapters.base import Fetch, Item
+from store.db.database import Database
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.errors import NothingHeld
+from store.holds.gate import HoldAll
+from store.holds.review import Verdicts
+from store.patients.preferences import Preferences
+from store.runs.runs import Journal, Run
+from sync import safeguard_rule
+from sync.config import Backoff
+from sync.config.settings import Brake
+from sync.engine import Engine
+from sync.metrics import Metrics
+from sync.run import Lane
+from tests.factories import CLINIC, FEED, clinic, merge, payload, phone, statements
+from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, permanent
+
+LANE = Lane(FEED, CLINIC)
+AT_ONCE = Backoff(attempts=2, first_wait=timedelta(0), longest_wait=timedelta(seconds=1))
+RULE = Brake(floor=2, percent=0, expires=timedelta(days=1))
+PERSON = Actor("operator", "kim")
+
+
+@pytest.mark.parametrize(
+    ("floor", "percent", "synced", "expected"),
+    [(50, 5, 0, 50), (50, 5, 1_000, 50), (50, 5, 1_019, 50), (50, 5, 1_020, 51), (50, 5, 20_000, 1_000), (0, 0, 9, 0), (0, 100, 9, 9)],
+)
+def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, expected: int) -> None:
+    assert safeguard_rule.limit(Brake(floor, percent), synced) == expected
+
+
+@pytest.mark.parametrize(("loosened", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
+def test_a_run_releases_what_stays_within_the_limit_together_with_what_waits(loosened: int, waiting: int, expected: bool) -> None:
+    assert safeguard_rule.releases(Brake(50, 5), synced=100, loosened=loosened, waiting=waiting) is expected
+
+
+@pytest.mark.parametrize(("lately", "waiting", "expected"), [(0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0)])
+def test_a_live_feed_has_the_room_that_its_hour_leaves_and_none_while_something_waits(lately: int, waiting: int, expected: int) -> None:
+    assert safeguard_rule.room(Brake(50, 5), synced=100, lately=lately, waiting=waiting) == expected
+
+
+class Clinic:
+    """An engine over a real store, with a brake of two patients."""
+
+    def __init__(self, database: Database, rule: Brake = RULE) -> None:
+        self.store, self.journal, self.clock = Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock()
+        self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), AT_ONCE, batch_size=3, brakes={CLINIC: rule})
+        self.verdicts = Verdicts(self.store, self.journal)
+
+    def run(self, *items: Item, kind: str = "full") -> Run:
+        return self.engine.run(LANE, FakeAdapter(batch(*items, cursor="c")), Fetch(full=True), kind)
+
+    def live(self, *texts: str) -> list[str]:
+        return [one.outcome for one in self.engine.ingest(LANE, FakeMapper(), [payload(text) for text in texts])]
+
+    def value(self, patient: str, attribute: str = "do_not_contact") -> object:
+        found = self.store.find(CLINIC, PatientRef(value=patient)).preferences.get(attribute)
+        return found.value if found else None
+
+    def values(self, patients: Sequence[str]) -> list[object]:
+        return [self.value(patient) for patient in patients]
+
+
+@pytest.fixture
+def site(database: Database) -> Clinic:
+    """Five patients who said no."""
+    found = Clinic(database)
+    found.run(*(statements(name) for name in NAMES))
+    return found
+
+
+NAMES = ("A", "B", "C", "D", "E")
+ALL_YES = ["yes"] * 5
+
+
+def loosening(minutes: int = 1, names: Sequence[str] = NAMES) -> list[Item]:
+    return [statements(name, {"do_not_contact": "no", "language": "es"}, minutes=minutes) for name in names]
+
+
+def test_a_run_within_the_limit_loosens_at_its_end(site: Clinic) -> None:
+    run = site.run(*loosening(names=("A", "B")))
+    assert (run.status, run.counts, run.error) == ("done", {"applied": 2}, None)
+    assert site.values(("A", "B", "C")) == ["no", "no", "yes"]
+
+
+def test_a_run_over_the_limit_loosens_nobody_and_applies_the_rest_of_its_payloads(site: Clinic) -> None:
+    run = site.run(*loosening(), statements("F"))
+    assert (run.status, run.counts) == ("held", {"held": 5, "applied": 1})
+    assert "5 patients" in (run.error or "")
+    assert site.values((*NAMES, "F")) == [*ALL_YES, "yes"]
+    assert {site.value(name, "language") for name in NAMES} == {"es"}
+
+
+def test_what_restricts_takes_effect_at_once_in_a_held_run(site: Clinic) -> None:
+    site.run(*loosening(), statements("G", {"do_not_contact": "no"}))
+    run = site.run(*loosening(2), statements("G", {"do_not_contact": "yes"}, minutes=2))
+    assert run.status == "held"
+    assert site.value("G") == "yes"
+
+
+def test_a_preview_says_how_many_in_which_direction_and_names_nobody(site: Clinic) -> None:
+    run = site.run(*loosening())
+    found = site.verdicts.show(run.id)
+    assert [tuple(one) for one in found.counts] == [("do_not_contact", "yes->no", 5)]
+    assert (found.patients, len(found.sample), found.sample[0].patient[:3], found.verdicts) == (5, 5, "pt_", ())
+
+
+def test_an_approved_run_takes_effect_with_the_person_in_the_history(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["no"] * 5
+    assert site.journal.run(run.id).status == "done"
+    entry = site.store.history(CLINIC, site.store.find(CLINIC, PatientRef(value="A")).id)[0]
+    assert (entry.attribute, entry.before, entry.after) == ("do_not_contact", "yes", "no")
+    assert (entry.actor, entry.reason, entry.run_id) == ("operator:kim", "held by the brake, approved", run.id)
+    (verdict,) = site.verdicts.show(run.id).verdicts
+    assert (verdict.verdict, verdict.actor, verdict.patients) == ("approved", "operator:kim", 5)
+
+
+def test_the_same_again_after_an_approval_is_unchanged(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert site.run(*loosening()).counts == {"unchanged": 5}
+    assert site.run(*loosening(9)).counts == {"unchanged": 5}
+
+
+def test_a_rejected_run_keeps_what_stands_and_the_same_again_is_held_again(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.verdicts.reject(run.id, PERSON, site.clock())
+    assert (site.journal.run(run.id).status, site.values(NAMES)) == ("done", ALL_YES)
+    assert site.run(*loosening()).counts == {"unchanged": 5}, "the very same payloads"
+    again = site.run(*loosening(5, ("A",)))  # one patient alone would be within the limit
+    assert (again.status, site.value("A")) == ("held", "yes")
+    with pytest.raises(NothingHeld):
+        site.verdicts.approve(run.id, PERSON, site.clock())
+    site.verdicts.approve(again.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["no", *ALL_YES[1:]]
+
+
+def test_what_was_rejected_waits_however_often_it_comes_again_before_somebody_decides(site: Clinic) -> None:
+    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+    for minutes in (5, 6, 7):
+        run = site.run(*loosening(minutes, ("A",)))
+        assert (run.status, site.value("A")) == ("held", "yes")
+
+
+def test_a_refusal_said_anew_ends_the_memory_of_a_rejection(site: Clinic) -> None:
+    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+    site.run(statements("A", minutes=3))
+    assert site.run(*loosening(4, ("A",))).status == "done"
+    assert site.value("A") == "no"
+
+
+def test_newer_evidence_takes_the_place_of_what_is_held(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.run(statements("A", minutes=3))
+    assert site.verdicts.show(run.id).patients == 4
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["yes", "no", "no", "no", "no"]
+
+
+def test_late_evidence_leaves_what_is_held(site: Clinic) -> None:
+    run = site.run(*loosening(10))
+    site.run(statements("A", minutes=3))
+    assert site.verdicts.show(run.id).patients == 5
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert site.value("A") == "no"
+
+
+def test_a_set_that_newer_evidence_emptied_closes_by_itself(site: Clinic) -> None:
+    run = site.run(*loosening())
+    later = site.run(*loosening(2))
+    assert (later.status, site.verdicts.show(later.id).patients, site.verdicts.show(run.id).patients) == ("held", 5, 0)
+    closed = site.journal.run(run.id)
+    assert (closed.status, closed.error) == ("done", "what it held was replaced by newer evidence")
+
+
+def test_while_something_waits_a_small_run_waits_too(site: Clinic) -> None:
+    site.run(*loosening(names=("A", "B", "C")))
+    assert site.run(*loosening(names=("D",))).status == "held"
+    assert site.values(NAMES) == ALL_YES
+
+
+def test_a_held_set_that_nobody_decides_about_counts_as_rejected(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.clock.now += timedelta(days=2)
+    site.run()
+    found = site.verdicts.show(run.id)
+    assert (found.run.status, found.patients, [one.verdict for one in found.verdicts]) == ("done", 0, ["expired"])
+    assert site.values(NAMES) == ALL_YES
+
+
+def test_what_a_failed_run_left_behind_is_settled_by_the_next(site: Clinic) -> None:
+    script = (batch(*loosening(names=("A",)), cursor="1"), permanent())
+    failed = site.engine.run(LANE, FakeAdapter(*script), Fetch(), "incremental")
+    assert (failed.status, site.value("A")) == ("failed", "yes")
+    assert site.run().status == "done"
+    assert site.value("A") == "no"
+
+
+def test_what_failed_runs_left_behind_counts_together(site: Clinic) -> None:
+    for names in (("A", "B"), ("C", "D")):
+        site.engine.run(LANE, FakeAdapter(batch(*loosening(names=names)), permanent()), Fetch(), "incremental")
+    run = site.run()
+    assert (run.status, site.verdicts.show(run.id).patients, site.values(NAMES)) == ("held", 4, ALL_YES)
+
+
+def test_a_retried_page_counts_its_patients_once(site: Clinic) -> None:
+    page = loosening(names=("A", "B"))
+    run = site.engine.run(LANE, FakeAdapter(batch(*page), passing(), batch(*page)), Fetch(), "incremental")
+    assert (run.status, site.values(("A", "B"))) == ("done", ["no", "no"])
+
+
+@pytest.mark.parametrize("items", [[], [statements("A")]], ids=["empty", "suddenly small"])
+def test_an_empty_or_small_full_pull_clears_and_unsyncs_nobody(site: Clinic, items: list[Item]) -> None:
+    run = site.run(*items)
+    assert run.status == "done"
+    assert site.values(NAMES) == ALL_YES
+    assert all(site.store.find(CLINIC, PatientRef(value=name)).marks for name in NAMES)
+
+
+def test_a_live_feed_loosens_as_many_as_its_hour_allows_and_holds_the_rest(site: Clinic) -> None:
+    assert site.live("A=no", "B=no", "C=no") == ["applied", "applied", "held"]
+    assert site.live("D=no", "E=yes") == ["held", "unchanged"]
+    assert site.values(NAMES) == ["no", "no", "yes", "yes", "yes"]
+    (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    assert (run.kind, run.counts) == ("live", {"held": 2})
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["no", "no", "no", "no", "yes"]
+
+
+def test_the_hour_of_a_live_feed_survives_a_restart_and_ends(site: Clinic) -> None:
+    site.live("A=no", "B=no")
+    restarted = Clinic(site.store.database)
+    restarted.clock.now = site.clock() + timedelta(minutes=59)
+    assert restarted.live("C=no") == ["held"]
+    run = next(one for one in site.journal.runs(source=FEED) if one.status == "held")
+    site.verdicts.reject(run.id, PERSON, site.clock())
+    restarted.clock.now = site.clock() + timedelta(minutes=61)
+    assert restarted.live("D=no") == ["applied"]
+
+
+def test_a_patient_counts_once_in_the_hour(site: Clinic) -> None:
+    store = site.store
+    for minute in range(1, 7):
+        with store.database.write(CLINIC) as transaction:
+            guard = site.engine.braking.guard(transaction, LANE, None, site.clock())
+            said = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
+            store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+    assert site.value("A") == "yes"
+    assert site.live("B=no", "C=no") == ["applied", "held"]
+
+
+def test_what_was_rejected_waits_also_when_a_live_feed_brings_something_fresh_with_it(site: Clinic) -> None:
+    site.run(statements("C", {"consent.sms": "denied"}, minutes=1))
+    assert site.live("A=no", "B=no", "C=no") == ["applied", "applied", "held"]
+    (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    site.verdicts.reject(run.id, PERSON, site.clock())
+    site.clock.now += timedelta(minutes=61)
+    said = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
+    with site.store.database.write(CLINIC) as transaction:
+        guard = site.engine.braking.guard(transaction, LANE, None, site.clock())
+        (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+    assert (outcome.outcome, site.value("C")) == ("held", "yes")
+    assert site.live("D=no") == ["held"]  # while something waits
+
+
+def test_a_large_source_has_the_room_of_its_percentage(database: Database) -> None:
+    site = Clinic(database, Brake(floor=1, percent=60))
+    site.run(*(statements(name) for name in NAMES))
+    assert site.live("A=no", "B=no", "C=no", "D=no") == ["applied", "applied", "applied", "held"]
+
+
+def test_what_is_held_of_a_merged_patient_cannot_undo_the_opt_out_that_survived(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.run(merge("B", "A", minutes=5))
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["yes", "yes", "no", "no", "no"]
+
+
+def test_a_replaced_phone_a_consent_and_a_topic_are_held(site: Clinic) -> None:
+    denied = {"consent.sms": "denied", "consent.sms#+12175550101": "denied", "topic.billing.sms": "denied", "phones": (phone(),)}
+    site.run(*(statements(name, denied, minutes=1) for name in NAMES))
+    other = (phone("+12175550109"),)
+    open_now = {"consent.sms": "granted", "consent.sms#+12175550101": None, "topic.billing.sms": "granted", "phones": other}
+    run = site.run(*(statements(name, open_now, minutes=2) for name in NAMES))
+    assert [tuple(one) for one in site.verdicts.show(run.id).counts] == [
+        ("consent.sms", "denied->granted", 5),
+        ("consent.sms", "denied->unknown", 5),
+        ("phones", "replaced", 5),
+        ("topic.billing.sms", "denied->granted", 5),
+    ]
+    assert (site.value("A", "consent.sms"), site.value("A", "phones")) == ("denied", (phone(),))
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert (site.value("A", "consent.sms"), site.value("A", "phones")) == ("granted", other)
+    assert site.value("A", "consent.sms#+12175550101") is None
+
+
+def test_a_source_that_is_another_enterprises_now_is_read_from_the_beginning(site: Clinic) -> None:
+    elsewhere = Lane(FEED, "elsewhere")
+    site.store.enterprises["elsewhere"] = replace(clinic(), name="elsewhere")  # type: ignore[index]
+    read = FakeAdapter(batch(statements("A"), cursor="new"))
+    site.engine.run(elsewhere, read, Fetch(cursor=site.journal.cursor(FEED)), "incremental")
+    assert (read.requests[0].cursor, site.journal.cursor(FEED)) == (None, "new")
+
+
+def test_a_run_under_way_cannot_be_decided_about(site: Clinic) -> None:
+    run = site.engine.begin(LANE, "full", Fetch())
+    with pytest.raises(NothingHeld):
+        site.verdicts.approve(run.id, PERSON, site.clock())
+
+
+def test_approving_twice_says_that_nothing_waits(site: Clinic) -> None:
+    run = site.run(*loosening())
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    with pytest.raises(NothingHeld):
+        site.verdicts.reject(run.id, PERSON, site.clock())
+
+
+def test_what_was_rejected_waits_when_something_fresh_of_the_same_patient_takes_effect(site: Clinic) -> None:
+    site.run(statements("A", {"consent.sms": "denied"}, minutes=1))
+    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    run = site.run(statements("A", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5))
+    assert (run.status, site.verdicts.show(run.id).patients) == ("held", 1)
+    assert (site.values(NAMES), site.value("A", "consent.sms")) == (ALL_YES, "granted")
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 1_000])
+def test_what_was_rejected_stays_so_when_the_rest_of_its_run_takes_effect(site: Clinic, chunk: int) -> None:
+    site.run(statements("B", {"consent.sms": "denied"}, minutes=1))
+    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    site.verdicts.chunk = chunk
+    run = site.engine.begin(LANE, "full", Fetch())
+    said = [
+        statements("A", {"do_not_contact": "no"}, minutes=5),
+        statements("B", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5),
+        statements("D", {"do_not_contact": "no"}, minutes=5),
+    ]
+    with site.store.database.write(CLINIC) as transaction:
+        site.store.apply_many(transaction, CLINIC, FEED, said, now=site.clock(), run_id=run.id, guard=HoldAll(run.id))
+    settled = site.verdicts.settle(run, lambda *_: True, now=site.clock())
+    assert (settled.released, settled.held) == (2, 2)
+    assert (site.values(("A", "B", "C", "D")), site.value("B", "consent.sms")) == (["yes", "yes", "yes", "no"], "granted")
+
+
+def test_what_was_rejected_of_a_live_feed_stays_so_when_what_comes_after_it_is_approved(site: Clinic) -> None:
+    site.live("A=no", "B=no", "C=no")
+    (first,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    site.verdicts.reject(first.id, PERSON, site.clock())
+    assert site.live("D=no") == ["held"]
+    (second,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    site.verdicts.approve(second.id, PERSON, site.clock())
+    assert (second.id != first.id, site.values(("C", "D"))) == (True, ["yes", "no"])
+
+
+def test_what_was_rejected_stays_so_whatever_the_verdict_on_other_sets(site: Clinic) -> None:
+    first = site.run(*loosening(1, ("A", "B", "C")))
+    second = site.run(*loosening(1, ("D", "E")))
+    site.verdicts.reject(first.id, PERSON, site.clock())
+    site.verdicts.approve(second.id, PERSON, site.clock())
+    assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]
+    with pytest.raises(NothingHeld):
+        site.verdicts.approve(first.id, PERSON, site.clock())
+    site.run(statements("F", {"do_not_contact": "no"}))
+    assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]
+
+
+def test_what_was_rejected_stays_so_when_a_fresh_change_of_the_same_set_is_approved(site: Clinic) -> None:
+    """A process that dies between the verdict and the end of its run leaves a live set open, and what comes next joins it."""
+    site.live("A=no", "B=no", "C=no")
+    (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
+    with site.store.database.write(CLINIC) as transaction:
+        site.verdicts.held.mark_rejected(transaction, run.id)
+    assert site.live("D=no") == ["held"]
+    found = site.verdicts.show(run.id)
+    assert (found.patients, len(found.sample)) == (1, 1)
+    site.verdicts.approve(run.id, PERSON, site.clock())
+    assert (site.values(("C", "D")), site.journal.run(run.id).status) == (["yes", "no"], "done")
