@@ -22,12 +22,12 @@ from store.patients.gating import Guard
 from store.patients.preferences import Preferences
 from store.runs.runs import DONE, FAILED, READ_AGAIN, STOPPED, Journal, Run
 from sync import logs, retry
-from sync.config.settings import Backoff, Brake
+from sync.config.settings import Backoff, SafeguardRule
 from sync.heartbeat import alive
 from sync.intake import Intake, grouped, pieces, read, records, summary
 from sync.metrics import Metrics
 from sync.run import Lane, Progress, Tally, no_progress
-from sync.safeguard import Braking
+from sync.safeguard import Safeguard
 
 BATCH_BYTES = 8 * 1024 * 1024
 WAITING = "waiting"
@@ -54,13 +54,13 @@ class Engine:
     batch_bytes: int = BATCH_BYTES
     stop: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=logs.logger)
-    brakes: Mapping[str, Brake] = field(default_factory=dict)
-    braking: Braking = field(init=False)
+    safeguards: Mapping[str, SafeguardRule] = field(default_factory=dict)
+    safeguard: Safeguard = field(init=False)
     intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
-        self.braking = Braking(self.database, self.preferences, self.journal, self.clock, self.brakes)
-        self.intake = Intake(self.database, self.preferences, self.journal, self.clock, self.metrics, self.braking, self.log)
+        self.safeguard = Safeguard(self.database, self.preferences, self.journal, self.clock, self.safeguards)
+        self.intake = Intake(self.database, self.preferences, self.journal, self.clock, self.metrics, self.safeguard, self.log)
 
     def run(
         self,
@@ -124,7 +124,7 @@ class Engine:
         total, after = work.waiting(), 0
         while True:
             with self.database.write(lane.enterprise) as transaction:
-                guard = self.braking.guard(transaction, lane, tally, self.clock())
+                guard = self.safeguard.guard(transaction, lane, tally, self.clock())
                 outcomes = work.page(transaction, self.batch_size, after=after, now=self.clock(), run_id=tally.run.id, guard=guard)
                 counts = Counter(outcomes.values())
                 self.journal.progress(transaction, tally.run, tally.counts + counts, None, now=self.clock())
@@ -141,7 +141,7 @@ class Engine:
         return FallingDue(self.preferences, self._guard_of_due, stopped=self.stop.is_set).run(enterprise, self.clock())
 
     def _guard_of_due(self, transaction: Any, enterprise: str, source: str, now: datetime) -> Guard:
-        return self.braking.guard(transaction, Lane(source, enterprise), None, now)
+        return self.safeguard.guard(transaction, Lane(source, enterprise), None, now)
 
     def _closing(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> Run:
         """Closes the run as what it became, whatever happens. What is nobody's failure but ours is raised after that."""
@@ -169,9 +169,9 @@ class Engine:
             if not work():
                 return STOPPED, BEFORE_THE_END
         except BrokeOff as short:
-            status, held = self.braking.settle(tally, lane)
+            status, held = self.safeguard.settle(tally, lane)
             return FAILED if status == DONE else status, _told(held, BROKE_OFF.format(reason=short))
-        status, held = self.braking.settle(tally, lane)
+        status, held = self.safeguard.settle(tally, lane)
         return status, _told(held, *tally.notes)
 
     def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, patience: float) -> bool:

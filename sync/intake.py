@@ -26,7 +26,7 @@ from store.runs.source_stats import Arrivals
 from sync import logs, retry
 from sync.metrics import Metrics
 from sync.run import Lane, Tally
-from sync.safeguard import Braking
+from sync.safeguard import Safeguard
 
 OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
 WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
@@ -141,7 +141,7 @@ class Intake:
     journal: Journal
     clock: Callable[[], datetime]
     metrics: Metrics
-    braking: Braking
+    safeguard: Safeguard
     log: Any
     set_aside: Counter[str] = field(default_factory=Counter)
     arrivals: Arrivals = field(init=False)
@@ -175,9 +175,9 @@ class Intake:
     ) -> list[Answer]:
         """What becomes of each piece, in its order. ``decided`` are the positions that are not to be tried.
 
-        Without a guard the brake looks at the pieces as at a live feed's.
+        Without a guard the safeguard looks at the pieces as at a live feed's.
         """
-        guard = guard or self.braking.guard(transaction, lane, None, now)
+        guard = guard or self.safeguard.guard(transaction, lane, None, now)
         answers = [decided.get(position) or decided_alone(piece.item) for position, piece in enumerate(pieces)]
         open_ones = [position for position, answer in enumerate(answers) if answer is None]
         items = [item for position in open_ones if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
@@ -192,7 +192,7 @@ class Intake:
         now, run_id = self.clock(), tally.run.id if tally else None
         with self.database.write(lane.enterprise) as transaction:
             clock_skew.check(self.database.skew)
-            guard = self.braking.guard(transaction, lane, tally, now)
+            guard = self.safeguard.guard(transaction, lane, tally, now)
             answers = self.applied(transaction, lane, pieces, now, run_id, decided, guard)
             left_out, bare = self._reject(transaction, lane, pieces, answers, run_id, now)
             counts = Counter(answer.outcome for answer in answers)

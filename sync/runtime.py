@@ -76,7 +76,7 @@ class Parts:
             self.settings.backoff,
             self.settings.batch_size,
             self.settings.batch_bytes,
-            brakes=self.settings.brakes,
+            safeguards=self.settings.safeguards,
         )
 
     @classmethod
@@ -103,13 +103,13 @@ class Parts:
             return cls(settings, database)
 
     def propose(self) -> None:
-        """Brings the configuration into force, or has the brake hold it."""
+        """Brings the configuration into force, or has the safeguard hold it."""
         propose(self.database, self.settings, self.clock())
         self.configurations.look()
 
     def expire(self, enterprise: str) -> int:
-        """Rejects what the brake held for longer than a person may take; how many sets."""
-        return len(self.verdicts.expire(enterprise, after=self.settings.brakes[enterprise].expires, now=self.clock()))
+        """Rejects what the safeguard held for longer than a person may take; how many sets."""
+        return len(self.verdicts.expire(enterprise, after=self.settings.safeguards[enterprise].expires, now=self.clock()))
 
     def close(self) -> None:
         """Closes the database."""

@@ -1,4 +1,4 @@
-"""The brake at work: which guard a batch has, and how a run ends before it. The arithmetic is ``sync.safeguard_rule``."""
+"""The safeguard at work: which guard a batch has, and how a run ends before it. The arithmetic is ``sync.safeguard_rule``."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from store.patients.gating import Guard
 from store.patients.preferences import Preferences
 from store.runs.runs import DONE, Journal
 from sync import safeguard_rule
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.run import Lane, Tally
 
 
 @dataclass(slots=True)
-class Braking:
-    """The brakes of all enterprises; one that has none of its own has the default."""
+class Safeguard:
+    """The safeguards of all enterprises; one that has none of its own has the default."""
 
     database: Database
     preferences: Preferences
     journal: Journal
     clock: Callable[[], datetime]
-    brakes: Mapping[str, Brake]
+    safeguards: Mapping[str, SafeguardRule]
     held: HeldStatements = field(init=False)
 
     def __post_init__(self) -> None:
         self.held = HeldStatements(self.database)
 
-    def rule(self, lane: Lane) -> Brake:
-        """The brake of the lane's enterprise."""
-        return self.brakes.get(lane.enterprise, Brake())
+    def rule(self, lane: Lane) -> SafeguardRule:
+        """The safeguard of the lane's enterprise."""
+        return self.safeguards.get(lane.enterprise, SafeguardRule())
 
     def guard(self, transaction: Any, lane: Lane, tally: Tally | None, now: datetime) -> Guard:
         """A run is looked at as a whole, at its end; what comes by itself, over a rolling hour."""

@@ -60,7 +60,7 @@ class Stage:
             "api": {"listen": f"127.0.0.1:{free_port()}"},
             "logs": {"format": "json"},
             "work": {"silence": f"{SILENCE}s"},
-            "enterprises": {HOSPITAL: {"sync_contact_preferences": True, "default_region": "US", "brake": {"floor": 1_000_000}}},
+            "enterprises": {HOSPITAL: {"sync_contact_preferences": True, "default_region": "US", "safeguard": {"floor": 1_000_000}}},
             "sources": {ADT: source, **more},
         }
         path = self.folder / f"config-{name}-{len(list(self.folder.iterdir()))}.yaml"

@@ -1,4 +1,4 @@
-"""The typed rows of the brake and of retired sources. No behaviour, like ``store.db.tables``.
+"""The typed rows of the safeguard and of retired sources. No behaviour, like ``store.db.tables``.
 
 The typed rows of users and of their sessions. No behaviour, like ``store.db.tables``.
 
@@ -162,7 +162,7 @@ class ProcessRow(Table):
 
 
 class HeldStatementRow(Table):
-    """A statement that would make a patient more contactable, kept out of force by the brake (``store.holds.held_changes``).
+    """A statement that would make a patient more contactable, kept out of force by the safeguard (``store.holds.held_changes``).
 
     ``state``: held until somebody decides; rejected ones are remembered, so that the same again is held again.
     """
@@ -246,7 +246,7 @@ class ReleasedMarkRow(Table):
 class BasisRow(Table):
     """A configuration of an enterprise, as far as values in force depend on it (``store.holds.configuration``). The newest in force counts.
 
-    ``state``: in_force, held (the brake waits for a person), dropped. ``preview``: what it would loosen, counted when it was held.
+    ``state``: in_force, held (the safeguard waits for a person), dropped. ``preview``: what it would loosen, counted when it was held.
     """
 
     __tablename__ = "bases"

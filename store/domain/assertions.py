@@ -243,7 +243,7 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
     found = _under_rules(by_authority, enterprise)
     if enterprise.waiting is None:
         return found
-    other = _under_rules(by_authority, enterprise.waiting)  # held by the brake: its refusals count, nothing that it would allow does
+    other = _under_rules(by_authority, enterprise.waiting)  # held by the safeguard: its refusals count, nothing that it would allow does
     return found | {name: other[name] for name in loosened(other, found, other) if name != PHONES}
 
 

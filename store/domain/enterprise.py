@@ -95,7 +95,8 @@ class Enterprise:
     order: tuple[str, ...] | None = None
     """The names of the sources by precedence, where what is in force is not what is configured (``store.holds.configuration``)."""
     waiting: Enterprise | None = None
-    """The configuration that the brake holds: what it refuses counts at once, what it allows does not (``store.holds.configuration``)."""
+    """The configuration that the safeguard holds: what it refuses counts at once, what it allows does not
+    (``store.holds.configuration``)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", MappingProxyType(issuers(self.authorities)))

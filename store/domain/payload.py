@@ -35,7 +35,7 @@ def of_restricted(held: assertions.Held | None, item: PatientStatements) -> Pati
 
 
 def without(item: PatientStatements, back: Collection[str]) -> PatientStatements:
-    """A payload without what the brake holds back."""
+    """A payload without what the safeguard holds back."""
     statements = {name: one for name, one in item.statements.items() if name not in back}
     return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
 

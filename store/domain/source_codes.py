@@ -242,7 +242,7 @@ def _reading(name: str, item: PatientStatements, recorded: datetime) -> Reading:
 
 
 def _is_known(readings: tuple[Reading, ...], item: PatientStatements) -> bool:
-    """Whether a statement without codes is one of the readings, let through after the brake had held it."""
+    """Whether a statement without codes is one of the readings, let through after the safeguard had held it."""
     return any((one.evidence_id, one.effective) == (item.evidence_id, item.effective) for one in readings)
 
 

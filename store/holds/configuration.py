@@ -1,9 +1,9 @@
-"""Which configuration of an enterprise is in force, and which one the brake holds. Rows of the journal say so to people.
+"""Which configuration of an enterprise is in force, and which one the safeguard holds. Rows of the journal say so to people.
 
 Values in force depend on whether an enterprise syncs and on the order of its sources. Where a changed configuration would make too many
 patients more contactable, the one before stays in force until a person approves the new one, or the file is put back as it was.
 
-The enterprises as they are in force: what the configuration says, or, while the brake holds a change of it, what stood before.
+The enterprises as they are in force: what the configuration says, or, while the safeguard holds a change of it, what stood before.
 
 Every process looks once a second, so that an approval counts in all of them; one that still has the former is on the safe side.
 """
@@ -86,19 +86,19 @@ class Configurations(Mapping[str, Enterprise]):
 
 
 def in_force(configured: Enterprise, standing: Standing) -> Enterprise:
-    """An enterprise by what is in force; what the brake holds beside it may refuse, and allow nothing."""
+    """An enterprise by what is in force; what the safeguard holds beside it may refuse, and allow nothing."""
     enterprise = configured if standing.in_force is None else configured.under(standing.in_force)
     return enterprise if standing.held is None else replace(enterprise, waiting=configured.under(standing.held.basis))
 
 
 IN_FORCE, HELD, DROPPED = "in_force", "held", "dropped"
 CONFIGURATION = "configuration"
-"""The kind of run that keeps a configuration which the brake holds."""
+"""The kind of run that keeps a configuration which the safeguard holds."""
 
 NO_SOURCE = "(configuration)"
 """Stands where such a run would name its source; no source can be called so."""
 
-WHY = "held by the brake: the changed configuration would make {patients} patients more contactable, so the former one stays in force"
+WHY = "held by the safeguard: the changed configuration would make {patients} patients more contactable, so the former one stays in force"
 COLUMNS = ("enterprise", "basis", "state", "run_id", "at", "patients", "preview")
 NEWEST = "SELECT basis, run_id, at, patients FROM bases WHERE enterprise = ? AND state = ? ORDER BY seq DESC LIMIT 1"
 LAST_VALUE = "SELECT basis FROM patients WHERE enterprise = ? ORDER BY id DESC LIMIT 1"

@@ -1,4 +1,4 @@
-"""Where the brake acts: inside the batch that would make patients more contactable, before anything of it is written.
+"""Where the safeguard acts: inside the batch that would make patients more contactable, before anything of it is written.
 
 What refuses is applied at once. What loosens goes through where the guard admits its patient, and is held back otherwise: the rest
 of its payload is applied without it.
@@ -68,7 +68,7 @@ class HoldAll(BatchGuard):
 
 
 class SourceGate:
-    """The brake of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
+    """The safeguard of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
 
     def __init__(
         self, held: HeldStatements, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime

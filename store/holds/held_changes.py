@@ -1,4 +1,4 @@
-"""Statements that the brake keeps out of force, with their evidence: who wrote them, when they became true, which run brought them.
+"""Statements that the safeguard keeps out of force, with their evidence: who wrote them, when they became true, which run brought them.
 
 One per patient, authority and attribute: newer evidence takes the place of older. A rejected one is remembered, so that the same
 content, coming again, is held again and never applied in silence; the EMR's own newer refusal makes it history.

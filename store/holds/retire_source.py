@@ -44,7 +44,7 @@ RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cur
 
 
 class Preview(NamedTuple):
-    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients that wait for a decision of the brake.
+    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients that wait for a decision of the safeguard.
 
     ``changes``: patients by attribute for whom another source's value would come into force; ``loosens`` those whom that makes more
     contactable, by attribute and direction.
@@ -96,7 +96,7 @@ class Release:
             return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, loosens)
 
     def release(self, source: str, actor: Actor, now: datetime) -> Released:
-        """Does it, in one transaction. What the brake holds of the source is rejected first. Raises :class:`RunActive`."""
+        """Does it, in one transaction. What the safeguard holds of the source is rejected first. Raises :class:`RunActive`."""
         enterprise = self.owner(source)
         self._reject_held(source, actor, now)
         with self.database.write(enterprise) as transaction:

@@ -1,9 +1,9 @@
-"""What becomes of what the brake holds: let through by the same rules as any evidence, or dropped; by whom is recorded.
+"""What becomes of what the safeguard holds: let through by the same rules as any evidence, or dropped; by whom is recorded.
 
 What is let through is as old as it was, so newer evidence of the same authority still wins. It is written and forgotten in one
 transaction, some patients at a time: a process that dies in between leaves the rest held, to be decided again.
 
-Sets that the brake holds until a person decides: what of which source, how many patients, and since when.
+Sets that the safeguard holds until a person decides: what of which source, how many patients, and since when.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class HeldSet(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """How a run ended before the brake: patients whose loosenings took effect, and patients held."""
+    """How a run ended before the safeguard: patients whose loosenings took effect, and patients held."""
 
     released: int
     held: int
@@ -209,7 +209,7 @@ class Verdicts:
         enterprise = self.store.enterprises[run.enterprise]
         reader = Reader(self.database, transaction, enterprise)
         answering = _answering(reader, [row.patient_id for row in rows])
-        reason = "" if why == RELEASED else f"held by the brake, {why}"
+        reason = "" if why == RELEASED else f"held by the safeguard, {why}"
         outdated: set[int] = set()
         for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
             author = Author(authority, now, run.id, _person(actor), reason)

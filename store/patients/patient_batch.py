@@ -41,7 +41,7 @@ class Author(NamedTuple):
 class PatientBatch:
     """Patients of one enterprise whom one author changes, inside one transaction. Use once.
 
-    ``gate`` is the brake; without one everything takes effect. ``reader`` is how its source is read today.
+    ``gate`` is the safeguard; without one everything takes effect. ``reader`` is how its source is read today.
     """
 
     def __init__(

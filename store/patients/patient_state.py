@@ -52,7 +52,7 @@ Row = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Open:
-    """A patient while a batch works on it. ``is_held``: the brake keeps something about it. ``lineage``: it is several records.
+    """A patient while a batch works on it. ``is_held``: the safeguard keeps something about it. ``lineage``: it is several records.
     ``is_dated``: a period changes something of it. ``is_refused``: a record of it refuses something, or did.
 
     ``numbers``: those that are written down as the patient's, each with whether it is in force (1 or 0).

@@ -1,6 +1,6 @@
 """A patient whom another mapping read is read again by today's, from the codes that are kept (product rule 5.8).
 
-It is as old as it was: a newer statement stays newer. What would make the patient more contactable passes the brake like any evidence.
+It is as old as it was: a newer statement stays newer. What would make the patient more contactable passes the safeguard like any evidence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REASON = "read by another mapping"
 Assertions = Mapping[str, Assertion]
 
 OF_KEPT = Codes("", ())
-"""Stands for the codes that are kept already, where what was folded from them waits for the brake."""
+"""Stands for the codes that are kept already, where what was folded from them waits for the safeguard."""
 
 
 def read_again(work: PatientBatch, patient: Open, record: int) -> str:
@@ -55,7 +55,8 @@ def read_again(work: PatientBatch, patient: Open, record: int) -> str:
 
 
 def as_read_now(held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
-    """What stands of a payload's attributes of which today's reading waits for the brake: by all codes, not beside the former reading."""
+    """What stands of a payload's attributes of which today's reading waits for the safeguard: by all codes, not beside the former
+    reading."""
     if held is None or not item.mapping or payload.is_of_another_mapping(held, item):
         return {}
     before = held.current()
@@ -135,7 +136,7 @@ def _changed(before: Assertions, after: Assertions) -> dict[str, tuple[Any, Any]
 def _held_back(
     work: PatientBatch, patient: Open, record: int, before: Assertions, now: Held, changed: Mapping[str, tuple[Any, Any]]
 ) -> set[str]:
-    """The attributes that the brake keeps as they were."""
+    """The attributes that the safeguard keeps as they were."""
     back: set[str] = set()
     if work.gate is None or patient.is_new or work.reader is None:
         return back

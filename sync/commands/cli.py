@@ -1,6 +1,6 @@
 """The command line: names the commands, and turns every failure into one line and an exit code.
 
-0 done, 1 the work failed, 2 wrong use or configuration, 3 held by the brake.
+0 done, 1 the work failed, 2 wrong use or configuration, 3 held by the safeguard.
 """
 
 from __future__ import annotations

@@ -9,16 +9,18 @@ from store.holds.configuration import Bases
 from store.holds.configuration_change import Proposal
 from sync.commands.release import if_there
 from sync.config import Mistake, Settings
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.proposing import allows, told
 
 
 def held_back(settings: Settings) -> tuple[Mistake, ...]:
-    """A warning for each enterprise that the brake holds, or would hold; none where the database cannot be asked (yet)."""
+    """A warning for each enterprise that the safeguard holds, or would hold; none where the database cannot be asked (yet)."""
     try:
         with if_there(settings) as database:
             schema.check(database)
-            found = {name: _warning(database, one, settings.brakes.get(name, Brake())) for name, one in settings.enterprises.items()}
+            found = {
+                name: _warning(database, one, settings.safeguards.get(name, SafeguardRule())) for name, one in settings.enterprises.items()
+            }
     except Exception:  # a configuration is checked where its database is not, too
         return ()
     return tuple(Mistake(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
@@ -38,7 +40,7 @@ def left(settings: Settings) -> tuple[Mistake, ...]:
     return tuple(Mistake(0, f"enterprises.{name}", mend, warning=True) for name in gone)
 
 
-def _warning(database: Database, configured: Enterprise, rule: Brake) -> str:
+def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:
     proposal = Proposal(database, configured)
     standing = proposal.standing()
     if standing.held is not None and standing.held.basis == configured.own_basis:
@@ -48,5 +50,5 @@ def _warning(database: Database, configured: Enterprise, rule: Brake) -> str:
         return ""
     return (
         f"in force is: {standing.in_force.words}. This configuration would make {found.loosened} of {found.synced} patients more "
-        "contactable: the brake will hold it until a person approves. Put it back if that is not meant"
+        "contactable: the safeguard will hold it until a person approves. Put it back if that is not meant"
     )

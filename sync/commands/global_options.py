@@ -32,7 +32,7 @@ def mapping(context: typer.Context) -> Iterator[Parts]:
 
 @contextmanager
 def working(context: typer.Context) -> Iterator[Parts]:
-    """The same to take in what EMRs say: the configuration is brought into force before, or the brake holds it."""
+    """The same to take in what EMRs say: the configuration is brought into force before, or the safeguard holds it."""
     with _closing(Parts.open(configured.settings(context))) as parts:
         yield parts
 

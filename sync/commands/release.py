@@ -61,7 +61,7 @@ def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
         output.say("\nof these would become more contactable:")
         output.table(("change", "patients"), found.loosens.items())
     if found.held:
-        output.say(f"changes of {found.held} patients wait for the brake's verdict: they would be rejected")
+        output.say(f"changes of {found.held} patients wait for the safeguard's verdict: they would be rejected")
     if configured:
         output.say("it is still configured: its next message masters its patients again. Take it out of the configuration first")
     output.say("all other values stay as they are, owned by staff; no opt-out is lost; emr-sync release --undo takes it back")

@@ -27,7 +27,7 @@ PATIENCE = 3600.0
 """Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
 
 HELD = 3
-"""The exit code of a run that the brake holds."""
+"""The exit code of a run that the safeguard holds."""
 
 runs = typer.Typer(help="The history of runs: `runs [SOURCE]`, `runs show ID`, `runs approve ID`, `runs reject ID`.", cls=ListByDefault)
 RunId = Annotated[str, typer.Argument(metavar="ID")]
@@ -52,7 +52,7 @@ def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
 
 
 def show(run: Run, *, as_json: bool) -> None:
-    """Shows how a run ended, and ends the command with 1 when it failed, with 3 when the brake holds it."""
+    """Shows how a run ended, and ends the command with 1 when it failed, with 3 when the safeguard holds it."""
     if as_json:
         output.emit(summary(run))
     else:
@@ -93,7 +93,7 @@ def waiting_by_run(parts: Parts) -> dict[str, Waiting]:
 
 @runs.command("show")
 def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
-    """One run in detail, with what the brake holds of it."""
+    """One run in detail, with what the safeguard holds of it."""
     with global_options.opened(context) as parts:
         found, waiting = parts.verdicts.show(number), waiting_by_run(parts).get(number)
     if as_json:
@@ -107,13 +107,13 @@ def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> 
 
 @runs.command("approve")
 def approve(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
-    """Let through what the brake holds of a run. Your name is recorded."""
+    """Let through what the safeguard holds of a run. Your name is recorded."""
     _decide(context, number, as_json, Verdicts.approve)
 
 
 @runs.command("reject")
 def reject(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
-    """Keep the values that stand instead of what the brake holds of a run. Your name is recorded."""
+    """Keep the values that stand instead of what the safeguard holds of a run. Your name is recorded."""
     _decide(context, number, as_json, Verdicts.reject)
 
 

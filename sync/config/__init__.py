@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sync.config.problems import ConfigError, Mistake
-from sync.config.settings import Backoff, Brake, Feed, Logging, Schedule, Settings
+from sync.config.settings import Backoff, Feed, Logging, SafeguardRule, Schedule, Settings
 
 if TYPE_CHECKING:
     from sync.config.loading import chosen, inspect, load, load_to_look
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 LATER = ("chosen", "inspect", "load", "load_to_look")
 __all__ = [
     "Backoff",
-    "Brake",
     "ConfigError",
     "Feed",
     "Logging",
     "Mistake",
+    "SafeguardRule",
     "Schedule",
     "Settings",
     "chosen",

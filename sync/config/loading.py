@@ -22,7 +22,7 @@ from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
 from sync.config.problems import ConfigError, Mistake
 from sync.config.secret import resolve
-from sync.config.settings import Backoff, Brake, Feed, Limits, Logging, Settings
+from sync.config.settings import Backoff, Feed, Limits, Logging, SafeguardRule, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
 
 VARIABLE = "EMR_SYNC_CONFIG"
@@ -149,5 +149,7 @@ def _joined(
         keep_payloads=top.keep_payloads,
         keep_receipts=top.keep_receipts,
         keep_audit_log=top.keep_audit_log,
-        brakes={name: Brake(part.brake.floor, part.brake.percent, part.brake.expires) for name, part in parts.items()},
+        safeguards={
+            name: SafeguardRule(part.safeguard.floor, part.safeguard.percent, part.safeguard.expires) for name, part in parts.items()
+        },
     )

@@ -99,7 +99,7 @@ class PolicyPart(Part):
     staff_may_record_opt_in: bool = False
 
 
-class BrakePart(Part):
+class SafeguardPart(Part):
     """How many patients one run may make more contactable before it is held, and how long a held set waits for a person."""
 
     floor: Annotated[int, Field(ge=0)] = 50
@@ -119,7 +119,7 @@ class EnterprisePart(Part):
     linking_authorities: list[str] = Field(default_factory=list)
     placeholder_identifiers: list[str] = Field(default_factory=list)
     policy: PolicyPart = PolicyPart()
-    brake: BrakePart = BrakePart()
+    safeguard: SafeguardPart = SafeguardPart()
     decision_receipts: bool = False
     revoke_all_from: date | None = None
     opt_in_words: list[str] = Field(default_factory=lambda: ["START", "UNSTOP", "YES"])

@@ -45,7 +45,7 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Brake:
+class SafeguardRule:
     """How many patients one run (of a live feed: an hour) may make more contactable: the larger of the two.
 
     What is held back waits ``expires`` for a person; then it counts as rejected.
@@ -114,7 +114,7 @@ class Settings:
     room: Room = field(default_factory=Room)
     parallel: int = 4
     silence: timedelta = timedelta(seconds=30)
-    brakes: Mapping[str, Brake] = field(default_factory=dict)
+    safeguards: Mapping[str, SafeguardRule] = field(default_factory=dict)
     sealing: Sealing | None = None
     keep_payloads: timedelta = timedelta(days=90)
     keep_receipts: timedelta | None = timedelta(days=1461)

@@ -34,7 +34,7 @@ from store.preference import Codes, PatientMerge, Problem, Statement
 from store.runs import rejections as quarantine
 from store.runs.rejections import Quarantine
 from store.runs.runs import Journal
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
 from sync.replay import replay
@@ -139,8 +139,8 @@ class Program:
         self.rules = Enterprise(clinic, syncs=True, sources=(Source(self.lane.source, "EMR"),))
         self.store = Preferences(self.database, {clinic: self.rules})
         self.journal = Journal(self.database, sealing())
-        brakes = {clinic: Brake(floor=floor, percent=0)}
-        self.engine = Engine(self.database, self.store, self.journal, FakeClock(at(100)), Metrics(), batch_size=2, brakes=brakes)
+        safeguards = {clinic: SafeguardRule(floor=floor, percent=0)}
+        self.engine = Engine(self.database, self.store, self.journal, FakeClock(at(100)), Metrics(), batch_size=2, safeguards=safeguards)
         self.database.point = point
 
     def take_in(self, *groups: Sequence[Payload]) -> None:

@@ -22,7 +22,7 @@ LATER = (told("a", 5, "no"), told("b", 20, "yes"), told("c", 20, "no", consent_s
 
 
 class Scenario(NamedTuple):
-    """``given`` happens undisturbed; ``work`` dies. ``floor`` is the brake's: 0 holds whatever loosens."""
+    """``given`` happens undisturbed; ``work`` dies. ``floor`` is the safeguard's: 0 holds whatever loosens."""
 
     given: Work
     work: Work
@@ -46,7 +46,7 @@ def not_understood(program: Program) -> None:
     program.take_in(BEFORE, [told("b", 20, "?"), told("d", 20, "?")], [told("b", 30, "no")])
 
 
-def held_by_the_brake(program: Program) -> None:
+def held_by_the_safeguard(program: Program) -> None:
     program.take_in([told("a", 10, "yes"), told("b", 10, "yes"), told("c", 10, "yes", consent_sms="denied")])
     program.read([told("a", 20, "no"), told("b", 20, "no")], [told("c", 20, "no", consent_sms="granted")])
     program.take_in([told("b", 30, "yes")])
@@ -71,14 +71,14 @@ SCENARIOS = {
     "intake of merges": Scenario(
         opted_out_by_text, lambda program: program.take_in(LATER[:1], [joined("b", "a", 50)], [joined("d", "c", 60)], LATER)
     ),
-    "intake under the brake": Scenario(spoken, lambda program: program.take_in(LATER, [told("a", 90, "no")]), floor=0),
+    "intake under the safeguard": Scenario(spoken, lambda program: program.take_in(LATER, [told("a", 90, "no")]), floor=0),
     "run": Scenario(spoken, lambda program: program.read(LATER[:2], [told("d", 9, "?")], LATER[2:], [joined("b", "a", 50)])),
-    "run that the brake holds": Scenario(spoken, lambda program: program.read(LATER, [told("a", 90, "no")]), floor=0),
+    "run that the safeguard holds": Scenario(spoken, lambda program: program.read(LATER, [told("a", 90, "no")]), floor=0),
     "first run": Scenario(nothing, lambda program: program.read(BEFORE, LATER)),
     "replay": Scenario(not_understood, lambda program: program.replay()),
-    "approve": Scenario(held_by_the_brake, lambda program: program.approve(), floor=0),
+    "approve": Scenario(held_by_the_safeguard, lambda program: program.approve(), floor=0),
     "unmerge": Scenario(merged_by_mistake, lambda program: program.unmerge("a")),
-    "release": Scenario(held_by_the_brake, lambda program: program.release(), floor=0),
+    "release": Scenario(held_by_the_safeguard, lambda program: program.release(), floor=0),
     "undo of a release": Scenario(released, lambda program: program.undo_release()),
     "change of keys": Scenario(not_understood, lambda program: program.change_keys()),
     "removal of old receipts": Scenario(lambda program: program.look(9), lambda program: program.shorten()),

@@ -32,7 +32,7 @@ def configuration(folder: Path, url: str) -> Path:
         "patient_id": {"authority": "CLINIC", "type": "MR"},
         "consent": {"attribute": "consent.sms", "category": ["https://codes.example|sms"]},
     }
-    clinic = {"sync_contact_preferences": True, "default_region": "US", "brake": {"floor": 2, "percent": 0}}
+    clinic = {"sync_contact_preferences": True, "default_region": "US", "safeguard": {"floor": 2, "percent": 0}}
     document = {
         "database": url,
         "api": {"listen": "127.0.0.1:0"},

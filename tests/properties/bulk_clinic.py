@@ -19,7 +19,7 @@ from store.domain.patient import PatientRef
 from store.errors import StoreError
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
 from sync.replay import replay
@@ -30,7 +30,7 @@ from tests.properties.plain_settings import FIELDS, A, B, Setting
 
 OWN, OTHER, NATION = "GENHOSP", "CLINIC", "NATION"
 LINES = ("+12175559901", "+12175559902")
-LOOSE = Brake(1_000_000, 100)
+LOOSE = SafeguardRule(1_000_000, 100)
 BATCH = 500
 unique = itertools.count()
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Clinic:
         self.store = Preferences(self.database, {self.name: enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(
-            self.database, self.store, self.journal, lambda: self.now, Metrics(), batch_size=BATCH, brakes={self.name: LOOSE}
+            self.database, self.store, self.journal, lambda: self.now, Metrics(), batch_size=BATCH, safeguards={self.name: LOOSE}
         )
         self.own = own
         self.mappers = {source: self.mapper(source, self.setting.first[source]) for source in (A, B)}

@@ -23,7 +23,7 @@ from store.patients.preferences import Preferences
 from store.preference import PATIENT, Identifier, PatientMerge, PatientStatements, Problem
 from store.runs.runs import Journal
 from store.times import Time
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
@@ -42,14 +42,14 @@ SHARED = (Identifier("FAMILY", "PN", "7"), Identifier("NATION", "NI", "000000000
 HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
 PASSED = "SELECT patient_id FROM loosened WHERE source = ?"
 LISTED = "SELECT number FROM patient_phones WHERE patient_id = ?"
-HOLDS_ALL = Brake(floor=0, percent=0.0)
+HOLDS_ALL = SafeguardRule(floor=0, percent=0.0)
 unique = itertools.count()
 Pending = tuple[str, str]
-"""A statement that the brake holds: the evidence id of its letter, and its attribute."""
+"""A statement that the safeguard holds: the evidence id of its letter, and its attribute."""
 
 
 class Clinic:
-    """What rules do to both sides. ``pending``: what the brake ever held, with the letter that said it.
+    """What rules do to both sides. ``pending``: what the safeguard ever held, with the letter that said it.
 
     ``rejected``: (source, record, attribute) of what a person rejected, until the source says something else of it.
     """
@@ -66,7 +66,7 @@ class Clinic:
         self.heard: set[int] = set()
         self.pending: dict[Pending, Letter] = {}
         self.rejected: set[tuple[str, str, str]] = set()
-        self.brake = Brake()
+        self.safeguard = SafeguardRule()
 
     def configure(self, syncs: bool, order: list[str]) -> None:
         placed = tuple(Source(self.sources[source], source) for source in order)
@@ -77,7 +77,7 @@ class Clinic:
         self.database = Mortal.open(self.url)
         self.store = Preferences(self.database, {self.name: self.enterprise})
         self.journal = Journal(self.database, sealing())
-        self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), brakes={self.name: self.brake})
+        self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), safeguards={self.name: self.safeguard})
         self.verdicts, self.releases = Verdicts(self.store, self.journal, chunk=1), Release(self.store, self.journal)
 
     def starts_again(self) -> None:
@@ -132,7 +132,7 @@ class Clinic:
 
     @contextmanager
     def telling(self, group: list[Letter], death: str) -> Iterator[list[Answer]]:
-        """What is committed meanwhile is evidence from then on, but for what is held. A brake that holds all lets nothing loosen."""
+        """What is committed meanwhile is evidence from then on, but for what is held. A safeguard that holds all lets nothing loosen."""
         before = {name: patient for name in NAMES if (patient := self.find(name)) is not None}
         merge = group[0].item if isinstance(group[0].item, PatientMerge) else None
         owed = self.owing.about(merge.survivor[0].value, merge.merged[0].value) if merge is not None else None
@@ -141,7 +141,7 @@ class Clinic:
         with self.dying(death):
             yield answers
         if merge is None:
-            self.check_the_brake(group, before)
+            self.check_the_safeguard(group, before)
         if death == "before the commit":
             return
         held = self.held()
@@ -179,21 +179,21 @@ class Clinic:
         self.evidence.said(letter.source, item.identifiers[0].value, moment, said)
 
     def held(self) -> set[Pending]:
-        """What the brake holds. It never holds an opt-out."""
+        """What the safeguard holds. It never holds an opt-out."""
         with self.database.read() as connection:
             rows = self.database.select(connection, HELD, [self.name])
         for _, attribute, value in rows:
             assert attribute not in OPT_OUTS or documents.read(value) != OPT_OUTS[attribute], f"an opt-out of {attribute} is held"
         return {(evidence_id, attribute) for evidence_id, attribute, _ in rows}
 
-    def check_the_brake(self, group: list[Letter], before: dict[str, Patient]) -> None:
+    def check_the_safeguard(self, group: list[Letter], before: dict[str, Patient]) -> None:
         """One that holds all loosens nobody whom it has not let pass this hour; and none lets through again what was rejected."""
         passed = {shown(number) for (number,) in self.select(PASSED, self.sources[group[0].source])}
         for name, patient in before.items():
             now = self.find(name)
             assert now is not None
-            names = OPT_OUTS if self.brake == HOLDS_ALL and patient.id not in passed else self.rejected_again(group, name)
-            assert not loosened(patient.preferences, now.preferences, names), f"the brake let through what loosens {name}"
+            names = OPT_OUTS if self.safeguard == HOLDS_ALL and patient.id not in passed else self.rejected_again(group, name)
+            assert not loosened(patient.preferences, now.preferences, names), f"the safeguard let through what loosens {name}"
 
     def rejected_again(self, group: list[Letter], name: str) -> list[str]:
         """The attributes of a record that a letter speaks of alone, of which a person rejected what its source had said."""

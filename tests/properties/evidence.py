@@ -6,7 +6,7 @@ a source's statements and the merges by their effective time, of one time by ver
 by its receipt. Walk through it once (``history.py``). A statement replaces what its authority said of the same attribute of the same
 record. A merge makes two records one: of each authority and attribute an opt-out of either stands, else the newer statement. What a
 source says since then is about both. A merge that is undone never was, but for the opt-outs that were said since and stand for both.
-A loosening that the brake holds was not said until a person approves it; one that is rejected never was. Where the walk ends in an
+A loosening that the safeguard holds was not said until a person approves it; one that is rejected never was. Where the walk ends in an
 opt-out of an authority that may speak, that opt-out is in force:
 
 * Do Not Contact, while the enterprise syncs: of any source; of staff, until a source has stated later than that about the patient, and
@@ -50,7 +50,7 @@ from tests.properties.words import Word, stopped_by
 
 @dataclass
 class Evidence(History):
-    """Everything that was delivered, and what follows from it. ``held``: records of which the brake ever held anything."""
+    """Everything that was delivered, and what follows from it. ``held``: records of which the safeguard ever held anything."""
 
     syncs: bool = True
     order: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 Three sources speak out of order, again and again, or never; their clocks go ahead of ours. Records become one, and are taken apart
 again. Staff and patients speak in between. Sync is switched on and off, the sources change places or leave; they are retired, and that
-is undone. The brake holds back what would loosen, and a person approves it or does not. The mapping breaks, is mended, and what it
+is undone. The safeguard holds back what would loosen, and a person approves it or does not. The mapping breaks, is mended, and what it
 rejected is replayed. Transactions die before and just after their commit, and the program starts again. After each step the invariant
 of product section 5, rule 8, holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
 """
@@ -33,7 +33,7 @@ from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, PreferenceLocked, ValueRefused
 from store.preference import PatientMerge
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.replay import replay
 from tests.properties.clinic import HOLDS_ALL, Clinic
 from tests.properties.history import DNC, OPT_OUTS, STAFF, When
@@ -64,7 +64,7 @@ OPERATOR = Actor(Role.OPERATOR, "robin")
 RELEASES = "SELECT id FROM releases WHERE enterprise = ? AND undone_at IS NULL"
 mostly = st.sampled_from([True, True, False])
 opt_outs = st.sampled_from(sorted(OPT_OUTS))
-brakes = st.sampled_from([Brake(), HOLDS_ALL])
+safeguards = st.sampled_from([SafeguardRule(), HOLDS_ALL])
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
 
 
@@ -73,11 +73,11 @@ class Histories(Clinic, RuleBasedStateMachine):
 
     letters: Bundle[Letter] = Bundle("letters")
 
-    @initialize(syncs=mostly, order=st.permutations(SOURCES), known=st.booleans(), brake=brakes)
-    def begins(self, syncs: bool, order: list[str], known: bool, brake: Brake) -> None:
+    @initialize(syncs=mostly, order=st.permutations(SOURCES), known=st.booleans(), safeguard=safeguards)
+    def begins(self, syncs: bool, order: list[str], known: bool, safeguard: SafeguardRule) -> None:
         """Perhaps a source has brought every patient with a number already."""
         self.founded()
-        self.brake = brake
+        self.safeguard = safeguard
         self.configure(syncs, order)
         self.open()
         for name, number in zip(NAMES, (CELL, HOME, HOME), strict=True) if known else ():
@@ -188,15 +188,15 @@ class Histories(Clinic, RuleBasedStateMachine):
     @rule(name=names, pair=pairs, when=seconds, source=sources)
     def staff_say_no_before_a_merge(self, name: str, pair: tuple[str, str], when: int, source: str) -> None:
         """While nothing is synced somebody here sets Do Not Contact; then the record becomes one with another, and sync is on."""
-        self.configuration_changes(False, list(SOURCES), 3, self.brake)
+        self.configuration_changes(False, list(SOURCES), 3, self.safeguard)
         self.staff_flip_the_toggle(name, "yes")
         self.says_that_two_are_one(source, pair, when, "")
-        self.configuration_changes(True, list(SOURCES), 3, self.brake)
+        self.configuration_changes(True, list(SOURCES), 3, self.safeguard)
 
-    @rule(syncs=mostly, order=st.permutations(SOURCES), count=st.integers(1, 3), brake=brakes)
-    def configuration_changes(self, syncs: bool, order: list[str], count: int, brake: Brake) -> None:
-        """Sync on or off, the sources in another order, some of them gone; another brake."""
-        self.brake = brake
+    @rule(syncs=mostly, order=st.permutations(SOURCES), count=st.integers(1, 3), safeguard=safeguards)
+    def configuration_changes(self, syncs: bool, order: list[str], count: int, safeguard: SafeguardRule) -> None:
+        """Sync on or off, the sources in another order, some of them gone; another safeguard."""
+        self.safeguard = safeguard
         self.configure(syncs, order[:count])
         self.starts_again()
 
@@ -228,7 +228,7 @@ class Histories(Clinic, RuleBasedStateMachine):
 
     @rule(source=sources, last=messages, death=deaths)
     def a_source_is_retired(self, source: str, last: Message, death: str) -> None:
-        """After a last word. What the brake holds of it is rejected with it."""
+        """After a last word. What the safeguard holds of it is rejected with it."""
         self.speaks(source, [last], "", False)
         count = len(self.select(RELEASES, self.name))
         with suppress(ValueRefused), self.dying(death):
@@ -257,7 +257,7 @@ class Histories(Clinic, RuleBasedStateMachine):
 
     @rule(source=sources, name=names, attribute=opt_outs, when=seconds, places=turns, decided=st.sampled_from([None, True, False]))
     def an_opt_out_is_taken_back(self, source: str, name: str, attribute: str, when: int, places: list[int], decided: bool | None) -> None:
-        """And said again, one by one, in any order, before a brake that holds all that would loosen; perhaps a person decides."""
+        """And said again, one by one, in any order, before a safeguard that holds all that would loosen; perhaps a person decides."""
         self.configuration_changes(True, list(SOURCES), 3, HOLDS_ALL)
         values = (OPT_OUTS[attribute], permission(attribute), OPT_OUTS[attribute])
         for place in places:
@@ -284,8 +284,8 @@ class Histories(Clinic, RuleBasedStateMachine):
     @precondition(lambda self: self.rejected)
     @rule(place=st.integers(0, 5), when=seconds)
     def what_was_rejected_is_said_again(self, place: int, when: int) -> None:
-        """In a newer message of its own, before a brake that would let it through."""
-        self.configuration_changes(True, list(SOURCES), 3, Brake())
+        """In a newer message of its own, before a safeguard that would let it through."""
+        self.configuration_changes(True, list(SOURCES), 3, SafeguardRule())
         source, name, attribute = sorted(self.rejected)[place % len(self.rejected)]
         message = Message(name, when + 61, {attribute: permission(attribute)}, False)
         self.deliver([self.write(source, self.statements(message))], "")

@@ -11,10 +11,10 @@ from store.domain import reasons, sms_consent
 from store.domain.channels import GOVERNS
 from store.domain.lock import TOGGLE_REASONS
 from tests.spec.access import CALLS, KEYS, PAGES, ROLES
-from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
 from tests.spec.identity import IDENTITY
 from tests.spec.order import ORDER
 from tests.spec.replies import REPLIES
+from tests.spec.safeguard import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
 from tests.spec.situation import Table
 from tests.spec.tables import TABLES
 from tests.spec.toggles import TOGGLES
@@ -48,7 +48,7 @@ Two failures matter most, in this order: contacting somebody who said no, and si
 
 def page() -> str:
     """The whole document."""
-    parts = [HEAD, _governance(), *map(_table, TABLES), _identity(), _toggles(), _order(), _replies(), _brake(), _access(), _codes()]
+    parts = [HEAD, _governance(), *map(_table, TABLES), _identity(), _toggles(), _order(), _replies(), _safeguard(), _access(), _codes()]
     return "\n".join(parts)
 
 
@@ -124,40 +124,40 @@ def _replies() -> str:
     return f"{words}\n{confirmations}"
 
 
-def _brake() -> str:
+def _safeguard() -> str:
     return "\n".join((_changes(), _limits(), _held(), _configurations()))
 
 
 def _changes() -> str:
     about = (
-        "Values in force, so nothing loosens while another authority refuses. A change that counts for the brake waits where too many\n"
+        "Values in force, so nothing loosens while another authority refuses. A change that counts for the safeguard waits where too many\n"
         "patients have one; everything else takes effect at once, in a held run too. A patient that is new loosens nothing."
     )
-    rows = ((one.attribute, _plain(one.before), _plain(one.after), one.brake) for one in CHANGES)
-    return _section("The brake: what loosens", about, ("attribute", "in force", "would become", "for the brake it"), rows)
+    rows = ((one.attribute, _plain(one.before), _plain(one.after), one.safeguard) for one in CHANGES)
+    return _section("The safeguard: what loosens", about, ("attribute", "in force", "would become", "for the safeguard it"), rows)
 
 
 def _limits() -> str:
     limit = _section(
-        "The brake: how many are too many",
-        "The larger of `brake.floor` and `brake.percent` of the source's patients, rounded down.",
+        "The safeguard: how many are too many",
+        "The larger of `safeguard.floor` and `safeguard.percent` of the source's patients, rounded down.",
         ("floor", "percent", "patients of the source", "limit"),
         (tuple(map(str, row)) for row in LIMITS),
     )
     ends = _section(
-        "The brake: how a run ends",
+        "The safeguard: how a run ends",
         "With a limit of 50. What waits in other runs of the source counts with it.",
         ("patients it would loosen", "waiting", "its loosening changes"),
         ((str(loosened), str(waiting), "are held" if ends == "held" else "take effect") for loosened, waiting, ends in ENDS),
     )
     hour = _section(
-        "The brake: a live feed's hour",
+        "The safeguard: a live feed's hour",
         "With a limit of 50; a patient counts once. The hour is the 60 minutes before each message, and survives a restart.",
         ("loosened in the hour", "waiting", "how many more may be"),
         (tuple(map(str, row)) for row in HOURS),
     )
     live = _section(
-        "The brake: a live feed, message by message",
+        "The safeguard: a live feed, message by message",
         "With a limit of 2. All had said yes to Do Not Contact.",
         ("rule", "what arrives", "Do Not Contact"),
         ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in LIVE),
@@ -166,19 +166,19 @@ def _limits() -> str:
 
 
 def _held() -> str:
-    about = "With a brake that lets nobody through; written as under *Which evidence counts*. Undecided sets expire after 14 days."
+    about = "With a safeguard that lets nobody through; written as under *Which evidence counts*. Undecided sets expire after 14 days."
     rows = ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in HELD)
-    return _section("The brake: what becomes of a held change", about, ("rule", "what happens", "Do Not Contact"), rows)
+    return _section("The safeguard: what becomes of a held change", about, ("rule", "what happens", "Do Not Contact"), rows)
 
 
 def _configurations() -> str:
     about = (
-        "With a brake that lets nobody through. While a configuration waits, the former stays in force; what the new one\n"
+        "With a safeguard that lets nobody through. While a configuration waits, the former stays in force; what the new one\n"
         "refuses counts already. `sync adt fhir` is an enterprise that syncs from two sources, in this order."
     )
     head = ("change", "before", "after", "what was said", "Do Not Contact")
     rows = ((change, *(f"`{cell}`" for cell in cells)) for change, *cells in CONFIGURATIONS)
-    return _section("The brake: a changed configuration", about, head, rows)
+    return _section("The safeguard: a changed configuration", about, head, rows)
 
 
 def _access() -> str:

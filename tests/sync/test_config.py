@@ -76,7 +76,7 @@ def test_defaults_are_those_that_the_example_shows(written) -> None:
     )
     enterprise = settings.enterprises["e"]
     assert enterprise.policy == Policy("flag", "refuse", appointment_may_lift_dnc=False, staff_may_record_opt_in=False)
-    assert (settings.brakes["e"].floor, settings.brakes["e"].percent) == (50, 5)
+    assert (settings.safeguards["e"].floor, settings.safeguards["e"].percent) == (50, 5)
 
 
 def test_every_policy_is_what_is_written(written) -> None:

@@ -13,7 +13,7 @@ from store.patients.preferences import Preferences
 from store.preference import Phone
 from store.runs.runs import Journal
 from sync.commands import difference
-from sync.config import Backoff, Brake
+from sync.config import Backoff, SafeguardRule
 from sync.dry_run import Difference, dry_run
 from sync.engine import Engine
 from sync.metrics import Metrics
@@ -87,7 +87,13 @@ def test_a_dry_run_and_the_safeguard_agree(engine: Engine, attribute: str, befor
         name: int(name == direction) for name in ("more_contactable", "less_contactable")
     }
     strict = Engine(
-        engine.database, engine.preferences, engine.journal, engine.clock, Metrics(), engine.backoff, brakes={CLINIC: Brake(0, 0)}
+        engine.database,
+        engine.preferences,
+        engine.journal,
+        engine.clock,
+        Metrics(),
+        engine.backoff,
+        safeguards={CLINIC: SafeguardRule(0, 0)},
     )
     run = strict.run(LANE, FakeAdapter(batch(statements("A", {attribute: after}, minutes=5))), Fetch(), "full")
     assert (run.status == "held") == (direction == "more_contactable")

@@ -1,4 +1,5 @@
-"""Messages that came under a wrong mapping, read again in a run under the right one: as though it never was (5.8), also past the brake."""
+"""Messages that came under a wrong mapping, read again in a run under the right one: as though it never was (5.8), also past the
+safeguard."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from adapters.base import Payload
 from store.db.database import Database
 from store.holds.review import Verdicts
 from store.runs.runs import Run
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from tests.sync.test_remap import LANE, LOOSE, PERSON, RIGHT, SWAPPED, Site, message
 
 CODES = ("DNC", "OK", "")
@@ -45,23 +46,23 @@ def values(site: Site, prefix: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("mappings", "again", "brake"),
+    ("mappings", "again", "safeguard"),
     [
         pytest.param((RIGHT, SWAPPED, SWAPPED), (1, 2), LOOSE, id="the last two"),
-        pytest.param((RIGHT, SWAPPED, SWAPPED), (1, 2), Brake(0, 0), id="the last two, approved by a person"),
+        pytest.param((RIGHT, SWAPPED, SWAPPED), (1, 2), SafeguardRule(0, 0), id="the last two, approved by a person"),
         pytest.param((SWAPPED, RIGHT, SWAPPED), (0, 2), LOOSE, id="the first and the last"),
         pytest.param((SWAPPED, SWAPPED, SWAPPED), (2,), LOOSE, id="all, of which only one is read again"),
     ],
 )
 def test_messages_read_again_by_the_right_mapping_heal_what_a_wrong_one_said(
-    database: Database, mappings: tuple[dict[str, Any], ...], again: tuple[int, ...], brake: Brake
+    database: Database, mappings: tuple[dict[str, Any], ...], again: tuple[int, ...], safeguard: SafeguardRule
 ) -> None:
     site = Site(database)
     for number, mapping in enumerate(mappings):
         for prefix, by in (("never", RIGHT), ("wrong", mapping)):
             read(site, by, [case.sent(number, prefix) for case in CASES])
     assert values(site, "wrong") != values(site, "never")
-    strict = Site(database, brake)
+    strict = Site(database, safeguard)
     run = read(strict, RIGHT, [case.sent(number, "wrong") for number in again for case in CASES])
     if run.status == "held":
         Verdicts(strict.store, strict.journal).approve(run.id, PERSON, strict.clock())

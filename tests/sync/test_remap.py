@@ -21,7 +21,7 @@ from store.holds.review import Verdicts
 from store.patients.as_of import Past
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
 from sync.run import Lane
@@ -36,7 +36,7 @@ PARTIAL = {"do_not_contact": {"from": "ZCP-2", "values": {"OK": "no"}}}
 SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no_statement"}}}
 ELSEWHERE = {"do_not_contact": {"from": "ZCP-3", "values": {"DNC": "yes", "OK": "no"}}}
 PERSON = Actor("operator", "kim")
-LOOSE = Brake(1_000_000, 100)
+LOOSE = SafeguardRule(1_000_000, 100)
 BEGIN = datetime(2026, 11, 1, 6, tzinfo=UTC)
 
 
@@ -50,10 +50,10 @@ def message(patient: str, code: str, minute: int, control: str = "") -> bytes:
 class Site:
     """One live HL7 source over a real store, whose mapping changes."""
 
-    def __init__(self, database: Database, brake: Brake = LOOSE) -> None:
+    def __init__(self, database: Database, safeguard: SafeguardRule = LOOSE) -> None:
         self.database, self.clock = database, FakeClock()
         self.store, self.journal = Preferences(database, {CLINIC: clinic()}), Journal(database)
-        self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), batch_size=7, brakes={CLINIC: brake})
+        self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), batch_size=7, safeguards={CLINIC: safeguard})
 
     def mapper(self, mapping: Mapping[str, Any]) -> Hl7Mapper:
         return Hl7Mapper(replace(settings(), name=FEED, mapping=mapping, default_region="US"))
@@ -168,7 +168,7 @@ def test_the_next_message_of_any_kind_is_read_after_the_former_ones_are_read_aga
 
 
 def test_a_run_is_weighed_as_a_whole_and_what_it_would_permit_waits(database: Database) -> None:
-    site = Site(database, Brake(3, 0))
+    site = Site(database, SafeguardRule(3, 0))
     names = [f"P{number}" for number in range(20)]
     site.hear(RIGHT, *(message(name, "DNC", 0) for name in names), *(message(f"n{name}", "OK", 0) for name in names))
     run = site.remap(SWAPPED)
@@ -378,7 +378,7 @@ def held(site: Site, mapping: Mapping[str, Any], *bodies: bytes) -> str:
 
 
 def test_what_was_held_and_approved_keeps_its_codes(database: Database) -> None:
-    site = Site(database, Brake(0, 0))
+    site = Site(database, SafeguardRule(0, 0))
     site.hear(SWAPPED, message("1", "OK", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
     Verdicts(site.store, site.journal).approve(run, PERSON, site.clock())
@@ -388,7 +388,7 @@ def test_what_was_held_and_approved_keeps_its_codes(database: Database) -> None:
 
 
 def test_what_another_mapping_read_is_read_again_before_an_approval_lets_it_through(database: Database) -> None:
-    site = Site(database, Brake(0, 0))
+    site = Site(database, SafeguardRule(0, 0))
     site.hear(RIGHT, message("1", "DNC", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
     assert site.dnc("1") == "yes"
@@ -403,7 +403,7 @@ def test_what_another_mapping_read_is_read_again_before_an_approval_lets_it_thro
 
 
 def test_a_remap_that_is_held_and_rolled_back_permits_nothing_when_it_is_approved(database: Database) -> None:
-    site = Site(database, Brake(0, 0))
+    site = Site(database, SafeguardRule(0, 0))
     site.hear(RIGHT, message("1", "DNC", 0))
     run = site.remap(SWAPPED)
     assert run.status == "held"

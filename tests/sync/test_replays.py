@@ -1,4 +1,4 @@
-"""A selection of rejections over HTTP on the running service: previewed, replayed, and braked like any feed."""
+"""A selection of rejections over HTTP on the running service: previewed, replayed, and guarded like any feed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sync.runtime import Parts, adapter, lane
 from sync.service import Service, serving
 from tests.sync.clinic import CONFIG, KEYS, adt
 
-BRAKED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    brake: {floor: 1, percent: 0}\n")
-MENDED = BRAKED.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
+SAFEGUARDD = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 1, percent: 0}\n")
+MENDED = SAFEGUARDD.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
 PATIENTS = ("MRN1", "MRN2", "MRN3")
 
 
@@ -31,7 +31,7 @@ def settings(folder: Path, url: str, text: str) -> Settings:
 @pytest.fixture
 def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
     """Three patients who said no, then something that nobody could read; the mapping is mended since. The fourth said yes, then NEVER."""
-    parts = Parts.open(settings(tmp_path, database_url, BRAKED))
+    parts = Parts.open(settings(tmp_path, database_url, SAFEGUARDD))
     feed = parts.feed("adt")
     texts = [adt(mrn, control=f"{mrn}-1") for mrn in PATIENTS] + [adt("MRN4", dnc="OK", control="MRN4-1")]
     later = [adt(mrn, dnc="MAYBE", control=f"{mrn}-2") for mrn in PATIENTS] + [adt("MRN4", dnc="NEVER", control="MRN4-2")]

@@ -1,4 +1,4 @@
-"""The brake as an engineer meets it: limits as a table, then runs, live feeds, verdicts."""
+"""The safeguard as an engineer meets it: limits as a table, then runs, live feeds, verdicts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
 from sync import safeguard_rule
 from sync.config import Backoff
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
 from sync.run import Lane
@@ -28,7 +28,7 @@ from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch, passing, perm
 
 LANE = Lane(FEED, CLINIC)
 AT_ONCE = Backoff(attempts=2, first_wait=timedelta(0), longest_wait=timedelta(seconds=1))
-RULE = Brake(floor=2, percent=0, expires=timedelta(days=1))
+RULE = SafeguardRule(floor=2, percent=0, expires=timedelta(days=1))
 PERSON = Actor("operator", "kim")
 
 
@@ -37,25 +37,25 @@ PERSON = Actor("operator", "kim")
     [(50, 5, 0, 50), (50, 5, 1_000, 50), (50, 5, 1_019, 50), (50, 5, 1_020, 51), (50, 5, 20_000, 1_000), (0, 0, 9, 0), (0, 100, 9, 9)],
 )
 def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, expected: int) -> None:
-    assert safeguard_rule.limit(Brake(floor, percent), synced) == expected
+    assert safeguard_rule.limit(SafeguardRule(floor, percent), synced) == expected
 
 
 @pytest.mark.parametrize(("loosened", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
 def test_a_run_releases_what_stays_within_the_limit_together_with_what_waits(loosened: int, waiting: int, expected: bool) -> None:
-    assert safeguard_rule.releases(Brake(50, 5), synced=100, loosened=loosened, waiting=waiting) is expected
+    assert safeguard_rule.releases(SafeguardRule(50, 5), synced=100, loosened=loosened, waiting=waiting) is expected
 
 
 @pytest.mark.parametrize(("lately", "waiting", "expected"), [(0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0)])
 def test_a_live_feed_has_the_room_that_its_hour_leaves_and_none_while_something_waits(lately: int, waiting: int, expected: int) -> None:
-    assert safeguard_rule.room(Brake(50, 5), synced=100, lately=lately, waiting=waiting) == expected
+    assert safeguard_rule.room(SafeguardRule(50, 5), synced=100, lately=lately, waiting=waiting) == expected
 
 
 class Clinic:
-    """An engine over a real store, with a brake of two patients."""
+    """An engine over a real store, with a safeguard of two patients."""
 
-    def __init__(self, database: Database, rule: Brake = RULE) -> None:
+    def __init__(self, database: Database, rule: SafeguardRule = RULE) -> None:
         self.store, self.journal, self.clock = Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock()
-        self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), AT_ONCE, batch_size=3, brakes={CLINIC: rule})
+        self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), AT_ONCE, batch_size=3, safeguards={CLINIC: rule})
         self.verdicts = Verdicts(self.store, self.journal)
 
     def run(self, *items: Item, kind: str = "full") -> Run:
@@ -123,7 +123,7 @@ def test_an_approved_run_takes_effect_with_the_person_in_the_history(site: Clini
     assert site.journal.run(run.id).status == "done"
     entry = site.store.history(CLINIC, site.store.find(CLINIC, PatientRef(value="A")).id)[0]
     assert (entry.attribute, entry.before, entry.after) == ("do_not_contact", "yes", "no")
-    assert (entry.actor, entry.reason, entry.run_id) == ("operator:kim", "held by the brake, approved", run.id)
+    assert (entry.actor, entry.reason, entry.run_id) == ("operator:kim", "held by the safeguard, approved", run.id)
     (verdict,) = site.verdicts.show(run.id).verdicts
     assert (verdict.verdict, verdict.actor, verdict.patients) == ("approved", "operator:kim", 5)
 
@@ -255,7 +255,7 @@ def test_a_patient_counts_once_in_the_hour(site: Clinic) -> None:
     store = site.store
     for minute in range(1, 7):
         with store.database.write(CLINIC) as transaction:
-            guard = site.engine.braking.guard(transaction, LANE, None, site.clock())
+            guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
             said = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
             store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
     assert site.value("A") == "yes"
@@ -270,14 +270,14 @@ def test_what_was_rejected_waits_also_when_a_live_feed_brings_something_fresh_wi
     site.clock.now += timedelta(minutes=61)
     said = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
     with site.store.database.write(CLINIC) as transaction:
-        guard = site.engine.braking.guard(transaction, LANE, None, site.clock())
+        guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
         (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
     assert (outcome.outcome, site.value("C")) == ("held", "yes")
     assert site.live("D=no") == ["held"]  # while something waits
 
 
 def test_a_large_source_has_the_room_of_its_percentage(database: Database) -> None:
-    site = Clinic(database, Brake(floor=1, percent=60))
+    site = Clinic(database, SafeguardRule(floor=1, percent=60))
     site.run(*(statements(name) for name in NAMES))
     assert site.live("A=no", "B=no", "C=no", "D=no") == ["applied", "applied", "applied", "held"]
 

@@ -20,17 +20,17 @@ from sync.runtime import Parts, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.clinic import CONFIG, KEYS, adt
 
-BRAKED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    brake: {floor: 0, percent: 0, expires: 2d}\n")
+SAFEGUARDD = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 0, percent: 0, expires: 2d}\n")
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 PERSON = Actor("operator", "kim")
 
 
 class Clinic:
-    """A live feed of two patients who said no, under a brake that lets nobody through."""
+    """A live feed of two patients who said no, under a safeguard that lets nobody through."""
 
     def __init__(self, url: str, folder: Path) -> None:
         file = folder / "config.yaml"
-        file.write_text(f"database: {url}\n{KEYS}{BRAKED}")
+        file.write_text(f"database: {url}\n{KEYS}{SAFEGUARDD}")
         self.clock = FakeClock(BEGIN)
         self.parts = Parts(load(file, {}), Database.open(url), self.clock)
         self.parts.propose()

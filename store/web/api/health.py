@@ -59,7 +59,7 @@ class SourceState(Struct, frozen=True):
 
 
 class HeldState(Struct, frozen=True):
-    """A set that the brake holds until a person decides, with the ``run`` that keeps it. ``kind`` ``configuration``: a changed one."""
+    """A set that the safeguard holds until a person decides, with the ``run`` that keeps it. ``kind`` ``configuration``: a changed one."""
 
     enterprise: str
     source: str

@@ -1,4 +1,4 @@
-"""Runs over HTTP, with what the brake holds of them, and a person's word about that."""
+"""Runs over HTTP, with what the safeguard holds of them, and a person's word about that."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunOut(Struct, frozen=True):
     """One pull, batch or resync: ``status`` is queued, running, waiting, stopped, done, failed or held.
 
     ``note`` is what a run that is done did besides, such as reading again after an answer that broke off.
-    ``kind`` ``live`` is what a live feed's hour had no room for, ``configuration`` a changed configuration that the brake holds.
+    ``kind`` ``live`` is what a live feed's hour had no room for, ``configuration`` a changed configuration that the safeguard holds.
     """
 
     run: str
@@ -74,7 +74,7 @@ class VerdictOut(Struct, frozen=True):
 
 
 class HeldOut(Struct, frozen=True):
-    """What the brake holds of a run."""
+    """What the safeguard holds of a run."""
 
     patients: int
     counts: list[CountOut]
@@ -83,7 +83,7 @@ class HeldOut(Struct, frozen=True):
 
 
 class RunDetail(RunOut, frozen=True, kw_only=True):
-    """A run with what the brake holds of it."""
+    """A run with what the safeguard holds of it."""
 
     held: HeldOut
 
@@ -110,15 +110,15 @@ class Runs:
         return Answer([run_out(run, waiting.get(run.id)) for run in found])
 
     def run(self, call: Call) -> Answer:
-        """One run, if it is of the enterprise, with what the brake holds of it."""
+        """One run, if it is of the enterprise, with what the safeguard holds of it."""
         return self._shown(self._run(call))
 
     def approve(self, call: Call) -> Answer:
-        """Lets through what the brake holds of a run."""
+        """Lets through what the safeguard holds of a run."""
         return self._decide(call, self.verdicts.approve)
 
     def reject(self, call: Call) -> Answer:
-        """Keeps what stands instead of what the brake holds of a run."""
+        """Keeps what stands instead of what the safeguard holds of a run."""
         return self._decide(call, self.verdicts.reject)
 
     def _run(self, call: Call) -> Run:

@@ -38,7 +38,7 @@ class Work:
     """What ``sync`` does on request.
 
     ``resync(source, by)`` begins a run and returns it, or raises ``RunActive``; ``replay(rejection_id, by)`` maps and applies a
-    rejection again and says what became of it; ``expire(enterprise)`` rejects what the brake held for too long;
+    rejection again and says what became of it; ``expire(enterprise)`` rejects what the safeguard held for too long;
     ``replay_many(ids, by)`` says what became of each, and ``preview(ids)`` what they would change, all together;
     ``codes(source, by)`` tells the codes that no mapping knows, as far as they may be told.
     """

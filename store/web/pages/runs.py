@@ -1,4 +1,4 @@
-"""Engineers' page of a run: its counts while it works, and what the brake holds of it, to be let through or refused."""
+"""Engineers' page of a run: its counts while it works, and what the safeguard holds of it, to be let through or refused."""
 
 from __future__ import annotations
 

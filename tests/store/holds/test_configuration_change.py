@@ -28,7 +28,7 @@ FREE = {"do_not_contact": "no", "consent.sms": "granted", "preferred_method": "s
 
 
 def one_patient(synced: int, loosened: int) -> bool:
-    """A brake that lets one patient through."""
+    """A safeguard that lets one patient through."""
     return loosened <= 1
 
 

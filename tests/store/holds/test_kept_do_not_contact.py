@@ -1,4 +1,4 @@
-"""A local Do Not Contact that a merge keeps, before the brake, a retired source, and what is undone."""
+"""A local Do Not Contact that a merge keeps, before the safeguard, a retired source, and what is undone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def releases(site: Site) -> Release:
 
 
 @pytest.mark.parametrize("said", [YES, NO])
-def test_the_brake_holds_the_statement_that_would_lift_it(kept: Site, said: dict[str, str]) -> None:
+def test_the_safeguard_holds_the_statement_that_would_lift_it(kept: Site, said: dict[str, str]) -> None:
     kept.apply(says("2", 2, said))
     kept.now = at(30_000)
     with kept.database.write(kept.enterprise) as transaction:

@@ -187,7 +187,7 @@ def test_the_history_and_the_feed_say_who_released(retiring: Retiring) -> None:
     assert (line.line.action, line.line.actor) == ("released_source", "cli:kim")
 
 
-def test_what_the_brake_holds_of_the_source_is_rejected(retiring: Retiring) -> None:
+def test_what_the_safeguard_holds_of_the_source_is_rejected(retiring: Retiring) -> None:
     run = retiring.journal.start(ADT, "general-hospital", "full", now=retiring.site.tick())
     with retiring.site.database.write("general-hospital") as transaction:
         said = [says("1", 5, {"do_not_contact": "no"})]

@@ -276,7 +276,7 @@ def test_a_local_do_not_contact_that_yields_to_what_an_emr_only_repeats_is_known
     assert [known(synced, "1", one.when) for one in moments] == moments
 
 
-def test_what_the_brake_held_was_not_known_before_a_person_let_it_through(site: Site) -> None:
+def test_what_the_safeguard_held_was_not_known_before_a_person_let_it_through(site: Site) -> None:
     site.apply(says("1", 1, YES, evidence="A"))
     moments = [seen(site, "1")]
     run = Journal(site.database).start(ADT, site.enterprise, "incremental", now=site.tick())
@@ -307,7 +307,7 @@ def test_each_moment_is_known_by_the_configuration_of_then(site: Site) -> None:
     running = running.restarted(replace(SYNCED, sources=SYNCED.sources[::-1]))
     look()
     running = running.restarted(LOCAL)
-    assert running.held is not None, "the brake holds what would make three patients contactable"
+    assert running.held is not None, "the safeguard holds what would make three patients contactable"
     look()
     running.approve()
     look()

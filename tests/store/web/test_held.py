@@ -30,7 +30,7 @@ def held(service: Service) -> str:
 
 
 def held_configuration(service: Service) -> str:
-    """Sync switched off, under a brake that lets nobody through; its run."""
+    """Sync switched off, under a safeguard that lets nobody through; its run."""
     database = service.store.database
     Proposal(database, ENTERPRISES["general"]).make(lambda synced, loosened: True, NOW)
     found = Proposal(database, SYNC_OFF).make(lambda synced, loosened: loosened < 1, NOW)

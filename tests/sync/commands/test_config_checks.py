@@ -9,8 +9,8 @@ import pytest
 from tests.sync.clinic import CONFIG, KEYS, adt
 from tests.sync.conftest import EmrSync, Ended
 
-BRAKE = "    default_region: US\n    brake: {floor: 1, percent: 0}\n"
-ON = CONFIG.replace("    default_region: US\n", BRAKE)
+SAFEGUARD = "    default_region: US\n    safeguard: {floor: 1, percent: 0}\n"
+ON = CONFIG.replace("    default_region: US\n", SAFEGUARD)
 OFF = ON.replace("sync_contact_preferences: true", "sync_contact_preferences: false")
 PATIENTS = ("MRN1", "MRN2", "MRN3")
 
@@ -64,10 +64,10 @@ def test_a_look_with_another_file_changes_nothing_and_says_so(clinic: Clinic) ->
     assert [run["kind"] for run in clinic.emr_sync("runs", "--json").value] == ["ingest"]
 
 
-def test_what_takes_in_proposes_and_the_brake_holds(clinic: Clinic) -> None:
+def test_what_takes_in_proposes_and_the_safeguard_holds(clinic: Clinic) -> None:
     clinic.writes(OFF)
     ended = clinic.hears(adt("MRN1", control="again"))
-    assert "is held by the brake" in ended.err
+    assert "is held by the safeguard" in ended.err
     (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
     assert (run["status"], run["waiting"]["patients"], run["source"]) == ("held", 3, "(configuration)")
     (told,) = clinic.told()

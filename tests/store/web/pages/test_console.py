@@ -59,7 +59,7 @@ def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
     held(fresh_pages)
     text = browser.get("/sources").text
     assert "1 open" in text
-    assert "Held by the brake 1 patient " in text
+    assert "Held by the safeguard 1 patient " in text
 
 
 def test_a_source_that_is_silent_for_too_long_says_so(fresh_pages: Pages) -> None:

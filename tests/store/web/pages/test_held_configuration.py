@@ -1,4 +1,4 @@
-"""A changed configuration that the brake holds, on the pages of the console."""
+"""A changed configuration that the safeguard holds, on the pages of the console."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_it_is_told_of_where_the_sources_are_and_decided_about_by_a_person(fresh
     browser = fresh_pages.signed_in("operator")
     assert "The changed configuration is held" not in browser.get("/sources").text
     run = held_configuration(fresh_pages)
-    assert "The changed configuration is held by the brake: it would make 1 patient more contactable" in browser.get("/sources").text
+    assert "The changed configuration is held by the safeguard: it would make 1 patient more contactable" in browser.get("/sources").text
     page = browser.get(f"/runs/{run}")
     assert "The former one stays in force" in page.text
     assert "put the configuration file back" in page.text

@@ -69,7 +69,7 @@ def test_agreement_is_said_with_what_was_compared_and_when(fresh_pages: Pages) -
     run = full_read(fresh_pages, unchanged=1990, applied=8, held=1, stale=1, rejected=4)
     seen = browser.get(SOURCE)
     assert "99.5 % of 2,000 records said what stands here." in seen.text
-    assert "9 said something new or somebody new; it is in force by now, or held by the brake." in seen.text
+    assert "9 said something new or somebody new; it is in force by now, or held by the safeguard." in seen.text
     assert "1 is older than what the EMR said before." in seen.text
     assert "4 could not be used, and so not compared." in seen.text
     assert f'href="/runs/{run}"' in seen.response.text

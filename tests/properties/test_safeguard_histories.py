@@ -1,7 +1,7 @@
-"""Random histories under the brake, beside the same histories without one.
+"""Random histories under the safeguard, beside the same histories without one.
 
 At every step what is held back makes nobody more contactable than the evidence allows; and when a person has approved everything, what
-stands is what would have stood without a brake, whatever the order, the repeats and the moment of each approval.
+stands is what would have stood without a safeguard, whatever the order, the repeats and the moment of each approval.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ histories = st.lists(st.one_of(payloads, payloads, payloads, payloads, repeats, 
 
 
 class Side:
-    """One patient of the store, with a brake that holds everything, or without."""
+    """One patient of the store, with a safeguard that holds everything, or without."""
 
-    def __init__(self, site: Site, name: str, *, braked: bool) -> None:
-        self.site, self.name, self.braked = site, name, braked
+    def __init__(self, site: Site, name: str, *, guarded: bool) -> None:
+        self.site, self.name, self.guarded = site, name, guarded
         self.journal = Journal(site.database)
         self.verdicts = Verdicts(site.store, self.journal)
 
     def hears(self, source: str, item: PatientStatements) -> None:
         run = self.journal.start(source, self.site.enterprise, "full", now=self.site.tick())
-        guard = HoldAll(run.id) if self.braked else None
+        guard = HoldAll(run.id) if self.guarded else None
         with self.site.database.write(self.site.enterprise) as transaction:
             self.site.store.apply_many(transaction, self.site.enterprise, source, [item], now=self.site.now, run_id=run.id, guard=guard)
-        self.journal.finish(run, "held" if self.braked else "done", None, self.site.now)
+        self.journal.finish(run, "held" if self.guarded else "done", None, self.site.now)
 
     def approves(self, source: str) -> None:
         """A person approves all that is held of a source, the newest first."""
@@ -78,7 +78,7 @@ class Side:
 @pytest.fixture(scope="module")
 def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """One database for all examples: each has patients of its own."""
-    path = tmp_path_factory.mktemp("brake") / "test.db"
+    path = tmp_path_factory.mktemp("safeguard") / "test.db"
     shutil.copyfile(sqlite_template, path)
     opened = Database.open(f"sqlite:///{path}")
     yield opened
@@ -87,27 +87,27 @@ def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @settings(max_examples=40)
 @given(histories)
-def test_the_brake_only_ever_restricts_and_an_approval_of_all_is_as_if_there_had_been_none(
+def test_the_safeguard_only_ever_restricts_and_an_approval_of_all_is_as_if_there_had_been_none(
     database: Database, history: list[tuple[Any, ...]]
 ) -> None:
     number, site = next(unique), Site(database)
     with database.write(site.enterprise) as transaction:
         transaction.exec_driver_sql("DELETE FROM runs")
-    braked, plain = Side(site, f"b{number}", braked=True), Side(site, f"p{number}", braked=False)
+    guarded, plain = Side(site, f"b{number}", guarded=True), Side(site, f"p{number}", guarded=False)
     sent: list[tuple[str, float, dict[str, Any]]] = []
     for kind, *rest in [("says", ADT, 0, {"phones": (cell(CELL),)}), *history]:
         if kind == "approves":
-            braked.approves(rest[0])
+            guarded.approves(rest[0])
         else:
             if kind == "says":
                 sent.append((rest[0], rest[1] + len(sent) / 1_000, rest[2]))
             source, when, statements = sent[-1] if kind == "says" else sent[rest[0] % len(sent)]
-            for side in (braked, plain):
+            for side in (guarded, plain):
                 side.hears(source, says(side.name, when, statements, evidence=f"{source}-{when}"))
-        names = plain.in_force().keys() | braked.in_force().keys()
+        names = plain.in_force().keys() | guarded.in_force().keys()
         refusals = [name for name in names if name != "phones"]
-        assert loosened(plain.in_force(), braked.in_force(), refusals) == {}, "held back, and yet more permissive"
+        assert loosened(plain.in_force(), guarded.in_force(), refusals) == {}, "held back, and yet more permissive"
     for source in (ADT, FHIR):
-        braked.approves(source)
-    assert site.find(braked.name).contact == site.find(plain.name).contact
-    assert site.known(braked.name).contact == site.find(braked.name).contact
+        guarded.approves(source)
+    assert site.find(guarded.name).contact == site.find(plain.name).contact
+    assert site.known(guarded.name).contact == site.find(guarded.name).contact

@@ -1,4 +1,4 @@
-"""The tables of the brake: the pure ones against the rules, the others on the real store."""
+"""The tables of the safeguard: the pure ones against the rules, the others on the real store."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from store.patients.preferences import Preferences
 from store.preference import Assertion, Preference
 from store.runs.runs import Journal
 from sync import safeguard_rule
-from sync.config.settings import Brake
+from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
 from sync.run import Lane
 from tests.factories import CLINIC, NOW, payload, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch
-from tests.spec.brake import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE, WAITS, Change
+from tests.spec.safeguard import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE, WAITS, Change
 from tests.store.site import HOSPITAL, Site, says
 
 PERSON = Actor("operator", "kim")
-DEFAULT = Brake(50, 5)
-NOBODY = Brake(0, 0, timedelta(days=14))
+DEFAULT = SafeguardRule(50, 5)
+NOBODY = SafeguardRule(0, 0, timedelta(days=14))
 
 
 def in_force(attribute: str, value: Any) -> dict[str, Preference]:
@@ -46,13 +46,13 @@ def in_force(attribute: str, value: Any) -> dict[str, Preference]:
 @pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one.attribute} {one.before}->{one.after}")
 def test_what_loosens(change: Change) -> None:
     name, before, after = change.attribute, in_force(change.attribute, change.before), in_force(change.attribute, change.after)
-    assert bool(loosened(before, after, [name])) is (change.brake == WAITS)
-    assert may_loosen(name, change.after) or change.brake != WAITS, "the quick look misses nothing"
+    assert bool(loosened(before, after, [name])) is (change.safeguard == WAITS)
+    assert may_loosen(name, change.after) or change.safeguard != WAITS, "the quick look misses nothing"
 
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
 def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, limit: int) -> None:
-    assert safeguard_rule.limit(Brake(floor, percent), synced) == limit
+    assert safeguard_rule.limit(SafeguardRule(floor, percent), synced) == limit
 
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
@@ -67,16 +67,16 @@ def test_the_room_of_an_hour(lately: int, waiting: int, room: int) -> None:
 
 @dataclass
 class Clinic:
-    """Two sources and a brake over a real store."""
+    """Two sources and a safeguard over a real store."""
 
     database: Database
-    rule: Brake
+    rule: SafeguardRule
     clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
         enterprise = Enterprise(CLINIC, syncs=True, sources=(Source("adt", "ADT"), Source("fhir", "FHIR")))
         self.store, self.journal = Preferences(self.database, {CLINIC: enterprise}), Journal(self.database)
-        self.engine = Engine(self.database, self.store, self.journal, self.clock, Metrics(), brakes={CLINIC: self.rule})
+        self.engine = Engine(self.database, self.store, self.journal, self.clock, Metrics(), safeguards={CLINIC: self.rule})
         self.verdicts = Verdicts(self.store, self.journal)
 
     def dnc(self, patient: str) -> str:
@@ -138,7 +138,7 @@ def test_what_becomes_of_a_held_change(database: Database, rule: str, events: st
 
 @pytest.mark.parametrize(("rule", "events", "expected"), LIVE, ids=[rule for rule, *_ in LIVE])
 def test_a_live_feed_and_its_hour(database: Database, rule: str, events: str, expected: str) -> None:
-    clinic, lane = Clinic(database, Brake(2, 0)), Lane("adt", CLINIC)
+    clinic, lane = Clinic(database, SafeguardRule(2, 0)), Lane("adt", CLINIC)
     clinic.engine.ingest(lane, Told(), [payload(f"{name} yes 0") for name in "abcd"])
     for minute, event in enumerate(events.split(", "), 1):
         if not clinic.passes(event):

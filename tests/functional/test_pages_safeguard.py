@@ -49,10 +49,10 @@ def held_by(page: Page, hospital: Hospital) -> None:
     expect(page.get_by_text("HELD", exact=True)).to_be_visible()
     page.reload()
     refusing = len(hospital.refusing())
-    expect(page.get_by_role("heading", name="Held by the brake")).to_be_visible()
+    expect(page.get_by_role("heading", name="Held by the safeguard")).to_be_visible()
     expect(page.get_by_role("region", name="What would change")).to_contain_text("do not contact")
     expect(page.get_by_role("region", name="What would change")).to_contain_text("yes → no")
-    assert refusing > 50  # what the brake lets through
+    assert refusing > 50  # what the safeguard lets through
     assert hospital.told(hospital.refusing()) == silent(hospital)
 
 

@@ -1,4 +1,4 @@
-"""The brake as tables (product section 8): what loosens, how many are too many, and what becomes of a held change."""
+"""The safeguard as tables (product section 8): what loosens, how many are too many, and what becomes of a held change."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ AT_ONCE, WAITS = "at once", "counts"
 
 
 class Change(NamedTuple):
-    """A value in force that would become another, ``None`` for unknown: ``counts`` for the brake, or takes effect ``at once``."""
+    """A value in force that would become another, ``None`` for unknown: ``counts`` for the safeguard, or takes effect ``at once``."""
 
     attribute: str
     before: Any
     after: Any
-    brake: str
+    safeguard: str
 
 
 CHANGES: tuple[Change, ...] = (
@@ -109,7 +109,7 @@ HELD: tuple[tuple[str, str, str], ...] = (
     ("until then it waits", "adt yes@10, adt no@20, 13 days, adt ...@30", "yes; 1 waits"),
     ("expired, the same word is held again", "adt yes@10, adt no@20, 15 days, adt ...@30, adt no@40", "yes; 1 waits"),
 )
-"""(rule, what happens, Do Not Contact) with a brake that lets nobody through."""
+"""(rule, what happens, Do Not Contact) with a safeguard that lets nobody through."""
 
 CONFIGURATIONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("sync is switched off", "sync adt fhir", "no sync adt fhir", "adt yes", "yes; waits"),
@@ -120,4 +120,5 @@ CONFIGURATIONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("the sources change places: one yes is a yes", "sync adt fhir", "sync fhir adt", "adt yes, fhir no", "yes"),
     ("a source is new", "sync adt", "sync adt fhir", "adt yes", "yes"),
 )
-"""(change, the configuration before, after, what was said of the patient, Do Not Contact then) with a brake that lets nobody through."""
+"""(change, the configuration before, after, what was said of the patient, Do Not Contact then) with a safeguard that lets nobody
+through."""
