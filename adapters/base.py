@@ -173,7 +173,7 @@ class Adapter(Protocol):
         ...
 
 
-class Answer(NamedTuple):
+class IngestResult(NamedTuple):
     """What became of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why.
 
     ``problems`` are the parts of it that could not be used, while the rest was. ``undecided``: for how many attributes nobody could
@@ -187,7 +187,7 @@ class Answer(NamedTuple):
     undecided: int = 0
 
 
-Ingest = Callable[[Sequence[Payload]], Sequence[Answer]]
+Ingest = Callable[[Sequence[Payload]], Sequence[IngestResult]]
 """Maps, applies and **commits** a group of received payloads; the answers are in the order of the payloads."""
 
 

@@ -17,7 +17,7 @@ from store.db.tables_operations import ChainHeadRow, ChainLinkRow
 from store.domain.ids import parsed, token
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
-from store.holds.held_changes import HELD, HeldStatement, HeldStatements
+from store.holds.held_changes import HELD, HeldChange, HeldChanges
 from store.holds.held_runs import HeldRuns
 from store.patients.preferences import Preferences
 from store.preference import Identifier, PatientStatements, Phone, Statement, emr
@@ -128,7 +128,7 @@ class Crowd:
     def _held(self) -> str:
         """A run of a mapping that was broken: everybody it read would be contacted and texted again."""
         said = (("do_not_contact", "yes->no", "no"), ("consent.sms", "denied->granted", "granted"))
-        held = HeldStatements(self.database)
+        held = HeldChanges(self.database)
         with self.database.write(site.ENTERPRISE) as transaction:
             number = HeldRuns(self.database).live(transaction, site.ADT, site.ENTERPRISE, now=NOW)
             HeldRuns(self.database).count(transaction, number, self.size.held, now=NOW)
@@ -137,7 +137,7 @@ class Crowd:
                 held.put(
                     transaction,
                     [
-                        HeldStatement(self.first + one * APART, emr(site.ADT), name, *where, direction, value, "ZCP-2", *evidence)
+                        HeldChange(self.first + one * APART, emr(site.ADT), name, *where, direction, value, "ZCP-2", *evidence)
                         for one in people
                         for name, direction, value in said
                     ],

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.rehearsal.chart import Entry
+from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.hl7 import message
 from adapters.rehearsal.mllp_sender import MllpSender
 from adapters.rehearsal.population import Population
@@ -35,7 +35,7 @@ def drive(port: int, *, connections: int, messages: int, revision: int, bad_ever
 def feed(count: int, *, revision: int) -> Iterator[bytes]:
     """An A08 of everybody at a revision, an hour after the one before."""
     population, updated = Population(11, count), START + timedelta(hours=revision)
-    return (message(Entry(population.person(index, revision), updated)) for index in range(count))
+    return (message(ChartEntry(population.person(index, revision), updated)) for index in range(count))
 
 
 def spoiled(messages: Iterable[bytes], every: int) -> Iterator[bytes]:

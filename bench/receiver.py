@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
 
-from adapters.base import Answer, Ingest, Payload
+from adapters.base import Ingest, IngestResult, Payload
 from adapters.hl7v2.mllp import MllpListener
 from bench import site
 from store.db.database import Database
@@ -23,7 +23,7 @@ from sync.config.loading import load
 from sync.roles import ListenRole
 from sync.runtime import Parts
 
-APPLIED = Answer("applied")
+APPLIED = IngestResult("applied")
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _floor(database: Database) -> Ingest:
     with database.write("floor") as transaction:
         transaction.exec_driver_sql(f"CREATE TABLE bench_messages (id {key}, body {kind} NOT NULL)")
 
-    def ingest(payloads: Sequence[Payload]) -> Sequence[Answer]:
+    def ingest(payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         with database.write("floor") as transaction:
             transaction.exec_driver_sql(f"INSERT INTO bench_messages (body) VALUES ({mark})", [(payload.body,) for payload in payloads])
         return [APPLIED] * len(payloads)

@@ -14,7 +14,7 @@ from store.users.sessions import Sessions
 from store.users.users import Users
 from store.web.app import create_app
 from store.web.http.unknown_patients import LookUps, UnknownPatients
-from store.web.http.work import UnmappedCode, Work
+from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.provider import Provider
 from store.web.pages.site import Access
 from sync import logs
@@ -22,7 +22,7 @@ from sync.describe import described
 from sync.queue import Job, Queue
 from sync.replay import replay
 from sync.replays import Replays
-from sync.runtime import Parts, Unusable, adapter, lane
+from sync.runtime import Parts, UsageError, adapter, lane
 from sync.unmapped import unmapped_codes
 
 
@@ -37,7 +37,7 @@ class OnRequest:
         """A run, which goes on in the queue. Raises ``RunActive``, or ``ValueRefused`` for a source that is not read."""
         try:
             run = self.queue.request(Job(source, "resync"))
-        except Unusable as reason:
+        except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("resync asked for", source=source, run=run.id, by=by)
         self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), source=source)
@@ -47,7 +47,7 @@ class OnRequest:
         """Tries a selection again, now."""
         try:
             done = Replays(self.parts).again(numbers, f"{Role.OPERATOR}:{by}")
-        except Unusable as reason:
+        except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("rejections replayed", rejections=len(done), by=by)
         return done
@@ -56,7 +56,7 @@ class OnRequest:
         """What trying a selection again would change."""
         try:
             return Replays(self.parts).preview(numbers).as_dict()
-        except Unusable as reason:
+        except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
 
     def codes(self, source: str, by: str) -> Sequence[UnmappedCode]:
@@ -71,7 +71,7 @@ class OnRequest:
         rejection = self.parts.journal.rejection(rejection_id)
         try:
             feed = self.parts.feed(rejection.source)
-        except Unusable as reason:
+        except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, f"{Role.OPERATOR}:{by}")
         self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
@@ -97,7 +97,7 @@ def build_api(parts: Parts, queue: Queue) -> Any:
         parts.preferences,
         parts.journal,
         parts.keys,
-        work=Work(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
+        work=SyncWork(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
         metrics=lambda: parts.metrics.text(
             parts.journal.last_heard(),
             parts.verdicts.waiting(),

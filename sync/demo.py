@@ -25,7 +25,7 @@ from sync.answers import decision_of
 from sync.config import load
 from sync.queue import Job
 from sync.run import Progress
-from sync.runtime import Unusable
+from sync.runtime import UsageError
 from sync.service import Service, serving
 
 ENTERPRISE, FHIR, ADT = "rehearsal-clinic", "rehearsal-fhir", "rehearsal-adt"
@@ -54,7 +54,7 @@ class Watched:
     def wait(self) -> Run:
         """The next run that ends."""
         if not self._ended.acquire(timeout=PATIENCE):
-            raise Unusable(f"the demo's run did not end within {PATIENCE:g} s: is this machine very busy?")
+            raise UsageError(f"the demo's run did not end within {PATIENCE:g} s: is this machine very busy?")
         return self.runs[-1]
 
 
@@ -101,7 +101,7 @@ def send_messages(emr: RehearsalEmr, service: Service, on_progress: Callable[[in
     """Others change their minds, and the EMR says so by ADT messages to our listener. Counts by acknowledgement code."""
     listener: Any = service.listeners[0].listener
     if not listener.bound.wait(PATIENCE):
-        raise Unusable("the demo's listener did not start")
+        raise UsageError("the demo's listener did not start")
     acknowledged = iter(range(1, 1 << 62))
     host, port = listener.address
     changed = emr.tick()
@@ -116,7 +116,7 @@ def somebody(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:
         person = emr.entry(index).person
         if person.deceased_on is None and wanted(person):
             return PatientRef(authority=authority, value=person.mrn)
-    raise Unusable("the population is too small to show everything: give --patients 100 or more")
+    raise UsageError("the population is too small to show everything: give --patients 100 or more")
 
 
 def refused_flip(service: Service, patient: Patient) -> str:

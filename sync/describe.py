@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.mapping import site_rules
-from store.web.pages.about import About, Mapped
-from sync.config import Feed
+from store.web.pages.about import About, DescribedRule
+from sync.config import ConfiguredSource
 from sync.config.options import LISTENERS
 from sync.config.settings import Schedule
 
@@ -19,7 +19,7 @@ PLAIN_OPTIONS = {"listen": "Listens at", "path": "Folder", "host": "Server", "re
 FALLBACKS = {"on_absent": "absent", "on_unknown": "another code"}
 
 
-def described(feed: Feed) -> About:
+def described(feed: ConfiguredSource) -> About:
     """Name and value, in the order to read them, and the mapping rule by rule."""
     settings = feed.settings
     options, auth = settings.options, settings.options.get("auth")
@@ -39,12 +39,12 @@ def described(feed: Feed) -> About:
     return About(tuple((name, value) for name, value in rows if value), mapping, settings.adapter in LISTENERS)
 
 
-def _mapped(attribute: str, rule: Mapping[str, Any]) -> Mapped:
+def _mapped(attribute: str, rule: Mapping[str, Any]) -> DescribedRule:
     values = rule.get("values")
     codes = tuple((_word(code), _word(value)) for code, value in values.items()) if isinstance(values, Mapping) else ()
     read_from = " | ".join(site_rules.paths(rule)) or f"the standard fields, by {rule.get('by')}"
     fallbacks = [f"{said}: {str(rule[key]).replace('_', ' ')}" for key, said in FALLBACKS.items() if rule.get(key)]
-    return Mapped(attribute, read_from, codes, ", ".join(fallbacks))
+    return DescribedRule(attribute, read_from, codes, ", ".join(fallbacks))
 
 
 def _word(value: object) -> str:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from adapters.base import Adapter, Answer, BrokeOff, Fetch, Mapper
+from adapters.base import Adapter, BrokeOff, Fetch, IngestResult, Mapper
 from store.domain.contactability import loosened
 from store.domain.ids import shown
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown
 from store.holds.remap_source import Remapping
-from store.patients.reader import Reader
+from store.patients.reader import PatientReader
 from store.preference import PatientMerge, PatientStatements
 from store.web.api.facesheet import as_value
 from sync.engine import Engine
@@ -154,19 +154,19 @@ def _remapped_page(engine: Engine, lane: Lane, work: Remapping, after: int, resu
 
 
 def _differences(engine: Engine, lane: Lane, transaction: Any, patients: Iterable[int]) -> list[list[Difference]]:
-    reader = Reader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
+    reader = PatientReader(engine.database, transaction, engine.preferences.enterprises[lane.enterprise])
     return [_difference(engine, lane, reader, shown(number)) for number in patients]
 
 
-def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[Answer], list[int]]:
+def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[IngestResult], list[int]]:
     alone = [answer for piece in pieces if (answer := decided_alone(piece.item)) is not None]
     items = [piece.item for piece in pieces if isinstance(piece.item, PatientStatements | PatientMerge)]
     outcomes = engine.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=engine.clock()) if items else []
     changed = {one.patient_id: None for one in outcomes if one.outcome in ("applied", "merged") and one.patient_id is not None}
-    return [*alone, *(Answer(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
+    return [*alone, *(IngestResult(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
 
 
-def _difference(engine: Engine, lane: Lane, reader: Reader, patient: str) -> list[Difference]:
+def _difference(engine: Engine, lane: Lane, reader: PatientReader, patient: str) -> list[Difference]:
     """What is in force inside the transaction against what is committed, by a connection that does not see it."""
     after = reader.patient(PatientRef(id=patient))
     try:

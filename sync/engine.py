@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from adapters.base import Adapter, AdapterError, Answer, Batch, BrokeOff, Fetch, Mapper, Payload, Wait
+from adapters.base import Adapter, AdapterError, Batch, BrokeOff, Fetch, IngestResult, Mapper, Payload, Wait
 from store.db import outage
 from store.db.database import Database
 from store.holds.falling_due import FallingDue
@@ -104,7 +104,7 @@ class Engine:
         tally = Tally(self.begin(lane, "ingest", Fetch()))
         return self._closing(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
 
-    def ingest(self, lane: Lane, mapper: Mapper, payloads: Sequence[Payload]) -> list[Answer]:
+    def ingest(self, lane: Lane, mapper: Mapper, payloads: Sequence[Payload]) -> list[IngestResult]:
         """Maps, applies and commits a group of received payloads; answers in their order.
 
         Returns only after the commit. Raises when nothing could be committed, so that the sender sends again.

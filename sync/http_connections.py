@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sync.config.settings import Limits
+from sync.config.settings import ConnectionLimits
 
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -24,7 +24,7 @@ log = logging.getLogger("emr_sync.web")
 class Bounded(HttpToolsProtocol):
     """A connection with limits. Those of all connections are attributes of a class made for them (:func:`bounded`)."""
 
-    limits = Limits()
+    limits = ConnectionLimits()
     told = float("-inf")
     _deadline: asyncio.TimerHandle | None = None
     _headers_to_come = False
@@ -93,7 +93,7 @@ class Bounded(HttpToolsProtocol):
             log.warning("connections refused: %d are open; see api.connections and api.connections_per_address", len(self.connections))
 
 
-def bounded(limits: Limits) -> type[Bounded]:
+def bounded(limits: ConnectionLimits) -> type[Bounded]:
     """The kind of connections of one server."""
     return type("BoundedConnection", (Bounded,), {"limits": limits})
 

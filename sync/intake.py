@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adapters.base import AdapterError, Answer, Batch, Filtered, Item, Mapper, Payload, Unmappable
+from adapters.base import AdapterError, Batch, Filtered, IngestResult, Item, Mapper, Payload, Unmappable
 from adapters.mapping.evidence import named
 from store.db import clock_skew
 from store.db.database import Database
@@ -38,7 +38,7 @@ NONSENSE = frozenset({"not_hl7", "not_json", "not_fhir", "not_a_record"})
 
 NOT_KEPT = "a part of the message could not be used, and there is no room to keep it until this hour ends: keep it and send it again"
 
-NOTHING = Answer("filtered", "nothing_to_read")
+NOTHING = IngestResult("filtered", "nothing_to_read")
 
 
 class Piece(NamedTuple):
@@ -62,13 +62,13 @@ def pieces(batch: Batch) -> list[Piece]:
     return [Piece(item, payload) for item, payload in zip(batch.items, batch.payloads or [b""] * len(batch.items), strict=True)]
 
 
-def decided_alone(item: Item) -> Answer | None:
+def decided_alone(item: Item) -> IngestResult | None:
     if isinstance(item, Filtered):
-        return Answer("filtered", item.reason)
-    return Answer("rejected", item.reason, item.detail) if isinstance(item, Unmappable) else None
+        return IngestResult("filtered", item.reason)
+    return IngestResult("rejected", item.reason, item.detail) if isinstance(item, Unmappable) else None
 
 
-def rejected(piece: Piece, answer: Answer, *, answered: bool = False) -> Iterator[Rejected]:
+def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> Iterator[Rejected]:
     """The rows to keep of one piece: the record, when it was rejected, else the parts of it that could not be used.
 
     ``answered``: its sender is told that it was rejected. Then, or where it is plain nonsense, a record of nobody may be left out when
@@ -93,13 +93,13 @@ def problems(piece: Piece) -> tuple[Problem, ...]:
     return piece.item.problems if isinstance(piece.item, PatientStatements) else ()
 
 
-def summary(answers: Sequence[Answer]) -> Answer:
+def summary(answers: Sequence[IngestResult]) -> IngestResult:
     """The answer to a payload that held several records: what the sender most needs to hear, and the problems of all."""
     worst = min(answers, key=lambda answer: WORST_FIRST.index(answer.outcome), default=NOTHING)
     return worst if len(answers) < 2 else worst._replace(problems=tuple(problem for answer in answers for problem in answer.problems))
 
 
-def not_kept(answer: Answer) -> Answer:
+def not_kept(answer: IngestResult) -> IngestResult:
     """What the sender is told where a part could not be used and is not kept here either: that it shall keep the message."""
     first = answer.problems[0].reason if answer.problems else answer.reason
     return answer._replace(outcome="rejected", reason=first, detail=NOT_KEPT)
@@ -149,7 +149,7 @@ class Intake:
     def __post_init__(self) -> None:
         self.arrivals = Arrivals(self.database)
 
-    def commit(self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None) -> list[Answer]:
+    def commit(self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None) -> list[IngestResult]:
         """What became of each piece, in order, after the commit. Raises when nothing could be committed. No tally: a live feed."""
         try:
             return self._transact(lane, pieces, tally, cursor, {})
@@ -159,7 +159,7 @@ class Intake:
             if len(pieces) == 1:
                 self._count_set_aside(lane, error)
                 self.log.error("record set aside", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
-                return self._transact(lane, pieces, tally, cursor, {0: Answer("rejected", "not_storable", not_storable(error))})
+                return self._transact(lane, pieces, tally, cursor, {0: IngestResult("rejected", "not_storable", not_storable(error))})
         middle = len(pieces) // 2
         return self.commit(lane, pieces[:middle], tally, None) + self.commit(lane, pieces[middle:], tally, cursor)
 
@@ -170,9 +170,9 @@ class Intake:
         pieces: Sequence[Piece],
         now: datetime,
         run_id: str | None,
-        decided: Mapping[int, Answer],
+        decided: Mapping[int, IngestResult],
         guard: Guard | None = None,
-    ) -> list[Answer]:
+    ) -> list[IngestResult]:
         """What becomes of each piece, in its order. ``decided`` are the positions that are not to be tried.
 
         Without a guard the safeguard looks at the pieces as at a live feed's.
@@ -183,12 +183,12 @@ class Intake:
         items = [item for position in open_ones if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
         outcomes = self._apply(transaction, lane, items, now, run_id, guard) if items else []
         for position, outcome in zip(open_ones, outcomes, strict=True):
-            answers[position] = Answer(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]), outcome.undecided)
+            answers[position] = IngestResult(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]), outcome.undecided)
         return [answer for answer in answers if answer is not None]
 
     def _transact(
-        self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None, decided: Mapping[int, Answer]
-    ) -> list[Answer]:
+        self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None, decided: Mapping[int, IngestResult]
+    ) -> list[IngestResult]:
         now, run_id = self.clock(), tally.run.id if tally else None
         with self.database.write(lane.enterprise) as transaction:
             clock_skew.check(self.database.skew)
@@ -213,7 +213,7 @@ class Intake:
         return [not_kept(answer) if place in bare and tally is None else answer for place, answer in enumerate(answers)]
 
     def _reject(
-        self, transaction: Any, lane: Lane, pieces: Sequence[Piece], answers: Sequence[Answer], run_id: str | None, now: datetime
+        self, transaction: Any, lane: Lane, pieces: Sequence[Piece], answers: Sequence[IngestResult], run_id: str | None, now: datetime
     ) -> tuple[int, frozenset[int]]:
         """Keeps what could not be used: how much of it was left out, and the places of pieces of which no payload could be kept."""
         placed = [

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from store.runs.encryption import Sealing, new_key, read_key
 from sync.config import Settings
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 
 SQLITE = "sqlite:///"
 
 
 def sealing(settings: Settings) -> Sealing | None:
-    """The keys, ``None`` when payloads are not kept. Raises ``Unusable`` for a key file that cannot be read or made."""
+    """The keys, ``None`` when payloads are not kept. Raises ``UsageError`` for a key file that cannot be read or made."""
     if settings.sealing is not None or not settings.database.startswith(SQLITE):
         return settings.sealing
     file = Path(f"{settings.database.removeprefix(SQLITE)}.key")
@@ -28,7 +28,7 @@ def sealing(settings: Settings) -> Sealing | None:
             _create(file)
         key = read_key(file.read_text("ascii"))
     except (OSError, ValueError) as error:
-        raise Unusable(f"the key file {file} cannot be used ({type(error).__name__}): restore it, or configure payload_keys") from error
+        raise UsageError(f"the key file {file} cannot be used ({type(error).__name__}): restore it, or configure payload_keys") from error
     name = f"file-{hashlib.sha256(key).hexdigest()[:8]}"
     return Sealing(name, {name: key})
 

@@ -32,7 +32,7 @@ class Depth(NamedTuple):
     running: int
 
 
-class Work(Protocol):
+class JobRunner(Protocol):
     """Does jobs (``sync.worker.Worker``)."""
 
     def do(self, job: Job) -> bool:
@@ -64,7 +64,7 @@ class Queue(Protocol):
 class LocalQueue:
     """Hands jobs to threads of its own, started on first use. What waits is forgotten at the end of the process."""
 
-    def __init__(self, work: Work, workers: int) -> None:
+    def __init__(self, work: JobRunner, workers: int) -> None:
         self._work, self._pool = work, ThreadPoolExecutor(workers, thread_name_prefix="work")
         self._waiting: set[Job] = set()
         self._running = 0

@@ -29,7 +29,7 @@ DEPTH = """SELECT count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHER
 WAITS = "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = ? AND status = 'todo'"
 
 
-class Sources(Protocol):
+class ReadableSources(Protocol):
     """Which sources can be read (``sync.worker.Worker``)."""
 
     def lane(self, job: Job) -> Lane:
@@ -42,7 +42,7 @@ class SharedQueue:
     ``stop`` ends the attempts of ``put`` while the database is away.
     """
 
-    def __init__(self, database: Database, queued: QueuedRuns, sources: Sources, clock: Any, stop: threading.Event) -> None:
+    def __init__(self, database: Database, queued: QueuedRuns, sources: ReadableSources, clock: Any, stop: threading.Event) -> None:
         self.database, self.queued, self.sources, self.clock, self.stop = database, queued, sources, clock, stop
         self.log: Any = logs.logger()
         self._app = App(connector=SyncPsycopgConnector())  # never opened: it writes on connections of ours

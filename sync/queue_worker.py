@@ -21,7 +21,7 @@ from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 
 from sync import logs, retry
-from sync.queue import Job, Work
+from sync.queue import Job, JobRunner
 from sync.queue_shared import LATER, QUEUE, TASK, SharedQueue
 
 AT_ONCE = 1.0
@@ -35,7 +35,7 @@ SPARE = 2
 """Threads beside those that work: a connection that comes back needs one, to look up its host's name."""
 
 
-class Again(Exception):
+class Requeued(Exception):
     """The job goes back to the queue."""
 
 
@@ -47,7 +47,7 @@ class GoesBack(BaseRetryStrategy):
 
     def get_retry_decision(self, *, exception: BaseException, job: JobRow) -> RetryDecision | None:
         """When the job is tried again; ``None`` is never."""
-        if not isinstance(exception, Again) and not retry.passes(exception):
+        if not isinstance(exception, Requeued) and not retry.passes(exception):
             return None
         pause = AT_ONCE if self.stopping.is_set() else LATER
         return RetryDecision(retry_in={"milliseconds": round(pause * 1000)})
@@ -59,7 +59,7 @@ class QueueWorker:
     ``stopping`` is set before ``stop`` is called, so that runs end between two batches.
     """
 
-    def __init__(self, queue: SharedQueue, work: Work, parallel: int, silence: timedelta, stopping: threading.Event) -> None:
+    def __init__(self, queue: SharedQueue, work: JobRunner, parallel: int, silence: timedelta, stopping: threading.Event) -> None:
         self.queue, self.work, self.parallel, self.silence, self.stopping = queue, work, parallel, silence.total_seconds(), stopping
         self.log: Any = logs.logger()
         self._doing: set[int | None] = set()
@@ -140,7 +140,7 @@ class QueueWorker:
         self._doing.add(context.job.id)
         try:
             if (self.stopping.is_set() or not self.work.do(job)) and not self.queue.waits(job):
-                raise Again
+                raise Requeued
         finally:
             self._doing.discard(context.job.id)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from adapters.base import Answer, Mapper, Payload
+from adapters.base import IngestResult, Mapper, Payload
 from store.audit.audit_log import REPLAYED, Audit
 from store.preference import PatientStatements
 from store.runs.runs import Rejection
@@ -16,7 +16,7 @@ from sync.intake import Piece, grouped, problems, read, rejected, summary
 from sync.run import Lane
 
 
-def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> Answer:
+def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> IngestResult:
     """Maps and applies the payload anew, for ``actor``. The rejection is resolved when nothing of it is wrong any more.
 
     What it says is as old as it was: a newer statement that came in between stays in force.
@@ -31,7 +31,7 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
         same = [row for row in rows if (row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope)]
         answer = summary(answers)
         if same:  # whatever became of the rest: what was to be tried again still cannot be used
-            answer = Answer("rejected", same[0].reason, same[0].detail)
+            answer = IngestResult("rejected", same[0].reason, same[0].detail)
         else:
             engine.journal.resolve(transaction, rejection.id, now=now)
         said = {"outcome": answer.outcome, "reason": answer.reason}

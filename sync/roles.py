@@ -13,17 +13,17 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from adapters.base import AdapterError, Answer, Listener, Payload, TellsOfPeers, Unmappable
+from adapters.base import AdapterError, IngestResult, Listener, Payload, TellsOfPeers, Unmappable
 from adapters.mapping.evidence import named
 from adapters.notes import KeepsNotes
 from store.db import outage
 from store.runs.runs import Rejected
 from store.runs.source_notes import SourceNotes
 from sync import logs
-from sync.config import Feed, Settings, api_tls
+from sync.config import ConfiguredSource, Settings, api_tls
 from sync.config.scalars import Address
 from sync.http_connections import bounded
-from sync.runtime import Parts, Unusable, lane
+from sync.runtime import Parts, UsageError, lane
 
 TOO_LATE = "the database did not answer in time: check what holds its lock, and its disk"
 TOLD_EVERY = 60.0
@@ -31,7 +31,7 @@ Fail = Callable[[str], None]
 """Told when a role cannot go on, in a sentence for people. The process stops."""
 
 
-class Role(Protocol):
+class ServiceRole(Protocol):
     """Something that runs until it is stopped. ``stop`` returns when what was under way is done."""
 
     def start(self) -> None: ...
@@ -42,7 +42,7 @@ class Role(Protocol):
 class ListenRole:
     """One listener in a thread of its own."""
 
-    def __init__(self, parts: Parts, feed: Feed, listener: Listener, fail: Fail) -> None:
+    def __init__(self, parts: Parts, feed: ConfiguredSource, listener: Listener, fail: Fail) -> None:
         self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
         self._lane = lane(feed)
         self._why = TOO_LATE
@@ -72,7 +72,7 @@ class ListenRole:
         except Exception as error:
             self.fail(f"{self.feed.name}: the listener ended ({logs.place(error)}): please report this line")
 
-    def _ingest(self, payloads: Sequence[Payload]) -> Sequence[Answer]:
+    def _ingest(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         """As the engine does it. What keeps it from that is remembered for whoever looks at readiness, metrics and the log."""
         try:
             answers = self.parts.engine.ingest(self._lane, self.listener.mapper, payloads)
@@ -154,4 +154,4 @@ def _bound(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     except OSError as error:
-        raise Unusable(f"api.listen: {address} cannot be used ({error.strerror}): choose another port, or stop what has it") from error
+        raise UsageError(f"api.listen: {address} cannot be used ({error.strerror}): choose another port, or stop what has it") from error

@@ -18,8 +18,8 @@ from store.runs.runs import Journal
 from store.runs.source_notes import SourceNotes
 from store.users.api_keys import ApiKeys
 from sync import logs, payload_key, retry
-from sync.config import Feed, Settings
-from sync.config.problems import Unusable as Unusable
+from sync.config import ConfiguredSource, Settings
+from sync.config.problems import UsageError as UsageError
 from sync.engine import Engine
 from sync.intake_health import IntakeHealth
 from sync.metrics import Metrics
@@ -115,12 +115,12 @@ class Parts:
         """Closes the database."""
         self.database.close()
 
-    def feed(self, source: str) -> Feed:
-        """One source. Raises ``Unusable`` when it is not configured."""
+    def feed(self, source: str) -> ConfiguredSource:
+        """One source. Raises ``UsageError`` when it is not configured."""
         return feed(self.settings, source)
 
-    def polled(self, feed: Feed) -> Adapter:
-        """The adapter of a source that is read, with what it noted in earlier runs. Raises ``Unusable`` for one that calls us."""
+    def polled(self, feed: ConfiguredSource) -> Adapter:
+        """The adapter of a source that is read, with what it noted in earlier runs. Raises ``UsageError`` for one that calls us."""
         found = polled(feed)
         if isinstance(found, KeepsNotes):
             found.notes = SourceNotes(self.database, feed.name, feed.enterprise)
@@ -137,16 +137,16 @@ def migrate(database: Database) -> None:
 
 
 def connected(settings: Settings) -> Database:
-    """The database, known to answer. Raises ``Unusable`` when it does not."""
+    """The database, known to answer. Raises ``UsageError`` when it does not."""
     try:
         database = Database.open(settings.database)
     except ValueError as error:
-        raise Unusable(f"database in {settings.file}: {error}") from error
+        raise UsageError(f"database in {settings.file}: {error}") from error
     try:
         schema.is_empty(database)
     except Exception as error:
         database.close()
         if retry.passes(error):
-            raise Unusable(f"{settings.file}: {outage.told(error) or outage.GONE}") from error
+            raise UsageError(f"{settings.file}: {outage.told(error) or outage.GONE}") from error
         raise
     return database

@@ -9,7 +9,7 @@ from typing import Any
 
 from store.db.database import Database
 from store.holds.gate import HoldAll, Window
-from store.holds.held_changes import HELD, HeldStatements
+from store.holds.held_changes import HELD, HeldChanges
 from store.holds.review import Verdicts
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
@@ -28,10 +28,10 @@ class Safeguard:
     journal: Journal
     clock: Callable[[], datetime]
     safeguards: Mapping[str, SafeguardRule]
-    held: HeldStatements = field(init=False)
+    held: HeldChanges = field(init=False)
 
     def __post_init__(self) -> None:
-        self.held = HeldStatements(self.database)
+        self.held = HeldChanges(self.database)
 
     def rule(self, lane: Lane) -> SafeguardRule:
         """The safeguard of the lane's enterprise."""

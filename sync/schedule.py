@@ -18,7 +18,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from store.runs.schedule_times import Due, Key, ScheduleTimes
 from sync import logs
-from sync.config.settings import Feed
+from sync.config.settings import ConfiguredSource
 from sync.due import Timetable
 from sync.queue import Job
 
@@ -53,7 +53,7 @@ class Clock:
     """The schedules of all sources."""
 
     def __init__(
-        self, feeds: Iterable[Feed], ask: Ask, times: ScheduleTimes, now: Callable[[], datetime], lost: Lost = nothing_is_lost
+        self, feeds: Iterable[ConfiguredSource], ask: Ask, times: ScheduleTimes, now: Callable[[], datetime], lost: Lost = nothing_is_lost
     ) -> None:
         self.timetables = {(job.source, job.kind): table for feed in feeds for job, table in _timetables(feed)}
         self.ask, self.times, self.now, self.lost = ask, times, now, lost
@@ -109,7 +109,7 @@ class Clock:
             self.log.error("the schedule cannot be kept", error=logs.place(error))
 
 
-def _timetables(feed: Feed) -> Iterator[tuple[Job, Timetable]]:
+def _timetables(feed: ConfiguredSource) -> Iterator[tuple[Job, Timetable]]:
     if feed.schedule is not None:
         yield Job(feed.name, "incremental"), Timetable(feed.schedule, at_once=True)
     if feed.full_resync is not None:

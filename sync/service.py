@@ -37,8 +37,8 @@ from sync.housekeeping import (
 )
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
-from sync.roles import ListenRole, Role, WebRole
-from sync.runtime import ROLES, Parts, Unusable, adapter
+from sync.roles import ListenRole, ServiceRole, WebRole
+from sync.runtime import ROLES, Parts, UsageError, adapter
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
@@ -55,18 +55,18 @@ class Service:
     ) -> None:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
-            raise Unusable(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
+            raise UsageError(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
         if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
-            raise Unusable("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
+            raise UsageError("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
         self.log = logs.logger()
         self.ended = ended or threading.Event()
         self.failure: str | None = None
         self.worker = Worker(parts, watch)
-        self._tending: Role | None = None
+        self._tending: ServiceRole | None = None
         self.queue = self._queue()
         self.listeners: list[ListenRole] = []
         self.web: WebRole | None = None
-        self._started: list[Role] = []
+        self._started: list[ServiceRole] = []
 
     @property
     def address(self) -> Address | None:
@@ -81,7 +81,7 @@ class Service:
     def start(self) -> None:
         """Starts every role; what was started is stopped again when one of them cannot be.
 
-        Raises ``Unusable`` before that where data would cross a network in clear and nobody wrote that it may.
+        Raises ``UsageError`` before that where data would cross a network in clear and nobody wrote that it may.
         """
         in_clear = plain.check(self.parts.settings)
         try:
@@ -133,7 +133,7 @@ class Service:
             self._tending = queue_worker.QueueWorker(shared, self.worker, settings.parallel, settings.silence, parts.engine.stop)
         return shared
 
-    def _roles(self) -> Iterator[Role]:
+    def _roles(self) -> Iterator[ServiceRole]:
         feeds, settings = self.parts.settings.feeds.values(), self.parts.settings
         listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
         connections = self._connections([(feed.name, found) for feed, found in listening])

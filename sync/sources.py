@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from adapters.base import Adapter, Listener
 from adapters.registry import build
-from sync.config import Feed, Settings
-from sync.config.problems import Unusable
+from sync.config import ConfiguredSource, Settings
+from sync.config.problems import UsageError
 from sync.run import Lane
 
 
-def feed(settings: Settings, source: str) -> Feed:
-    """One source of the settings. Raises ``Unusable`` when there is none of that name."""
+def feed(settings: Settings, source: str) -> ConfiguredSource:
+    """One source of the settings. Raises ``UsageError`` when there is none of that name."""
     if source not in settings.feeds:
-        raise Unusable(f"there is no source {source!r} in {settings.file}: it has {', '.join(settings.feeds) or 'none'}")
+        raise UsageError(f"there is no source {source!r} in {settings.file}: it has {', '.join(settings.feeds) or 'none'}")
     return settings.feeds[source]
 
 
-def lane(feed: Feed) -> Lane:
+def lane(feed: ConfiguredSource) -> Lane:
     """The source as the engine sees it."""
     return Lane(feed.name, feed.enterprise)
 
 
-def adapter(feed: Feed) -> Adapter | Listener:
+def adapter(feed: ConfiguredSource) -> Adapter | Listener:
     """The adapter of a source, of either kind."""
     return build(feed.settings)
 
 
-def polled(feed: Feed) -> Adapter:
-    """The adapter of a source that is read. Raises ``Unusable`` for one that calls us."""
+def polled(feed: ConfiguredSource) -> Adapter:
+    """The adapter of a source that is read. Raises ``UsageError`` for one that calls us."""
     found = adapter(feed)
     if isinstance(found, Listener):
-        raise Unusable(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
+        raise UsageError(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
     return found

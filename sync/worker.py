@@ -12,7 +12,7 @@ from store.runs.runs import FAILED, STOPPED, Run
 from sync import logs, retry
 from sync.queue import Job
 from sync.run import Lane, Progress, no_progress
-from sync.runtime import Parts, Unusable, lane, polled
+from sync.runtime import Parts, UsageError, lane, polled
 
 NOT_HERE = "the machine that took it cannot do it: give every machine the same configuration ({reason})"
 
@@ -48,7 +48,7 @@ class Worker:
             if self._dies(job):
                 return False
             run = self._take(job) if job.run else self.begin(job)
-        except Unusable as reason:
+        except UsageError as reason:
             self._refuse(job, reason)
             return True
         except RunActive:
@@ -60,11 +60,11 @@ class Worker:
         return run is None or self.work(run, job)
 
     def begin(self, job: Job) -> Run:
-        """Opens the run. Raises ``RunActive`` or ``Unusable``."""
+        """Opens the run. Raises ``RunActive`` or ``UsageError``."""
         return self.parts.engine.begin(self.lane(job), job.kind, _request(job))
 
     def lane(self, job: Job) -> Lane:
-        """The source of the job. Raises ``Unusable`` when it is not configured, or calls us."""
+        """The source of the job. Raises ``UsageError`` when it is not configured, or calls us."""
         feed = self.parts.feed(job.source)
         polled(feed)
         return lane(feed)
@@ -95,7 +95,7 @@ class Worker:
         self.lane(job)
         return self.queued.take(job.run, now=self.parts.clock())
 
-    def _refuse(self, job: Job, reason: Unusable) -> None:
+    def _refuse(self, job: Job, reason: UsageError) -> None:
         """The job of a source that this machine's configuration does not have. Whoever waits for its run is told."""
         self.log.error("run not started", source=job.source, kind=job.kind, reason=type(reason).__name__)
         if job.run:

@@ -16,7 +16,7 @@ from adapters.fhir import outcome
 from adapters.mapping.legible import BYTE_ORDER_MARK, repaired
 
 
-class _Link(msgspec.Struct):
+class _BundleLink(msgspec.Struct):
     relation: str | None = None
     url: str | None = None
 
@@ -42,12 +42,12 @@ class _Head(msgspec.Struct, rename="camel"):
 class _Bundle(msgspec.Struct, rename="camel"):
     resource_type: str
     total: Any = None
-    link: list[_Link] | None = None
+    link: list[_BundleLink] | None = None
     entry: list[_Entry] | None = None
     meta: _Meta | None = None
 
 
-class Page(msgspec.Struct, frozen=True):
+class BundlePage(msgspec.Struct, frozen=True):
     """``resources`` are raw JSON. ``searched_at`` is when the server says it searched, as it wrote it.
 
     ``keys`` tell the matches apart, ``included`` is how many came beside them; ``error`` is what the server reports as one, in codes.
@@ -72,7 +72,7 @@ _decode = msgspec.json.Decoder(_Bundle).decode
 _head = msgspec.json.Decoder(_Head).decode
 
 
-def read(body: bytes, url: str) -> Page:
+def read(body: bytes, url: str) -> BundlePage:
     """The page that ``url`` answered with. Raises :class:`~adapters.base.AdapterError` when it is none."""
     try:
         bundle = _bundle(body)
@@ -81,7 +81,7 @@ def read(body: bytes, url: str) -> Page:
     if bundle.resource_type != "Bundle":
         raise AdapterError(_not_a_bundle(body))
     outcomes, results = _sorted(bundle.entry or [])
-    return Page(
+    return BundlePage(
         tuple(one.body for one in results),
         _count(bundle.total),
         _next(bundle, url),

@@ -17,15 +17,15 @@ from urllib.parse import quote, urljoin
 
 from adapters.base import AdapterError
 from adapters.fhir import bundle, outcome
-from adapters.fhir.bundle import Page
+from adapters.fhir.bundle import BundlePage
 from adapters.fhir.dates import instant
 from adapters.http import headers as fields
 from adapters.http import retry
 from adapters.http.auth import SERVER, TOKEN_ENDPOINT, Auth, Headers, TokenReply, TokenRequest, carried_out
-from adapters.http.budget import Budget, Limits
+from adapters.http.budget import Budget, BudgetLimits
 from adapters.http.completeness import Whole
-from adapters.http.download import TOKEN, Bounds, DownloadLimits, Received, received
-from adapters.http.retry import Again
+from adapters.http.download import TOKEN, Bounds, DownloadedResponse, DownloadLimits, received
+from adapters.http.retry import Retryable
 
 if TYPE_CHECKING:
     import requests
@@ -49,7 +49,7 @@ class Response(NamedTuple):
     asked: datetime
 
 
-class Answer(NamedTuple):
+class RawResponse(NamedTuple):
     """An answer of any status, not judged yet; its times as in :class:`Response`."""
 
     status: int
@@ -66,7 +66,7 @@ class SearchPage(NamedTuple):
     ``short`` says on the last page why the search is not whole; empty when it is.
     """
 
-    page: Page
+    page: BundlePage
     at: datetime
     searched_at: datetime
     last: bool
@@ -106,7 +106,7 @@ class FhirClient:
         download: DownloadLimits | None = None,
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
-        self.budget = budget or Budget(Limits(), clock, sleep)
+        self.budget = budget or Budget(BudgetLimits(), clock, sleep)
         self.trust_total, self._ca = trust_total, ca
         self.download = download or DownloadLimits()
         self._buying = threading.Lock()
@@ -155,16 +155,16 @@ class FhirClient:
             seen.add(hash(found.next_url))
             response = self._next(self._ours(found.next_url))
 
-    def ask(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> Answer:
+    def ask(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> RawResponse:
         """One request with our token, to our server only; its answer is the caller's to judge. Asked again when the network fails."""
         return self.retrying(lambda: self._asked(method, self._ours(url), headers, body))
 
-    def _asked(self, method: str, url: str, headers: Headers, body: bytes | None) -> Answer:
+    def _asked(self, method: str, url: str, headers: Headers, body: bytes | None) -> RawResponse:
         response, url, begun = self._follow(method, url, headers, body)
         if response.status_code in REFUSED and self.auth.forget():
             response, url, begun = self._follow(method, url, headers, body)
         at, asked = self._times(response, begun)
-        return Answer(response.status_code, response.headers, response.content, url, at, asked)
+        return RawResponse(response.status_code, response.headers, response.content, url, at, asked)
 
     def authorize(self) -> Headers:
         """The headers that prove who we are, bought if need be. Raises :class:`~adapters.base.AdapterError`."""
@@ -202,7 +202,7 @@ class FhirClient:
             response, _, begun = self._follow("GET", url, headers)
         return self._judged(response, url, begun)
 
-    def _follow(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> tuple[Received, str, datetime]:
+    def _follow(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> tuple[DownloadedResponse, str, datetime]:
         """The answer at the end of redirects within our server, its address, and when we asked. A body goes on by 307 and 308 only."""
         for _ in range(REDIRECTS + 1):
             token, begun = self._authorize(), self.clock()
@@ -212,7 +212,7 @@ class FhirClient:
             url = self._ours(urljoin(url, response.headers["Location"]))
         raise AdapterError("the server redirects without end", permanent=True)
 
-    def _judged(self, response: Received, url: str, begun: datetime) -> Response | None:
+    def _judged(self, response: DownloadedResponse, url: str, begun: datetime) -> Response | None:
         status = response.status_code
         if 200 <= status < 300:
             return Response(response.content, url, *self._times(response, begun))
@@ -221,7 +221,7 @@ class FhirClient:
         asked = self.asked(response.headers)
         told = f"the server answered {status}{outcome.told(response.content)}{retry.told(asked)}"
         if status in retry.TRANSIENT:
-            raise Again(StatusError(told, status, retry_after=asked))
+            raise Retryable(StatusError(told, status, retry_after=asked))
         if status in REFUSED:
             raise StatusError(f"{told}: access denied; check auth and what this client may read", status, permanent=True)
         raise NotUnderstood(told, status, permanent=True)
@@ -233,7 +233,7 @@ class FhirClient:
         if response.status_code in retry.TRANSIENT:
             asked = self.asked(response.headers)
             told = f"the token endpoint answered {response.status_code}{retry.told(asked)}"
-            raise Again(AdapterError(told, retry_after=asked))
+            raise Retryable(AdapterError(told, retry_after=asked))
         return TokenReply(response.status_code, response.content)
 
     def send(
@@ -245,7 +245,7 @@ class FhirClient:
         body: dict[str, str] | bytes | None = None,
         *,
         who: str = SERVER,
-    ) -> Received:
+    ) -> DownloadedResponse:
         """One request exactly as given: who calls sees to it that a token goes only where it may. Its answer is within the bounds."""
         begun = time.monotonic()
         with _failures(who):
@@ -272,7 +272,7 @@ class FhirClient:
         """In how many seconds the server wants to be asked again, where it says so."""
         return fields.seconds_asked(headers.get("Retry-After"), self.clock())
 
-    def _times(self, response: Received, begun: datetime) -> tuple[datetime, datetime]:
+    def _times(self, response: DownloadedResponse, begun: datetime) -> tuple[datetime, datetime]:
         """The server's time, and no later than when it began to answer: by its clock and by ours."""
         return fields.times(response.headers.get("Date"), begun, self.clock())
 
@@ -292,4 +292,4 @@ def _failures(who: str = SERVER) -> Iterator[None]:
         raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
     except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
         # Its text holds the address, and with it maybe a patient: the original is not chained.
-        raise Again(AdapterError(unreached(error, who))) from None
+        raise Retryable(AdapterError(unreached(error, who))) from None

@@ -15,7 +15,7 @@ from adapters.fhir import absent
 from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
-from adapters.fhir.periods import Standing, When, within
+from adapters.fhir.periods import RecordStatus, When, within
 from adapters.mapping.refusals import is_opt_out
 from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
 
@@ -97,16 +97,16 @@ def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
     return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
 
 
-def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: When) -> Standing:
+def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
     status = consent.get("status")
     if status in options.statuses:
         whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
         return within([one.get("period") for one in whole if type(one) is dict], when)
     if status == "rejected":
-        return Standing.REFUSED
+        return RecordStatus.REFUSED
     if status in ("draft", "proposed"):
-        return Standing.NOT_YET
-    return Standing.ENDED if status in ("inactive", "entered-in-error", "not-done") else Standing.UNREADABLE
+        return RecordStatus.NOT_YET
+    return RecordStatus.ENDED if status in ("inactive", "entered-in-error", "not-done") else RecordStatus.UNREADABLE
 
 
 def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
@@ -146,9 +146,9 @@ def _counting(provisions: Any, when: When, understood: Understood) -> Any:
     if type(provisions) is not dict:
         return provisions
     found = within([provisions.get("period")], when)
-    if found is Standing.ENDED or (found is Standing.NOT_YET and not not_understood(provisions, "Consent.provision", understood)):
+    if found is RecordStatus.ENDED or (found is RecordStatus.NOT_YET and not not_understood(provisions, "Consent.provision", understood)):
         return {}
-    if found is Standing.DOUBTFUL and provisions.get("type") == "permit":
+    if found is RecordStatus.DOUBTFUL and provisions.get("type") == "permit":
         return provisions | {"type": NOT_UNDERSTOOD}
     return _below(provisions, when, understood)
 
@@ -164,11 +164,11 @@ def _below(provisions: Any, when: When, understood: Understood) -> Any:
     return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
 
 
-def flag_standing(flag: dict[str, Any], when: When) -> Standing:
+def flag_standing(flag: dict[str, Any], when: When) -> RecordStatus:
     status = flag.get("status")
     if status == "active":
         return within([flag.get("period")], when)
-    return Standing.ENDED if status in ("inactive", "entered-in-error") else Standing.UNREADABLE
+    return RecordStatus.ENDED if status in ("inactive", "entered-in-error") else RecordStatus.UNREADABLE
 
 
 def period(record: dict[str, Any]) -> dict[str, Any]:
@@ -178,9 +178,9 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
     return found[0] if found else {}
 
 
-def out_of_force(attributes: list[str], standing: Standing, path: str) -> dict[str, Statement]:
+def out_of_force(attributes: list[str], standing: RecordStatus, path: str) -> dict[str, Statement]:
     """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it said."""
-    if standing is Standing.REFUSED:
+    if standing is RecordStatus.REFUSED:
         return {attribute: Statement(_refused(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
 

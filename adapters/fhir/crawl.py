@@ -26,7 +26,7 @@ OURS = (401, 429)  # about this client, never about one patient
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CrawlPlace:
     """Where a crawl is. ``digest`` tells its list from another; ``left_out`` members could not be read."""
 
     digest: str
@@ -40,7 +40,7 @@ class Place:
 
 
 class _Kept(msgspec.Struct):
-    crawl: Place
+    crawl: CrawlPlace
 
 
 class ReadsPatients(Protocol):
@@ -63,7 +63,7 @@ def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id:
         message = "the members of the group cannot be read, so nobody can be read one by one: check group, or choose another way to read"
         raise AdapterError(message, permanent=True)
     names = found.names
-    place = _going_on(cursor, Place(_digest(names), min(began, found.at).isoformat()), len(names))
+    place = _going_on(cursor, CrawlPlace(_digest(names), min(began, found.at).isoformat()), len(names))
     member = Member(rest, client)
     for start in range(place.number, max(len(names), 1), BATCH):
         part = names[start : start + BATCH]
@@ -137,14 +137,14 @@ def _about_all(error: AdapterError) -> bool:
     return status in OURS or error.retry_after is not None or (status is None and error.permanent and not isinstance(error, TooLarge))
 
 
-def _cursor(place: Place, members: int, *, short: str) -> str:
+def _cursor(place: CrawlPlace, members: int, *, short: str) -> str:
     """Behind the last member: the time at which the crawl began, or its beginning again where somebody was left out."""
     if place.number < members:
         return place.text()
     return replace(place, number=0, left_out=0, started="").text() if place.left_out or short else place.started
 
 
-def _note(place: Place, members: int) -> str:
+def _note(place: CrawlPlace, members: int) -> str:
     if not place.left_out or place.number < members:
         return ""
     return f"{place.left_out} of the group's {members} members could not be read: see the rejections; the next run tries them again"
@@ -154,7 +154,7 @@ def _digest(names: Sequence[str]) -> str:
     return blake2b("\0".join(names).encode(), digest_size=8).hexdigest()
 
 
-def _going_on(cursor: str | None, fresh: Place, members: int) -> Place:
+def _going_on(cursor: str | None, fresh: CrawlPlace, members: int) -> CrawlPlace:
     """The place that the cursor keeps of this very list, else its beginning."""
     try:
         kept = msgspec.json.decode(cursor or "", type=_Kept).crawl

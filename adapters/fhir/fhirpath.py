@@ -20,7 +20,7 @@ from adapters.fhir import fhirpath_evaluation as evaluation
 from adapters.fhir import fhirpath_nodes as nodes
 from adapters.fhir.fhirpath_evaluation import Eval
 from adapters.fhir.fhirpath_nodes import Node, Nodes
-from adapters.mapping.site_rules import Find, Found
+from adapters.mapping.site_rules import Find, FoundValue
 
 FUNCTIONS = ("first", "last", "where", "repeat", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
 SUPPORTED = (
@@ -63,10 +63,10 @@ def compile_path(expression: str) -> Find:
     return lambda resource: [_found(node, expression) for node in evaluate(resource) if node.value is not None]
 
 
-def _found(node: Node, expression: str) -> Found:
+def _found(node: Node, expression: str) -> FoundValue:
     if node.value is absent.WITHHELD:
-        return Found("", node.path or expression, absent.DETAIL, reason=absent.REASON)
-    return Found(nodes.text(node.value), node.path or expression)
+        return FoundValue("", node.path or expression, absent.DETAIL, reason=absent.REASON)
+    return FoundValue(nodes.text(node.value), node.path or expression)
 
 
 def _start(tree: Eval, resource: dict[str, Any]) -> Nodes:

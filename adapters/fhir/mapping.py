@@ -21,7 +21,7 @@ from adapters.fhir import absent, consent_flag, explain, identity, link, modifie
 from adapters.fhir.decode import NotReadable, decode_in_part, encode
 from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
-from adapters.fhir.periods import MOST, Standing, When, turns
+from adapters.fhir.periods import MOST, RecordStatus, When, turns
 from adapters.fhir.reference import Surroundings
 from adapters.fhir.site_rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
 from adapters.mapping import iso_time, partial
@@ -232,16 +232,18 @@ class FhirMapper:
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
         when = When(source.received, self._zone)
         found, ahead = self._standing(kind, resource, when), turns(resource, when)
-        if found is Standing.NOT_YET and all(self._standing(kind, resource, When(one, self._zone)) is Standing.NOT_YET for one in ahead):
+        if found is RecordStatus.NOT_YET and all(
+            self._standing(kind, resource, When(one, self._zone)) is RecordStatus.NOT_YET for one in ahead
+        ):
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
         speaks = [rule for rule in rules if rule.attribute == options.attribute or self._says(rule, resource)]
         if hidden and not (is_about and speaks):
-            if found is Standing.ENDED:
+            if found is RecordStatus.ENDED:
                 return Filtered(f"{kind.lower()}_not_configured", source.locator)
             problems = [Problem(absent.REASON, hidden, absent.DETAIL, base(one.attribute)) for one in rules]
             return self._about(kind, resource, {}, (), found, source, problems)
         problems = self._not_understood(kind, resource, [base(rule.attribute) for rule in speaks])
-        if found is Standing.UNREADABLE and not problems:
+        if found is RecordStatus.UNREADABLE and not problems:
             problems = [Problem("status_unknown", f"{kind}.status", "it is no status that is known", base(one.attribute)) for one in speaks]
         is_read = not problems
         ruled = self._ruled(kind, resource, found, when, source, problems) if is_read else {}
@@ -254,11 +256,11 @@ class FhirMapper:
         if patient.is_part(resource):  # what it lacks may refuse
             ruled, later = link.opt_outs(ruled), tuple(one for one in later if is_opt_out(one.attribute, one.value))
         if not ruled and not later and not problems:
-            reason = "not_in_force" if found is Standing.NOT_YET else "not_configured"
+            reason = "not_in_force" if found is RecordStatus.NOT_YET else "not_configured"
             return Filtered(f"{kind.lower()}_{reason}", source.locator)
         return self._about(kind, resource, ruled, later, found, source, problems)
 
-    def _standing(self, kind: str, resource: dict[str, Any], when: When) -> Standing:
+    def _standing(self, kind: str, resource: dict[str, Any], when: When) -> RecordStatus:
         if kind == "Consent":
             return consent_flag.consent_standing(resource, self.options.consent, when)
         return consent_flag.flag_standing(resource, when)
@@ -283,19 +285,21 @@ class FhirMapper:
             before = then
         return tuple(found)
 
-    def _ruled(self, kind: str, resource: dict[str, Any], found: Standing, when: When, source: _Source, problems: list[Problem]) -> Stated:
+    def _ruled(
+        self, kind: str, resource: dict[str, Any], found: RecordStatus, when: When, source: _Source, problems: list[Problem]
+    ) -> Stated:
         """What a Consent or Flag states at a moment, whose status is known."""
         rules, options = self.rules[kind], self.options.consent
-        if found is Standing.NOT_YET:
+        if found is RecordStatus.NOT_YET:
             return {}
-        if found not in (Standing.IN_FORCE, Standing.DOUBTFUL):
+        if found not in (RecordStatus.IN_FORCE, RecordStatus.DOUBTFUL):
             attributes = [rule.attribute for rule in rules if rule.attribute == options.attribute or self._is_read(rule, resource)]
             return consent_flag.out_of_force(attributes, found, f"{kind}.status")
         counted = consent_flag.counting(resource, when, self._understood[kind]) if kind == "Consent" else resource
         ruled = apply_rules(rules, counted, self.settings.default_region, problems, {})
         if source.flaw:
             leave_out_illegible(ruled, rules, resource, problems)
-        if found is Standing.IN_FORCE:
+        if found is RecordStatus.IN_FORCE:
             return ruled
         detail = "it cannot be read whether it is over: what it permits does not count"
         problems += [
@@ -318,7 +322,7 @@ class FhirMapper:
         resource: dict[str, Any],
         ruled: Stated,
         later: tuple[Later, ...],
-        found: Standing,
+        found: RecordStatus,
         source: _Source,
         problems: list[Problem],
     ) -> Item:
@@ -339,7 +343,7 @@ class FhirMapper:
         return replace(self._said(resource, identifiers, stated, source, problems, asserted=asserted), later=later)
 
     def _asserted(
-        self, kind: str, resource: dict[str, Any], found: Standing, permits: _Permits, source: _Source, problems: list[Problem]
+        self, kind: str, resource: dict[str, Any], found: RecordStatus, permits: _Permits, source: _Source, problems: list[Problem]
     ) -> tuple[Time, str] | None:
         """When a Consent was given, where it only permits.
 
@@ -351,7 +355,7 @@ class FhirMapper:
         given, path = self._given(resource, updated or source.undated, problems) if kind == "Consent" else None, DATED
         if given and permits is _Permits.ONLY:
             return given, path
-        if found is Standing.ENDED:
+        if found is RecordStatus.ENDED:
             given, path = self._time(consent_flag.period(resource).get("end")), f"{kind}.period.end"
         if given and updated and given.is_after(updated):
             return given, path

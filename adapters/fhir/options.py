@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.http.budget import Limits
+from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import FILE_LIMITS, PAGE_LIMITS, base_url, download, limits
 from adapters.options import joined, listed, number, one_of, own, switch, texts
@@ -76,7 +76,7 @@ class RestOptions:
     search: Mapping[str, str] = field(default_factory=dict)
     ca: str = ""  # certificates (PEM) to trust beside the public ones
     trust_total: bool = True
-    limits: Limits = field(default_factory=Limits)
+    limits: BudgetLimits = field(default_factory=BudgetLimits)
     download: DownloadLimits = field(default_factory=DownloadLimits)
 
 

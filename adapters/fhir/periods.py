@@ -20,7 +20,7 @@ MOST = 50
 PARTS = ("provision", "except")
 
 
-class Standing(StrEnum):
+class RecordStatus(StrEnum):
     """What a record's status and period make of what it says.
 
     Of a doubtful one only the period cannot be read: what it refuses counts. An unreadable one has no status that is known.
@@ -41,25 +41,25 @@ class When(NamedTuple):
     zone: tzinfo
 
 
-def within(periods: list[Any], when: When) -> Standing:
+def within(periods: list[Any], when: When) -> RecordStatus:
     """The worst of several periods: over, not begun, unreadable."""
     found = [_at(period, when) for period in periods if period is not None]
-    return next((one for one in (Standing.ENDED, Standing.NOT_YET, Standing.DOUBTFUL) if one in found), Standing.IN_FORCE)
+    return next((one for one in (RecordStatus.ENDED, RecordStatus.NOT_YET, RecordStatus.DOUBTFUL) if one in found), RecordStatus.IN_FORCE)
 
 
-def _at(period: Any, when: When) -> Standing:
+def _at(period: Any, when: When) -> RecordStatus:
     if type(period) is not dict:
-        return Standing.DOUBTFUL
+        return RecordStatus.DOUBTFUL
     start, end = _read(period.get("start"), when.zone), _read(period.get("end"), when.zone)
     if start is not None and end is not None and end.latest < start.earliest:
-        return Standing.DOUBTFUL
+        return RecordStatus.DOUBTFUL
     if end is not None and end.latest < when.at:
-        return Standing.ENDED
+        return RecordStatus.ENDED
     if start is not None and start.earliest > when.at:
-        return Standing.NOT_YET
+        return RecordStatus.NOT_YET
     unread = (period.get("start") is not None and start is None) or (period.get("end") is not None and end is None)
     unread = unread or any(absent.is_withheld(one) for one in (period, period.get("_start"), period.get("_end")))
-    return Standing.DOUBTFUL if unread else Standing.IN_FORCE
+    return RecordStatus.DOUBTFUL if unread else RecordStatus.IN_FORCE
 
 
 def turns(record: dict[str, Any], when: When) -> list[datetime]:

@@ -90,7 +90,7 @@ class RestAdapter:
     def _all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
         """Every kind, also when another one cannot be read: what a Consent refuses is applied even when the Patients break off."""
         parameters, kinds = self._parameters(plan, request), self.kinds()
-        reading = Reading()
+        reading = ReadPass()
         for kind in kinds:
             own = {**self.options.search, **parameters} if kind == "Patient" else parameters
             try:
@@ -100,7 +100,7 @@ class RestAdapter:
                 reading.failed(error)
         reading.ended()
 
-    def _read_page(self, client: FhirClient, kind: str, page: SearchPage, number: int, reading: Reading, *, last: bool) -> Batch:
+    def _read_page(self, client: FhirClient, kind: str, page: SearchPage, number: int, reading: ReadPass, *, last: bool) -> Batch:
         reading.page(page)
         batch = self._batch(page, f"{kind}/page-{number}", reading.seen, None)
         batch = batch if kind == "Patient" else self.confirmed(client, kind, batch, reading.short)
@@ -194,7 +194,7 @@ class RestAdapter:
         return unless_refused(item, others, choose)
 
 
-class Reading:
+class ReadPass:
     """A read of everything or of what changed: from when on the next one must read, and why it may not move the cursor."""
 
     def __init__(self) -> None:

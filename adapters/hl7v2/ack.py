@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from adapters.base import Answer
+from adapters.base import IngestResult
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
 from adapters.hl7v2.reader import header
 from store.preference import Problem
@@ -89,7 +89,7 @@ class Acknowledger:
                 raise ValueError(f"ack takes AA, AE or AR for each of {', '.join((*CODES, PARTIAL))}")
         return cls(codes, mode)
 
-    def replies(self, message: bytes, answer: Answer, now: datetime, expected: int | None = None) -> list[bytes]:
+    def replies(self, message: bytes, answer: IngestResult, now: datetime, expected: int | None = None) -> list[bytes]:
         """The acknowledgements of a message, in order; also of one whose MSH can hardly be read. Empty when it gets none.
 
         MSA-2 echoes the sender's control id; MSH-10 is our own, made from the message and the code, so that a message that comes
@@ -104,7 +104,7 @@ class Acknowledger:
         asked = _Asked(delimiters, fields, kind, answer, now, expected)
         return [_reply(asked, code, message) for code in self._sent(fields[15].strip(), fields[16].strip(), answer)]
 
-    def _sent(self, accept: str, application: str, answer: Answer) -> list[str]:
+    def _sent(self, accept: str, application: str, answer: IngestResult) -> list[str]:
         outcome = answer.outcome
         code = self.codes.get(outcome) or CODES.get(outcome, REJECT)  # an outcome that is not known is AR: the sender keeps the message
         if code == ACCEPT and answer.problems:
@@ -129,7 +129,7 @@ class _Asked:
     delimiters: Delimiters
     fields: list[str]
     kind: list[str]
-    answer: Answer
+    answer: IngestResult
     now: datetime
     expected: int | None
 
@@ -184,10 +184,10 @@ def _location(path: str) -> list[str]:
     return parts[: max((at for at, part in enumerate(parts, 1) if part), default=0)]
 
 
-def _error(delimiters: Delimiters, answer: Answer, *, old: bool) -> str:
+def _error(delimiters: Delimiters, answer: IngestResult, *, old: bool) -> str:
     number, text = TABLE_0357.get(answer.reason, APPLICATION_ERROR)
     if answer.problems and answer.outcome != "rejected":
-        answer = Answer(PARTIAL, answer.problems[0].reason, answer.problems[0].detail)
+        answer = IngestResult(PARTIAL, answer.problems[0].reason, answer.problems[0].detail)
     reason = _escaped(answer.reason or "not_handled", delimiters)
     if old:
         parts = [number, text, "HL70357", reason]

@@ -9,7 +9,7 @@ from types import TracebackType
 from adapters.hl7v2.framing import Deframer, frame
 
 
-class MllpSender:
+class MllpClient:
     """A connection to an MLLP listener. ``timeout`` is in seconds and holds for connecting and for each wait."""
 
     def __init__(self, host: str, port: int, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
@@ -45,7 +45,7 @@ class MllpSender:
     def close(self) -> None:
         self._socket.close()
 
-    def __enter__(self) -> MllpSender:
+    def __enter__(self) -> MllpClient:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

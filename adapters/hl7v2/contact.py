@@ -23,7 +23,7 @@ class Turning(NamedTuple):
     kind: str
 
 
-class Heard(NamedTuple):
+class TelecomRemarks(NamedTuple):
     """What the fields say beside their lists: consents that remarks deny (attribute, path), and the days on which a list changes."""
 
     refused: tuple[tuple[str, str], ...]

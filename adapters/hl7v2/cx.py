@@ -13,7 +13,7 @@ from typing import NamedTuple
 from adapters.base import SourceSettings
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.delimiters import Delimiters
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.mapping.identifiers import best_guess, described, is_placeholder, one_each
 from store.preference import OID, Identifier, Problem, issuer
@@ -29,7 +29,7 @@ NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
 NO_PATIENT = "names no patient"
 
 
-class Place(NamedTuple):
+class CxField(NamedTuple):
     """A field of a list of identifiers, and where it is."""
 
     path: str
@@ -68,22 +68,22 @@ class IdentifierReader:
         self._by_universal_id = frozenset(name for name in settings.authorities.values() if _has_universal_id(name, settings.authorities))
         self._known: dict[tuple[str, Delimiters], str] = {}
 
-    def read(self, message: Message, places: Sequence[Place], today: date, *, retired: bool = False) -> Subject:
+    def read(self, message: Message, places: Sequence[CxField], today: date, *, retired: bool = False) -> Subject:
         """The patient's identifiers, from the first place that holds any. ``retired``: those that have ended count, and so does a record
         that is named by a linking identifier alone.
 
-        Raises :class:`Unusable`: patient_id_missing, identifier_without_authority; undecodable, where the first of the source's own ones
-        cannot be read: whom of the others the message concerns as well is ``others`` of the error.
+        Raises :class:`UnusableMessage`: patient_id_missing, identifier_without_authority; undecodable, where the first of the source's own
+        ones cannot be read: whom of the others the message concerns as well is ``others`` of the error.
         """
         place = next((one for one in places if _holds_any(message, one.field)), places[0])
         found: list[_Cx] = []
-        illegible: list[Unusable] = []
-        lost: Unusable | None = None
+        illegible: list[UnusableMessage] = []
+        lost: UnusableMessage | None = None
         nameless = False
         for number, repetition in enumerate(place.field.split(message.delimiters.repetition), 1):
             try:
                 one = self._repetition(message, repetition, today)
-            except Unusable as error:
+            except UnusableMessage as error:
                 illegible.append(error.at(f"{place.path}[{number}]"))
                 is_first = retired or not self._own(_usable(found))[0]  # of those that go, each is meant
                 if lost is None and is_first and self._may_be_own(message, repetition, today):
@@ -110,7 +110,7 @@ class IdentifierReader:
         parts = repetition.split(message.delimiters.component)
         try:
             kind, authority = self._kind_and_issuer(message, parts)
-        except Unusable:
+        except UnusableMessage:
             return False
         is_over = len(parts) > 7 and _ended(parts[7], today)
         return not is_over and kind.upper() in self._usual and self._is_own(Identifier(authority, self._type_of(kind, authority), ""))
@@ -148,14 +148,16 @@ class IdentifierReader:
         right = not self._authority or one.authority == self._authority or one.authority.casefold() == self._authority.casefold()
         return right and (not self._own_types or one.type.casefold() in self._own_types)
 
-    def _unusable(self, found: Sequence[_Cx], path: str, *, nameless: bool) -> Unusable:
+    def _unusable(self, found: Sequence[_Cx], path: str, *, nameless: bool) -> UnusableMessage:
         came = described([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
         if self._authority or self._type:
-            return Unusable("patient_id_missing", f"none of the identifiers is the one that 'patient_id' of this source names{came}", path)
+            return UnusableMessage(
+                "patient_id_missing", f"none of the identifiers is the one that 'patient_id' of this source names{came}", path
+            )
         if nameless:
             detail = "the identifier does not say who issued it: set 'patient_id.authority' of this source"
-            return Unusable("identifier_without_authority", detail, path)
-        return Unusable("patient_id_missing", f"there is no identifier of a patient here{came}", path)
+            return UnusableMessage("identifier_without_authority", detail, path)
+        return UnusableMessage("patient_id_missing", f"there is no identifier of a patient here{came}", path)
 
     def _issuer(self, text: str, message: Message) -> str:
         known = self._known.get((text, message.delimiters))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 
 NOWHERE = "\uffff"  # a noncharacter, stands for a delimiter that MSH-2 does not define
 
@@ -25,18 +25,20 @@ class Delimiters(NamedTuple):
 
 
 def delimiters_of(text: str) -> Delimiters:
-    """What MSH-1 and MSH-2 name. Raises :class:`Unusable`: delimiters_missing, delimiters_invalid."""
+    """What MSH-1 and MSH-2 name. Raises :class:`UnusableMessage`: delimiters_missing, delimiters_invalid."""
     return _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
 
 
 @lru_cache(maxsize=256)
 def _delimiters(field: str, encoding: str) -> Delimiters:
     if not field or field.isalnum() or field.isspace():
-        raise Unusable("delimiters_missing", "MSH-1 names no field separator", "MSH-1")
+        raise UnusableMessage("delimiters_missing", "MSH-1 names no field separator", "MSH-1")
     encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end behind MSH-2
     if not encoding or encoding.isspace():
-        raise Unusable("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
+        raise UnusableMessage("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
     named = encoding.strip().replace("\\\\", "\\")[:5]  # some engines write the backslash twice, as programs quote it
     if any(char.isalnum() or char.isspace() for char in named) or len({field, *named}) <= len(named):
-        raise Unusable("delimiters_invalid", "MSH-2 must name different characters that are neither letters, digits nor blanks", "MSH-2")
+        raise UnusableMessage(
+            "delimiters_invalid", "MSH-2 must name different characters that are neither letters, digits nor blanks", "MSH-2"
+        )
     return Delimiters(field, *named, *(NOWHERE for _ in range(5 - len(named))))

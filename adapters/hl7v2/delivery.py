@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from adapters.base import Answer, Ingest, Payload, Unmappable
+from adapters.base import Ingest, IngestResult, Payload, Unmappable
 from adapters.hl7v2.reader import header
 from adapters.hl7v2.sequence import Turn, number, turn
 from adapters.notes import Notes
 
 LAST = "sequence.last"
-NOT_HANDLED = Answer("unavailable", "not_handled", "the message cannot be handled now; nothing of it was kept: send it again")
+NOT_HANDLED = IngestResult("unavailable", "not_handled", "the message cannot be handled now; nothing of it was kept: send it again")
 OUT_OF_TURN = "MSH-13 is not the number after the last one: messages may be missing. The sender must begin the sequence anew (0 or -1)"
 
 
 class Handled(NamedTuple):
     """What became of a message, and the sequence number to go on with, where numbers are agreed."""
 
-    answer: Answer
+    answer: IngestResult
     expected: int | None = None
 
     @property
@@ -27,13 +27,13 @@ class Handled(NamedTuple):
         return self.answer is NOT_HANDLED or self.answer is NOT_IN_TIME
 
 
-NOT_IN_TIME = Answer(
+NOT_IN_TIME = IngestResult(
     "unavailable", "not_in_time", "the message was not handled in time: send it again. Should it have been, nothing changes twice"
 )
 LATE = Handled(NOT_IN_TIME)
 
 
-class Intake:
+class Delivery:
     """``notes`` keep the last sequence number, ``None`` where MSH-13 means nothing. ``alert`` is told of numbers out of turn."""
 
     def __init__(self, ingest: Ingest, notes: Notes | None, alert: Callable[[Unmappable], None]) -> None:
@@ -48,7 +48,7 @@ class Intake:
         except Exception:
             return [Handled(NOT_HANDLED)] * len(payloads)
 
-    def _answers(self, payloads: Sequence[Payload]) -> Sequence[Answer]:
+    def _answers(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         """The answers of ``ingest``; when it fails, nothing is committed, so the senders shall try again."""
         try:
             answers = self._ingest(payloads)
@@ -72,11 +72,11 @@ class Intake:
             notes.change(LAST, lambda _: "" if last is None else str(last))
         return handled
 
-    def _handled(self, payload: Payload, one: Turn, answers: Iterator[Answer]) -> Handled:
+    def _handled(self, payload: Payload, one: Turn, answers: Iterator[IngestResult]) -> Handled:
         if one.taken:
             return Handled(next(answers), one.expected)
         self._alert(Unmappable("sequence_mismatch", OUT_OF_TURN, payload.locator, payload.body, "MSH-13"))
-        return Handled(Answer("unavailable", "sequence_mismatch", OUT_OF_TURN), one.expected)
+        return Handled(IngestResult("unavailable", "sequence_mismatch", OUT_OF_TURN), one.expected)
 
 
 def _sequence_number(body: bytes) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.mapping import language
 from adapters.mapping.tables import table
@@ -24,7 +24,7 @@ def read_language(
     first = field.split(message.delimiters.repetition, 1)[0]
     try:
         parts = [message.unescape(part).strip() if part != DELETE else "" for part in first.split(message.delimiters.component)]
-    except Unusable as error:
+    except UnusableMessage as error:
         problems.append(error.problem("PID-15", LANGUAGE))
         return
     parts += [""] * (6 - len(parts))
@@ -92,7 +92,7 @@ def read_name(message: Message, field: str, statements: dict[str, Statement], pr
     words = (*parts[1:3], parts[0].split(subcomponent, 1)[0], *parts[3:4])
     try:
         text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
-    except Unusable as error:
+    except UnusableMessage as error:
         problems.append(error.problem("PID-5", DISPLAY_NAME))
         return
     if text:

@@ -29,7 +29,7 @@ Refused = Callable[[str], None]
 """Told why a connection was refused (``adapters.hl7v2.admission``)."""
 
 
-class Door(Protocol):
+class MllpEndpoint(Protocol):
     """``open`` returns when connections can come; raises :class:`AdapterError` when they never will."""
 
     async def open(self, connection: Callable[[], Connection]) -> Address: ...

@@ -10,13 +10,13 @@ from functools import cache, lru_cache
 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 
 NO_TEXT = "a hexadecimal escape sequence here is no text in the character set of the message: correct it at the sender"
 
 
 def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
-    """The text that stands for this. Unknown sequences stay as they are. Raises :class:`Unusable`: undecodable."""
+    """The text that stands for this. Unknown sequences stay as they are. Raises :class:`UnusableMessage`: undecodable."""
     escape = delimiters.escape
     pieces = _shifted(text, escape).split(escape)
     out, at = [pieces[0]], 1
@@ -39,7 +39,7 @@ def _shifted(text: str, escape: str) -> str:
     try:
         return found.encode("ascii").decode(charsets.JAPANESE)
     except UnicodeError:
-        raise Unusable("undecodable", "an escape sequence shifts to a character set that cannot be read") from None
+        raise UnusableMessage("undecodable", "an escape sequence shifts to a character set that cannot be read") from None
 
 
 @cache
@@ -73,11 +73,11 @@ def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
     try:
         text = bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
     except UnicodeDecodeError:
-        raise Unusable("undecodable", NO_TEXT) from None
+        raise UnusableMessage("undecodable", NO_TEXT) from None
     except ValueError:
         return None
     if "\x00" in text:  # which no database takes
-        raise Unusable("undecodable", NO_TEXT)
+        raise UnusableMessage("undecodable", NO_TEXT)
     return text
 
 

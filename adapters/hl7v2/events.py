@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import NO_TEXT, Message
 from adapters.mapping.site_rules import UNDECODABLE
 from adapters.mapping.tables import table
@@ -49,7 +49,7 @@ _KNOWN = re.compile(r"A(?:0[1-9]|[1-5]\d|6[0-2])|[B-Z]\d\d")
 
 
 def kind(message: Message) -> tuple[str, str]:
-    """Message type and event, MSH-9 and in old messages EVN-1. Raises :class:`Unusable` for what is neither, rather than guess.
+    """Message type and event, MSH-9 and in old messages EVN-1. Raises :class:`UnusableMessage` for what is neither, rather than guess.
 
     The event may be one that no standard knows; see :func:`is_known`.
     """
@@ -58,12 +58,12 @@ def kind(message: Message) -> tuple[str, str]:
     if not _TYPE.fullmatch(kind):
         kind, event, is_structure = _spelled(_legible(message, field, "MSH-9"), message.delimiters.component)
     if not _TYPE.fullmatch(kind):
-        raise Unusable("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
+        raise UnusableMessage("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
     if kind == "ADT" and (not event or is_structure or not is_known(event)):
         told = _event(message.field("EVN", 1).partition(message.delimiters.component)[0])
         event = told if is_known(told) else event or told
         if not event:
-            raise Unusable("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
+            raise UnusableMessage("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
     return kind, event
 
 
@@ -78,7 +78,7 @@ def is_type(kind: str) -> bool:
 
 
 def processing(message: Message) -> str:
-    """A code of table 0103, P (production) where MSH-11 is empty. Raises :class:`Unusable` for what is none, or is several.
+    """A code of table 0103, P (production) where MSH-11 is empty. Raises :class:`UnusableMessage` for what is none, or is several.
 
     MSH-11.2 does not matter: it says whether the message comes from an archive or in intervals.
     """
@@ -90,15 +90,15 @@ def processing(message: Message) -> str:
     found = {_processing().get(code, "") for code in codes} or {PRODUCTION}
     if len(found) > 1 or "" in found:
         detail = "MSH-11 is no processing id of table 0103, so this is not known to be a production message: correct it at the sender"
-        raise Unusable("processing_unknown", detail, "MSH-11")
+        raise UnusableMessage("processing_unknown", detail, "MSH-11")
     return found.pop()
 
 
 def _legible(message: Message, field: str, path: str) -> str:
     try:
         return message.unescape(field)
-    except Unusable:
-        raise Unusable(UNDECODABLE, NO_TEXT, path) from None
+    except UnusableMessage:
+        raise UnusableMessage(UNDECODABLE, NO_TEXT, path) from None
 
 
 @lru_cache(maxsize=1024)

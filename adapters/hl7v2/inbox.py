@@ -10,7 +10,7 @@ from adapters.base import Payload
 from adapters.hl7v2.connection import Connection
 
 
-class Received(NamedTuple):
+class InboxMessage(NamedTuple):
     """A message, and the connection that its acknowledgement goes to."""
 
     connection: Connection
@@ -23,7 +23,7 @@ class Inbox:
 
     most: int
     most_bytes: int
-    _waiting: deque[Received] = field(default_factory=deque)
+    _waiting: deque[InboxMessage] = field(default_factory=deque)
     _bytes: int = 0
 
     def __len__(self) -> int:
@@ -39,20 +39,20 @@ class Inbox:
         """Whether connections that were held back may be read again."""
         return len(self._waiting) < self.most // 2 and self._bytes < self.most_bytes // 2
 
-    def put(self, received: Received) -> None:
+    def put(self, received: InboxMessage) -> None:
         """One more."""
         self._bytes += len(received.payload.body)
         self._waiting.append(received)
 
-    def group(self, size: int, size_bytes: int) -> list[Received]:
+    def group(self, size: int, size_bytes: int) -> list[InboxMessage]:
         """The next ones, by count and by bytes; at least one where any waits."""
-        found: list[Received] = []
+        found: list[InboxMessage] = []
         room = size_bytes
         while self._waiting and len(found) < size and (not found or len(self._waiting[0].payload.body) <= room):
             found.append(self._waiting.popleft())
             room -= len(found[-1].payload.body)
         return found
 
-    def answered(self, received: Received) -> None:
+    def answered(self, received: InboxMessage) -> None:
         """Its bytes no longer count."""
         self._bytes -= len(received.payload.body)

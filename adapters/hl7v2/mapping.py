@@ -20,9 +20,9 @@ from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import demographics, envelope, events, explain, merge, stated_at, torn
 from adapters.hl7v2.batch import counted, split
-from adapters.hl7v2.contact import MOST_DAYS, Heard, Turning, agree, later
+from adapters.hl7v2.contact import MOST_DAYS, TelecomRemarks, Turning, agree, later
 from adapters.hl7v2.cx import IdentifierReader, Subject
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, ENVELOPE, Message, read
 from adapters.hl7v2.site_rules import SiteRules
@@ -104,9 +104,11 @@ class Hl7Mapper:
                 parts = list(counted(split(body)))
                 if len(parts) > 1:
                     return [item for n, part in enumerate(parts, 1) for item in self.read(envelope.part(payload, part, n))]
-                raise Unusable("several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH")
+                raise UnusableMessage(
+                    "several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH"
+                )
             return torn.items(message, partial(self._message, payload=payload)) if message.oddity else self._message(message, payload)
-        except Unusable as error:
+        except UnusableMessage as error:
             if error.reason == "not_hl7" and body.strip()[:3].decode("latin-1") in ENVELOPE:
                 return [envelope.item(payload, body)]
             return [Unmappable(error.reason, error.detail, payload.locator, body, error.path)]
@@ -116,19 +118,19 @@ class Hl7Mapper:
         items = self.read(payload)
         try:
             message = read(payload.body, self._charset, self._fallback)
-        except Unusable:
+        except UnusableMessage:
             return Explanation(items)
         return Explanation(items, explain.stated(items), explain.unused(message, self._site.paths), self._site.unmapped(message))
 
     def _message(self, message: Message, payload: Payload) -> list[Item]:
         try:
             return self._of_kind(message, payload)
-        except Unusable as error:
+        except UnusableMessage as error:
             if not error.others:
                 raise
             return self._refused_for(message, error, payload)
 
-    def _refused_for(self, message: Message, error: Unusable, payload: Payload) -> list[Item]:
+    def _refused_for(self, message: Message, error: UnusableMessage, payload: Payload) -> list[Item]:
         """A rejected message, and what refuses in it, or may, for the patients whom it names beside the one that cannot be read."""
         said = self._statements(message, payload, present=True, who=NOBODY) if error.others else None
         return [_rejected(error, payload), *(for_others(said, error.others) if said is not None else ())]
@@ -137,11 +139,11 @@ class Hl7Mapper:
         kind, event = events.kind(message)
         if kind not in self._messages:
             if not events.is_type(kind):
-                raise Unusable("message_type_unknown", UNKNOWN_TYPE, "MSH-9")
+                raise UnusableMessage("message_type_unknown", UNKNOWN_TYPE, "MSH-9")
             return [Filtered("acknowledgement" if kind in events.ACKNOWLEDGEMENTS else "message_type_not_used", payload.locator)]
         try:
             processing = events.processing(message)
-        except Unusable as error:
+        except UnusableMessage as error:
             return [_rejected(error, payload), *self._refusals(message, payload)]
         if processing not in self._processing:
             return [Filtered(events.NOT_PRODUCTION[processing], payload.locator)]
@@ -156,13 +158,15 @@ class Hl7Mapper:
         if event == events.MOVED:
             try:
                 same = merge.moved(message, self._identifiers, payload.received.date())
-            except Unusable as error:
+            except UnusableMessage as error:
                 return self._with_asides([_rejected(error, payload)], message, payload)
             return [replace(self._statements(message, payload), identifiers=same)]
         if event not in events.UPDATES and not message.segments("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
         if not events.is_known(event) and message.segments("MRG"):
-            unknown = Unusable("event_unknown", "MSH-9.2 names no event, and MRG says that two records may be one: correct it", "MSH-9.2")
+            unknown = UnusableMessage(
+                "event_unknown", "MSH-9.2 names no event, and MRG says that two records may be one: correct it", "MSH-9.2"
+            )
             return self._with_asides([_rejected(unknown, payload)], message, payload)
         item = self._statements(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
@@ -174,7 +178,7 @@ class Hl7Mapper:
     def _tried(self, part: Message, payload: Payload, *, present: bool) -> list[Item]:
         try:
             return self._with_others(part, self._statements(part, payload, present=present), payload)
-        except Unusable as error:
+        except UnusableMessage as error:
             return self._refused_for(part, error, payload)
 
     def _merged(self, message: Message, payload: Payload, *, renamed: bool) -> list[Item]:
@@ -184,7 +188,7 @@ class Hl7Mapper:
             effective = self._stated_at(message, "", payload).effective
             evidence = _evidence(message, payload)
             found += merge.merges(message, self._identifiers, effective, evidence, payload.locator, renamed=renamed)
-        except Unusable as error:
+        except UnusableMessage as error:
             found.append(_rejected(error, payload))
         return self._with_asides(found, message, payload)
 
@@ -197,7 +201,7 @@ class Hl7Mapper:
     def _quiet(self, message: Message, event: str, payload: Payload) -> list[Item]:
         if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
             detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
-            return self._with_asides([_rejected(Unusable("merge_ambiguous", detail, "MRG-1"), payload)], message, payload)
+            return self._with_asides([_rejected(UnusableMessage("merge_ambiguous", detail, "MRG-1"), payload)], message, payload)
         return [*self._asides(message, payload)] or [self._about_nobody(message, events.QUIET[event], payload)]
 
     def _about_nobody(self, message: Message, reason: str, payload: Payload) -> Item:
@@ -212,7 +216,7 @@ class Hl7Mapper:
             item = self._aside(part, payload, NOBODY)
             try:
                 who = self._patient(part, self._pids(part, payload.received.date())[0], payload.received.date())
-            except Unusable as error:
+            except UnusableMessage as error:
                 if item.statements or item.problems or error.reason == UNDECODABLE:
                     yield _rejected(error, payload)
                     yield from for_others(item, error.others)
@@ -294,12 +298,14 @@ class Hl7Mapper:
         """The PID segments of the one patient that the message is about, padded. Their own identifier tells, whatever else differs."""
         found = message.segments("PID")
         if not found:
-            raise Unusable("patient_segment_missing", NO_PID, "PID")
+            raise UnusableMessage("patient_segment_missing", NO_PID, "PID")
         if len(found) > 1:
             found = [one for one in found if any(one[2:])][:1] or found[:1]
             others = [one for one in message.segments("PID") if not merge.is_same_patient(found[0], one)]
             if others and not merge.are_one(message, [*found, *others], self._identifiers, today):
-                raise Unusable("several_patients", "the message has more than one PID segment, but its event is about one patient", "PID")
+                raise UnusableMessage(
+                    "several_patients", "the message has more than one PID segment, but its event is about one patient", "PID"
+                )
             found += others
         return [one + _PADDING[len(one) :] for one in found]
 
@@ -319,7 +325,7 @@ class Hl7Mapper:
 
     def _read_telecoms(
         self, message: Message, pid: list[str], today: date, statements: dict[str, Statement], problems: list[Problem]
-    ) -> Heard:
+    ) -> TelecomRemarks:
         preferred: list[tuple[int, str, str]] = []
         refused: list[tuple[str, str]] = []
         turns: list[Turning] = []
@@ -346,7 +352,7 @@ class Hl7Mapper:
             self._read_first(message, pid[13], today, statements)
         elif preferred:
             _read_preferred(preferred, statements)
-        return Heard(tuple(refused), tuple(sorted(turns)[:MOST_DAYS]))
+        return TelecomRemarks(tuple(refused), tuple(sorted(turns)[:MOST_DAYS]))
 
     def _read_first(self, message: Message, field: str, today: date, statements: dict[str, Statement]) -> None:
         """The primary number is the first repetition of PID-13; an empty one before others is a primary number that was not sent."""
@@ -359,7 +365,7 @@ class Hl7Mapper:
         return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
 
 
-def _rejected(error: Unusable, payload: Payload) -> Unmappable:
+def _rejected(error: UnusableMessage, payload: Payload) -> Unmappable:
     return Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)
 
 
@@ -372,7 +378,7 @@ def _evidence(message: Message, payload: Payload) -> str:
     """The control id; without one a hash of the content, so that the message can still be told from others."""
     try:
         control = message.unescape(message.field("MSH", 10)).strip()
-    except Unusable:
+    except UnusableMessage:
         control = ""
     return control if control and control != DELETE else f"sha256:{hashlib.sha256(payload.body).hexdigest()[:16]}"
 

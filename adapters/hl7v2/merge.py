@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from adapters.hl7v2.cx import IdentifierReader, Place, Subject
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.cx import CxField, IdentifierReader, Subject
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import Message
 from store.preference import Identifier, PatientMerge
 from store.times import Time
@@ -19,14 +19,14 @@ from store.times import Time
 def merges(
     message: Message, identifiers: IdentifierReader, effective: Time, evidence: str, locator: str, *, renamed: bool = False
 ) -> list[PatientMerge]:
-    """Every pair of the message. Raises :class:`Unusable` if one of them cannot be used, so that none is half done.
+    """Every pair of the message. Raises :class:`UnusableMessage` if one of them cannot be used, so that none is half done.
 
     ``renamed`` is A47: MRG-1 and PID-3 are two identifiers of one record.
     """
     today = effective.latest.date()
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
     if not pairs:
-        raise Unusable("merge_incomplete", "a merge needs a PID and a MRG segment", "MRG")
+        raise UnusableMessage("merge_incomplete", "a merge needs a PID and a MRG segment", "MRG")
     return [PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, gone in pairs for record in _records(gone)]
 
 
@@ -34,12 +34,12 @@ def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple
     """Who an A43 is about: what PID-3 and MRG-1 both name. What differs is the record that it hangs on, before and after."""
     pairs = list(_groups(message))
     if len(pairs) != 1:
-        raise Unusable("move_ambiguous", "a move needs one PID and one MRG segment: send one message for each patient", "MRG")
+        raise UnusableMessage("move_ambiguous", "a move needs one PID and one MRG segment: send one message for each patient", "MRG")
     before = _merged(message, pairs[0][1], identifiers, today)
     same = tuple(one for one in _survivor(message, pairs[0][0], identifiers, today) if one in before)
     if not same:
         detail = "A43 moves one patient, but MRG-1 and PID-3 share no identifier: the sender must say A40 or A47 if that is meant"
-        raise Unusable("move_ambiguous", detail, "MRG-1")
+        raise UnusableMessage("move_ambiguous", detail, "MRG-1")
     return same
 
 
@@ -50,7 +50,7 @@ def names_two_patients(message: Message, identifiers: IdentifierReader, today: d
             set(_merged(message, mrg, identifiers, today)).isdisjoint(_survivor(message, pid, identifiers, today))
             for pid, mrg in _groups(message)
         )
-    except Unusable:
+    except UnusableMessage:
         return False  # it names nobody, so it concerns accounts only
 
 
@@ -77,11 +77,11 @@ def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:
             again = bool(before) and is_same_patient(before, pid)
         elif line.startswith("MRG"):
             if not pid:
-                raise Unusable("merge_incomplete", "a MRG segment stands before any PID segment", "MRG")
+                raise UnusableMessage("merge_incomplete", "a MRG segment stands before any PID segment", "MRG")
             paired = True
             yield pid, message.fields(line)
     if not paired and not again:
-        raise Unusable("merge_incomplete", "a PID segment of this merge has no MRG segment", "MRG")
+        raise UnusableMessage("merge_incomplete", "a PID segment of this merge has no MRG segment", "MRG")
 
 
 def is_same_patient(first: list[str], other: list[str]) -> bool:
@@ -93,7 +93,7 @@ def are_one(message: Message, pids: Sequence[list[str]], identifiers: Identifier
     """Whether PID segments that differ name one patient: each by the same own identifier."""
     try:
         return len({_survivor(message, pid, identifiers, today)[0] for pid in pids}) == 1
-    except Unusable:
+    except UnusableMessage:
         return False
 
 
@@ -105,7 +105,7 @@ def _pair(
     # An identifier on both sides (a national number) says nothing about which record goes.
     gone = tuple(one for one in merged if one not in survivor)
     if not gone:
-        raise Unusable("merge_with_itself", "MRG-1 and PID-3 name the same patient", "MRG-1")
+        raise UnusableMessage("merge_with_itself", "MRG-1 and PID-3 name the same patient", "MRG-1")
     return survivor, gone
 
 
@@ -125,7 +125,7 @@ def _records(gone: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:
 
 def patient(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> Subject:
     """Who a PID segment is about: by PID-3, else by the fields that older versions have for it."""
-    places = [Place(f"PID-{number}", _field(pid, number)) for number in (3, 2, 4)]
+    places = [CxField(f"PID-{number}", _field(pid, number)) for number in (3, 2, 4)]
     return identifiers.read(message, places, today)
 
 
@@ -134,7 +134,7 @@ def _survivor(message: Message, pid: list[str], identifiers: IdentifierReader, t
 
 
 def _merged(message: Message, mrg: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
-    places = [Place(f"MRG-{number}", _field(mrg, number)) for number in (1, 4, 2)]
+    places = [CxField(f"MRG-{number}", _field(mrg, number)) for number in (1, 4, 2)]
     found = identifiers.read(message, places, today, retired=True)
     return (*found.identifiers, *found.others)
 

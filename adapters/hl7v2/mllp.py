@@ -36,10 +36,10 @@ from adapters.hl7v2 import files, tls
 from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.admission import Admission, networks
 from adapters.hl7v2.connection import Connection
-from adapters.hl7v2.delivery import LATE, Handled, Intake
-from adapters.hl7v2.endpoint import Address, Dial, Door, Port
+from adapters.hl7v2.delivery import LATE, Delivery, Handled
+from adapters.hl7v2.endpoint import Address, Dial, MllpEndpoint, Port
 from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
-from adapters.hl7v2.inbox import Inbox, Received
+from adapters.hl7v2.inbox import Inbox, InboxMessage
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import Notes, Remembered
 
@@ -137,7 +137,7 @@ class MllpListener:
         for body in messages:
             refused = self._too_large if isinstance(body, Oversized) else None
             locator = f"{self._name}:{connection.number}#{next(self._numbers)}"
-            self._inbox.put(Received(connection, Payload(body, locator, now, refused=refused)))
+            self._inbox.put(InboxMessage(connection, Payload(body, locator, now, refused=refused)))
         self._wake()
         return self._inbox.has_room
 
@@ -154,12 +154,12 @@ class MllpListener:
         numbers = itertools.count(1)
         self.address = await self._door.open(lambda: Connection(self, next(numbers), self._limit, self._idle, self._frame))
         self.bound.set()
-        intake = Intake(ingest, self.notes if self._in_sequence else None, self._noted)
+        intake = Delivery(ingest, self.notes if self._in_sequence else None, self._noted)
         with ThreadPoolExecutor(1, thread_name_prefix=f"ingest-{self._name}") as executor:
             await self._drain(intake, executor)
         await self._hang_up()
 
-    async def _drain(self, intake: Intake, executor: ThreadPoolExecutor) -> None:
+    async def _drain(self, intake: Delivery, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._close_if_stopping()
@@ -185,7 +185,7 @@ class MllpListener:
             for connection in self._connections:
                 connection.pause()
 
-    async def _finished(self, work: asyncio.Future[Any], group: Sequence[Received] = ()) -> bool:
+    async def _finished(self, work: asyncio.Future[Any], group: Sequence[InboxMessage] = ()) -> bool:
         """Waits for the work. When the store hangs, the group and what comes after it is answered AR; false when the group was."""
         done, _ = await asyncio.wait({work}, timeout=self._answer_within)
         in_time = bool(done)
@@ -204,7 +204,7 @@ class MllpListener:
                 self._tell_by = time.monotonic() + TELL_WITHIN
             self._errors.append(found)
 
-    def _answer(self, group: Sequence[Received], handled: Sequence[Handled]) -> None:
+    def _answer(self, group: Sequence[InboxMessage], handled: Sequence[Handled]) -> None:
         now = datetime.now(UTC)
         for one, (answer, expected) in zip(group, handled, strict=True):
             self._inbox.answered(one)
@@ -239,7 +239,7 @@ def _nothing(_: object) -> None:
     """Nobody wants to know."""
 
 
-def _door(options: Mapping[str, Any], refused: Callable[[str], None]) -> Door:
+def _door(options: Mapping[str, Any], refused: Callable[[str], None]) -> MllpEndpoint:
     secured = options.get("tls") or {}
     if bool(options.get("listen")) == bool(options.get("connect")):
         raise ValueError("write either 'listen' or 'connect', as 'host:port', for example listen: 127.0.0.1:2575")

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.mapping.site_rules import Find, Found
+from adapters.mapping.site_rules import Find, FoundValue
 
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+|\*)\])?-(\d+)(?:\[(\d+|\*)\])?(?:\.(\d+))?(?:\.(\d+))?")
 EXAMPLES = "ZCP-2, PID-13[*].7, PD1-11.1 or NK1[2]-5"
@@ -49,7 +49,7 @@ def compile_path(text: str) -> Find:
     plain = "*" not in text and path.occurrence is None and path.repetition is None and path.segment != "MSH"
     at = _concrete(path, f"{path.segment}-{path.field}")
 
-    def find(message: Message) -> Sequence[Found]:
+    def find(message: Message) -> Sequence[FoundValue]:
         segments = message.segments(path.segment)
         if plain and len(segments) == 1:  # nearly always
             text = segments[0][path.field] if path.field < len(segments[0]) else ""
@@ -61,16 +61,16 @@ def compile_path(text: str) -> Find:
     return find
 
 
-def _found(message: Message, path: Path, segments: list[list[str]], starred: bool) -> Iterator[Found]:
+def _found(message: Message, path: Path, segments: list[list[str]], starred: bool) -> Iterator[FoundValue]:
     for number, fields in enumerate(segments, 1):
         if path.occurrence in (None, number) and path.field < len(fields) and fields[path.field]:
             named = path.segment if path.occurrence is None and len(segments) == 1 else f"{path.segment}[{number}]"
             yield from _in_field(message, path, fields[path.field], f"{named}-{path.field}", starred)
 
 
-def _in_field(message: Message, path: Path, field: str, at: str, starred: bool) -> Iterator[Found]:
+def _in_field(message: Message, path: Path, field: str, at: str, starred: bool) -> Iterator[FoundValue]:
     if path.segment == "MSH" and path.field < 3:
-        yield Found(field, at)
+        yield FoundValue(field, at)
         return
     repetitions = field.split(message.delimiters.repetition)
     indexed = starred or path.repetition is not None or len(repetitions) > 1
@@ -81,18 +81,18 @@ def _in_field(message: Message, path: Path, field: str, at: str, starred: bool) 
                 yield found
 
 
-def _element(message: Message, path: Path, text: str, at: str) -> Found | None:
+def _element(message: Message, path: Path, text: str, at: str) -> FoundValue | None:
     """What the element holds; ``None`` when it is not there."""
     part = _part(text, path.component, message.delimiters.component)
     if part != DELETE:
         part = _part(part, path.subcomponent, message.delimiters.subcomponent)
     if part == DELETE:
-        return Found(None, at)
+        return FoundValue(None, at)
     try:
         text = message.unescape(part).strip()
-    except Unusable as error:
-        return Found("", at, error.detail)
-    return Found(text, at) if text else None
+    except UnusableMessage as error:
+        return FoundValue("", at, error.detail)
+    return FoundValue(text, at) if text else None
 
 
 def _part(text: str, number: int | None, delimiter: str) -> str:

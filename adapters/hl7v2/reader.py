@@ -19,7 +19,7 @@ from functools import cache
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import escapes
 from adapters.hl7v2.delimiters import Delimiters, delimiters_of
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.mapping.tables import table
 
 DELETE = '""'
@@ -113,16 +113,16 @@ class Message:
         return segments[0][number] if segments and number < len(segments[0]) else ""
 
     def unescape(self, text: str) -> str:
-        """The text that an element stands for. Unknown escape sequences stay as they are. Raises :class:`Unusable`: undecodable."""
+        """The text that an element stands for. Unknown escape sequences stay as they are. Raises :class:`UnusableMessage`: undecodable."""
         if self.damaged and _LOST.search(text):
-            raise Unusable("undecodable", NO_TEXT)
+            raise UnusableMessage("undecodable", NO_TEXT)
         if self.delimiters.escape not in text:
             return text
         return escapes.unescape(text, self.delimiters, self.codec)
 
 
 def read(body: bytes, charset: str | None = None, fallback: str | None = None) -> Message:
-    """The message in these bytes. Raises :class:`Unusable`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
+    """The message in these bytes. Raises :class:`UnusableMessage`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
     raw = body if body.startswith(b"MSH") else _trimmed(body)
     damaged = False
     if raw.startswith(b"MSH") and raw.isascii() and b"\x1b" not in raw:  # ESC shifts to Japanese in ISO 2022; UTF-16 may be ASCII, too
@@ -130,7 +130,7 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     else:
         text, codec, damaged = _decoded(raw, charset, fallback)
     if not text.startswith("MSH"):
-        raise Unusable("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
+        raise UnusableMessage("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
     text = text.rstrip(_BLANK_TEXT)
     damaged = damaged or "\x00" in text
     delimiters = delimiters_of(text)
@@ -167,7 +167,7 @@ def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
         if not line.startswith("MSH"):
             return None
         delimiters = delimiters_of(line)
-    except Unusable:
+    except UnusableMessage:
         return None
     return delimiters, ["MSH", delimiters.field, *line.split(delimiters.field)[1:]]
 
@@ -203,7 +203,7 @@ def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str
             return *charsets.damaged(raw, declared, charset), True
     except ValueError:
         detail = "the bytes fit neither MSH-18 nor UTF-8: set 'charset' or 'charset_fallback' of the source"
-        raise Unusable("undecodable", detail, "MSH-18") from None
+        raise UnusableMessage("undecodable", detail, "MSH-18") from None
 
 
 def _lines(text: str, field: str) -> list[str]:

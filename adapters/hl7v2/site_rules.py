@@ -16,7 +16,7 @@ from adapters.hl7v2.xtn import TelecomReader
 from adapters.mapping import contact_tables, language, partial, telecom
 from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.refusals import refusal
-from adapters.mapping.site_rules import EACH, CompilePath, Found, MappingError, Read, Rule, compile_mapping
+from adapters.mapping.site_rules import EACH, CompilePath, FoundValue, MappingError, Read, Rule, compile_mapping
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, RESTRICTED, Codes, Phone, PhoneKind, Problem, Statement, base
 
 FIELDS = (13, 14, 40)
@@ -149,7 +149,7 @@ class SiteRules:
             problems.append(Problem(f"{family}_unusable", outcome.path, "the text here cannot be used", family))
         return None if value is None else Statement(value, outcome.path)
 
-    def _list(self, rule: Rule, found: Sequence[Found], path: str, problems: list[Problem]) -> Statement | None:
+    def _list(self, rule: Rule, found: Sequence[FoundValue], path: str, problems: list[Problem]) -> Statement | None:
         """The list; an empty one only where there was nothing that could not be used."""
         family, kind = base(rule.attribute), rule.attribute.partition("#")[2].lower()
         values: list[Any] = []

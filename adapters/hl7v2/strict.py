@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import read
 
 # hl7apy quotes the value that is in no table; this report shall not.
@@ -18,7 +18,7 @@ def validate(body: bytes) -> list[str]:
     """What is wrong with the message, in plain sentences that quote no value; empty when it follows its version."""
     try:
         message = read(body)
-    except Unusable as error:
+    except UnusableMessage as error:
         return [error.detail]
     from hl7apy.exceptions import HL7apyException
     from hl7apy.parser import parse_message

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from adapters.base import Filtered, Item, Unmappable
 from adapters.hl7v2.delimiters import delimiters_of
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DOUBTFUL, Message, line_kind
 from adapters.mapping.refusals import refusal, refuses
 from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base
@@ -28,13 +28,13 @@ Statements = Mapping[str, Statement]
 
 
 def items(message: Message, read: Read) -> list[Item]:
-    """What the message states. ``read`` reads a whole one. Raises :class:`Unusable` when neither reading can be used."""
+    """What the message states. ``read`` reads a whole one. Raises :class:`UnusableMessage` when neither reading can be used."""
     came, whole = _tried(message, read), _tried(joined(message), read)
     if isinstance(came, list) and message.oddity == DOUBTFUL and not any(isinstance(item, Unmappable) for item in came):
         return list(_with_refusals(came, whole if isinstance(whole, list) else []))
-    if isinstance(came, Unusable) and not _states(whole):
-        raise Unusable(came.reason, f"{came.detail}; {DETAIL.partition('?')[0]}", came.path)
-    if isinstance(whole, Unusable):
+    if isinstance(came, UnusableMessage) and not _states(whole):
+        raise UnusableMessage(came.reason, f"{came.detail}; {DETAIL.partition('?')[0]}", came.path)
+    if isinstance(whole, UnusableMessage):
         whole = []
     return _reconciled(came if isinstance(came, list) else [], whole)
 
@@ -52,7 +52,7 @@ def leave_unread(unread: Mapping[str, str], statements: dict[str, Statement], pr
             )
 
 
-def joined(message: Message) -> Message | Unusable:
+def joined(message: Message) -> Message | UnusableMessage:
     """The message with each odd line behind the segment before it; several that make a segment together are one of their own."""
     lines: list[str] = []
     odd: list[str] = []
@@ -69,20 +69,20 @@ def joined(message: Message) -> Message | Unusable:
             lines.append(line)
     try:
         return Message(lines, delimiters_of(lines[0]), message.codec, damaged=message.damaged)
-    except Unusable as error:
+    except UnusableMessage as error:
         return error
 
 
-def _tried(message: Message | Unusable, read: Read) -> list[Item] | Unusable:
-    if isinstance(message, Unusable):
+def _tried(message: Message | UnusableMessage, read: Read) -> list[Item] | UnusableMessage:
+    if isinstance(message, UnusableMessage):
         return message
     try:
         return read(message)
-    except Unusable as error:
+    except UnusableMessage as error:
         return error
 
 
-def _states(read: list[Item] | Unusable) -> bool:
+def _states(read: list[Item] | UnusableMessage) -> bool:
     return isinstance(read, list) and any(isinstance(item, PatientStatements | PatientMerge) for item in read)
 
 

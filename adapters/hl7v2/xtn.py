@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from adapters.hl7v2 import timestamp
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.mapping import contact_tables, telecom
 from adapters.mapping.contact_tables import (
@@ -23,7 +23,7 @@ from adapters.mapping.contact_tables import (
     REFUSES,
     REMARKED,
     WRONG_NUMBER,
-    Codes,
+    ContactCodes,
     ContactTables,
     has_words,
 )
@@ -217,7 +217,7 @@ class _Said:
         )
 
 
-def _mail(parts: list[str], coded: Codes) -> str:
+def _mail(parts: list[str], coded: ContactCodes) -> str:
     """The text that holds the address, wherever it stands; of what says that it is one, also text that is none."""
     found = next((parts[at] for at in MAILED if "@" in parts[at]), "")
     return found or (parts[3] or parts[0] if coded.is_mail else "")
@@ -259,7 +259,7 @@ def _cleaned(message: Message, parts: list[str], said: _Said, number: int, *, is
         if at < len(parts) and parts[at] != DELETE:
             try:
                 out[at] = message.unescape(parts[at])
-            except Unusable as error:
+            except UnusableMessage as error:
                 said.illegible(error.problem(f"{said.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
                 if at != REMARK:
                     return None

@@ -34,7 +34,7 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BudgetLimits:
     """``requests_per_minute`` 0: no limit. ``bulk_every``: at most one export is asked for in so long."""
 
     requests_per_minute: float = 0.0
@@ -92,7 +92,7 @@ def _moment(text: str | None) -> datetime | None:
 class Budget:
     """The purse of one source. Thread-safe as its notes are; ``notes`` can be exchanged before the first use."""
 
-    limits: Limits
+    limits: BudgetLimits
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = pause_for
     notes: Notes = field(default_factory=Remembered)

@@ -14,7 +14,7 @@ from threading import Event, Timer
 from typing import Any, NamedTuple, Protocol
 
 from adapters.base import AdapterError
-from adapters.http.retry import Again
+from adapters.http.retry import Retryable
 
 CHUNK = 64 * 1024
 ERROR_BYTES = 64 * 1024  # of an error's body, which is looked at for its codes only
@@ -98,7 +98,7 @@ class StreamedAnswer(Streamed, Protocol):
     def is_redirect(self) -> bool: ...
 
 
-class Received(NamedTuple):
+class DownloadedResponse(NamedTuple):
     """An answer with its body; that of an error only so far as it is looked at."""
 
     status_code: int
@@ -107,14 +107,14 @@ class Received(NamedTuple):
     is_redirect: bool = False
 
 
-def received(response: StreamedAnswer, bounds: Bounds, begun: float) -> Received:
+def received(response: StreamedAnswer, bounds: Bounds, begun: float) -> DownloadedResponse:
     """The whole answer. Raises as :func:`whole` does."""
     if response.is_redirect:
         response.close()
-        return Received(response.status_code, response.headers, b"", is_redirect=True)
+        return DownloadedResponse(response.status_code, response.headers, b"", is_redirect=True)
     failed = response.status_code >= 400
     body = whole(response, replace(bounds, size=min(bounds.size, ERROR_BYTES)) if failed else bounds, begun, cut=failed)
-    return Received(response.status_code, response.headers, body)
+    return DownloadedResponse(response.status_code, response.headers, body)
 
 
 def whole(response: Streamed, bounds: Bounds, begun: float, *, cut: bool = False) -> bytes:
@@ -154,7 +154,7 @@ def chunks(response: Streamed, bounds: Bounds, begun: float, stopped: Callable[[
             if not done:
                 response.close()
         if late.is_set():  # what was cut off may look as if it had come to its end
-            raise Again(too_slow(bounds))
+            raise Retryable(too_slow(bounds))
 
 
 @contextmanager

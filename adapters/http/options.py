@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from adapters.http.budget import Limits, quiet_hours
+from adapters.http.budget import BudgetLimits, quiet_hours
 from adapters.http.download import DownloadLimits
 from adapters.options import listed, number, own
 
@@ -26,10 +26,10 @@ def base_url(options: Mapping[str, Any], what: str) -> str:
     return url
 
 
-def limits(options: Mapping[str, Any], time_zone: str, known: tuple[str, ...] = LIMITS) -> Limits:
+def limits(options: Mapping[str, Any], time_zone: str, known: tuple[str, ...] = LIMITS) -> BudgetLimits:
     """The source's ``budget``; ``known`` are the limits that its protocol can keep."""
     part = own("budget", options.get("budget") or {}, known)
-    return Limits(
+    return BudgetLimits(
         requests_per_minute=number(part, "requests_per_minute", 0, least=0, most=60_000),
         parallel=int(number(part, "parallel", 4, least=1, most=32)),
         quiet=tuple(quiet_hours(text) for text in listed(part, "quiet_hours")),

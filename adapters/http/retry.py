@@ -21,7 +21,7 @@ LONGEST_WAIT = 60.0  # a longer Retry-After (hours at some vendors) ends the run
 T = TypeVar("T")
 
 
-class Again(Exception):
+class Retryable(Exception):
     """The request may be made again. ``error`` is what the caller hears when it was in vain; its ``retry_after`` is waited for."""
 
     def __init__(self, error: AdapterError) -> None:
@@ -35,12 +35,12 @@ def told(asked: float | None) -> str:
 
 
 def retrying(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:
-    """The attempt, repeated while it says so (:class:`Again`) and it is worth it. Raises :class:`~adapters.base.AdapterError`."""
-    again = retry_if_exception_type(Again)
+    """The attempt, repeated while it says so (:class:`Retryable`) and it is worth it. Raises :class:`~adapters.base.AdapterError`."""
+    again = retry_if_exception_type(Retryable)
     repeated = Retrying(retry=again, stop=_gives_up, wait=_wait, sleep=lambda seconds: sleep(float(seconds)), reraise=True)
     try:
         return repeated(attempt)
-    except Again as failed:
+    except Retryable as failed:
         raise failed.error from None
 
 
@@ -53,7 +53,7 @@ def pause(attempt: int, asked: float | None, chance: float) -> float | None:
 
 def _asked(state: RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
-    return error.error.retry_after if isinstance(error, Again) else None
+    return error.error.retry_after if isinstance(error, Retryable) else None
 
 
 def _gives_up(state: RetryCallState) -> bool:

@@ -23,7 +23,7 @@ OTHERS = (NO_STATEMENT, "clear", DENIED)
 MEANINGS = (*(channel.value for channel in Channel), NONE, OTHER, NO_STATEMENT)
 
 
-class Wrong(ValueError):
+class UnreadableList(ValueError):
     """A list that cannot be read. ``attribute`` names it as it was written."""
 
     def __init__(self, attribute: str, message: str) -> None:
@@ -44,17 +44,17 @@ def expanded(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str,
 
 def _check(attribute: str, rule: Mapping[str, Any]) -> None:
     if attribute != CONSENT + "*" and not (attribute.startswith(TOPIC) and attribute.count(".") == 2):
-        raise Wrong(attribute, "cannot be a list of channels: write consent.* or topic.<name>.*")
+        raise UnreadableList(attribute, "cannot be a list of channels: write consent.* or topic.<name>.*")
     values = rule.get("values")
     if not isinstance(values, Mapping) or not values:
-        raise Wrong(attribute, "needs 'values': what each code of the list means, one of " + ", ".join(MEANINGS))
+        raise UnreadableList(attribute, "needs 'values': what each code of the list means, one of " + ", ".join(MEANINGS))
     wrong = next((meaning for meaning in map(_word, values.values()) if meaning not in MEANINGS), None)
     if wrong is not None:
-        raise Wrong(attribute, f"a code of the list cannot mean {wrong!r}: use one of {', '.join(MEANINGS)}")
+        raise UnreadableList(attribute, f"a code of the list cannot mean {wrong!r}: use one of {', '.join(MEANINGS)}")
     if (rule.get("others") or NO_STATEMENT) not in OTHERS:
-        raise Wrong(attribute, f"others is {rule['others']!r}: use one of {', '.join(OTHERS)}")
+        raise UnreadableList(attribute, f"others is {rule['others']!r}: use one of {', '.join(OTHERS)}")
     if rule.get("aggregate"):
-        raise Wrong(attribute, "a list of channels has no aggregate: say with 'others' what it does not name")
+        raise UnreadableList(attribute, "a list of channels has no aggregate: say with 'others' what it does not name")
 
 
 def under(preset: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

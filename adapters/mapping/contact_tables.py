@@ -43,7 +43,7 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-class Codes(NamedTuple):
+class ContactCodes(NamedTuple):
     """What use and equipment say. ``kind`` is empty when they do not say what the number is for."""
 
     kind: str
@@ -62,14 +62,14 @@ class ContactTables:
         self.codes = lru_cache(maxsize=1024)(self._codes)
         self.remark = lru_cache(maxsize=1024)(self._remark)
 
-    def _codes(self, use: str, equipment: str) -> Codes:
+    def _codes(self, use: str, equipment: str) -> ContactCodes:
         """XTN.2 and XTN.3 in our words, without regard to case. An unknown use is another one."""
         use, equipment = use.strip().upper(), equipment.strip().upper()
         by_use = self._use.get(use, PhoneKind.OTHER.value) if use else ""
         by_equipment = self._equipment.get(equipment, PHONE)
         found = (by_equipment, by_use) if by_equipment == PhoneKind.CELL else (by_use, by_equipment)
         kind = next((one for one in found if one in KINDS), "")
-        return Codes(kind, NO_PHONE not in found, MAIL in found)
+        return ContactCodes(kind, NO_PHONE not in found, MAIL in found)
 
     def _remark(self, text: str) -> str:
         """What the words in a text beside a number mean: one of :data:`REMARKS`, or empty where there is nothing to tell."""

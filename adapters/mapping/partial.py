@@ -13,7 +13,7 @@ from typing import Any
 from adapters.mapping.aggregation import MOST_RESTRICTIVE
 from adapters.mapping.legible import marks
 from adapters.mapping.refusals import is_opt_out
-from adapters.mapping.site_rules import EACH, Found, Read, Refusal, Rule
+from adapters.mapping.site_rules import EACH, FoundValue, Read, Rule, RuleRejection
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Problem, Statement, base
 
 MOST = 20  # illegible places reported of one record
@@ -27,10 +27,10 @@ def apply_rule(rule: Rule, record: Any, problems: list[Problem], codes: Read) ->
     return _read(rule, rule.attribute, rule.read(record), problems, codes)
 
 
-def judge(rule: Rule, found: Sequence[Found], problems: list[Problem]) -> Statement | None:
+def judge(rule: Rule, found: Sequence[FoundValue], problems: list[Problem]) -> Statement | None:
     """What the rule states by what it found in one place."""
     outcome = rule.judge(found)
-    return _stated(rule, outcome, found, problems) if isinstance(outcome, Refusal) else outcome
+    return _stated(rule, outcome, found, problems) if isinstance(outcome, RuleRejection) else outcome
 
 
 def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
@@ -40,11 +40,11 @@ def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Sta
     if rule is None:
         return None
     problems: list[Problem] = []
-    statement = judge(rule, [Found(*one) for one in codes.found], problems)
+    statement = judge(rule, [FoundValue(*one) for one in codes.found], problems)
     return statement, problems[0] if problems else None
 
 
-def _read(rule: Rule, attribute: str, found: Sequence[Found], problems: list[Problem], codes: Read) -> Statement | None:
+def _read(rule: Rule, attribute: str, found: Sequence[FoundValue], problems: list[Problem], codes: Read) -> Statement | None:
     known = len(problems)
     statement = judge(rule, found, problems)
     is_said = found or statement is not None or len(problems) > known
@@ -64,7 +64,7 @@ def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], pro
 
     What refuses at a number that cannot be read is a problem of the consent for all numbers.
     """
-    numbers: dict[str, list[Found]] = {}
+    numbers: dict[str, list[FoundValue]] = {}
     for found in rule.find(record):
         number = number_of(found.path)
         if number:
@@ -103,7 +103,7 @@ def _is_of(attribute: str, readers: Sequence[str]) -> bool:
     return attribute in readers or any(one.endswith(EACH) and base(one) == base(attribute) for one in readers)
 
 
-def _stated(rule: Rule, refusal: Refusal, found: Sequence[Found], problems: list[Problem]) -> Statement | None:
+def _stated(rule: Rule, refusal: RuleRejection, found: Sequence[FoundValue], problems: list[Problem]) -> Statement | None:
     path = refusal.path if len(refusal.path) < LONG else refusal.path.partition(".")[0]
     problems.append(Problem(refusal.reason, path, refusal.detail, base(refusal.attribute)))
     known = [one for one in found if rule.reads(one)] if rule.aggregate == MOST_RESTRICTIVE else []
@@ -111,6 +111,6 @@ def _stated(rule: Rule, refusal: Refusal, found: Sequence[Found], problems: list
     return outcome if isinstance(outcome, Statement) and is_opt_out(rule.attribute, outcome.value) else None
 
 
-def _may_refuse(rule: Rule, found: Found) -> bool:
+def _may_refuse(rule: Rule, found: FoundValue) -> bool:
     outcome = rule.judge([found])
-    return isinstance(outcome, Refusal) or (outcome is not None and is_opt_out(rule.attribute, outcome.value))
+    return isinstance(outcome, RuleRejection) or (outcome is not None and is_opt_out(rule.attribute, outcome.value))

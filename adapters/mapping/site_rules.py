@@ -1,7 +1,7 @@
 """The mapping rules of a source: a path, a table of the site's codes, and what to do when there is no table entry.
 
 Pure. A rule is compiled once (:func:`compile_mapping`) and applied to any payload of its protocol; the protocol hands in
-how a path is compiled. A rule's outcome is a :class:`Statement`, ``None`` (no statement) or a :class:`Refusal` of the payload.
+how a path is compiled. A rule's outcome is a :class:`Statement`, ``None`` (no statement) or a :class:`RuleRejection` of the payload.
 Nothing may default to granted: ``on_absent`` and ``on_unknown`` know only no_statement, clear, reject and most_restrictive.
 
 Several values of one rule come to one by its ``aggregate`` (``adapters/mapping/aggregation.py``). A rule of an attribute that ends in
@@ -71,7 +71,7 @@ class MappingError(ValueError):
         super().__init__(message)
 
 
-class Found(NamedTuple):
+class FoundValue(NamedTuple):
     """One value that a path found: its text (``None`` is an explicit delete, HL7's ``""``) and its concrete path.
 
     ``flaw``: why what stands there cannot be read as text; empty for what can. ``reason`` is its stable code.
@@ -83,8 +83,9 @@ class Found(NamedTuple):
     reason: str = UNDECODABLE
 
 
-class Refusal(NamedTuple):
-    """The payload must be rejected. ``code`` is the site's own code, for the ranking of unmapped codes; ``flaw`` that of :class:`Found`."""
+class RuleRejection(NamedTuple):
+    """The payload must be rejected. ``code`` is the site's own code, for the ranking of unmapped codes; ``flaw`` that of
+    :class:`FoundValue`."""
 
     reason: str
     path: str
@@ -102,7 +103,7 @@ class Refusal(NamedTuple):
         return f"{self.attribute}: the mapping asks for a value here and there is none"
 
 
-Find = Callable[[Any], Sequence[Found]]
+Find = Callable[[Any], Sequence[FoundValue]]
 Read = dict[str, Codes]
 """What rules with a table read of one payload, by attribute."""
 CompilePath = Callable[[str], Find]
@@ -133,37 +134,37 @@ class Rule:
         """Whether its table has the code. A rule without a table takes any text."""
         return self.values is None or self._meaning(code) is not _UNMAPPED
 
-    def reads(self, found: Found) -> bool:
+    def reads(self, found: FoundValue) -> bool:
         """Whether it makes something of a text that was found; a delete is none."""
         return found.text is not None and not found.flaw and self.knows(found.text)
 
-    def find(self, payload: Any) -> Sequence[Found]:
+    def find(self, payload: Any) -> Sequence[FoundValue]:
         """Everything that the rule reads."""
         return self.finds[0](payload) if len(self.finds) == 1 else [one for find in self.finds for one in find(payload)]
 
-    def apply(self, payload: Any) -> Statement | Refusal | None:
+    def apply(self, payload: Any) -> Statement | RuleRejection | None:
         """What the payload states by this rule."""
         return self.judge(self.read(payload))
 
-    def read(self, payload: Any) -> Sequence[Found]:
+    def read(self, payload: Any) -> Sequence[FoundValue]:
         """What :meth:`judge` looks at: everything found, or nothing where a value is missing that the rule needs."""
         found = self.find(payload)
         return () if self.aggregate == "all_denied" and not all(find(payload) for find in self.finds) else found
 
-    def judge(self, found: Sequence[Found]) -> Statement | Refusal | None:
+    def judge(self, found: Sequence[FoundValue]) -> Statement | RuleRejection | None:
         """What the values found come to. One that must be rejected rejects the payload."""
         if not found:
             return self._fallback(self.on_absent, "value_absent", self.path, "")
         outcomes = [self._translate(one) for one in found]
-        refusal = next((one for one in outcomes if isinstance(one, Refusal)), None)
+        refusal = next((one for one in outcomes if isinstance(one, RuleRejection)), None)
         if refusal is not None:
             return refusal
         statements = [one for one in outcomes if isinstance(one, Statement)]
         return self.reduce(statements, _most_restrictive(self.attribute)) if statements else None
 
-    def _translate(self, found: Found) -> Statement | Refusal | None:
+    def _translate(self, found: FoundValue) -> Statement | RuleRejection | None:
         if found.flaw:
-            return Refusal(found.reason, found.path, self.attribute, flaw=found.flaw)
+            return RuleRejection(found.reason, found.path, self.attribute, flaw=found.flaw)
         if found.text is None:
             return Statement(None, found.path)
         target = _target(self.attribute, found.text) if self.values is None else self._meaning(found.text)
@@ -180,9 +181,9 @@ class Rule:
         text = unknown_codes.known_as(code, table)
         return table.get(text, table.get(text.casefold(), _UNMAPPED))
 
-    def _fallback(self, action: str, reason: str, path: str, code: str) -> Statement | Refusal | None:
+    def _fallback(self, action: str, reason: str, path: str, code: str) -> Statement | RuleRejection | None:
         if action == "reject":
-            return Refusal(reason, path, self.attribute, code)
+            return RuleRejection(reason, path, self.attribute, code)
         if action == NO_STATEMENT:
             return None
         return Statement(_most_restrictive(self.attribute) if action == "most_restrictive" else None, path)
@@ -207,7 +208,7 @@ def expanded(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str,
     """The mapping with a rule for each channel in the place of a list of channels. What is written for one channel stands over it."""
     try:
         return allow_list.expanded(mapping)
-    except allow_list.Wrong as error:
+    except allow_list.UnreadableList as error:
         raise MappingError(error.attribute, str(error)) from error
 
 

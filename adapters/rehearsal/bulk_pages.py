@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from adapters.rehearsal import resource
-from adapters.rehearsal.export import BadExport, ExportDesk, Job
+from adapters.rehearsal.export import BadExport, ExportDesk, ExportJob
 
 NDJSON = "application/fhir+ndjson"
 CHUNK = 64 * 1024
 
 
-class Reply(NamedTuple):
+class RehearsalReply(NamedTuple):
     """``body`` is plain data to be sent as JSON, or lines to be streamed."""
 
     status: int
@@ -35,14 +35,14 @@ class BulkPages:
     base_url: str
     open_files: bool = False
 
-    def kick_off(self, path: str, parameters: Mapping[str, str], headers: Any, patients: Sequence[str] = ()) -> Reply:
+    def kick_off(self, path: str, parameters: Mapping[str, str], headers: Any, patients: Sequence[str] = ()) -> RehearsalReply:
         """``path`` is below the endpoint: ``$export``, ``Patient/$export``, ``Group/NAME/$export``."""
         group = path.split("/")[1] if path.startswith("Group/") else None
         if group is not None and not self.desk.known_group(group):
             return _refusal(404, "not-found", "no such group")
         if self.desk.faults.take("redirected"):
             query = f"?{urlencode(parameters)}" if parameters else ""
-            return Reply(307, {}, (("Location", f"{self.base_url}/{path}{query}"),))
+            return RehearsalReply(307, {}, (("Location", f"{self.base_url}/{path}{query}"),))
         if "respond-async" not in (headers.get("Prefer") or ""):
             return _refusal(400, "invalid", "an export needs Prefer: respond-async")
         try:
@@ -51,9 +51,9 @@ class BulkPages:
             return _refusal(400, "invalid", str(error))
         if name is None:
             return _refusal(429, "throttled", "an export is under way", (("Retry-After", "120"),))
-        return Reply(202, {}, (("Content-Location", f"{self.root}/export-status/{name}"),))
+        return RehearsalReply(202, {}, (("Content-Location", f"{self.root}/export-status/{name}"),))
 
-    def kick_off_posted(self, path: str, body: bytes, headers: Any) -> Reply:
+    def kick_off_posted(self, path: str, body: bytes, headers: Any) -> RehearsalReply:
         """The same, asked for with a Parameters resource: the only way to name patients."""
         try:
             asked = [(one["name"], next(value for key, value in one.items() if key.startswith("value"))) for one in _parameters(body)]
@@ -62,24 +62,24 @@ class BulkPages:
         patients = [str(value["reference"]) for name, value in asked if name == "patient"]
         return self.kick_off(path, {name: str(value) for name, value in asked if name != "patient"}, headers, patients)
 
-    def status(self, name: str) -> Reply:
+    def status(self, name: str) -> RehearsalReply:
         percent, job = self.desk.poll(name), self.desk.job(name)
         if percent is None or job is None:
             return _refusal(404, "not-found", "no such export")
         if percent < 100:
-            return Reply(202, {}, (("X-Progress", f"{percent}% of the export is made"), ("Retry-After", self.desk.retry_after)))
+            return RehearsalReply(202, {}, (("X-Progress", f"{percent}% of the export is made"), ("Retry-After", self.desk.retry_after)))
         made = self.desk.manifest(name, job, root=f"{self.root}/files", token=not self.open_files, request=f"{self.base_url}/$export")
-        return Reply(200, made, kind="application/json")
+        return RehearsalReply(200, made, kind="application/json")
 
-    def drop(self, name: str) -> Reply:
-        return Reply(202, {}) if self.desk.drop(name) else _refusal(404, "not-found", "no such export")
+    def drop(self, name: str) -> RehearsalReply:
+        return RehearsalReply(202, {}) if self.desk.drop(name) else _refusal(404, "not-found", "no such export")
 
-    def file(self, name: str, part: str) -> Reply:
-        job: Job | None = self.desk.job(name)
+    def file(self, name: str, part: str) -> RehearsalReply:
+        job: ExportJob | None = self.desk.job(name)
         lines = None if job is None or self.desk.faults.take("expired") else self.desk.lines(job, part.removesuffix(".ndjson"))
         if lines is None:
             return _refusal(404, "not-found", "no such file, or its time is over")
-        return Reply(200, self._spoiled(lines), kind=NDJSON)
+        return RehearsalReply(200, self._spoiled(lines), kind=NDJSON)
 
     def _spoiled(self, lines: Iterator[bytes]) -> Iterator[bytes]:
         """The lines as the planned faults have them."""
@@ -90,12 +90,12 @@ class BulkPages:
             return (json.dumps(json.loads(line), indent=2).encode() + b"\n" for line in islice(lines, 1))
         return _cut(lines) if faults.take("cut-file") else lines
 
-    def group(self, name: str) -> Reply:
+    def group(self, name: str) -> RehearsalReply:
         if not self.desk.known_group(name):
             return _refusal(404, "not-found", "no such group")
         members = [{"entity": {"reference": f"Patient/{resource.resource_id(index)}"}} for index in self.desk.members(name)]
         made = {"resourceType": "Group", "id": name, "type": "person", "actual": True, "member": members}
-        return Reply(200, made if members else {key: value for key, value in made.items() if key != "member"})
+        return RehearsalReply(200, made if members else {key: value for key, value in made.items() if key != "member"})
 
 
 def _cut(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -144,5 +144,5 @@ def as_json(body: Any) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _refusal(status: int, code: str, diagnostics: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    return Reply(status, resource.outcome(code, diagnostics), headers)
+def _refusal(status: int, code: str, diagnostics: str, headers: tuple[tuple[str, str], ...] = ()) -> RehearsalReply:
+    return RehearsalReply(status, resource.outcome(code, diagnostics), headers)

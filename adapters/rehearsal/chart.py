@@ -21,7 +21,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Entry(NamedTuple):
+class ChartEntry(NamedTuple):
     """A patient as the EMR holds it now."""
 
     person: Person
@@ -63,10 +63,10 @@ class Chart:
         """Whose record was deleted at or after a time."""
         return [index for index, at in self._removed.items() if at >= since]
 
-    def entry(self, index: int) -> Entry:
+    def entry(self, index: int) -> ChartEntry:
         """``IndexError`` when there is no such patient."""
         revision, updated = self._groups[index % GROUPS]
-        return Entry(self.population.person(index, revision), updated)
+        return ChartEntry(self.population.person(index, revision), updated)
 
     def indexes(self, matches: Callable[[datetime], bool], start: int = 0) -> Iterator[int]:
         """Patients whose last change passes, in order, from ``start`` on."""

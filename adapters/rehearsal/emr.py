@@ -18,7 +18,7 @@ from ssl import SSLContext
 from typing import Any
 
 from adapters.rehearsal import certificate, disorder, hl7, ndjson
-from adapters.rehearsal.chart import Chart, Clock, Entry, utc_now
+from adapters.rehearsal.chart import Chart, ChartEntry, Clock, utc_now
 from adapters.rehearsal.dialect import AUTHORITY, MRN_SYSTEM, Mapping, fhir_mapping, hl7_mapping
 from adapters.rehearsal.export import ExportDesk
 from adapters.rehearsal.faults import Faults
@@ -115,7 +115,7 @@ class RehearsalEmr:
         """A patient's record is deleted: it is gone from reads, and named in the next export that asks for changes."""
         self.chart.remove(index)
 
-    def entry(self, index: int) -> Entry:
+    def entry(self, index: int) -> ChartEntry:
         """A patient as the EMR holds it now."""
         return self.chart.entry(index)
 

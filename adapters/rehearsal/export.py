@@ -27,7 +27,7 @@ class BadExport(ValueError):
 
 
 @dataclass(slots=True)
-class Job:
+class ExportJob:
     """One export. ``group`` is ``None`` for everybody; ``polls`` are still to be answered with "not yet"; ``only`` these were named."""
 
     since: datetime | None
@@ -65,7 +65,7 @@ class ExportDesk:
     dropped: int = 0
     polls_answered: int = 0
     hold_deletion: Event = field(default_factory=_set)
-    _jobs: dict[str, Job] = field(default_factory=dict)
+    _jobs: dict[str, ExportJob] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def ask(self, parameters: Mapping[str, str], group: str | None, patients: Sequence[str] = ()) -> str | None:
@@ -81,7 +81,7 @@ class ExportDesk:
             name = secrets.token_hex(6)
             left_out = frozenset([self.faults.left_out]) if self.faults.take("partial") else frozenset()
             extra = 1 if self.faults.take("miscount") else 0
-            self._jobs[name] = Job(since, group, self.chart.clock().astimezone(UTC), self.polls, left_out, extra, only)
+            self._jobs[name] = ExportJob(since, group, self.chart.clock().astimezone(UTC), self.polls, left_out, extra, only)
         return name
 
     def _named(self, patients: Sequence[str]) -> frozenset[int]:
@@ -90,7 +90,7 @@ class ExportDesk:
             raise BadExport("patient is not taken")
         return frozenset(index for index in indexes if index is not None)
 
-    def job(self, name: str) -> Job | None:
+    def job(self, name: str) -> ExportJob | None:
         return self._jobs.get(name)
 
     def poll(self, name: str) -> int | None:
@@ -129,7 +129,7 @@ class ExportDesk:
         """The indexes in a group."""
         return iter(range(self.chart.population.size) if name == "everybody" else self.groups[name])
 
-    def manifest(self, name: str, job: Job, *, root: str, token: bool, request: str) -> dict[str, Any]:
+    def manifest(self, name: str, job: ExportJob, *, root: str, token: bool, request: str) -> dict[str, Any]:
         """What a finished export answers."""
         files = [(part, count) for part, count in self._parts(job) if count]
         output = [{"type": "Patient", "url": f"{root}/{name}/{part}.ndjson", "count": count + job.extra_count} for part, count in files]
@@ -140,7 +140,7 @@ class ExportDesk:
         made = {"transactionTime": time, "request": request, "requiresAccessToken": token}
         return made | {"output": output, "deleted": deleted, "error": error}
 
-    def lines(self, job: Job, part: str) -> Iterator[bytes] | None:
+    def lines(self, job: ExportJob, part: str) -> Iterator[bytes] | None:
         """The lines of one file; ``None`` when there is none of that name."""
         if part == "error" and job.left_out:
             return iter([_line(outcome("exception", "a resource could not be exported"))])
@@ -149,18 +149,18 @@ class ExportDesk:
         number = int(part) if part.isdigit() else -1
         return self._patients(job, number) if 0 <= number * self.file_size < max(self.chart.population.size, 1) else None
 
-    def _patients(self, job: Job, number: int) -> Iterator[bytes]:
+    def _patients(self, job: ExportJob, number: int) -> Iterator[bytes]:
         for place, index in enumerate(self._indexes(job, number)):
             line = _line(patient(self.chart.entry(index)))
             yield line
             if self.faults.repeat_lines and place % REPEATED == 0:
                 yield line
 
-    def _parts(self, job: Job) -> Iterator[tuple[int, int]]:
+    def _parts(self, job: ExportJob) -> Iterator[tuple[int, int]]:
         for number in range(-(-self.chart.population.size // self.file_size)):
             yield number, sum(1 for _ in self._indexes(job, number))
 
-    def _indexes(self, job: Job, number: int) -> Iterator[int]:
+    def _indexes(self, job: ExportJob, number: int) -> Iterator[int]:
         start, end = number * self.file_size, (number + 1) * self.file_size
         members = set(self.groups[job.group]) if job.group in self.groups else None
         found = takewhile(lambda index: index < end, self.chart.indexes(lambda updated: _counts(updated, job), start))
@@ -168,7 +168,7 @@ class ExportDesk:
         return (index for index in named if (members is None or index in members) and index not in job.left_out)
 
 
-def _counts(updated: datetime, job: Job) -> bool:
+def _counts(updated: datetime, job: ExportJob) -> bool:
     # To the millisecond, because that is all that meta.lastUpdated and transactionTime show.
     return job.since is None or updated.replace(microsecond=updated.microsecond // 1000 * 1000) >= job.since
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from adapters.rehearsal import resource
-from adapters.rehearsal.bulk_pages import NDJSON, BulkPages, Reply, as_json, chunks
+from adapters.rehearsal.bulk_pages import NDJSON, BulkPages, RehearsalReply, as_json, chunks
 from adapters.rehearsal.chart import Chart
 from adapters.rehearsal.export import ExportDesk
 from adapters.rehearsal.faults import Fault, Faults
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send_error(501)
         self._guarded(lambda: self._reply(self.pages.drop(path.removeprefix(STATUS))))
 
-    def _bulk(self, path: str, query: str) -> Callable[[], Reply] | None:
+    def _bulk(self, path: str, query: str) -> Callable[[], RehearsalReply] | None:
         """What answers an address that belongs to exports; ``None`` for every other one."""
         below = path.removeprefix("/fhir/r4/")
         if path.startswith(STATUS):
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401, "login", "a valid access token is needed", (("WWW-Authenticate", "Bearer"),))
         answer()
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: RehearsalReply) -> None:
         """Plain data as JSON; lines in chunks, compressed where the client takes that."""
         if reply.kind != NDJSON:
             return self._send(reply.status, reply.body, reply.kind, reply.headers)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from adapters.rehearsal.chart import Entry
+from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.dialect import AUTHORITY
-from adapters.rehearsal.population import Number, Person
+from adapters.rehearsal.population import InventedPhone, Person
 
 EVENTS = {"A01": "ADT_A01", "A04": "ADT_A01", "A08": "ADT_A01", "A28": "ADT_A05", "A31": "ADT_A05", "A40": "ADT_A39"}
 USES = {"cell": "PRS^CP", "home": "PRN^PH", "work": "WPN^PH"}
@@ -19,7 +19,7 @@ DO_NOT_CONTACT = {True: "DNC", False: "OK", None: ""}
 ESCAPES = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "&": "\\T\\"})
 
 
-def message(entry: Entry, event: str = "A08") -> bytes:
+def message(entry: ChartEntry, event: str = "A08") -> bytes:
     """An ADT message that states everything the EMR holds about a patient."""
     person = entry.person
     control = f"RH{person.index:08d}{person.revision:04d}{event}"
@@ -29,7 +29,7 @@ def message(entry: Entry, event: str = "A08") -> bytes:
     return _joined([*segments, _zcp(person)])
 
 
-def merge(survivor: Entry, merged: Entry, at: datetime) -> bytes:
+def merge(survivor: ChartEntry, merged: ChartEntry, at: datetime) -> bytes:
     """An ADT^A40: what was known under ``merged`` now belongs to ``survivor``."""
     person, wrong = survivor.person, merged.person
     control = f"RH{person.index:08d}{wrong.index % 10_000:04d}A40"
@@ -116,7 +116,7 @@ def _private(person: Person) -> str:
     return "~".join(first + rest)
 
 
-def _xtn(one: Number) -> str:
+def _xtn(one: InventedPhone) -> str:
     written = f"^{USES[one.kind]}^^1^{one.e164[2:5]}^{one.e164[5:]}"
     return f"{written}{'^' * 11}{one.rank}" if one.rank else written
 

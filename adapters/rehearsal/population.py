@@ -20,7 +20,7 @@ METHODS = ("T", "P", "E", "L")
 EPOCH = date(1930, 1, 1)
 
 
-class Number(NamedTuple):
+class InventedPhone(NamedTuple):
     """A phone as the EMR keeps it: ``kind`` is cell, home or work; ``rank`` 1 is preferred, ``None`` is not ranked."""
 
     kind: str
@@ -39,7 +39,7 @@ class Person:
     given: str
     gender: str
     birth_date: date
-    numbers: tuple[Number, ...]
+    numbers: tuple[InventedPhone, ...]
     email: str | None
     language: tuple[str, str, str] | None
     deceased_on: date | None
@@ -106,7 +106,7 @@ def _family(seed: int, household: int) -> str:
     return FAMILY[blake2b(b"%d:household:%d" % (seed, household), digest_size=2).digest()[0] % len(FAMILY)]
 
 
-def _numbers(seed: int, index: int, dice: bytes, changes: int) -> tuple[Number, ...]:
+def _numbers(seed: int, index: int, dice: bytes, changes: int) -> tuple[InventedPhone, ...]:
     """Every slot of an even number is somebody's cell; home and work lines share the odd ones."""
     mix = dice[13]
     found = []
@@ -117,7 +117,7 @@ def _numbers(seed: int, index: int, dice: bytes, changes: int) -> tuple[Number, 
     if dice[15] < 50 and mix < 240:
         found.append(("work", 4 * (index // EMPLOYER) + 3))
     ranked = dice[16] % len(found) if found and dice[17] < 128 else None
-    return tuple(Number(kind, number(slot, seed), 1 if place == ranked else None) for place, (kind, slot) in enumerate(found))
+    return tuple(InventedPhone(kind, number(slot, seed), 1 if place == ranked else None) for place, (kind, slot) in enumerate(found))
 
 
 def _cell(index: int, share: int, changes: int) -> int:

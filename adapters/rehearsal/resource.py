@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from adapters.rehearsal.chart import Entry
+from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.dialect import DO_NOT_CONTACT, MRN_SYSTEM, PREFERRED_METHOD, TEXTING_OK
-from adapters.rehearsal.population import Number, Person
+from adapters.rehearsal.population import InventedPhone, Person
 
 Resource = dict[str, Any]
 USES = {"cell": "mobile", "home": "home", "work": "work"}
@@ -32,7 +32,7 @@ def instant(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
 
 
-def patient(entry: Entry) -> Resource:
+def patient(entry: ChartEntry) -> Resource:
     """The Patient resource. A restricted record comes without telecom, as real servers return it."""
     person = entry.person
     meta: Resource = {"versionId": str(entry.version), "lastUpdated": instant(entry.updated)}
@@ -120,7 +120,7 @@ def _telecom(person: Person) -> list[Resource]:
     return [_phone(number) for number in person.numbers] + email
 
 
-def _phone(number: Number) -> Resource:
+def _phone(number: InventedPhone) -> Resource:
     phone: Resource = {"system": "phone", "value": _written(number.e164), "use": USES[number.kind]}
     return phone | {"rank": number.rank} if number.rank else phone
 

@@ -17,9 +17,9 @@ from adapters.base import AdapterError
 from adapters.http import download, unexpected
 from adapters.http import headers as fields
 from adapters.http.auth import SERVER, TOKEN_ENDPOINT, Auth, Clock, Headers, TokenReply, TokenRequest, carried_out
-from adapters.http.budget import Budget, Limits
-from adapters.http.download import TOKEN, Bounds, DownloadLimits, Received
-from adapters.http.retry import TRANSIENT, Again, retrying, told
+from adapters.http.budget import Budget, BudgetLimits
+from adapters.http.download import TOKEN, Bounds, DownloadedResponse, DownloadLimits
+from adapters.http.retry import TRANSIENT, Retryable, retrying, told
 from adapters.mapping import legible
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ CONNECT_TIMEOUT = 10.0  # seconds
 REFUSED = (401, 403)
 
 
-class Answer(NamedTuple):
+class JsonResponse(NamedTuple):
     """``data`` is the decoded JSON; ``at`` the server's time (its Date header), else ours.
 
     ``asked``: no later than when it began to answer, by both clocks.
@@ -60,7 +60,7 @@ class JsonClient:
         page: Bounds | None = None,
     ) -> None:
         self.base_url, self.auth, self.clock, self.timeout, self.sleep = base_url, auth, clock, timeout, sleep
-        self.budget = budget or Budget(Limits(), clock, sleep)
+        self.budget = budget or Budget(BudgetLimits(), clock, sleep)
         self._page = page or DownloadLimits().page
 
     @cached_property
@@ -73,14 +73,14 @@ class JsonClient:
     def close(self) -> None:
         self.session.close()
 
-    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer | None:
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> JsonResponse | None:
         """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
         import requests
 
         url = f"{self.base_url}/{path.lstrip('/')}"
         return self._retrying(requests.Request("GET", url, params=parameters).prepare().url or url)
 
-    def follow(self, link: str, origin: Answer) -> Answer:
+    def follow(self, link: str, origin: JsonResponse) -> JsonResponse:
         """The page that an answer links to, verbatim. One that is not there fails the read, never ends it."""
         answer = self._retrying(self._ours(urljoin(origin.url, link)))
         if answer is None:
@@ -97,17 +97,17 @@ class JsonClient:
             raise AdapterError(message, permanent=True)
         return url
 
-    def _retrying(self, url: str) -> Answer | None:
+    def _retrying(self, url: str) -> JsonResponse | None:
         return retrying(lambda: self._once(url), self.sleep)
 
-    def _once(self, url: str) -> Answer | None:
+    def _once(self, url: str) -> JsonResponse | None:
         """One request, authenticated once more if the server refuses the token."""
         response, begun = self._redirected(url)
         if response.status_code in REFUSED and self.auth.forget():
             response, begun = self._redirected(url)
         return self._judged(response, url, begun)
 
-    def _redirected(self, url: str) -> tuple[Received, datetime]:
+    def _redirected(self, url: str) -> tuple[DownloadedResponse, datetime]:
         for _ in range(REDIRECTS + 1):
             token, begun = self.authorize(), self.clock()
             response = self._send("GET", url, token, self._page)
@@ -116,25 +116,25 @@ class JsonClient:
             url = self._ours(urljoin(url, response.headers["Location"]))
         raise AdapterError("the server redirects without end", permanent=True)
 
-    def _judged(self, response: Received, url: str, begun: datetime) -> Answer | None:
+    def _judged(self, response: DownloadedResponse, url: str, begun: datetime) -> JsonResponse | None:
         status, asked = response.status_code, self._seconds_asked(response)
         if status in (404, 410):
             return None
         what = f"{status}{_told(response.content)}{told(asked)}"
         if status in TRANSIENT:
-            raise Again(AdapterError(f"the server answers {what}", retry_after=asked))
+            raise Retryable(AdapterError(f"the server answers {what}", retry_after=asked))
         if status in REFUSED:
             raise AdapterError(f"the server refuses us ({what}): look at auth and at what this client may read", permanent=True)
         if not 200 <= status < 300:
             raise AdapterError(f"the server does not understand the request ({what}): look at the source's settings", permanent=True)
         try:
-            return Answer(legible.loads(response.content), url, *fields.times(response.headers.get("Date"), begun, self.clock()))
+            return JsonResponse(legible.loads(response.content), url, *fields.times(response.headers.get("Date"), begun, self.clock()))
         except (ValueError, RecursionError):
-            raise Again(AdapterError(f"the server's answer is not JSON but {unexpected.described(response.content)}")) from None
+            raise Retryable(AdapterError(f"the server's answer is not JSON but {unexpected.described(response.content)}")) from None
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], bounds: Bounds, form: Mapping[str, str] | None = None, who: str = SERVER
-    ) -> Received:
+    ) -> DownloadedResponse:
         import requests
 
         from adapters.http.session import unreached
@@ -154,13 +154,13 @@ class JsonClient:
             return download.received(response, bounds, begun)
         except requests.exceptions.RequestException as error:
             # Its text holds the address, and with it maybe a patient: the original is not chained.
-            raise Again(AdapterError(unreached(error, who))) from None
+            raise Retryable(AdapterError(unreached(error, who))) from None
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
         response = self._send("POST", wanted.url, wanted.headers, TOKEN, wanted.form, TOKEN_ENDPOINT)
         return TokenReply(response.status_code, response.content, self._seconds_asked(response))
 
-    def _seconds_asked(self, response: Received) -> float | None:
+    def _seconds_asked(self, response: DownloadedResponse) -> float | None:
         """What Retry-After says; Elation sends none."""
         return fields.seconds_asked(response.headers.get("Retry-After"), self.clock())
 

@@ -50,7 +50,7 @@ NO_RECORD = (*NOBODY, "0")
 Stated = dict[str, Statement]
 
 
-class Unusable(Exception):
+class UnusableRecord(Exception):
     """The payload must be rejected."""
 
     def __init__(self, reason: str, detail: str, path: str = "") -> None:
@@ -78,7 +78,7 @@ class JsonMapper:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
         try:
             return self._record(*_decoded(payload.body), payload)
-        except Unusable as error:
+        except UnusableRecord as error:
             return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
@@ -90,11 +90,11 @@ class JsonMapper:
         items = self.read(payload)
         try:
             record, _ = _decoded(payload.body)
-        except Unusable:
+        except UnusableRecord:
             return Explanation(items)
         return explain.explain(record, items, self.rules, self.reader.paths)
 
-    def _record(self, record: dict[str, Any], flaw: Unusable | None, payload: Payload) -> list[Item]:
+    def _record(self, record: dict[str, Any], flaw: UnusableRecord | None, payload: Payload) -> list[Item]:
         identifiers = self._identifiers(record, flaw)
         problems: list[Problem] = []
         codes: Read = {}
@@ -115,13 +115,15 @@ class JsonMapper:
         )
         return [said, *self._merged(record, said)]
 
-    def _identifiers(self, record: dict[str, Any], flaw: Unusable | None) -> tuple[Identifier, ...]:
+    def _identifiers(self, record: dict[str, Any], flaw: UnusableRecord | None) -> tuple[Identifier, ...]:
         """The identifier that the source's ``patient_id`` names, and the record's own id."""
         own = self.reader.text(record, self.options.id)
         if own in NOBODY:
             if flaw is not None:
                 raise flaw
-            raise Unusable("patient_id_missing", f"the record has nothing at {self.options.id}, where its id should be", self.options.id)
+            raise UnusableRecord(
+                "patient_id_missing", f"the record has nothing at {self.options.id}, where its id should be", self.options.id
+            )
         authority, kind = self.settings.own_authority, next(iter(self.settings.identifier_types), "")
         known_by = self.reader.text(record, self.options.patient_id)
         record_id = Identifier(self.settings.name, RECORD_ID, own)
@@ -207,16 +209,16 @@ def _numbers(by_entry: Mapping[str, str]) -> Callable[[str], str | None]:
     return lambda path: next((number for entry, number in by_entry.items() if entry and path.startswith(f"{entry}.")), None)
 
 
-def _decoded(body: bytes) -> tuple[dict[str, Any], Unusable | None]:
-    """The record, and why it is legible only in part, where it is. Raises :class:`Unusable`."""
+def _decoded(body: bytes) -> tuple[dict[str, Any], UnusableRecord | None]:
+    """The record, and why it is legible only in part, where it is. Raises :class:`UnusableRecord`."""
     try:
-        return _strict(body), Unusable("not_json", NOT_JSON) if is_marked(body) else None
-    except Unusable as error:
+        return _strict(body), UnusableRecord("not_json", NOT_JSON) if is_marked(body) else None
+    except UnusableRecord as error:
         if error.reason == "not_a_record":
             raise
         try:
             return _strict(repaired(body)), error
-        except (ValueError, Unusable):
+        except (ValueError, UnusableRecord):
             raise error from None
 
 
@@ -226,9 +228,9 @@ def _strict(body: bytes) -> dict[str, Any]:
         # Halves of characters and NUL are legal JSON; no database takes them.
         json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise Unusable("not_json", NOT_JSON) from None
+        raise UnusableRecord("not_json", NOT_JSON) from None
     if type(record) is not dict:
-        raise Unusable("not_a_record", "it is JSON but no record: an object with named members is expected")
+        raise UnusableRecord("not_a_record", "it is JSON but no record: an object with named members is expected")
     if b"\\u0000" in body:
-        raise Unusable("nul_character", "it contains the character U+0000, which no text may have")
+        raise UnusableRecord("nul_character", "it contains the character U+0000, which no text may have")
     return record

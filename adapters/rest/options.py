@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from adapters.http.budget import Limits
+from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import base_url, download, limits
 from adapters.options import joined, number, own, texts
@@ -97,7 +97,7 @@ class ServerOptions:
     page_size: int = 100
     overlap: timedelta = timedelta(minutes=5)
     timeout: float = 60.0
-    limits: Limits = field(default_factory=Limits)
+    limits: BudgetLimits = field(default_factory=BudgetLimits)
     download: DownloadLimits = field(default_factory=DownloadLimits)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from adapters.mapping.site_rules import Find, Found
+from adapters.mapping.site_rules import Find, FoundValue
 
 EXAMPLES = "email, patient_status.status, phones[0].phone or consents[application=sms].consented"
 EXISTS = ".exists()"
@@ -19,22 +19,22 @@ ZERO_DATE = re.compile(r"0000-00-00(?:[T ]00:00:00)?")
 _STEP = re.compile(r"(?:^|\.)([A-Za-z_][\w-]*)|\[(\d+)\]|\[([A-Za-z_][\w-]*)=([^\]]*)\]")
 
 
-class Node(NamedTuple):
+class JsonNode(NamedTuple):
     """A value in a record and where it stands."""
 
     value: Any
     path: str
 
 
-Step = Callable[[list[Node]], list[Node]]
+Step = Callable[[list[JsonNode]], list[JsonNode]]
 
 
-def compile_nodes(path: str) -> Callable[[Any], list[Node]]:
+def compile_nodes(path: str) -> Callable[[Any], list[JsonNode]]:
     """A function from a record to what stands at the path, lists taken apart. ``ValueError`` says what is wrong with the path."""
     steps = _steps(path.strip())
 
-    def find(record: Any) -> list[Node]:
-        nodes = [Node(record, "")]
+    def find(record: Any) -> list[JsonNode]:
+        nodes = [JsonNode(record, "")]
         for step in steps:
             nodes = step(nodes)
         return _entries(nodes)
@@ -48,12 +48,12 @@ def compile_path(path: str) -> Find:
     asks = bare.endswith(EXISTS)
     nodes = compile_nodes(bare.removesuffix(EXISTS))
 
-    def find(record: Any) -> Sequence[Found]:
-        return [Found(said, node.path) for node in nodes(record) if (said := text(node.value))]
+    def find(record: Any) -> Sequence[FoundValue]:
+        return [FoundValue(said, node.path) for node in nodes(record) if (said := text(node.value))]
 
-    def exists(record: Any) -> Sequence[Found]:
+    def exists(record: Any) -> Sequence[FoundValue]:
         found = find(record)
-        return [Found("true" if found else "false", found[0].path if found else bare.removesuffix(EXISTS))]
+        return [FoundValue("true" if found else "false", found[0].path if found else bare.removesuffix(EXISTS))]
 
     return exists if asks else find
 
@@ -93,20 +93,20 @@ def _step(match: re.Match[str]) -> Step:
     return lambda nodes: [node for node in _entries(nodes) if any(text(one.value) == wanted for one in _members([node], member))]
 
 
-def _members(nodes: list[Node], name: str) -> list[Node]:
+def _members(nodes: list[JsonNode], name: str) -> list[JsonNode]:
     return [
-        Node(node.value[name], f"{node.path}.{name}" if node.path else name)
+        JsonNode(node.value[name], f"{node.path}.{name}" if node.path else name)
         for node in _entries(nodes)
         if type(node.value) is dict and node.value.get(name) is not None
     ]
 
 
-def _entries(nodes: list[Node]) -> list[Node]:
+def _entries(nodes: list[JsonNode]) -> list[JsonNode]:
     """Lists taken apart, lists within them too."""
-    found: list[Node] = []
+    found: list[JsonNode] = []
     for node in nodes:
         if type(node.value) is list:
-            found.extend(_entries([Node(one, f"{node.path}[{index}]") for index, one in enumerate(node.value)]))
+            found.extend(_entries([JsonNode(one, f"{node.path}[{index}]") for index, one in enumerate(node.value)]))
         else:
             found.append(node)
     return found

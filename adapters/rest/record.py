@@ -23,10 +23,10 @@ from adapters.mapping.contact_tables import (
 )
 from adapters.mapping.legible import MARK
 from adapters.rest.options import EmailPlace, PhonePlace, RecordOptions
-from adapters.rest.path import Node, compile_nodes, text
+from adapters.rest.path import JsonNode, compile_nodes, text
 from store.preference import EMAIL, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement
 
-Nodes = Callable[[Any], list[Node]]
+Nodes = Callable[[Any], list[JsonNode]]
 
 
 class Listed(NamedTuple):
@@ -101,11 +101,11 @@ class RecordReader:
         words = [word for path in self.options.name if (word := self.text(record, path)) not in ("", MARK)]
         return Statement(" ".join(words), self.options.name[0]) if words else None
 
-    def _in_use(self, record: dict[str, Any], place: PhonePlace | EmailPlace) -> list[Node]:
-        entries = self._paths[place.each](record) if place.each else [Node(record, "")]
+    def _in_use(self, record: dict[str, Any], place: PhonePlace | EmailPlace) -> list[JsonNode]:
+        entries = self._paths[place.each](record) if place.each else [JsonNode(record, "")]
         return [entry for entry in entries if not (place.unless and any(text(one.value) for one in self._within(entry, place.unless)))]
 
-    def _phones(self, entry: Node, place: PhonePlace, problems: list[Problem]) -> tuple[list[Phone], str, str]:
+    def _phones(self, entry: JsonNode, place: PhonePlace, problems: list[Problem]) -> tuple[list[Phone], str, str]:
         """The numbers of an entry, where they stand, be they usable or not, and what a remark beside them means."""
         node = next((one for one in self._within(entry, place.number) if text(one.value)), None)
         if node is None:
@@ -129,16 +129,16 @@ class RecordReader:
             problems.append(Problem("phone_unusable", path, "it cannot be read as a telephone number", PHONES))
         return number
 
-    def _kind(self, entry: Node, place: PhonePlace) -> str:
+    def _kind(self, entry: JsonNode, place: PhonePlace) -> str:
         said = next((text(one.value) for one in self._within(entry, place.kind_from)), "") if place.kind_from else ""
         return str(place.kinds.get(said.casefold(), place.kind))
 
-    def _rank(self, entry: Node, place: PhonePlace) -> int | None:
+    def _rank(self, entry: JsonNode, place: PhonePlace) -> int | None:
         said = next((text(one.value) for one in self._within(entry, place.rank)), "") if place.rank else ""
         return int(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
 
-    def _within(self, entry: Node, path: str) -> list[Node]:
-        return [Node(one.value, f"{entry.path}.{one.path}" if entry.path else one.path) for one in self._paths[path](entry.value)]
+    def _within(self, entry: JsonNode, path: str) -> list[JsonNode]:
+        return [JsonNode(one.value, f"{entry.path}.{one.path}" if entry.path else one.path) for one in self._paths[path](entry.value)]
 
 
 def listed(stated: dict[str, Statement], attribute: str, found: Listed, *, restricted: bool) -> None:

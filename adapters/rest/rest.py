@@ -23,7 +23,7 @@ from adapters.http.budget import Budget
 from adapters.http.completeness import Whole
 from adapters.notes import Notes
 from adapters.rest import auth, files
-from adapters.rest.client import Answer, JsonClient
+from adapters.rest.client import JsonClient, JsonResponse
 from adapters.rest.mapping import JsonMapper
 from adapters.rest.options import ListOptions, list_options, record_options, server_options
 from adapters.rest.path import compile_nodes, text
@@ -39,7 +39,7 @@ def utc_now() -> datetime:
 class ListPage(NamedTuple):
     """One answer of a list. ``short`` says on the last page why the list is not whole; empty when it is."""
 
-    answer: Answer
+    answer: JsonResponse
     records: list[object]
     last: bool
     short: str = ""
@@ -149,7 +149,7 @@ class JsonAdapter:
                 offset, before = offset + size, answer.data
                 answer = client.get(path, parameters | {self.list.offset: str(offset)}) or _gone()
 
-    def records(self, answer: Answer) -> list[object]:
+    def records(self, answer: JsonResponse) -> list[object]:
         """The records of an answer. One of another shape fails the read: it would pass for an empty list."""
         found = files.records(answer.data, self.list.items)
         if found is None:
@@ -181,15 +181,15 @@ class JsonAdapter:
         found = next((known for node in self._id(record) if (known := text(node.value))), None)
         return hash(found if found is not None else files.encoded(record))
 
-    def _announced(self, answer: Answer) -> int | None:
+    def _announced(self, answer: JsonResponse) -> int | None:
         found = next((known for node in self._total(answer.data) if (known := text(node.value))), "") if self._total else ""
         return int(found) if found.isascii() and found.isdigit() else None
 
-    def _error(self, answer: Answer) -> str:
+    def _error(self, answer: JsonResponse) -> str:
         found = self._errors(answer.data) if self._errors else []
         return f"at {self.list.errors}" if any(node.value not in (None, "", [], {}, False) for node in found) else ""
 
-    def _link(self, answer: Answer) -> str | None:
+    def _link(self, answer: JsonResponse) -> str | None:
         found = self._next(answer.data) if self._next else []
         return next((said for node in found if (said := text(node.value))), None)
 
@@ -230,5 +230,5 @@ def sample(batch: Batch) -> Iterator[Finding]:
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
 
 
-def _gone() -> Answer:
+def _gone() -> JsonResponse:
     raise AdapterError("the next page of a list is not there")

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store.audit.hash_chain import Chain, Line, Link
+from store.audit.hash_chain import Chain, ChainLine, Link
 from store.db.database import Database
 from store.domain import documents
 
@@ -50,5 +50,5 @@ class Audit:
         return self.chain.newest(enterprise, subject, limit)
 
 
-def _line(action: str, subject: str, actor: str, now: datetime, detail: dict[str, Any]) -> Line:
-    return Line(now, actor, action, subject, documents.write(detail))
+def _line(action: str, subject: str, actor: str, now: datetime, detail: dict[str, Any]) -> ChainLine:
+    return ChainLine(now, actor, action, subject, documents.write(detail))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.audit.hash_chain import Chain, Line, Link
+from store.audit.hash_chain import Chain, ChainLine, Link
 from store.db.database import Database
 from store.db.tables import ChangeRow, SmsConsentEventRow, Table
 from store.domain import documents
@@ -79,7 +79,7 @@ class Attesting:
         with self.database.write(self.chain.lock(enterprise)) as transaction:
             if upto(self.chain.last(transaction, enterprise)) != found.after:
                 return 0
-            self.chain.append(transaction, enterprise, [Line(now, SERVICE, ATTESTED, "", documents.write(found._asdict()))])
+            self.chain.append(transaction, enterprise, [ChainLine(now, SERVICE, ATTESTED, "", documents.write(found._asdict()))])
         return found.rows
 
 

@@ -66,7 +66,7 @@ PAGE = 5_000
 NOTHING_BEFORE = ""
 
 
-class Line(NamedTuple):
+class ChainLine(NamedTuple):
     """Who did what to which subject (an opaque id), when; ``detail`` is JSON text."""
 
     at: datetime
@@ -80,7 +80,7 @@ class Link(NamedTuple):
     """A line in its place."""
 
     number: int
-    line: Line
+    line: ChainLine
     hash: str
 
 
@@ -93,7 +93,7 @@ class Head(NamedTuple):
     hash: str
 
 
-def link(previous: str, head: tuple[str, str, int], line: Line) -> str:
+def link(previous: str, head: tuple[str, str, int], line: ChainLine) -> str:
     """The hash of a line: SHA-256 over the hash before it, its place and its content."""
     at = line.at.astimezone(UTC).isoformat()
     return hashlib.sha256(documents.write((previous, *head, at, *line[1:])).encode()).hexdigest()
@@ -105,12 +105,12 @@ class Chain:
     def __init__(self, database: Database, name: str) -> None:
         self.database, self.name = database, name
 
-    def add(self, enterprise: str, lines: Sequence[Line]) -> None:
+    def add(self, enterprise: str, lines: Sequence[ChainLine]) -> None:
         """Adds lines in a transaction of their own. Waits for no other writer of the enterprise (PostgreSQL)."""
         with self.database.write(self.lock(enterprise)) as transaction:
             self.append(transaction, enterprise, lines)
 
-    def append(self, transaction: Connection, enterprise: str, lines: Sequence[Line]) -> None:
+    def append(self, transaction: Connection, enterprise: str, lines: Sequence[ChainLine]) -> None:
         """Adds lines inside the caller's transaction, after everything else that it locks."""
         self.database.lock_also(transaction, self.lock(enterprise))
         found = self.database.select(transaction, HEAD, [enterprise, self.name])
@@ -157,4 +157,4 @@ def links(database: Database, connection: Connection, head: Head, after: int = 0
 
 def _link(row: Any) -> Link:
     number, at, actor, action, subject, detail, digest = row
-    return Link(number, Line(instant(at), actor, action, subject, detail), digest)
+    return Link(number, ChainLine(instant(at), actor, action, subject, detail), digest)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from store.audit.hash_chain import Chain, Line, Link
+from store.audit.hash_chain import Chain, ChainLine, Link
 from store.db.database import Database
 from store.domain import documents
 from store.domain.decision_request import Ask, Decision, Known
@@ -36,7 +36,7 @@ class Receipts:
     ) -> None:
         """One receipt for each decision, in order. ``known`` holds :class:`Known`, or an error for who was not found."""
         lines = [
-            Line(now, actor, DECIDED, one.id if isinstance(one, Known) else "", _detail(ask, decision))
+            ChainLine(now, actor, DECIDED, one.id if isinstance(one, Known) else "", _detail(ask, decision))
             for ask, one, decision, actor in zip(asks, known, decisions, actors, strict=True)
         ]
         if lines:

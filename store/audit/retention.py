@@ -9,7 +9,7 @@ from itertools import takewhile
 from sqlalchemy import Connection
 
 from store.audit import hash_chain
-from store.audit.hash_chain import NOTHING_BEFORE, Chain, Line, Link, link
+from store.audit.hash_chain import NOTHING_BEFORE, Chain, ChainLine, Link, link
 from store.db.database import Database
 from store.db.tables_operations import ChainLinkRow
 from store.errors import ChainBroken
@@ -59,7 +59,7 @@ class Cutting:
             gone = [(enterprise, self.chain.name, one.number) for one in old]
             self.database.delete(transaction, ChainLinkRow, ("enterprise", "chain", "number"), gone)
             said = hash_chain.written(old[-1].number, old[-1].hash)
-            self.chain.append(transaction, enterprise, [Line(now, HOUSEKEEPING, hash_chain.ACTION, hash_chain.SUBJECT, said)])
+            self.chain.append(transaction, enterprise, [ChainLine(now, HOUSEKEEPING, hash_chain.ACTION, hash_chain.SUBJECT, said)])
         return len(old)
 
     def _old(self, transaction: Connection, enterprise: str, before: datetime) -> list[Link]:

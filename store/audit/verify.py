@@ -16,7 +16,7 @@ HEADS = "SELECT enterprise, chain, number, hash FROM chain_heads ORDER BY enterp
 CHAINS = "SELECT DISTINCT enterprise, chain FROM chain_links"
 
 
-class Verdict(NamedTuple):
+class ChainVerdict(NamedTuple):
     """What verifying a chain found: ``broken_at`` is the first line that does not fit, ``None`` when all do.
 
     ``cut``: what was removed from its beginning when its time was over.
@@ -34,7 +34,7 @@ def heads(database: Database) -> list[Head]:
         return _heads(database, connection)
 
 
-def verify(database: Database, enterprise: str | None = None, noted: Sequence[Head] = ()) -> list[Verdict]:
+def verify(database: Database, enterprise: str | None = None, noted: Sequence[Head] = ()) -> list[ChainVerdict]:
     """Walks every chain. ``noted`` are heads from an earlier time, which the chains must still pass through."""
     with database.read() as connection:
         heads = {head[:2]: head for head in _heads(database, connection)}
@@ -50,7 +50,7 @@ def _heads(database: Database, connection: Connection) -> list[Head]:
     return [Head(*row) for row in database.select(connection, HEADS, [])]
 
 
-def _steady(database: Database, head: Head, noted: Sequence[Head]) -> Verdict:
+def _steady(database: Database, head: Head, noted: Sequence[Head]) -> ChainVerdict:
     """A chain that is cut while it is walked is walked again: what was removed meanwhile is not missing."""
     while True:
         with database.read() as connection:
@@ -64,7 +64,7 @@ def _steady(database: Database, head: Head, noted: Sequence[Head]) -> Verdict:
             head = next(one for one in _heads(database, connection) if one[:2] == head[:2])
 
 
-def _compared(database: Database, connection: Connection, verdict: Verdict) -> Verdict:
+def _compared(database: Database, connection: Connection, verdict: ChainVerdict) -> ChainVerdict:
     """Whether the rows are there that a chain over the history attests, and no others."""
     head, reached = verdict.head, 0
     ledger = LEDGERS.get(head.chain)
@@ -79,13 +79,13 @@ def _compared(database: Database, connection: Connection, verdict: Verdict) -> V
     return verdict
 
 
-def _walked(database: Database, connection: Connection, head: Head, noted: Sequence[Head]) -> Verdict:
+def _walked(database: Database, connection: Connection, head: Head, noted: Sequence[Head]) -> ChainVerdict:
     start = hash_chain.newest(database, connection, head.enterprise, head.chain, head.number or hash_chain.ANY)
     number, last = (start.upto, start.hash) if start else (0, NOTHING_BEFORE)
     expected = {one.number: one.hash for one in noted}
 
-    def broken(at: int, why: str) -> Verdict:
-        return Verdict(head, at, why, start)
+    def broken(at: int, why: str) -> ChainVerdict:
+        return ChainVerdict(head, at, why, start)
 
     if start is not None:
         if (left := next(links(database, connection, head), None)) is not None and left.number <= start.upto:
@@ -105,4 +105,4 @@ def _walked(database: Database, connection: Connection, head: Head, noted: Seque
             return broken(number, "it is not the line that was noted: the chain was written anew")
     if (number, last) != (head.number, head.hash) or expected:
         return broken(number + 1, "lines at the end are missing")
-    return Verdict(head, None, "", start)
+    return ChainVerdict(head, None, "", start)

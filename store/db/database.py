@@ -20,9 +20,9 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from store.db import clock_skew, sql
-from store.db.limits import LIMITS, POOL, Limits
+from store.db.limits import LIMITS, POOL, DatabaseLimits
 from store.db.outage import BUSY, Unavailable
-from store.db.sql import Rows, Statement
+from store.db.sql import Rows, SqlStatement
 from store.db.sqlite_file import SqliteFile
 
 LOCK = "SELECT pg_advisory_xact_lock(?), clock_timestamp()"
@@ -48,7 +48,11 @@ class Database:
     """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
 
     def __init__(
-        self, engine: Engine, limits: Limits = LIMITS, driver_arguments: Mapping[str, Any] | None = None, file: SqliteFile | None = None
+        self,
+        engine: Engine,
+        limits: DatabaseLimits = LIMITS,
+        driver_arguments: Mapping[str, Any] | None = None,
+        file: SqliteFile | None = None,
     ) -> None:
         self.engine, self.limits, self._driver_arguments, self.file = engine, limits, dict(driver_arguments or {}), file
         self.is_sqlite = engine.dialect.name == "sqlite"
@@ -61,7 +65,7 @@ class Database:
         self._reads = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
-    def open(cls, url: str, limits: Limits = LIMITS) -> Database:
+    def open(cls, url: str, limits: DatabaseLimits = LIMITS) -> Database:
         """Opens ``sqlite:///path`` or ``postgresql+psycopg://…``; connects on first use. ``ValueError`` for another kind."""
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
@@ -219,7 +223,7 @@ class Database:
         except self._errors as error:
             raise self._translated(connection, error) from error
 
-    def _write(self, connection: Connection, statement: Statement, rows: Rows) -> None:
+    def _write(self, connection: Connection, statement: SqlStatement, rows: Rows) -> None:
         prepared = statement.prepared(rows)
         cursor = self._cursor(connection, statement.sql, prepared)
         try:

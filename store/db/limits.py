@@ -14,7 +14,7 @@ POOL = {"pool_size": 10, "max_overflow": 20, "pool_recycle": 1800}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DatabaseLimits:
     """``idle`` is shorter than ``lock``: whoever waits for a peer that froze still gets the lock when the peer is ended."""
 
     connect: float = 5
@@ -61,4 +61,4 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-LIMITS = Limits()
+LIMITS = DatabaseLimits()

@@ -77,7 +77,7 @@ _ARRAYS: tuple[tuple[Any, Callable[[Sequence[Any]], str]], ...] = (
 _kept = lru_cache(maxsize=1_000)  # more than there are places in the code that read or write
 
 
-class Statement(NamedTuple):
+class SqlStatement(NamedTuple):
     """``prepared`` turns rows into the parameters of ``sql``: as many tuples (``many``), or one array per column."""
 
     sql: str
@@ -86,39 +86,39 @@ class Statement(NamedTuple):
 
 
 @_kept
-def insert(table: Table, columns: Columns, *, sqlite: bool, replacing: bool = False) -> Statement:
+def insert(table: Table, columns: Columns, *, sqlite: bool, replacing: bool = False) -> SqlStatement:
     """Adds rows; with ``replacing`` those that have the same primary key are replaced."""
     rest = _on_conflict(table, columns) if replacing else ""
     names = ", ".join(columns)
     if sqlite:
         marks = ", ".join("?" * len(columns))
-        return Statement(f"INSERT INTO {table.name} ({names}) VALUES ({marks}){rest}", _binder(table, columns), many=True)
-    return Statement(
+        return SqlStatement(f"INSERT INTO {table.name} ({names}) VALUES ({marks}){rest}", _binder(table, columns), many=True)
+    return SqlStatement(
         f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)}){rest}", _by_column(table, columns), many=False
     )
 
 
 @_kept
-def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> Statement:
+def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> SqlStatement:
     """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
     names = (*columns, *keys)
     if sqlite:
         assigned, matched = ", ".join(f"{name} = ?" for name in columns), _matched(keys)
-        return Statement(f"UPDATE {table.name} SET {assigned} WHERE {matched}", _binder(table, names), many=True)
+        return SqlStatement(f"UPDATE {table.name} SET {assigned} WHERE {matched}", _binder(table, names), many=True)
     assigned = ", ".join(f"{name} = incoming.{name}" for name in columns)
     matched = " AND ".join(f"{table.name}.{name} = incoming.{name}" for name in keys)
     incoming = f"unnest({_arrays(table, names)}) AS incoming({', '.join(names)})"
-    return Statement(f"UPDATE {table.name} SET {assigned} FROM {incoming} WHERE {matched}", _by_column(table, names), many=False)
+    return SqlStatement(f"UPDATE {table.name} SET {assigned} FROM {incoming} WHERE {matched}", _by_column(table, names), many=False)
 
 
 @_kept
-def delete(table: Table, keys: Columns, *, sqlite: bool) -> Statement:
+def delete(table: Table, keys: Columns, *, sqlite: bool) -> SqlStatement:
     """Removes the rows that match each tuple of ``keys``."""
     if sqlite:
-        return Statement(f"DELETE FROM {table.name} WHERE {_matched(keys)}", _binder(table, keys), many=True)
+        return SqlStatement(f"DELETE FROM {table.name} WHERE {_matched(keys)}", _binder(table, keys), many=True)
     matched = " AND ".join(f"{table.name}.{name} = gone.{name}" for name in keys)
     gone = f"unnest({_arrays(table, keys)}) AS gone({', '.join(keys)})"
-    return Statement(f"DELETE FROM {table.name} USING {gone} WHERE {matched}", _by_column(table, keys), many=False)
+    return SqlStatement(f"DELETE FROM {table.name} USING {gone} WHERE {matched}", _by_column(table, keys), many=False)
 
 
 @_kept

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from store.db.limits import Limits
+from store.db.limits import DatabaseLimits
 from store.db.outage import LOST, MOVED, Unavailable
 
 PRAGMAS = (
@@ -59,7 +59,7 @@ class SqliteFile:
         if self.mark.exists():
             raise Unavailable(LOST)
 
-    def engine(self, url: str, limits: Limits) -> Engine:
+    def engine(self, url: str, limits: DatabaseLimits) -> Engine:
         """``url`` is the file's. Opens it on first use; makes it, readable by its owner only, where there never was one."""
         engine = create_engine(url, pool_size=10, max_overflow=20, pool_timeout=limits.lock)
 

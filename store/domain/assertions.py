@@ -45,7 +45,7 @@ INHERITED = "released:"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SourceAssertions:
     """What one authority has said about one patient so far. ``seen`` is the line of ``store.domain.duplicates``, ``codes`` those of
     ``store.domain.source_codes`` as text.
     """
@@ -84,7 +84,7 @@ class Merged:
 
 
 def merge(
-    held: Held | None,
+    held: SourceAssertions | None,
     item: PatientStatements,
     recorded: datetime,
     *,
@@ -201,7 +201,7 @@ def _anchor(attribute: str, statement: Statement, item: PatientStatements, joine
     return times.newest(item.effective, times.at(joined))
 
 
-def join(first: Held, second: Held) -> Held:
+def join(first: SourceAssertions, second: SourceAssertions) -> SourceAssertions:
     """What one authority said of two records that are one person (rule 7): the newer statement, and any opt-out of either.
 
     An opt-out that is kept over a newer permission takes the newer time, so that no repeated message undoes it.
@@ -211,10 +211,10 @@ def join(first: Held, second: Held) -> Held:
     assertions = mine | theirs | both
     newest = times.newest(first.confirmed, second.confirmed)
     marks = unreadable.joined(first.unreadable, second.unreadable)
-    return Held(assertions, newest, newest, duplicates.joined(first.seen, second.seen), min(first.since, second.since), marks)
+    return SourceAssertions(assertions, newest, newest, duplicates.joined(first.seen, second.seen), min(first.since, second.since), marks)
 
 
-def anchored(held: Held, merged_at: datetime) -> Held:
+def anchored(held: SourceAssertions, merged_at: datetime) -> SourceAssertions:
     """Opt-outs of a record that was just merged hold against all that either record said before that moment and that arrives late."""
     assertions = {
         name: one._replace(effective=times.newest(one.effective, times.at(merged_at))) if forbids(name, one.value) else one
@@ -247,7 +247,7 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
     return found | {name: other[name] for name in loosened(other, found, other) if name != PHONES}
 
 
-def unread(held: Mapping[str, Held], enterprise: Enterprise) -> tuple[str, ...]:
+def unread(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> tuple[str, ...]:
     """The attributes of which newer evidence could not be read, as far as they count in the enterprise."""
     return unreadable.in_force(((authority, one.unreadable) for authority, one in held.items()), enterprise)
 

@@ -36,7 +36,7 @@ def interval(earliest: object, latest: object) -> Time:
     return times.between(instant(earliest), None if latest is None else instant(latest))
 
 
-class Payload(NamedTuple):
+class StoredPayload(NamedTuple):
     """What the statements of one payload share; written once per document. ``latest``: where its time is no moment, the end of it."""
 
     earliest: datetime
@@ -77,8 +77,8 @@ def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
 
 
 _encode = msgspec.json.Encoder().encode
-_assertions = _reading(msgspec.json.Decoder(tuple[list[Payload], dict[str, Said]]).decode)
-_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]]).decode)
+_assertions = _reading(msgspec.json.Decoder(tuple[list[StoredPayload], dict[str, Said]]).decode)
+_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]]).decode)
 _words = _reading(msgspec.json.Decoder(tuple[Word, ...]).decode)
 _marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
 _readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
@@ -202,7 +202,7 @@ class Provenance:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._read: tuple[list[tuple[str, Payload]], dict[str, tuple[str, int]]] | None = None
+        self._read: tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]] | None = None
 
     def __call__(self, attribute: str) -> Evidence | None:
         """The evidence for one attribute, ``None`` when nothing about it is in force."""

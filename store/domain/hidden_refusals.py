@@ -11,25 +11,25 @@ from dataclasses import replace
 from datetime import datetime
 
 from store import times
-from store.domain.assertions import INHERITED, Held
+from store.domain.assertions import INHERITED, SourceAssertions
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import forbids
-from store.domain.periods import Ahead, held_at
-from store.domain.record_refusals import Refusal
+from store.domain.periods import FutureStatement, held_at
+from store.domain.record_refusals import RecordRefusal
 from store.preference import STAFF, Assertion
 
-ByAuthority = Mapping[str, Held]
+ByAuthority = Mapping[str, SourceAssertions]
 
 
 def uncovered(
     by_authority: ByAuthority,
     authority: str,
-    ahead: Sequence[Ahead],
-    kept: Sequence[Refusal],
+    ahead: Sequence[FutureStatement],
+    kept: Sequence[RecordRefusal],
     enterprise: Enterprise,
     now: datetime,
     joined: datetime | None,
-) -> dict[str, Held]:
+) -> dict[str, SourceAssertions]:
     """What stands of a patient, with the refusals that would count again on some day. A refusal that only begins then is not yet one."""
     mine = [one for one in ahead if one.authority == authority]
     held = by_authority[authority]
@@ -41,7 +41,9 @@ def uncovered(
     return {**by_authority, authority: replace(held, assertions={**said, **found}, effective=held.confirmed)} if found else {**by_authority}
 
 
-def covered(by_authority: ByAuthority, source: str, before: Held, ahead: Sequence[Ahead], authority: str) -> dict[str, Held]:
+def covered(
+    by_authority: ByAuthority, source: str, before: SourceAssertions, ahead: Sequence[FutureStatement], authority: str
+) -> dict[str, SourceAssertions]:
     """What stands of a patient, less what staff has of a source by :func:`uncovered` and what a permission covers again.
 
     ``before``: what the source asserted when it was retired.
@@ -60,7 +62,7 @@ def _as_new_as(one: Assertion, permission: Assertion | None) -> Assertion:
     return one if permission is None else one._replace(effective=times.newest(one.effective, permission.effective))
 
 
-def _is_hidden(name: str, then: Assertion, now: Assertion | None, ahead: Sequence[Ahead]) -> bool:
+def _is_hidden(name: str, then: Assertion, now: Assertion | None, ahead: Sequence[FutureStatement]) -> bool:
     if not forbids(name, then.value) or (now is not None and forbids(name, now.value)):
         return False
     return not any(one.refuses and (one.attribute, one.evidence_id) == (name, then.evidence_id) for one in ahead)

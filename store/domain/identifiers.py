@@ -28,7 +28,7 @@ DECIDING = frozenset({OWN, FORMER, BEFORE})
 _WEIGHT = {BEFORE: 0, LOOKUP: 1, LINKING: 2, FORMER: 3, OWN: 3}
 
 
-class Row(NamedTuple):
+class KnownIdentifier(NamedTuple):
     """An identifier as it is kept. ``origin`` is the record that it came with, before any merge."""
 
     value: str
@@ -84,13 +84,13 @@ class Naming:
 class Directory:
     """The identifiers that one batch may touch, and the patients they belong to."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._by_value: dict[str, list[Row]] = {}
-        self._own: dict[int, list[Row]] = {}
+    def __init__(self, rows: Iterable[KnownIdentifier]) -> None:
+        self._by_value: dict[str, list[KnownIdentifier]] = {}
+        self._own: dict[int, list[KnownIdentifier]] = {}
         for row in rows:
             self._by_value.setdefault(row.value, []).append(row)
 
-    def learn(self, rows: Iterable[Row]) -> None:
+    def learn(self, rows: Iterable[KnownIdentifier]) -> None:
         """More rows, all those of some patients; those that are known already are left out."""
         for row in rows:
             known = self._by_value.setdefault(row.value, [])
@@ -99,7 +99,7 @@ class Directory:
             if row.kind in DECIDING:
                 self._own.setdefault(row.patient, []).append(row)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: KnownIdentifier) -> None:
         """From now on the identifier belongs to the patient, by that kind."""
         known = self._by_value.setdefault(row.value, [])
         known[:] = [one for one in known if (one[:3], one.origin) != (row[:3], row.origin)]
@@ -173,9 +173,11 @@ class Directory:
                 return Resolved(patient, linked=by is links and kinds[0] == OWN)
         return Resolved(None)
 
-    def missing(self, patient: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> list[tuple[Identifier, str, Row | None]]:
+    def missing(
+        self, patient: int, identifiers: Sequence[Identifier], kinds: Sequence[str]
+    ) -> list[tuple[Identifier, str, KnownIdentifier | None]]:
         """What the patient does not have yet, each once, with its kind; and what it has by a lesser one, with the row it has."""
-        found: dict[Identifier, tuple[Identifier, str, Row | None]] = {}
+        found: dict[Identifier, tuple[Identifier, str, KnownIdentifier | None]] = {}
         for one, kind in zip(identifiers, kinds, strict=True):
             rows = [row for row in self._fitting(one, None) if row.patient == patient]
             if kind == OWN and self.others(patient, [one]):
@@ -187,7 +189,7 @@ class Directory:
                 found.setdefault(one, (one, kind, rows[0]))
         return list(found.values())
 
-    def _replaced(self, patient: int, new: Identifier) -> list[tuple[Identifier, str, Row]]:
+    def _replaced(self, patient: int, new: Identifier) -> list[tuple[Identifier, str, KnownIdentifier]]:
         """The own identifiers that a new one takes the place of: they name the patient still."""
         rows = [
             row for row in self._own.get(patient, ()) if row.kind != FORMER and row.value != new.value and new.type and is_alike(row, new)
@@ -224,7 +226,7 @@ class Directory:
                 name = _named([one])
                 raise LinkRefused(f"{_named(by)} leads to a patient who already has another identifier of {name}: nothing was joined")
 
-    def _fitting(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[Row]:
+    def _fitting(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[KnownIdentifier]:
         """Rows of that authority and value, of these kinds (``None``: any): of exactly that type, else where a type is missing."""
         exact, loose = [], []
         for row in self._by_value.get(identifier.value, ()):
@@ -236,7 +238,7 @@ class Directory:
         return exact or loose
 
 
-def is_alike(one: Row | Identifier, other: Row | Identifier) -> bool:
+def is_alike(one: KnownIdentifier | Identifier, other: KnownIdentifier | Identifier) -> bool:
     """Whether two identifiers are of one authority and type; a missing type is any."""
     return _same(one.authority, other.authority) and (_same(one.type, other.type) or not one.type or not other.type)
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from store.domain import assertions
-from store.domain.assertions import BY_MERGE, Held
+from store.domain.assertions import BY_MERGE, SourceAssertions
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import forbids, stated
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, PatientStatements
 
-Records = Mapping[str, Held]
+Records = Mapping[str, SourceAssertions]
 
 
 def stands(held: Records, enterprise: Enterprise) -> bool:
@@ -54,12 +54,12 @@ def has_not_yielded(held: Records) -> bool:
     return not any(one is not None and one.value is not None and one.effective.is_after(own.effective) for one in stated)
 
 
-def kept(staff: Held) -> Held:
+def kept(staff: SourceAssertions) -> SourceAssertions:
     """Staff's word, marked: it stands until an EMR says something about the patient that is true since the merge."""
     return _with_path(staff, BY_MERGE)
 
 
-def lifted(staff: Held) -> Held:
+def lifted(staff: SourceAssertions) -> SourceAssertions:
     """Staff's word without the mark."""
     return _with_path(staff, "")
 
@@ -76,6 +76,6 @@ def _local(held: Records) -> Assertion | None:
     return held[STAFF].current().get(DO_NOT_CONTACT) if STAFF in held else None
 
 
-def _with_path(staff: Held, path: str) -> Held:
+def _with_path(staff: SourceAssertions, path: str) -> SourceAssertions:
     said = staff.current()
     return replace(staff, assertions={**said, DO_NOT_CONTACT: said[DO_NOT_CONTACT]._replace(path=path)}, effective=staff.confirmed)

@@ -85,7 +85,7 @@ def in_force(by_number: Iterable[OptOut], bound: Iterable[OptOut]) -> tuple[OptO
     return tuple(sorted(found.values(), key=_order))
 
 
-class Parted(NamedTuple):
+class PartedOptOuts(NamedTuple):
     """What an undone merge gives back (``moved``), and what is to hold for the other record as well."""
 
     moved: list[Bound]
@@ -93,14 +93,14 @@ class Parted(NamedTuple):
     also_here: list[Bound]
 
 
-def parted(bound: Iterable[Bound], *, merged: Collection[int], since: datetime, listed: Mapping[bool, Collection[str]]) -> Parted:
+def parted(bound: Iterable[Bound], *, merged: Collection[int], since: datetime, listed: Mapping[bool, Collection[str]]) -> PartedOptOuts:
     """What becomes of a survivor's bindings when a merge is undone. ``merged`` are the records that leave; ``since`` is the merge.
 
     Each record keeps its own. What was bound while the two were one is the record's that has the number afterwards (``listed``: ``False``
     the survivor's numbers, ``True`` the other's), or holds for both where that does not tell. A record that has the number of the
     other's opt-out may have repeated it while they were one: it holds for that record too.
     """
-    found = Parted([], [], [])
+    found = PartedOptOuts([], [], [])
     for one in bound:
         here, there, is_new = one.number in listed[False], one.number in listed[True], one.bound >= since
         if one.origin in merged or (is_new and there and not here):

@@ -47,7 +47,7 @@ class Patient:
     unreadable: tuple[UnreadAttribute, ...] = ()
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One line of a patient's history: an authority's new statement about one attribute, and the one before."""
 
     seq: int

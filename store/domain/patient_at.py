@@ -8,24 +8,24 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store.domain import assertions
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.decision_request import Evidence, Known
 from store.domain.enterprise import Enterprise
-from store.domain.periods import Ahead, held_at
-from store.domain.record_refusals import Refusal
+from store.domain.periods import FutureStatement, held_at
+from store.domain.record_refusals import RecordRefusal
 from store.preference import Preference
 
 
 class Dated(NamedTuple):
     """What every authority asserts as it was last written, what is ahead, and what records refuse. ``joined``: when two became one."""
 
-    by_authority: Mapping[str, Held]
-    ahead: tuple[Ahead, ...]
+    by_authority: Mapping[str, SourceAssertions]
+    ahead: tuple[FutureStatement, ...]
     enterprise: Enterprise
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RecordRefusal, ...] = ()
     joined: datetime | None = None
 
-    def held(self, at: datetime, now: datetime) -> dict[str, Held]:
+    def held(self, at: datetime, now: datetime) -> dict[str, SourceAssertions]:
         """What every authority asserts at a moment that is now or to come."""
         held = held_at(self.by_authority, self.ahead, self.refusals, self.enterprise, at, now, self.joined)
         return {name: replace(one, assertions=one.current(), effective=one.confirmed) for name, one in held.items()}

@@ -27,7 +27,7 @@ def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements
     return item if effective is item.effective else replace(item, effective=effective)
 
 
-def of_restricted(held: assertions.Held | None, item: PatientStatements) -> PatientStatements:
+def of_restricted(held: assertions.SourceAssertions | None, item: PatientStatements) -> PatientStatements:
     """A payload about a record that its authority called restricted, and does not call anything else: it takes nothing back (rule 5.6)."""
     said, now = (held.assertions if held is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
     stays = said is not None and said.value is True and (now is None or now.value is not False)
@@ -47,38 +47,40 @@ def refusals(item: PatientStatements) -> PatientStatements:
     return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
 
 
-def was_read_otherwise(held: assertions.Held, item: PatientStatements) -> bool:
+def was_read_otherwise(held: assertions.SourceAssertions, item: PatientStatements) -> bool:
     """Whether anything of a payload that was seen stands as another mapping read it since, or as that could not read it."""
     said = (held.assertions[name] for name in (*item.statements, *unreadable.unread(item)) if name in held.assertions)
     stands = [*((one.evidence_id, one.mapping) for one in said), *((one.evidence_id, one.mapping) for one in held.unreadable.values())]
     return any(evidence == item.evidence_id and mapping != item.mapping for evidence, mapping in stands)
 
 
-def repeated(held: Mapping[str, assertions.Held], item: PatientStatements, merged: assertions.Merged) -> dict[str, tuple[Any, Any]]:
+def repeated(
+    held: Mapping[str, assertions.SourceAssertions], item: PatientStatements, merged: assertions.Merged
+) -> dict[str, tuple[Any, Any]]:
     """What is only stated again, beside a refusal of staff which may yield to that: the history has a line of it."""
     said = {name: merged.assertions[name] for name in local_dnc.may_yield_to(held, item) if name in merged.assertions}
     return {name: (one.value, one.value) for name, one in said.items() if not item.effective.is_before(one.effective)}
 
 
-def is_of_another_mapping(held: assertions.Held, item: PatientStatements) -> bool:
+def is_of_another_mapping(held: assertions.SourceAssertions, item: PatientStatements) -> bool:
     """Whether another mapping read it than the one that reads the codes of its authority by now."""
     return bool(item.mapping) and held.codes is not None and documents.read_codes(held.codes)[0] != item.mapping
 
 
-def to_read_again(held: assertions.Held, item: PatientStatements, now: datetime) -> assertions.Held:
+def to_read_again(held: assertions.SourceAssertions, item: PatientStatements, now: datetime) -> assertions.SourceAssertions:
     """What an authority asserts, with the codes of one more payload that no mapping has read yet."""
     _, kept = codes_of(held)
     coded = replace(item, statements={name: one for name, one in item.statements.items() if name in item.codes})
     return replace(held, codes=documents.write_codes("", source_codes.after(kept or {}, coded, now, held, held.unreadable)))
 
 
-def to_be_joined(held: assertions.Held) -> assertions.Held:
+def to_be_joined(held: assertions.SourceAssertions) -> assertions.SourceAssertions:
     """What an authority asserts of a record before a merge, with only those of its codes that nothing is newer than."""
     by, kept = codes_of(held)
     return replace(held, codes=documents.write_codes(by, source_codes.joined(kept, {}))) if kept else held
 
 
-def joined(mine: assertions.Held, theirs: assertions.Held) -> assertions.Held:
+def joined(mine: assertions.SourceAssertions, theirs: assertions.SourceAssertions) -> assertions.SourceAssertions:
     """What one authority asserts about two records that are one. Where two mappings read their codes, they are read again the next time."""
     sides = [(by, kept) for by, kept in (codes_of(mine), codes_of(theirs)) if kept is not None]
     by = "" if len({name for name, _ in sides}) > 1 else sides[0][0] if sides else ""
@@ -86,14 +88,14 @@ def joined(mine: assertions.Held, theirs: assertions.Held) -> assertions.Held:
     return replace(assertions.join(mine, theirs), codes=documents.write_codes(by, kept) if kept is not None else None)
 
 
-def with_more(held: assertions.Held, more: Mapping[str, Assertion], marks: Marks) -> assertions.Held:
+def with_more(held: assertions.SourceAssertions, more: Mapping[str, Assertion], marks: Marks) -> assertions.SourceAssertions:
     """What an authority asserts and more, with marks, none of which came with its codes: no mapping reads them away."""
     by, kept = codes_of(held)
     codes = documents.write_codes(by, source_codes.without_codes(kept, more, marks)) if kept is not None else None
     return replace(held, assertions={**held.current(), **more}, effective=held.confirmed, unreadable=marks, codes=codes)
 
 
-def codes(held: assertions.Held | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
+def codes(held: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
     """The codes of the authority with those of one more payload, as they are stored; nothing where there never was one."""
     by, kept = codes_of(held) if held is not None else ("", None)
     if kept is None and not item.codes and not ordering.record_of(item.evidence_id):
@@ -102,7 +104,7 @@ def codes(held: assertions.Held | None, item: PatientStatements, now: datetime, 
     return documents.write_codes(by if kept is not None else item.mapping, new) if new else None
 
 
-def codes_of(held: assertions.Held) -> tuple[str, Readings | None]:
+def codes_of(held: assertions.SourceAssertions) -> tuple[str, Readings | None]:
     """The name of the mapping that read them, and the codes, each at the newest time at which it was stated again; if there are any."""
     if held.codes is None:
         return "", None

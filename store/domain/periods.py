@@ -18,16 +18,16 @@ from typing import Any, NamedTuple
 
 from store import times
 from store.domain import assertions, documents, payload, record_refusals, records
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.contactability import loosened
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import forbids, is_newer
-from store.domain.record_refusals import Refusal
+from store.domain.record_refusals import RecordRefusal
 from store.preference import EMAIL, PHONES, Assertion, Codes, Later, PatientStatements, Statement, base
 from store.times import Time
 
 
-class Ahead(NamedTuple):
+class FutureStatement(NamedTuple):
     """One statement that counts from ``due`` on, with the evidence it comes from. ``record`` is the resource, whatever its version."""
 
     patient_id: int
@@ -60,14 +60,14 @@ def record(evidence_id: str) -> str:
     return evidence_id.partition("/_history/")[0]
 
 
-def after(kept: Sequence[Ahead], item: PatientStatements, patient: int, authority: str, origin: int) -> list[Ahead]:
+def after(kept: Sequence[FutureStatement], item: PatientStatements, patient: int, authority: str, origin: int) -> list[FutureStatement]:
     """What is ahead of a patient once a payload is known. The newest version of a record says all of its own periods."""
     name = record(item.evidence_id)
     mine = [one for one in kept if (one.authority, one.record) == (authority, name)]
     others = [one for one in kept if (one.authority, one.record) != (authority, name)]
     said = (item.effective, item.version, item.evidence_id, item.mapping)
     new = [
-        Ahead(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, *said)
+        FutureStatement(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, *said)
         for one in item.later
         if counts(one, item)
     ]
@@ -82,18 +82,18 @@ def counts(later: Later, item: PatientStatements) -> bool:
     return not item.restricted or later.value not in (None, ())
 
 
-def _is_replaced(one: Ahead, item: PatientStatements) -> bool:
+def _is_replaced(one: FutureStatement, item: PatientStatements) -> bool:
     """Whether a list that is ahead would be out of date when it is due: the whole list was stated again since."""
     return base(one.attribute) in (PHONES, EMAIL) and one.attribute in item.statements and item.effective.is_after(one.effective)
 
 
-def _is_newer(item: PatientStatements, one: Ahead) -> bool | None:
+def _is_newer(item: PatientStatements, one: FutureStatement) -> bool | None:
     if item.evidence_id == one.evidence_id and item.effective == one.effective:
         return True  # the same, read again
     return is_newer(item, Assertion(one.value, one.effective, one.due, one.evidence_id, one.path, one.version))
 
 
-def until_then(held: Held | None, item: PatientStatements) -> PatientStatements:
+def until_then(held: SourceAssertions | None, item: PatientStatements) -> PatientStatements:
     """A payload with what its record permitted in an earlier version taken back, where it permits or refuses from later on only."""
     if held is None:
         return item
@@ -113,7 +113,7 @@ def _permitted(attribute: str, old: Assertion | None, item: PatientStatements) -
     return record(old.evidence_id) == record(item.evidence_id)
 
 
-def due_item(one: Ahead, held: Held | None) -> PatientStatements:
+def due_item(one: FutureStatement, held: SourceAssertions | None) -> PatientStatements:
     """What is due, as a payload of its authority: without a statement where it has no effect.
 
     An end takes back only what its own record stated. Of an authority that stated nothing (any more) only a refusal counts.
@@ -124,14 +124,14 @@ def due_item(one: Ahead, held: Held | None) -> PatientStatements:
     return one.item if counts else replace(one.item, statements={})
 
 
-def due_codes(held: Held | None, one: Ahead) -> dict[str, Codes]:
+def due_codes(held: SourceAssertions | None, one: FutureStatement) -> dict[str, Codes]:
     """A place among the codes that are kept of the attribute, which no rule reads: what was due counts when the others are read again."""
     is_kept = held is not None and held.codes is not None and one.attribute in documents.read_codes(held.codes)[1]
     return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
 
 
 def merged(
-    held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
+    held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
 ) -> assertions.Merged:
     """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before.
 
@@ -145,7 +145,7 @@ def merged(
     return found
 
 
-def _is_own_version(attribute: str, item: PatientStatements, held: Held | None) -> bool:
+def _is_own_version(attribute: str, item: PatientStatements, held: SourceAssertions | None) -> bool:
     """Whether what stands is of the same version of the record, and no older."""
     old = held.current().get(attribute) if held is not None else None
     if old is None or record(old.evidence_id) != record(item.evidence_id) or old.version != item.version:
@@ -165,21 +165,28 @@ def _replaced(
     return replace(found, assertions={**found.assertions, attribute: new}, changed=changed, outcome=outcome)
 
 
-def in_order(ahead: Iterable[Ahead], until: datetime) -> list[Ahead]:
+def in_order(ahead: Iterable[FutureStatement], until: datetime) -> list[FutureStatement]:
     """Those due by then, the earliest first; of one moment an end before what begins."""
     return sorted((one for one in ahead if one.due <= until), key=lambda one: (one.due, one.value is not None, one.refuses))
 
 
 def fallen(
-    held: Held | None, kept: Sequence[Refusal], one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None
-) -> tuple[assertions.Merged, list[Refusal]]:
+    held: SourceAssertions | None,
+    kept: Sequence[RecordRefusal],
+    one: FutureStatement,
+    item: PatientStatements,
+    now: datetime,
+    joined: datetime | None,
+) -> tuple[assertions.Merged, list[RecordRefusal]]:
     """What an authority asserts, and what its records refuse, once ``one`` is due. ``item`` is what of it has an effect."""
     then = record_refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin, replaces=True)
     mine = [refusal for refusal in then if refusal.authority == one.authority]
     return record_refusals.restored(_ended(held, one, item, now, joined), item, held, mine, now, joined), then
 
 
-def _ended(held: Held | None, one: Ahead, item: PatientStatements, now: datetime, joined: datetime | None) -> assertions.Merged:
+def _ended(
+    held: SourceAssertions | None, one: FutureStatement, item: PatientStatements, now: datetime, joined: datetime | None
+) -> assertions.Merged:
     """Where a record ends, what was stated without one, or by another one, counts again where it refuses."""
     if held is not None and one.value is None and item.statements:
         stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
@@ -189,14 +196,14 @@ def _ended(held: Held | None, one: Ahead, item: PatientStatements, now: datetime
 
 
 def held_at(
-    by_authority: Mapping[str, Held],
-    ahead: Iterable[Ahead],
-    kept: Sequence[Refusal],
+    by_authority: Mapping[str, SourceAssertions],
+    ahead: Iterable[FutureStatement],
+    kept: Sequence[RecordRefusal],
     enterprise: Enterprise,
     at: datetime,
     now: datetime,
     joined: datetime | None = None,
-) -> dict[str, Held]:
+) -> dict[str, SourceAssertions]:
     """What every authority asserts at a moment that is now or to come. ``kept`` is what records refuse.
 
     What should have loosened by ``now`` waits until it is written, which is when the safeguard looks at it.
@@ -208,7 +215,7 @@ def held_at(
         if before is None and not item.statements:
             continue
         found, refused = fallen(before, kept, one, item, one.due, joined)
-        begun = before or Held({}, one.effective, one.effective, "", one.due)
+        begun = before or SourceAssertions({}, one.effective, one.effective, "", one.due)
         codes = payload.codes(before, replace(one.item, codes=due_codes(before, one)), one.due, begun.unreadable)
         changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed, codes=codes)
         then = {**held, one.authority: changed}
@@ -217,5 +224,5 @@ def held_at(
     return held
 
 
-def _in_force(held: Mapping[str, Held], enterprise: Enterprise) -> dict[str, Any]:
+def _in_force(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> dict[str, Any]:
     return dict(assertions.in_force({name: one.current() for name, one in held.items()}, enterprise))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from store import times
 from store.domain import payload, unreadable
-from store.domain.assertions import INHERITED, Held, more_restrictive
+from store.domain.assertions import INHERITED, SourceAssertions, more_restrictive
 from store.preference import EMR, PHONES, STAFF, Assertion, base, emr
 
 ALWAYS = times.BEGINNING
@@ -73,7 +73,7 @@ class Lineage:
         return max(before, default=None)
 
 
-Records = Mapping[str, Held]
+Records = Mapping[str, SourceAssertions]
 """Authority -> what it holds about one record."""
 
 BY_MERGE = "sms_opt_out"
@@ -94,7 +94,7 @@ class Half(NamedTuple):
     own: Records
 
 
-def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict[str, Held], dict[str, Held]]:
+def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict[str, SourceAssertions], dict[str, SourceAssertions]]:
     """The survivor and the merged record, from what stands for both."""
     news = {authority: _since(authority, held, (survivor.then, merged.then), merge) for authority, held in now.items()}
     # Where the survivor has other numbers since, its own are not on file again, and neither are the opt-outs of them.
@@ -124,7 +124,7 @@ def _may_be_about(authority: str, one: Half, other: Half, merge: Merge) -> bool:
     return not is_link or authority in one.own or authority not in other.own
 
 
-def _marked(records: Mapping[str, Held], now: Records) -> dict[str, Held]:
+def _marked(records: Mapping[str, SourceAssertions], now: Records) -> dict[str, SourceAssertions]:
     """What could not be read of the joined record is not known to be about either, so it holds for both, beside the record's own."""
     return {
         name: payload.with_more(held, {}, unreadable.joined(held.unreadable, now[name].unreadable)) if name in now else held
@@ -132,7 +132,7 @@ def _marked(records: Mapping[str, Held], now: Records) -> dict[str, Held]:
     }
 
 
-def _since(authority: str, held: Held, then: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
+def _since(authority: str, held: SourceAssertions, then: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
     """What was stated, or stated again, after the two had become one."""
     return {name: one for name, one in held.current().items() if _is_new(one, _origins(authority, name, one, then), merge)}
 
@@ -173,7 +173,7 @@ def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
     return one.effective.is_after(since)
 
 
-def _forbidding(since: Mapping[str, Assertion], own: Held | None) -> dict[str, Assertion]:
+def _forbidding(since: Mapping[str, Assertion], own: SourceAssertions | None) -> dict[str, Assertion]:
     """Those of the opt-outs that the record does not have, or has of an older time: nothing from before them lifts them."""
     has = own.current() if own else {}
     return {name: one for name, one in since.items() if more_restrictive(name, one.value, None) and _is_news(name, one, has.get(name))}
@@ -185,12 +185,12 @@ def _is_news(name: str, one: Assertion, own: Assertion | None) -> bool:
     return one.value == own.value and times.newest(one.effective, own.effective) != own.effective
 
 
-def _add(records: dict[str, Held], authority: str, more: Mapping[str, Assertion], like: Held) -> None:
+def _add(records: dict[str, SourceAssertions], authority: str, more: Mapping[str, Assertion], like: SourceAssertions) -> None:
     """What an authority says of a record, and more."""
     own = records.get(authority)
     if not more:
         return
     said = {**(own.current() if own else {}), **more}
     newest = reduce(times.newest, [*(one.effective for one in said.values()), *([own.confirmed] if own else [])])
-    now = payload.with_more(own, more, own.unreadable) if own else Held(more, newest, newest, "", like.since)
+    now = payload.with_more(own, more, own.unreadable) if own else SourceAssertions(more, newest, newest, "", like.since)
     records[authority] = replace(now, effective=newest, confirmed=newest)

@@ -15,13 +15,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store import times
-from store.domain.assertions import Held, Merged
+from store.domain.assertions import Merged, SourceAssertions
 from store.domain.ordering import PATIENT, forbids, is_newer, refuser, stated
 from store.preference import DECEASED, RESTRICTED, Assertion, PatientStatements
 from store.times import Time
 
 
-class Refusal(NamedTuple):
+class RecordRefusal(NamedTuple):
     """What one record said last of one attribute, if it ever refused it. ``origin`` is the patient whose it was before a merge."""
 
     patient_id: int
@@ -42,7 +42,7 @@ class Refusal(NamedTuple):
         return forbids(self.attribute, self.value)
 
 
-def is_told(item: PatientStatements, held: Held | None) -> bool:
+def is_told(item: PatientStatements, held: SourceAssertions | None) -> bool:
     """Whether a payload may say something about refusals of records, where none is kept of its patient so far."""
     if not refuser(item.evidence_id):
         return False
@@ -50,7 +50,7 @@ def is_told(item: PatientStatements, held: Held | None) -> bool:
     return any(forbids(name, one.value) or _is_refused(name, before) for name, one in item.statements.items() if _is_kept(name))
 
 
-def known(kept: Sequence[Refusal], held: Held | None, patient: int, authority: str) -> list[Refusal]:
+def known(kept: Sequence[RecordRefusal], held: SourceAssertions | None, patient: int, authority: str) -> list[RecordRefusal]:
     """What is kept, with what stands where nothing is kept of its record: an earlier version of the store did not keep any."""
     have = {one[1:4] for one in kept}
     said = held.current().items() if held is not None else ()
@@ -59,15 +59,15 @@ def known(kept: Sequence[Refusal], held: Held | None, patient: int, authority: s
 
 
 def after(
-    kept: Sequence[Refusal],
+    kept: Sequence[RecordRefusal],
     item: PatientStatements,
-    held: Held | None,
+    held: SourceAssertions | None,
     patient: int,
     authority: str,
     origin: int,
     *,
     replaces: bool = False,
-) -> list[Refusal]:
+) -> list[RecordRefusal]:
     """What the records of a patient refuse once a payload is known.
 
     ``replaces``: it is known to replace what the same version of its record stated, as what is due does.
@@ -76,7 +76,7 @@ def after(
     for attribute, said in stated(item).items() if name else ():
         if not _is_kept(attribute):
             continue
-        new = Refusal(patient, authority, name, attribute, origin, said.value, said.path, *_evidence(item))
+        new = RecordRefusal(patient, authority, name, attribute, origin, said.value, said.path, *_evidence(item))
         mine = [one for one in found if one[1:4] == new[1:4]]
         is_late = any(_is_older(new, one, item, replaces=replaces) for one in mine)
         if is_late or (not mine and (not new.refuses or _comes_late(attribute, item, held))):
@@ -86,7 +86,12 @@ def after(
 
 
 def restored(
-    merged: Merged, item: PatientStatements, held: Held | None, kept: Iterable[Refusal], now: datetime, joined: datetime | None = None
+    merged: Merged,
+    item: PatientStatements,
+    held: SourceAssertions | None,
+    kept: Iterable[RecordRefusal],
+    now: datetime,
+    joined: datetime | None = None,
 ) -> Merged:
     """What stands after a payload, with the refusals of records instead of what it takes back.
 
@@ -107,7 +112,7 @@ def restored(
 
 
 def instead(
-    assertions: Mapping[str, Assertion], kept: Iterable[Refusal], now: datetime, joined: datetime | None = None
+    assertions: Mapping[str, Assertion], kept: Iterable[RecordRefusal], now: datetime, joined: datetime | None = None
 ) -> dict[str, Assertion]:
     """The refusals that stand instead of what is taken back, as new as both, by attribute. ``kept`` is of one authority."""
     found: dict[str, Assertion] = {}
@@ -121,7 +126,9 @@ def instead(
     return found
 
 
-def standing(held: Mapping[str, Held], kept: Sequence[Refusal], now: datetime, others: Collection[str] = ()) -> dict[str, Held]:
+def standing(
+    held: Mapping[str, SourceAssertions], kept: Sequence[RecordRefusal], now: datetime, others: Collection[str] = ()
+) -> dict[str, SourceAssertions]:
     """What every authority asserts, with the refusals of records instead of what was taken back, or never stated.
 
     ``others``: authorities that may not have stated anything else.
@@ -130,7 +137,7 @@ def standing(held: Mapping[str, Held], kept: Sequence[Refusal], now: datetime, o
     for one in kept:
         if one.authority not in found and one.authority not in others:
             continue  # its source was retired
-        mine = found.get(one.authority) or Held({}, one.effective, one.effective, "", now)
+        mine = found.get(one.authority) or SourceAssertions({}, one.effective, one.effective, "", now)
         nothing = Assertion(None, one.effective, now, "", one.path)
         said = {one.attribute: mine.current().get(one.attribute, nothing)}
         if back := instead(said, [refusal for refusal in kept if refusal.authority == one.authority], now):
@@ -138,7 +145,7 @@ def standing(held: Mapping[str, Held], kept: Sequence[Refusal], now: datetime, o
     return found
 
 
-def without_earlier(held: Mapping[str, Held], kept: Iterable[Refusal], since: datetime) -> dict[str, Held]:
+def without_earlier(held: Mapping[str, SourceAssertions], kept: Iterable[RecordRefusal], since: datetime) -> dict[str, SourceAssertions]:
     """What every authority asserts, less the refusals of records that were stated before a moment, however long they stand."""
     earlier = {(one.authority, one.attribute, one.evidence_id) for one in kept if one.refuses and one.effective.latest < since}
     found = dict(held)
@@ -163,16 +170,16 @@ def _is_same_patient(record: str, evidence_id: str) -> bool:
     return record.startswith(PATIENT) and evidence_id.startswith(PATIENT)
 
 
-def _refusal(patient: int, authority: str, name: str, origin: int, said: Assertion) -> Refusal:
+def _refusal(patient: int, authority: str, name: str, origin: int, said: Assertion) -> RecordRefusal:
     stated = (said.value, said.path, said.effective, said.version, said.evidence_id, said.mapping)
-    return Refusal(patient, authority, refuser(said.evidence_id), name, origin, *stated)
+    return RecordRefusal(patient, authority, refuser(said.evidence_id), name, origin, *stated)
 
 
 def _evidence(item: PatientStatements) -> tuple[Time, int, str, str]:
     return item.effective, item.version, item.evidence_id, item.mapping
 
 
-def _is_older(new: Refusal, one: Refusal, item: PatientStatements, *, replaces: bool) -> bool:
+def _is_older(new: RecordRefusal, one: RecordRefusal, item: PatientStatements, *, replaces: bool) -> bool:
     """Whether what is kept of the record counts: it is newer, or refuses where nobody can tell."""
     if (item.evidence_id, item.version, item.effective) == (one.evidence_id, one.version, one.effective):
         return one.refuses and not (new.refuses or replaces or item.mapping != one.mapping)
@@ -180,7 +187,7 @@ def _is_older(new: Refusal, one: Refusal, item: PatientStatements, *, replaces: 
     return newer is False or (newer is None and one.refuses and not new.refuses)
 
 
-def _comes_late(attribute: str, item: PatientStatements, held: Held | None) -> bool:
+def _comes_late(attribute: str, item: PatientStatements, held: SourceAssertions | None) -> bool:
     """Whether a newer version of the record was read before, which never refused."""
     old = held.assertions.get(attribute) if held is not None else None
     return old is not None and refuser(old.evidence_id) == refuser(item.evidence_id) and is_newer(item, old) is False

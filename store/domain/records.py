@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from store.domain import payload, source_codes
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.ordering import record_of, stated
 from store.domain.source_codes import Readings
 from store.preference import Assertion, PatientStatements, Statement
 
 
-def decided(held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
+def decided(held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
     """What stands of the attributes of a payload, where that is not a matter of which statement is newer (``merge.merge``)."""
     if held is None:
         return {}

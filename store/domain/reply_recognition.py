@@ -32,7 +32,7 @@ _HELD_DOWN = re.compile(r"(.)\1{2,}")
 Words = tuple[str, ...]
 
 
-class Reading(NamedTuple):
+class RecognizedReply(NamedTuple):
     """How a reply is read. ``term`` is what it was recognised by, in the form of ``wording.toml``; empty for nothing."""
 
     kind: str | None
@@ -40,7 +40,7 @@ class Reading(NamedTuple):
     term: str = ""
 
 
-NOTHING = Reading(None, None)
+NOTHING = RecognizedReply(None, None)
 
 
 def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS, opt_out_words: Collection[str] = ()) -> Recognised:
@@ -48,20 +48,20 @@ def recognise(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS, opt_out_w
     return Recognised(*read(body, opt_in_words, opt_out_words)[:2])
 
 
-def read(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS, opt_out_words: Collection[str] = ()) -> Reading:
+def read(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS, opt_out_words: Collection[str] = ()) -> RecognizedReply:
     """The meaning of a reply. The words of a site add to ours, and none of them can make a STOP mean yes."""
     wording, more = _wording(), frozenset(filter(None, map(_words, opt_out_words)))
     said = _words(body)
     parts = [said, *_first(_SEGMENT, body), *_first(_LINES, body)]
     for words in dict.fromkeys(parts):
         if (term := wording.alone(words, more)) is not None:
-            return Reading(OPT_OUT, ALL_LINES if wording.is_everywhere(said) else LINE, term)
+            return RecognizedReply(OPT_OUT, ALL_LINES if wording.is_everywhere(said) else LINE, term)
     if (term := wording.phrase(said)) is not None:
-        return Reading(OPT_OUT, ALL_LINES if wording.is_everywhere(said) else LINE, term)
+        return RecognizedReply(OPT_OUT, ALL_LINES if wording.is_everywhere(said) else LINE, term)
     if (term := wording.trace(said, more)) is not None or (term := wording.sign(body)) is not None:
-        return Reading(REVIEW, LINE, term)
+        return RecognizedReply(REVIEW, LINE, term)
     opt_in = {_words(word) for word in opt_in_words}
-    return Reading(OPT_IN, LINE, " ".join(said)) if said and said in opt_in else NOTHING
+    return RecognizedReply(OPT_IN, LINE, " ".join(said)) if said and said in opt_in else NOTHING
 
 
 class Wording:

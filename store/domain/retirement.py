@@ -12,7 +12,7 @@ from datetime import datetime
 
 from store import times
 from store.domain import assertions, local_dnc, ordering, payload, unreadable
-from store.domain.assertions import INHERITED, Held
+from store.domain.assertions import INHERITED, SourceAssertions
 from store.domain.contactability import loosened
 from store.domain.enterprise import Enterprise
 from store.domain.unreadable import Marks
@@ -30,16 +30,16 @@ from store.preference import (
     base,
 )
 
-ByAuthority = Mapping[str, Held]
+ByAuthority = Mapping[str, SourceAssertions]
 
 
-def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: Enterprise, now: datetime) -> dict[str, Held]:
+def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: Enterprise, now: datetime) -> dict[str, SourceAssertions]:
     """What stands of a patient when the source is retired: its values are staff's. Of two refusals neither is lost.
 
     What could not be read of it stays so, until another source states it after the release.
     """
     mine = by_authority[authority]
-    staff = by_authority.get(STAFF) or Held({}, times.at(now), times.at(now), "", now)
+    staff = by_authority.get(STAFF) or SourceAssertions({}, times.at(now), times.at(now), "", now)
     kept = staff.current()
     for name, one in mine.current().items():
         if one.value is None or not (enterprise.syncs or not name.startswith(NEEDS_SYNC)):
@@ -61,11 +61,16 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
 
 
 def give_back(
-    by_authority: ByAuthority, authority: str, source: str, before: tuple[Held, Held | None], enterprise: Enterprise, now: datetime
-) -> dict[str, Held]:
+    by_authority: ByAuthority,
+    authority: str,
+    source: str,
+    before: tuple[SourceAssertions, SourceAssertions | None],
+    enterprise: Enterprise,
+    now: datetime,
+) -> dict[str, SourceAssertions]:
     """What stands when retiring is undone. ``before``: the source's words then, and staff's. Staff's newer words stay staff's."""
     mine, theirs = before
-    staff = by_authority.get(STAFF) or Held({}, times.at(now), times.at(now), "", now)
+    staff = by_authority.get(STAFF) or SourceAssertions({}, times.at(now), times.at(now), "", now)
     kept = {name: one for name, one in staff.current().items() if not one.path.startswith(f"{INHERITED}{source}:")}
     was = theirs.current() if theirs is not None else {}
     kept = {name: one for name, one in was.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
@@ -105,8 +110,8 @@ def is_inherited(assertion: Assertion) -> bool:
 
 
 def _holding_fast(
-    before: ByAuthority, rest: ByAuthority, staff: Held, source: str, enterprise: Enterprise, now: datetime
-) -> dict[str, Held]:
+    before: ByAuthority, rest: ByAuthority, staff: SourceAssertions, source: str, enterprise: Enterprise, now: datetime
+) -> dict[str, SourceAssertions]:
     """Puts every refusal that would be lost into staff's hands. Which number or method comes first is not a refusal."""
     was, after = (_in_force(one, enterprise) for one in (before, {**rest, STAFF: staff}))
     names = [name for name in was if base(name) not in (PHONES, PREFERRED_METHOD)]
@@ -124,11 +129,11 @@ def _marked(assertion: Assertion, source: str, now: datetime) -> Assertion:
     return assertion._replace(recorded=now, path=f"{INHERITED}{source}:{path}")
 
 
-def _evidence(name: str, held: Held) -> str | None:
+def _evidence(name: str, held: SourceAssertions) -> str | None:
     """Which evidence of an authority could not be read for an attribute."""
     return held.unreadable[name].evidence_id if name in held.unreadable else None
 
 
-def _staff(staff: Held, kept: Mapping[str, Assertion], marks: Marks, now: datetime) -> Held:
+def _staff(staff: SourceAssertions, kept: Mapping[str, Assertion], marks: Marks, now: datetime) -> SourceAssertions:
     newest = times.newest(staff.confirmed, times.at(now))
-    return Held(kept, newest, newest, staff.seen, staff.since, marks)
+    return SourceAssertions(kept, newest, newest, staff.seen, staff.since, marks)

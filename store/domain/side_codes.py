@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from store.domain import documents, unreadable
-from store.domain.assertions import Held, merge
+from store.domain.assertions import SourceAssertions, merge
 from store.domain.ordering import forbids, record_of
 from store.preference import PatientStatements, Problem, Statement, base
 
 
-def with_sides(now: Held, sides: Iterable[Held], joined: datetime) -> Held:
+def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined: datetime) -> SourceAssertions:
     """What is asserted of both, with what each side says by its own codes; none of that lifts a refusal from before they were one.
 
     What was stated since is about both, and stands.
@@ -29,7 +29,9 @@ def with_sides(now: Held, sides: Iterable[Held], joined: datetime) -> Held:
     return now
 
 
-def _told(now: Held, side: Held, names: Collection[str], unsaid: Collection[str], joined: datetime) -> Held:
+def _told(
+    now: SourceAssertions, side: SourceAssertions, names: Collection[str], unsaid: Collection[str], joined: datetime
+) -> SourceAssertions:
     assertions = dict(now.assertions)
     for name, said in side.current().items():
         if name in unsaid or (name in names and forbids(name, said.value)):
@@ -41,7 +43,7 @@ def _told(now: Held, side: Held, names: Collection[str], unsaid: Collection[str]
     return replace(now, assertions=assertions)
 
 
-def _marked(now: Held, side: Held, names: Collection[str], joined: datetime) -> Held:
+def _marked(now: SourceAssertions, side: SourceAssertions, names: Collection[str], joined: datetime) -> SourceAssertions:
     marks = now.unreadable
     for name, mark in side.unreadable.items():
         if name in {base(one) for one in names} and name not in marks:

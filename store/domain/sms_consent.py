@@ -66,7 +66,7 @@ class Recognised(NamedTuple):
     scope: str | None
 
 
-class Reply(NamedTuple):
+class ReplyOutcome(NamedTuple):
     """What became of a reply. ``confirmation`` is one of :data:`CONFIRMATIONS`; ``patients`` counts who has the number."""
 
     kind: str | None
@@ -91,9 +91,9 @@ def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
     return line is None or opt_out.line == line
 
 
-def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> Reply:
+def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> ReplyOutcome:
     """The answer to a reply. One confirmation for what changed; a repeated STOP gets none."""
-    return Reply(said.kind, said.scope, _confirmation(said, before, now, line), patients)
+    return ReplyOutcome(said.kind, said.scope, _confirmation(said, before, now, line), patients)
 
 
 def by_staff(numbers: Iterable[str], line: str | None, at: datetime, topic: str | None = None) -> tuple[OptOut, ...]:

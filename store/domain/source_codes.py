@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from store import times
 from store.domain import ordering, unreadable
-from store.domain.assertions import Held, merge
+from store.domain.assertions import SourceAssertions, merge
 from store.domain.ordering import VERSION, record_of
 from store.domain.unreadable import Marks, Unreadable
 from store.preference import PREFERRED_METHOD, Assertion, Codes, PatientStatements, Problem, Statement, base
@@ -55,7 +55,7 @@ Readings = Mapping[str, tuple[Reading, ...]]
 Read = tuple[Statement | None, Problem | None]
 
 
-class Reader(Protocol):
+class CodeReader(Protocol):
     """How a source is read today."""
 
     @property
@@ -69,7 +69,7 @@ class Reader(Protocol):
 Folded = dict[str, tuple[Reading, ...]]
 
 
-def after(readings: Readings, item: PatientStatements, recorded: datetime, before: Held | None, marks: Marks) -> Folded:
+def after(readings: Readings, item: PatientStatements, recorded: datetime, before: SourceAssertions | None, marks: Marks) -> Folded:
     """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
     kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
     if record_of(item.evidence_id):
@@ -93,7 +93,7 @@ def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks)
     return one.outcome == UNREAD and name not in marks and (one.evidence_id, one.effective) == (item.evidence_id, item.effective)
 
 
-def current(readings: Readings, held: Held) -> Folded:
+def current(readings: Readings, held: SourceAssertions) -> Folded:
     """The codes, those of the last payload at the newest time at which it was stated again."""
     return {name: tuple(_current(one, held) for one in ones) for name, ones in readings.items()}
 
@@ -120,11 +120,11 @@ def joined(first: Readings, second: Readings) -> Folded:
     return both
 
 
-def fold(held: Held, readings: Readings, reader: Reader, joined: datetime | None) -> tuple[Held, Folded]:
+def fold(held: SourceAssertions, readings: Readings, reader: CodeReader, joined: datetime | None) -> tuple[SourceAssertions, Folded]:
     """What the authority asserts by today's mapping, and the codes with what they are mapped to now."""
     assertions = {name: one for name, one in held.current().items() if name not in readings}
     marks = {name: mark for name, mark in held.unreadable.items() if name not in readings or _has_records(readings[name])}
-    now = Held(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
+    now = SourceAssertions(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
     again: dict[str, tuple[Reading, ...]] = {}
     for name, ones in readings.items():
         again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
@@ -140,11 +140,11 @@ def _is_same_mark(one: Unreadable, other: Unreadable) -> bool:
 def standing(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:
     """What stands of an attribute by all that was read; nothing where all of it was taken back."""
     nothing = times.at(times.BEGINNING)
-    found = _all_told(Held({}, nothing, nothing, "", times.BEGINNING), name, readings, joined, mapping).assertions.get(name)
+    found = _all_told(SourceAssertions({}, nothing, nothing, "", times.BEGINNING), name, readings, joined, mapping).assertions.get(name)
     return found if found is not None and found.value is not None else None
 
 
-def _all_told(held: Held, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Held:
+def _all_told(held: SourceAssertions, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> SourceAssertions:
     """The readings of one attribute, one after the other; of Consents and Flags, each of which stands until it ends, what is in force."""
     for one in sorted((one for one in readings if not record_of(one.evidence_id)), key=lambda one: one.recorded):
         held = _told(held, name, one, joined, mapping)
@@ -206,12 +206,12 @@ def read_otherwise(was: Readings, now: Readings) -> list[PatientStatements]:
     ]
 
 
-def _told(held: Held, name: str, one: Reading, joined: datetime | None, mapping: str) -> Held:
+def _told(held: SourceAssertions, name: str, one: Reading, joined: datetime | None, mapping: str) -> SourceAssertions:
     item = replace(_item(name, one), mapping=mapping)
     then = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
     merged = merge(then, item, one.recorded, joined=joined)
     marks = unreadable.after(held.unreadable, held.assertions, item, whole=False)
-    return Held(merged.assertions, held.effective, held.confirmed, held.seen, held.since, marks)
+    return SourceAssertions(merged.assertions, held.effective, held.confirmed, held.seen, held.since, marks)
 
 
 def _item(name: str, one: Reading) -> PatientStatements:
@@ -220,7 +220,7 @@ def _item(name: str, one: Reading) -> PatientStatements:
     return PatientStatements((), stated, one.effective, one.evidence_id, one.version, one.restricted, problems)
 
 
-def _again(name: str, one: Reading, reader: Reader) -> Reading:
+def _again(name: str, one: Reading, reader: CodeReader) -> Reading:
     read = reader.reread(name, one.codes) if one.codes is not None else None
     return one if read is None else _mapped(one, *read)
 
@@ -250,7 +250,7 @@ def _is_unread(name: str, item: PatientStatements) -> Problem | None:
     return next((one for one in item.problems if one.attribute and base(name) == base(one.attribute)), None)
 
 
-def _from_before(name: str, held: Held | None) -> tuple[Reading, ...]:
+def _from_before(name: str, held: SourceAssertions | None) -> tuple[Reading, ...]:
     """What was asserted, or could not be read, before codes were kept."""
     if held is None:
         return ()
@@ -308,6 +308,6 @@ def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Rea
     return (*(other for other in readings if other is not old), one)
 
 
-def _current(one: Reading, held: Held) -> Reading:
+def _current(one: Reading, held: SourceAssertions) -> Reading:
     """A code of the last payload counts at the newest time at which that was stated again."""
     return one._replace(effective=held.confirmed) if one.effective == held.effective else one

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store import times
-from store.domain.assertions import Held
-from store.domain.identifiers import BEFORE, OWN, RECORD_ID, Naming, Row
+from store.domain.assertions import SourceAssertions
+from store.domain.identifiers import BEFORE, OWN, RECORD_ID, KnownIdentifier, Naming
 from store.domain.ordering import forbids
 from store.preference import EMR, Assertion, Identifier
 
@@ -20,7 +20,7 @@ MEDICAL_RECORD = "mr"
 
 Namespace = tuple[str, str]
 """A folded authority and type."""
-Part = tuple[Row, ...]
+Part = tuple[KnownIdentifier, ...]
 
 
 class Strangers(NamedTuple):
@@ -30,7 +30,7 @@ class Strangers(NamedTuple):
     why: str
 
 
-class Line(NamedTuple):
+class HistoryLine(NamedTuple):
     """What one payload changed: a line of the history."""
 
     at: datetime
@@ -40,9 +40,9 @@ class Line(NamedTuple):
     changes: Mapping[str, Any]
 
 
-def strangers(rows: Sequence[Row], sources: Sequence[Naming]) -> Strangers | None:
+def strangers(rows: Sequence[KnownIdentifier], sources: Sequence[Naming]) -> Strangers | None:
     """Whom the identifiers of one record belong to, where that is several today. ``rows`` came with that record, before any merge."""
-    own: dict[Namespace, list[Row]] = {}
+    own: dict[Namespace, list[KnownIdentifier]] = {}
     for row in rows:
         if row.kind in (OWN, BEFORE) and _owners(row, sources):
             own.setdefault((row.authority.casefold(), row.type.casefold()), []).append(row)
@@ -56,7 +56,7 @@ def strangers(rows: Sequence[Row], sources: Sequence[Naming]) -> Strangers | Non
     return Strangers(parts, _why(largest, groups)) if len(parts) > 1 else None
 
 
-def staying(held: Mapping[str, Held], history: Iterable[Line]) -> dict[str, dict[str, Assertion]]:
+def staying(held: Mapping[str, SourceAssertions], history: Iterable[HistoryLine]) -> dict[str, dict[str, Assertion]]:
     """What stops contact, by authority: now, or in the past by what an EMR stated of either; the newest of each attribute."""
     found: dict[str, dict[str, Assertion]] = {authority: {} for authority in held}
     for at, authority, evidence_id, effective, changes in history:
@@ -68,7 +68,7 @@ def staying(held: Mapping[str, Held], history: Iterable[Line]) -> dict[str, dict
     return found
 
 
-def _owners(row: Row, sources: Sequence[Naming]) -> frozenset[str]:
+def _owners(row: KnownIdentifier, sources: Sequence[Naming]) -> frozenset[str]:
     """The sources that know their patients by such an identifier."""
     one = Identifier(row.authority, row.type, row.value)
     found = frozenset(source.source for source in sources if source.kind(one) == OWN)
@@ -77,9 +77,9 @@ def _owners(row: Row, sources: Sequence[Naming]) -> frozenset[str]:
     return frozenset(source.source for source in sources if not source.own)  # they do not say by which identifier they know them
 
 
-def _connected(own: Mapping[Namespace, list[Row]], sources: Sequence[Naming]) -> list[list[list[Row]]]:
+def _connected(own: Mapping[Namespace, list[KnownIdentifier]], sources: Sequence[Naming]) -> list[list[list[KnownIdentifier]]]:
     """Namespaces that one source owns together: it names one patient by one identifier of each."""
-    groups: list[tuple[set[str], list[list[Row]]]] = []
+    groups: list[tuple[set[str], list[list[KnownIdentifier]]]] = []
     for _, rows in sorted(own.items()):
         owners = set(_owners(rows[0], sources))
         touching = [one for one in groups if one[0] & owners]
@@ -88,26 +88,26 @@ def _connected(own: Mapping[Namespace, list[Row]], sources: Sequence[Naming]) ->
     return [group for _, group in groups]
 
 
-def _values(rows: Sequence[Row], sources: Sequence[Naming]) -> tuple[Part, ...]:
+def _values(rows: Sequence[KnownIdentifier], sources: Sequence[Naming]) -> tuple[Part, ...]:
     """The rows value by value; those of record ids together, where their source knows its patients by another identifier."""
     folded = rows[0].type.casefold(), rows[0].authority.casefold()
     if folded[0] == RECORD_ID and any(source.source == folded[1] and source.own for source in sources):
         return (tuple(rows),)
-    by_value: dict[str, list[Row]] = {}
+    by_value: dict[str, list[KnownIdentifier]] = {}
     for row in rows:
         by_value.setdefault(row.value, []).append(row)
     return tuple(tuple(found) for _, found in sorted(by_value.items()))
 
 
-def _all(group: Sequence[Sequence[Row]]) -> Part:
+def _all(group: Sequence[Sequence[KnownIdentifier]]) -> Part:
     return tuple(row for rows in group for row in rows)
 
 
-def _why(several: Sequence[Sequence[Part]], groups: Sequence[Sequence[Sequence[Row]]]) -> str:
+def _why(several: Sequence[Sequence[Part]], groups: Sequence[Sequence[Sequence[KnownIdentifier]]]) -> str:
     """Issuers and types only."""
     alike = [f"several of {_named(values[0][0])}" for values in several if len(values) > 1]
     return ", ".join(alike) or f"{' and '.join(_named(group[0][0]) for group in groups)} without a linking identifier"
 
 
-def _named(row: Row) -> str:
+def _named(row: KnownIdentifier) -> str:
     return f"{row.authority}/{row.type or 'no type'}"

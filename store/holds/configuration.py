@@ -59,7 +59,7 @@ class Configurations(Mapping[str, Enterprise]):
     def __len__(self) -> int:
         return len(self.configured)
 
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str) -> ConfigurationState:
         """What is in force of an enterprise, and what waits, as the rows say now."""
         with self.database.read() as connection:
             return self.bases.standing(connection, name)
@@ -85,7 +85,7 @@ class Configurations(Mapping[str, Enterprise]):
         self._until = self.clock() + KEPT_FOR
 
 
-def in_force(configured: Enterprise, standing: Standing) -> Enterprise:
+def in_force(configured: Enterprise, standing: ConfigurationState) -> Enterprise:
     """An enterprise by what is in force; what the safeguard holds beside it may refuse, and allow nothing."""
     enterprise = configured if standing.in_force is None else configured.under(standing.in_force)
     return enterprise if standing.held is None else replace(enterprise, waiting=configured.under(standing.held.basis))
@@ -113,7 +113,7 @@ class HeldBasis(NamedTuple):
     patients: int
 
 
-class Standing(NamedTuple):
+class ConfigurationState(NamedTuple):
     """``in_force`` is ``None`` where nothing was ever computed. ``written``: the rows say so, not only a value of then."""
 
     in_force: Basis | None
@@ -127,12 +127,16 @@ class Bases:
     def __init__(self, database: Database) -> None:
         self.database, self.runs = database, HeldRuns(database)
 
-    def standing(self, connection: Connection, enterprise: str) -> Standing:
+    def standing(self, connection: Connection, enterprise: str) -> ConfigurationState:
         """What is in force, and what waits."""
         now = self.database.select(connection, NEWEST, [enterprise, IN_FORCE])
         held = self.database.select(connection, NEWEST, [enterprise, HELD])
         waiting = HeldBasis(parse(held[0][0]), held[0][1], instant(held[0][2]), held[0][3]) if held else None
-        return Standing(parse(now[0][0]), waiting) if now else Standing(self._never_written(connection, enterprise), written=False)
+        return (
+            ConfigurationState(parse(now[0][0]), waiting)
+            if now
+            else ConfigurationState(self._never_written(connection, enterprise), written=False)
+        )
 
     def enterprises(self, connection: Connection) -> list[str]:
         """All that were ever in force, configured or not."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from store.audit.audit_log import Audit
 from store.db.database import Database
 from store.domain.enterprise import Enterprise
-from store.holds.configuration import Bases, HeldBasis, Standing
+from store.holds.configuration import Bases, ConfigurationState, HeldBasis
 from store.holds.impact import Extent, extent
 
 RESTORED = "the former configuration was restored"
@@ -31,12 +31,12 @@ class Proposal:
         self.database, self.configured = database, configured
         self.bases, self.audit = Bases(database), Audit(database)
 
-    def standing(self) -> Standing:
+    def standing(self) -> ConfigurationState:
         """What is in force, and what waits."""
         with self.database.read() as connection:
             return self.bases.standing(connection, self.configured.name)
 
-    def extent(self, standing: Standing) -> Extent:
+    def extent(self, standing: ConfigurationState) -> Extent:
         """What it would loosen against what is in force. Changes nothing; reads everybody where they differ."""
         wanted, before = self.configured, standing.in_force
         if before is None or before == wanted.own_basis:
@@ -49,7 +49,7 @@ class Proposal:
         wanted, standing = self.configured.own_basis, self.standing()
         if standing.held is not None and standing.held.basis == wanted:
             return standing.held
-        if standing == Standing(wanted):
+        if standing == ConfigurationState(wanted):
             return None
         found = self.extent(standing)
         with self.database.write(self.configured.name) as transaction:
@@ -58,7 +58,7 @@ class Proposal:
                 return self.bases.standing(transaction, self.configured.name).held
         return self.make(allows, now)  # another process was quicker: look again
 
-    def _write(self, transaction: Connection, standing: Standing, found: Extent, *, holds: bool, now: datetime) -> None:
+    def _write(self, transaction: Connection, standing: ConfigurationState, found: Extent, *, holds: bool, now: datetime) -> None:
         name, wanted, before = self.configured.name, self.configured.own_basis, standing.in_force
         if standing.held is not None:
             self.bases.drop(transaction, standing.held, RESTORED if before == wanted else REPLACED, now=now)

@@ -19,16 +19,16 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.domain import local_dnc
-from store.domain.assertions import Held, Merged, in_force
+from store.domain.assertions import Merged, SourceAssertions, in_force
 from store.domain.contactability import loosened, may_loosen
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
-from store.holds.held_changes import HELD, HeldStatement, HeldStatements
+from store.holds.held_changes import HELD, HeldChange, HeldChanges
 from store.holds.held_runs import HeldRuns
 from store.preference import EMR, STAFF, Assertion, PatientStatements, base
 
 Key = tuple[int, str, str]
-ByAuthority = Mapping[str, Held]
+ByAuthority = Mapping[str, SourceAssertions]
 
 
 class BatchGuard(ABC):
@@ -48,7 +48,7 @@ class BatchGuard(ABC):
 
     def gate(self, database: Database, transaction: Connection, enterprise: Enterprise, authority: str, now: datetime) -> SourceGate:
         """The gate of one batch of one authority, as ``store.patients.gating`` wants it."""
-        return SourceGate(HeldStatements(database), transaction, enterprise, authority, self, now)
+        return SourceGate(HeldChanges(database), transaction, enterprise, authority, self, now)
 
 
 class HoldAll(BatchGuard):
@@ -71,12 +71,12 @@ class SourceGate:
     """The safeguard of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
 
     def __init__(
-        self, held: HeldStatements, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
+        self, held: HeldChanges, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
     ) -> None:
         self.held, self.transaction, self.enterprise = held, transaction, enterprise
         self.authority, self.guard, self.now = authority, guard, now
-        self.kept: dict[Key, HeldStatement] = {}
-        self.put: dict[Key, HeldStatement] = {}
+        self.kept: dict[Key, HeldChange] = {}
+        self.put: dict[Key, HeldChange] = {}
         self.dropped: set[Key] = set()
 
     def load(self, patients: Iterable[int]) -> None:
@@ -113,11 +113,11 @@ class SourceGate:
         if self.dropped:
             HeldRuns(self.held.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
 
-    def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldStatement | None) -> None:
+    def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldChange | None) -> None:
         again = known is not None and (known.again or known.state != HELD)
         said = item.statements[key[2]]
         source = self.authority.removeprefix(EMR)
-        self.put[key] = self.kept[key] = HeldStatement(
+        self.put[key] = self.kept[key] = HeldChange(
             *key, self.enterprise.name, source, self.guard.home(), HELD, again, direction, said.value, said.path,
             item.effective, item.version, item.evidence_id, self.now, item.mapping, item.codes.get(key[2]),
         )  # fmt: skip
@@ -151,7 +151,7 @@ class Window(BatchGuard):
 
     def __init__(
         self,
-        held: HeldStatements,
+        held: HeldChanges,
         transaction: Connection,
         lane: tuple[str, str],
         room: Room,

@@ -43,7 +43,7 @@ LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
  AND run_id IN (SELECT r.id FROM runs r WHERE r.source = held_statements.source AND r.status IN ('failed', 'waiting'))"""
 
 
-class HeldStatement(NamedTuple):
+class HeldChange(NamedTuple):
     """``again``: the same was rejected by a person before. ``direction`` is one of ``store.domain.contactability``.
 
     ``mapping`` read it, from ``codes`` where they are kept.
@@ -95,7 +95,7 @@ class Example(NamedTuple):
     effective: datetime
 
 
-class Verdict(NamedTuple):
+class ReviewDecision(NamedTuple):
     """What was decided, by whom: ``approved``, ``rejected``, ``expired`` or ``released``."""
 
     verdict: str
@@ -104,7 +104,7 @@ class Verdict(NamedTuple):
     patients: int
 
 
-class HeldStatements:
+class HeldChanges:
     """Reads and writes held statements inside transactions that the caller opened."""
 
     def __init__(self, database: Database) -> None:
@@ -112,13 +112,11 @@ class HeldStatements:
         self._synced: dict[str, tuple[datetime, int]] = {}
         self._forgot: dict[str, datetime] = {}
 
-    def of_patients(self, transaction: Connection, authority: str, patients: list[int]) -> list[HeldStatement]:
+    def of_patients(self, transaction: Connection, authority: str, patients: list[int]) -> list[HeldChange]:
         """Everything kept of one authority's words about these patients, decided or not."""
         return self._rows(transaction, "WHERE authority = ? AND patient_id IN ??", [authority, patients])
 
-    def of_run(
-        self, connection: Connection, run_id: str, patients: int, *, after: int = 0, fresh_only: bool = False
-    ) -> list[HeldStatement]:
+    def of_run(self, connection: Connection, run_id: str, patients: int, *, after: int = 0, fresh_only: bool = False) -> list[HeldChange]:
         """The undecided statements of a run about the next so many patients behind ``after``, in order of patients."""
         where = f"run_id = ? AND state = 'held' AND patient_id > ?{' AND again = 0' if fresh_only else ''}"
         sql = f"SELECT DISTINCT patient_id FROM held_statements WHERE {where} ORDER BY patient_id LIMIT {patients:d}"
@@ -127,7 +125,7 @@ class HeldStatements:
             connection, f"WHERE {where} AND patient_id IN ?? ORDER BY patient_id, effective, version", [run_id, after, numbers]
         )
 
-    def put(self, transaction: Connection, rows: Sequence[HeldStatement]) -> None:
+    def put(self, transaction: Connection, rows: Sequence[HeldChange]) -> None:
         """Keeps statements, in the place of older ones of the same attribute."""
         self.database.upsert(transaction, HeldStatementRow, COLUMNS, [_stored(row) for row in rows])
 
@@ -176,15 +174,15 @@ class HeldStatements:
         sql = "SELECT run_id, max(at) FROM held_statements WHERE enterprise = ? AND state = 'held' GROUP BY run_id"
         return [run for run, at in self.database.select(connection, sql, [enterprise]) if instant(at) < before]
 
-    def decided(self, transaction: Connection, row: tuple[str, str, str], verdict: Verdict) -> None:
+    def decided(self, transaction: Connection, row: tuple[str, str, str], verdict: ReviewDecision) -> None:
         """Records a verdict on a run; ``row`` is its enterprise, source and id."""
         self.database.insert(transaction, VerdictRow, VERDICT_COLUMNS, [(*row, *verdict)])
 
-    def verdicts(self, connection: Connection, run_id: str) -> list[Verdict]:
+    def verdicts(self, connection: Connection, run_id: str) -> list[ReviewDecision]:
         """What was decided about a run, in order."""
         sql = "SELECT verdict, actor, at, patients FROM verdicts WHERE run_id = ? ORDER BY seq"
         return [
-            Verdict(verdict, actor, instant(at), patients)
+            ReviewDecision(verdict, actor, instant(at), patients)
             for verdict, actor, at, patients in self.database.select(connection, sql, [run_id])
         ]
 
@@ -220,19 +218,19 @@ class HeldStatements:
             counted = self._synced[source] = now, self.synced(connection, source)
         return counted[1]
 
-    def _rows(self, connection: Connection, where: str, parameters: Sequence[Any]) -> list[HeldStatement]:
+    def _rows(self, connection: Connection, where: str, parameters: Sequence[Any]) -> list[HeldChange]:
         return [_read(row) for row in self.database.select(connection, f"{ROWS} {where}", parameters)]
 
 
-def _stored(row: HeldStatement) -> tuple[Any, ...]:
+def _stored(row: HeldChange) -> tuple[Any, ...]:
     stated = row.effective
     text = documents.write(row.value)
     codes = documents.write_code(row.codes)
     return (*row[:7], int(row.again), row.direction, text, row.path, stated.earliest, *row[12:16], codes, stated.end)
 
 
-def _read(row: Sequence[Any]) -> HeldStatement:
+def _read(row: Sequence[Any]) -> HeldChange:
     *said, latest = row
-    read = HeldStatement(*said)
+    read = HeldChange(*said)
     value, codes = documents.listed(read.attribute, documents.read(str(read.value))), documents.read_code(row[16])
     return read._replace(again=bool(read.again), value=value, effective=interval(read.effective, latest), at=instant(read.at), codes=codes)

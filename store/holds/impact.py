@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.domain import assertions, documents
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.contactability import loosened
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
@@ -99,7 +99,7 @@ class Outlook:
     changes: Counter[str] = field(default_factory=Counter)
     loosens: Counter[str] = field(default_factory=Counter)
 
-    def add(self, by_authority: Mapping[str, Held], source: str, enterprise: Enterprise, now: datetime) -> None:
+    def add(self, by_authority: Mapping[str, SourceAssertions], source: str, enterprise: Enterprise, now: datetime) -> None:
         """One patient of the source."""
         self.patients += 1
         self.attributes.update({base(name) for name in by_authority[emr(source)].assertions})
@@ -117,20 +117,20 @@ def outlook(database: Database, connection: Connection, enterprise: Enterprise, 
     return found
 
 
-def _marked(database: Database, connection: Connection, enterprise: str, source: str) -> Iterator[dict[str, Held]]:
+def _marked(database: Database, connection: Connection, enterprise: str, source: str) -> Iterator[dict[str, SourceAssertions]]:
     last = 0
     while page := [row[0] for row in database.select(connection, MARKED, [enterprise, emr(source), last, PAGE])]:
         rows = database.select(connection, SAID, [page])
         for _, group in groupby(rows, key=lambda row: row[0]):
             yield {
-                authority: Held(documents.read_assertions(text), interval(*stated), interval(*again), "", instant(since))
+                authority: SourceAssertions(documents.read_assertions(text), interval(*stated), interval(*again), "", instant(since))
                 for _, authority, text, *ends, since in group
                 for stated, again in [(ends[:2], ends[2:])]
             }
         last = page[-1]
 
 
-def _in_force(by_authority: Mapping[str, Held], enterprise: Enterprise) -> InForce:
+def _in_force(by_authority: Mapping[str, SourceAssertions], enterprise: Enterprise) -> InForce:
     return assertions.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain.source_codes import Reader
+from store.domain.source_codes import CodeReader
 from store.patients.gating import Guard
 from store.patients.patient_batch import Author
 from store.patients.preferences import Preferences
@@ -30,7 +30,7 @@ def read_by_another(database: Database, connection: Connection, enterprise: str,
 class Remapping:
     """One source of one enterprise, which ``reader`` reads from now on."""
 
-    def __init__(self, store: Preferences, enterprise: str, source: str, reader: Reader) -> None:
+    def __init__(self, store: Preferences, enterprise: str, source: str, reader: CodeReader) -> None:
         self.store, self.enterprise, self.source, self.reader = store, enterprise, source, reader
         store.reads_by(source, reader)
 

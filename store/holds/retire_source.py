@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from store.audit.audit_log import Audit
 from store.db.tables import AssertionRow, SourceStateRow
 from store.db.tables_operations import ReleaseRow
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.documents import instant
 from store.domain.hidden_refusals import covered, uncovered
 from store.domain.ids import shown, token
@@ -22,14 +22,14 @@ from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.domain.retirement import give_back, inherit
 from store.errors import RunActive, StoreError, ValueRefused
-from store.holds.held_changes import HeldStatements
+from store.holds.held_changes import HeldChanges
 from store.holds.impact import outlook
 from store.holds.review import Verdicts
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.patients.preferences import Preferences
-from store.patients.reader import Reader
+from store.patients.reader import PatientReader
 from store.patients.retired_marks import SavedMarks, heard, read, text
 from store.preference import STAFF, Assertion, emr
 from store.runs.runs import Journal
@@ -72,7 +72,7 @@ class Release:
 
     def __init__(self, store: Preferences, journal: Journal) -> None:
         self.store, self.journal, self.database = store, journal, store.database
-        self.held, self.audit, self.verdicts = HeldStatements(store.database), Audit(store.database), Verdicts(store, journal)
+        self.held, self.audit, self.verdicts = HeldChanges(store.database), Audit(store.database), Verdicts(store, journal)
 
     def owner(self, source: str) -> str:
         """The enterprise of a source that was ever heard, configured or not. Raises :class:`ValueRefused`."""
@@ -217,16 +217,16 @@ class Release:
             last = rows[-1][0]
 
 
-def _opened(work: Application, number: int) -> Open:
+def _opened(work: Application, number: int) -> PatientState:
     """The patient, or the one it was merged into since."""
-    reader = Reader(work.database, work.transaction, work.enterprise)
+    reader = PatientReader(work.database, work.transaction, work.enterprise)
     row = reader.rows([PatientRef(id=shown(number))])[0]
     if isinstance(row, StoreError):
         raise row
     return work.resume([row[3]])[row[3]]
 
 
-def _record(work: Application, patient: Open, held: dict[str, Held]) -> None:
+def _record(work: Application, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
     """Lines of the history for what changes hands, so that every moment can be laid out again (``store.patients.as_of``)."""
     by = work.author
     for authority in sorted({*patient.held, *held}):
@@ -244,7 +244,9 @@ def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str
     return None if before == after and (after is None or (was is not None and was.path == path)) else (before, after, path)
 
 
-def _change(work: Application, patient: Open, held: dict[str, Held], now: datetime, heard: datetime | None = None) -> None:
+def _change(
+    work: Application, patient: PatientState, held: dict[str, SourceAssertions], now: datetime, heard: datetime | None = None
+) -> None:
     _record(work, patient, held)
     for authority in held:  # also those that keep theirs: what they repeat from now on may end a kept refusal
         patient.content[authority] = None

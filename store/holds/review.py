@@ -23,12 +23,12 @@ from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld, StoreError, ValueRefused
 from store.holds.configuration import CONFIGURATION, NO_SOURCE, Bases
-from store.holds.held_changes import Count, Example, HeldStatement, HeldStatements, Verdict
+from store.holds.held_changes import Count, Example, HeldChange, HeldChanges, ReviewDecision
 from store.holds.held_runs import HeldRuns
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
 from store.patients.preferences import Preferences
-from store.patients.reader import Reader
+from store.patients.reader import PatientReader
 from store.preference import PatientStatements
 from store.runs.runs import RUNNING, Journal, Run
 
@@ -87,7 +87,7 @@ class HeldSet(NamedTuple):
     patients: int
     counts: tuple[Count, ...]
     sample: tuple[Example, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ReviewDecision, ...]
 
 
 class Settled(NamedTuple):
@@ -102,13 +102,13 @@ class Verdicts:
 
     def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
         self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
-        self.held, self.runs, self.audit = HeldStatements(store.database), HeldRuns(store.database), Audit(store.database)
+        self.held, self.runs, self.audit = HeldChanges(store.database), HeldRuns(store.database), Audit(store.database)
         self.bases = Bases(store.database)
 
     def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
         """The preview of a run's held set; empty for a run that holds nothing."""
         run = self.journal.run(run_id)
-        held: Bases | HeldStatements = self.bases if run.kind == CONFIGURATION else self.held
+        held: Bases | HeldChanges = self.bases if run.kind == CONFIGURATION else self.held
         with self.database.read() as connection:
             return HeldSet(
                 run,
@@ -178,7 +178,7 @@ class Verdicts:
         if not found.patients:
             raise NothingHeld("this run holds nothing that waits for a decision: emr-sync runs show says what became of it")
         with self.database.write(found.run.enterprise) as transaction:
-            said = Verdict(verdict, _person(actor), now, found.patients)
+            said = ReviewDecision(verdict, _person(actor), now, found.patients)
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
             if found.run.kind == CONFIGURATION:
                 self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
@@ -205,9 +205,9 @@ class Verdicts:
                 return outdated
             after = max(row.patient_id for row in rows)
 
-    def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldStatement], actor: Actor, now: datetime, why: str) -> int:
+    def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldChange], actor: Actor, now: datetime, why: str) -> int:
         enterprise = self.store.enterprises[run.enterprise]
-        reader = Reader(self.database, transaction, enterprise)
+        reader = PatientReader(self.database, transaction, enterprise)
         answering = _answering(reader, [row.patient_id for row in rows])
         reason = "" if why == RELEASED else f"held by the safeguard, {why}"
         outdated: set[int] = set()
@@ -224,18 +224,18 @@ class Verdicts:
         return len(outdated)
 
 
-def _order(row: HeldStatement) -> tuple[str, int, datetime, datetime, int, str, str]:
+def _order(row: HeldChange) -> tuple[str, int, datetime, datetime, int, str, str]:
     return row.authority, row.patient_id, row.effective.earliest, row.effective.latest, row.version, row.evidence_id, row.mapping
 
 
-def _item(rows: Sequence[HeldStatement]) -> PatientStatements:
+def _item(rows: Sequence[HeldChange]) -> PatientStatements:
     first = rows[0]
     said = {row.attribute: row.statement for row in rows}
     codes = {row.attribute: row.codes for row in rows if row.codes is not None}
     return PatientStatements((), said, first.effective, first.evidence_id, first.version, codes=codes, mapping=first.mapping)
 
 
-def _answering(reader: Reader, patients: Sequence[int]) -> dict[int, int]:
+def _answering(reader: PatientReader, patients: Sequence[int]) -> dict[int, int]:
     """Patient -> itself, or the one it was merged into since."""
     found = {}
     for patient, row in zip(patients, reader.rows([PatientRef(id=shown(patient)) for patient in patients]), strict=True):

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from store.domain import assertions, documents, duplicates, local_dnc, ordering, payload, periods, record_refusals, records, unreadable
 from store.domain.identifiers import Directory
-from store.domain.record_refusals import Refusal
+from store.domain.record_refusals import RecordRefusal
 from store.domain.retirement import without_late
 from store.errors import IdentifierConflict
 from store.patients import linking, remap
-from store.patients.duplicate_detection import Found, Repeats
-from store.patients.merged_sides import Heard
+from store.patients.duplicate_detection import KnownPatients, Repeats
+from store.patients.merged_sides import ReceivedPayload
 from store.patients.patient_batch import PatientBatch
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.preference import EMR, STAFF, PatientStatements
 
 MEETS = "records_meet"
@@ -46,7 +46,7 @@ class Application(PatientBatch):
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
         author = self.author
-        found = Found(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
+        found = KnownPatients(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
         digests = [payload.digest(item) for item in items]
         patients = [_known(found.directory, item) for item in items]
         news = {
@@ -98,12 +98,12 @@ class Application(PatientBatch):
             patient = self.patient(number)
             self.state(patient, refused, payload.digest(refused), self._record(patient, directory, item))
 
-    def _record(self, patient: Open, directory: Directory, item: PatientStatements) -> int:
+    def _record(self, patient: PatientState, directory: Directory, item: PatientStatements) -> int:
         """The record that a payload is about by its identifiers, where a patient is more than one; in doubt the patient's first."""
         found = directory.origin(item.identifiers, self.naming) if patient.lineage is not None else None
         return patient.id if found is None else found
 
-    def state(self, patient: Open, item: PatientStatements, digest: str, record: int | None = None) -> str:
+    def state(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None = None) -> str:
         """Merges one payload into an open patient; says what became of it. ``record`` is the one it is about, where there are several."""
         authority, now = self.author.authority, self.author.now
         held, key = patient.held.get(authority), duplicates.key(digest, item.effective, item.version, item.evidence_id)
@@ -138,12 +138,12 @@ class Application(PatientBatch):
         is_news = merged.outcome == "unchanged" and (is_dated or patient.held[authority].unreadable != was)
         return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
 
-    def read_again(self, patient: Open, record: int | None = None) -> str:
+    def read_again(self, patient: PatientState, record: int | None = None) -> str:
         """Reads the codes of a patient by today's mapping, where another did: ``applied``, ``held`` or nothing
         (``store.patients.remap``)."""
         return remap.read_again(self, patient, record or patient.id)
 
-    def _keep_ahead(self, patient: Open, item: PatientStatements, record: int | None) -> bool:
+    def _keep_ahead(self, patient: PatientState, item: PatientStatements, record: int | None) -> bool:
         """Keeps what the periods of a payload will change; whether that is something else than before."""
         if not item.later and not patient.is_dated:
             return False
@@ -153,8 +153,8 @@ class Application(PatientBatch):
         return changed
 
     def _merged(
-        self, patient: Open, item: PatientStatements, record: int | None, *, doubtful: bool, is_due: bool = False
-    ) -> tuple[assertions.Merged, list[Refusal] | None]:
+        self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool, is_due: bool = False
+    ) -> tuple[assertions.Merged, list[RecordRefusal] | None]:
         """What would stand with a payload, and what records would refuse, where any does or did. ``is_due``: or was, and was held."""
         authority, now = self.author.authority, self.author.now
         held = patient.held.get(authority)
@@ -166,7 +166,7 @@ class Application(PatientBatch):
         mine = [one for one in then if one.authority == authority]
         return record_refusals.restored(merged, item, held, mine, now, patient.joined), then
 
-    def fall_due(self, patient: Open) -> None:
+    def fall_due(self, patient: PatientState) -> None:
         """Applies what the author stated for a moment that has come, as old as its payload is."""
         authority, now = self.author.authority, self.author.now
         kept = self.ahead.of(patient.id)
@@ -175,7 +175,7 @@ class Application(PatientBatch):
             self._fall_due(patient, patient.held.get(authority), one)
         self.ahead.put(patient.id, [one for one in kept if one not in due])
 
-    def _fall_due(self, patient: Open, held: assertions.Held | None, one: periods.Ahead) -> None:
+    def _fall_due(self, patient: PatientState, held: assertions.SourceAssertions | None, one: periods.FutureStatement) -> None:
         authority, now, item = self.author.authority, self.author.now, one.item
         effective = without_late(patient.held, authority, periods.due_item(one, held))
         if held is None and not effective.statements:
@@ -194,11 +194,11 @@ class Application(PatientBatch):
         self.keep_refusals(patient, refused)
         self._tell_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
-    def _tell_side(self, patient: Open, item: PatientStatements, digest: str, record: int | None) -> None:
+    def _tell_side(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None) -> None:
         if patient.lineage is not None and record is not None:
-            self.sides.hear(patient.lineage, record, Heard(self.author.authority, item, digest, self.author.now))
+            self.sides.hear(patient.lineage, record, ReceivedPayload(self.author.authority, item, digest, self.author.now))
 
-    def let_through(self, patient: Open, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
+    def let_through(self, patient: PatientState, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
         """Merges what was held back and is let through now, as old as it is; whether it still changes anything.
 
         What another mapping read than the one that counts by now is read again instead, with the next message or by ``remap``.
@@ -221,7 +221,7 @@ class Application(PatientBatch):
         self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
         return bool(merged.changed)
 
-    def _keep(self, patient: Open, item: PatientStatements, merged: assertions.Merged, digest: str, heard: str) -> None:
+    def _keep(self, patient: PatientState, item: PatientStatements, merged: assertions.Merged, digest: str, heard: str) -> None:
         """What stands from now on. ``heard``: the payloads seen, with this one; empty for a statement that was kept."""
         authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
         line, since = heard or (held.seen if held else ""), held.since if held else now
@@ -229,7 +229,7 @@ class Application(PatientBatch):
         marks = was
         if was or item.problems:
             marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(heard), joined=patient.joined)
-        patient.held[authority] = assertions.Held(
+        patient.held[authority] = assertions.SourceAssertions(
             merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now, marks)
         )
         if authority.startswith(EMR) and STAFF in patient.held:
@@ -242,7 +242,7 @@ class Application(PatientBatch):
         if changed:
             self.record(patient, item, changed)
 
-    def _yield_staff(self, patient: Open, item: PatientStatements) -> None:
+    def _yield_staff(self, patient: PatientState, item: PatientStatements) -> None:
         """What staff has by a merge, or of a retired source that could not be read, yields to what an EMR states since."""
         was = patient.held[STAFF]
         now = local_dnc.lifted(was) if local_dnc.lifts(patient.held, item) else was
@@ -255,7 +255,7 @@ class Application(PatientBatch):
 
 
 def _merged(
-    held: assertions.Held | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool
+    held: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool
 ) -> assertions.Merged:
     decided = records.decided(held, item, now, joined) | remap.as_read_now(held, item, now, joined)
     return assertions.merge(held, item, now, doubtful=doubtful, joined=joined, decided=decided)

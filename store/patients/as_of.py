@@ -29,7 +29,7 @@ from store.domain.phone_numbers import listed
 from store.domain.sms_consent import OPT_OUT, OptOut, Word, received, recorded, standing
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
-from store.patients.reader import Reader, names
+from store.patients.reader import PatientReader, names
 from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
 
 IN_FORCE = "SELECT basis, at <= ? FROM bases WHERE enterprise = ? AND state = 'in_force' ORDER BY seq"
@@ -96,7 +96,7 @@ class Past:
 
     def _records(self, ref: PatientRef) -> set[int]:
         """The records meant, as they were before any merge."""
-        row = Reader(self.database, self.connection, self.enterprise).rows([ref])[0]
+        row = PatientReader(self.database, self.connection, self.enterprise).rows([ref])[0]
         if isinstance(row, StoreError):
             raise row
         if ref.id is not None:

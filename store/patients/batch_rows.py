@@ -11,7 +11,7 @@ from store.db.database import Database
 from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
 from store.domain.enterprise import Enterprise
 from store.patients.identifier_rows import Identifiers
-from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, Open, Row
+from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, PatientState, Row
 
 IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin", "kind")
 CHANGE_COLUMNS = (
@@ -34,7 +34,7 @@ class Writing:
     replaced: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
 
-    def add(self, patient: Open, enterprise: Enterprise, now: datetime) -> None:
+    def add(self, patient: PatientState, enterprise: Enterprise, now: datetime) -> None:
         """One patient that something was said about."""
         (self.first if patient.is_new else self.further).extend(patient.assertion_rows())
         if not patient.visible:

@@ -13,7 +13,7 @@ from store.db.database import Database
 from store.db.tables import AssertionRow
 from store.domain import duplicates
 from store.domain.documents import instant, interval
-from store.domain.identifiers import LOOKUP, Directory, Naming, Row
+from store.domain.identifiers import LOOKUP, Directory, KnownIdentifier, Naming
 from store.preference import Identifier, PatientStatements
 from store.times import Time
 
@@ -27,7 +27,7 @@ FIND = """SELECT i.value, i.authority, i.type, i.patient_id, i.origin, i.kind, p
 OF_PATIENTS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE patient_id IN ??"
 
 
-class Standing(NamedTuple):
+class KnownContent(NamedTuple):
     """What is known of a patient and one authority without having read the patient."""
 
     basis: str
@@ -41,7 +41,7 @@ class Standing(NamedTuple):
         return self.content == digest and self.basis == basis
 
 
-class Found:
+class KnownPatients:
     """Who the payloads of a batch are about, and what stands of them."""
 
     def __init__(
@@ -57,8 +57,8 @@ class Found:
         # Identifiers for look-up are not asked for: any number of patients may share one.
         values = list({one.value for item in items for one in _deciding(item, naming)})
         rows = database.select(transaction, FIND, [authority, enterprise, values])
-        self.directory = Directory(Row(*row[:6]) for row in rows)
-        self.standing = {row[3]: Standing(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _heard(row[11])) for row in rows}
+        self.directory = Directory(KnownIdentifier(*row[:6]) for row in rows)
+        self.standing = {row[3]: KnownContent(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _heard(row[11])) for row in rows}
         self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
 
     def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
@@ -70,7 +70,7 @@ class Found:
         """Reads all identifiers of some patients."""
         wanted = list(patients)
         if wanted:
-            self.directory.learn(Row(*row) for row in self._database.select(self._transaction, OF_PATIENTS, [wanted]))
+            self.directory.learn(KnownIdentifier(*row) for row in self._database.select(self._transaction, OF_PATIENTS, [wanted]))
 
 
 def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:
@@ -94,9 +94,9 @@ class Repeats:
 
     def __init__(self, authority: str, now: datetime) -> None:
         self.authority, self.now = authority, now
-        self._found: dict[int, Standing] = {}
+        self._found: dict[int, KnownContent] = {}
 
-    def hear(self, patient: int, standing: Standing, item: PatientStatements, digest: str) -> None:
+    def hear(self, patient: int, standing: KnownContent, item: PatientStatements, digest: str) -> None:
         """One payload says again what stands of a patient."""
         known = self._found.get(patient, standing)
         key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
@@ -105,7 +105,7 @@ class Repeats:
         if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
             said = times.received(item.effective, receipt)
             confirmed = times.newest(said, confirmed) if confirmed is not None else said
-        self._found[patient] = Standing(known.basis, known.content, confirmed, line, receipt)
+        self._found[patient] = KnownContent(known.basis, known.content, confirmed, line, receipt)
 
     def write(self, database: Database, transaction: Connection) -> None:
         """Says of each patient that it was heard again, and for which time."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain.assertions import Held, Merged
+from store.domain.assertions import Merged, SourceAssertions
 from store.domain.enterprise import Enterprise
 from store.preference import PatientStatements
 
@@ -21,7 +21,7 @@ class Gate(Protocol):
         """Reads what is held already of these patients."""
 
     def sift(
-        self, patient: int, by_authority: Mapping[str, Held], item: PatientStatements, merged: Merged, *, record: int
+        self, patient: int, by_authority: Mapping[str, SourceAssertions], item: PatientStatements, merged: Merged, *, record: int
     ) -> frozenset[str]:
         """The attributes of a payload that must not take effect. ``merged`` is what would stand if all of it did."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from store.domain.identifiers import Directory
-from store.domain.identifiers import Row as Named
+from store.domain.identifiers import KnownIdentifier as Named
 from store.patients.patient_state import Row
 from store.preference import Identifier
 

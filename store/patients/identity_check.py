@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store.audit.audit_log import Audit
-from store.domain.identifiers import Naming, Row
+from store.domain.identifiers import KnownIdentifier, Naming
 from store.domain.ids import shown
 from store.domain.lock import Actor
 from store.domain.strangers import Strangers, strangers
@@ -17,7 +17,7 @@ from store.patients import patient_state
 from store.patients.apply import Application
 from store.patients.duplicate_detection import OF_PATIENTS
 from store.patients.patient_batch import Author
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.patients.preferences import Preferences
 from store.patients.splitting import Splitting
 from store.preference import STAFF, Identifier, base
@@ -89,10 +89,10 @@ class IdentityCheck:
             yield page
             after = page[-1]
 
-    def _several(self, connection: Connection, patients: list[int]) -> tuple[dict[int, list[Row]], dict[int, Strangers]]:
+    def _several(self, connection: Connection, patients: list[int]) -> tuple[dict[int, list[KnownIdentifier]], dict[int, Strangers]]:
         """The identifiers by the record that they came with, and the records that would be several patients today."""
-        records: dict[int, list[Row]] = {}
-        for row in (Row(*one) for one in self.database.select(connection, OF_PATIENTS, [patients])):
+        records: dict[int, list[KnownIdentifier]] = {}
+        for row in (KnownIdentifier(*one) for one in self.database.select(connection, OF_PATIENTS, [patients])):
             records.setdefault(row.origin, []).append(row)
         return records, {record: one for record, own in records.items() if (one := strangers(own, self.sources)) is not None}
 
@@ -105,7 +105,9 @@ class IdentityCheck:
         waiting = {number for (number,) in self.database.select(connection, WAITING, [sorted(now)])}
         return [self._joined(connection, records[record], one, opens, waiting) for record, one in sorted(several.items())]
 
-    def _joined(self, connection: Connection, rows: list[Row], found: Strangers, opens: dict[int, Open], waiting: set[int]) -> Joined:
+    def _joined(
+        self, connection: Connection, rows: list[KnownIdentifier], found: Strangers, opens: dict[int, PatientState], waiting: set[int]
+    ) -> Joined:
         patient = opens[rows[0].patient]
         author = Author(STAFF, patient.created)
         kept = Splitting(Application(self.database, connection, self.enterprise, author, self.store.ids)).kept(patient)
@@ -121,7 +123,7 @@ class IdentityCheck:
         return Joined(shown(patient.id), found.why, parts, left_out, *names, blocked)
 
 
-def _identifier(row: Row) -> Identifier:
+def _identifier(row: KnownIdentifier) -> Identifier:
     return Identifier(row.authority, row.type, row.value)
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.db.tables import Table
-from store.domain.periods import Ahead
-from store.domain.record_refusals import Refusal
+from store.domain.periods import FutureStatement
+from store.domain.record_refusals import RecordRefusal
 
-T = TypeVar("T", Ahead, Refusal)
+T = TypeVar("T", FutureStatement, RecordRefusal)
 
 
 class KeptRows(ABC, Generic[T]):

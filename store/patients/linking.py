@@ -15,7 +15,7 @@ from store.domain.ids import shown
 from store.domain.record_merge import ALWAYS
 from store.patients.batch_rows import CHANGE_COLUMNS
 from store.patients.patient_batch import PatientBatch
-from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, Open
+from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, PatientState
 from store.preference import PatientStatements
 
 STOOD = f"SELECT {', '.join(ASSERTION_COLUMNS)} FROM assertions WHERE patient_id IN ??"
@@ -27,7 +27,7 @@ def link(work: PatientBatch, patient: int, item: PatientStatements) -> int:
     opened = work.open.get(patient)
     if opened is not None and (opened.is_new or opened.touched or opened.recorded):
         work.settle()
-    record = Open(work.ids.next(), work.author.now, visible=True)
+    record = PatientState(work.ids.next(), work.author.now, visible=True)
     row, _ = record.row(work.enterprise, work.author.now)
     work.database.insert(work.transaction, PatientRow, (*PATIENT_COLUMNS, "merged_into"), [(*row, patient)])
     write(work, patient, record, item.evidence_id, (item.effective.earliest, ALWAYS), stood(work, patient))
@@ -40,7 +40,9 @@ def stood(work: PatientBatch, patient: int) -> str:
     return documents.write([tuple(row) for row in work.database.select(work.transaction, STOOD, [[patient]])])
 
 
-def write(work: PatientBatch, survivor: int, merged: Open, evidence_id: str, effective: tuple[datetime, datetime], before: str) -> None:
+def write(
+    work: PatientBatch, survivor: int, merged: PatientState, evidence_id: str, effective: tuple[datetime, datetime], before: str
+) -> None:
     """A merge: its row, and a line of the merged record, so that whoever keeps a copy of that reads it again.
 
     ``effective``: when it was stated, and since when the two are one.

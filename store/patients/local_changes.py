@@ -18,9 +18,9 @@ from store.domain.patient import Patient, PatientRef
 from store.errors import ValueRefused, VersionConflict
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
-from store.patients.patient_state import Open
-from store.patients.reader import Reader
-from store.patients.settings import Settings
+from store.patients.patient_state import PatientState
+from store.patients.reader import PatientReader
+from store.patients.settings import SettingsStore
 from store.preference import DO_NOT_CONTACT, PREFERRED_PHONE, STAFF, PatientStatements, Statement
 
 CHANGED = {DO_NOT_CONTACT: SET_DO_NOT_CONTACT, PREFERRED_PHONE: SET_PREFERRED_PHONE}
@@ -31,7 +31,7 @@ class LocalChange:
 
     def __init__(self, database: Database, transaction: Connection, enterprise: Enterprise, ids: PatientIds) -> None:
         self.database, self.transaction, self.enterprise, self.ids = database, transaction, enterprise, ids
-        self.reader = Reader(database, transaction, enterprise)
+        self.reader = PatientReader(database, transaction, enterprise)
 
     def read(self, patient_id: str, if_version: int | None) -> Patient:
         """The patient as it stands, which must be at ``if_version`` where that is given."""
@@ -40,7 +40,7 @@ class LocalChange:
             raise VersionConflict(f"the patient is at version {patient.version} now: read it again before changing it")
         return patient
 
-    def do_not_contact(self, patient: Patient, value: str, settings: Settings, *, actor: Actor, reason: str, now: datetime) -> None:
+    def do_not_contact(self, patient: Patient, value: str, settings: SettingsStore, *, actor: Actor, reason: str, now: datetime) -> None:
         """Sets the toggle, if the table of product section 4 lets this role."""
         setting_on = settings.within(self.transaction, self.enterprise.name).do_not_contact_toggle
         current = patient.contact.do_not_contact
@@ -80,7 +80,7 @@ class LocalChange:
         )
 
 
-def _after(patient: Open, now: datetime) -> datetime:
+def _after(patient: PatientState, now: datetime) -> datetime:
     """People here take turns, so the later change is the newer one, and it is later than all that was received, whatever clocks say."""
     own = patient.held.get(STAFF)
     said = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []

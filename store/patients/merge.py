@@ -13,13 +13,13 @@ from store import times
 from store.db.tables import PatientRow, PhoneRow
 from store.domain import assertions, local_dnc, payload, record_refusals
 from store.domain.documents import instant
-from store.domain.identifiers import FORMER, LINKING, LOOKUP, OWN, Directory, LinkRefused, Row, is_alike
+from store.domain.identifiers import FORMER, LINKING, LOOKUP, OWN, Directory, KnownIdentifier, LinkRefused, is_alike
 from store.errors import MergeRefused, StoreError
 from store.patients import linking
 from store.patients.apply import Application, Outcome
 from store.patients.duplicate_detection import OF_PATIENTS
 from store.patients.opt_out_bindings import Bindings
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.preference import STAFF, Identifier, PatientMerge
 
 OWNERS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE enterprise = ? AND value IN ??"
@@ -62,7 +62,9 @@ class Joining:
     def _resolve(self) -> tuple[int | None, int | None]:
         item = self.item
         values = list({one.value for one in (*item.survivor, *item.merged)})
-        self.owners = Directory(Row(*row) for row in self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values]))
+        self.owners = Directory(
+            KnownIdentifier(*row) for row in self.database.select(self.transaction, OWNERS, [self.work.enterprise.name, values])
+        )
         candidates = self.owners.candidates(item.survivor) | self.owners.candidates(item.merged)
         survivors = {self.owners.find(item.survivor[0]), self.owners.find(item.merged[0])} - {None}
         self._learn(candidates | {one for one in survivors if one is not None})
@@ -76,7 +78,7 @@ class Joining:
 
     def _learn(self, patients: set[int]) -> None:
         rows = self.database.select(self.transaction, OF_PATIENTS, [list(patients)]) if patients else []
-        self.owners.learn(Row(*row) for row in rows)
+        self.owners.learn(KnownIdentifier(*row) for row in rows)
 
     def _about(self, identifiers: Sequence[Identifier]) -> int | None:
         """Whose they are. A linking identifier that leads to somebody with another own one names nobody here: the merge says who goes."""
@@ -130,13 +132,13 @@ class Joining:
         self.work.refusals.move(survivor.id, merged.id)
         return survivor.id
 
-    def _keep_identifiers(self, patient: Open, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:
+    def _keep_identifiers(self, patient: PatientState, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:
         kinds = self.work.naming.kinds(identifiers)
         if replaced:
             kinds = [FORMER if kind == OWN else kind for kind in kinds]
         self.work.identifiers.name(self.owners, patient.id, patient.id, identifiers, kinds)
 
-    def _take_over(self, survivor: Open, merged: Open) -> None:
+    def _take_over(self, survivor: PatientState, merged: PatientState) -> None:
         """The survivor now stands for everything said of either."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
         for one in (survivor, merged):
@@ -157,18 +159,18 @@ class Joining:
             survivor.held[STAFF] = local_dnc.kept(survivor.held[STAFF])
             survivor.touched.add(STAFF)
 
-    def _anchor(self, survivor: Open) -> None:
+    def _anchor(self, survivor: PatientState) -> None:
         for authority, held in survivor.held.items():
             survivor.held[authority] = assertions.anchored(held, self.item.effective.latest)
             survivor.content[authority] = None
             survivor.touched.add(authority)
 
-    def _record(self, survivor: Open, authority: str, was: dict[str, object], joined: assertions.Held) -> None:
+    def _record(self, survivor: PatientState, authority: str, was: dict[str, object], joined: assertions.SourceAssertions) -> None:
         said = {name: (was.get(name), one.value, one.path) for name, one in joined.assertions.items() if was.get(name) != one.value}
         by = self.work.author._replace(authority=authority)
         self.work.tell(survivor, said, self.item.evidence_id, self.item.effective.earliest, by)
 
-    def _retire(self, survivor: Open, merged: Open, before: str) -> None:
+    def _retire(self, survivor: PatientState, merged: PatientState, before: str) -> None:
         work, now = self.work, self.work.author.now
         self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
         retired = (survivor.id, merged.version + 1, now, merged.id)

@@ -17,14 +17,14 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.db.tables_records import MergeRow
 from store.domain import assertions, documents, duplicates, local_dnc, payload, unreadable
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.documents import instant, interval
 from store.domain.record_merge import Lineage, Side
 from store.domain.records import decided
 from store.domain.retirement import without_late
 from store.preference import EMR, STAFF, PatientStatements
 
-Records = dict[str, Held]
+Records = dict[str, SourceAssertions]
 """Authority -> what it holds about one record."""
 
 MET = "SELECT survivor, before, own FROM merges WHERE seq = ?"
@@ -33,7 +33,7 @@ AS_IT_WENT = """SELECT authority, assertions, effective, confirmed, seen, since,
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedPayload:
     """One payload of one authority, as a side hears it. ``digest`` is that of its whole content, before anything was held back."""
 
     authority: str
@@ -59,7 +59,7 @@ class Sides:
         self.met: dict[int, Met] = {}
         self.changed: set[int] = set()
 
-    def hear(self, lineage: Lineage, record: int, heard: Heard) -> None:
+    def hear(self, lineage: Lineage, record: int, heard: ReceivedPayload) -> None:
         """A payload about one of the patient's records, beside the patient itself."""
         for side in lineage.sides(record):
             now = _after(self.own(side), heard, lineage.joined_before(side))
@@ -78,7 +78,7 @@ class Sides:
             met.own[side.record] = self.then(side)
         return dict(met.own[side.record])
 
-    def put(self, side: Side, records: Mapping[str, Held]) -> None:
+    def put(self, side: Side, records: Mapping[str, SourceAssertions]) -> None:
         """From now on this is what stands of a side."""
         self._met(side.seq).own[side.record] = dict(records)
         self.changed.add(side.seq)
@@ -103,7 +103,7 @@ class Sides:
         return _records(self.database.select(self.transaction, AS_IT_WENT, [record]))
 
 
-def _after(records: Records, heard: Heard, joined: datetime | None) -> Records | None:
+def _after(records: Records, heard: ReceivedPayload, joined: datetime | None) -> Records | None:
     """A side with one payload more; ``None`` where it has heard it before, as it is read now."""
     item, held = heard.item, records.get(heard.authority)
     key = duplicates.key(heard.digest, item.effective, item.version, item.evidence_id)
@@ -117,18 +117,18 @@ def _after(records: Records, heard: Heard, joined: datetime | None) -> Records |
     was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
     marks = unreadable.after(was, before, item, whole=True, joined=joined)
     codes = payload.codes(held, item, heard.now, marks)
-    after = {**records, heard.authority: Held(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, codes)}
+    after = {**records, heard.authority: SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, codes)}
     if heard.authority.startswith(EMR) and local_dnc.lifts(after, item):
         after[STAFF] = local_dnc.lifted(after[STAFF])
     return after
 
 
-def written(own: Mapping[int, Mapping[str, Held]]) -> str:
+def written(own: Mapping[int, Mapping[str, SourceAssertions]]) -> str:
     """The sides of a merge as text."""
     return documents.write({str(record): [_row(*one) for one in sorted(records.items())] for record, records in own.items()})
 
 
-def _row(authority: str, held: Held) -> tuple[Any, ...]:
+def _row(authority: str, held: SourceAssertions) -> tuple[Any, ...]:
     stated, again = held.effective, held.confirmed
     said, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
     return authority, said, stated.earliest, again.earliest, held.seen, held.since, stated.end, again.end, marks, held.codes
@@ -138,7 +138,7 @@ def _records(rows: Any) -> Records:
     return {str(authority): _held(*said) for authority, *said in rows}
 
 
-def _held(text: str, effective: Any, confirmed: Any, line: str, since: Any, *rest: Any) -> Held:
+def _held(text: str, effective: Any, confirmed: Any, line: str, since: Any, *rest: Any) -> SourceAssertions:
     latest, confirmed_latest, marks, codes, *_ = (*rest, None, None, None, None)  # sides that were written by an earlier version have less
     stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
-    return Held(documents.read_assertions(text), stated, again, line, instant(since), documents.read_marks(marks), codes)
+    return SourceAssertions(documents.read_assertions(text), stated, again, line, instant(since), documents.read_marks(marks), codes)

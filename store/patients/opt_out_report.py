@@ -37,7 +37,7 @@ SOME = "SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND n
 SOME_OWNERS = 3
 
 
-class Part(NamedTuple):
+class OptOutPage(NamedTuple):
     """Some opt-outs by number, each with at most ``SOME_OWNERS`` patients; ``owners``: number -> how many there are.
 
     ``after``: the number to go on from, ``None`` where nothing more can come.
@@ -48,7 +48,7 @@ class Part(NamedTuple):
     after: str | None = None
 
 
-def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "", after: str = "", limit: int = 100) -> Part:
+def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "", after: str = "", limit: int = 100) -> OptOutPage:
     """The next opt-outs behind a number that holds the digits: ``limit`` or a few more, for a number's own are never torn apart."""
     words = f'%"{wanted.authority}"%' if wanted.authority else "%true%"  # an opt-out is written as true
     found: list[OptedOut] = []
@@ -73,7 +73,7 @@ def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "
                 how_many[one.number] = max(how_many.get(one.number, 0), len(one.patients))
                 found.append(one._replace(patients=one.patients[:SOME_OWNERS]))
             after, looked, more = rows[-1][0] if rows else after, looked + len(rows), len(rows) == limit
-    return Part(tuple(found), how_many, after if more else None)
+    return OptOutPage(tuple(found), how_many, after if more else None)
 
 
 PAGE = 2_000

@@ -12,14 +12,14 @@ from store.db.database import Database
 from store.domain import documents, record_refusals, source_codes
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds
-from store.domain.record_refusals import Refusal
+from store.domain.record_refusals import RecordRefusal
 from store.patients import patient_state
 from store.patients.batch_rows import Writing
 from store.patients.gating import Gate
 from store.patients.identifier_rows import Identifiers
 from store.patients.merged_sides import Sides
 from store.patients.opt_out_bindings import Bindings
-from store.patients.patient_state import Open, Row
+from store.patients.patient_state import PatientState, Row
 from store.patients.period_rows import AheadRows
 from store.patients.refusal_rows import RefusalRows
 from store.preference import EMR, PatientStatements
@@ -52,11 +52,11 @@ class PatientBatch:
         author: Author,
         ids: PatientIds,
         gate: Gate | None = None,
-        reader: source_codes.Reader | None = None,
+        reader: source_codes.CodeReader | None = None,
     ) -> None:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
-        self.open: dict[int, Open] = {}
+        self.open: dict[int, PatientState] = {}
         self.sides, self.ahead = Sides(database, transaction), AheadRows(database, transaction)
         self.refusals = RefusalRows(database, transaction)
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
@@ -66,12 +66,12 @@ class PatientBatch:
         self.outdated: set[int] = set()  # patients of whom something held was read by another mapping, and is read again instead
         self.reader = reader
 
-    def resume(self, numbers: Iterable[int]) -> dict[int, Open]:
+    def resume(self, numbers: Iterable[int]) -> dict[int, PatientState]:
         """Opens patients to work on one by one; follow with :meth:`finish`."""
         self._load(numbers)
         return self.open
 
-    def create(self) -> Open:
+    def create(self) -> PatientState:
         """Opens a patient nobody has stated anything about yet."""
         return self.patient(None)
 
@@ -113,20 +113,20 @@ class PatientBatch:
         if self.gate is not None and held:
             self.gate.load(held)
 
-    def patient(self, number: int | None) -> Open:
+    def patient(self, number: int | None) -> PatientState:
         """A patient of the batch, read where nobody needed them yet; ``None`` opens a new one."""
         if number is None:
             number = self.ids.next()
-            self.open[number] = Open(number, self.author.now, is_new=True, visible=True)
+            self.open[number] = PatientState(number, self.author.now, is_new=True, visible=True)
         elif number not in self.open:
             self._load([number])
         return self.open[number]
 
-    def refusals_of(self, patient: Open) -> list[Refusal]:
+    def refusals_of(self, patient: PatientState) -> list[RecordRefusal]:
         """What the records of a patient refuse."""
         return self.refusals.of(patient.id, known=patient.is_refused)
 
-    def keep_refusals(self, patient: Open, refused: list[Refusal] | None, but: Collection[str] = ()) -> None:
+    def keep_refusals(self, patient: PatientState, refused: list[RecordRefusal] | None, but: Collection[str] = ()) -> None:
         """From now on the records of the author refuse that, but for some attributes, of which they refuse what they did."""
         if refused is None:
             return
@@ -136,7 +136,7 @@ class PatientBatch:
         self.refusals.put(patient.id, [*others, *those])
         patient.is_refused = patient.is_refused or bool(others or those)
 
-    def learn_refusals(self, patient: Open) -> None:
+    def learn_refusals(self, patient: PatientState) -> None:
         """Keeps what stands of a patient's records, before it is joined with what stands of another one's."""
         kept = self.refusals_of(patient)
         for authority, held in patient.held.items():
@@ -144,17 +144,17 @@ class PatientBatch:
         self.refusals.put(patient.id, kept)
         patient.is_refused = patient.is_refused or bool(kept)
 
-    def record(self, patient: Open, item: PatientStatements, changed: Mapping[str, tuple[Any, Any]]) -> None:
+    def record(self, patient: PatientState, item: PatientStatements, changed: Mapping[str, tuple[Any, Any]]) -> None:
         """One line of the patient's history: what changed, by which evidence."""
         changes = {name: (before, after, item.statements[name].path) for name, (before, after) in changed.items()}
         self.tell(patient, changes, item.evidence_id, item.effective.earliest)
 
-    def tell(self, patient: Open, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> None:
+    def tell(self, patient: PatientState, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> None:
         """A line of the history of an open patient; see :meth:`line`."""
         self.changes.append(self.line(patient, changes, evidence_id, effective, by))
         patient.recorded = True
 
-    def line(self, patient: Open, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> Row:
+    def line(self, patient: PatientState, changes: Changes, evidence_id: str, effective: datetime, by: Author | None = None) -> Row:
         """A line of the history and of the feed, by the author of the batch unless it is another's."""
         by, version, text = by or self.author, patient.version + 1, documents.write(changes)
         said = (by.authority, by.actor, by.reason, evidence_id, effective, by.run_id)

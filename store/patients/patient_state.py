@@ -51,7 +51,7 @@ Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
-class Open:
+class PatientState:
     """A patient while a batch works on it. ``is_held``: the safeguard keeps something about it. ``lineage``: it is several records.
     ``is_dated``: a period changes something of it. ``is_refused``: a record of it refuses something, or did.
 
@@ -62,7 +62,7 @@ class Open:
     created: datetime
     version: int = 0
     numbers: Mapping[str, int] = field(default_factory=dict)
-    held: dict[str, assertions.Held] = field(default_factory=dict)
+    held: dict[str, assertions.SourceAssertions] = field(default_factory=dict)
     content: dict[str, str | None] = field(default_factory=dict)
     heard: dict[str, datetime] = field(default_factory=dict)
     is_new: bool = False
@@ -85,7 +85,7 @@ class Open:
         authority, text, effective, confirmed, content, line, since, heard, marks, latest, confirmed_latest, codes = row
         said, unread = documents.read_assertions(text), documents.read_marks(marks)
         stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
-        self.held[authority] = assertions.Held(said, stated, again, line, instant(since), unread, codes)
+        self.held[authority] = assertions.SourceAssertions(said, stated, again, line, instant(since), unread, codes)
         self.content[authority], self.heard[authority] = content, instant(heard)
 
     def assertion_rows(self) -> Iterator[Row]:
@@ -126,9 +126,9 @@ def sources(authorities: Iterable[str]) -> str:
     return ",".join(sorted([name[len(EMR) :] for name in authorities if name.startswith(EMR)]))
 
 
-def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, Open]:
+def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, PatientState]:
     """Patients with all that anybody asserts about them. ``basis`` is the one that values are in force for now."""
-    found: dict[int, Open] = {}
+    found: dict[int, PatientState] = {}
     on_file: dict[int, dict[str, int]] = {}
     joined = set()
     for row in database.select(transaction, PATIENTS, [numbers]):
@@ -136,7 +136,7 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
         if patient is None:
             on_file[row[0]] = {phone.number: 1 for phone in documents.read_contact(row[3]).phones}
             outdated = row[2] != basis
-            patient = Open(row[0], instant(row[4]), row[1], visible=outdated)
+            patient = PatientState(row[0], instant(row[4]), row[1], visible=outdated)
             patient.is_held, patient.is_dated, patient.is_refused = (bool(one) for one in row[6:9])
             found[row[0]] = patient
             if row[5]:

@@ -13,7 +13,7 @@ from store.db.tables import PatientRow
 from store.db.tables_records import AheadRow
 from store.domain import documents, periods
 from store.domain.documents import instant, interval
-from store.domain.periods import Ahead
+from store.domain.periods import FutureStatement
 from store.patients.kept_rows import KeptRows
 from store.preference import PatientStatements
 
@@ -28,15 +28,15 @@ PATIENTS = """SELECT DISTINCT p.id FROM patients p JOIN statements_ahead a ON a.
  WHERE p.enterprise = ? AND p.due <= ? AND p.id > ? ORDER BY p.id LIMIT ?"""
 
 
-def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[Ahead]]:
+def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[FutureStatement]]:
     """What is ahead, by patient. Who has nothing ahead is missing."""
-    found: dict[int, list[Ahead]] = {}
+    found: dict[int, list[FutureStatement]] = {}
     for row in database.select(connection, OF, [list(patients)]):
         found.setdefault(row[0], []).append(_read(row))
     return found
 
 
-class AheadRows(KeptRows[Ahead]):
+class AheadRows(KeptRows[FutureStatement]):
     """What is ahead of the patients that one transaction touches."""
 
     table, columns, key = AheadRow, COLUMNS, 6
@@ -64,10 +64,10 @@ class AheadRows(KeptRows[Ahead]):
         self._now |= {patient: self._was[patient] for patient in patients}
         self._written(patients)
 
-    def _read(self, patients: Iterable[int]) -> dict[int, list[Ahead]]:
+    def _read(self, patients: Iterable[int]) -> dict[int, list[FutureStatement]]:
         return of(self.database, self.transaction, patients)
 
-    def _stored(self, one: Ahead) -> tuple[Any, ...]:
+    def _stored(self, one: FutureStatement) -> tuple[Any, ...]:
         stated = one.effective
         return (*one[:6], documents.write(one.value), one.path, stated.earliest, one.version, one.evidence_id, stated.end, one.mapping)
 
@@ -86,8 +86,8 @@ def patients_due(
     return [row[0] for row in database.select(connection, PATIENTS, [authority, then, enterprise, then, last, many])]
 
 
-def _read(row: Sequence[Any]) -> Ahead:
+def _read(row: Sequence[Any]) -> FutureStatement:
     patient, authority, name, attribute, due, origin, text, path, effective, version, evidence_id, latest, mapping = row
     value = documents.listed(attribute, documents.read(str(text)))
     stated = interval(effective, latest)
-    return Ahead(patient, authority, name, attribute, instant(due), origin, value, path, stated, version, evidence_id, mapping)
+    return FutureStatement(patient, authority, name, attribute, instant(due), origin, value, path, stated, version, evidence_id, mapping)

@@ -21,11 +21,11 @@ from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds, shown
 from store.domain.lock import Actor, Toggle, locked, toggle
-from store.domain.patient import ChangedPatient, Entry, Patient, PatientRef
+from store.domain.patient import ChangedPatient, HistoryEntry, Patient, PatientRef
 from store.domain.phone_numbers import Numbering, ReadNumber, in_full
 from store.domain.record_merge import ALWAYS
-from store.domain.reply_recognition import Reading
-from store.domain.sms_consent import Reply
+from store.domain.reply_recognition import RecognizedReply
+from store.domain.sms_consent import ReplyOutcome
 from store.errors import OptInOff, StoreError, ValueRefused
 from store.patients.apply import MEETS, Application, Outcome
 from store.patients.as_of import AsOf, Past
@@ -34,10 +34,10 @@ from store.patients.gating import Guard
 from store.patients.local_changes import LocalChange
 from store.patients.merge import Joining
 from store.patients.patient_batch import Author
-from store.patients.reader import Reader
+from store.patients.reader import PatientReader
 from store.patients.replies import KeptReply, Replies, Unclear
 from store.patients.reply_review import Review
-from store.patients.settings import Settings
+from store.patients.settings import SettingsStore
 from store.patients.sms import SmsConsent
 from store.patients.unmerge import Unmerging
 from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
@@ -69,12 +69,12 @@ class Preferences:
     ) -> None:
         self.database, self.enterprises, self.read_number = database, enterprises, lru_cache(NUMBERS_AT_HAND)(read_number)
         self.replies = Replies(database, sealing)
-        self.settings = Settings(database, enterprises)
+        self.settings = SettingsStore(database, enterprises)
         self.freshness = Freshness(database)
         self.ids = PatientIds()
-        self._readers: dict[str, source_codes.Reader] = {}
+        self._readers: dict[str, source_codes.CodeReader] = {}
 
-    def reads_by(self, source: str, reader: source_codes.Reader) -> None:
+    def reads_by(self, source: str, reader: source_codes.CodeReader) -> None:
         """From now on this is how a source is read."""
         self._readers[source] = reader
 
@@ -120,7 +120,7 @@ class Preferences:
         with self.database.read() as connection:
             return self._reader(connection, enterprise).known(canonical, self.freshness, now)
 
-    def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[Entry]:
+    def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[HistoryEntry]:
         """What was newly stated about a patient, the newest payloads first, so many; merged records' lines included."""
         with self.database.read() as connection:
             row = self._reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
@@ -205,7 +205,7 @@ class Preferences:
             self._sms(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
-    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> Reply:
+    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
         """What a patient texted to a line. An opt-out counts for every number that ``number`` may mean; an opt-in takes one number.
 
         ``received_at`` is ``None`` where the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
@@ -228,7 +228,7 @@ class Preferences:
                 self.replies.add(transaction, enterprise, kept, now)
         return replies[0]._replace(patients=sum(reply.patients for reply in replies))
 
-    def read_reply(self, enterprise: str, body: str) -> Reading:
+    def read_reply(self, enterprise: str, body: str) -> RecognizedReply:
         """How the enterprise reads a reply. Changes nothing."""
         rules = self.enterprises[enterprise]
         return reply_recognition.read(body, rules.opt_in_words, rules.opt_out_words)
@@ -289,8 +289,8 @@ class Preferences:
         reader = self._readers.get(author.authority.removeprefix(EMR))
         return Application(self.database, transaction, rules, author, self.ids, gate, reader)
 
-    def _reader(self, connection: Connection, enterprise: str) -> Reader:
-        return Reader(self.database, connection, self.enterprises[enterprise])
+    def _reader(self, connection: Connection, enterprise: str) -> PatientReader:
+        return PatientReader(self.database, connection, self.enterprises[enterprise])
 
     def _local(self, transaction: Connection, enterprise: str) -> LocalChange:
         return LocalChange(self.database, transaction, self.enterprises[enterprise], self.ids)
@@ -303,10 +303,10 @@ def _seq(row: tuple[object, ...]) -> int:
     return int(str(row[0]))
 
 
-def _entries(row: tuple[object, ...]) -> Iterator[Entry]:
+def _entries(row: tuple[object, ...]) -> Iterator[HistoryEntry]:
     seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id = row
     for attribute, (before, after, path) in documents.read(str(changes)).items():
-        yield Entry(
+        yield HistoryEntry(
             int(str(seq)), instant(at), int(str(version)), attribute, before, after, str(authority), str(evidence_id), path,
             instant(effective), str(actor), str(reason), run_id if run_id is None else str(run_id),
         )  # fmt: skip

@@ -45,7 +45,7 @@ IDENTIFIERS = "SELECT DISTINCT authority, type, value FROM identifiers WHERE pat
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
 
 
-class Reader:
+class PatientReader:
     """Reads inside a connection that the caller opened."""
 
     def __init__(self, database: Database, connection: Connection, enterprise: Enterprise) -> None:
@@ -74,7 +74,7 @@ class Reader:
         """What is in force, by patient; computed anew where it was stored for another configuration."""
         basis = self.enterprise.basis
         found: dict[int, ContactPreferences] = {}
-        outdated: dict[int, dict[str, assertions.Held]] = {}
+        outdated: dict[int, dict[str, assertions.SourceAssertions]] = {}
         for row in rows:
             if row[5] == basis:
                 found[row[3]] = documents.read_contact(row[7])
@@ -85,7 +85,7 @@ class Reader:
                 outdated[row[0]][row[1]] = _held(row)
         return found | {patient: self._contact(held) for patient, held in outdated.items()}
 
-    def _contact(self, held: Mapping[str, assertions.Held]) -> ContactPreferences:
+    def _contact(self, held: Mapping[str, assertions.SourceAssertions]) -> ContactPreferences:
         in_force = assertions.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
         return assertions.contact(in_force, assertions.unread(held, self.enterprise))
 
@@ -93,7 +93,7 @@ class Reader:
         """What periods change of patients, with all that anybody asserts about them."""
         if not patients:
             return {}
-        held: dict[int, dict[str, assertions.Held]] = {number: {} for number in patients}
+        held: dict[int, dict[str, assertions.SourceAssertions]] = {number: {} for number in patients}
         for row in self._select(ASSERTIONS, [patients]):
             held[row[0]][row[1]] = _held(row)
         those = of(self.database, self.connection, patients)
@@ -123,9 +123,9 @@ class Reader:
                 found[patient] = in_force(mine, bound.get(patient, ()))
         return found
 
-    def held(self, patient: int) -> list[tuple[str, assertions.Held, Mark]]:
+    def held(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, Mark]]:
         """What each authority holds about one patient, and the mark it makes."""
-        found: list[tuple[str, assertions.Held, Mark]] = []
+        found: list[tuple[str, assertions.SourceAssertions, Mark]] = []
         for row in self._select(ASSERTIONS, [[patient]]):
             held, authority, heard = _held(row), row[1], instant(row[6])
             held = replace(held, assertions=held.current(), effective=held.confirmed)
@@ -202,11 +202,13 @@ def _is_due(row: Any, now: datetime) -> bool:
     return row[10] is not None and instant(row[10]) <= now
 
 
-def _held(row: Any) -> assertions.Held:
+def _held(row: Any) -> assertions.SourceAssertions:
     """What one authority asserts, from a row of :data:`ASSERTIONS`."""
     _, _, text, effective, confirmed, since, _, marks, latest, confirmed_latest, codes = row
     said, unread = documents.read_assertions(text), documents.read_marks(marks)
-    return assertions.Held(said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread, codes)
+    return assertions.SourceAssertions(
+        said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread, codes
+    )
 
 
 def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:

@@ -11,7 +11,7 @@ from store.db.database import Database
 from store.db.tables_records import RefusalRow
 from store.domain import documents
 from store.domain.documents import interval
-from store.domain.record_refusals import Refusal
+from store.domain.record_refusals import RecordRefusal
 from store.patients.kept_rows import KeptRows
 
 COLUMNS = (
@@ -21,28 +21,30 @@ COLUMNS = (
 OF = f"SELECT {', '.join(COLUMNS)} FROM record_refusals WHERE patient_id IN ??"
 
 
-def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[Refusal]]:
+def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[RecordRefusal]]:
     """What records refuse, by patient. Who has no such record is missing."""
-    found: dict[int, list[Refusal]] = {}
+    found: dict[int, list[RecordRefusal]] = {}
     for row in database.select(connection, OF, [list(patients)]):
         found.setdefault(row[0], []).append(_read(row))
     return found
 
 
-class RefusalRows(KeptRows[Refusal]):
+class RefusalRows(KeptRows[RecordRefusal]):
     """What the records of the patients refuse that one transaction touches."""
 
     table, columns, key = RefusalRow, COLUMNS, 5
 
-    def _read(self, patients: Iterable[int]) -> dict[int, list[Refusal]]:
+    def _read(self, patients: Iterable[int]) -> dict[int, list[RecordRefusal]]:
         return of(self.database, self.transaction, patients)
 
-    def _stored(self, one: Refusal) -> tuple[Any, ...]:
+    def _stored(self, one: RecordRefusal) -> tuple[Any, ...]:
         stated = one.effective
         return (*one[:5], documents.write(one.value), one.path, stated.earliest, one.version, one.evidence_id, stated.end, one.mapping)
 
 
-def _read(row: Sequence[Any]) -> Refusal:
+def _read(row: Sequence[Any]) -> RecordRefusal:
     patient, authority, name, attribute, origin, text, path, effective, version, evidence_id, latest, mapping = row
     value = documents.listed(attribute, documents.read(str(text)))
-    return Refusal(patient, authority, name, attribute, origin, value, path, interval(effective, latest), version, evidence_id, mapping)
+    return RecordRefusal(
+        patient, authority, name, attribute, origin, value, path, interval(effective, latest), version, evidence_id, mapping
+    )

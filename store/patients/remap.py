@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store.domain import documents, payload, source_codes
-from store.domain.assertions import Held, Merged
+from store.domain.assertions import Merged, SourceAssertions
 from store.domain.ordering import record_of, stated
 from store.domain.record_merge import Lineage
-from store.domain.record_refusals import Refusal, after, standing
+from store.domain.record_refusals import RecordRefusal, after, standing
 from store.domain.side_codes import with_sides
 from store.patients.patient_batch import PatientBatch
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.preference import Assertion, Codes, PatientStatements, Statement
 
 REASON = "read by another mapping"
@@ -28,7 +28,7 @@ OF_KEPT = Codes("", ())
 """Stands for the codes that are kept already, where what was folded from them waits for the safeguard."""
 
 
-def read_again(work: PatientBatch, patient: Open, record: int) -> str:
+def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     """Folds the codes of the author's authority; what became of it: ``applied``, ``held``, or empty where nothing changed."""
     held = patient.held.get(work.author.authority)
     now = _folded(held, work.reader, patient.joined) if held is not None else None
@@ -54,7 +54,7 @@ def read_again(work: PatientBatch, patient: Open, record: int) -> str:
     return "applied" if told or now.unreadable != held.unreadable else "held" if back else ""
 
 
-def as_read_now(held: Held | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
+def as_read_now(held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
     """What stands of a payload's attributes of which today's reading waits for the safeguard: by all codes, not beside the former
     reading."""
     if held is None or not item.mapping or payload.is_of_another_mapping(held, item):
@@ -74,7 +74,7 @@ def _cleared(item: PatientStatements, name: str, now: datetime) -> Assertion:
     return Assertion(None, item.effective, now, item.evidence_id, item.statements[name].path, item.version, mapping=item.mapping)
 
 
-def _folded(held: Held, reader: source_codes.Reader | None, joined: datetime | None) -> Held | None:
+def _folded(held: SourceAssertions, reader: source_codes.CodeReader | None, joined: datetime | None) -> SourceAssertions | None:
     """What is asserted by today's mapping; ``None`` where it is that already, or nobody can tell."""
     if reader is None or held.codes is None or held.codes.startswith(f"{reader.mapping} "):
         return None
@@ -82,7 +82,7 @@ def _folded(held: Held, reader: source_codes.Reader | None, joined: datetime | N
     return replace(now, codes=documents.write_codes(reader.mapping, again))
 
 
-def _refused(work: PatientBatch, patient: Open, held: Held, now: Held, record: int) -> list[Refusal]:
+def _refused(work: PatientBatch, patient: PatientState, held: SourceAssertions, now: SourceAssertions, record: int) -> list[RecordRefusal]:
     """What the records of the author refuse by today's mapping."""
     kept = [one for one in work.refusals_of(patient) if one.authority == work.author.authority]
     was, again = (documents.read_codes(one.codes or "")[1] for one in (held, now))
@@ -91,7 +91,7 @@ def _refused(work: PatientBatch, patient: Open, held: Held, now: Held, record: i
     return kept
 
 
-def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> list[Held]:
+def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> list[SourceAssertions]:
     """The same of each record that the patient is, so that all are right when they part."""
     found = []
     for side in (side for record in records for side in lineage.sides(record)):
@@ -104,7 +104,7 @@ def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -
     return found
 
 
-def let_through(work: PatientBatch, patient: Open, held: Held, names: Collection[str]) -> bool:
+def let_through(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
     """What a reading by today's mapping would permit takes effect now: it is folded from the codes again, and is no new evidence."""
     by, kept = documents.read_codes(held.codes or " {}")
     now, _ = source_codes.fold(held, kept, _AsItIs(by), patient.joined)
@@ -134,7 +134,12 @@ def _changed(before: Assertions, after: Assertions) -> dict[str, tuple[Any, Any]
 
 
 def _held_back(
-    work: PatientBatch, patient: Open, record: int, before: Assertions, now: Held, changed: Mapping[str, tuple[Any, Any]]
+    work: PatientBatch,
+    patient: PatientState,
+    record: int,
+    before: Assertions,
+    now: SourceAssertions,
+    changed: Mapping[str, tuple[Any, Any]],
 ) -> set[str]:
     """The attributes that the safeguard keeps as they were."""
     back: set[str] = set()
@@ -157,7 +162,7 @@ def _held_back(
     return back
 
 
-def _record(work: PatientBatch, patient: Open, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
+def _record(work: PatientBatch, patient: PatientState, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
     """Lines of the history, by the evidence whose reading changed."""
     by = work.author._replace(reason=work.author.reason or REASON)
     for name, (was, now) in sorted(told.items()):

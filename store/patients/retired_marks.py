@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.db.tables_operations import ReleasedMarkRow
 from store.domain import documents
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.retirement import inherit
@@ -26,10 +26,10 @@ RELEASED_SINCE = """SELECT r.id, r.source, r.at FROM releases r JOIN merges m ON
  WHERE m.seq = ? AND r.at >= m.at AND r.undone_at IS NULL ORDER BY r.at DESC"""
 MERGES_SINCE = "SELECT m.seq FROM merges m JOIN releases r ON r.enterprise = m.enterprise WHERE r.id = ? AND m.at > r.at"
 
-Records = Mapping[str, Held]
+Records = Mapping[str, SourceAssertions]
 
 
-def text(held: Held | None, heard: datetime | None) -> str:
+def text(held: SourceAssertions | None, heard: datetime | None) -> str:
     """One authority's row about a patient as text; ``null`` where there is none."""
     if held is None:
         return "null"
@@ -40,7 +40,7 @@ def text(held: Held | None, heard: datetime | None) -> str:
     )
 
 
-def read(saved: str) -> Held | None:
+def read(saved: str) -> SourceAssertions | None:
     """The same back."""
     row = documents.read(saved)
     if row is None:
@@ -48,7 +48,7 @@ def read(saved: str) -> Held | None:
     said, effective, confirmed, seen, since, _, *rest = row
     marks, codes = [*rest, None, None][:2]  # what an earlier version saved has less
     stated, again = documents.read_time(effective), documents.read_time(confirmed)
-    return Held(documents.read_assertions(said), stated, again, seen, instant(since), documents.read_marks(marks), codes)
+    return SourceAssertions(documents.read_assertions(said), stated, again, seen, instant(since), documents.read_marks(marks), codes)
 
 
 def heard(saved: str) -> datetime:

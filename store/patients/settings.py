@@ -51,7 +51,7 @@ class EnterpriseSettings:
         )
 
 
-class Settings:
+class SettingsStore:
     """Reads and changes the settings of enterprises. Every change is kept, with who made it."""
 
     def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:

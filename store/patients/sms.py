@@ -22,7 +22,7 @@ from store.domain.ids import PatientIds, parsed
 from store.domain.lock import Actor, Role
 from store.domain.opt_out_binding import NO_NUMBER, Bound, Hear, bind, release, speakers
 from store.domain.patient import Patient
-from store.domain.sms_consent import OptOut, Recognised, Reply, Word, received, recorded, replied, standing
+from store.domain.sms_consent import OptOut, Recognised, ReplyOutcome, Word, received, recorded, replied, standing
 from store.errors import RoleRefused, ValueRefused
 from store.patients.apply import Application
 from store.patients.batch_rows import CHANGE_COLUMNS
@@ -45,7 +45,7 @@ class SmsConsent:
         self.database, self.transaction, self.enterprise, self.ids = database, transaction, enterprise, ids
         self.bindings = Bindings(database, transaction, enterprise.name)
 
-    def reply(self, said: Recognised, line: str, number: str, term: str, received_at: datetime | None, now: datetime) -> Reply:
+    def reply(self, said: Recognised, line: str, number: str, term: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
         """A patient's text message that was recognised by ``term``. ``received_at`` ``None``: the sender does not know."""
         before, owners = self._words([number]).get(number, ()), self._owners([number])
         bound = self.bindings.of_numbers([number])

@@ -14,16 +14,16 @@ from store import times
 from store.db.tables import AssertionRow, IdentifierRow
 from store.db.tables_operations import ReleasedMarkRow
 from store.domain import documents
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.documents import instant
 from store.domain.identifiers import OWN
 from store.domain.ids import shown
 from store.domain.record_merge import ALWAYS
-from store.domain.strangers import Line, Part, staying
+from store.domain.strangers import HistoryLine, Part, staying
 from store.patients.apply import Application
 from store.patients.batch_rows import IDENTIFIER_COLUMNS
 from store.patients.opt_out_bindings import Bindings
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.preference import EMR, Assertion
 
 HISTORY = "SELECT at, authority, evidence_id, effective, changes FROM changes WHERE patient_id = ? ORDER BY seq"
@@ -57,13 +57,13 @@ class Splitting:
         self._name(number, dict(zip(ids, parts, strict=True)))
         return ids
 
-    def kept(self, patient: Open) -> Kept:
+    def kept(self, patient: PatientState) -> Kept:
         """What stops contact, now or in the past."""
         rows = self.database.select(self.transaction, HISTORY, [patient.id])
-        lines = (Line(instant(at), who, evidence, instant(when), documents.read(text)) for at, who, evidence, when, text in rows)
+        lines = (HistoryLine(instant(at), who, evidence, instant(when), documents.read(text)) for at, who, evidence, when, text in rows)
         return staying(patient.held, lines)
 
-    def _hold(self, patient: Open, was: Mapping[str, Held], kept: Kept, *, like: Open) -> None:
+    def _hold(self, patient: PatientState, was: Mapping[str, SourceAssertions], kept: Kept, *, like: PatientState) -> None:
         """From now on only what stops contact is known of the patient. A source that stated something goes on mastering it."""
         before = was if patient is like else {}
         for authority, held in was.items():
@@ -71,14 +71,14 @@ class Splitting:
             self._drop(patient, authority, had, now)
             if now or authority.startswith(EMR):
                 newest = reduce(times.newest, (one.effective for one in now.values()), times.at(ALWAYS))
-                patient.held[authority] = Held(dict(now), newest, newest, "", held.since, held.unreadable)
+                patient.held[authority] = SourceAssertions(dict(now), newest, newest, "", held.since, held.unreadable)
                 patient.heard[authority], patient.content[authority] = like.heard[authority], None
                 patient.touched.add(authority)
         if patient is not like:
             self._line(patient, self.work.author.authority, {"split_from": (None, shown(like.id), "")})
         patient.visible = True
 
-    def _drop(self, patient: Open, authority: str, had: Mapping[str, Assertion], now: Mapping[str, Assertion]) -> None:
+    def _drop(self, patient: PatientState, authority: str, had: Mapping[str, Assertion], now: Mapping[str, Assertion]) -> None:
         changed = {
             name: (had[name].value if name in had else None, now[name].value if name in now else None, "")
             for name in {**had, **now}
@@ -91,7 +91,7 @@ class Splitting:
             patient.touched.discard(authority)
             self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), [(patient.id, authority)])
 
-    def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]]) -> None:
+    def _line(self, patient: PatientState, authority: str, changes: dict[str, tuple[Any, Any, str]]) -> None:
         by = self.work.author
         self.work.tell(patient, changes, "", by.now, by._replace(authority=authority))
 

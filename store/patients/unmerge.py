@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from store.db.database import Database
 from store.db.tables import AssertionRow, PatientRow
 from store.domain import record_refusals
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.documents import instant
 from store.domain.identifiers import LOOKUP
 from store.domain.ids import parsed, shown
@@ -23,7 +23,7 @@ from store.domain.record_merge import ALWAYS, Half, Merge, Side, part
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.patients.apply import Application
 from store.patients.opt_out_bindings import Bindings
-from store.patients.patient_state import Open
+from store.patients.patient_state import PatientState
 from store.patients.reader import names
 from store.patients.retired_marks import SavedMarks
 from store.preference import EMR, STAFF, Assertion
@@ -60,7 +60,7 @@ LAST = """SELECT m.merged, m.evidence_id, m.effective, m.seq, m.at FROM merges m
 RETURN = "UPDATE identifiers SET patient_id = {merged} WHERE patient_id = {survivor} AND origin IN ({origins})"
 
 
-class Parted(NamedTuple):
+class UnmergedRecords(NamedTuple):
     """The store ids of the two records."""
 
     survivor: int
@@ -74,7 +74,7 @@ class Unmerging:
         self.work = application
         self.database, self.transaction = application.database, application.transaction
 
-    def run(self, ref: PatientRef) -> Parted:
+    def run(self, ref: PatientRef) -> UnmergedRecords:
         """Takes the record that ``ref`` names out of the one it was merged into.
 
         Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
@@ -90,7 +90,7 @@ class Unmerging:
             raise MergeRefused("another record was merged into the same one later: undo that merge first")
         self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)), instant(at))
         self._part_bindings(survivor, merged, instant(at))
-        return Parted(survivor, merged)
+        return UnmergedRecords(survivor, merged)
 
     def _merged(self, ref: PatientRef) -> int:
         if ref.id is not None:
@@ -135,7 +135,7 @@ class Unmerging:
     def _half(self, side: Side) -> Half:
         return Half(self.work.sides.then(side), self.work.sides.own(side))
 
-    def _hold(self, patient: Open, held: dict[str, Held], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
+    def _hold(self, patient: PatientState, held: dict[str, SourceAssertions], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
         """From now on the patient is what ``held`` says; the history shows every value that changes by it."""
         for authority in sorted({*patient.held, *held}):
             was = patient.held[authority].assertions if authority in patient.held else {}
@@ -157,11 +157,11 @@ class Unmerging:
         bindings = Bindings(self.database, self.transaction, self.work.enterprise.name)
         bindings.part(survivor, merged, self._below(merged), since, numbers, self.work.author.now)
 
-    def _line(self, patient: Open, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
+    def _line(self, patient: PatientState, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
         by = self.work.author
         self.work.tell(patient, changes, merge.evidence_id, by.now, by._replace(authority=authority))
 
-    def _drop(self, patient: Open, held: dict[str, Held]) -> None:
+    def _drop(self, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
         rows = [(patient.id, authority) for authority in patient.held if authority not in held]
         self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), rows)
 

@@ -70,7 +70,7 @@ class Rejected(NamedTuple):
     nameless: bool = False
 
 
-class Kept(NamedTuple):
+class NotKept(NamedTuple):
     """How many were not kept at all, and which (by their places) without the payload, since the hour's room was used up."""
 
     left_out: int = 0
@@ -98,7 +98,7 @@ class Rejection:
     payload: bytes = b""
 
 
-class Quarantine:
+class RejectionStore:
     """Reads and writes rejections. Without ``sealing`` there is no key, and payloads are not kept at all."""
 
     def __init__(self, database: Database, sealing: Sealing | None, room: Room = Room()) -> None:  # noqa: B008 - a frozen value
@@ -106,10 +106,10 @@ class Quarantine:
 
     def add(
         self, transaction: Connection, rows: Sequence[Rejected], *, source: str, enterprise: str, run_id: str | None, now: datetime
-    ) -> Kept:
+    ) -> NotKept:
         """Keeps what could not be used. The same payload for the same reason is one rejection, however often it comes."""
         if not rows:
-            return Kept()
+            return NotKept()
         digests = [_digest(row) for row in rows]
         by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
         known = self._known(transaction, source, list(by_digest))
@@ -128,7 +128,7 @@ class Quarantine:
                 new.append((number, source, enterprise, digest, *said, times_now[digest], run_id, now, now, row.evidence_id))
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
         left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
-        return Kept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
+        return NotKept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
 
     def rejections(
         self,

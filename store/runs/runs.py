@@ -25,7 +25,7 @@ from store.domain.ids import token
 from store.errors import NotFound, RunActive
 from store.runs.encryption import Sealing
 from store.runs.rejection_room import Room
-from store.runs.rejections import OPEN, RESOLVED, Kept, Quarantine, Rejected, Rejection
+from store.runs.rejections import OPEN, RESOLVED, NotKept, Rejected, Rejection, RejectionStore
 
 HEARD_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
@@ -51,7 +51,7 @@ RUNNING, DONE, FAILED = "running", "done", "failed"
 STOPPED = "stopped"
 """Its process was told to end. The next run goes on from what is committed."""
 __all__ = [
-    "DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "Kept", "Rejected", "Rejection", "Run",
+    "DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "NotKept", "Rejected", "Rejection", "Run",
 ]  # fmt: skip
 
 
@@ -99,7 +99,7 @@ class Journal:
         lease: timedelta = LEASE,
         room: Room = Room(),  # noqa: B008 - a frozen value
     ) -> None:
-        self.database, self.quarantine, self.lease = database, Quarantine(database, sealing, room), lease
+        self.database, self.quarantine, self.lease = database, RejectionStore(database, sealing, room), lease
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._heard: dict[str, datetime] = {}
 
@@ -195,8 +195,8 @@ class Journal:
         enterprise: str,
         run_id: str | None,
         now: datetime,
-    ) -> Kept:
-        """Keeps what could not be used (:meth:`Quarantine.add`)."""
+    ) -> NotKept:
+        """Keeps what could not be used (:meth:`RejectionStore.add`)."""
         return self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
 
     def rejections(
@@ -206,7 +206,7 @@ class Journal:
         return self.quarantine.rejections(enterprise, source, status, limit)
 
     def rejection(self, number: str) -> Rejection:
-        """One rejection with its payload (:meth:`Quarantine.rejection`)."""
+        """One rejection with its payload (:meth:`RejectionStore.rejection`)."""
         return self.quarantine.rejection(number)
 
     def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:

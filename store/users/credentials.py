@@ -20,7 +20,20 @@ from store.users.refused_sign_ins import Refusals
 from store.users.roles import LONGEST_NAME
 from store.users.sessions import digest
 from store.users.throttle import Throttle
-from store.users.users import DISABLED, ELSEWHERE, NO_ROLE, STRANGER, UNKNOWN_NAME, WRITER, WRONG_PASSWORD, Kept, User, UserLog, Users, Way
+from store.users.users import (
+    DISABLED,
+    ELSEWHERE,
+    NO_ROLE,
+    STRANGER,
+    UNKNOWN_NAME,
+    WRITER,
+    WRONG_PASSWORD,
+    StoredUser,
+    User,
+    UserLog,
+    Users,
+    Way,
+)
 
 OTHERS = "SELECT digest FROM user_sessions WHERE user_id = ? AND digest <> ?"
 SAID = {
@@ -32,7 +45,7 @@ SAID = {
 class Try(NamedTuple):
     """One try. ``refused`` is why no password is right, where none is."""
 
-    user: Kept | None
+    user: StoredUser | None
     refused: str = ""
 
 
@@ -64,7 +77,7 @@ class Credentials:
         self.throttle.right(name, address, now)
         return user
 
-    def _still(self, user: Kept) -> bool:
+    def _still(self, user: StoredUser) -> bool:
         """Whether the password that was checked is the user's still."""
         with self.database.read() as connection:
             kept = self.users.kept(connection, user.name)
@@ -90,7 +103,7 @@ class Credentials:
         self.throttle.right(name, address, now)
         self._replace(tried.user, passwords.hashed(new), session, now)
 
-    def _replace(self, user: Kept, hashed: str, session: str, now: datetime) -> None:
+    def _replace(self, user: StoredUser, hashed: str, session: str, now: datetime) -> None:
         with self.database.write(WRITER) as transaction:
             kept = self.users.kept(transaction, user.name)
             if kept is None or kept.password != user.password or kept.disabled is not None:
@@ -118,7 +131,7 @@ class Credentials:
             self.log.note(transaction, where, action, number, actor=STRANGER, now=now, why=why, **said)
 
 
-def why_not(user: Kept | None) -> str:
+def why_not(user: StoredUser | None) -> str:
     """Why this user may not come in, whoever vouches for them; empty where they may."""
     if user is None:
         return UNKNOWN_NAME

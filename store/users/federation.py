@@ -24,7 +24,7 @@ from store.domain.ids import token
 from store.users.credentials import why_not
 from store.users.refused_sign_ins import Refusals
 from store.users.roles import LONGEST_NAME
-from store.users.users import COLUMNS, NO_ROLE, STRANGER, USERS, WRITER, Kept, User, UserLog, Users, Way
+from store.users.users import COLUMNS, NO_ROLE, STRANGER, USERS, WRITER, StoredUser, User, UserLog, Users, Way
 
 
 class RoleRule(NamedTuple):
@@ -100,7 +100,7 @@ REMEMBERED = timedelta(days=1)
 BY = "openid"
 
 
-class Entry(NamedTuple):
+class FederatedSignIn(NamedTuple):
     """Who comes in; or, where nobody does, why."""
 
     user: User | None
@@ -115,7 +115,7 @@ class Federation:
         self.users, self.log = Users(database), UserLog(database)
         self.refusals = refusals or Refusals(database, enterprises)
 
-    def admit(self, who: Vouched, sign_in: str, now: datetime) -> Entry:
+    def admit(self, who: Vouched, sign_in: str, now: datetime) -> FederatedSignIn:
         """The user, with the roles they have now. ``sign_in`` is the digest of this sign-in, which is good once."""
         with self.database.write(WRITER) as transaction:
             used = self._used(transaction, sign_in, now)
@@ -126,18 +126,18 @@ class Federation:
             if why == NO_ROLE and kept is not None:
                 self._give(transaction, kept, who, now)
             if why:
-                return Entry(None, why)
+                return FederatedSignIn(None, why)
             self._give(transaction, self._known(transaction, kept, who, now), who, now)
-        return Entry(self.users.find(who.name))
+        return FederatedSignIn(self.users.find(who.name))
 
     def refuse(self, why: str, now: datetime) -> None:
         """Counts that somebody came whom the provider did not confirm."""
         self.refusals.count(why, Way.OPENID, now)
 
-    def _whose(self, transaction: Connection, who: Vouched, now: datetime) -> tuple[Kept | None, str]:
+    def _whose(self, transaction: Connection, who: Vouched, now: datetime) -> tuple[StoredUser | None, str]:
         """The user, if there is one already, and why they may not come in; empty where they may."""
         rows = self.database.select(transaction, f"{USERS} WHERE issuer = ? AND subject = ?", [who.issuer, who.subject])
-        known, named = (Kept(*rows[0]) if rows else None), self.users.kept(transaction, who.name)
+        known, named = (StoredUser(*rows[0]) if rows else None), self.users.kept(transaction, who.name)
         if known is None and named is not None and named.by_openid and named.subject is None:
             known = named
         if not who.name:
@@ -146,16 +146,16 @@ class Federation:
             return known, NAME_TAKEN
         return known, (why_not(known) if known else "") or ("" if who.roles else NO_ROLE)
 
-    def _known(self, transaction: Connection, kept: Kept | None, who: Vouched, now: datetime) -> Kept:
+    def _known(self, transaction: Connection, kept: StoredUser | None, who: Vouched, now: datetime) -> StoredUser:
         """The user's row as the provider describes them now."""
         if kept is None:
-            kept = Kept(token("user"), who.name, "", now, None, None, who.issuer, who.subject)
+            kept = StoredUser(token("user"), who.name, "", now, None, None, who.issuer, who.subject)
             self.database.insert(transaction, UserRow, COLUMNS, [kept])
         row = (who.name, who.issuer, who.subject, kept.id)
         self.database.update(transaction, UserRow, ("id",), ("name", "issuer", "subject"), [row])
         return kept._replace(name=who.name)
 
-    def _give(self, transaction: Connection, kept: Kept, who: Vouched, now: datetime) -> None:
+    def _give(self, transaction: Connection, kept: StoredUser, who: Vouched, now: datetime) -> None:
         """The roles of now instead of those from before; sessions where there is none any more end."""
         before = self.users.roles(transaction, kept.id)
         lost = [(kept.id, enterprise) for enterprise in before if enterprise not in who.roles]
@@ -169,7 +169,7 @@ class Federation:
                 said = {"what": "roles", "name": kept.name, "role": role}
                 self.log.note(transaction, [enterprise], CHANGED_USER, kept.id, actor=BY, now=now, **said)
 
-    def _refuse(self, transaction: Connection, kept: Kept | None, why: str, now: datetime) -> None:
+    def _refuse(self, transaction: Connection, kept: StoredUser | None, why: str, now: datetime) -> None:
         where, number, said = self.users.concerned(transaction, kept, self.enterprises)
         self.log.note(transaction, where, REFUSED_SIGN_IN, number, actor=STRANGER, now=now, why=why, way=BY, **said)
 

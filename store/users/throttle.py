@@ -39,7 +39,7 @@ OF_NAME = Pace(20, timedelta(minutes=1))
 OF_ADDRESS = Pace(30, timedelta(minutes=1))
 
 
-class Wrong(NamedTuple):
+class WrongTries(NamedTuple):
     """How many wrong tries in a row, and when the last one was."""
 
     tries: int
@@ -51,7 +51,7 @@ class Counter:
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        self._kept: OrderedDict[bytes, Wrong] = OrderedDict()
+        self._kept: OrderedDict[bytes, WrongTries] = OrderedDict()
 
     def left(self, key: bytes, now: datetime) -> timedelta:
         """How long the next try has to wait. Never longer than the pace says, whatever the clock does."""
@@ -63,7 +63,7 @@ class Counter:
         """Counts a try."""
         found = self._found(key, now)
         self._kept.pop(key, None)
-        self._kept[key] = Wrong(found.tries + 1, now)
+        self._kept[key] = WrongTries(found.tries + 1, now)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
 
@@ -77,9 +77,9 @@ class Counter:
         """The tries of this key do not count any more."""
         self._kept.pop(key, None)
 
-    def _found(self, key: bytes, now: datetime) -> Wrong:
+    def _found(self, key: bytes, now: datetime) -> WrongTries:
         found = self._kept.get(key)
-        return found if found is not None and now - found.last < FORGOTTEN else Wrong(0, now)
+        return found if found is not None and now - found.last < FORGOTTEN else WrongTries(0, now)
 
 
 class Throttle:

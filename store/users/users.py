@@ -66,7 +66,7 @@ class Way(StrEnum):
     OPENID = "openid"
 
 
-class Kept(NamedTuple):
+class StoredUser(NamedTuple):
     """A user's row (``store.db.tables_operations.UserRow``)."""
 
     id: str
@@ -84,7 +84,7 @@ class Kept(NamedTuple):
         return not self.password
 
 
-COLUMNS = Kept._fields
+COLUMNS = StoredUser._fields
 RESET = ("password", "disabled", "provisional", "issuer", "subject")
 USERS = f"SELECT {', '.join(COLUMNS)} FROM users"
 
@@ -118,7 +118,7 @@ class Users:
                 raise ValueRefused("this user signs in by OpenID Connect and has the roles of openid.roles in the configuration")
             if found is None:
                 password = passwords.made()
-                found = Kept(token("user"), name, passwords.hashed(password), now, None, now if provisional else None)
+                found = StoredUser(token("user"), name, passwords.hashed(password), now, None, now if provisional else None)
                 self.database.insert(transaction, UserRow, COLUMNS, [found])
             self.database.upsert(transaction, UserRoleRow, ("user_id", "enterprise", "role"), [(found.id, enterprise, str(role))])
             self._note(transaction, found, {enterprise: str(role)}, "added", by, now)
@@ -140,7 +140,7 @@ class Users:
         by_user: dict[str, dict[str, str]] = {}
         for user, where, role in roles:
             by_user.setdefault(user, {})[where] = role
-        users = [_user(Kept(*row), by_user.get(row[0], {})) for row in rows]
+        users = [_user(StoredUser(*row), by_user.get(row[0], {})) for row in rows]
         return [user for user in users if enterprise is None or enterprise in user.roles]
 
     def disable(self, name: str, now: datetime, *, by: str = "") -> User:
@@ -171,10 +171,10 @@ class Users:
             self._note(transaction, user, user.roles, "reset", by, now)
         return self.find(name), password
 
-    def kept(self, connection: Connection, name: str) -> Kept | None:
+    def kept(self, connection: Connection, name: str) -> StoredUser | None:
         """A user's row by name."""
         rows = self.database.select(connection, f"{USERS} WHERE name = ?", [name])
-        return Kept(*rows[0]) if rows else None
+        return StoredUser(*rows[0]) if rows else None
 
     def roles(self, connection: Connection, user: str) -> dict[str, str]:
         """Enterprise -> role of a user's id."""
@@ -182,13 +182,13 @@ class Users:
         return {row[0]: row[1] for row in self.database.select(connection, sql, [user])}
 
     def concerned(
-        self, connection: Connection, user: Kept | None, everywhere: Collection[str]
+        self, connection: Connection, user: StoredUser | None, everywhere: Collection[str]
     ) -> tuple[Collection[str], str, dict[str, str]]:
         """The enterprises whose log tells about a user, with id and name; without a role anywhere it is all of them, without the name."""
         roles = self.roles(connection, user.id) if user else {}
         return roles or everywhere, user.id if user else "", {"name": user.name} if user and roles else {}
 
-    def _note(self, transaction: Connection, user: User | Kept, roles: Mapping[str, str], what: str, by: str, now: datetime) -> None:
+    def _note(self, transaction: Connection, user: User | StoredUser, roles: Mapping[str, str], what: str, by: str, now: datetime) -> None:
         for enterprise, role in sorted(roles.items()):
             said = {"what": what, "name": user.name, "role": role}
             self.log.note(transaction, [enterprise], CHANGED_USER, user.id, actor=by, now=now, **said)
@@ -203,7 +203,7 @@ def _checked(name: str, role: str) -> str:
     return name
 
 
-def _user(kept: Kept, roles: Mapping[str, str]) -> User:
+def _user(kept: StoredUser, roles: Mapping[str, str]) -> User:
     way = Way.OPENID if kept.by_openid else Way.PASSWORD
     return User(kept.id, kept.name, roles, instant(kept.created), _moment(kept.disabled), way)
 

@@ -24,20 +24,20 @@ from store.web.api.administration import Administration
 from store.web.api.audit import Proof
 from store.web.api.decisions import Decisions
 from store.web.api.endpoint import JSON, Endpoint
-from store.web.api.feed import Feed
+from store.web.api.feed import ChangeFeed
 from store.web.api.health import Health, Intake, nothing_fails
 from store.web.api.openapi import document
 from store.web.api.operations import Operations
 from store.web.api.opt_outs import OptOuts
-from store.web.api.patients import Patients
-from store.web.api.rejections import Rejections
+from store.web.api.patients import PatientCalls
+from store.web.api.rejections import RejectionCalls
 from store.web.api.replies import RepliesQueue
-from store.web.api.runs import Runs
+from store.web.api.runs import RunCalls
 from store.web.http import problem
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
 from store.web.http.unknown_patients import LookUps
-from store.web.http.work import Work
+from store.web.http.work import SyncWork
 from store.web.pages.site import Access, Site
 
 MOST_BYTES = 1024 * 1024  # of any body but a batch
@@ -60,7 +60,7 @@ def create_app(
     journal: Journal,
     keys: ApiKeys,
     *,
-    work: Work | None = None,
+    work: SyncWork | None = None,
     metrics: Callable[[], bytes] | None = None,
     clock: Callable[[], datetime] = utc_now,
     closing: Callable[[], bool] = never,
@@ -82,13 +82,13 @@ def create_app(
     look_ups = look_ups or LookUps(Alarm(), clock)
     decisions = Decisions(store, callers, clock, lanes, look_ups)
     administration = Administration(store, decisions.policies.changed)
-    operations = (Operations(store, journal, work), Runs(store, journal, work), Rejections(journal, work))
-    groups = (Patients(store, look_ups), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
+    operations = (Operations(store, journal, work), RunCalls(store, journal, work), RejectionCalls(journal, work))
+    groups = (PatientCalls(store, look_ups), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
-        Feed(store, callers, closing).handler(),
+        ChangeFeed(store, callers, closing).handler(),
         *Health(store, metrics, clock, ticks, intake, look_ups.ringing).handlers(callers, lanes),
         _schema(rows),
     ]

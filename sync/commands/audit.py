@@ -11,7 +11,7 @@ import typer
 from store.audit.audit_log import VIEWED_RECEIPTS, Audit
 from store.audit.hash_chain import Head
 from store.audit.receipts import Receipts
-from store.audit.verify import Verdict, verify
+from store.audit.verify import ChainVerdict, verify
 from store.domain.patient import PatientRef
 from store.web.api.audit_json import audit_out
 from store.web.api.facesheet import as_json as plain
@@ -20,7 +20,7 @@ from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.runtime import Parts, Unusable
+from sync.runtime import Parts, UsageError
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
 OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}"
@@ -95,10 +95,10 @@ def _heads(file: Path) -> list[Head]:
     try:
         return [Head(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in json.loads(file.read_text())["chains"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise Unusable("--noted is no output of 'audit verify --json'") from error
+        raise UsageError("--noted is no output of 'audit verify --json'") from error
 
 
-def _summary(one: Verdict) -> dict[str, Any]:
+def _summary(one: ChainVerdict) -> dict[str, Any]:
     head = one.head
     return {
         "enterprise": head.enterprise,
@@ -111,7 +111,7 @@ def _summary(one: Verdict) -> dict[str, Any]:
     }
 
 
-def _in_words(one: Verdict) -> str:
+def _in_words(one: ChainVerdict) -> str:
     state = "well" if one.broken_at is None else f"BROKEN at line {one.broken_at}: {one.why}"
     return state if one.cut is None else f"{state}; lines 1 to {one.cut.upto} were removed on {one.cut.at:%Y-%m-%d} by {one.cut.actor}"
 

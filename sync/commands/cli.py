@@ -20,7 +20,7 @@ from store.errors import SchemaNewer, SchemaOutdated, StoreError
 from sync import logs, pace, retry
 from sync.commands import output
 from sync.commands.lazy import Lazy, LazyGroup, register
-from sync.config.problems import ConfigError, Unusable
+from sync.config.problems import ConfigError, UsageError
 from sync.config.settings import Logging
 
 FAILED, WRONG_USE = 1, 2
@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
     except Abort:
         return FAILED
     except Exception as error:
-        code = WRONG_USE if isinstance(error, ConfigError | Unusable | SchemaNewer | TyperException) else FAILED
+        code = WRONG_USE if isinstance(error, ConfigError | UsageError | SchemaNewer | TyperException) else FAILED
         line = _line(error)
         if "--json" in arguments:
             output.emit({"error": line, "exit": code})
@@ -120,7 +120,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         return f"{_one(error.format_message())}{f' (see {context.command_path} --help)' if context else ''}"
-    if isinstance(error, ConfigError | Unusable | StoreError | SchemaOutdated | AdapterError | BadParameter):
+    if isinstance(error, ConfigError | UsageError | StoreError | SchemaOutdated | AdapterError | BadParameter):
         return _one(str(error))
     if sentence := outage.told(error):
         return sentence

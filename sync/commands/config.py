@@ -18,7 +18,7 @@ from store.times import Time
 from sync.commands import configured, output
 from sync.commands.configured import has_database
 from sync.commands.output import AsJson
-from sync.config import Mistake, Settings, inspect
+from sync.config import ConfigProblem, Settings, inspect
 from sync.sources import adapter, feed
 
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
@@ -44,7 +44,7 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(2)
 
 
-def _beside_the_database(settings: Settings) -> tuple[Mistake, ...]:
+def _beside_the_database(settings: Settings) -> tuple[ConfigProblem, ...]:
     """What the database knows of earlier configurations, where it is there."""
     if not has_database(settings):
         return ()
@@ -55,7 +55,7 @@ def _beside_the_database(settings: Settings) -> tuple[Mistake, ...]:
     return (*orphans(settings), *held_back(settings), *left(settings), *other_mappings(settings))
 
 
-def _mistake(one: Mistake) -> dict[str, Any]:
+def _mistake(one: ConfigProblem) -> dict[str, Any]:
     return {"line": one.line, "where": one.where, "message": one.message, "severity": "warning" if one.warning else "error"}
 
 

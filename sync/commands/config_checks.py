@@ -8,12 +8,12 @@ from store.domain.enterprise import Enterprise
 from store.holds.configuration import Bases
 from store.holds.configuration_change import Proposal
 from sync.commands.release import if_there
-from sync.config import Mistake, Settings
+from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
 from sync.proposing import allows, told
 
 
-def held_back(settings: Settings) -> tuple[Mistake, ...]:
+def held_back(settings: Settings) -> tuple[ConfigProblem, ...]:
     """A warning for each enterprise that the safeguard holds, or would hold; none where the database cannot be asked (yet)."""
     try:
         with if_there(settings) as database:
@@ -23,10 +23,10 @@ def held_back(settings: Settings) -> tuple[Mistake, ...]:
             }
     except Exception:  # a configuration is checked where its database is not, too
         return ()
-    return tuple(Mistake(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
+    return tuple(ConfigProblem(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
 
 
-def left(settings: Settings) -> tuple[Mistake, ...]:
+def left(settings: Settings) -> tuple[ConfigProblem, ...]:
     """A warning for each enterprise that left the configuration; none where the database cannot be asked (yet)."""
     try:
         with if_there(settings) as database, database.read() as connection:
@@ -37,7 +37,7 @@ def left(settings: Settings) -> tuple[Mistake, ...]:
         "left the configuration: its patients are kept, and unknown to every sender. An enterprise under another name is another one: it "
         "knows nobody, and its sources are read from the beginning. Put the name back if that is not meant"
     )
-    return tuple(Mistake(0, f"enterprises.{name}", mend, warning=True) for name in gone)
+    return tuple(ConfigProblem(0, f"enterprises.{name}", mend, warning=True) for name in gone)
 
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sync.config import Settings, chosen, load
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 
 SQLITE = "sqlite:///"
 OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]
@@ -36,5 +36,5 @@ def enterprise(settings: Settings, given: str | None) -> str:
         return next(iter(settings.enterprises))
     if given is None or given not in settings.enterprises:
         asked = f"there is no enterprise {given!r}" if given else "there are several enterprises"
-        raise Unusable(f"{asked}: say --enterprise and one of {', '.join(settings.enterprises)}")
+        raise UsageError(f"{asked}: say --enterprise and one of {', '.join(settings.enterprises)}")
     return given

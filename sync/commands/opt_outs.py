@@ -18,7 +18,7 @@ from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.patients import spelled
 from sync.commands.times import moment
-from sync.runtime import Unusable
+from sync.runtime import UsageError
 
 
 def opt_outs(
@@ -35,7 +35,7 @@ def opt_outs(
 ) -> None:
     """Every number that may not be texted by the word of a patient or of staff: on which line, since when, whose it is."""
     if table and plain:
-        raise Unusable("--csv and --json exclude each other: give one of them")
+        raise UsageError("--csv and --json exclude each other: give one of them")
     when = moment(since, "--since"), moment(until, "--until")
     words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
     with global_options.opened(context) as parts:
@@ -57,5 +57,5 @@ def _show(found: Iterable[OptedOut]) -> None:
 
 def _one_of(text: str | None, option: str, choices: tuple[str, ...]) -> str | None:
     if text is not None and text not in choices:
-        raise Unusable(f"{option} is one of {', '.join(choices)}")
+        raise UsageError(f"{option} is one of {', '.join(choices)}")
     return text

@@ -21,7 +21,7 @@ from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.times import moment
-from sync.runtime import Parts, Unusable
+from sync.runtime import Parts, UsageError
 
 PatientId = Annotated[
     str, typer.Argument(metavar="ID", help=f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.line)
@@ -156,19 +156,19 @@ def decide(
 
 
 def spelled(line: str | None, numbering: Numbering) -> str | None:
-    """A line in its one spelling. Raises :class:`Unusable` for what is none."""
+    """A line in its one spelling. Raises :class:`UsageError` for what is none."""
     if line is None:
         return None
     try:
         return numbering.line(line)
     except ValueRefused as error:
-        raise Unusable(f"--{error}") from error
+        raise UsageError(f"--{error}") from error
 
 
 def _number(text: str | None, numbering: Numbering) -> str | None:
     meant = numbering.meant(text) if text else ()
     if text and len(meant) != 1:
-        raise Unusable("--appointment-phone is no phone number that can be told: write it in E.164, like +12175550100")
+        raise UsageError("--appointment-phone is no phone number that can be told: write it in E.164, like +12175550100")
     return meant[0] if meant else None
 
 
@@ -190,5 +190,5 @@ def show_decision(decision: dict[str, Any]) -> None:
 def _channels(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or set(names) - set(Channel):
-        raise Unusable(f"--channels takes some of {', '.join(Channel)}, comma separated")
+        raise UsageError(f"--channels takes some of {', '.join(Channel)}, comma separated")
     return names

@@ -17,7 +17,7 @@ import typer
 
 from sync.commands import output
 from sync.commands.output import AsJson
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 
 if TYPE_CHECKING:
     from adapters.rehearsal.emr import RehearsalEmr
@@ -118,7 +118,7 @@ def planned_faults(text: str) -> Faults:
     faults = Faults()
     for name in (word.strip() for word in text.split(",") if word.strip()):
         if name not in FAULTS:
-            raise Unusable(f"there is no fault {name!r}: use {', '.join(FAULTS)}")
+            raise UsageError(f"there is no fault {name!r}: use {', '.join(FAULTS)}")
         FAULTS[name](faults)
     return faults
 
@@ -126,6 +126,6 @@ def planned_faults(text: str) -> Faults:
 def _send(emr: RehearsalEmr, where: str) -> None:
     host, _, port = where.rpartition(":")
     if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdecimal():
-        raise Unusable("--send takes an address of this machine, like 127.0.0.1:2575")
+        raise UsageError("--send takes an address of this machine, like 127.0.0.1:2575")
     report = emr.send(host.strip("[]"), int(port))
     output.note(f"sent {report.sent} messages: {', '.join(f'{number} {code}' for code, number in report.codes.items())}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 
 STDIN = "-"
 HINT = "or - to read it from standard input"
@@ -19,7 +19,7 @@ def line(value: str | None) -> str | None:
     if value != STDIN:
         return value
     if not (found := sys.stdin.readline().strip()):
-        raise Unusable(EMPTY)
+        raise UsageError(EMPTY)
     return found
 
 
@@ -29,5 +29,5 @@ def lines(values: list[str] | None) -> list[str] | None:
         return values
     found = [text for text in map(str.strip, sys.stdin) if text]
     if not found:
-        raise Unusable(EMPTY)
+        raise UsageError(EMPTY)
     return [one for one in values if one != STDIN] + found

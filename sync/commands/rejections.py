@@ -17,7 +17,7 @@ from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.config.scalars import duration
 from sync.replays import Replays
-from sync.runtime import Parts, Unusable
+from sync.runtime import Parts, UsageError
 
 rejections = typer.Typer(
     help="What could not be used: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
@@ -41,7 +41,7 @@ def list_rejections(
 ) -> None:
     """Rejections, the newest first."""
     if status not in (*STATUSES, "all"):
-        raise Unusable(f"--status is one of {', '.join(STATUSES)}, all")
+        raise UsageError(f"--status is one of {', '.join(STATUSES)}, all")
     with global_options.opened(context) as parts:
         found = parts.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
     if as_json:
@@ -80,7 +80,7 @@ def replay_some(
 ) -> None:
     """Try rejected payloads again, after the mapping was mended."""
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
-        raise Unusable("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
+        raise UsageError("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
     with global_options.mapping(context) as parts:
         found = parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
@@ -119,7 +119,7 @@ def erase(
     try:
         age = duration(older_than)
     except ValueError as error:
-        raise Unusable(f"--older-than {error}") from error
+        raise UsageError(f"--older-than {error}") from error
     with global_options.opened(context) as parts:
         erased = parts.journal.quarantine.erase(parts.clock() - age)
         _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)

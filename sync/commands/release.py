@@ -16,8 +16,8 @@ from store.runs.runs import Journal
 from sync.commands import global_options, output
 from sync.commands.configured import SQLITE, has_database
 from sync.commands.output import AsJson
-from sync.config import Mistake, Settings
-from sync.runtime import Parts, Unusable
+from sync.config import ConfigProblem, Settings
+from sync.runtime import Parts, UsageError
 
 PATIENCE = 3
 """Seconds that a check of the configuration waits for a database server."""
@@ -38,7 +38,7 @@ def release(
             _say({"release": back.id, "source": back.source, "undone": True, "patients": back.patients}, as_json=as_json)
             return
         if source is None:
-            raise Unusable(f"name the source to release{_known(work)}")
+            raise UsageError(f"name the source to release{_known(work)}")
         found = work.preview(source, parts.clock())
         if not yes and not _confirmed(parts, found, as_json=as_json):
             return
@@ -76,7 +76,7 @@ def _say(done: dict[str, Any], *, as_json: bool) -> None:
         output.say(f"{done['source']} {what}: {done['patients']} patients ({done['release']})")
 
 
-def orphans(settings: Settings) -> tuple[Mistake, ...]:
+def orphans(settings: Settings) -> tuple[ConfigProblem, ...]:
     """A warning for each source that left the configuration and still locks; none where the database cannot be asked (yet)."""
     try:
         with if_there(settings) as database:
@@ -85,7 +85,7 @@ def orphans(settings: Settings) -> tuple[Mistake, ...]:
     except Exception:  # a configuration is checked where its database is not, too
         return ()
     mend = "left the configuration and still locks what it stated: put it back, or retire it with emr-sync release"
-    return tuple(Mistake(0, f"sources.{name}", mend, warning=True) for name in found)
+    return tuple(ConfigProblem(0, f"sources.{name}", mend, warning=True) for name in found)
 
 
 @contextmanager

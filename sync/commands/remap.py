@@ -13,7 +13,7 @@ from sync.commands import difference, global_options, output
 from sync.commands.output import AsJson
 from sync.commands.release import if_there
 from sync.commands.runs import Source, show
-from sync.config import Mistake, Settings
+from sync.config import ConfigProblem, Settings
 from sync.dry_run import remapped
 from sync.runtime import adapter, lane
 
@@ -36,7 +36,7 @@ def remap(
     show(run, as_json=as_json)
 
 
-def other_mappings(settings: Settings) -> tuple[Mistake, ...]:
+def other_mappings(settings: Settings) -> tuple[ConfigProblem, ...]:
     """A warning for each source some of whose patients another mapping read; none where the database cannot be asked (yet)."""
     try:
         with if_there(settings) as database:
@@ -49,7 +49,7 @@ def other_mappings(settings: Settings) -> tuple[Mistake, ...]:
                 }
     except Exception:  # a configuration is checked where its database is not, too
         return ()
-    return tuple(Mistake(0, f"sources.{name}.mapping", _told(name, count), warning=True) for name, count in found.items() if count)
+    return tuple(ConfigProblem(0, f"sources.{name}.mapping", _told(name, count), warning=True) for name, count in found.items() if count)
 
 
 def _told(source: str, patients: int) -> str:

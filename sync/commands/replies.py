@@ -16,7 +16,7 @@ from sync.commands import configured, global_options, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.runtime import Unusable
+from sync.runtime import UsageError
 
 replies = typer.Typer(
     help="Unclear replies to texts: `replies`, `replies opt-out ID`, `replies dismiss ID`.",
@@ -36,7 +36,7 @@ def list_replies(
 ) -> None:
     """Replies that may mean an opt-out, the newest first. They are patients' own words: mind who looks on."""
     if state not in STATES:
-        raise Unusable(f"--state is one of {', '.join(STATES)}")
+        raise UsageError(f"--state is one of {', '.join(STATES)}")
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         found = parts.preferences.replies.some(owner, state, limit)

@@ -21,7 +21,7 @@ from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
 from sync.dry_run import dry_run
 from sync.intake import OUTCOMES, UNDECIDED
-from sync.runtime import Parts, Unusable, adapter, lane
+from sync.runtime import Parts, UsageError, adapter, lane
 
 PATIENCE = 3600.0
 """Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
@@ -166,7 +166,7 @@ def resync(
 ) -> None:
     """Read a source now."""
     if sum((patient is not None, since is not None, full)) > 1:
-        raise Unusable("--patient, --since and --full exclude each other: give one of them")
+        raise UsageError("--patient, --since and --full exclude each other: give one of them")
     with global_options.working(context) as parts:
         feed = parts.feed(source)
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)

@@ -9,7 +9,7 @@ import typer
 from sync import logs
 from sync.commands import configured, output
 from sync.commands.output import AsJson
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 from sync.runtime import ROLES
 
 
@@ -26,7 +26,7 @@ def serve(
     logs.configure(settings.logs)
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
     if not roles:
-        raise Unusable(f"--only names no role: use {', '.join(ROLES)}")
+        raise UsageError(f"--only names no role: use {', '.join(ROLES)}")
     with ended_by_signals() as ended, serving(settings, roles, ended=ended) as service:
         where = service.url
         if as_json:

@@ -14,7 +14,7 @@ from sync.answers import sheet_of
 from sync.commands import output
 from sync.commands.patients import toggle_in_words
 from sync.commands.runs import summary
-from sync.runtime import Unusable
+from sync.runtime import UsageError
 from sync.service import Service
 from sync.signals import ended_by_signals
 
@@ -80,4 +80,4 @@ def _serve(service: Service, patient: str) -> None:
     with ended_by_signals(service.ended):
         service.wait()
     if service.failure:
-        raise Unusable(service.failure)
+        raise UsageError(service.failure)

@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sync.config.scalars import duration
-from sync.runtime import Unusable
+from sync.runtime import UsageError
 
 
 def moment(text: str | None, option: str) -> datetime | None:
-    """A time, UTC unless it names an offset. Raises ``Unusable``, naming the option."""
+    """A time, UTC unless it names an offset. Raises ``UsageError``, naming the option."""
     if text is None:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise Unusable(f"{option} is no time: write it like 2026-11-01 or 2026-11-01T08:30:00Z") from None
+        raise UsageError(f"{option} is no time: write it like 2026-11-01 or 2026-11-01T08:30:00Z") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def later(now: datetime, text: str | None, option: str) -> datetime | None:
-    """``now`` and so long, like 90d. Raises ``Unusable``, naming the option."""
+    """``now`` and so long, like 90d. Raises ``UsageError``, naming the option."""
     if text is None:
         return None
     try:
         return now + duration(text)
     except (ValueError, OverflowError):
-        raise Unusable(f"{option} is no length of time: write it like 90d or 12h") from None
+        raise UsageError(f"{option} is no length of time: write it like 90d or 12h") from None

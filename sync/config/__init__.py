@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sync.config.problems import ConfigError, Mistake
-from sync.config.settings import Backoff, Feed, Logging, SafeguardRule, Schedule, Settings
+from sync.config.problems import ConfigError, ConfigProblem
+from sync.config.settings import Backoff, ConfiguredSource, Logging, SafeguardRule, Schedule, Settings
 
 if TYPE_CHECKING:
     from sync.config.loading import chosen, inspect, load, load_to_look
@@ -17,9 +17,9 @@ LATER = ("chosen", "inspect", "load", "load_to_look")
 __all__ = [
     "Backoff",
     "ConfigError",
-    "Feed",
+    "ConfigProblem",
+    "ConfiguredSource",
     "Logging",
-    "Mistake",
     "SafeguardRule",
     "Schedule",
     "Settings",

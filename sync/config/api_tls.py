@@ -8,19 +8,19 @@ from typing import Any
 
 from adapters.hl7v2 import tls
 from sync.config import Settings
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 
 YEAR = b"max-age=31536000"
 
 
 def context(settings: Settings) -> ssl.SSLContext | None:
-    """For connections to the API; ``None`` for plain HTTP. Raises ``Unusable`` for a certificate or key that cannot be used."""
+    """For connections to the API; ``None`` for plain HTTP. Raises ``UsageError`` for a certificate or key that cannot be used."""
     if settings.tls is None:
         return None
     try:
         return tls.listening(settings.tls)
     except ValueError as error:
-        raise Unusable(f"api.{error}") from error
+        raise UsageError(f"api.{error}") from error
 
 
 def server_options(settings: Settings) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sync.config.problems import Mistake, Path, dotted
+from sync.config.problems import ConfigProblem, Path, dotted
 
 NULL = "tag:yaml.org,2002:null"
 
@@ -26,7 +26,7 @@ class Document:
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
-    mistakes: list[Mistake] = field(default_factory=list)
+    mistakes: list[ConfigProblem] = field(default_factory=list)
     folder: FilePath = FilePath()
 
     def line(self, path: Path) -> int:
@@ -37,11 +37,11 @@ class Document:
 
     def mistake(self, path: Path, message: str) -> None:
         """Notes what is wrong at a path."""
-        self.mistakes.append(Mistake(self.line(path), dotted(path), message))
+        self.mistakes.append(ConfigProblem(self.line(path), dotted(path), message))
 
     def warn(self, path: Path, message: str) -> None:
         """Notes what should be better and stops nothing."""
-        self.mistakes.append(Mistake(self.line(path), dotted(path), message, warning=True))
+        self.mistakes.append(ConfigProblem(self.line(path), dotted(path), message, warning=True))
 
 
 def read(text: str) -> Document:
@@ -51,10 +51,14 @@ def read(text: str) -> Document:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        document.mistakes.append(Mistake(line, "", f"this is not YAML: {error.problem or error.context}. Check indentation and quotes"))
+        document.mistakes.append(
+            ConfigProblem(line, "", f"this is not YAML: {error.problem or error.context}. Check indentation and quotes")
+        )
         return document
     except yaml.YAMLError as error:
-        document.mistakes.append(Mistake(0, "", f"this is not YAML text: {getattr(error, 'reason', 'unreadable')}. Save the file as UTF-8"))
+        document.mistakes.append(
+            ConfigProblem(0, "", f"this is not YAML text: {getattr(error, 'reason', 'unreadable')}. Save the file as UTF-8")
+        )
         return document
     document.data = _value(document, (), node) if node is not None else {}
     return document
@@ -76,7 +80,9 @@ def _mapping(document: Document, path: Path, node: yaml.MappingNode) -> dict[str
         here = (*path, key)
         line = key_node.start_mark.line + 1
         if key in found:
-            document.mistakes.append(Mistake(line, dotted(here), f"is written twice (first on line {document.lines[here]}): keep one"))
+            document.mistakes.append(
+                ConfigProblem(line, dotted(here), f"is written twice (first on line {document.lines[here]}): keep one")
+            )
             continue
         document.lines[here] = line
         found[key] = _value(document, here, child)

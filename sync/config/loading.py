@@ -20,9 +20,9 @@ from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises
 from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
-from sync.config.problems import ConfigError, Mistake
+from sync.config.problems import ConfigError, ConfigProblem
 from sync.config.secret import resolve
-from sync.config.settings import Backoff, Feed, Limits, Logging, SafeguardRule, Settings
+from sync.config.settings import Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
 
 VARIABLE = "EMR_SYNC_CONFIG"
@@ -33,11 +33,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.IGNORECASE)
 MoreChecks = Callable[[Document, Settings], None]
 
 
-class Reading(NamedTuple):
+class LoadedConfig(NamedTuple):
     """``settings`` is ``None`` when a mistake is more than a warning."""
 
     settings: Settings | None
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[ConfigProblem, ...]
 
 
 def chosen(given: str | None, environ: Mapping[str, str] = os.environ) -> FilePath:
@@ -66,22 +66,22 @@ def no_more(document: Document, settings: Settings) -> None:
     """The checks beyond those that every command needs."""
 
 
-def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build, more: MoreChecks = no_more) -> Reading:
+def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build, more: MoreChecks = no_more) -> LoadedConfig:
     """Reads and checks everything, and ``more`` of what could be read; raises nothing."""
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
         mend = f"cannot be read ({error.strerror}): name the file with -c, or in {VARIABLE}"
-        return Reading(None, (Mistake(0, "", mend),))
+        return LoadedConfig(None, (ConfigProblem(0, "", mend),))
     except UnicodeDecodeError:
-        return Reading(None, (Mistake(0, "", "is not UTF-8 text: save it as UTF-8"),))
+        return LoadedConfig(None, (ConfigProblem(0, "", "is not UTF-8 text: save it as UTF-8"),))
     document = read(text)
     document.folder = file.parent
     settings = None if document.mistakes else _settings(document, file, environ, build)
     if settings is not None:
         more(document, settings)
     mistakes = tuple(sorted(document.mistakes, key=lambda one: one.line))
-    return Reading(settings if all(one.warning for one in mistakes) else None, mistakes)
+    return LoadedConfig(settings if all(one.warning for one in mistakes) else None, mistakes)
 
 
 def _settings(document: Document, file: FilePath, environ: Mapping[str, str], build: Build) -> Settings | None:
@@ -113,7 +113,9 @@ def _names(document: Document, data: Mapping[str, Any]) -> None:
                 document.mistake((group, name), "this name cannot be used: take letters, digits, '-', '_' and '.', at most 63")
 
 
-def _feeds(document: Document, sources: Mapping[str, Written], parts: Mapping[str, EnterprisePart], build: Build) -> dict[str, Feed]:
+def _feeds(
+    document: Document, sources: Mapping[str, Written], parts: Mapping[str, EnterprisePart], build: Build
+) -> dict[str, ConfiguredSource]:
     if not isinstance(document.data.get("enterprises"), dict):
         return {}
     found = {name: feed(document, name, written, parts, build) for name, written in sources.items()}
@@ -121,7 +123,7 @@ def _feeds(document: Document, sources: Mapping[str, Written], parts: Mapping[st
 
 
 def _joined(
-    file: FilePath, top: Top, parts: Mapping[str, EnterprisePart], sources: Mapping[str, Written], feeds: Mapping[str, Feed]
+    file: FilePath, top: Top, parts: Mapping[str, EnterprisePart], sources: Mapping[str, Written], feeds: Mapping[str, ConfiguredSource]
 ) -> Settings:
     of = {name: [source(key, one, part) for key, one in sources.items() if one.part.enterprise == name] for name, part in parts.items()}
     return Settings(
@@ -135,7 +137,7 @@ def _joined(
         plain=top.api.plain,
         logs=Logging(top.logs.level, top.logs.format),
         access_log=top.api.access_log,
-        connections=Limits(top.api.connections, top.api.connections_per_address),
+        connections=ConnectionLimits(top.api.connections, top.api.connections_per_address),
         unknown=Alarm(**top.api.unknown_patients.model_dump()),
         session_idle=top.api.session_idle,
         session_longest=top.api.session_longest,

@@ -9,14 +9,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from sync.config.openid import OpenIdPart
 from sync.config.scalars import Address, Duration, DurationOrForever, Listen, Network, PayloadKey, Region, TimeZone
-from sync.config.scalars import Part as Part
+from sync.config.scalars import SettingsGroup as SettingsGroup
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 OneOrMore = Annotated[int, Field(ge=1)]
 
 
-class ApiTlsPart(Part):
+class ApiTlsPart(SettingsGroup):
     """The API's certificate and its key: PEM, as ``file:PATH``."""
 
     certificate: str
@@ -24,7 +24,7 @@ class ApiTlsPart(Part):
     password: str | None = None
 
 
-class UnknownPart(Part):
+class UnknownPart(SettingsGroup):
     """When a key asks about too many patients whom nobody knows."""
 
     floor: Annotated[int, Field(ge=0)] = 200
@@ -32,7 +32,7 @@ class UnknownPart(Part):
     within: Annotated[Duration, Field(ge=timedelta(seconds=10), le=timedelta(days=1))] = timedelta(minutes=10)
 
 
-class Api(Part):
+class Api(SettingsGroup):
     """Where senders, staff pages, health and metrics are served."""
 
     listen: Listen = Address("127.0.0.1", 8080)
@@ -47,14 +47,14 @@ class Api(Part):
     session_longest: Duration = timedelta(hours=12)
 
 
-class Logs(Part):
+class Logs(SettingsGroup):
     """``auto`` is for people on a terminal and JSON elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class Retry(Part):
+class Retry(SettingsGroup):
     """How often a failed run is tried again before it counts as failed, and how long to wait between."""
 
     attempts: OneOrMore = 5
@@ -62,21 +62,21 @@ class Retry(Part):
     longest_wait: Duration = timedelta(minutes=5)
 
 
-class WorkPart(Part):
+class WorkPart(SettingsGroup):
     """How many runs a process does at once, and how long a worker machine may be silent before others take its jobs."""
 
     parallel: OneOrMore = 4
     silence: Annotated[Duration, Field(ge=timedelta(seconds=3))] = timedelta(seconds=30)
 
 
-class RejectionsPart(Part):
+class RejectionsPart(SettingsGroup):
     """How much of what could not be used is kept of each source within an hour (``store.runs.rejection_room``)."""
 
     rows_per_hour: OneOrMore = 1000
     bytes_per_hour: OneOrMore = 32 * 1024 * 1024
 
 
-class PayloadKeysPart(Part):
+class PayloadKeysPart(SettingsGroup):
     """The keys that kept payloads are sealed with: new ones with ``current``, the others open what was sealed before."""
 
     current: str
@@ -89,7 +89,7 @@ class PayloadKeysPart(Part):
         return self
 
 
-class PolicyPart(Part):
+class PolicyPart(SettingsGroup):
     """The choices that product rules 6 and 7 leave to the site."""
 
     when_stale: Literal["flag", "refuse"] = "flag"
@@ -99,7 +99,7 @@ class PolicyPart(Part):
     staff_may_record_opt_in: bool = False
 
 
-class SafeguardPart(Part):
+class SafeguardPart(SettingsGroup):
     """How many patients one run may make more contactable before it is held, and how long a held set waits for a person."""
 
     floor: Annotated[int, Field(ge=0)] = 50
@@ -107,7 +107,7 @@ class SafeguardPart(Part):
     expires: Duration = timedelta(days=14)
 
 
-class EnterprisePart(Part):
+class EnterprisePart(SettingsGroup):
     """One customer organisation."""
 
     display_name: str = ""
@@ -134,14 +134,14 @@ class EnterprisePart(Part):
         return self
 
 
-class PatientIdPart(Part):
+class PatientIdPart(SettingsGroup):
     """By which identifier a source knows its patients. Several types are several namespaces."""
 
     authority: str = ""
     type: OneOrSeveral = ()
 
 
-class SchedulePart(Part):
+class SchedulePart(SettingsGroup):
     """When a source is read. Exactly one of ``every`` and ``cron``."""
 
     every: Duration | None = None
@@ -157,7 +157,7 @@ ContactMeaning = Literal["cell", "home", "work", "other", "phone", "email", "non
 RemarkMeaning = Literal["no_calls", "no_texts", "neither", "wrong_number", "noted", "nothing"]
 
 
-class RulePart(Part):
+class RulePart(SettingsGroup):
     """How one attribute is read (adapters/mapping/site_rules.py). What is not written is left to the mapping's own default."""
 
     from_: str | list[str] | None = Field(default=None, alias="from")
@@ -179,7 +179,7 @@ class RulePart(Part):
         return self
 
 
-class ContactPart(Part):
+class ContactPart(SettingsGroup):
     """The site's own codes and remarks beside numbers and addresses, and what it writes where it knows none."""
 
     use: dict[str, ContactMeaning] = Field(default_factory=dict)
@@ -188,7 +188,7 @@ class ContactPart(Part):
     placeholders: list[str] = Field(default_factory=list)
 
 
-class SourcePart(Part):
+class SourcePart(SettingsGroup):
     """What every source has; the rest of its settings belong to its adapter (``options``)."""
 
     enterprise: str
@@ -208,7 +208,7 @@ class SourcePart(Part):
     mapping: dict[str, Any] = Field(default_factory=dict)
 
 
-class PresetPart(Part):
+class PresetPart(SettingsGroup):
     """What is known of one EMR, as data. ``promises`` are the attributes that its records state, one test fixture each.
 
     ``adapter`` is the only one that may read this EMR, where another would do harm or get nothing.
@@ -224,7 +224,7 @@ class PresetPart(Part):
     mapping: dict[str, RulePart] = Field(default_factory=dict)
 
 
-class Top(Part):
+class Top(SettingsGroup):
     """The whole file. Enterprises and sources are checked one by one, so that each mistake is found."""
 
     database: str

@@ -12,7 +12,7 @@ from store.users.federation import OpenId, RoleRule
 from store.users.roles import ROLES
 from sync.config.document import Document
 from sync.config.problems import one_of
-from sync.config.scalars import Part
+from sync.config.scalars import SettingsGroup
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -38,7 +38,7 @@ Origin = Annotated[str, BeforeValidator(origin)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class RolePart(Part):
+class RolePart(SettingsGroup):
     """Whoever has this value in this claim has this role."""
 
     claim: Text
@@ -47,7 +47,7 @@ class RolePart(Part):
     role: str
 
 
-class OpenIdPart(Part):
+class OpenIdPart(SettingsGroup):
     """One provider, for all enterprises."""
 
     issuer: WebAddress

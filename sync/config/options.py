@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
-from sync.config.model import OneOrMore, Part
+from sync.config.model import OneOrMore, SettingsGroup
 from sync.config.scalars import Duration, DurationOrForever, DurationOrNever, HostName, ListenText, Peer, WebAddress, web_address
 
 Seconds = Annotated[Duration, PlainSerializer(lambda value: value.total_seconds(), return_type=float)]
@@ -25,14 +25,14 @@ def _base_url(value: str) -> str:
     return web_address(value).rstrip("/")
 
 
-class PageLimits(Part):
+class PageLimits(SettingsGroup):
     """How large an answer may be, decompressed, and how long one may take in all."""
 
     max_page_bytes: OneOrMore | None = None
     page_deadline: Seconds | None = None
 
 
-class DownloadLimits(PageLimits):
+class ExportDownload(PageLimits):
     """The same, and of the files of an export."""
 
     max_file_bytes: OneOrMore | None = None
@@ -40,7 +40,7 @@ class DownloadLimits(PageLimits):
     file_deadline: Seconds | None = None
 
 
-class FhirAuth(Part):
+class FhirAuth(SettingsGroup):
     """How we prove who we are. ``smart_backend`` is SMART App Launch 2.2, Backend Services."""
 
     kind: Literal["none", "smart_backend", "basic", "bearer"] = "none"
@@ -56,7 +56,7 @@ class FhirAuth(Part):
     token: str | None = None
 
 
-class BudgetPart(Part):
+class BudgetPart(SettingsGroup):
     """How much of the EMR's time a source may take; kept over restarts. ``quiet_hours`` are ``07:00-19:00``, in the source's time zone."""
 
     requests_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
@@ -65,7 +65,7 @@ class BudgetPart(Part):
     bulk_every: Seconds | None = None
 
 
-class ExportPart(Part):
+class ExportPart(SettingsGroup):
     """What a bulk export brings, and how its files are fetched."""
 
     level: Literal["patient", "group", "system"] | None = None
@@ -76,7 +76,7 @@ class ExportPart(Part):
     give_up_after: Seconds | None = None
 
 
-class FhirOptions(Part):
+class FhirOptions(SettingsGroup):
     """``fhir.rest``."""
 
     base_url: Annotated[str, AfterValidator(_base_url)]
@@ -102,10 +102,10 @@ class BulkOptions(FhirOptions):
     """``fhir.bulk``: what it reads one by one, it reads as ``fhir.rest`` does."""
 
     export: ExportPart = ExportPart()
-    download: DownloadLimits = DownloadLimits()
+    download: ExportDownload = ExportDownload()
 
 
-class Hl7Options(Part):
+class Hl7Options(SettingsGroup):
     """What every HL7 v2 source has."""
 
     charset: str | None = None
@@ -118,7 +118,7 @@ class Hl7Options(Part):
 AckCode = Literal["AA", "AE", "AR"]
 
 
-class AckPart(Part):
+class AckPart(SettingsGroup):
     """How messages are acknowledged: the code of each outcome, and the mode whatever MSH-15 and MSH-16 ask for."""
 
     mode: Literal["auto", "original", "enhanced"] | None = None
@@ -133,7 +133,7 @@ class AckPart(Part):
     unavailable: AckCode | None = None
 
 
-class TlsPart(Part):
+class TlsPart(SettingsGroup):
     """TLS of an MLLP connection: PEM, as ``file:PATH``. Listeners have ``client_ca``; those that connect ``ca`` and ``server_name``."""
 
     certificate: str | None = None
@@ -187,7 +187,7 @@ class SftpOptions(Hl7Options):
     keep_done: SecondsOrForever | None = None
 
 
-class RestAuth(Part):
+class RestAuth(SettingsGroup):
     """How we prove who we are to a JSON API. ``oauth2`` is RFC 6749 with a client secret, with or without a refresh token."""
 
     kind: Literal["none", "bearer", "basic", "oauth2"] = "none"
@@ -202,14 +202,14 @@ class RestAuth(Part):
     refresh_token: str | None = None
 
 
-class RestBudget(Part):
+class RestBudget(SettingsGroup):
     """As :class:`BudgetPart`, for APIs that are read one request after the other."""
 
     requests_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
     quiet_hours: Sequence[str] = ()
 
 
-class RestJsonOptions(Part):
+class RestJsonOptions(SettingsGroup):
     """``rest.json``. ``record`` and ``list`` are usually a preset's."""
 
     base_url: Annotated[str, AfterValidator(_base_url)]
@@ -232,7 +232,7 @@ class AthenaOptions(RestJsonOptions):
     replay: Seconds | None = None
 
 
-OPTIONS: dict[str, type[Part]] = {
+OPTIONS: dict[str, type[SettingsGroup]] = {
     "fhir.bulk": BulkOptions,
     "fhir.rest": FhirOptions,
     "hl7v2.mllp": MllpOptions,

@@ -11,9 +11,9 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from sync.config.problems import Path, Unusable, dotted
+from sync.config.problems import Path, UsageError, dotted
 from sync.config.scalars import address
-from sync.config.settings import Feed, Settings
+from sync.config.settings import ConfiguredSource, Settings
 
 POSTGRESQL = "postgresql+psycopg://"
 BUT = "or write 'plain: true' here where that is what you want"
@@ -47,10 +47,10 @@ def exposed(settings: Settings) -> Iterator[Exposed]:
 
 
 def check(settings: Settings) -> tuple[Exposed, ...]:
-    """What somebody wrote that it may. Raises ``Unusable``, which names everything else: nothing is served in clear by oversight."""
+    """What somebody wrote that it may. Raises ``UsageError``, which names everything else: nothing is served in clear by oversight."""
     found = tuple(exposed(settings))
     if refused := [one for one in found if not one.accepted]:
-        raise Unusable("; ".join(f"{settings.file}: {dotted(one.where)} {one.why}" for one in refused))
+        raise UsageError("; ".join(f"{settings.file}: {dotted(one.where)} {one.why}" for one in refused))
     return found
 
 
@@ -64,7 +64,7 @@ def is_local(host: str) -> bool:
         return False
 
 
-def _feed(feed: Feed) -> Iterator[Exposed]:
+def _feed(feed: ConfiguredSource) -> Iterator[Exposed]:
     path, options = ("sources", feed.name), feed.settings.options
     if not options.get("tls"):
         for name in ("listen", "connect"):

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 
-class Unusable(Exception):
+class UsageError(Exception):
     """What was asked for cannot be had as the configuration or the database stand. The message says what to do."""
 
 
@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 """Where in the document: the keys and list positions from the top."""
 
 
-class Mistake(NamedTuple):
+class ConfigProblem(NamedTuple):
     """One mistake. ``line`` counts from 1, 0 when there is none; a ``warning`` does not stop anything. Quotes no secret."""
 
     line: int
@@ -34,7 +34,7 @@ class Mistake(NamedTuple):
 class ConfigError(Exception):
     """The configuration cannot be used. ``mistakes`` holds all of them, in the order of their lines."""
 
-    def __init__(self, file: str, mistakes: Sequence[Mistake]) -> None:
+    def __init__(self, file: str, mistakes: Sequence[ConfigProblem]) -> None:
         self.file, self.mistakes = file, tuple(sorted(mistakes, key=lambda one: one.line))
         more = f" (and {len(self.mistakes) - 1} more: run emr-sync check-config)" if len(self.mistakes) > 1 else ""
         super().__init__(f"{file}: {self.mistakes[0]}{more}")

@@ -19,7 +19,7 @@ from store.runs.encryption import read_key
 from sync.config.address import Address as Address
 
 
-class Part(BaseModel):
+class SettingsGroup(BaseModel):
     """A group of settings. Unknown ones are mistakes: a misspelt setting must not be silently without effect."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

@@ -14,7 +14,7 @@ from store.users.federation import OpenId
 from store.users.unknown_alarm import Alarm
 from sync.config.address import Address
 from sync.config.cron import Cron
-from sync.config.problems import Mistake
+from sync.config.problems import ConfigProblem
 
 LOOPBACK = Address("127.0.0.1", 8080)
 
@@ -30,7 +30,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class ConfiguredSource:
     """One source as it is run: whose it is, what its adapter is built from, and when it is read.
 
     ``plain``: somebody wrote that it may cross a network in clear.
@@ -65,7 +65,7 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """How many connections the API takes. ``per_address`` is for other machines: on this one is a proxy, and everybody behind it.
 
     ``header_seconds``: from the beginning of a connection, or of a request on it, to the end of its headers.
@@ -75,7 +75,7 @@ class Limits:
     per_address: int = 128
     header_seconds: float = 10.0
 
-    def narrowed(self, connections: int) -> Limits:
+    def narrowed(self, connections: int) -> ConnectionLimits:
         """The same for a process that may have only so many: of one machine fewer in proportion."""
         fewer = max(1, min(self.per_address, self.per_address * connections // self.connections))
         return replace(self, connections=min(self.connections, connections), per_address=fewer)
@@ -97,14 +97,14 @@ class Settings:
     file: str
     database: str
     enterprises: Mapping[str, Enterprise]
-    feeds: Mapping[str, Feed]
+    feeds: Mapping[str, ConfiguredSource]
     listen: Address = LOOPBACK
     tls: Mapping[str, str] | None = None
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     plain: bool = False
     logs: Logging = Logging()
     access_log: bool = False
-    connections: Limits = Limits()
+    connections: ConnectionLimits = ConnectionLimits()
     unknown: Alarm = field(default_factory=Alarm)
     session_idle: timedelta = timedelta(minutes=30)
     session_longest: timedelta = timedelta(hours=12)
@@ -120,4 +120,4 @@ class Settings:
     keep_receipts: timedelta | None = timedelta(days=1461)
     keep_audit_log: timedelta | None = None
     openid: OpenId | None = None
-    warnings: tuple[Mistake, ...] = ()
+    warnings: tuple[ConfigProblem, ...] = ()

@@ -22,7 +22,7 @@ from sync.config.options import LISTENERS, OPTIONS
 from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
-from sync.config.settings import Feed, Schedule
+from sync.config.settings import ConfiguredSource, Schedule
 
 Build = Callable[[SourceSettings], object]
 """Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
@@ -95,7 +95,9 @@ def _options(document: Document, path: Path, adapter: str, data: Mapping[str, An
     return found | {"path": str(document.folder / found["path"])} if adapter == "hl7v2.files" and "path" in found else found
 
 
-def feed(document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart], build: Build) -> Feed | None:
+def feed(
+    document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart], build: Build
+) -> ConfiguredSource | None:
     """The source as it is run, after its mapping compiled; ``None`` after the mistakes were noted."""
     path: Path = ("sources", name)
     part = written.part
@@ -109,7 +111,7 @@ def feed(document: Document, name: str, written: Written, enterprises: Mapping[s
     _only_polled(document, path, part)
     _known_by(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise), build)
-    return None if settings is None else Feed(name, part.enterprise, settings, schedule, full, part.plain)
+    return None if settings is None else ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain)
 
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:

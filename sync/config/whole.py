@@ -14,9 +14,9 @@ from sync.config.address import Address
 from sync.config.document import Document
 from sync.config.options import LISTENERS
 from sync.config.plain import exposed
-from sync.config.problems import Path, Unusable, dotted
+from sync.config.problems import Path, UsageError, dotted
 from sync.config.scalars import address
-from sync.config.settings import Feed, Settings
+from sync.config.settings import ConfiguredSource, Settings
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
 LOOPBACK = "127.0.0.1"
@@ -46,7 +46,7 @@ def _certificate(document: Document, settings: Settings) -> None:
 
     try:
         context(settings)
-    except Unusable as error:
+    except UsageError as error:
         document.mistake(("api", "tls"), str(error).removeprefix("api.tls."))
 
 
@@ -78,12 +78,12 @@ def _host(one: Address) -> str:
     return LOOPBACK if one.host.lower() == "localhost" else one.host.lower()
 
 
-def _folder(document: Document, path: Path, feed: Feed) -> None:
+def _folder(document: Document, path: Path, feed: ConfiguredSource) -> None:
     if feed.settings.adapter == "hl7v2.files" and not FilePath(str(feed.settings.options.get("path"))).is_dir():
         document.mistake((*path, "path"), "this folder does not exist: create it, or correct the path")
 
 
-def _read_at_all(document: Document, path: Path, feed: Feed) -> None:
+def _read_at_all(document: Document, path: Path, feed: ConfiguredSource) -> None:
     if feed.settings.adapter in LISTENERS or feed.schedule or feed.full_resync or _written(document, path).get("schedule") == "never":
         return
     message = (
@@ -92,7 +92,7 @@ def _read_at_all(document: Document, path: Path, feed: Feed) -> None:
     document.mistake(path, message)
 
 
-def _key(document: Document, path: Path, feed: Feed) -> None:
+def _key(document: Document, path: Path, feed: ConfiguredSource) -> None:
     auth: Any = feed.settings.options.get("auth")
     if not feed.settings.adapter.startswith("fhir.") or not isinstance(auth, dict) or auth.get("kind") != "smart_backend":
         return

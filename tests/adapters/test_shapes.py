@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from adapters.mapping.allow_list import under
-from adapters.mapping.site_rules import Found, MappingError, Refusal, Rule, compile_mapping
+from adapters.mapping.site_rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
 from store.preference import Statement
 
 MEDIA = {"Email": "email", "Text": "sms", "Phone": "voice", "Mail": "other", "Do not contact": "none"}
 
 
 def compile_path(path: str) -> Any:
-    return lambda payload: [Found(text, f"{path}[{index}]") for index, text in enumerate(payload.get(path, ()))]
+    return lambda payload: [FoundValue(text, f"{path}[{index}]") for index, text in enumerate(payload.get(path, ()))]
 
 
 def compiled(attribute: str, **rule: Any) -> list[Rule]:
     return list(compile_mapping({attribute: rule}, compile_path))
 
 
-def one(payload: Mapping[str, Any], attribute: str = "consent.sms", **rule: Any) -> Statement | Refusal | None:
+def one(payload: Mapping[str, Any], attribute: str = "consent.sms", **rule: Any) -> Statement | RuleRejection | None:
     (made,) = compiled(attribute, **rule)
     return made.apply(payload)
 
@@ -106,7 +106,7 @@ def test_an_unknown_medium_beside_a_known_one_never_grants_more(on_unknown: str,
 
 
 def test_an_unknown_medium_rejects_unless_the_mapping_says_else() -> None:
-    assert isinstance(listed(["Email", "Pigeon"])["email"], Refusal)
+    assert isinstance(listed(["Email", "Pigeon"])["email"], RuleRejection)
 
 
 def test_what_is_written_for_one_channel_stands_over_its_list() -> None:

@@ -20,7 +20,7 @@ from random import Random
 
 import psutil
 
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.reader import read
 from store.db.database import Database
 from store.domain.lock import Grant, Role
@@ -70,7 +70,7 @@ class Target:
         """A message is taken in and decided on, and the memory is what it may be."""
         mrn = f"WELL{number}"
         body = adt("A08", "ZCP|1|DNC", f3=f"{mrn}^^^GENHOSP^MR", header=header(mrn))
-        with MllpSender("127.0.0.1", self.mllp, PATIENCE) as connection:
+        with MllpClient("127.0.0.1", self.mllp, PATIENCE) as connection:
             assert read(connection.send(body)).field("MSA", 1) == "AA"
         ask = {"patient": {"value": mrn}, "message_type": "automation", "channels": ["sms"]}
         connection_ = HTTPConnection("127.0.0.1", self.api, timeout=PATIENCE)

@@ -19,7 +19,7 @@ from adapters.base import Batch, Explanation, Fetch, Finding, Item, Payload, Unm
 from store import times
 from store.audit import checkpoints, retention
 from store.audit.checkpoints import HISTORY, Attesting, read
-from store.audit.hash_chain import Chain, Line
+from store.audit.hash_chain import Chain, ChainLine
 from store.audit.retention import Cutting
 from store.audit.verify import verify
 from store.db.database import Database
@@ -32,7 +32,7 @@ from store.holds.review import Verdicts
 from store.patients.preferences import Preferences
 from store.preference import Codes, PatientMerge, Problem, Statement
 from store.runs import rejections as quarantine
-from store.runs.rejections import Quarantine
+from store.runs.rejections import RejectionStore
 from store.runs.runs import Journal
 from sync.config.settings import SafeguardRule
 from sync.engine import Engine
@@ -186,11 +186,11 @@ class Program:
     def change_keys(self) -> None:
         """A person has every payload sealed with the new key, one in each transaction."""
         with patch.object(quarantine, "AT_ONCE", 1):
-            Quarantine(self.database, BOTH_KEYS).reseal()
+            RejectionStore(self.database, BOTH_KEYS).reseal()
 
     def look(self, days: int) -> None:
         """Somebody looked at patients, once on each of so many days."""
-        lines = [Line(NOW + timedelta(days=day), "staff:sam", "viewed_patient", "", "{}") for day in range(days)]
+        lines = [ChainLine(NOW + timedelta(days=day), "staff:sam", "viewed_patient", "", "{}") for day in range(days)]
         Chain(self.database, "receipts").add(self.clinic, lines)
 
     def shorten(self) -> None:
@@ -226,7 +226,7 @@ class Program:
         """With which keys kept payloads are sealed, and that each opens; which comes first is left to chance."""
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT id, key_id FROM rejections WHERE enterprise = ?", [self.clinic])
-        kept = Quarantine(self.database, BOTH_KEYS)
+        kept = RejectionStore(self.database, BOTH_KEYS)
         opened = [hashlib.sha256(kept.rejection(number).payload).hexdigest() for number, _ in rows]
         return sorted(key for _, key in rows), sorted(opened)
 

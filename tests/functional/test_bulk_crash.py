@@ -41,7 +41,7 @@ def config(emr: RehearsalEmr, database_url: str, tmp_path: Path) -> Path:
     return file
 
 
-def state(url: str) -> job.State:
+def state(url: str) -> job.BulkState:
     """Where the source stands, by its committed cursor."""
     return job.read(_one(url, "SELECT cursor FROM source_states"))
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from tests.adapters.hl7v2.messages import adt
 from tests.functional.fuzzing import KINDS, PATIENCE, SEED, Target, drawn, header, inputs, spoilt, target
 
@@ -122,7 +122,7 @@ def able(call: Call) -> str:
 
 def patient(wire: Wire) -> str:
     """The id of a patient who came over the feed."""
-    with MllpSender("127.0.0.1", wire.program.mllp, PATIENCE) as connection:
+    with MllpClient("127.0.0.1", wire.program.mllp, PATIENCE) as connection:
         connection.send(adt("A08", "ZCP|1|OK", f3="MRN1^^^GENHOSP^MR", f13="(217)555-0101^PRN^CP", header=header("C1")))
     status, answer = wire.send(Call("POST", "/v1/patients/lookup"), b'{"value":"MRN1"}', "staff")
     assert status == 200

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import Answer, Filtered, Item, Unmappable
+from adapters.base import Filtered, IngestResult, Item, Unmappable
 from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.files import payloads
 from adapters.hl7v2.mapping import Hl7Mapper
@@ -46,7 +46,7 @@ def outcomes(mapper: Hl7Mapper) -> list[Item]:
             explained = mapper.explain(payload)
             assert explained.items, path.name
             found += explained.items
-            Acknowledger().replies(payload.body, Answer("rejected", "not_hl7", "no"), RECEIVED)
+            Acknowledger().replies(payload.body, IngestResult("rejected", "not_hl7", "no"), RECEIVED)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.reader import read
 from store.domain.patient import Patient, PatientRef
 from store.errors import StoreError
@@ -73,7 +73,7 @@ Emr = Callable[..., tuple[str, str]]
 class Feed:
     """A running service, a connection to it, and what came of each message."""
 
-    def __init__(self, service: Service, connection: MllpSender, file: Path) -> None:
+    def __init__(self, service: Service, connection: MllpClient, file: Path) -> None:
         self.service, self.connection, self.file = service, connection, file
         self.sent = 0
 
@@ -110,7 +110,7 @@ def running(tmp_path: Path, url: str) -> Iterator[Feed]:
     with serving(load(file, {}), ["listen"]) as service:
         listener: Any = service.listeners[0].listener
         assert listener.bound.wait(30)
-        with MllpSender(*listener.address) as connection:
+        with MllpClient(*listener.address) as connection:
             yield Feed(service, connection, file)
 
 

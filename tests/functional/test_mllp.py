@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.hl7v2 import tls
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.reader import read
 from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
@@ -50,7 +50,7 @@ def message(control: str, word: str = "DNC", *, header: str = "", minute: int = 
     return adt(event, f"ZCP|1|{word}", header=msh)
 
 
-def acknowledged(connection: MllpSender, body: bytes) -> tuple[str, str, str]:
+def acknowledged(connection: MllpClient, body: bytes) -> tuple[str, str, str]:
     """MSA-1, MSA-4 and our own control id."""
     reply = read(connection.send(body))
     return reply.field("MSA", 1), reply.field("MSA", 4), reply.field("MSH", 10)
@@ -67,11 +67,11 @@ def reasons(service: Service) -> list[str]:
 
 def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_time(tmp_path: Path, database_url: str) -> None:
     first, second = message("C1", "DNC"), message("C2", "OK", minute=31)
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         answers = [acknowledged(connection, body) for body in (first, second, first)]
         assert dnc(service) == "no"
         patient = service.parts.preferences.find("hospital", PatientRef(value="MRN10001"))
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:  # and over a restart
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:  # and over a restart
         again = acknowledged(connection, first)
         assert dnc(service) == "no"
         assert service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).version == patient.version
@@ -82,7 +82,7 @@ def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_tim
 
 def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_mapping_has_it(tmp_path: Path, database_url: str) -> None:
     body = message("C1", "NEVER")
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, body)[0] == "AA"
         assert service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).contact.unreadable == ("do_not_contact",)
         assert reasons(service) == ["code_unmapped"]
@@ -92,14 +92,14 @@ def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_m
     with serving(load(file, {}), ["listen"]) as service:
         listener: Any = service.listeners[0].listener
         assert listener.bound.wait(30)
-        with MllpSender(*listener.address) as connection:
+        with MllpClient(*listener.address) as connection:
             assert acknowledged(connection, body)[0] == "AA"
         found = service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).contact
         assert (found.do_not_contact, found.unreadable) == ("yes", ())
 
 
 def test_codes_and_mode_are_the_sources_own(tmp_path: Path, database_url: str) -> None:
-    with listening(tmp_path, database_url, "ack: {rejected: AA}") as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url, "ack: {rejected: AA}") as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C1", "WHAT"))[0] == "AA"
         assert acknowledged(connection, message("C2", header="|||AL|NE"))[0] == "CA"
         assert reasons(service) == ["code_unmapped"]
@@ -107,7 +107,7 @@ def test_codes_and_mode_are_the_sources_own(tmp_path: Path, database_url: str) -
 
 
 def test_both_acknowledgements_of_enhanced_mode_come_after_the_commit(tmp_path: Path, database_url: str) -> None:
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         accept = read(connection.send(message("C1", header="|||AL|AL")))
         assert dnc(service) == "yes"
         application = read(connection.receive())
@@ -116,9 +116,9 @@ def test_both_acknowledgements_of_enhanced_mode_come_after_the_commit(tmp_path: 
 
 def test_sequence_numbers_outlive_the_process_and_a_gap_is_for_a_person_to_see(tmp_path: Path, database_url: str) -> None:
     sequence = "sequence: true"
-    with listening(tmp_path, database_url, sequence) as (_, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url, sequence) as (_, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C1", header="|1"))[:2] == ("AA", "2")
-    with listening(tmp_path, database_url, sequence) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url, sequence) as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C3", "OK", header="|3", minute=33))[:2] == ("AR", "2")
         assert dnc(service) == "yes"
         assert acknowledged(connection, message("C2", "OK", header="|2", minute=32))[:2] == ("AA", "3")
@@ -136,16 +136,16 @@ def test_mutual_tls_by_configuration(tmp_path: Path, database_url: str) -> None:
     known = tls.connecting({"ca": ours.pem} | dict(zip(("certificate", "key"), ours.issue("sender.example"), strict=True)))
     stranger = tls.connecting({"ca": ours.pem})
     with listening(tmp_path, database_url, secured) as (service, address):
-        with pytest.raises((ssl.SSLError, ConnectionError)), MllpSender(*address, tls=stranger) as connection:
+        with pytest.raises((ssl.SSLError, ConnectionError)), MllpClient(*address, tls=stranger) as connection:
             connection.send(message("C1"))
-        with MllpSender(*address, tls=known) as connection:
+        with MllpClient(*address, tls=known) as connection:
             assert acknowledged(connection, message("C2"))[0] == "AA"
         assert dnc(service) == "yes"
 
 
 def test_a_message_of_which_a_part_can_be_used_is_accepted_with_a_warning_and_the_part_is_kept(tmp_path: Path, database_url: str) -> None:
     torn = message("C1", "OK").replace(b"ZCP|1|OK", b"ZCP|1\r|DNC")
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         reply = read(connection.send(torn))
         assert (reply.field("MSA", 1), reply.field("ERR", 4), reply.field("ERR", 5)) == ("AA", "W", "line_not_a_segment")
         assert (dnc(service), reasons(service)) == ("yes", ["line_not_a_segment"])
@@ -157,14 +157,14 @@ def test_a_message_of_which_a_part_can_be_used_is_accepted_with_a_warning_and_th
 
 def test_the_code_of_a_message_used_in_part_is_the_sources(tmp_path: Path, database_url: str) -> None:
     more = "ack: {partial: AE}"
-    with listening(tmp_path, database_url, more) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url, more) as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C1").replace(b"ZCP|1|", b"ZCP|1\r|"))[0] == "AE"
         assert dnc(service) == "yes"
 
 
 def test_a_frame_beyond_the_limit_is_answered_its_head_is_kept_and_what_follows_arrives(tmp_path: Path, database_url: str) -> None:
     large = message("C1", "OK") + b"NTE|1||" + b"x" * 200_000
-    with listening(tmp_path, database_url, "max_message_bytes: 20000") as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url, "max_message_bytes: 20000") as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, large)[0] == "AE"
         assert reasons(service) == ["frame_too_large"]
         assert acknowledged(connection, message("C2", "DNC"))[0] == "AA"
@@ -173,7 +173,7 @@ def test_a_frame_beyond_the_limit_is_answered_its_head_is_kept_and_what_follows_
 
 def test_a_merge_and_what_is_said_beside_it_are_both_applied(tmp_path: Path, database_url: str) -> None:
     merge = message("C3", "DNC", minute=32, event="A40").replace(b"ZCP", b"MRG|MRN10002^^^GENHOSP^MR\rZCP")
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         acknowledged(connection, message("C1", "OK"))
         acknowledged(connection, message("C2", "OK").replace(b"MRN10001", b"MRN10002"))
         assert [acknowledged(connection, merge)[0] for _ in range(2)] == ["AA", "AA"]
@@ -185,13 +185,13 @@ def test_a_merge_and_what_is_said_beside_it_are_both_applied(tmp_path: Path, dat
 def test_what_is_read_is_the_sources_choice(tmp_path: Path, database_url: str) -> None:
     results = message("C1").replace(b"ADT^A08", b"ORU^R01")
     training = message("C2").replace(b"|P|2.5.1", b"|T|2.5.1")
-    with listening(tmp_path, database_url) as (service, address), MllpSender(*address) as connection:
+    with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         assert [acknowledged(connection, one)[0] for one in (results, training)] == ["AA", "AA"]
         with pytest.raises(PatientUnknown):
             dnc(service)
     with (
         listening(tmp_path, database_url, "messages: [ADT, ORU]\nprocessing: [P, T]") as (service, address),
-        MllpSender(*address) as connection,
+        MllpClient(*address) as connection,
     ):
         assert acknowledged(connection, results)[0] == "AA"
         assert dnc(service) == "yes"

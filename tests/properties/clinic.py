@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from adapters.base import Answer, Payload
+from adapters.base import IngestResult, Payload
 from store.domain import documents
 from store.domain.contactability import loosened
 from store.domain.decision_request import Known
@@ -131,13 +131,13 @@ class Clinic:
             self.database.death = ""
 
     @contextmanager
-    def telling(self, group: list[Letter], death: str) -> Iterator[list[Answer]]:
+    def telling(self, group: list[Letter], death: str) -> Iterator[list[IngestResult]]:
         """What is committed meanwhile is evidence from then on, but for what is held. A safeguard that holds all lets nothing loosen."""
         before = {name: patient for name in NAMES if (patient := self.find(name)) is not None}
         merge = group[0].item if isinstance(group[0].item, PatientMerge) else None
         owed = self.owing.about(merge.survivor[0].value, merge.merged[0].value) if merge is not None else None
         met = len(self.evidence.met)
-        answers: list[Answer] = []
+        answers: list[IngestResult] = []
         with self.dying(death):
             yield answers
         if merge is None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import Answer, Payload, SourceSettings
+from adapters.base import IngestResult, Payload, SourceSettings
 from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.batch import pieces, split
 from adapters.hl7v2.mapping import Hl7Mapper
@@ -33,13 +33,13 @@ def test_no_message_whatever_makes_the_mapper_fail(body: str, head: str) -> None
     payload = Payload((head + body).encode("utf-8", "surrogatepass"), "x", NOW)
     assert MAPPER.read(payload)
     assert MAPPER.explain(payload).items == MAPPER.read(payload)
-    Acknowledger().replies(payload.body, Answer("rejected", "not_hl7", "é"), NOW)
+    Acknowledger().replies(payload.body, IngestResult("rejected", "not_hl7", "é"), NOW)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_whatever_make_the_mapper_fail(body: bytes) -> None:
     assert MAPPER.read(Payload(body, "x", NOW))
-    Acknowledger().replies(body, Answer("applied"), NOW)
+    Acknowledger().replies(body, IngestResult("applied"), NOW)
 
 
 def escaped(value: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from store import times
 from store.domain import assertions
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.enterprise import Enterprise, Source
 from store.preference import Assertion, Identifier, PatientStatements, Phone, Statement
 
@@ -38,17 +38,17 @@ def payload(statements: dict[str, Any], seconds: int, number: int, version: int 
     return PatientStatements((Identifier("X", "MR", "1"),), stated, times.at(BEGIN + timedelta(seconds=seconds)), f"E{number}", version)
 
 
-def hear(held: Held | None, item: PatientStatements) -> Held:
+def hear(held: SourceAssertions | None, item: PatientStatements) -> SourceAssertions:
     """What an authority has said, with one payload more."""
     merged = assertions.merge(held, item, item.effective.latest)
-    return Held(merged.assertions, merged.confirmed, merged.confirmed, "", held.since if held else item.effective.latest)
+    return SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, "", held.since if held else item.effective.latest)
 
 
-def hear_all(items: list[PatientStatements]) -> Held:
+def hear_all(items: list[PatientStatements]) -> SourceAssertions:
     return reduce(hear, items[1:], hear(None, items[0]))
 
 
-def values(*held: Held) -> dict[str, Any]:
+def values(*held: SourceAssertions) -> dict[str, Any]:
     in_force = assertions.in_force({f"emr:{name}": one.current() for name, one in zip("ab", held, strict=False)}, SITE)
     return {attribute: found.value for attribute, found in in_force.items()}
 

@@ -18,7 +18,7 @@ NOON = BEGIN + timedelta(days=1)
 UNDONE = Merge("A40", NOON)
 
 
-def joined(mine: assertions.Held, theirs: assertions.Held) -> assertions.Held:
+def joined(mine: assertions.SourceAssertions, theirs: assertions.SourceAssertions) -> assertions.SourceAssertions:
     return assertions.anchored(assertions.join(mine, theirs), NOON)
 
 
@@ -30,12 +30,12 @@ def later(items: list[PatientStatements]) -> list[PatientStatements]:
     ]
 
 
-def parted(now: assertions.Held, first: Half, second: Half) -> tuple[assertions.Held, assertions.Held]:
+def parted(now: assertions.SourceAssertions, first: Half, second: Half) -> tuple[assertions.SourceAssertions, assertions.SourceAssertions]:
     survivor, restored = part({"emr:a": now}, first, second, UNDONE)
     return survivor["emr:a"], restored["emr:a"]
 
 
-def half(then: assertions.Held, since: list[PatientStatements]) -> Half:
+def half(then: assertions.SourceAssertions, since: list[PatientStatements]) -> Half:
     return Half({"emr:a": then}, {"emr:a": reduce(hear, since, then)})
 
 

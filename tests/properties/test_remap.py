@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from store import times
 from store.domain import assertions, source_codes, unreadable
-from store.domain.assertions import Held
+from store.domain.assertions import SourceAssertions
 from store.domain.source_codes import Folded
 from store.preference import Codes, Identifier, PatientStatements, Problem, Statement
 
@@ -81,7 +81,7 @@ class Reader(NamedTuple):
 class Store(NamedTuple):
     """What one authority holds, its codes, and the mapping that read them."""
 
-    held: Held | None = None
+    held: SourceAssertions | None = None
     codes: Folded | None = None
     mapping: str = ""
 
@@ -96,7 +96,7 @@ class Store(NamedTuple):
         before = self.held.current() if self.held is not None else {}
         marks = unreadable.after(self.held.unreadable if self.held is not None else {}, before, one, whole=True)
         codes = source_codes.after(self.codes or {}, one, recorded, self.held, marks)
-        return Store(Held(merged.assertions, merged.confirmed, merged.confirmed, "", recorded, marks), codes, one.mapping)
+        return Store(SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, "", recorded, marks), codes, one.mapping)
 
 
 def in_force(store: Store) -> dict[str, Any]:

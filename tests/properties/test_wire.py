@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from store.web.api.decisions import read_array, read_item
 from store.web.api.wire import AskIn, InvalidAsk, SmsConsentIn, SmsReplyIn, read
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 GOOD: dict[str, Any] = {
     "patient": {"authority": "GENHOSP", "value": "MRN1"},
@@ -49,7 +49,7 @@ def test_what_was_sent_is_not_quoted(name: str, value: str) -> None:
 
 @given(plain, st.sampled_from([AskIn, SmsReplyIn, SmsConsentIn, list[AskIn]]))
 def test_any_json_is_a_value_or_a_problem(value: Any, kind: Any) -> None:
-    with suppress(Problem):
+    with suppress(ProblemDetails):
         read(json.dumps(value).encode(), kind)
 
 

@@ -14,7 +14,7 @@ from store.domain.decision_request import Ask
 from store.domain.enterprise import Enterprise, Policy, Source
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient, PatientRef
-from store.domain.sms_consent import Reply
+from store.domain.sms_consent import ReplyOutcome
 from store.errors import StoreError
 from store.patients.apply import Outcome
 from store.patients.preferences import Preferences
@@ -131,7 +131,7 @@ class Site:
         moment = now or self.tick()
         return self.store.set_do_not_contact(self.enterprise, number, value, actor=actor, reason="asked", now=moment, **rest)
 
-    def text(self, body: str, seconds: float | None = None, *, number: str = CELL, line: str = LINE) -> Reply:
+    def text(self, body: str, seconds: float | None = None, *, number: str = CELL, line: str = LINE) -> ReplyOutcome:
         """Somebody texts a keyword to a line."""
         now = self.tick()
         return self.store.record_reply(self.enterprise, line, number, body, now if seconds is None else at(seconds), now)

@@ -4,11 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from sync.config.settings import Feed, Schedule
+from sync.config.settings import ConfiguredSource, Schedule
 from sync.describe import described
 
 
-def feed(adapter: str = "fhir.rest", schedule: Schedule | None = None, **options: Any) -> Feed:
+def feed(adapter: str = "fhir.rest", schedule: Schedule | None = None, **options: Any) -> ConfiguredSource:
     rules = {
         "do_not_contact": {
             "from": "ZCP-2",
@@ -19,7 +19,7 @@ def feed(adapter: str = "fhir.rest", schedule: Schedule | None = None, **options
         "language": {"from": ["PID-15", "ZCP-9"]},
         "preferred_phone": {"by": "rank"},
     }
-    return Feed("emr", "clinic", SourceSettings("emr", adapter, "CLINIC", "MR", rules, {"name": "epic"}, options), schedule)
+    return ConfiguredSource("emr", "clinic", SourceSettings("emr", adapter, "CLINIC", "MR", rules, {"name": "epic"}, options), schedule)
 
 
 def test_a_source_is_described_without_secrets() -> None:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import pytest
 
 from adapters.hl7v2.admission import Admission
-from sync.config.settings import Limits
+from sync.config.settings import ConnectionLimits
 from sync.descriptors import shares
 from tests.functional.program import free_port, hospital, written
 
@@ -54,8 +54,8 @@ def test_fewer_connections_are_fewer_of_one_address_too() -> None:
     admission = Admission(256, 64)
     admission.narrow(16)
     assert [admission.enter("10.0.0.1") for _ in range(5)] == ["", "", "", "", "address_full"]
-    assert (admission.most, Limits(512, 128).narrowed(32)) == (16, Limits(32, 8))
-    assert Limits(512, 128).narrowed(512) == Limits(512, 128)
+    assert (admission.most, ConnectionLimits(512, 128).narrowed(32)) == (16, ConnectionLimits(32, 8))
+    assert ConnectionLimits(512, 128).narrowed(512) == ConnectionLimits(512, 128)
 
 
 @contextmanager

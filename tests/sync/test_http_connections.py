@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sync.config.address import Address
-from sync.config.settings import Limits, Settings
+from sync.config.settings import ConnectionLimits, Settings
 from sync.http_connections import Bounded, bounded
 from sync.roles import WebRole
 
@@ -28,12 +28,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def settings(limits: Limits) -> Settings:
+def settings(limits: ConnectionLimits) -> Settings:
     return Settings("config.yaml", "sqlite:///x.db", {}, {}, listen=Address("127.0.0.1", 0), connections=limits)
 
 
 @contextmanager
-def served(limits: Limits) -> Iterator[Address]:
+def served(limits: ConnectionLimits) -> Iterator[Address]:
     role = WebRole(app, settings(limits), pytest.fail)
     role.start()
     try:
@@ -53,7 +53,7 @@ def answered(connection: socket.socket, sent: bytes = b"GET / HTTP/1.1\r\nhost: 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: "])
 def test_a_connection_that_asks_nothing_in_time_is_closed(sent: bytes) -> None:
-    with served(Limits(header_seconds=QUICK)) as address, opened(address) as connection:
+    with served(ConnectionLimits(header_seconds=QUICK)) as address, opened(address) as connection:
         connection.sendall(sent)
         assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
         assert connection.recv(1000) == b""
@@ -61,13 +61,13 @@ def test_a_connection_that_asks_nothing_in_time_is_closed(sent: bytes) -> None:
 
 @pytest.mark.parametrize("sent", [b"GET / HT", b"\r\n"])
 def test_a_second_request_that_is_begun_and_not_finished_is_closed_too(sent: bytes) -> None:
-    with served(Limits(header_seconds=QUICK)) as address, opened(address) as connection:
+    with served(ConnectionLimits(header_seconds=QUICK)) as address, opened(address) as connection:
         assert answered(connection).startswith(b"HTTP/1.1 200 ")
         assert answered(connection, sent).startswith(b"HTTP/1.1 408 ")
 
 
 def test_connections_beyond_the_limit_are_refused_and_those_within_are_answered() -> None:
-    with served(Limits(connections=3)) as address, ExitStack() as stack:
+    with served(ConnectionLimits(connections=3)) as address, ExitStack() as stack:
         within = [stack.enter_context(opened(address)) for _ in range(3)]
         assert answered(within[0]).startswith(b"HTTP/1.1 200 ")  # so all of them are taken
         beyond = stack.enter_context(opened(address))
@@ -77,7 +77,7 @@ def test_connections_beyond_the_limit_are_refused_and_those_within_are_answered(
 
 
 def test_a_connection_that_ends_makes_room() -> None:
-    with served(Limits(connections=1)) as address:
+    with served(ConnectionLimits(connections=1)) as address:
         for _ in range(3):
             with opened(address) as connection:
                 assert answered(connection, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
@@ -88,7 +88,7 @@ def test_a_connection_that_ends_makes_room() -> None:
 @pytest.mark.parametrize(("host", "taken"), [("192.0.2.1", False), ("192.0.2.2", True), ("127.0.0.1", True), ("::1", True)])
 def test_one_other_machine_does_not_take_all_connections(host: str, taken: bool) -> None:
     """Another machine's addresses cannot be had in a test, so the connections are named by hand."""
-    kind = bounded(Limits(connections=100, per_address=2))
+    kind = bounded(ConnectionLimits(connections=100, per_address=2))
     assert issubclass(kind, Bounded)
     here = [_Named(one) for one in ("192.0.2.1", "192.0.2.1", host)]
     connection = kind.__new__(kind)

@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from adapters.base import Batch, Fetch, Item, Payload, Unmappable
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from store.db.database import Database
 from store.domain.patient import PatientRef
 from store.patients.preferences import Preferences
@@ -169,7 +169,7 @@ def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(sett
         assert listener.bound.wait(30)
         with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with MllpSender(*listener.address) as emr:
+            with MllpClient(*listener.address) as emr:
                 for number in range(3):
                     assert b"MSA|AR|" in emr.send(adt(control=f"C{number}").encode())
             ready = json.loads(asked(service, "/readyz", key))
@@ -179,7 +179,7 @@ def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(sett
             assert b'emr_sync_unavailable_total{source="adt"} 3.0' in asked(service, "/metrics", key)
             other.execute("ROLLBACK")
         until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])
-        with MllpSender(*listener.address) as emr:
+        with MllpClient(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C0").encode())
         assert json.loads(asked(service, "/readyz", key))["intake"] == []
 
@@ -192,7 +192,7 @@ def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sql
         database = service.parts.database
         with database.engine.connect() as connection:  # pooled, so that the next transactions have it
             assert connection.exec_driver_sql("PRAGMA query_only=ON") is not None
-        with MllpSender(*listener.address) as emr:
+        with MllpClient(*listener.address) as emr:
             assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
             (state,) = json.loads(asked(service, "/readyz", key))["intake"]
             assert "read-only" in state["reason"]

@@ -11,13 +11,13 @@ from textwrap import dedent
 
 import pytest
 
-from store.audit.hash_chain import Chain, Line
+from store.audit.hash_chain import Chain, ChainLine
 from store.audit.verify import verify
 from store.runs.encryption import new_key
 from store.runs.runs import Journal, Rejected
 from sync import logs, payload_key
 from sync.config import ConfigError, inspect, load
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 from sync.config.settings import Logging
 from sync.housekeeping import Housekeeping, attestation, chores
 from sync.runtime import Parts
@@ -59,7 +59,7 @@ def test_of_two_that_make_the_key_file_at_once_the_first_counts(tmp_path: Path) 
 
 def test_a_damaged_key_file_stops_the_program(tmp_path: Path) -> None:
     (tmp_path / "x.db.key").write_text("not a key")
-    with pytest.raises(Unusable, match="restore it, or configure payload_keys"):
+    with pytest.raises(UsageError, match="restore it, or configure payload_keys"):
         payload_key.sealing(load(written(tmp_path)))
 
 
@@ -130,7 +130,7 @@ def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: 
     parts = Parts.open(load(written(tmp_path, more)))
     for name in ("audit", "receipts"):
         days = (2000, 31, 1) if name == "receipts" else (31, 30, 1)
-        Chain(parts.database, name).add("e", [Line(NOW - timedelta(days=day), "staff:sam", "did", "", "{}") for day in days])
+        Chain(parts.database, name).add("e", [ChainLine(NOW - timedelta(days=day), "staff:sam", "did", "", "{}") for day in days])
     parts.clock = lambda: NOW
     Housekeeping(chores(parts)).once()
     verdicts = {one.head.chain: one for one in verify(parts.database)}
@@ -143,7 +143,7 @@ def test_the_head_of_every_chain_is_logged_so_that_a_log_server_keeps_it(tmp_pat
     logs.configure(Logging("info", "json"))
     parts = Parts.open(load(written(tmp_path, "")))
     for enterprise in ("e", "f"):
-        Chain(parts.database, "audit").add(enterprise, [Line(NOW, "staff:sam", "did", "", "{}")])
+        Chain(parts.database, "audit").add(enterprise, [ChainLine(NOW, "staff:sam", "did", "", "{}")])
     Housekeeping(chores(parts)).once()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     said = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}

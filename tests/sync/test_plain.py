@@ -16,7 +16,7 @@ from adapters.rehearsal import certificate
 from sync.commands import cli
 from sync.config import load
 from sync.config.plain import exposed, is_local
-from sync.config.problems import Unusable
+from sync.config.problems import UsageError
 from sync.service import serving
 from tests.sync.conftest import EmrSync
 
@@ -106,7 +106,7 @@ def test_a_database_server_elsewhere_is_reached_by_a_protected_connection(addres
 def test_a_service_that_would_send_data_in_clear_does_not_start(tmp_path: Path, role: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(TOP + "api: {listen: 0.0.0.0:0}\n" + ADT + "listen: 0.0.0.0:0}}\n")
-    with pytest.raises(Unusable) as refused, serving(load(file, {}), [role]):
+    with pytest.raises(UsageError) as refused, serving(load(file, {}), [role]):
         pass
     assert "api.listen answers beyond this machine" in str(refused.value)
     assert "sources.adt.listen sends patients' data" in str(refused.value)

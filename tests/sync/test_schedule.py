@@ -12,13 +12,13 @@ from store.db.database import Database
 from store.runs.interrupted_runs import InterruptedRuns, pause_after
 from store.runs.runs import DONE, FAILED, STOPPED, Journal
 from store.runs.schedule_times import ScheduleTimes
-from sync.config import Feed, Schedule
+from sync.config import ConfiguredSource, Schedule
 from sync.queue import Job
 from sync.schedule import EVERY, LOOK, LOST_AFTER, Clock, Lost, nothing_is_lost
 from tests.factories import NOW
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
-FEED = Feed("emr", "clinic", SourceSettings("emr", "fhir.rest"), Schedule(every=HOUR), Schedule(every=WEEK))
+FEED = ConfiguredSource("emr", "clinic", SourceSettings("emr", "fhir.rest"), Schedule(every=HOUR), Schedule(every=WEEK))
 INCREMENTAL, FULL = Job("emr", "incremental"), Job("emr", "full")
 ELSEWHERE = "another-machine:1"
 

@@ -24,7 +24,7 @@ from sync.demo import ADT, ENTERPRISE, FHIR, configuration
 from sync.housekeeping import database_watch
 from sync.queue import Job
 from sync.run import Progress, no_progress
-from sync.runtime import Parts, Unusable
+from sync.runtime import Parts, UsageError
 from sync.service import Service, serving
 
 
@@ -138,7 +138,7 @@ def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings
         assert set(emr.send(*listener.address, [next(iter(emr.messages()))]).codes) == {"AR"}
         status, ready = call(service, "GET", "/readyz", "none")
         assert (status, ready) == (503, {"ready": False})
-    with pytest.raises(Unusable, match="the database file is gone or empty: restore it"):
+    with pytest.raises(UsageError, match="the database file is gone or empty: restore it"):
         Parts.open(settings)
 
 
@@ -187,7 +187,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings)
         taken = Address(*service.address)
         from dataclasses import replace
 
-        with pytest.raises(Unusable, match="cannot be used"), serving(replace(settings, listen=taken), ["api"]):
+        with pytest.raises(UsageError, match="cannot be used"), serving(replace(settings, listen=taken), ["api"]):
             pass
 
 

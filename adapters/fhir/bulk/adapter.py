@@ -21,7 +21,7 @@ from adapters.fhir.bulk import job, manifest, ndjson
 from adapters.fhir.bulk.download import Fetched, Transfer
 from adapters.fhir.bulk.export import Export, Lost, NotTaken, Ready, Running, Taken, poll_pause
 from adapters.fhir.bulk.gaps import Gaps
-from adapters.fhir.bulk.job import Job, State
+from adapters.fhir.bulk.job import BulkState, PendingExport
 from adapters.fhir.bulk.manifest import ExportFile
 from adapters.fhir.client import Clock, FhirClient
 from adapters.fhir.consent_flag import certain_only
@@ -79,7 +79,7 @@ class BulkAdapter:
     def _exported(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
         export, state, apart = Export(client), job.read(request.cursor), request.since is not None or request.dry
         if apart:
-            state = State(state.since)  # a read of its own; what is under way for the cursor stays under way
+            state = BulkState(state.since)  # a read of its own; what is under way for the cursor stays under way
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
         yield from self._tidied(export, state)
@@ -95,7 +95,7 @@ class BulkAdapter:
             yield from self._tidied(export, state)
         gaps.ended()
 
-    def _stored(self, client: FhirClient, export: Export, state: State, gaps: Gaps) -> Generator[Batch, None, State]:
+    def _stored(self, client: FhirClient, export: Export, state: BulkState, gaps: Gaps) -> Generator[Batch, None, BulkState]:
         """Waits for the export under way and reads its files. Returns the state without it; what is missing in it goes to ``gaps``."""
         try:
             state, ready = yield from self._awaited(export, state)
@@ -105,14 +105,14 @@ class BulkAdapter:
             yield _kept(state)
             raise AdapterError(str(lost), retry_after=LATER if state.lost > LOST_IN_A_ROW else None) from None
 
-    def _tidied(self, export: Export, state: State) -> Iterator[Batch]:
+    def _tidied(self, export: Export, state: BulkState) -> Iterator[Batch]:
         """Deletes at the server what is stored here. What cannot be deleted now is tried once more by the next run."""
         if state.ended and export.forget(state.ended):
             yield _kept(replace(state, ended=""))
 
     def _asked_for(
-        self, client: FhirClient, export: Export, state: State, request: Fetch, *, by_name: bool
-    ) -> Generator[Batch, None, State]:
+        self, client: FhirClient, export: Export, state: BulkState, request: Fetch, *, by_name: bool
+    ) -> Generator[Batch, None, BulkState]:
         """Asks for an export, and keeps its address before anything else is done. Returns the state with the job.
 
         ``by_name``: it may be one of those who joined the group; everybody's is asked for after it.
@@ -145,7 +145,7 @@ class BulkAdapter:
         kinds = {"_type": ",".join(self.rest.kinds())}
         return {**kinds, **({"_since": since} if since else {}), **self.options.parameters}
 
-    def _awaited(self, export: Export, state: State) -> Generator[Batch, None, tuple[State, Ready]]:
+    def _awaited(self, export: Export, state: BulkState) -> Generator[Batch, None, tuple[BulkState, Ready]]:
         """Polls until the manifest is there. Returns the state and the manifest; keeps when the server wants to be asked again."""
         failed = times = 0
         while True:
@@ -164,7 +164,7 @@ class BulkAdapter:
             # A failing server gets no new cursor: to the engine that would be progress, and it would never give up.
             yield Batch((), None if found.failing else state.text(), wait=Wait(seconds, _progress(found)))
 
-    def _until(self, state: State, what: str) -> Iterator[Batch]:
+    def _until(self, state: BulkState, what: str) -> Iterator[Batch]:
         """The rest of a wait that an earlier run did not want to wait for, and of quiet hours."""
         again = state.job.poll_again_at if state.job else None
         rest = (again - self.clock()).total_seconds() if again else 0.0
@@ -173,12 +173,12 @@ class BulkAdapter:
         while (wait := self.budget.quiet()) is not None:
             yield Batch((), wait=wait)
 
-    def _not_for_ever(self, under_way: Job) -> None:
+    def _not_for_ever(self, under_way: PendingExport) -> None:
         asked = under_way.asked_at
         if asked is None or self.clock() - asked > self.options.give_up_after:
             raise Lost("the export takes longer than export.give_up_after: it will be asked for anew")
 
-    def _read(self, client: FhirClient, state: State, ready: Ready, gaps: Gaps) -> Generator[Batch, None, State]:
+    def _read(self, client: FhirClient, state: BulkState, ready: Ready, gaps: Gaps) -> Generator[Batch, None, BulkState]:
         """The files, from the first that is not stored. Returns the state without the job."""
         files = manifest.ordered(ready.files, self.rest.kinds())
         digest, total = manifest.digest(files), _total(files)
@@ -236,7 +236,7 @@ class BulkAdapter:
                 raise
             return certain_only(item, self.rest.mapper.options.consent.choose)
 
-    def _asked_by_name(self, export: Export, new: Sequence[str]) -> Job | None:
+    def _asked_by_name(self, export: Export, new: Sequence[str]) -> PendingExport | None:
         """An export of those who joined the group; ``None`` where the server has none, or one export is all that it gives for a while."""
         if self.budget.limits.bulk_every:
             return None
@@ -252,9 +252,9 @@ class BulkAdapter:
         """Whether the read is one after which the members count as known."""
         return request.since is None and not request.dry
 
-    def _job(self, taken: Taken, asked: datetime, **known: Any) -> Job:
+    def _job(self, taken: Taken, asked: datetime, **known: Any) -> PendingExport:
         again = (self.clock() + timedelta(seconds=taken.asked)).isoformat() if taken.asked else ""
-        return Job(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
+        return PendingExport(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
 
     def _less_overlap(self, since: str) -> str:
         """From when on to ask for changes; empty: for everything. The server's own text goes back as it came where nothing is taken off."""
@@ -264,7 +264,7 @@ class BulkAdapter:
         return f"{(time - overlap).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z" if time and overlap else since
 
 
-def _kept(state: State) -> Batch:
+def _kept(state: BulkState) -> Batch:
     """Only where to go on."""
     return Batch((), state.text(), wait=Wait(0.0, PREPARED))
 
@@ -273,7 +273,7 @@ def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | N
     return Batch([item for item, _ in pending], cursor, [body for _, body in pending], total, note=note)
 
 
-def _after_file(state: State, gaps: Iterable[str]) -> State:
+def _after_file(state: BulkState, gaps: Iterable[str]) -> BulkState:
     """The state with one more file stored."""
     job = state.job
     return state.on(done=job.done + 1, left_out=job.left_out or any(gaps)) if job else state

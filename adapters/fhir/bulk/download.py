@@ -24,7 +24,7 @@ from adapters.fhir.bulk.manifest import ExportFile
 from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
 from adapters.http import download
 from adapters.http.download import DownloadLimits
-from adapters.http.retry import TRANSIENT, Again
+from adapters.http.retry import TRANSIENT, Retryable
 
 if TYPE_CHECKING:
     import requests
@@ -98,7 +98,7 @@ class Transfer:
             for chunk in download.chunks(response, self.client.download.file, begun, self._stopped):
                 content.write(chunk)
         except requests.exceptions.RequestException as error:
-            raise Again(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
+            raise Retryable(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
 
     def _stopped(self) -> None:
         if self.ended.is_set():
@@ -115,7 +115,7 @@ class Transfer:
         response.close()
         if status in TRANSIENT:
             asked = self.client.asked(response.headers)
-            raise Again(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked))
+            raise Retryable(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked))
         if status in GONE:
             raise Lost(f"a file of the export is gone (the server answered {status}): the export will be asked for anew")
         raise AdapterError(f"the server answered {status} for a file of the export", permanent=status in REFUSED)

@@ -18,7 +18,7 @@ from adapters.base import AdapterError
 from adapters.fhir import outcome
 from adapters.fhir.bulk import manifest
 from adapters.fhir.bulk.manifest import ExportFile, Manifest
-from adapters.fhir.client import REFUSED, Answer, FhirClient
+from adapters.fhir.client import REFUSED, FhirClient, RawResponse
 from adapters.http.completeness import IDLE_PAGES
 from adapters.http.headers import seconds_asked
 from adapters.http.retry import TRANSIENT, told
@@ -112,7 +112,7 @@ class Export:
             return False
         return answer.status not in TRANSIENT
 
-    def _unwell(self, answer: Answer) -> Running:
+    def _unwell(self, answer: RawResponse) -> Running:
         issues = outcome.codes(answer.body)
         if answer.status in TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
             return Running(self._asked(answer), None, failing=answer.status != 429)
@@ -138,7 +138,7 @@ class Export:
             following = part.next_url
         return Ready(first.transaction_time, tuple(files))
 
-    def _asked(self, answer: Answer) -> float | None:
+    def _asked(self, answer: RawResponse) -> float | None:
         seconds = self.client.asked(answer.headers)
         return None if seconds is None else min(seconds, LONGEST_POLL)
 
@@ -155,7 +155,7 @@ def _parameters(wanted: Mapping[str, str], patients: Sequence[str]) -> bytes:
     return json.dumps({"resourceType": "Parameters", "parameter": [*plain, *named]}).encode()
 
 
-def _header(answer: Answer, name: str) -> str:
+def _header(answer: RawResponse, name: str) -> str:
     return str(answer.headers.get(name) or "")
 
 
@@ -165,6 +165,6 @@ def _percent(progress: str) -> int | None:
     return min(int(found[1]), 100) if found else None
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: RawResponse) -> str:
     asked = seconds_asked(_header(answer, "Retry-After"), answer.at)
     return f"the server answered {answer.status}{outcome.told(answer.body)}{told(asked)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adapters.base import BrokeOff
-from adapters.fhir.bulk.job import Job
+from adapters.fhir.bulk.job import PendingExport
 
 MOST_TOLD = 3
 MEANWHILE = "what came is applied; the cursor did not move, so the next export asks for the same again"
@@ -24,7 +24,7 @@ class Gaps:
         self.reasons.append(reason)
         self.broken.append(reason)
 
-    def note(self, under_way: Job | None) -> str:
+    def note(self, under_way: PendingExport | None) -> str:
         """What to tell about an export with gaps, also where they were found by an earlier run."""
         if not under_way or not under_way.left_out:
             return ""

@@ -16,7 +16,7 @@ from adapters.fhir.dates import instant
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PendingExport:
     """One export. ``status`` is its address at the server; ``since`` is what it was asked for; ``asked`` when, by our clock.
 
     ``begun``: no later than when the server took it, by both clocks; the next export asks for nothing later than that.
@@ -46,14 +46,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BulkState:
     """``since``: all that changed before it came with the last export that left nothing out. ``lost`` exports in a row came to nothing.
 
     ``ended`` is the status address of an export that is stored and still has to be deleted at the server.
     """
 
     since: str = ""
-    job: Job | None = None
+    job: PendingExport | None = None
     ended: str = ""
     lost: int = 0
 
@@ -61,7 +61,7 @@ class State:
         """As it is kept in the cursor."""
         return msgspec.json.encode({"export": asdict(self)}).decode()
 
-    def finished(self, transaction_time: str) -> State:
+    def finished(self, transaction_time: str) -> BulkState:
         """After everything of the job is stored. A time that cannot be read, or an export with gaps, does not move ``since``.
 
         Some servers write the end of the job as its transactionTime, or a time that is still to come: what changed while the job
@@ -72,22 +72,22 @@ class State:
         said, begun = instant(transaction_time), instant(self.job.begun) or self.job.asked_at
         moves = not self.job.joined and not self.job.left_out and said is not None
         reached = begun.isoformat() if said and begun and begun < said else transaction_time
-        return State(reached if moves else self.since, None, self.job.status)
+        return BulkState(reached if moves else self.since, None, self.job.status)
 
-    def without_job(self) -> State:
+    def without_job(self) -> BulkState:
         """After the job was lost: its address goes to be deleted too, in case it is still there."""
-        return State(self.since, None, self.job.status if self.job else self.ended, self.lost + 1)
+        return BulkState(self.since, None, self.job.status if self.job else self.ended, self.lost + 1)
 
-    def on(self, **changes: Any) -> State:
+    def on(self, **changes: Any) -> BulkState:
         """The same with a job that has gone on."""
         return replace(self, job=replace(self.job, **changes)) if self.job else self
 
 
-def read(cursor: str | None) -> State:
+def read(cursor: str | None) -> BulkState:
     """The state of a cursor; one of another kind of source means: nothing was exported yet."""
     try:
         kept = msgspec.json.decode(cursor or "")["export"]
-        job = Job(**kept["job"]) if kept["job"] else None
-        return State(str(kept["since"]), job, str(kept["ended"]), int(kept["lost"]))
+        job = PendingExport(**kept["job"]) if kept["job"] else None
+        return BulkState(str(kept["since"]), job, str(kept["ended"]), int(kept["lost"]))
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
-        return State()
+        return BulkState()

@@ -50,7 +50,7 @@ class _File(msgspec.Struct):
     count: int | None = None
 
 
-class _Link(msgspec.Struct):
+class _ManifestLink(msgspec.Struct):
     relation: str | None = None
     url: str | None = None
 
@@ -62,7 +62,7 @@ class _Manifest(msgspec.Struct, rename="camel"):
     deleted: list[_File] | None = None
     error: list[_File] | None = None
     outcome: list[_File] | None = None
-    link: list[_Link] | None = None
+    link: list[_ManifestLink] | None = None
 
 
 _decode = msgspec.json.Decoder(_Manifest, strict=False).decode

@@ -9,7 +9,7 @@ import msgspec
 from store.domain.lock import Role
 from store.patients.preferences import Preferences
 from store.patients.settings import EnterpriseSettings
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.wire import SettingsIn
 
 ENTERPRISE = frozenset({Role.ENTERPRISE})
@@ -41,21 +41,21 @@ class Administration:
             Endpoint("PUT", "/v1/settings", ENTERPRISE, "Change default settings", self.change, SettingsIn, SettingsOut),
         )
 
-    def read(self, call: Call) -> Answer:
+    def read(self, call: Call) -> ApiResponse:
         """The settings in force."""
         return self._shown(call, self.store.settings.get(call.enterprise))
 
-    def change(self, call: Call) -> Answer:
+    def change(self, call: Call) -> ApiResponse:
         """Some settings anew. The toggle is refused while the enterprise syncs."""
         changes = msgspec.to_builtins(call.body)
         settings = self.store.settings.put(call.enterprise, changes, actor=call.actor, now=call.now)
         self.changed()
         return self._shown(call, settings)
 
-    def _shown(self, call: Call, settings: EnterpriseSettings) -> Answer:
+    def _shown(self, call: Call, settings: EnterpriseSettings) -> ApiResponse:
         syncs = self.store.enterprises[call.enterprise].locks
         policy = settings.policy
-        return Answer(
+        return ApiResponse(
             SettingsOut(
                 settings.do_not_contact_toggle,
                 not syncs,

@@ -13,10 +13,10 @@ from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
 from store.patients.preferences import Preferences
 from store.web.api.audit_json import AsOfOut, AuditOut, as_of_out, audit_out
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.wire import moment, whole_number
 from store.web.http.look_ups import noted
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 AUDITORS = frozenset({Role.AUDITOR})
 LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
@@ -40,27 +40,27 @@ class Proof:
             Endpoint("GET", "/v1/audit", AUDITORS, "Who saw or changed what", self.log, None, list[AuditOut], of_patient),
         )
 
-    def as_of(self, call: Call) -> Answer:
+    def as_of(self, call: Call) -> ApiResponse:
         """The patient at an earlier time."""
         at = _time(call)
         with noted(self.audit, call.enterprise, call.who, call.now):
             found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), at)
         self._viewed(call, VIEWED_AS_OF, found.id)
-        return Answer(as_of_out(found))
+        return ApiResponse(as_of_out(found))
 
-    def of_patient(self, call: Call) -> Answer:
+    def of_patient(self, call: Call) -> ApiResponse:
         """The receipts of a patient, the newest first."""
         patient = self._patient(call, call.path["patient_id"])
         with noted(self.audit, call.enterprise, call.who, call.now):
             self.store.find(call.enterprise, PatientRef(id=patient))
         self._viewed(call, VIEWED_RECEIPTS, patient)
-        return Answer([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
+        return ApiResponse([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
 
-    def log(self, call: Call) -> Answer:
+    def log(self, call: Call) -> ApiResponse:
         """The audit log, the newest line first."""
         patient = call.query.get("patient")
         subject = self._patient(call, patient) if patient is not None else None
-        return Answer([audit_out(one) for one in self.audit.newest(call.enterprise, subject, _limit(call))])
+        return ApiResponse([audit_out(one) for one in self.audit.newest(call.enterprise, subject, _limit(call))])
 
     def _patient(self, call: Call, number: str) -> str:
         """The id in its one spelling. Lines about a merged record stay under the id it had."""
@@ -80,5 +80,5 @@ def _limit(call: Call) -> int:
 def _time(call: Call) -> datetime:
     at = moment(call.query, "at")
     if at is None:
-        raise Problem(422, "invalid_request", "at is missing: give a time with its offset, like 2026-11-02T10:42:00Z")
+        raise ProblemDetails(422, "invalid_request", "at is missing: give a time with its offset, like 2026-11-02T10:42:00Z")
     return at

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 NDJSON = "application/x-ndjson"
 MOST_IN_ARRAY = 10_000
@@ -24,16 +24,16 @@ decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def check_length(size: int) -> None:
-    """Raises :class:`Problem` 413 for a body of more bytes than an array may have."""
+    """Raises :class:`ProblemDetails` 413 for a body of more bytes than an array may have."""
     if size > MOST_BYTES:
-        raise Problem(413, "batch_too_large", TOO_LONG)
+        raise ProblemDetails(413, "batch_too_large", TOO_LONG)
 
 
 def check_count(body: bytes) -> None:
-    """Raises :class:`Problem` 413 for an array of too many items. What is no array of items is let by: reading it says so."""
+    """Raises :class:`ProblemDetails` 413 for an array of too many items. What is no array of items is let by: reading it says so."""
     commas = body.count(b",")
     if commas > MOST_COMMAS or _items(body, commas) > MOST_IN_ARRAY:
-        raise Problem(413, "batch_too_large", TOO_MANY)
+        raise ProblemDetails(413, "batch_too_large", TOO_MANY)
 
 
 def _items(body: bytes, commas: int) -> int:
@@ -52,10 +52,10 @@ class Turns:
         self._here: Counter[str] = Counter()
 
     def begin(self, key: str) -> None:
-        """One more. Raises :class:`Problem` 429 where the key has :data:`AT_ONCE` under way."""
+        """One more. Raises :class:`ProblemDetails` 429 where the key has :data:`AT_ONCE` under way."""
         if self._here[key] >= AT_ONCE:
             detail = f"this key has {AT_ONCE} batches under way: wait for one to end"
-            raise Problem(429, "too_many_batches", detail, {"Retry-After": str(AGAIN_SECONDS)})
+            raise ProblemDetails(429, "too_many_batches", detail, {"Retry-After": str(AGAIN_SECONDS)})
         self._here[key] += 1
 
     def end(self, key: str) -> None:

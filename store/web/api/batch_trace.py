@@ -26,7 +26,7 @@ def what(decision: Decision) -> str:
 
 
 @dataclass(slots=True)
-class Tally:
+class BatchTally:
     """Counts of one batch while it is answered."""
 
     key: ApiKey

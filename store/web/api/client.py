@@ -44,7 +44,7 @@ class Who(NamedTuple):
     id: str | None = None
 
 
-class Question(NamedTuple):
+class BatchAsk(NamedTuple):
     """One ask of a batch."""
 
     who: Who
@@ -89,14 +89,14 @@ class SenderClient:
         at: datetime | None = None,
     ) -> Decision:
         """May this message be sent, on which channel, to which address? Any doubt is a decision not to send."""
-        question = Question(who, message_type, channels, line, topic, appointment, at)
+        question = BatchAsk(who, message_type, channels, line, topic, appointment, at)
         try:
             return _trusted(question, _decision(self._post("/v1/decisions", _wire(question))))
         except FAILURES:
             self.close()
             return no_answer()
 
-    def decide_many(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Decision]]:
+    def decide_many(self, questions: Iterable[BatchAsk]) -> Iterator[tuple[BatchAsk, Decision]]:
         """Each question with its decision, in order. A request that fails leaves its own questions without an answer, no others."""
         waiting = iter(questions)
         while group := list(islice(waiting, IN_ONE_REQUEST)):
@@ -109,7 +109,7 @@ class SenderClient:
         if connection is not None:
             connection.close()
 
-    def _group(self, group: Sequence[Question]) -> list[Decision]:
+    def _group(self, group: Sequence[BatchAsk]) -> list[Decision]:
         try:
             decisions = _decisions(self._post("/v1/decisions/batch", [_wire(question) for question in group]))
             return [_trusted(question, decision) for question, decision in zip(group, decisions, strict=True)]
@@ -138,7 +138,7 @@ class SenderClient:
         return answer
 
 
-def _wire(question: Question) -> dict[str, Any]:
+def _wire(question: BatchAsk) -> dict[str, Any]:
     """The ask as JSON; what is not given is left out."""
     rest = question._asdict() | {"who": None, "channels": list(question.channels), "appointment": _appointment(question.appointment)}
     patient = {name: value for name, value in question.who._asdict().items() if value is not None}
@@ -151,7 +151,7 @@ def _appointment(appointment: Appointment | None) -> dict[str, Any] | None:
     return {name: value for name, value in msgspec.structs.asdict(appointment).items() if value is not None}
 
 
-def _trusted(question: Question, decision: Decision) -> Decision:
+def _trusted(question: BatchAsk, decision: Decision) -> Decision:
     """The decision, if it is one: to send takes an address and a channel that was asked for."""
     if decision.decision == DO_NOT_SEND:
         return decision

@@ -27,16 +27,16 @@ from store.patients.preferences import Preferences
 from store.users.api_keys import ApiKey
 from store.users.unknown_alarm import Alarm
 from store.web.api.batch_limits import NDJSON, Turns, check_count, check_length
-from store.web.api.batch_trace import Tally
+from store.web.api.batch_trace import BatchTally
 from store.web.api.endpoint import JSON, caller, encode
 from store.web.api.wire import AskIn, InvalidAsk, read
 from store.web.http.auth import Callers
 from store.web.http.body import whole, within
 from store.web.http.border import ESCAPED_NUL
 from store.web.http.lanes import Lanes
-from store.web.http.ndjson import TOO_LONG, Ahead, lines
+from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
 from store.web.http.policies import Policies
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 from store.web.http.request_batching import Gathering
 from store.web.http.streaming import Duplex
 from store.web.http.unknown_patients import LookUps
@@ -48,7 +48,7 @@ decode_asks = msgspec.json.Decoder(list[AskIn]).decode
 LONGEST_SECONDS = 120.0  # for the body of an array
 
 
-class Question(NamedTuple):
+class PendingAsk(NamedTuple):
     """One ask, by one of an enterprise's keys."""
 
     key: ApiKey
@@ -71,7 +71,7 @@ class Decisions:
         self.audit, self.turns = Audit(store.database), Turns()
         self.policies = Policies(store.settings.get)
         self.receipts = Receipts(store.database)
-        self.gathering: Gathering[Question, bytes] = Gathering(self.answer_questions)
+        self.gathering: Gathering[PendingAsk, bytes] = Gathering(self.answer_questions)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """Both addresses for Litestar."""
@@ -79,7 +79,7 @@ class Decisions:
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             ask = self.checked(key.enterprise, read_ask(await whole(request)))
-            return ASGIResponse(body=await self.gathering.ask(Question(key, ask)), media_type=JSON)
+            return ASGIResponse(body=await self.gathering.ask(PendingAsk(key, ask)), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
@@ -95,7 +95,7 @@ class Decisions:
             HTTPRouteHandler("/v1/decisions/batch", http_method="POST", status_code=200, request_max_body_size=None)(many),
         ]
 
-    def answer_questions(self, questions: Sequence[Question]) -> list[bytes]:
+    def answer_questions(self, questions: Sequence[PendingAsk]) -> list[bytes]:
         """The answers as bytes, in order, whatever enterprises they are of."""
         answers: list[bytes] = [b""] * len(questions)
         for enterprise in {question.enterprise for question in questions}:
@@ -141,12 +141,12 @@ class Decisions:
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""
         check_count(body)
-        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), Tally(key, self.look_ups)
+        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), BatchTally(key, self.look_ups)
         tally.add(decisions)
         tally.note(self.audit, self.clock())
         return encode(decisions)
 
-    def answer_lines(self, key: ApiKey, group: Sequence[bytes], tally: Tally) -> bytes:
+    def answer_lines(self, key: ApiKey, group: Sequence[bytes], tally: BatchTally) -> bytes:
         """Lines of NDJSON -> as many lines."""
         items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
         decisions = self.decide_mixed(key.enterprise, items, _actor(key))
@@ -165,16 +165,16 @@ class Decisions:
 
     async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
-        tally = Tally(key, self.look_ups)
+        tally = BatchTally(key, self.look_ups)
         try:
-            async for group in Ahead(lines(body, AT_ONCE), AT_ONCE):
+            async for group in ReadAhead(lines(body, AT_ONCE), AT_ONCE):
                 yield await self.lanes.batches.run(self.answer_lines, key, group, tally)
         finally:
             await self.lanes.batches.run(tally.note, self.audit, self.clock())
 
 
 def read_ask(body: bytes) -> AskIn:
-    """The body of a single ask. Raises :class:`Problem` 400 or 422."""
+    """The body of a single ask. Raises :class:`ProblemDetails` 400 or 422."""
     try:
         ask = decode_ask(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -183,21 +183,21 @@ def read_ask(body: bytes) -> AskIn:
 
 
 def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
-    """The items of an array. A bad item is answered in its place; only a body that is no array is a :class:`Problem`."""
+    """The items of an array. A bad item is answered in its place; only a body that is no array is a :class:`ProblemDetails`."""
     try:
         asks = decode_asks(body)
         return asks if ESCAPED_NUL not in body else [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
     except msgspec.ValidationError:
         return [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+        raise ProblemDetails(400, "malformed_json", "the body is not JSON in UTF-8") from None
 
 
 def read_item(line: bytes) -> AskIn | InvalidAsk:
     """One item of a batch, or the answer that it is none."""
     try:
         return read_ask(line)
-    except Problem as problem:
+    except ProblemDetails as problem:
         return invalid(problem.detail if problem.status == 422 else "the item is not JSON in UTF-8")
 
 
@@ -210,7 +210,7 @@ TOO_LONG_ANSWER = invalid("the line is longer than an ask can be")
 
 
 async def whole_body(request: Request[Any, Any, Any]) -> bytes:
-    """The body of an array, which must fit into memory. Raises :class:`Problem` 408 or 413."""
+    """The body of an array, which must fit into memory. Raises :class:`ProblemDetails` 408 or 413."""
     chunks, size = [], 0
     announced = request.headers.get("content-length", "")
     check_length(int(announced) if announced.isdecimal() else 0)

@@ -23,7 +23,7 @@ from store.web.api.wire import read
 from store.web.http.auth import Callers, require
 from store.web.http.body import whole
 from store.web.http.border import check_texts
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 from store.web.http.streaming import Pieces
 
 JSON = "application/json"
@@ -57,7 +57,7 @@ class Call(NamedTuple):
         return f"{self.key.role}:{self.key.name}"
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """What goes back, with a status other than 200 or headers where there are any.
 
     ``body``: ``None`` sends none, bytes go as they are, a generator of bytes is sent while it is read, anything else goes as JSON.
@@ -80,7 +80,7 @@ class Endpoint:
     path: str
     roles: frozenset[Role]
     summary: str
-    answer: Callable[[Call], Answer]
+    answer: Callable[[Call], ApiResponse]
     takes: Any = None
     gives: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Endpoint:
 
 
 async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
-    """Who calls. Raises :class:`Problem` 401 or 403. Only a key not seen for a while costs a look at the database."""
+    """Who calls. Raises :class:`ProblemDetails` 401 or 403. Only a key not seen for a while costs a look at the database."""
     key = callers.remembered(request.headers)
     if key is None:
         key = await callers.look(request.headers)
@@ -110,7 +110,7 @@ async def caller(request: Request[Any, Any, Any], callers: Callers, roles: froze
     return key
 
 
-def respond(answer: Answer) -> ASGIResponse:
+def respond(answer: ApiResponse) -> ASGIResponse:
     """The answer as bytes."""
     if isinstance(answer.body, Generator):
         return Pieces(answer.body, answer.media, answer.headers)
@@ -130,5 +130,5 @@ def if_match(headers: Mapping[str, str]) -> int | None:
         return None
     version = text.removeprefix("W/").strip('"')
     if not (version.isascii() and version.isdigit() and len(version) < 19):
-        raise Problem(412, "version_conflict", "If-Match is no entity tag of this patient: read it again before changing it")
+        raise ProblemDetails(412, "version_conflict", "If-Match is no entity tag of this patient: read it again before changing it")
     return int(version)

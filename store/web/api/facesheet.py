@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Toggle, locked
-from store.domain.patient import Entry, Patient
+from store.domain.patient import HistoryEntry, Patient
 from store.domain.sms_consent import OptOut, display
 from store.preference import ATTRIBUTES, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
 
@@ -164,7 +164,7 @@ def opt_outs_out(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tup
     return tuple(OptOutOut(*one, one.number in on_file) for one in opt_outs)
 
 
-def history_line(entry: Entry) -> EntryOut:
+def history_line(entry: HistoryEntry) -> EntryOut:
     """One line of the history."""
     evidence = EvidenceOut(entry.evidence_id, entry.path)
     return EntryOut(

@@ -16,7 +16,7 @@ from store.domain.lock import Role
 from store.domain.patient import ChangedPatient
 from store.patients import feed_position
 from store.patients.preferences import Preferences
-from store.web.api.endpoint import Answer, caller, respond
+from store.web.api.endpoint import ApiResponse, caller, respond
 from store.web.api.wire import whole_number
 from store.web.http.auth import Callers
 
@@ -44,7 +44,7 @@ class ChangesOut(Struct, frozen=True):
     epoch: str
 
 
-class Feed:
+class ChangeFeed:
     """Answers from the store. ``closing`` says that the service is about to stop, so that waiting calls end."""
 
     def __init__(self, store: Preferences, callers: Callers, closing: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ class Feed:
             page = tuple(ChangeOut(*one) for one in found)
             following = page[-1].seq if page else after
             epoch = await asyncio.to_thread(feed_position.epoch, self.store.database, key.enterprise, following)
-            return respond(Answer(ChangesOut(page, following, epoch)))
+            return respond(ApiResponse(ChangesOut(page, following, epoch)))
 
         return HTTPRouteHandler("/v1/changes", http_method="GET", status_code=200)(changes)
 

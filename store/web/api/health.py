@@ -30,10 +30,10 @@ from store.patients.preferences import Preferences
 from store.runs.intake_state import IntakeState
 from store.runs.processes import Processes, ProcessState, Seen, gone, is_silent, joined
 from store.users.api_keys import ApiKey
-from store.web.api.endpoint import Answer, respond
+from store.web.api.endpoint import ApiResponse, respond
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 from store.web.http.unknown_patients import UnknownPatients
 
 ANSWERED_WITHIN = 5.0
@@ -140,7 +140,7 @@ async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey |
         return None
 
 
-class Kept(Generic[T]):
+class SecondCache(Generic[T]):
     """What was found within the last second, else what is found now. For one thread."""
 
     def __init__(self, find: Callable[[], T], ticks: Callable[[], float]) -> None:
@@ -167,24 +167,24 @@ class Health:
     ) -> None:
         self.store, self.clock, self.intake, self.unknown = store, clock, intake, unknown
         self.processes = Processes(store.database)
-        self.kept = Kept(self.readiness, ticks)
-        self.metrics = Kept(metrics, ticks) if metrics else None
+        self.kept = SecondCache(self.readiness, ticks)
+        self.metrics = SecondCache(metrics, ticks) if metrics else None
         self._looking: asyncio.Future[Readiness] | None = None
 
     def handlers(self, callers: Callers, lanes: Lanes) -> list[HTTPRouteHandler]:
         """The addresses for Litestar."""
 
         async def alive(request: Request[Any, Any, Any]) -> ASGIResponse:
-            return respond(Answer({"alive": True}))
+            return respond(ApiResponse({"alive": True}))
 
         async def ready(request: Request[Any, Any, Any]) -> ASGIResponse:
             found = await self.in_time(lanes.probes.run)
             key = await _caller(request, callers)
-            return respond(Answer(found.told(key.enterprise if key else None), {}, 200 if found.ready else 503))
+            return respond(ApiResponse(found.told(key.enterprise if key else None), {}, 200 if found.ready else 503))
 
         async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
             if self.metrics is None:
-                raise Problem(404, "not_found", "this process has no metrics")
+                raise ProblemDetails(404, "not_found", "this process has no metrics")
             return ASGIResponse(body=await lanes.probes.run(self.metrics), media_type=PROMETHEUS)
 
         named = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}

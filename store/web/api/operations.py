@@ -11,10 +11,10 @@ from store.domain.enterprise import Source
 from store.patients.freshness import Freshness
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.runs import OPERATORS, RunOut, run_out
-from store.web.http.problem import Problem
-from store.web.http.work import Work
+from store.web.http.problem import ProblemDetails
+from store.web.http.work import SyncWork
 
 
 class SourceOut(Struct, frozen=True):
@@ -30,7 +30,7 @@ class SourceOut(Struct, frozen=True):
 class Operations:
     """The answers about sources; nothing of another enterprise is ever found."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.journal, self.work = store, journal, work
         self.freshness: Freshness = store.freshness
 
@@ -40,17 +40,17 @@ class Operations:
         if self.work is not None:
             yield Endpoint("POST", "/v1/sources/{source:str}/resync", OPERATORS, "Begin a resync", self.resync, None, RunOut, status=202)
 
-    def sources(self, call: Call) -> Answer:
+    def sources(self, call: Call) -> ApiResponse:
         """The enterprise's sources, in the order of the configuration."""
         heard = self.freshness.last_heard(call.now)
-        return Answer([self._source(call, one, heard.get(one.name)) for one in self.store.enterprises[call.enterprise].sources])
+        return ApiResponse([self._source(call, one, heard.get(one.name)) for one in self.store.enterprises[call.enterprise].sources])
 
-    def resync(self, call: Call) -> Answer:
+    def resync(self, call: Call) -> ApiResponse:
         """Begins a run of the source; 202, for it goes on after the answer."""
         source = call.path["source"]
         if self.work is None or self.store.enterprises[call.enterprise].source(source) is None:
-            raise Problem(404, "source_unknown", "this enterprise has no such source")
-        return Answer(run_out(self.work.resync(source, call.key.name)), {}, 202)
+            raise ProblemDetails(404, "source_unknown", "this enterprise has no such source")
+        return ApiResponse(run_out(self.work.resync(source, call.key.name)), {}, 202)
 
     def _source(self, call: Call, source: Source, heard: datetime | None) -> SourceOut:
         stale = self.freshness.ages(self.store.enterprises[call.enterprise], call.now)(source.name).stale

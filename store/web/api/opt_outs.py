@@ -12,7 +12,7 @@ from store.domain.sms_consent import REVIEW, SCOPES
 from store.patients.opt_out_report import Wanted, opted_out
 from store.patients.preferences import Preferences
 from store.preference import PATIENT, STAFF
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.opt_out_report import OptedOutOut, asked, csv_pieces, json_pieces
 from store.web.api.wire import moment, one_of
 
@@ -40,12 +40,12 @@ class OptOuts:
         """The one row of the contract."""
         yield Endpoint("GET", "/v1/sms-consent/report", READERS, "Numbers that opted out", self.report, None, list[OptedOutOut], PARAMETERS)
 
-    def report(self, call: Call) -> Answer:
+    def report(self, call: Call) -> ApiResponse:
         """The standing opt-outs of the enterprise, all or those that are wanted."""
         table, which = one_of(call.query, "format", ("json", "csv")) == "csv", wanted(call.query, self.store.numbering(call.enterprise))
         self.audit.note(call.enterprise, VIEWED_OPT_OUTS, "", actor=call.who, now=call.now, **asked(which))
         found = opted_out(self.store.database, call.enterprise, which)
-        return Answer(encoded(csv_pieces(found)), FILE, media=CSV) if table else Answer(encoded(json_pieces(found)))
+        return ApiResponse(encoded(csv_pieces(found)), FILE, media=CSV) if table else ApiResponse(encoded(json_pieces(found)))
 
 
 def wanted(query: Mapping[str, Any], numbering: Numbering) -> Wanted:

@@ -10,11 +10,11 @@ from msgspec import Struct
 from store.errors import NotFound, ValueRefused
 from store.runs.rejection_room import TRUNCATED
 from store.runs.runs import OPEN, Journal, Rejection
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.runs import FILTERS, OPERATORS
 from store.web.api.wire import whole_number
-from store.web.http.problem import Problem
-from store.web.http.work import Work
+from store.web.http.problem import ProblemDetails
+from store.web.http.work import SyncWork
 
 AT_ONCE = 1_000
 STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "only those of this reason"}
@@ -96,10 +96,10 @@ class PreviewOut(Struct, frozen=True):
     left: int
 
 
-class Rejections:
+class RejectionCalls:
     """The answers about rejections; nothing of another enterprise is ever found."""
 
-    def __init__(self, journal: Journal, work: Work | None) -> None:
+    def __init__(self, journal: Journal, work: SyncWork | None) -> None:
         self.quarantine, self.work = journal.quarantine, work
 
     def endpoints(self) -> Iterable[Endpoint]:
@@ -112,32 +112,32 @@ class Rejections:
         preview = "What trying a selection again would change"
         yield Endpoint("POST", "/v1/rejections/replay/preview", OPERATORS, preview, self.preview, SelectionIn, PreviewOut)
 
-    def listed(self, call: Call) -> Answer:
+    def listed(self, call: Call) -> ApiResponse:
         """Rejections of the enterprise."""
         status = call.query.get("status", OPEN)
         if status not in ("open", "resolved", "all"):
-            raise Problem(422, "invalid_request", "status is open, resolved or all")
+            raise ProblemDetails(422, "invalid_request", "status is open, resolved or all")
         limit, wanted = whole_number(call.query, "limit", 100, 1_000), None if status == "all" else status
         found = self.quarantine.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
-        return Answer([rejection_out(one) for one in found])
+        return ApiResponse([rejection_out(one) for one in found])
 
-    def replay(self, call: Call) -> Answer:
+    def replay(self, call: Call) -> ApiResponse:
         """Tries one rejection again."""
         rejection = self._mine(call, call.path["rejection_id"])
-        return Answer(ReplayOut(**self._work().replay(rejection.id, call.key.name)))
+        return ApiResponse(ReplayOut(**self._work().replay(rejection.id, call.key.name)))
 
-    def replay_many(self, call: Call) -> Answer:
+    def replay_many(self, call: Call) -> ApiResponse:
         """Tries a selection again, each in a transaction of its own: one that is still wrong does not stop the others."""
         chosen, left = self._chosen(call)
         done = [ReplayedOut(**one) for one in self._work().replay_many(chosen, call.key.name)]
-        return Answer(ReplaysOut(len(done), sum(one.status == "resolved" for one in done), left, done))
+        return ApiResponse(ReplaysOut(len(done), sum(one.status == "resolved" for one in done), left, done))
 
-    def preview(self, call: Call) -> Answer:
+    def preview(self, call: Call) -> ApiResponse:
         """The same without changing anything."""
         chosen, left = self._chosen(call)
         found = self._work().preview(chosen)
         changes = [FlipOut(one["patient"], one["attribute"], one["direction"]) for one in found["changes"]]
-        return Answer(PreviewOut(found["counts"], found["flips"], changes, found["more_changes"], left))
+        return ApiResponse(PreviewOut(found["counts"], found["flips"], changes, found["more_changes"], left))
 
     def _chosen(self, call: Call) -> tuple[Sequence[str], int]:
         """The ids that a selection names, and how many more there are."""
@@ -158,7 +158,7 @@ class Rejections:
             raise NotFound("no such rejection: emr-sync rejections shows them")
         return rejection
 
-    def _work(self) -> Work:
+    def _work(self) -> SyncWork:
         assert self.work is not None  # or the address would not be there
         return self.work
 

@@ -9,7 +9,7 @@ from store.domain.lock import Role
 from store.domain.sms_consent import REVIEW
 from store.patients.preferences import Preferences
 from store.patients.replies import STATES
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.reply_json import ReplyOut, reply_out
 from store.web.api.wire import ReplyDecisionIn, one_of, whole_number
 
@@ -31,17 +31,17 @@ class RepliesQueue:
         yield Endpoint("GET", "/v1/replies", READERS, "Replies that a person reviews", self.some, None, list[ReplyOut], PARAMETERS)
         yield Endpoint("POST", decide, DECIDERS, "Whether an unclear reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
 
-    def some(self, call: Call) -> Answer:
+    def some(self, call: Call) -> ApiResponse:
         """Replies in one state. Their text is a patient's: who looked is in the audit log."""
         state, limit = one_of(call.query, "state", STATES) or REVIEW, whole_number(call.query, "limit", AT_ONCE, MOST)
         found = self.store.replies.some(call.enterprise, state, limit)
         self.audit.note(call.enterprise, VIEWED_REPLIES, "", actor=call.who, now=call.now, state=state, replies=len(found))
-        return Answer([reply_out(one) for one in found])
+        return ApiResponse([reply_out(one) for one in found])
 
-    def decide(self, call: Call) -> Answer:
+    def decide(self, call: Call) -> ApiResponse:
         """A person's decision."""
         said: ReplyDecisionIn = call.body
         found = self.store.decide_reply(
             call.enterprise, call.path["reply_id"], said.decision, actor=call.actor, reason=said.reason, now=call.now
         )
-        return Answer(reply_out(found))
+        return ApiResponse(reply_out(found))

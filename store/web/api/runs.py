@@ -12,9 +12,9 @@ from store.errors import NotFound
 from store.holds.review import HeldSet, Verdicts, Waiting
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
-from store.web.api.endpoint import Answer, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.wire import whole_number
-from store.web.http.work import Work
+from store.web.http.work import SyncWork
 
 OPERATORS = frozenset({Role.OPERATOR})
 FILTERS = {"source": "only this source", "limit": "at most so many, up to 1000"}
@@ -88,10 +88,10 @@ class RunDetail(RunOut, frozen=True, kw_only=True):
     held: HeldOut
 
 
-class Runs:
+class RunCalls:
     """The answers about runs; nothing of another enterprise is ever found."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.journal, self.work = store, journal, work
         self.verdicts = Verdicts(store, journal)
 
@@ -102,22 +102,22 @@ class Runs:
         yield Endpoint("POST", "/v1/runs/{run_id:str}/approve", OPERATORS, "Let held changes through", self.approve, None, RunDetail)
         yield Endpoint("POST", "/v1/runs/{run_id:str}/reject", OPERATORS, "Refuse held changes", self.reject, None, RunDetail)
 
-    def runs(self, call: Call) -> Answer:
+    def runs(self, call: Call) -> ApiResponse:
         """Runs of the enterprise."""
         limit = whole_number(call.query, "limit", 50, 1_000)
         waiting = {one.run: one for one in self.verdicts.waiting(call.enterprise)}
         found = self.journal.runs(call.enterprise, call.query.get("source"), limit)
-        return Answer([run_out(run, waiting.get(run.id)) for run in found])
+        return ApiResponse([run_out(run, waiting.get(run.id)) for run in found])
 
-    def run(self, call: Call) -> Answer:
+    def run(self, call: Call) -> ApiResponse:
         """One run, if it is of the enterprise, with what the safeguard holds of it."""
         return self._shown(self._run(call))
 
-    def approve(self, call: Call) -> Answer:
+    def approve(self, call: Call) -> ApiResponse:
         """Lets through what the safeguard holds of a run."""
         return self._decide(call, self.verdicts.approve)
 
-    def reject(self, call: Call) -> Answer:
+    def reject(self, call: Call) -> ApiResponse:
         """Keeps what stands instead of what the safeguard holds of a run."""
         return self._decide(call, self.verdicts.reject)
 
@@ -127,16 +127,16 @@ class Runs:
             raise NotFound("no such run: emr-sync runs shows them")
         return run
 
-    def _decide(self, call: Call, verdict: Callable[[str, Actor, datetime], HeldSet]) -> Answer:
+    def _decide(self, call: Call, verdict: Callable[[str, Actor, datetime], HeldSet]) -> ApiResponse:
         run = self._run(call)
         if self.work is not None:
             self.work.expire(call.enterprise)
         verdict(run.id, Actor(call.key.role, call.key.name), call.now)
         return self._shown(run)
 
-    def _shown(self, run: Run) -> Answer:
+    def _shown(self, run: Run) -> ApiResponse:
         waiting = {one.run: one for one in self.verdicts.waiting(run.enterprise)}
-        return Answer(run_detail(self.verdicts.show(run.id), waiting.get(run.id)))
+        return ApiResponse(run_detail(self.verdicts.show(run.id), waiting.get(run.id)))
 
 
 def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:

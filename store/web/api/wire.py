@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from store.domain.decision_request import Appointment, Ask, Decision
 from store.domain.patient import PatientRef
 from store.web.http.border import check_moment, check_nul, is_utf8
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 T = TypeVar("T")
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -171,7 +171,7 @@ class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
 
 def read(body: bytes, kind: type[T]) -> T:
-    """The body as a value. Raises :class:`Problem`: 400 for what is no JSON, 422 for JSON of another shape."""
+    """The body as a value. Raises :class:`ProblemDetails`: 400 for what is no JSON, 422 for JSON of another shape."""
     try:
         found = msgspec.json.decode(body, type=kind)
         if isinstance(found, Struct):
@@ -179,12 +179,12 @@ def read(body: bytes, kind: type[T]) -> T:
         return found
     except msgspec.ValidationError as error:
         if not is_utf8(body):
-            raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
-        raise Problem(422, "invalid_request", said(error)) from None
+            raise ProblemDetails(400, "malformed_json", "the body is not JSON in UTF-8") from None
+        raise ProblemDetails(422, "invalid_request", said(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Problem(400, "malformed_json", "the body is not JSON in UTF-8") from None
+        raise ProblemDetails(400, "malformed_json", "the body is not JSON in UTF-8") from None
     except ValueError as error:
-        raise Problem(422, "invalid_request", str(error)) from None
+        raise ProblemDetails(422, "invalid_request", str(error)) from None
 
 
 def said(error: msgspec.ValidationError) -> str:
@@ -193,17 +193,17 @@ def said(error: msgspec.ValidationError) -> str:
 
 
 def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -> int:
-    """A query parameter. Raises :class:`Problem` when it is no number from 0 to ``most``."""
+    """A query parameter. Raises :class:`ProblemDetails` when it is no number from 0 to ``most``."""
     text = query.get(name)
     if text is None:
         return default
     if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
-        raise Problem(422, "invalid_request", f"{name} must be a whole number from 0 to {most}")
+        raise ProblemDetails(422, "invalid_request", f"{name} must be a whole number from 0 to {most}")
     return int(text)
 
 
 def moment(query: Mapping[str, Any], name: str) -> datetime | None:
-    """A query parameter that is a time. Raises :class:`Problem` when it is none, or has no offset."""
+    """A query parameter that is a time. Raises :class:`ProblemDetails` when it is none, or has no offset."""
     text = query.get(name)
     if text is None:
         return None
@@ -213,13 +213,13 @@ def moment(query: Mapping[str, Any], name: str) -> datetime | None:
     except (AttributeError, ValueError):
         at = None
     if at is None or at.tzinfo is None:
-        raise Problem(422, "invalid_request", f"{name} must be a time with its offset, like 2026-11-02T10:42:00Z")
+        raise ProblemDetails(422, "invalid_request", f"{name} must be a time with its offset, like 2026-11-02T10:42:00Z")
     return at
 
 
 def one_of(query: Mapping[str, Any], name: str, choices: Collection[str]) -> str | None:
-    """A query parameter that is one of a few words. Raises :class:`Problem` when it is another."""
+    """A query parameter that is one of a few words. Raises :class:`ProblemDetails` when it is another."""
     text = query.get(name)
     if text is not None and text not in choices:
-        raise Problem(422, "invalid_request", f"{name} is one of {', '.join(choices)}")
+        raise ProblemDetails(422, "invalid_request", f"{name} is one of {', '.join(choices)}")
     return text

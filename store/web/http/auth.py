@@ -11,7 +11,7 @@ from datetime import datetime
 from store.domain.lock import Role
 from store.users.api_keys import ApiKey, ApiKeys
 from store.web.http.lanes import Lanes
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 KEPT_SECONDS = 2.0
 MOST_KEPT = 10_000
@@ -42,14 +42,14 @@ class Callers:
         return await self.lanes.keys.run(self.verify, headers)
 
     def verify(self, headers: Mapping[str, str]) -> ApiKey:
-        """The caller, looked up. Raises :class:`Problem` 401 for a key that is unknown, revoked or expired."""
+        """The caller, looked up. Raises :class:`ProblemDetails` 401 for a key that is unknown, revoked or expired."""
         token = bearer(headers)
         now = self.clock()
         key = self.keys.verify(token, now)
         if key is None:
             raise _unauthorized("invalid_token", "the API key is unknown, revoked or expired")
         if key.enterprise not in self.enterprises:
-            raise Problem(403, "enterprise_unknown", "the enterprise of this API key is not configured any more")
+            raise ProblemDetails(403, "enterprise_unknown", "the enterprise of this API key is not configured any more")
         if not key.use_is_noted(now):
             self.lanes.notes.later(self.keys.note_use, key.id, now)  # a run may be writing: no caller waits for it
         self._remember(_digest(token), key)
@@ -63,7 +63,7 @@ class Callers:
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """The key of the request. Raises :class:`Problem` 401 when there is none."""
+    """The key of the request. Raises :class:`ProblemDetails` 401 when there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise _unauthorized("", "send your API key: Authorization: Bearer …")
@@ -71,13 +71,15 @@ def bearer(headers: Mapping[str, str]) -> str:
 
 
 def require(key: ApiKey, roles: Collection[str], grant: str | None = None) -> None:
-    """Raises :class:`Problem` 403 for a role that is not among ``roles``, and for a sender's key without the ``grant`` it takes."""
+    """Raises :class:`ProblemDetails` 403 for a role that is not among ``roles``, and for a sender's key without the ``grant`` it takes."""
     if grant is not None and key.role == Role.SENDER:
         if grant in key.grants:
             return
-        raise Problem(403, "grant_missing", f"a sender's key may do that with the grant {grant}: emr-sync keys grant {key.id} {grant}")
+        raise ProblemDetails(
+            403, "grant_missing", f"a sender's key may do that with the grant {grant}: emr-sync keys grant {key.id} {grant}"
+        )
     if key.role not in roles:
-        raise Problem(403, "role_refused", f"the role {key.role} may not do that; it takes {' or '.join(sorted(roles))}")
+        raise ProblemDetails(403, "role_refused", f"the role {key.role} may not do that; it takes {' or '.join(sorted(roles))}")
 
 
 def _digest(token: str) -> bytes:
@@ -85,6 +87,6 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _unauthorized(error: str, detail: str) -> Problem:
+def _unauthorized(error: str, detail: str) -> ProblemDetails:
     challenge = f'Bearer realm="emr-sync", error="{error}"' if error else 'Bearer realm="emr-sync"'
-    return Problem(401, "unauthorized", detail, {"www-authenticate": challenge})
+    return ProblemDetails(401, "unauthorized", detail, {"www-authenticate": challenge})

@@ -9,13 +9,13 @@ from typing import Any
 
 from litestar import Request
 
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 LONGEST_SECONDS = 30.0
 
 
 async def whole(request: Request[Any, Any, Any], seconds: float = LONGEST_SECONDS) -> bytes:
-    """The body. Raises :class:`Problem` 408 for one that takes too long to come."""
+    """The body. Raises :class:`ProblemDetails` 408 for one that takes too long to come."""
     try:
         async with asyncio.timeout(seconds):
             return await request.body()
@@ -25,7 +25,8 @@ async def whole(request: Request[Any, Any, Any], seconds: float = LONGEST_SECOND
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Raises :class:`Problem` 408 where the block takes longer. The connection is closed, for the rest of the body may still come."""
+    """Raises :class:`ProblemDetails` 408 where the block takes longer. The connection is closed, for the rest of the body may still
+    come."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -33,5 +34,5 @@ async def within(seconds: float) -> AsyncIterator[None]:
         raise _late(seconds) from None
 
 
-def _late(seconds: float) -> Problem:
-    return Problem(408, "request_timeout", f"the body took longer than {seconds:.0f} seconds to come", {"Connection": "close"})
+def _late(seconds: float) -> ProblemDetails:
+    return ProblemDetails(408, "request_timeout", f"the body took longer than {seconds:.0f} seconds to come", {"Connection": "close"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 ESCAPED_NUL = b"\\u0000"
 DAYS_ASIDE = timedelta(days=2)
@@ -17,10 +17,12 @@ EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC) + DAYS_ASIDE, datetime.max.r
 
 
 def check_texts(values: Mapping[str, Any]) -> None:
-    """Raises :class:`Problem` 422 for a value of an address or a form that no database keeps (PostgreSQL's text has no NUL)."""
+    """Raises :class:`ProblemDetails` 422 for a value of an address or a form that no database keeps (PostgreSQL's text has no NUL)."""
     for name, value in values.items():
         if isinstance(value, str) and not _can_be_kept(value):
-            raise Problem(422, "invalid_request", f"{name if _can_be_kept(name) else 'a name'} holds a character that cannot be kept")
+            raise ProblemDetails(
+                422, "invalid_request", f"{name if _can_be_kept(name) else 'a name'} holds a character that cannot be kept"
+            )
 
 
 def check_nul(body: bytes, value: msgspec.Struct, but: Collection[str] = ()) -> None:

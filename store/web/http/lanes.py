@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ BUSY_SECONDS = 2
 log = logging.getLogger("emr_sync.web")
 
 
-class Lane:
+class WorkerThreads:
     """``threads`` that do one kind of work. ``waiting``: so many calls may wait for one of them; ``None`` is without limit."""
 
     def __init__(self, name: str, threads: int, waiting: int | None = None) -> None:
@@ -29,9 +29,11 @@ class Lane:
         self._here = 0
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the work gives. Raises :class:`Problem` 429 where too many wait."""
+        """What the work gives. Raises :class:`ProblemDetails` 429 where too many wait."""
         if self.most is not None and self._here >= self.most:
-            raise Problem(429, "too_busy", "too many of these at the same time: try again in a moment", {"Retry-After": str(BUSY_SECONDS)})
+            raise ProblemDetails(
+                429, "too_busy", "too many of these at the same time: try again in a moment", {"Retry-After": str(BUSY_SECONDS)}
+            )
         self._here += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args, **kwargs))
@@ -61,23 +63,23 @@ def _logged(work: Callable[[], object]) -> None:
 class Lanes(NamedTuple):
     """All lanes of one service. A password's check takes 64 MiB and every core for a moment, so only two are made at a time."""
 
-    keys: Lane
-    notes: Lane
-    probes: Lane
-    pages: Lane
-    passwords: Lane
-    batches: Lane
+    keys: WorkerThreads
+    notes: WorkerThreads
+    probes: WorkerThreads
+    pages: WorkerThreads
+    passwords: WorkerThreads
+    batches: WorkerThreads
 
     @classmethod
     def made(cls) -> Lanes:
         """New ones."""
         return cls(
-            keys=Lane("keys", 2),
-            notes=Lane("notes", 1),
-            probes=Lane("probes", 1),
-            pages=Lane("pages", 6),
-            passwords=Lane("passwords", 2, waiting=16),
-            batches=Lane("batches", 3),
+            keys=WorkerThreads("keys", 2),
+            notes=WorkerThreads("notes", 1),
+            probes=WorkerThreads("probes", 1),
+            pages=WorkerThreads("pages", 6),
+            passwords=WorkerThreads("passwords", 2, waiting=16),
+            batches=WorkerThreads("batches", 3),
         )
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ async def lines(body: AsyncIterator[bytes], at_once: int) -> AsyncIterator[Lines
         yield [TOO_LONG if skipping else _bounded(rest)]
 
 
-class Ahead:
+class ReadAhead:
     """The same lines in larger groups: what came while one group was being answered is the next, up to ``at_once``."""
 
     def __init__(self, groups: AsyncIterator[Lines], at_once: int) -> None:

@@ -41,7 +41,7 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
 log = logging.getLogger("emr_sync.web")
 
 
-class Problem(Exception):
+class ProblemDetails(Exception):
     """An answer that is no success. ``code`` is stable; ``detail`` names fields and never quotes what was sent."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
@@ -56,18 +56,18 @@ class Problem(Exception):
         )
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception) -> ProblemDetails:
     """Any error in our words. One that nobody expected tells nothing of itself to the caller."""
-    if isinstance(error, Problem):
+    if isinstance(error, ProblemDetails):
         return error
     if isinstance(error, errors.StoreError) and (named := status_of(type(error))):
         return _of_store(error, *named)
     if isinstance(error, errors.SchemaOutdated) or outage.told(error):
-        return Problem(503, "store_unavailable", "the database cannot be used now: ask again later", {"Retry-After": RETRY_AFTER})
+        return ProblemDetails(503, "store_unavailable", "the database cannot be used now: ask again later", {"Retry-After": RETRY_AFTER})
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
-        return Problem(status, status.phrase.lower().replace(" ", "_"), _of_framework(status), dict(error.headers or {}))
-    return Problem(500, "internal_error", "an error of the service; it is in its log")
+        return ProblemDetails(status, status.phrase.lower().replace(" ", "_"), _of_framework(status), dict(error.headers or {}))
+    return ProblemDetails(500, "internal_error", "an error of the service; it is in its log")
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -84,13 +84,13 @@ def status_of(kind: type[Exception]) -> tuple[int, str] | None:
     return next((STATUS[one] for one in kind.__mro__ if one in STATUS), None)
 
 
-def _of_store(error: errors.StoreError, status: int, code: str) -> Problem:
+def _of_store(error: errors.StoreError, status: int, code: str) -> ProblemDetails:
     if isinstance(error, errors.TooManyTries):
-        return Problem(status, code, str(error), {"Retry-After": str(error.after)})
+        return ProblemDetails(status, code, str(error), {"Retry-After": str(error.after)})
     if not isinstance(error, errors.PreferenceLocked):
-        return Problem(status, code, str(error))
+        return ProblemDetails(status, code, str(error))
     since = error.since.isoformat().replace("+00:00", "Z") if error.since else None
-    return Problem(status, code, str(error), attribute=error.attribute, source=error.source, where=error.where, since=since)
+    return ProblemDetails(status, code, str(error), attribute=error.attribute, source=error.source, where=error.where, since=since)
 
 
 def _of_framework(status: HTTPStatus) -> str:

@@ -34,7 +34,7 @@ def _nothing(enterprise: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SyncWork:
     """What ``sync`` does on request.
 
     ``resync(source, by)`` begins a run and returns it, or raises ``RunActive``; ``replay(rejection_id, by)`` maps and applies a

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Mapped(NamedTuple):
+class DescribedRule(NamedTuple):
     """One rule of the mapping: what it states, where it reads, which codes mean what, and what else it does."""
 
     attribute: str
@@ -18,5 +18,5 @@ class About(NamedTuple):
     """``rows``: name and value, in the order to read them. ``listens``: the EMR calls us, so that it cannot be read."""
 
     rows: tuple[tuple[str, str], ...] = ()
-    mapping: tuple[Mapped, ...] = ()
+    mapping: tuple[DescribedRule, ...] = ()
     listens: bool = False

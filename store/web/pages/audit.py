@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from store.audit.audit_log import Audit
-from store.audit.hash_chain import Line
+from store.audit.hash_chain import ChainLine
 from store.domain import documents
 from store.domain.lock import Role
 from store.patients.preferences import Preferences
@@ -37,7 +37,7 @@ class AuditLog:
         )
 
 
-def remark(line: Line) -> str:
+def remark(line: ChainLine) -> str:
     """A line's detail in a few words."""
     detail = documents.read(line.detail)
     return ", ".join(str(detail[name]).replace("_", " ") for name in TOLD if detail.get(name))

@@ -11,7 +11,7 @@ from store import preference as p
 from store.domain.decision_request import Decision
 from store.domain.enterprise import Enterprise
 from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
-from store.domain.patient import Entry, Patient
+from store.domain.patient import HistoryEntry, Patient
 from store.domain.sms_consent import display
 from store.preference import MessageType, Phone, Preference
 from store.web.pages import labels
@@ -39,7 +39,7 @@ class Origin(NamedTuple):
     undecided: bool
 
 
-class Row(NamedTuple):
+class CardRow(NamedTuple):
     """A line of the card. ``locked_by``: the source that masters it, as people call it. ``hint``: what follows from it."""
 
     title: str
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     hint: str = ""
 
 
-class Number(NamedTuple):
+class CardPhone(NamedTuple):
     """A phone as the card shows it. ``sharing`` counts the patients who have it, this one included."""
 
     e164: str
@@ -120,7 +120,7 @@ def badge(contact: p.ContactPreferences) -> str:
     return labels.BADGES["sms" if textable else "voice"]
 
 
-def numbers(patient: Patient) -> list[Number]:
+def numbers(patient: Patient) -> list[CardPhone]:
     """The phones, each once."""
     seen = {phone.number: phone for phone in reversed(patient.contact.phones)}
     return [_number(phone, patient) for phone in reversed(seen.values())]
@@ -139,26 +139,26 @@ def unread(patient: Patient) -> list[Unread]:
     return [Unread(labels.title(one.attribute), one.source, one.since) for one in patient.unreadable]
 
 
-def row(attribute: str, patient: Patient, enterprise: Enterprise) -> Row:
+def row(attribute: str, patient: Patient, enterprise: Enterprise) -> CardRow:
     """One attribute."""
     found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)
     value = labels.said(attribute, found.value if found else None)
-    return Row(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
+    return CardRow(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
 
 
-def consents(patient: Patient, enterprise: Enterprise) -> list[Row]:
+def consents(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """Consents by channel and number, as far as somebody stated them; channels in any case."""
     fixed = [p.consent(channel) for channel in CHANNELS]
     more = sorted(name for name in patient.preferences if name.startswith(p.CONSENT) and name not in fixed)
     return [row(name, patient, enterprise) for name in (*fixed, *more)]
 
 
-def topics(patient: Patient, enterprise: Enterprise) -> list[Row]:
+def topics(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """Permissions by topic."""
     return [row(name, patient, enterprise) for name in sorted(patient.preferences) if name.startswith(p.TOPIC)]
 
 
-def record(patient: Patient, enterprise: Enterprise) -> list[Row]:
+def record(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """What is said about the record itself; what nobody ever said is left out."""
     stated = [name for name in (p.DECEASED, p.RESTRICTED, p.ACTIVE) if name in patient.preferences]
     hints = {name: HINTS.get((name, patient.preferences[name].value), "") for name in stated}
@@ -181,12 +181,12 @@ def told(kind: str, decision: Decision) -> Told:
     return Told(kind, True, f"Send by {labels.CHANNELS[decision.channel]}", labels.number(where), notes, decision.stale)
 
 
-def timeline(entries: Sequence[Entry], enterprise: Enterprise) -> list[Event]:
+def timeline(entries: Sequence[HistoryEntry], enterprise: Enterprise) -> list[Event]:
     """The history, the newest first: what one payload changed together."""
     return [_event(list(lines), enterprise) for _, lines in groupby(entries, key=lambda one: one.seq)]
 
 
-def _event(lines: list[Entry], enterprise: Enterprise) -> Event:
+def _event(lines: list[HistoryEntry], enterprise: Enterprise) -> Event:
     first = lines[0]
     changes = tuple(
         (labels.title(one.attribute), labels.said(one.attribute, one.before), labels.said(one.attribute, one.after), one.path)
@@ -201,12 +201,12 @@ def _reason(text: str) -> str:
     return text if text and not text.startswith("sms:") else ""
 
 
-def _number(phone: Phone, patient: Patient) -> Number:
+def _number(phone: Phone, patient: Patient) -> CardPhone:
     until = " ".join(part for part in (f"from {phone.start}" if phone.start else "", f"until {phone.end}" if phone.end else "") if part)
     refused = tuple(channel for channel in CHANNELS if patient.contact.consents.get(f"{channel}#{phone.number}") == p.DENIED)
     preferred, sharing = phone.number == patient.contact.preferred_phone, patient.shared_by.get(phone.number, 1)
     kind = KINDS.get(phone.kind, "kind not stated")
-    return Number(phone.number, kind, phone.textable, preferred, sharing, until, tuple(labels.CHANNELS[one] for one in refused))
+    return CardPhone(phone.number, kind, phone.textable, preferred, sharing, until, tuple(labels.CHANNELS[one] for one in refused))
 
 
 def _origin(found: Preference | None, enterprise: Enterprise) -> Origin | None:

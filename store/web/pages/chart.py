@@ -22,7 +22,7 @@ class Bar(NamedTuple):
     rejected_height: int
 
 
-class Chart(NamedTuple):
+class BarChart(NamedTuple):
     """The bars, the oldest first; ``busy`` are those hours that brought something, the newest first."""
 
     bars: tuple[Bar, ...]
@@ -44,11 +44,11 @@ class Chart(NamedTuple):
         return f"{self.total:,} records in the last {len(self.bars)} hours, at most {self.most:,} in one{refused}."
 
 
-def chart(hours: Sequence[Hour]) -> Chart:
+def chart(hours: Sequence[Hour]) -> BarChart:
     """The chart of some hours in a row."""
     most = max((hour.records for hour in hours), default=0)
     bars = tuple(Bar(*hour, _height(hour.records, most), _height(hour.rejected, most)) for hour in hours)
-    return Chart(bars, sum(hour.records for hour in hours), most, sum(hour.rejected for hour in hours))
+    return BarChart(bars, sum(hour.records for hour in hours), most, sum(hour.rejected for hour in hours))
 
 
 def _height(count: int, most: int) -> int:

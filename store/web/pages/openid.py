@@ -21,7 +21,7 @@ from litestar.response.base import ASGIResponse
 from store.users.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation, vouched
 from store.users.sessions import digest
 from store.users.users import DISABLED, NO_ROLE, User
-from store.web.pages.page import HTML, STRICT, Door, Shown, cookie, under_tls
+from store.web.pages.page import HTML, STRICT, PageAccess, Shown, cookie, under_tls
 from store.web.pages.provider import CODE_REFUSED, NO_PROVIDER, STATE, TOKEN_INVALID, UNREACHABLE, Provider, ProviderFailed, derived
 
 PENDING, PENDING_TLS = "emr_sync_sign_in", "__Host-emr_sync_sign_in"
@@ -50,7 +50,7 @@ Answer = Callable[[Request[Any, Any, Any], datetime], ASGIResponse]
 class OpenIdSignIn:
     """The two addresses."""
 
-    def __init__(self, provider: Provider, federation: Federation, door: Door) -> None:
+    def __init__(self, provider: Provider, federation: Federation, door: PageAccess) -> None:
         self.provider, self.federation, self.door = provider, federation, door
         self._places = asyncio.Semaphore(AT_ONCE)
 

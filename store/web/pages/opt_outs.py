@@ -16,13 +16,13 @@ from store.domain.phone_numbers import Numbering
 from store.domain.sms_consent import REVIEW
 from store.errors import ValueRefused
 from store.patients import opt_out_report
-from store.patients.opt_out_report import Part, Wanted, part
+from store.patients.opt_out_report import OptOutPage, Wanted, part
 from store.patients.preferences import Preferences
 from store.preference import PATIENT, STAFF
 from store.web.api.opt_out_report import as_csv
 from store.web.api.opt_outs import CSV
 from store.web.api.opt_outs import READERS as READERS
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 from store.web.pages.page import Download, Page, Shown, Visit
 
 FILE = "sms-opt-outs.csv"
@@ -57,8 +57,8 @@ class OptOutReport:
         """The next opt-outs, by number."""
         try:
             wanted, digits = self._asked(visit)
-        except Problem as problem:
-            return self._shown(visit, Part(), problem.detail, int(problem.status))
+        except ProblemDetails as problem:
+            return self._shown(visit, OptOutPage(), problem.detail, int(problem.status))
         found = part(self.store.database, visit.enterprise, wanted, digits=digits, after=visit.form.get("after", ""), limit=AT_ONCE)
         self._note(visit, len(found.opt_outs))
         return self._shown(visit, found)
@@ -76,7 +76,7 @@ class OptOutReport:
     def _note(self, visit: Visit, count: int) -> None:
         self.audit.note(visit.enterprise, VIEWED_OPT_OUTS, "", actor=":".join(visit.actor), now=visit.now, opt_outs=count)
 
-    def _shown(self, visit: Visit, found: Part, refusal: str = "", status: int = 200) -> Shown:
+    def _shown(self, visit: Visit, found: OptOutPage, refusal: str = "", status: int = 200) -> Shown:
         form = {name: visit.form.get(name, "") for name in FIELDS}
         values: dict[str, Any] = {
             "title": "Opt-outs",
@@ -93,13 +93,13 @@ class OptOutReport:
 
 
 def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering) -> Asked:
-    """What the form asks for. Raises :class:`Problem` 422 for a word that is none of its field's."""
+    """What the form asks for. Raises :class:`ProblemDetails` 422 for a word that is none of its field's."""
     number, line, who, since = (form.get(name, "") for name in FIELDS)
     digits = "".join(one for one in number if one in "0123456789")
     if number and not digits:
-        raise Problem(422, "invalid_request", "A number is looked for by its digits; some of them are enough.")
+        raise ProblemDetails(422, "invalid_request", "A number is looked for by its digits; some of them are enough.")
     if who not in ("", *WHO):
-        raise Problem(422, "invalid_request", "An opt-out is by the word of the patient or of staff.")
+        raise ProblemDetails(422, "invalid_request", "An opt-out is by the word of the patient or of staff.")
     return Asked(Wanted(line=_line(line, numbering), authority=who or None, since=_day(since, enterprise)), digits)
 
 
@@ -109,7 +109,7 @@ def _line(text: str, numbering: Numbering) -> str | None:
     try:
         return numbering.line(text[:LONGEST])
     except ValueRefused as error:
-        raise Problem(422, "invalid_request", "A line is a phone number or a short code.") from error
+        raise ProblemDetails(422, "invalid_request", "A line is a phone number or a short code.") from error
 
 
 def _day(text: str, enterprise: Enterprise) -> datetime | None:
@@ -119,4 +119,4 @@ def _day(text: str, enterprise: Enterprise) -> datetime | None:
     try:
         return datetime.combine(date.fromisoformat(text), time(), ZoneInfo(enterprise.time_zone))
     except ValueError as error:
-        raise Problem(422, "invalid_request", "A day is written like 2026-11-23.") from error
+        raise ProblemDetails(422, "invalid_request", "A day is written like 2026-11-23.") from error

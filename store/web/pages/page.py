@@ -22,7 +22,7 @@ from store.users.sessions import Sessions, Visitor
 from store.web.http.body import whole
 from store.web.http.border import check_texts
 from store.web.http.lanes import Lanes
-from store.web.http.problem import Problem, answer, problem_of
+from store.web.http.problem import ProblemDetails, answer, problem_of
 from store.web.pages.templates import rendered
 
 COOKIE, COOKIE_TLS = "emr_sync_session", "__Host-emr_sync_session"
@@ -113,7 +113,7 @@ Frame = Callable[[Visitor | None, datetime], Mapping[str, Any]]
 """What every page shows around its own: enterprise, menu, time zone."""
 
 
-class Door:
+class PageAccess:
     """Lets visitors in, to pages as they are allowed."""
 
     def __init__(self, sessions: Sessions, frame: Frame, clock: Callable[[], datetime], lanes: Lanes) -> None:
@@ -127,7 +127,7 @@ class Door:
             body = await whole(request) if page.method == "POST" else b""
             try:
                 return await lane.run(self.served, page, request, body)
-            except Problem as busy:
+            except ProblemDetails as busy:
                 return self.failed(request, busy, None, self.clock())
 
         return HTTPRouteHandler(page.path, http_method=page.method, status_code=200)(handle)  # type: ignore[arg-type]
@@ -182,24 +182,24 @@ def by_itself(request: Request[Any, Any, Any]) -> bool:
 
 
 def allow(page: Page, visitor: Visitor, form: Mapping[str, str]) -> None:
-    """Raises :class:`Problem` 403 for a role that the page is not for, and for a form that is not from our page."""
+    """Raises :class:`ProblemDetails` 403 for a role that the page is not for, and for a form that is not from our page."""
     if visitor.role not in page.roles:
-        raise Problem(403, "role_refused", f"the role {visitor.role} may not do that; it takes {' or '.join(sorted(page.roles))}")
+        raise ProblemDetails(403, "role_refused", f"the role {visitor.role} may not do that; it takes {' or '.join(sorted(page.roles))}")
     if page.method == "POST" and not hmac.compare_digest(form.get("csrf", "").encode(), visitor.csrf.encode()):
-        raise Problem(403, "form_outdated", "this form is not from the session you are in: open the page again, then send it")
+        raise ProblemDetails(403, "form_outdated", "this form is not from the session you are in: open the page again, then send it")
 
 
 def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
-    """The form. Raises :class:`Problem` 403 for one that another site sent, 422 for what is no form."""
+    """The form. Raises :class:`ProblemDetails` 403 for one that another site sent, 422 for what is no form."""
     if not body:
         return {}
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Problem(403, "form_elsewhere", "this form was sent from another site")
+        raise ProblemDetails(403, "form_elsewhere", "this form was sent from another site")
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError as error:
-        raise Problem(422, "invalid_request", "this is no form of ours") from error
+        raise ProblemDetails(422, "invalid_request", "this is no form of ours") from error
     form = {name: value.strip() for name, value in pairs}
     check_texts(form)
     return form

@@ -19,7 +19,7 @@ from store.patients.unmerge import merged_records
 from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
 from store.web.api.wire import check_line
 from store.web.http.look_ups import noted
-from store.web.http.problem import Problem, problem_of
+from store.web.http.problem import ProblemDetails, problem_of
 from store.web.pages import card
 from store.web.pages.page import Goto, Page, Shown, Visit
 
@@ -35,7 +35,7 @@ DONE = {
 }
 
 
-class Patients:
+class PatientPages:
     """The pages about patients. Nobody is ever listed: who looks must know an identifier."""
 
     def __init__(self, store: Preferences) -> None:
@@ -110,7 +110,7 @@ class Patients:
     def _done(self, visit: Visit, change: Any, what: str) -> Shown | Goto:
         try:
             change()
-        except (StoreError, Problem) as error:
+        except (StoreError, ProblemDetails) as error:
             problem = problem_of(error)
             return self._facesheet(visit, problem.detail, int(problem.status))
         return Goto(f"/patients/{visit.path['patient_id']}?done={what}")
@@ -174,9 +174,9 @@ class Patients:
 
 def _reason(text: str, *, needed: bool) -> str:
     if needed and not text:
-        raise Problem(422, "reason_missing", "Say why: the reason is kept in the patient's history.")
+        raise ProblemDetails(422, "reason_missing", "Say why: the reason is kept in the patient's history.")
     if len(text) > LONGEST:
-        raise Problem(422, "invalid_request", f"A reason has at most {LONGEST} characters.")
+        raise ProblemDetails(422, "invalid_request", f"A reason has at most {LONGEST} characters.")
     return text
 
 
@@ -186,4 +186,4 @@ def _line(text: str) -> str:
         check_line(line)
         return line
     except ValueError as error:
-        raise Problem(422, "line_missing", "Name the line that should not text any more, or tick every line.") from error
+        raise ProblemDetails(422, "line_missing", "Name the line that should not text any more, or tick every line.") from error

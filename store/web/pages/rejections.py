@@ -9,7 +9,7 @@ from store.patients.preferences import Preferences
 from store.runs.runs import OPEN, Journal, Rejection
 from store.runs.source_stats import ranked
 from store.web.http.problem import problem_of
-from store.web.http.work import Work
+from store.web.http.work import SyncWork
 from store.web.pages.console import MOST, OPERATORS
 from store.web.pages.masking import masked
 from store.web.pages.page import Goto, Page, Shown, Visit
@@ -21,10 +21,10 @@ DONE = {
 }
 
 
-class Rejections:
+class RejectionPages:
     """The pages. Nothing of another enterprise is ever found."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.journal, self.work = store, journal, work
 
     def pages(self) -> Iterable[Page]:

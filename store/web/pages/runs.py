@@ -12,7 +12,7 @@ from store.holds.review import HeldSet, Verdicts
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.web.http.problem import problem_of
-from store.web.http.work import Work
+from store.web.http.work import SyncWork
 from store.web.pages import labels
 from store.web.pages.console import OPERATORS
 from store.web.pages.page import Goto, Page, Shown, Visit
@@ -24,10 +24,10 @@ DONE = {
 }
 
 
-class Runs:
+class RunPages:
     """The page and its two decisions. Nothing of another enterprise is ever found."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: Work | None) -> None:
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.work, self.verdicts = store, work, Verdicts(store, journal)
 
     def pages(self) -> Iterable[Page]:

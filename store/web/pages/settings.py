@@ -26,7 +26,7 @@ class Choice(NamedTuple):
     does: str
 
 
-class Policy(NamedTuple):
+class PolicyQuestion(NamedTuple):
     """A setting as a question."""
 
     name: str
@@ -34,7 +34,7 @@ class Policy(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-TOGGLE_POLICY = Policy(
+TOGGLE_POLICY = PolicyQuestion(
     TOGGLE,
     "Do Not Contact",
     (
@@ -43,7 +43,7 @@ TOGGLE_POLICY = Policy(
     ),
 )
 POLICIES = (
-    Policy(
+    PolicyQuestion(
         "when_stale",
         "When a source has been silent for too long",
         (
@@ -51,7 +51,7 @@ POLICIES = (
             Choice("refuse", "Refuse", "Nothing is sent to the source's patients until it is heard again."),
         ),
     ),
-    Policy(
+    PolicyQuestion(
         "when_unreadable",
         "When newer evidence about a preference cannot be read",
         (
@@ -59,7 +59,7 @@ POLICIES = (
             Choice("flag", "Answer and flag", "Senders get an answer from what was known before, with preference_unreadable as a reason."),
         ),
     ),
-    Policy(
+    PolicyQuestion(
         "when_preferred_impossible",
         "When an automation cannot use the preferred way of contact",
         (
@@ -67,7 +67,7 @@ POLICIES = (
             Choice("next", "Try the next channel", "Another channel is used, if nothing is against it."),
         ),
     ),
-    Policy(
+    PolicyQuestion(
         "appointment_may_lift_dnc",
         "When an appointment has its own contact preference",
         (
@@ -75,7 +75,7 @@ POLICIES = (
             Choice("true", "The appointment counts", "What the patient chose for the appointment lifts Do Not Contact for it alone."),
         ),
     ),
-    Policy(
+    PolicyQuestion(
         "staff_may_record_opt_in",
         "When a patient who opted out of texts asks for them again in person or by phone",
         (

@@ -17,7 +17,7 @@ from store.users.users import User, Users
 from store.web.http.body import whole
 from store.web.http.problem import problem_of
 from store.web.pages.openid import OpenIdSignIn
-from store.web.pages.page import Door, Goto, Page, Shown, Visit, address, fields
+from store.web.pages.page import Goto, Page, PageAccess, Shown, Visit, address, fields
 from store.web.pages.password import ALL as ALL
 from store.web.pages.password import OwnPassword
 from store.web.pages.provider import Provider
@@ -30,7 +30,7 @@ OVER = "Your session is over. Sign in again to go on."
 class SignIn:
     """The two addresses that need no session, and what ends one."""
 
-    def __init__(self, users: Users, door: Door, enterprises: Collection[str], provider: Provider | None = None) -> None:
+    def __init__(self, users: Users, door: PageAccess, enterprises: Collection[str], provider: Provider | None = None) -> None:
         self.refusals = Refusals(users.database, enterprises)
         self.credentials, self.door, self.enterprises = Credentials(users.database, enterprises, self.refusals), door, enterprises
         self.provider, self.federation = provider, Federation(users.database, enterprises, self.refusals)

@@ -21,21 +21,21 @@ from store.runs.runs import Journal
 from store.users.sessions import Sessions, Visitor
 from store.users.users import Users
 from store.web.http.lanes import Lanes
-from store.web.http.problem import Problem
-from store.web.http.work import Work
+from store.web.http.problem import ProblemDetails
+from store.web.http.work import SyncWork
 from store.web.pages import audit, console, opt_outs, patients, replies, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
 from store.web.pages.opt_outs import OptOutReport
-from store.web.pages.page import Door, Goto, Page, Shown, Visit
-from store.web.pages.patients import Patients
+from store.web.pages.page import Goto, Page, PageAccess, Shown, Visit
+from store.web.pages.patients import PatientPages
 from store.web.pages.provider import Provider
-from store.web.pages.rejections import Rejections
+from store.web.pages.rejections import RejectionPages
 from store.web.pages.replies import RepliesPage
-from store.web.pages.runs import Runs
+from store.web.pages.runs import RunPages
 from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
-from store.web.pages.sources import Describe, Sources
+from store.web.pages.sources import Describe, SourcePages
 from store.web.pages.templates import CONTENT, STATIC, clock
 
 MENU = (
@@ -81,24 +81,24 @@ class Site:
         journal: Journal,
         access: Access,
         *,
-        work: Work | None,
+        work: SyncWork | None,
         clock: Callable[[], datetime],
         settings_changed: Callable[[], None],
         lanes: Lanes,
     ) -> None:
         self.store, self.clock, self.lanes = store, clock, lanes
-        self.door = Door(access.sessions, self.frame, clock, lanes)
+        self.door = PageAccess(access.sessions, self.frame, clock, lanes)
         self.sign_in = SignIn(access.users, self.door, store.enterprises, access.provider)
         self._pages: list[Page] = [
             Page("GET", "/", ALL, self.front),
             *self.sign_in.pages(),
-            *Patients(store).pages(),
+            *PatientPages(store).pages(),
             *OptOutReport(store).pages(),
             *RepliesPage(store).pages(),
             *DefaultSettings(store, settings_changed).pages(),
-            *Sources(store, journal, work, access.describe).pages(),
-            *Runs(store, journal, work).pages(),
-            *Rejections(store, journal, work).pages(),
+            *SourcePages(store, journal, work, access.describe).pages(),
+            *RunPages(store, journal, work).pages(),
+            *RejectionPages(store, journal, work).pages(),
             *AuditLog(store).pages(),
         ]
 
@@ -151,6 +151,6 @@ async def static(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A file of ours. Its digest is in its address, so a browser may keep it for ever."""
     name = request.path_params["name"]
     if name not in CONTENT:
-        raise Problem(404, "not_found", "there is no such file")
+        raise ProblemDetails(404, "not_found", "there is no such file")
     headers = {"cache-control": FOREVER, "x-content-type-options": "nosniff"}
     return ASGIResponse(body=CONTENT[name], headers=headers, media_type=STATIC[name])

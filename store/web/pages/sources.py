@@ -16,9 +16,9 @@ from store.runs.runs import RUNNING, Journal, Run
 from store.runs.source_checks import Agreement, Findings
 from store.runs.source_stats import Arrivals, open_rejections, ranked
 from store.web.http.problem import problem_of
-from store.web.http.work import UnmappedCode, Work
+from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.about import About
-from store.web.pages.chart import Chart, chart
+from store.web.pages.chart import BarChart, chart
 from store.web.pages.console import OPERATORS, RECENT, known_source
 from store.web.pages.page import Goto, Page, Shown, Visit
 
@@ -28,7 +28,7 @@ Describe = Callable[[str], About]
 """A source -> its configuration in words, without secrets."""
 
 
-class State(NamedTuple):
+class SourceOverview(NamedTuple):
     """A source as the overview shows it. ``state``: fresh, silent, never heard or running."""
 
     name: str
@@ -38,14 +38,14 @@ class State(NamedTuple):
     last: Run | None
     held: int
     rejected: int
-    chart: Chart
+    chart: BarChart
     agreement: Agreement | None
 
 
-class Sources:
+class SourcePages:
     """The pages. Nothing of another enterprise is ever found."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: Work | None, describe: Describe) -> None:
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, describe: Describe) -> None:
         self.store, self.journal, self.work, self.describe = store, journal, work, describe
         self.verdicts, self.arrivals, self.findings = Verdicts(store, journal), Arrivals(store.database), Findings(store.database)
 
@@ -77,13 +77,13 @@ class Sources:
             return self._source(visit, problem.detail, int(problem.status))
         return Goto(f"/runs/{run.id}?done=resync" if run else "/sources")
 
-    def _state(self, visit: Visit, source: Source) -> State:
+    def _state(self, visit: Visit, source: Source) -> SourceOverview:
         heard = self.store.freshness.last_heard(visit.now).get(source.name)
         stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
         last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
         running = last is not None and last.status == RUNNING
         state = "running" if running else "never heard" if heard is None else "silent" if stale else "fresh"
-        return State(
+        return SourceOverview(
             source.name,
             source.display_name or source.name,
             state,

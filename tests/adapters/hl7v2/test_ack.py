@@ -4,22 +4,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.base import Answer
+from adapters.base import IngestResult
 from adapters.hl7v2.ack import CODES, Acknowledger
 from adapters.hl7v2.reader import read
 from store.preference import Problem
 from tests.adapters.hl7v2.messages import adt
 
 NOW = datetime(2026, 11, 1, 15, 0, tzinfo=UTC)
-APPLIED = Answer("applied")
-REJECTED = Answer("rejected", "code_unmapped", "the code | here is in no table")
+APPLIED = IngestResult("applied")
+REJECTED = IngestResult("rejected", "code_unmapped", "the code | here is in no table")
 
 
-def replies(message: bytes, answer: Answer = APPLIED, **ack: str) -> list[bytes]:
+def replies(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> list[bytes]:
     return Acknowledger.of(ack).replies(message, answer, NOW)
 
 
-def answered(message: bytes, answer: Answer = APPLIED, **ack: str) -> bytes:
+def answered(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> bytes:
     (reply,) = replies(message, answer, **ack)
     return reply
 
@@ -28,7 +28,7 @@ def asking(accept: str, application: str) -> bytes:
     return adt(header=f"MSH|^~\\&|A|B|C|D|2026||ADT^A08|7|P|2.5|||{accept}|{application}")
 
 
-def codes(message: bytes, answer: Answer = APPLIED, **ack: str) -> list[str]:
+def codes(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> list[str]:
     return [read(reply).field("MSA", 1) for reply in replies(message, answer, **ack)]
 
 
@@ -44,7 +44,7 @@ def test_a_message_that_comes_twice_gets_the_acknowledgement_that_it_got_first()
 
 
 def test_a_message_that_was_refused_and_is_now_taken_gets_another_acknowledgement() -> None:
-    assert read(answered(adt(), Answer("unavailable"))).field("MSH", 10) != read(answered(adt())).field("MSH", 10)
+    assert read(answered(adt(), IngestResult("unavailable"))).field("MSH", 10) != read(answered(adt())).field("MSH", 10)
 
 
 def test_own_control_ids_fit_into_msh_10() -> None:
@@ -87,7 +87,7 @@ def test_what_is_refused_is_said_once(accept: str, application: str, sent: list[
 
 @pytest.mark.parametrize(("accept", "application", "code"), [("AL", "NE", "CR"), ("NE", "NE", "CR"), ("", "NE", "AR"), ("SU", "SU", "CR")])
 def test_whoever_wants_no_answer_is_told_all_the_same_when_nothing_was_kept(accept: str, application: str, code: str) -> None:
-    assert codes(asking(accept, application), Answer("unavailable")) == [code]
+    assert codes(asking(accept, application), IngestResult("unavailable")) == [code]
 
 
 def test_a_source_may_have_a_mode_of_its_own() -> None:
@@ -133,7 +133,7 @@ def test_every_outcome_has_a_code() -> None:
     ],
 )
 def test_an_outcome_has_its_code(outcome: str, code: str) -> None:
-    assert read(answered(adt(), Answer(outcome))).field("MSA", 1) == code
+    assert read(answered(adt(), IngestResult(outcome))).field("MSA", 1) == code
 
 
 def test_the_structure_of_the_acknowledgement_is_named_where_the_sender_names_structures() -> None:
@@ -164,7 +164,7 @@ def test_delimiters_and_character_set_are_those_of_the_message() -> None:
 
 @pytest.mark.parametrize("message", [b"", b"hello", b"MSH", b"MSH|", b"MSH||", b"MSH|^~\\&", b"\xff\xfe\xfa", b"PID|1\r"])
 def test_a_message_that_can_hardly_be_read_is_answered(message: bytes) -> None:
-    reply = read(answered(message, Answer("rejected", "not_hl7", "no MSH")))
+    reply = read(answered(message, IngestResult("rejected", "not_hl7", "no MSH")))
     assert reply.field("MSA", 1) == "AE"
     assert reply.field("MSH", 10)
 
@@ -178,7 +178,7 @@ def test_a_response_to_a_query_is_an_acknowledgement_too() -> None:
     assert replies(b"MSH|^~\\&|A|B|C|D|2026||RSP^K22|1|P|2.5|||AL|AL\rMSA|AA|7\rQAK|Q1|OK\r", REJECTED) == []
 
 
-PARTLY = Answer(
+PARTLY = IngestResult(
     "applied",
     problems=(
         Problem("code_unmapped", "ZCP-3", "preferred_method: the code | here is in no table", "preferred_method"),
@@ -221,4 +221,4 @@ def test_before_version_2_5_a_warning_is_a_text_that_nobody_takes_for_an_error()
 
 
 def test_warnings_have_an_end() -> None:
-    assert answered(adt(), Answer("applied", problems=PARTLY.problems * 100)).count(b"ERR|") == 20
+    assert answered(adt(), IngestResult("applied", problems=PARTLY.problems * 100)).count(b"ERR|") == 20

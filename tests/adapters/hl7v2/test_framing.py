@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.framing import Deframer, Oversized, frame
 from adapters.hl7v2.reader import read
 
@@ -96,7 +96,7 @@ def test_the_frame_itself_may_be_in_two_bytes_a_letter(codec: str) -> None:
     wire = "\x0bMSH|^~\\&|A|||||||||\rPID|1||Zoë\r\x1c\r".encode(codec) * 2
     found = Deframer().feed(wire)
     assert [read(one).field("PID", 3) for one in found] == ["Zoë"] * 2
-    with pytest.raises(Unusable):  # nobody can tell which half of a letter was lost
+    with pytest.raises(UnusableMessage):  # nobody can tell which half of a letter was lost
         read(Deframer().feed("\x0bMSH|^~\\&|A\rPID|1||\u017e\r\x1c\r".encode(codec))[0])
 
 

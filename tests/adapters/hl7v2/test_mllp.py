@@ -17,8 +17,8 @@ import hl7
 import pytest
 from hl7.client import MLLPClient
 
-from adapters.base import AdapterError, Answer, Payload, SourceSettings, Unmappable
-from adapters.hl7v2.client import MllpSender
+from adapters.base import AdapterError, IngestResult, Payload, SourceSettings, Unmappable
+from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.framing import frame
 from adapters.hl7v2.mllp import MllpListener
 from adapters.hl7v2.reader import read
@@ -31,14 +31,14 @@ WAIT = 10.0
 class Keeper:
     """Stands for the engine: keeps what it is given; may be told to wait or to fail."""
 
-    def __init__(self, answer: Answer = Answer("applied")) -> None:  # noqa: B008 (a frozen value)
+    def __init__(self, answer: IngestResult = IngestResult("applied")) -> None:  # noqa: B008 (a frozen value)
         self.answer = answer
         self.groups: list[Sequence[Payload]] = []
         self.failing = False
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
 
-    def __call__(self, payloads: Sequence[Payload]) -> Sequence[Answer]:
+    def __call__(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         self.entered.set()
         assert self.go_on.wait(WAIT)
         if self.failing:
@@ -56,7 +56,7 @@ def listening(**options: Any) -> SourceSettings:
 
 
 @contextmanager
-def served(ingest: Callable[[Sequence[Payload]], Sequence[Answer]], **options: Any) -> Iterator[MllpListener]:
+def served(ingest: Callable[[Sequence[Payload]], Sequence[IngestResult]], **options: Any) -> Iterator[MllpListener]:
     listener = MllpListener(listening(**options))
     thread = threading.Thread(target=listener.serve, args=(ingest,))
     thread.start()
@@ -69,9 +69,9 @@ def served(ingest: Callable[[Sequence[Payload]], Sequence[Answer]], **options: A
         assert not thread.is_alive()
 
 
-def sender(listener: MllpListener) -> MllpSender:
+def sender(listener: MllpListener) -> MllpClient:
     assert listener.address is not None
-    return MllpSender(*listener.address, timeout=WAIT)
+    return MllpClient(*listener.address, timeout=WAIT)
 
 
 def message(number: int) -> bytes:
@@ -175,8 +175,8 @@ def test_more_than_the_queue_holds_is_taken_in_turn() -> None:
         thread.join(WAIT)
 
 
-@pytest.mark.parametrize(("answer", "code"), [(Answer("rejected", "not_hl7", "why"), "AE"), (Answer("unavailable"), "AR")])
-def test_a_refusal_is_answered_with_its_code(answer: Answer, code: str) -> None:
+@pytest.mark.parametrize(("answer", "code"), [(IngestResult("rejected", "not_hl7", "why"), "AE"), (IngestResult("unavailable"), "AR")])
+def test_a_refusal_is_answered_with_its_code(answer: IngestResult, code: str) -> None:
     with served(Keeper(answer)) as listener, sender(listener) as connection:
         assert outcome(connection.send(message(1))) == (code, "MSG00001")
 

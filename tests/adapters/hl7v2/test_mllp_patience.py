@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from adapters.base import Answer
+from adapters.base import IngestResult
 from adapters.hl7v2.framing import frame
 from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome, sender, served
 
 IDLE = 0.1
 COUNT = 5_000
-LONG = Answer("rejected", "odd", "x" * 8_000)
+LONG = IngestResult("rejected", "odd", "x" * 8_000)
 """Makes long acknowledgements: those of all messages are far more than the buffers of both ends hold."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.hl7v2 import tls
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.framing import frame
 from adapters.hl7v2.mllp import MllpListener
 from tests.adapters.hl7v2.certificates import Authority
@@ -29,9 +29,9 @@ def known(authority: Authority | None = None) -> ssl.SSLContext:
     return context
 
 
-def connected(listener: MllpListener, context: ssl.SSLContext | None) -> MllpSender:
+def connected(listener: MllpListener, context: ssl.SSLContext | None) -> MllpClient:
     assert listener.address is not None
-    return MllpSender(*listener.address, timeout=WAIT, tls=context)
+    return MllpClient(*listener.address, timeout=WAIT, tls=context)
 
 
 def test_it_works() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import read
-from adapters.mapping.site_rules import Found
+from adapters.mapping.site_rules import FoundValue
 
 MESSAGE = read(
     b"MSH|^~\\&|APP|FAC|||20261101||ADT^A08|1|P|2.5\r"
@@ -55,7 +55,7 @@ MESSAGE = read(
     ],
 )
 def test_a_path_finds_what_is_there_and_says_where(path: str, found: list[tuple[str | None, str]]) -> None:
-    assert list(compile_path(path)(MESSAGE)) == [Found(*one) for one in found]
+    assert list(compile_path(path)(MESSAGE)) == [FoundValue(*one) for one in found]
 
 
 @pytest.mark.parametrize("path", ["", "PID", "PID-", "PID.3", "pid-3", "PID-3-1", "PID-3.", "PID-3[x]", "Patient.telecom", "PID-3.1.2.3"])

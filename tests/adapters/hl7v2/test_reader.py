@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.hl7v2.errors import Unusable
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, header, read
 
 MSH = "MSH|^~\\&|APP|FAC|||20261101083000||ADT^A08|1|P|2.5"
@@ -70,7 +70,7 @@ def test_an_odd_header_is_read_or_refused_with_its_reason(start: str, reason: st
     if reason is None:
         assert read(start.encode()).lines
         return
-    with pytest.raises(Unusable) as refusal:
+    with pytest.raises(UnusableMessage) as refusal:
         read(f"{start}\rPID|1||98765".encode())
     assert refusal.value.reason == (reason or "not_hl7")
     assert "98765" not in str(refusal.value)
@@ -142,7 +142,7 @@ def test_japanese_by_escape_sequences_is_decoded() -> None:
 
 @pytest.mark.parametrize("msh_18", ["", "UNICODE UTF-8", "ASCII", "NO SUCH SET"])
 def test_bytes_that_fit_nowhere_are_refused_and_never_replaced(msh_18: str) -> None:
-    with pytest.raises(Unusable) as refusal:
+    with pytest.raises(UnusableMessage) as refusal:
         decoded(msh_18, b"Zo\xeb")
     assert refusal.value.reason == "undecodable"
     assert decoded(msh_18, b"Zo\xeb", fallback="8859/1") == "Zoë"
@@ -150,7 +150,7 @@ def test_bytes_that_fit_nowhere_are_refused_and_never_replaced(msh_18: str) -> N
 
 def test_a_configured_charset_is_trusted_before_msh_18() -> None:
     assert decoded("8859/1", "Zoë".encode(), charset="UNICODE UTF-8") == "Zoë"
-    with pytest.raises(Unusable):
+    with pytest.raises(UnusableMessage):
         decoded("8859/1", b"Zo\xeb", charset="UNICODE UTF-8", fallback="8859/1")
 
 
@@ -163,7 +163,7 @@ def test_a_hexadecimal_escape_is_in_the_character_set_of_the_message() -> None:
     raw = f"{MSH}||||||8859/1\rPID|1||\\XEB\\\xeb\r".encode("latin-1")
     message = read(raw)
     assert message.unescape(message.field("PID", 3)) == "ëë"
-    with pytest.raises(Unusable) as refusal:
+    with pytest.raises(UnusableMessage) as refusal:
         read(f"{MSH}\r".encode()).unescape("\\XFF\\")
     assert refusal.value.reason == "undecodable"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from adapters.base import Unmappable
-from adapters.hl7v2.client import MllpSender
+from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.delivery import LAST
 from adapters.hl7v2.mllp import MllpListener
 from adapters.hl7v2.reader import read
@@ -61,7 +61,7 @@ def agreed(keeper: Keeper, notes: Remembered, alerts: list[Unmappable]) -> Itera
         thread.join(WAIT)
 
 
-def said(connection: MllpSender, sequence: int | str) -> tuple[str, str]:
+def said(connection: MllpClient, sequence: int | str) -> tuple[str, str]:
     """MSA-1 and MSA-4."""
     reply = read(connection.send(numbered(sequence)))
     return reply.field("MSA", 1), reply.field("MSA", 4)

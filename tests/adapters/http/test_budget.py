@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.http.budget import Budget, Limits, export_allowed_at, next_slot, quiet_hours, quiet_until
+from adapters.http.budget import Budget, BudgetLimits, export_allowed_at, next_slot, quiet_hours, quiet_until
 from adapters.notes import Remembered
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -78,7 +78,7 @@ def test_quiet_hours_that_cannot_be_read_are_refused(text: str) -> None:
 
 def test_requests_are_evenly_spaced() -> None:
     time = Time()
-    budget = Budget(Limits(requests_per_minute=120), time, time.sleep)
+    budget = Budget(BudgetLimits(requests_per_minute=120), time, time.sleep)
     for _ in range(4):
         budget.spend()
     assert time.slept == [0.5, 0.5, 0.5]
@@ -86,14 +86,14 @@ def test_requests_are_evenly_spaced() -> None:
 
 def test_what_was_spent_outlives_the_process() -> None:
     time, notes = Time(), Remembered()
-    Budget(Limits(requests_per_minute=6), time, time.sleep, notes).spend()
-    Budget(Limits(requests_per_minute=6), time, time.sleep, notes).spend()
+    Budget(BudgetLimits(requests_per_minute=6), time, time.sleep, notes).spend()
+    Budget(BudgetLimits(requests_per_minute=6), time, time.sleep, notes).spend()
     assert time.slept == [10.0]
 
 
 def test_without_a_limit_nothing_is_noted_and_nobody_waits() -> None:
     time, notes = Time(), Remembered()
-    Budget(Limits(), time, time.sleep, notes).spend()
+    Budget(BudgetLimits(), time, time.sleep, notes).spend()
     assert (time.slept, notes.read("budget.requests")) == ([], None)
 
 
@@ -104,7 +104,7 @@ def test_a_note_that_cannot_be_read_is_no_obstacle() -> None:
 
 def test_one_export_in_its_window_also_after_a_restart() -> None:
     time, notes = Time(), Remembered()
-    limits = Limits(bulk_every=timedelta(hours=24))
+    limits = BudgetLimits(bulk_every=timedelta(hours=24))
     first = Budget(limits, time, time.sleep, notes)
     assert first.export() is None
     first.exported()

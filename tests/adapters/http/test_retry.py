@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.base import AdapterError
-from adapters.http.retry import ATTEMPTS, LONGEST_WAIT, Again, pause, retrying
+from adapters.http.retry import ATTEMPTS, LONGEST_WAIT, Retryable, pause, retrying
 
 
 class Server:
@@ -16,7 +16,7 @@ class Server:
     def ask(self) -> str:
         self.calls += 1
         if self.calls <= self.failures:
-            raise Again(AdapterError(f"failure {self.calls}", retry_after=self.asked))
+            raise Retryable(AdapterError(f"failure {self.calls}", retry_after=self.asked))
         return "answer"
 
     def asked_for(self) -> str:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from adapters.mapping.site_rules import Found, MappingError, Refusal, Rule, compile_mapping
+from adapters.mapping.site_rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
 from store.preference import Statement
 
 
 def compile_path(path: str) -> Any:
     if path == "broken":
         raise ValueError("a field name is missing")
-    return lambda payload: [Found(text, f"{path}[{index}]") for index, text in enumerate(payload)]
+    return lambda payload: [FoundValue(text, f"{path}[{index}]") for index, text in enumerate(payload)]
 
 
 def rule(attribute: str = "do_not_contact", **changes: Any) -> Rule:
@@ -56,7 +56,7 @@ def test_the_first_of_several_languages_counts() -> None:
         ("no_statement", None),
         ("clear", Statement(None, "Z-1")),
         ("most_restrictive", Statement("yes", "Z-1")),
-        ("reject", Refusal("value_absent", "Z-1", "do_not_contact")),
+        ("reject", RuleRejection("value_absent", "Z-1", "do_not_contact")),
     ],
 )
 def test_what_an_absent_value_means_is_configured(on_absent: str, outcome: object) -> None:
@@ -69,7 +69,7 @@ def test_what_an_absent_value_means_is_configured(on_absent: str, outcome: objec
         ("no_statement", None),
         ("clear", Statement(None, "Z-1[0]")),
         ("most_restrictive", Statement("yes", "Z-1[0]")),
-        ("reject", Refusal("code_unmapped", "Z-1[0]", "do_not_contact", "MAYBE")),
+        ("reject", RuleRejection("code_unmapped", "Z-1[0]", "do_not_contact", "MAYBE")),
     ],
 )
 def test_what_an_unknown_code_means_is_configured(on_unknown: str, outcome: object) -> None:
@@ -78,11 +78,11 @@ def test_what_an_unknown_code_means_is_configured(on_unknown: str, outcome: obje
 
 def test_without_configuration_absence_says_nothing_and_an_unknown_code_rejects() -> None:
     assert rule().apply([]) is None
-    assert isinstance(rule().apply(["MAYBE"]), Refusal)
+    assert isinstance(rule().apply(["MAYBE"]), RuleRejection)
 
 
 def test_an_unknown_code_rejects_though_another_is_known() -> None:
-    assert isinstance(rule().apply(["OK", "MAYBE"]), Refusal)
+    assert isinstance(rule().apply(["OK", "MAYBE"]), RuleRejection)
 
 
 def test_yaml_booleans_mean_what_they_look_like() -> None:
@@ -94,7 +94,7 @@ def test_yaml_booleans_mean_what_they_look_like() -> None:
 
 def test_without_a_table_only_the_values_themselves_are_understood() -> None:
     assert rule("preferred_method", values=None).apply(["voice"]) == Statement("voice", "Z-1[0]")
-    assert isinstance(rule("preferred_method", values=None).apply(["pigeon"]), Refusal)
+    assert isinstance(rule("preferred_method", values=None).apply(["pigeon"]), RuleRejection)
 
 
 def test_a_code_may_say_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from adapters.base import Answer
+from adapters.base import IngestResult
 from adapters.hl7v2.mllp import MllpListener
 from adapters.rehearsal import disorder
 from adapters.rehearsal.certificate import made
@@ -137,7 +137,7 @@ def test_the_adt_feed_speaks_tls() -> None:
     certificate = made()
     tls = {"certificate": certificate.certificate, "key": certificate.key}
     listener: Any = MllpListener(settings(adapter="hl7v2.mllp", options={"listen": "127.0.0.1:0", "tls": tls}))
-    thread = Thread(target=listener.serve, args=(lambda payloads: [Answer("applied") for _ in payloads],))
+    thread = Thread(target=listener.serve, args=(lambda payloads: [IngestResult("applied") for _ in payloads],))
     thread.start()
     assert listener.bound.wait(10)
     report = RehearsalEmr(patients=10, seed=4).send(*listener.address, tls=certificate.client())

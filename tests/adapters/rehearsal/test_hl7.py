@@ -8,7 +8,7 @@ import hl7
 import pytest
 from hl7apy.parser import parse_message
 
-from adapters.rehearsal.chart import Entry
+from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.hl7 import EVENTS, merge, message, timestamp
 from adapters.rehearsal.population import Population
 
@@ -16,8 +16,8 @@ UPDATED = datetime(2026, 11, 1, 8, 0, 0, 250_000, tzinfo=UTC)
 PEOPLE = list(Population(1, 400).people())
 
 
-def entry(index: int, revision: int = 0) -> Entry:
-    return Entry(Population(1, 400).person(index, revision), UPDATED)
+def entry(index: int, revision: int = 0) -> ChartEntry:
+    return ChartEntry(Population(1, 400).person(index, revision), UPDATED)
 
 
 def read(body: bytes) -> hl7.Message:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from store.audit.hash_chain import Chain, Head, Line
+from store.audit.hash_chain import Chain, ChainLine, Head
 from store.audit.verify import verify
 from store.db.database import Database
 from tests.store.site import HOSPITAL, at
@@ -14,8 +14,8 @@ from tests.store.site import HOSPITAL, at
 OTHER = "other-hospital"
 
 
-def line(place: int, actor: str = "staff:sam") -> Line:
-    return Line(at(place), actor, "viewed_patient", f"pt_{place:016x}", f'{{"version":{place}}}')
+def line(place: int, actor: str = "staff:sam") -> ChainLine:
+    return ChainLine(at(place), actor, "viewed_patient", f"pt_{place:016x}", f'{{"version":{place}}}')
 
 
 @pytest.fixture

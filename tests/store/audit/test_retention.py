@@ -9,9 +9,9 @@ import pytest
 
 from store.audit import hash_chain
 from store.audit.audit_log import Audit
-from store.audit.hash_chain import Chain, Head, Line
+from store.audit.hash_chain import Chain, ChainLine, Head
 from store.audit.retention import Cutting
-from store.audit.verify import Verdict, verify
+from store.audit.verify import ChainVerdict, verify
 from store.db.database import Database
 from store.errors import ChainBroken
 from tests.store.audit.test_hash_chain import OTHER, broken, do, line
@@ -37,7 +37,7 @@ def shortened(chain: Chain) -> Chain:
     return chain
 
 
-def verdict(chain: Chain, *noted: Head) -> Verdict:
+def verdict(chain: Chain, *noted: Head) -> ChainVerdict:
     (found,) = verify(chain.database, HOSPITAL, noted)
     return found
 
@@ -163,4 +163,4 @@ def test_the_audit_log_goes_on_while_it_is_cut_and_verified(database: Database, 
 
 def test_a_cut_is_a_line_of_the_log_that_people_can_read(shortened: Chain) -> None:
     (newest, *_) = shortened.newest(HOSPITAL)
-    assert newest.line[:4] == Line(NOW, "housekeeping", "cut_chain", "cut", "")[:4]
+    assert newest.line[:4] == ChainLine(NOW, "housekeeping", "cut_chain", "cut", "")[:4]

@@ -16,14 +16,14 @@ from sqlalchemy.exc import DBAPIError
 
 from store.db import outage
 from store.db.database import Database, driver_connection
-from store.db.limits import Limits
+from store.db.limits import DatabaseLimits
 from store.db.tables import SourceNoteRow
 
 HOSPITAL = "general-hospital"
 COLUMNS = ("source", "key", "enterprise", "text")
-SHORT = Limits(lock=3, idle=1)
-HASTY = Limits(lock=0.5, idle=60)
-Opened = Callable[[Limits], Database]
+SHORT = DatabaseLimits(lock=3, idle=1)
+HASTY = DatabaseLimits(lock=0.5, idle=60)
+Opened = Callable[[DatabaseLimits], Database]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def opened(database_url: str) -> Iterator[Opened]:
     """Opens the database as one process with its own limits does."""
     found: list[Database] = []
 
-    def one(limits: Limits) -> Database:
+    def one(limits: DatabaseLimits) -> Database:
         found.append(Database.open(database_url, limits))
         return found[-1]
 
@@ -174,13 +174,13 @@ def test_the_limits_reach_every_connection(database_url: str, dialect: str) -> N
 
 
 def test_what_the_address_says_counts_more() -> None:
-    arguments = Limits().in_postgresql({"connect_timeout": "30", "keepalives_idle": "60"})
+    arguments = DatabaseLimits().in_postgresql({"connect_timeout": "30", "keepalives_idle": "60"})
     assert arguments.keys().isdisjoint({"connect_timeout", "keepalives_idle"})
     assert (arguments["keepalives_interval"], arguments["keepalives_count"]) == (1, 5)
 
 
 def test_a_peer_is_ended_before_whoever_waits_for_it_gives_up() -> None:
-    limits = Limits()
+    limits = DatabaseLimits()
     assert limits.idle < limits.lock <= 10
 
 

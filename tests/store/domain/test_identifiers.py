@@ -9,7 +9,7 @@ import pytest
 from store import times
 from store.db.database import Database
 from store.domain.enterprise import Source
-from store.domain.identifiers import OWN, Directory, Row
+from store.domain.identifiers import OWN, Directory, KnownIdentifier
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.errors import IdentifierAmbiguous, PatientUnknown
@@ -240,7 +240,7 @@ def test_an_ambiguous_further_identifier_does_not_stand_in_the_way_of_a_clear_fi
 
 
 def test_the_exact_type_wins_over_an_unsaid_one() -> None:
-    directory = Directory([Row("1", "GENHOSP", "", 10, 10, OWN), Row("1", "GENHOSP", "MR", 11, 11, OWN)])
+    directory = Directory([KnownIdentifier("1", "GENHOSP", "", 10, 10, OWN), KnownIdentifier("1", "GENHOSP", "MR", 11, 11, OWN)])
     assert (directory.find(mr("1")), directory.find(mr("1", ""))) == (11, 10)
     assert directory.find(mr("1", "AN")) == 10
 

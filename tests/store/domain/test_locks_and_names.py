@@ -18,7 +18,7 @@ from store.users.api_keys import ApiKeys
 from store.web.api.health import Health
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 from tests.store.site import ADT, ENTERPRISE_USER, FHIR, HOSPITAL, SYNCED, Site, says
 
 NO = {"do_not_contact": "yes", "preferred_phone": None}
@@ -98,7 +98,7 @@ def test_under_another_enterprise_name_nobody_is_known_and_no_key_opens(site: Si
         later.store.find("hospital-group", PatientRef(authority="GENHOSP", value="1"))
     keys = ApiKeys(site.database)
     _, secret = keys.create("sender", HOSPITAL, Role.SENDER, site.now)
-    with pytest.raises(Problem) as refusal:
+    with pytest.raises(ProblemDetails) as refusal:
         Callers(keys, later.store.enterprises, Lanes.made(), later.tick).verify({"authorization": f"Bearer {secret}"})
     assert (refusal.value.status, refusal.value.code) == (403, "enterprise_unknown")
 

@@ -9,7 +9,7 @@ import pytest
 
 from store.db.database import Database
 from store.domain.enterprise import Enterprise
-from store.holds.configuration import KEPT_FOR, Configurations, Standing
+from store.holds.configuration import KEPT_FOR, Configurations, ConfigurationState
 
 CLINIC = "clinic"
 
@@ -19,7 +19,7 @@ def test_while_one_caller_looks_the_others_go_by_what_stood(database: Database, 
     configurations = Configurations(database, {CLINIC: Enterprise(CLINIC)}, lambda: now[0])
     look, answered, looks = configurations.bases.standing, [configurations[CLINIC]], []
 
-    def looking(connection: Any, name: str) -> Standing:
+    def looking(connection: Any, name: str) -> ConfigurationState:
         looks.append(name)
         other = Thread(target=lambda: answered.append(configurations[CLINIC]), daemon=True)
         other.start()

@@ -7,7 +7,7 @@ import pytest
 from store.db.database import Database
 from store.errors import PayloadUnreadable
 from store.runs.rejection_room import BARE, KEEP, LEAVE_OUT, TRUNCATED, Room, Used, admitted
-from store.runs.runs import Journal, Kept, Rejected, Rejection
+from store.runs.runs import Journal, NotKept, Rejected, Rejection
 from tests.factories import sealing
 from tests.store.site import ADT, FHIR, HOSPITAL, at
 
@@ -44,7 +44,7 @@ def patients(number: int, size: int = 40) -> Rejected:
     return Rejected("code_unmapped", "map it", "ZCP-2", f"adt:{number}", f"{number:04d}".encode().ljust(size, b"x"), "field", f"M{number}")
 
 
-def reject(journal: Journal, *rows: Rejected, source: str = ADT, seconds: float = 0) -> Kept:
+def reject(journal: Journal, *rows: Rejected, source: str = ADT, seconds: float = 0) -> NotKept:
     with journal.database.write(HOSPITAL) as transaction:
         return journal.reject(transaction, rows, source=source, enterprise=HOSPITAL, run_id=None, now=at(seconds))
 
@@ -54,7 +54,7 @@ def told(journal: Journal, source: str = ADT) -> list[Rejection]:
 
 
 def test_nonsense_beyond_the_rows_of_an_hour_is_counted_in_one_row(journal: Journal) -> None:
-    assert reject(journal, *[nonsense(number) for number in range(10)]) == Kept(left_out=7)
+    assert reject(journal, *[nonsense(number) for number in range(10)]) == NotKept(left_out=7)
     for number in range(10, 30):
         assert reject(journal, nonsense(number)).left_out == 1
     (row,) = told(journal)
@@ -72,19 +72,19 @@ def test_the_next_hour_has_its_own_room_and_its_own_row(journal: Journal) -> Non
 
 def test_each_source_has_its_own_room(journal: Journal) -> None:
     reject(journal, *[nonsense(number) for number in range(9)])
-    assert reject(journal, *[nonsense(number) for number in range(3)], source=FHIR) == Kept()
+    assert reject(journal, *[nonsense(number) for number in range(3)], source=FHIR) == NotKept()
     assert told(journal, FHIR) == []
 
 
 def test_what_comes_again_takes_no_room(journal: Journal) -> None:
     for _ in range(9):
-        assert reject(journal, nonsense(1)) == Kept()
+        assert reject(journal, nonsense(1)) == NotKept()
     assert [one.times for one in journal.rejections(source=ADT)] == [9]
 
 
 def test_nonsense_takes_no_room_of_a_patients_message_and_its_row_is_always_kept(journal: Journal) -> None:
     reject(journal, *[nonsense(number, 30) for number in range(9)])
-    assert reject(journal, patients(1), patients(2), patients(3)) == Kept(0, frozenset({2}))
+    assert reject(journal, patients(1), patients(2), patients(3)) == NotKept(0, frozenset({2}))
     kept = {one.evidence_id: one for one in journal.rejections(source=ADT) if one.evidence_id}
     assert sorted(kept) == ["M1", "M2", "M3"]
     assert journal.rejection(kept["M1"].id).payload == patients(1).payload
@@ -105,4 +105,4 @@ def test_a_payload_that_had_no_room_is_kept_when_it_comes_in_another_hour(journa
 
 def test_without_a_key_no_payload_takes_room(database: Database) -> None:
     journal = Journal(database, None, room=Room(rows=3, size=10))
-    assert reject(journal, *[patients(number) for number in range(5)]) == Kept()
+    assert reject(journal, *[patients(number) for number in range(5)]) == NotKept()

@@ -27,7 +27,7 @@ from store.runs.runs import Journal, Rejected, Run
 from store.users.api_keys import ApiKeys
 from store.web.app import create_app
 from store.web.http.lanes import Lanes
-from store.web.http.work import UnmappedCode, Work
+from store.web.http.work import SyncWork, UnmappedCode
 from tests.factories import sealing
 
 NOW = datetime.now(UTC)
@@ -177,7 +177,7 @@ def serve(url: str) -> Iterator[Service]:
     seed(store, journal)
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)
-    work = Work(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
+    work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
     lanes = Lanes.made()
     app = create_app(
         store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes

@@ -13,7 +13,7 @@ import pytest
 
 from store.web.api import batch_limits
 from store.web.api.batch_limits import AT_ONCE, MOST_BYTES, MOST_COMMAS, MOST_IN_ARRAY, check_count
-from store.web.http.problem import Problem
+from store.web.http.problem import ProblemDetails
 from tests.store.web.conftest import CELL, LINE, NOW, ROLES, Service
 
 ASK = {"patient": {"value": "MRN1"}, "message_type": "automation", "channels": ["sms"]}
@@ -41,7 +41,7 @@ def test_more_values_than_asks_can_have_are_refused_before_any_is_read(
 ) -> None:
     body = around[0] + b"0," * (MOST_COMMAS + 1) + around[1]
     monkeypatch.setattr(batch_limits, "decode_raw", None)  # whoever calls it fails
-    with pytest.raises(Problem, match="413"):
+    with pytest.raises(ProblemDetails, match="413"):
         check_count(body)
 
 
@@ -53,7 +53,7 @@ def test_the_largest_asks_of_a_full_array_are_within_the_limit() -> None:
 @pytest.mark.parametrize("item", [b"0", b"{}", json.dumps(ASK).encode()])
 def test_an_array_of_more_than_ten_thousand_is_refused_and_one_of_as_many_is_read(item: bytes) -> None:
     check_count(b"[" + b",".join([item] * MOST_IN_ARRAY) + b"]")
-    with pytest.raises(Problem, match="413"):
+    with pytest.raises(ProblemDetails, match="413"):
         check_count(b"[" + b",".join([item] * (MOST_IN_ARRAY + 1)) + b"]")
 
 

@@ -63,7 +63,7 @@ def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> N
         assert callers.remembered(headers) is not None
     moment[0] = 2.01
     assert callers.remembered(headers) is None
-    with pytest.raises(problem.Problem, match="401"):
+    with pytest.raises(problem.ProblemDetails, match="401"):
         callers.verify(headers)
 
 

@@ -13,7 +13,7 @@ from store.db.database import Database
 from store.runs.source_checks import Findings
 from sync.commands.practice import planned_faults
 from sync.config import load
-from sync.runtime import Unusable
+from sync.runtime import UsageError
 from tests.sync.clinic import CONFIG, adt
 from tests.sync.conftest import EmrSync
 
@@ -319,7 +319,7 @@ def test_planned_faults_are_met_in_their_order() -> None:
     faults = planned_faults("401, well,cut")
     met = [faults.next() for _ in range(4)]
     assert [fault.status if fault else None for fault in met] == [401, 200, 0, None]
-    with pytest.raises(Unusable, match="there is no fault 'fire'"):
+    with pytest.raises(UsageError, match="there is no fault 'fire'"):
         planned_faults("fire")
 
 

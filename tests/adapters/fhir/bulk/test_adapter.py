@@ -124,7 +124,7 @@ def test_files_that_are_stored_are_not_fetched_again(emr: RehearsalEmr) -> None:
     assert emr.exports.asked == 1
 
 
-def _digest(emr: RehearsalEmr, state: job.State) -> str:
+def _digest(emr: RehearsalEmr, state: job.BulkState) -> str:
     assert state.job is not None
     with closing(adapter(emr).rest.client()) as client:
         ready = Export(client).poll(state.job.status)

@@ -76,7 +76,7 @@ def names(items: list[Item]) -> list[str]:
     return [item.evidence_id.split("/")[1] for item in items if isinstance(item, PatientStatements)]
 
 
-def end(batches: list[Batch]) -> job.State:
+def end(batches: list[Batch]) -> job.BulkState:
     return job.read(next(batch.cursor for batch in reversed(batches) if batch.cursor))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from store.domain.decision import Appointment
-from store.web.api.client import Question, SenderClient, Who
+from store.web.api.client import BatchAsk, SenderClient, Who
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, Service
 
 PAT = Who("MRN1", authority="GENHOSP")
@@ -40,7 +40,7 @@ def test_an_appointment_is_passed_on(service: Service) -> None:
 def test_a_batch_is_answered_in_order(service: Service) -> None:
     asking = client(service)
     who = [PAT, Who("nobody"), Who("MRN2"), Who(id="pt_0000000000000")]
-    pairs = list(asking.decide_many(Question(one, "automation", ["sms"]) for one in who))
+    pairs = list(asking.decide_many(BatchAsk(one, "automation", ["sms"]) for one in who))
     assert [question.who for question, _ in pairs] == who
     assert [decision.reasons for _, decision in pairs] == [(), ("patient_unknown",), ("do_not_contact",), ("patient_unknown",)]
     asking.close()
@@ -49,7 +49,7 @@ def test_a_batch_is_answered_in_order(service: Service) -> None:
 def test_a_batch_of_more_than_one_request_is_answered_to_the_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.web.api.client.IN_ONE_REQUEST", 3)
     asking = client(service)
-    assert [decision.decision for _, decision in asking.decide_many([Question(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
+    assert [decision.decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
     asking.close()
 
 
@@ -70,7 +70,7 @@ def test_an_ask_that_the_service_refuses_is_no_answer(service: Service) -> None:
 def test_a_service_that_is_not_there_is_no_answer() -> None:
     asking = SenderClient("http://127.0.0.1:9", "key", timeout=0.5)
     assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
-    assert [decision.reasons for _, decision in asking.decide_many([Question(PAT, "manual", ["sms"])] * 2)] == [("no_answer",)] * 2
+    assert [decision.reasons for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)] == [("no_answer",)] * 2
 
 
 @pytest.mark.parametrize("url", ["contact.example", "ftp://contact.example", "http://"])
@@ -151,7 +151,7 @@ def test_any_other_status_is_no_answer_whatever_its_body_says(odd: Odd, status: 
 def test_a_batch_answered_with_too_few_decisions_is_no_answer_for_all(odd: Odd) -> None:
     odd.body = json.dumps([SENT]).encode()
     asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
-    decisions = [decision for _, decision in asking.decide_many([Question(PAT, "manual", ["sms"])] * 2)]
+    decisions = [decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)]
     assert [decision.reasons for decision in decisions] == [("no_answer",)] * 2
     asking.close()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.web.http.ndjson import MOST_IN_LINE, TOO_LONG, Ahead, lines
+from store.web.http.ndjson import MOST_IN_LINE, TOO_LONG, ReadAhead, lines
 
 
 async def cut(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -63,7 +63,7 @@ def test_groups_are_bounded() -> None:
 def test_what_comes_while_a_group_is_answered_is_one_group() -> None:
     async def sizes() -> list[int]:
         found = []
-        async for group in Ahead(lines(cut([b"a\n"] * 25), 10), 10):
+        async for group in ReadAhead(lines(cut([b"a\n"] * 25), 10), 10):
             found.append(len(group))
             await asyncio.sleep(0.01)
         return found
@@ -82,7 +82,7 @@ def test_what_goes_wrong_while_reading_ahead_ends_the_stream_after_what_came_bef
     found: list[bytes] = []
 
     async def everything() -> None:
-        async for group in Ahead(broken(), 10):
+        async for group in ReadAhead(broken(), 10):
             found.extend(group)
 
     with pytest.raises(ConnectionError):

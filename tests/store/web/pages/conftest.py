@@ -23,14 +23,16 @@ from store.users.sessions import Sessions
 from store.users.users import Users
 from store.web.app import create_app
 from store.web.http.lanes import Lanes
-from store.web.http.work import Work
-from store.web.pages.about import About, Mapped
+from store.web.http.work import SyncWork
+from store.web.pages.about import About, DescribedRule
 from store.web.pages.provider import Provider
 from store.web.pages.site import Access
 from tests.factories import sealing
 from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
 
-ABOUT = About((("Adapter", "hl7v2.files"),), (Mapped("do_not_contact", "ZCP-2", (("DNC", "yes"), ("OK", "no")), "another code: reject"),))
+ABOUT = About(
+    (("Adapter", "hl7v2.files"),), (DescribedRule("do_not_contact", "ZCP-2", (("DNC", "yes"), ("OK", "no")), "another code: reject"),)
+)
 ROLES = ("enterprise", "manager", "staff", "operator", "auditor")
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -165,7 +167,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
     keys, lanes = ApiKeys(database), Lanes.made()
-    asked_for = Work(work.resync, work.replay, replay_many=work.replay_many, preview=work.preview, codes=work.codes)
+    asked_for = SyncWork(work.resync, work.replay, replay_many=work.replay_many, preview=work.preview, codes=work.codes)
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app
     with server:
