@@ -154,7 +154,7 @@ def report(database: Database, scene: Setting, steps: tuple[Step, ...], complain
     return "\n".join([*lines, *described(scene, complaint.what.split()[0])])
 
 
-@pytest.mark.timeout(0 if "EMR_SYNC_HISTORIES" in os.environ else 120)
+@pytest.mark.timeout(0 if "EMR_SYNC_HISTORIES" in os.environ else 300)
 def test_the_store_is_never_more_permissive_than_the_rules_nor_less(database: Database) -> None:
     for start in range(0, COUNT, AT_A_TIME):
         seed = f"{SEED}/{start}"
