@@ -176,7 +176,8 @@ class FhirMapper:
         if withheld:
             for attribute in [name for name, one in ruled.items() if one.value is None]:
                 del ruled[attribute]
-                codes.pop(attribute, None)  # nor does it say that there is no code
+                if attribute in codes and not codes[attribute].found:
+                    del codes[attribute]  # nor does it say that there is no code
         today = _day(source.received)
         stated = patient.statements(
             resource,

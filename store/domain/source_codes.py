@@ -199,11 +199,18 @@ def _assertion(one: Reading) -> Assertion:
 
 
 def read_otherwise(was: Readings, now: Readings) -> list[PatientStatements]:
-    """What another mapping than before says of the codes, each as the payload it came with."""
+    """What another mapping than before says of the codes, each as the payload it came with; what it says no more is taken back."""
     pairs = ((name, pair) for name, ones in now.items() for pair in zip(was.get(name, ()), ones, strict=False))
-    return [
-        _item(name, new) for name, (old, new) in pairs if (old.outcome, old.value) != (new.outcome, new.value) and new.outcome == STATED
-    ]
+    changed = [(name, old, new) for name, (old, new) in pairs if (old.outcome, old.value) != (new.outcome, new.value)]
+    return [_item(name, new if _is_said(new) else _taken_back(old)) for name, old, new in changed if _is_said(new) or _is_said(old)]
+
+
+def _is_said(one: Reading) -> bool:
+    return one.outcome == STATED and not (one.restricted and one.value is None)
+
+
+def _taken_back(one: Reading) -> Reading:
+    return one._replace(value=None, restricted=False)
 
 
 def _told(held: SourceAssertions, name: str, one: Reading, joined: datetime | None, mapping: str) -> SourceAssertions:

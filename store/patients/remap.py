@@ -37,7 +37,8 @@ def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     refused = _refused(work, patient, held, now, record)
     now = standing({work.author.authority: now}, refused, work.author.now)[work.author.authority]
     if patient.lineage is not None:
-        now = with_sides(now, _sides_again(work, patient.lineage, patient.records), patient.lineage.joined)
+        _sides_again(work, patient.lineage, patient.records)
+        now = _with_sides(work, patient.lineage, patient.records, now)
     before = held.current()
     changed = _changed(before, now.assertions)
     back = _held_back(work, patient, record, before, now, changed)
@@ -91,23 +92,29 @@ def _refused(work: PatientBatch, patient: PatientState, held: SourceAssertions, 
     return kept
 
 
-def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> list[SourceAssertions]:
+def _with_sides(work: PatientBatch, lineage: Lineage, records: Iterable[int], now: SourceAssertions) -> SourceAssertions:
+    """What is asserted, with what each record that the patient is says by older codes of its own."""
+    own = (work.sides.own(side) for record in records for side in lineage.sides(record))
+    return with_sides(now, [one[work.author.authority] for one in own if work.author.authority in one], lineage.joined)
+
+
+def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> None:
     """The same of each record that the patient is, so that all are right when they part."""
-    found = []
     for side in (side for record in records for side in lineage.sides(record)):
         own = work.sides.own(side)
         held = own.get(work.author.authority)
         now = _folded(held, work.reader, lineage.joined_before(side)) if held is not None else None
         if now is not None:
             work.sides.put(side, {**own, work.author.authority: now})
-            found.append(now)
-    return found
 
 
 def let_through(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
     """What a reading by today's mapping would permit takes effect now: it is folded from the codes again, and is no new evidence."""
     by, kept = documents.read_codes(held.codes or " {}")
-    now, _ = source_codes.fold(held, kept, _AsItIs(by), patient.joined)
+    now, again = source_codes.fold(held, kept, _AsItIs(by), patient.joined)
+    if patient.lineage is not None:
+        now = replace(now, codes=documents.write_codes(by, again))
+        now = _with_sides(work, patient.lineage, patient.records, now)
     before = held.current()
     assertions = {name: one for name, one in before.items() if name not in names}
     assertions |= {name: now.assertions[name] for name in names if name in now.assertions}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -216,6 +217,29 @@ def test_a_record_that_withholds_takes_nothing_back(feed: Feed, label: tuple[str
     unrestricted["meta"]["security"] = [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "N"}]
     feed.sends(unrestricted)
     assert feed.site.dnc("1") == "unknown"
+
+
+def test_a_code_that_a_record_withholds_refuses_by_a_mapping_that_reads_a_refusal(feed: Feed) -> None:
+    unclear = [{"url": "https://e.example/dnc", "valueCode": "?"}]
+    withheld = patient(version=2, minutes=5, extension=unclear)
+    withheld["meta"]["security"] = [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}]
+    for meaning, dnc in (("unknown", "unknown"), ("yes", "yes"), ("unknown", "unknown")):
+        rule = {**SETTINGS.mapping["do_not_contact"], "values": {"Y": "yes", "N": "no", "?": meaning}}
+        feed.mapper = FhirMapper(replace(SETTINGS, mapping={"do_not_contact": rule}))
+        feed.site.store.reads_by(FHIR, feed.mapper)
+        feed.sends(withheld, patient(version=3, minutes=6))
+        assert feed.site.dnc("1") == dnc
+
+
+@pytest.mark.parametrize("right", ["no_statement", "unknown", "no"])
+def test_a_wrong_mapping_of_a_patient_resource_that_is_rolled_back_leaves_nothing(feed: Feed, right: str) -> None:
+    unclear = [{"url": "https://e.example/dnc", "valueCode": "?"}]
+    for meaning in (right, "yes", right):
+        rule = {**SETTINGS.mapping["do_not_contact"], "values": {"Y": "yes", "N": "no", "?": meaning}}
+        feed.mapper = FhirMapper(replace(SETTINGS, mapping={"do_not_contact": rule}))
+        feed.site.store.reads_by(FHIR, feed.mapper)
+        feed.sends(patient(version=2, minutes=5, extension=unclear), patient(version=3, minutes=6))
+        assert feed.site.dnc("1") == {"yes": "yes", "no": "no"}.get(meaning, "unknown")
 
 
 def _clearing() -> SourceSettings:
