@@ -490,7 +490,7 @@ def test_of_two_messages_of_one_time_the_one_that_can_be_read_settles_nothing_of
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
 
 
-def test_what_an_older_code_of_a_record_says_stands_though_it_waited_for_the_brake(site: Site) -> None:
+def test_what_an_older_code_of_a_record_says_stands_though_it_waited_for_the_safeguard(site: Site) -> None:
     """The safeguard of a run lets through at its end what it held while it counted."""
     first = {"preferred_method": {"from": "ZCP-2", "values": {"T": "sms", "Q": "none"}}}
     then = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "Q": "no_statement"}}}
