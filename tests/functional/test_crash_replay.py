@@ -19,8 +19,8 @@ DIES = """
 import os, sys
 from store.audit.audit_log import Audit
 from store.audit.hash_chain import Chain
-from store.runs.rejections import Quarantine
-from sync import cli
+from store.runs.rejections import RejectionStore
+from sync.commands import cli
 
 point, arguments = sys.argv[1], sys.argv[2:]
 
@@ -34,13 +34,13 @@ def dying(owner, name, *, first):
     setattr(owner, name, replaced)
 
 if point == "before it is resolved":
-    dying(Quarantine, "resolve", first=True)
+    dying(RejectionStore, "resolve", first=True)
 if point == "before it is committed":
     dying(Chain, "append", first=False)
 if point == "after it is committed":
-    dying(Quarantine, "summary", first=True)
+    dying(RejectionStore, "summary", first=True)
 if point == "in the middle of the keys":
-    dying(Quarantine, "_resealed", first=False)
+    dying(RejectionStore, "_resealed", first=False)
 if point == "after the keys":
     dying(Audit, "note", first=True)
 sys.exit(cli.run(arguments))

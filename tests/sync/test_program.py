@@ -73,12 +73,12 @@ def test_the_demo_shows_the_main_job_and_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_caller_who_closed_the_streams_still_gets_the_exit_code(config: Path, closed: str) -> None:
-    command = f'"{sys.executable}" -c "from sync.cli import main; main()" --config {config} runs {closed}'
+    command = f'"{sys.executable}" -c "from sync.commands.cli import main; main()" --config {config} runs {closed}'
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=100, check=False, cwd=Path.cwd())
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_full_disk_behind_stdout_is_one_line(config: Path) -> None:
-    command = f'"{sys.executable}" -c "from sync.cli import main; main()" --config {config} check-config >/dev/full'
+    command = f'"{sys.executable}" -c "from sync.commands.cli import main; main()" --config {config} check-config >/dev/full'
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=100, check=False, cwd=Path.cwd())
     assert (ended.returncode, ended.stderr) == (1, "emr-sync: the disk is full: make room, then try again\n")

@@ -15,7 +15,7 @@ from tests.sync.clinic import CONFIG, adt
 
 PRINTS_MODULES = """
 import sys, json
-from sync import cli
+from sync.commands import cli
 sys.stdout = sys.stderr
 code = cli.run(sys.argv[1:])
 sys.__stdout__.write(json.dumps({"code": code, "modules": sorted(sys.modules)}))
