@@ -1,6 +1,6 @@
-"""Who may call what: every call of the API by kind of key, every page by role. A route that is not here fails the tests.
+"""Who may call what: every call of the API by kind of key, every page by role. A route that is missing here fails the tests.
 
-Keys and sessions are of one enterprise. What another enterprise owns is not there (404), or unknown where the answer is a decision.
+Keys and sessions belong to one enterprise. What another enterprise owns is not found (404), or unknown if the answer is a decision.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ OPERATOR, AUDITOR, ENTERPRISE = frozenset({"operator"}), frozenset({"auditor"}),
 
 
 class Call(NamedTuple):
-    """A call of the API: the kinds of keys it is for, and what they get for their own in an enterprise that syncs and in one that does not.
+    """A call of the API: the kinds of keys allowed, and their status for their own data, with sync and without.
 
-    ``foreign`` is what they get for what another enterprise owns; none where the call names nothing. ``but``: roles that get another
-    answer in the enterprise that does not sync. Every other key gets 403, nobody without a key gets anything but 401.
+    ``foreign`` is the status for data of another enterprise, ``None`` if the call names no data. ``but``: roles with another status in
+    the enterprise that does not sync. Every other key gets 403. Without a key it is 401.
     """
 
     keys: frozenset[str]
@@ -66,7 +66,7 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("POST", "/v1/rejections/replay"): Call(OPERATOR, foreign=404),
     ("POST", "/v1/rejections/replay/preview"): Call(OPERATOR, foreign=404),
 }
-"""A run of an enterprise that does not sync holds nothing, and its source has a run under way: 409."""
+"""In the enterprise that does not sync, a run holds nothing and its source has a run in progress: 409."""
 
 PATIENT, RUN, REJECTION, SOURCE = (
     "/patients/{patient_id:str}",
@@ -104,9 +104,9 @@ PAGES: Mapping[tuple[str, str], frozenset[str]] = {
     ("POST", f"{REJECTION}/replay"): OPERATOR,
     ("GET", "/audit"): AUDITOR,
 }
-"""The roles that a page, or what its form does, is for."""
+"""The roles that may use a page or its form."""
 OPEN = {
     *((method, "/sign-in") for method in ("GET", "POST")),
     *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/schema", "/schema/openapi.json", "/static/{digest:str}/{name:str}")),
 }
-"""What needs neither key nor session."""
+"""Routes that need neither key nor session."""

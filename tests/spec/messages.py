@@ -1,4 +1,4 @@
-"""Which settings govern which message (product rule 7): every cell of the table, as a situation."""
+"""Which settings apply to which message (product rule 7): every cell of the table, as a situation."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SETTINGS: tuple[tuple[str, Known, dict[str, Any], tuple[str, ...]], ...] = (
     ),
     ("opted out of texts", patient(OptOut(LINE, CELL)), {}, ("voice to cell; sms: sms_opted_out",) * 4),
     (
-        "denied calls, and has no cell phone",
+        "denied calls; no cell phone",
         patient(phones=(HOME_PHONE,), consents={"voice": "denied"}),
         {},
         ("email to e-mail; sms: not_textable; voice: voice_denied",) * 4,
     ),
     (
-        "denied e-mail, and has no phone",
+        "denied e-mail; no phone",
         patient(phones=(), consents={"email": "denied"}),
         {},
         ("no; sms: no_address; voice: no_address; email: email_denied",) * 4,
@@ -54,7 +54,7 @@ SETTINGS: tuple[tuple[str, Known, dict[str, Any], tuple[str, ...]], ...] = (
 
 
 MESSAGES = Table(
-    "Which settings govern which message",
+    "Which settings apply to which message",
     "The patient has a cell phone, a home phone and an e-mail address; the message has copy for every channel.",
     tuple(
         Case(f"{message_type}: {situation}", ask(message_type, **more), known, answer)
@@ -65,10 +65,10 @@ MESSAGES = Table(
 
 WORKED_EXAMPLE = Table(
     "The worked example",
-    "A cell phone, SMS consent opted out, a broadcast with copy for text and call.",
+    "The patient has a cell phone and has opted out of texts. The broadcast has copy for text and call.",
     (
         Case(
-            "broadcast with copy for text and call, opted out of texts",
+            "broadcast with copy for text and call; opted out of texts",
             ask("broadcast", "sms", "voice"),
             patient(OptOut(LINE, CELL), phones=(CELL_PHONE,)),
             "voice to cell; sms: sms_opted_out",

@@ -1,4 +1,4 @@
-"""Writes the spec tables as docs/decision-rules.md: ``python -m tests.spec.render [--check]``. ``--check`` fails when it is stale."""
+"""Writes the spec tables to docs/decision-rules.md: ``python -m tests.spec.render [--check]``. ``--check`` fails if the page is stale."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ PAGE = Path(__file__).parents[2] / "docs" / "decision-rules.md"
 HEAD = """\
 # Decision rules
 
-Every row on this page is a test: it is written from the tables in `tests/spec` by `python -m tests.spec.render`, and `make check`
-fails when it is stale. The rules themselves are `store/domain/decision.py`, `store/domain/channels.py`, `store/domain/lock.py` and
+Look up here what a decision will be, and why: which settings apply to which message, which evidence counts, what a reply to a text
+means, what the safeguard holds, and who may call what.
+
+Every row is a test. The page is rendered from the tables in `tests/spec` by `python -m tests.spec.render`, and `make check` fails if
+it is stale. The rules themselves are in `store/domain/decision.py`, `store/domain/channels.py`, `store/domain/lock.py` and
 `store/domain/sms_consent.py`.
 
-An answer reads: the channel and the address used, then each channel that was skipped with its reason, then notes; or *no* and why.
-Two failures matter most, in this order: contacting somebody who said no, and silently not contacting somebody who should be reminded.
+An answer lists the channel and the address used, then each skipped channel with its reason, then notes; or *no* and the reason.
+Two failures matter most, in this order: contacting somebody who refused, and silently not contacting somebody who should be reminded.
 
-## Rules that the table of message types leaves open
+## Rules that the table of message types does not show
 
 - A patient who opted out on a line with any number is not texted on that line at any other number.
-- An ask without `line` may come from any line, so any opt-out counts. An ask without `topic` may be about any topic, so an opt-out
-  from one topic counts too. The EMR's topic permissions are asked only for a topic that is named.
-- The EMR's denial for one number closes that number only; its denial for the patient closes the channel. A grant never outweighs a
+- A request without `line` may come from any line, so any opt-out counts. A request without `topic` may be about any topic, so an opt-out
+  from one topic counts too. The EMR's topic permissions count only for a topic that the request names.
+- The EMR's denial for one number closes that number only. Its denial for the patient closes the channel. A grant never overrides a
   denial.
-- Preferred method *none* is a no: `when_preferred_impossible: next` does not go around it.
+- Preferred method *none* is a refusal: `when_preferred_impossible: next` does not bypass it.
 - A preferred number counts only while it is on file and in its period.
-- An appointment's number that is not on file may be called and, as nobody knows whether it is mobile, not texted.
-- Where an appointment lifts Do Not Contact (by policy only), it does so for the method or number it names, and for nothing else.
-- A patient of another enterprise is unknown: nothing tells that it exists.
+- An appointment's number that is not on file may be called. It is not texted, because it may not be mobile.
+- An appointment can lift Do Not Contact (by policy only) for the method or number it names, and for nothing else.
+- A patient of another enterprise is unknown: the answer does not reveal that the patient exists.
 - Restricted (VIP) and inactive records are answered like any other.
 """
 
@@ -53,9 +56,17 @@ def page() -> str:
 
 
 def _governance() -> str:
-    word = {True: "obeyed", False: "ignored"}
+    effect = {True: "obeyed", False: "ignored"}
     rows = (
-        (name, "blocks" if rule.do_not_contact else "ignored", word[rule.method], word[rule.number], word[rule.topic], "blocks", "blocks")
+        (
+            name,
+            "blocks" if rule.do_not_contact else "ignored",
+            effect[rule.method],
+            effect[rule.number],
+            effect[rule.topic],
+            "blocks",
+            "blocks",
+        )
         for name, rule in GOVERNS.items()
     )
     head = (
@@ -67,7 +78,7 @@ def _governance() -> str:
         "SMS consent",
         "voice, e-mail consent",
     )
-    return _section("What governs a message", "", head, rows)
+    return _section("Settings by message type", "", head, rows)
 
 
 def _table(table: Table) -> str:
@@ -76,11 +87,13 @@ def _table(table: Table) -> str:
 
 def _identity() -> str:
     about = (
-        "Of the first source GENHOSP/MR and GENHOSP/MRN are own identifiers, of the clinic CLINIC/MR and its record ids (RI); EMPI links. "
-        "Case of a value matters."
+        "The first source's own identifiers are GENHOSP/MR and GENHOSP/MRN, the clinic's are CLINIC/MR and its record ids (RI). EMPI "
+        "identifiers link."
     )
     rows = ((row.rule, "; ".join(row.known), row.comes, f"`{row.about}`") for row in IDENTITY)
-    return _section("Whom a payload is about", about, ("rule", "patients who are known", "a payload with", "is about"), rows)
+    return _section(
+        "Which patient a payload is about", about, ("rule", "known patients", "identifiers of the payload", "it is about"), rows
+    )
 
 
 def _toggles() -> str:
@@ -90,21 +103,21 @@ def _toggles() -> str:
             "on" if cell.setting_on else "off",
             str(cell.role),
             "visible" if cell.visible else "not shown",
-            "flips it" if cell.enabled else TOGGLE_REASONS[cell.reason],
+            "may change it" if cell.enabled else TOGGLE_REASONS[cell.reason],
             f"`{cell.refusal}`" if cell.refusal else "done",
         )
         for cell in TOGGLES
     )
-    head = ("enterprise syncs", "default setting", "role", "toggle", "may flip", "an attempt to change it")
-    about = "The lock is on from the moment the enterprise syncs. Writing the value that already stands is no error."
+    head = ("enterprise syncs", "default setting", "role", "toggle", "control", "attempt to change it")
+    about = "The value is locked as soon as the enterprise syncs. Writing the current value is not an error."
     return _section("The Do Not Contact toggle", about, head, rows)
 
 
 def _order() -> str:
     about = (
-        "`adt yes@10` is what a source says, true since 10, or with `10~20` since some time from 10 to 20; `-` takes it back, `...`\n"
-        "says nothing about it; `2:` speaks of a second record, which `merge@50` joins to the first; `staff` is the toggle. They\n"
-        "arrive in the order of the row."
+        "`adt yes@10` is a source's statement, true since 10; with `10~20`, since some time from 10 to 20. `-` clears it, `...` does not\n"
+        "state it. `2:` is about a second record, which `merge@50` joins to the first. `staff` is the toggle. Events arrive in the\n"
+        "order of the row."
     )
     rows = ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in ORDER)
     return _section("Which evidence counts", about, ("rule", "what arrives", "Do Not Contact"), rows)
@@ -113,15 +126,15 @@ def _order() -> str:
 def _replies() -> str:
     rows = ((f"`{body!r}`", kind or "not recognised", scope or "") for body, kind, scope in REPLIES)
     about = (
-        "Any reasonable wording opts out. A longer text that contains such a word, and one that is a typo away, is for a person to review; "
-        "texts are suspended until then. An opt-in is nothing but its keyword. START undoes the patient's own STOP on that line, "
-        "never a denial by staff or the EMR."
+        "Any reasonable wording opts out. A longer text that contains such a word, or one that is a typo away, waits for review. Texts "
+        "are suspended until then. An opt-in is the keyword alone. START undoes the patient's own STOP on that line, never a denial by "
+        "staff or the EMR."
     )
-    words = _section("Replies to a text", about, ("reply", "means", "scope"), rows)
+    replies = _section("Replies to a text", about, ("reply", "means", "scope"), rows)
     confirmations = _section(
-        "Confirmations", "", ("class", "what to say"), ((f"`{code}`", text) for code, text in sms_consent.CONFIRMATIONS.items())
+        "Confirmations", "", ("confirmation", "what to send"), ((f"`{code}`", text) for code, text in sms_consent.CONFIRMATIONS.items())
     )
-    return f"{words}\n{confirmations}"
+    return f"{replies}\n{confirmations}"
 
 
 def _safeguard() -> str:
@@ -130,35 +143,35 @@ def _safeguard() -> str:
 
 def _changes() -> str:
     about = (
-        "Values in force, so nothing loosens while another authority refuses. A change that counts for the safeguard waits where too many\n"
-        "patients have one; everything else takes effect at once, in a held run too. A patient that is new loosens nothing."
+        "These are values in force, so a change permits nothing while another authority refuses. A change that permits contact is held\n"
+        "if too many patients have one. Everything else is applied at once, in a held run too. A change to a new patient is never held."
     )
     rows = ((one.attribute, _plain(one.before), _plain(one.after), one.safeguard) for one in CHANGES)
-    return _section("The safeguard: what loosens", about, ("attribute", "in force", "would become", "for the safeguard it"), rows)
+    return _section("The safeguard: which changes permit contact", about, ("attribute", "in force", "would become", "the change"), rows)
 
 
 def _limits() -> str:
     limit = _section(
-        "The safeguard: how many are too many",
-        "The larger of `safeguard.floor` and `safeguard.percent` of the source's patients, rounded down.",
+        "The safeguard: the limit",
+        "The limit is the larger of `safeguard.floor` and `safeguard.percent` of the source's patients, rounded down.",
         ("floor", "percent", "patients of the source", "limit"),
         (tuple(map(str, row)) for row in LIMITS),
     )
     ends = _section(
         "The safeguard: how a run ends",
-        "With a limit of 50. What waits in other runs of the source counts with it.",
-        ("patients it would loosen", "waiting", "its loosening changes"),
-        ((str(loosened), str(waiting), "are held" if ends == "held" else "take effect") for loosened, waiting, ends in ENDS),
+        "With a limit of 50. Patients held in other runs of the source are added.",
+        ("patients it would make more contactable", "held in other runs", "the changes that permit contact"),
+        ((str(loosened), str(waiting), "are held" if ends == "held" else "are applied") for loosened, waiting, ends in ENDS),
     )
     hour = _section(
-        "The safeguard: a live feed's hour",
-        "With a limit of 50; a patient counts once. The hour is the 60 minutes before each message, and survives a restart.",
-        ("loosened in the hour", "waiting", "how many more may be"),
+        "The safeguard: the rolling hour of a live feed",
+        "With a limit of 50. A patient counts once. The hour is the 60 minutes before each message, and survives a restart.",
+        ("made more contactable in the hour", "held", "how many more are allowed"),
         (tuple(map(str, row)) for row in HOURS),
     )
     live = _section(
         "The safeguard: a live feed, message by message",
-        "With a limit of 2. All had said yes to Do Not Contact.",
+        "With a limit of 2. Do Not Contact was yes for all patients.",
         ("rule", "what arrives", "Do Not Contact"),
         ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in LIVE),
     )
@@ -166,26 +179,26 @@ def _limits() -> str:
 
 
 def _held() -> str:
-    about = "With a safeguard that lets nobody through; written as under *Which evidence counts*. Undecided sets expire after 14 days."
+    about = "With a limit of 0; notation as under *Which evidence counts*. Held changes expire after 14 days."
     rows = ((rule, f"`{events}`", f"`{answer}`") for rule, events, answer in HELD)
-    return _section("The safeguard: what becomes of a held change", about, ("rule", "what happens", "Do Not Contact"), rows)
+    return _section("The safeguard: what happens to a held change", about, ("rule", "what happens", "Do Not Contact"), rows)
 
 
 def _configurations() -> str:
     about = (
-        "With a safeguard that lets nobody through. While a configuration waits, the former stays in force; what the new one\n"
-        "refuses counts already. `sync adt fhir` is an enterprise that syncs from two sources, in this order."
+        "With a limit of 0. While a configuration is held, the former one stays in force; refusals under the new one are applied\n"
+        "already. `sync adt fhir` is an enterprise that syncs from two sources, in this order."
     )
-    head = ("change", "before", "after", "what was said", "Do Not Contact")
+    head = ("change", "before", "after", "statements", "Do Not Contact")
     rows = ((change, *(f"`{cell}`" for cell in cells)) for change, *cells in CONFIGURATIONS)
     return _section("The safeguard: a changed configuration", about, head, rows)
 
 
 def _access() -> str:
-    about = "By kind of key. Without a key that holds: 401; with one of another kind: 403; what another enterprise owns is not there: 404."
+    about = "By kind of key. Without a valid key: 401. With a key of another kind: 403. For data of another enterprise: 404."
     calls = _section("Who may call what", about, ("call", *KEYS), _marks({one: call.keys for one, call in CALLS.items()}, KEYS))
-    about = "By role of who signed in; nobody else gets further than the sign-in page."
-    return f"{calls}\n{_section('Who may see what', about, ('page', *ROLES), _marks(PAGES, ROLES))}"
+    about = "By role of the signed-in user. Everybody else sees only the sign-in page."
+    return f"{calls}\n{_section('Who may use which page', about, ('page', *ROLES), _marks(PAGES, ROLES))}"
 
 
 def _marks(table: Mapping[tuple[str, str], Collection[str]], columns: Sequence[str]) -> Iterable[Sequence[str]]:
@@ -201,10 +214,10 @@ def _plain(value: Any) -> str:
 
 def _codes() -> str:
     families = (
-        ("Reasons: nothing is sent", reasons.REFUSALS),
+        ("Reasons: the message is refused", reasons.REFUSALS),
         ("Reasons: a channel is skipped", reasons.SKIPS),
-        ("Notes beside a message that may be sent", reasons.NOTES),
-        ("Said by the sender's own client", reasons.CLIENT),
+        ("Notes on a message that may be sent", reasons.NOTES),
+        ("Reasons of the sender's own client", reasons.CLIENT),
     )
     return "\n".join(
         _section(title, "", ("code", "meaning"), ((f"`{code}`", text) for code, text in codes.items())) for title, codes in families
@@ -221,7 +234,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 1 when ``--check`` finds the page stale."""
+    """Exit code 1 if ``--check`` finds the page stale."""
     text = page()
     if "--check" not in arguments:
         PAGE.parent.mkdir(exist_ok=True)

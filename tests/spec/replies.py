@@ -32,12 +32,12 @@ WORDED = (
     "STOP2END",
     "I no longer wish to receive these messages",
 )
-"""Anything reasonable revokes."""
+"""Any reasonable wording opts out."""
 ELSEWHERE = (
     *("ALTO", "parar", "Baja", "CANCELAR", "no más mensajes", "Deja de enviarme mensajes", "Dejen de mandarme mensajes", "¡BASTA!"),
     *("ARRET", "Arrêt", "DESABONNER", "Désabonnement", "arrêt svp"),
 )
-"""Spanish and French; NO, FIN and SI are answers, and off unless a site adds them."""
+"""Spanish and French. NO, FIN and SI are answers: off unless a site adds them."""
 UNCLEAR = (
     *("stop by", "bus stop", "cancel my appointment", "the end", "please cancel my order"),
     *("stop by at noon", "yes stop", "I want to cancel my appointment", "I QUIT smoking", "STOPPED", "how do I unsubscribe"),
@@ -45,9 +45,9 @@ UNCLEAR = (
     *("please don't stop texting me", "Don't call, text me instead", "wrong number", "I don't want these anymore", "🛑"),
     "Yes\n> Reply STOP to opt out",
 )
-"""A keyword in a longer text, or a slip away from one: for a person, never nothing, and never an opt-in."""
+"""A keyword in a longer text, or one typo away: for a person to review, never ignored, never an opt-in."""
 ANSWERS = ("yes please", "NO", "no thanks", "FIN", "SI", "see you at the shop", "top floor", "quite well", "cancer screening", "thanks")
-"""Nothing of the kind."""
+"""Neither an opt-out nor an opt-in."""
 REPLIES: tuple[tuple[str, str | None, str | None], ...] = (
     *((word, "opt_out", "line") for word in ("STOP", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPT OUT", "OPTOUT")),
     ("STOPALL", "opt_out", "all_lines"),

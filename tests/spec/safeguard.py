@@ -1,4 +1,4 @@
-"""The safeguard as tables (product section 8): what loosens, how many are too many, and what becomes of a held change."""
+"""The safeguard as tables (product section 8): which changes permit contact, the limit, and what happens to a held change."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from store.preference import Phone
 
 CELL, OTHER, HOME = (Phone(f"+1217555010{digit}", "cell", textable=True) for digit in (1, 2, 3))
-AT_ONCE, WAITS = "at once", "counts"
+AT_ONCE, MAY_BE_HELD = "is applied at once", "may be held"
 
 
 class Change(NamedTuple):
-    """A value in force that would become another, ``None`` for unknown: ``counts`` for the safeguard, or takes effect ``at once``."""
+    """A value in force that would become another; ``None`` is unknown. The safeguard may hold it, or it is applied at once."""
 
     attribute: str
     before: Any
@@ -20,28 +20,28 @@ class Change(NamedTuple):
 
 
 CHANGES: tuple[Change, ...] = (
-    Change("do_not_contact", "yes", "no", WAITS),
-    Change("do_not_contact", "yes", None, WAITS),
+    Change("do_not_contact", "yes", "no", MAY_BE_HELD),
+    Change("do_not_contact", "yes", None, MAY_BE_HELD),
     Change("do_not_contact", "no", "yes", AT_ONCE),
     Change("do_not_contact", None, "yes", AT_ONCE),
     Change("do_not_contact", None, "no", AT_ONCE),
     Change("do_not_contact", "no", None, AT_ONCE),
-    Change("consent.sms", "denied", "granted", WAITS),
-    Change("consent.sms", "denied", None, WAITS),
+    Change("consent.sms", "denied", "granted", MAY_BE_HELD),
+    Change("consent.sms", "denied", None, MAY_BE_HELD),
     Change("consent.sms", "granted", "denied", AT_ONCE),
     Change("consent.sms", None, "granted", AT_ONCE),
-    Change("consent.voice#+12175550101", "denied", "granted", WAITS),
+    Change("consent.voice#+12175550101", "denied", "granted", MAY_BE_HELD),
     Change("consent.email", "granted", None, AT_ONCE),
-    Change("topic.billing.sms", "denied", "granted", WAITS),
+    Change("topic.billing.sms", "denied", "granted", MAY_BE_HELD),
     Change("topic.billing.sms", "granted", "denied", AT_ONCE),
-    Change("preferred_method", "none", "sms", WAITS),
-    Change("preferred_method", "none", None, WAITS),
+    Change("preferred_method", "none", "sms", MAY_BE_HELD),
+    Change("preferred_method", "none", None, MAY_BE_HELD),
     Change("preferred_method", "sms", "none", AT_ONCE),
     Change("preferred_method", "sms", "voice", AT_ONCE),
-    Change("deceased", True, False, WAITS),
+    Change("deceased", True, False, MAY_BE_HELD),
     Change("deceased", False, True, AT_ONCE),
-    Change("phones", (CELL,), (OTHER,), WAITS),
-    Change("phones", (CELL, HOME), (CELL, OTHER), WAITS),
+    Change("phones", (CELL,), (OTHER,), MAY_BE_HELD),
+    Change("phones", (CELL, HOME), (CELL, OTHER), MAY_BE_HELD),
     Change("phones", (CELL,), (CELL, OTHER), AT_ONCE),
     Change("phones", (CELL, OTHER), (CELL,), AT_ONCE),
     Change("phones", (), (CELL,), AT_ONCE),
@@ -63,7 +63,7 @@ LIMITS: tuple[tuple[int, float, int, int], ...] = (
     (0, 0, 20_000, 0),
     (0, 100, 9, 9),
 )
-"""(floor, percent, patients of the source, the most that may be loosened without a person)."""
+"""(floor, percent, patients of the source, how many may become more contactable without a person)."""
 
 ENDS: tuple[tuple[int, int, str], ...] = (
     (0, 0, "takes effect"),
@@ -73,52 +73,55 @@ ENDS: tuple[tuple[int, int, str], ...] = (
     (20, 31, "held"),
     (1, 50, "held"),
 )
-"""(patients a run would loosen, waiting in other runs of its source, how it ends) with a limit of 50."""
+"""(patients a run would make more contactable, held in other runs of its source, how it ends) with a limit of 50."""
 
 HOURS: tuple[tuple[int, int, int], ...] = ((0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0))
-"""(loosened in the last 60 minutes, waiting for a person, how many more may be) with a limit of 50."""
+"""(made more contactable in the last 60 minutes, held, how many more are allowed) with a limit of 50."""
 
 LIVE: tuple[tuple[str, str, str], ...] = (
-    ("what fits the hour takes effect at once", "a no, b no", "a no, b no, c yes"),
-    ("what does not is held", "a no, b no, c no", "a no, b no, c yes; 1 waits"),
+    ("changes within the limit are applied at once", "a no, b no", "a no, b no, c yes"),
+    ("changes beyond the limit are held", "a no, b no, c no", "a no, b no, c yes; 1 held"),
     ("a patient counts once", "a no, a yes, a no, b no", "a no, b no, c yes"),
     ("an hour later there is room again", "a no, b no, 61 minutes, c no", "a no, b no, c no"),
-    ("before that there is none", "a no, b no, 57 minutes, c no", "a no, b no, c yes; 1 waits"),
-    ("each leaves the hour by itself", "a no, 30 minutes, b no, 31 minutes, c no", "a no, b no, c no"),
-    ("while something waits, an hour later there is none", "a no, b no, c no, 61 minutes, d no", "a no, b no, c yes, d yes; 2 wait"),
-    ("a refusal always takes effect", "a no, b no, c no, a yes", "a yes, b no, c yes; 1 waits"),
+    ("before that there is no room", "a no, b no, 57 minutes, c no", "a no, b no, c yes; 1 held"),
+    ("each patient leaves the hour separately", "a no, 30 minutes, b no, 31 minutes, c no", "a no, b no, c no"),
+    ("while a change is held, there is no room an hour later", "a no, b no, c no, 61 minutes, d no", "a no, b no, c yes, d yes; 2 held"),
+    ("a refusal is always applied", "a no, b no, c no, a yes", "a yes, b no, c yes; 1 held"),
 )
-"""(rule, what arrives of patients who said yes to Do Not Contact, who stands how) with a limit of 2."""
+"""(rule, what arrives about patients with Do Not Contact, the result for each) with a limit of 2."""
 
 HELD: tuple[tuple[str, str, str], ...] = (
-    ("what is held leaves what stands", "adt yes@10, adt no@20", "yes; 1 waits"),
-    ("approved, it counts", "adt yes@10, adt no@20, approve", "no"),
-    ("rejected, what stands stays", "adt yes@10, adt no@20, reject", "yes"),
-    ("the same payload again after a rejection is nothing new", "adt yes@10, adt no@20, reject, adt no@20", "yes"),
-    ("the same word, newer, is held again", "adt yes@10, adt no@20, reject, adt no@30", "yes; 1 waits"),
-    ("and can be approved then", "adt yes@10, adt no@20, reject, adt no@30, approve", "no"),
-    ("a newer refusal takes its place", "adt yes@10, adt no@20, adt yes@30", "yes"),
-    ("a newer loosening takes the place of the older", "adt yes@10, adt no@20, adt -@30, approve", "unknown"),
-    ("late evidence leaves it", "adt yes@10, adt no@30, adt yes@20, approve", "no"),
-    ("late evidence is not held itself", "adt yes@20, adt no@10", "yes"),
-    ("a message that says nothing about it leaves it", "adt yes@10, adt no@20, adt ...@30, approve", "no"),
-    ("the same again while it is held is held once", "adt yes@10, adt no@20, adt no@30, approve", "no"),
-    ("where another source refuses, nothing is loosened", "adt yes@10, fhir yes@10, adt no@20", "yes"),
-    ("a refusal of another source outlives an approval", "adt yes@10, adt no@20, fhir yes@30, approve", "yes"),
-    ("what nobody decides about in time counts as rejected", "adt yes@10, adt no@20, 15 days, adt ...@30", "yes"),
-    ("until then it waits", "adt yes@10, adt no@20, 13 days, adt ...@30", "yes; 1 waits"),
-    ("expired, the same word is held again", "adt yes@10, adt no@20, 15 days, adt ...@30, adt no@40", "yes; 1 waits"),
+    ("a held change leaves the value in force", "adt yes@10, adt no@20", "yes; 1 held"),
+    ("an approved change is applied", "adt yes@10, adt no@20, approve", "no"),
+    ("a rejected change leaves the value in force", "adt yes@10, adt no@20, reject", "yes"),
+    ("the same payload again after a rejection changes nothing", "adt yes@10, adt no@20, reject, adt no@20", "yes"),
+    ("the same statement at a newer time is held again", "adt yes@10, adt no@20, reject, adt no@30", "yes; 1 held"),
+    ("the newer statement can be approved", "adt yes@10, adt no@20, reject, adt no@30, approve", "no"),
+    ("a newer refusal replaces the held change", "adt yes@10, adt no@20, adt yes@30", "yes"),
+    ("a newer change that permits contact replaces the older one", "adt yes@10, adt no@20, adt -@30, approve", "unknown"),
+    ("late evidence leaves the held change", "adt yes@10, adt no@30, adt yes@20, approve", "no"),
+    ("late evidence is not held", "adt yes@20, adt no@10", "yes"),
+    ("a message without a statement leaves the held change", "adt yes@10, adt no@20, adt ...@30, approve", "no"),
+    ("a repeat of a held change is held once", "adt yes@10, adt no@20, adt no@30, approve", "no"),
+    ("if another source refuses, nothing permits contact", "adt yes@10, fhir yes@10, adt no@20", "yes"),
+    ("a refusal of another source survives an approval", "adt yes@10, adt no@20, fhir yes@30, approve", "yes"),
+    ("an expired change counts as rejected", "adt yes@10, adt no@20, 15 days, adt ...@30", "yes"),
+    ("before it expires it is held", "adt yes@10, adt no@20, 13 days, adt ...@30", "yes; 1 held"),
+    (
+        "after expiry, a newer statement is held again",
+        "adt yes@10, adt no@20, 15 days, adt ...@30, adt no@40",
+        "yes; 1 held",
+    ),
 )
-"""(rule, what happens, Do Not Contact) with a safeguard that lets nobody through."""
+"""(rule, what happens, Do Not Contact) with a limit of 0."""
 
 CONFIGURATIONS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("sync is switched off", "sync adt fhir", "no sync adt fhir", "adt yes", "yes; waits"),
-    ("and nobody had refused", "sync adt fhir", "no sync adt fhir", "adt no", "unknown"),
+    ("sync is switched off", "sync adt fhir", "no sync adt fhir", "adt yes", "yes; held"),
+    ("sync is switched off, and there was no refusal", "sync adt fhir", "no sync adt fhir", "adt no", "unknown"),
     ("sync is switched on, and the EMR refuses", "no sync adt", "sync adt", "adt yes", "yes"),
-    ("sync is switched on, and would lift a local yes", "no sync adt", "sync adt", "staff yes, adt no", "yes; waits"),
-    ("a source left: it still speaks", "sync adt fhir", "sync fhir", "adt yes, fhir no", "yes"),
-    ("the sources change places: one yes is a yes", "sync adt fhir", "sync fhir adt", "adt yes, fhir no", "yes"),
-    ("a source is new", "sync adt", "sync adt fhir", "adt yes", "yes"),
+    ("sync is switched on and would end a local yes", "no sync adt", "sync adt", "staff yes, adt no", "yes; held"),
+    ("a source is removed: its statements still count", "sync adt fhir", "sync fhir", "adt yes, fhir no", "yes"),
+    ("the order of sources changes: one yes is a yes", "sync adt fhir", "sync fhir adt", "adt yes, fhir no", "yes"),
+    ("a source is added", "sync adt", "sync adt fhir", "adt yes", "yes"),
 )
-"""(change, the configuration before, after, what was said of the patient, Do Not Contact then) with a safeguard that lets nobody
-through."""
+"""(change, the configuration before, after, what was stated about the patient, the resulting Do Not Contact) with a limit of 0."""

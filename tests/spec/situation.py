@@ -1,4 +1,4 @@
-"""The invented patient and the words in which the spec tables speak; an answer is one line, the same in docs and in tests."""
+"""The invented patient and the vocabulary of the spec tables. An answer is one line, the same in docs and tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERY_COPY = ("sms", "voice", "email")
 
 
 class Case(NamedTuple):
-    """One row: the situation in words, the same as values, and the answer."""
+    """One row: the situation as text and as values, and the answer."""
 
     situation: str
     ask: Ask
@@ -44,17 +44,17 @@ class Table(NamedTuple):
 
 
 def ask(message_type: str = "automation", *channels: str, appointment: Appointment | None = None, **more: Any) -> Ask:
-    """An ask from LINE with copy for every channel, unless said otherwise."""
+    """A request from LINE with copy for every channel, unless given otherwise."""
     return Ask(message_type=message_type, channels=channels or EVERY_COPY, appointment=appointment, **({"line": LINE} | more))
 
 
 def patient(*opt_outs: OptOut, stale: bool = False, **preferences: Any) -> Known:
-    """Has a cell phone, a home phone and an e-mail address; nothing else is known, unless said otherwise."""
+    """Has a cell phone, a home phone and an e-mail address; nothing else is known, unless given."""
     basis = {"phones": (CELL_PHONE, HOME_PHONE), "emails": (ADDRESS,), "language": "en"}
     return Known("p1", 4, ContactPreferences(**(basis | preferences)), opt_outs, NOW, stale)
 
 
-def said(decision: Decision) -> str:
+def summary(decision: Decision) -> str:
     """A decision in one line: ``voice to cell; sms: sms_opted_out``."""
     skipped = [f"{one.channel}: {one.reason}" for one in decision.skipped]
     if decision.decision == "send":

@@ -1,4 +1,4 @@
-"""Every row of every table of situations gets the answer that stands beside it."""
+"""Every row of every table of situations gets its answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from store.domain import reasons as why
 from store.domain.channels import GOVERNS
 from store.domain.decision import decide
-from tests.spec.situation import NOW, Case, said
+from tests.spec.situation import NOW, Case, summary
 from tests.spec.tables import TABLES
 
 ROWS = [pytest.param(case, id=f"{table.title}: {case.situation}") for table in TABLES for case in table.cases]
@@ -15,7 +15,7 @@ ROWS = [pytest.param(case, id=f"{table.title}: {case.situation}") for table in T
 
 @pytest.mark.parametrize("case", ROWS)
 def test_situation_gets_its_answer(case: Case) -> None:
-    assert said(decide(case.ask, case.known, case.policy, NOW)) == case.answer
+    assert summary(decide(case.ask, case.known, case.policy, NOW)) == case.answer
 
 
 def test_every_situation_is_described_once() -> None:
@@ -24,8 +24,8 @@ def test_every_situation_is_described_once() -> None:
         assert len(situations) == len(set(situations))
 
 
-def test_every_reason_of_the_rules_stands_in_some_row() -> None:
-    """A code that no row shows is a rule that nobody has looked at. Those of the border are tested with the API."""
+def test_every_reason_of_the_rules_is_in_some_row() -> None:
+    """A code without a row is a rule that nobody has reviewed. The codes of the border are tested with the API."""
     border = {why.PATIENT_AMBIGUOUS, why.ASK_INVALID}
     decisions = [decide(case.ask, case.known, case.policy, NOW) for table in TABLES for case in table.cases]
     shown = {reason for decision in decisions for reason in decision.reasons}

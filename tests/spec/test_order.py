@@ -15,7 +15,7 @@ from tests.store.site import LOCAL, SYNCED, Site, at, merges, says
 
 
 def step(site: Site, event: str) -> Site:
-    """One event of a row; the site as it is configured from then on."""
+    """One event of a row; returns the site as configured from then on."""
     if event in ("sync", "no sync"):
         turned = site.configured(SYNCED if event == "sync" else LOCAL)
         turned.now = site.now

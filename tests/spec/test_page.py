@@ -1,4 +1,4 @@
-"""The rendered page and the tables say the same."""
+"""The rendered page matches the tables."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
 
 
 def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
-    """What stands after the patient said these words on these lines, in turn."""
+    """The opt-outs in force after the patient sends these texts to these lines, in turn."""
     words: tuple[Word, ...] = ()
     for minute, (body, line) in enumerate(said):
         words = heard(words, replied(recognise(body), line, number, AT + timedelta(minutes=minute)))

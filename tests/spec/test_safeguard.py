@@ -29,7 +29,7 @@ from sync.metrics import Metrics
 from sync.run import Lane
 from tests.factories import CLINIC, NOW, payload, statements
 from tests.fakes import FakeAdapter, FakeClock, FakeMapper, batch
-from tests.spec.safeguard import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE, WAITS, Change
+from tests.spec.safeguard import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE, MAY_BE_HELD, Change
 from tests.store.site import HOSPITAL, Site, says
 
 PERSON = Actor("operator", "kim")
@@ -44,10 +44,10 @@ def in_force(attribute: str, value: Any) -> dict[str, Preference]:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one.attribute} {one.before}->{one.after}")
-def test_what_loosens(change: Change) -> None:
+def test_which_changes_permit_contact(change: Change) -> None:
     name, before, after = change.attribute, in_force(change.attribute, change.before), in_force(change.attribute, change.after)
-    assert bool(loosened(before, after, [name])) is (change.safeguard == WAITS)
-    assert may_loosen(name, change.after) or change.safeguard != WAITS, "the quick look misses nothing"
+    assert bool(loosened(before, after, [name])) is (change.safeguard == MAY_BE_HELD)
+    assert may_loosen(name, change.after) or change.safeguard != MAY_BE_HELD, "the quick check misses nothing"
 
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
@@ -61,7 +61,7 @@ def test_how_a_run_ends(loosens: int, waiting: int, ends: str) -> None:
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
-def test_the_room_of_an_hour(lately: int, waiting: int, room: int) -> None:
+def test_the_room_within_an_hour(lately: int, waiting: int, room: int) -> None:
     assert safeguard_rule.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
 
 
@@ -82,29 +82,29 @@ class Clinic:
     def dnc(self, patient: str) -> str:
         return self.store.find(CLINIC, PatientRef(value=patient)).contact.do_not_contact
 
-    def waiting(self) -> str:
+    def held(self) -> str:
         patients = sum(one.patients for one in self.verdicts.waiting())
-        return f"; {patients} wait{'' if patients > 1 else 's'}" if patients else ""
+        return f"; {patients} held" if patients else ""
 
     def passes(self, event: str) -> bool:
-        """Whether the event is that time passes."""
+        """Whether the event is the passing of time."""
         amount, _, unit = event.partition(" ")
         if not amount.isdigit():
             return False
         self.clock.now += timedelta(**{unit: int(amount)})
         return True
 
-    def hears(self, event: str) -> None:
+    def receives(self, event: str) -> None:
         """One run of one source."""
         what, _, when = event.partition("@")
         source, _, value = what.partition(" ")
-        said = {"language": "en"} if value == "..." else {"do_not_contact": None if value == "-" else value}
+        stated = {"language": "en"} if value == "..." else {"do_not_contact": None if value == "-" else value}
         self.clock.now = max(self.clock.now, NOW + timedelta(minutes=int(when)))
-        read = FakeAdapter(batch(statements("a", said, minutes=int(when), evidence=f"{what}{when}")))
+        read = FakeAdapter(batch(statements("a", stated, minutes=int(when), evidence=f"{what}{when}")))
         self.engine.run(Lane(source, CLINIC), read, Fetch(), "incremental")
 
     def decides(self, word: str) -> None:
-        """A person approves or rejects what waits."""
+        """A person approves or rejects the held change."""
         decide = self.verdicts.approve if word == "approve" else self.verdicts.reject
         (one,) = self.verdicts.waiting()
         decide(one.run, PERSON, self.clock())
@@ -126,14 +126,14 @@ def database(sqlite_url: str) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize(("rule", "events", "expected"), HELD, ids=[rule for rule, *_ in HELD])
-def test_what_becomes_of_a_held_change(database: Database, rule: str, events: str, expected: str) -> None:
+def test_what_happens_to_a_held_change(database: Database, rule: str, events: str, expected: str) -> None:
     clinic = Clinic(database, NOBODY)
     for event in events.split(", "):
         if event in ("approve", "reject"):
             clinic.decides(event)
         elif not clinic.passes(event):
-            clinic.hears(event)
-    assert clinic.dnc("a") + clinic.waiting() == expected
+            clinic.receives(event)
+    assert clinic.dnc("a") + clinic.held() == expected
 
 
 @pytest.mark.parametrize(("rule", "events", "expected"), LIVE, ids=[rule for rule, *_ in LIVE])
@@ -145,7 +145,7 @@ def test_a_live_feed_and_its_hour(database: Database, rule: str, events: str, ex
             clinic.clock.now = max(clinic.clock.now, NOW + timedelta(minutes=minute))
             clinic.engine.ingest(lane, Told(), [payload(f"{event} {minute}")])
     names = [one.partition(" ")[0] for one in expected.partition(";")[0].split(", ")]
-    assert ", ".join(f"{name} {clinic.dnc(name)}" for name in names) + clinic.waiting() == expected
+    assert ", ".join(f"{name} {clinic.dnc(name)}" for name in names) + clinic.held() == expected
 
 
 def configured(text: str) -> Enterprise:
@@ -155,12 +155,12 @@ def configured(text: str) -> Enterprise:
     )
 
 
-@pytest.mark.parametrize(("change", "before", "after", "said", "expected"), CONFIGURATIONS, ids=[row[0] for row in CONFIGURATIONS])
-def test_a_changed_configuration(database: Database, change: str, before: str, after: str, said: str, expected: str) -> None:
+@pytest.mark.parametrize(("change", "before", "after", "stated", "expected"), CONFIGURATIONS, ids=[row[0] for row in CONFIGURATIONS])
+def test_a_changed_configuration(database: Database, change: str, before: str, after: str, stated: str, expected: str) -> None:
     site = Site(database, configured(before))
     Proposal(database, configured(before)).make(lambda synced, loosened: True, site.tick())
     site.apply(says("1", 0, {"language": "en"}))
-    for who, _, value in (one.partition(" ") for one in said.split(", ")):
+    for who, _, value in (one.partition(" ") for one in stated.split(", ")):
         if who == "staff":
             site.flip("1", value)
         else:
@@ -168,4 +168,4 @@ def test_a_changed_configuration(database: Database, change: str, before: str, a
     held = Proposal(database, configured(after)).make(lambda synced, loosened: loosened < 1, site.tick())
     store = Preferences(database, Configurations(database, {HOSPITAL: configured(after)}))
     found = store.find(HOSPITAL, PatientRef(value="1")).contact.do_not_contact
-    assert found + ("; waits" if held else "") == expected
+    assert found + ("; held" if held else "") == expected

@@ -1,4 +1,4 @@
-"""The public v2-to-FHIR table for telecom holds, and the page shows it."""
+"""Telecoms are read as the public v2-to-FHIR table states, and the page shows the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.adapters.hl7v2.messages import adt, stated
 from tests.spec.telecoms import PAGE, TELECOMS, Row, page
 
 
-def said(found: PatientStatements) -> Iterator[str]:
+def summary(found: PatientStatements) -> Iterator[str]:
     for attribute, statement in found.statements.items():
         if attribute.startswith("consent."):
             yield f"no {attribute.removeprefix('consent.').replace('#', ' ')}"
@@ -31,9 +31,9 @@ def phone(one: Phone) -> str:
 
 
 @pytest.mark.parametrize("row", TELECOMS, ids=lambda row: row.rule)
-def test_a_number_is_read_as_the_public_map_says(row: Row) -> None:
+def test_a_number_is_read_by_the_public_map(row: Row) -> None:
     found = stated(adt(**{f"f{row.field.removeprefix('PID-')}": row.xtn}), default_region="US")
-    assert ", ".join(said(found)) == row.says
+    assert ", ".join(summary(found)) == row.says
     assert " ".join(one.reason for one in found.problems) == row.reports
     if not row.says:
         assert bool(found.statements) is row.clears

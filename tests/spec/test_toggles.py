@@ -1,4 +1,4 @@
-"""The toggle table, cell by cell: what is seen, and what an attempt to change the value brings."""
+"""The toggle table, cell by cell: what is visible, and the result of an attempt to change the value."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_the_table_has_every_setting_with_every_role_once() -> None:
     assert len({cell[:3] for cell in TOGGLES}) == len(TOGGLES) == 4 * len(Role)
 
 
-def test_writing_the_locked_value_that_stands_is_no_error_and_changes_nothing() -> None:
+def test_writing_the_current_locked_value_is_not_an_error_and_changes_nothing() -> None:
     assert may_set_do_not_contact(SYNCING, MARKS, STAFF, setting_on=False, current="yes", value="yes") is False
     assert may_set("language", SYNCING, MARKS, STAFF, same=True) is False
 
 
-def test_the_lock_says_which_source_since_when_and_where_to_change_it() -> None:
+def test_the_lock_names_the_source_the_time_and_where_to_change_it() -> None:
     with pytest.raises(
         errors.PreferenceLocked, match=r"since 2026-10-01 00:00 UTC: update this patient in General Hospital EMR"
     ) as refusal:

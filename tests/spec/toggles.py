@@ -1,4 +1,4 @@
-"""The Do Not Contact toggle (product rule 4): every enterprise setting with every role, what is seen and what an attempt brings."""
+"""The Do Not Contact toggle (product rule 4): every enterprise setting with every role, what is visible, and the result of an attempt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from store.domain.lock import Role
 
 
 class Cell(NamedTuple):
-    """``refusal`` is the error that an attempt to change the value raises; empty when it is done."""
+    """``refusal`` is the error that an attempt to change the value raises; empty on success."""
 
     syncs: bool
     setting_on: bool

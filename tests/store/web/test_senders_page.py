@@ -10,6 +10,12 @@ from tests.store.web.conftest import CELL, Service
 
 PAGE = (Path(__file__).parents[3] / "docs" / "senders.md").read_text(encoding="utf-8")
 ASK, ANSWER, REPLY = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+(PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_python_of_the_page_imports_what_the_client_has() -> None:
+    compile(PYTHON, "docs/senders.md", "exec")
+    exec(PYTHON.splitlines()[0], {})  # its first line is the import
 
 
 def test_the_ask_of_the_page_gets_the_answer_of_the_page(fresh: Service) -> None:
