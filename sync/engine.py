@@ -31,9 +31,9 @@ from sync.safeguard import Safeguard
 
 BATCH_BYTES = 8 * 1024 * 1024
 WAITING = "waiting"
-BEFORE_THE_END = "stopped before the end: the next run goes on from what is committed"
-TWICE = f"{READ_AGAIN}, since the answer broke off: {{reason}}"
-BROKE_OFF = "the answer broke off: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
+BEFORE_THE_END = "stopped early; the next run resumes after the last commit"
+TWICE = f"{READ_AGAIN} after an incomplete response: {{reason}}"
+BROKE_OFF = "incomplete response: {reason}. The records received were applied; the next run starts from the same point"
 
 
 class NotYet(Exception):
@@ -152,9 +152,9 @@ class Engine:
         except NotYet as reason:
             status, error = WAITING, str(reason)
         except AdapterError as failure:
-            error = f"needs a person: {failure}" if failure.permanent else str(failure)
+            error = f"action needed: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
-            error = outage.told(failure) or f"{type(failure).__name__} while working on a batch"  # its text may quote a payload
+            error = outage.told(failure) or f"{type(failure).__name__} while processing a batch"  # its text may quote a payload
             if not retry.passes(failure):
                 raise
         finally:
@@ -221,7 +221,7 @@ class Engine:
             return patience
         progress(records(tally.counts), batch.total, wait.what)
         if wait.seconds > patience and not tally.partial:
-            raise NotYet(f"{wait.what}: worth asking again in {wait.seconds:.0f} s; the next run goes on from here")
+            raise NotYet(f"{wait.what}: retry in {wait.seconds:.0f} s; the next run resumes from here")
         self.stop.wait(wait.seconds)
         return patience - wait.seconds
 

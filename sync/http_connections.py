@@ -90,7 +90,7 @@ class Bounded(HttpToolsProtocol):
         kind, now = type(self), self.loop.time()
         if now - kind.told >= TOLD_EVERY:
             kind.told = now
-            log.warning("connections refused: %d are open; see api.connections and api.connections_per_address", len(self.connections))
+            log.warning("connections refused: %d are open; raise api.connections or api.connections_per_address", len(self.connections))
 
 
 def bounded(limits: ConnectionLimits) -> type[Bounded]:

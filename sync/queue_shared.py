@@ -70,7 +70,7 @@ class SharedQueue:
         try:
             return self.queued.add(*lane, job.kind, now=self.clock(), also=also)
         except AlreadyEnqueued as error:
-            raise RunActive(f"{lane.source} has a run that waits for a worker: see emr-sync runs {lane.source}") from error
+            raise RunActive(f"{lane.source} already has a run that waits for a worker; see emr-sync runs {lane.source}") from error
 
     def depth(self) -> Depth:
         """How much there is to do on all machines."""

@@ -172,4 +172,4 @@ class QueueWorker:
         except UniqueViolation:  # the same one was asked for since
             await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
         except ConnectorException:
-            self.log.info("job given back by another", source=job.task_kwargs.get("source"))
+            self.log.info("job already given back", source=job.task_kwargs.get("source"))

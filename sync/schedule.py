@@ -106,7 +106,7 @@ class Clock:
         try:
             self.tick()
         except Exception as error:
-            self.log.error("the schedule cannot be kept", error=logs.place(error))
+            self.log.error("schedule check failed", error=logs.place(error))
 
 
 def _timetables(feed: ConfiguredSource) -> Iterator[tuple[Job, Timetable]]:

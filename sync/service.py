@@ -55,9 +55,9 @@ class Service:
     ) -> None:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
-            raise UsageError(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
+            raise UsageError(f"unknown role {sorted(unknown)[0]!r}; use {', '.join(ROLES)}")
         if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
-            raise UsageError("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
+            raise UsageError("on SQLite, work needs schedule or api in the same process; add one, or use PostgreSQL")
         self.log = logs.logger()
         self.ended = ended or threading.Event()
         self.failure: str | None = None
@@ -97,9 +97,9 @@ class Service:
     def _warn(self, in_clear: Iterable[Exposed]) -> None:
         """What ``check-config`` says at length."""
         for one in in_clear:
-            self.log.warning("data crosses the network in clear", setting=dotted(one.where))
+            self.log.warning("data crosses the network unencrypted", setting=dotted(one.where))
         if is_open_to_others(self.parts.settings.database):
-            self.log.warning("other users can read the database file: chmod 600 it")
+            self.log.warning("other users can read the database file; run chmod 600 on it")
 
     def wait(self) -> None:
         """Returns when told to end, or when a role cannot go on."""

@@ -39,14 +39,14 @@ def working(context: typer.Context) -> Iterator[Parts]:
 
 @contextmanager
 def _closing(parts: Parts) -> Iterator[Parts]:
-    """Says first where something else than what the file says is in force."""
+    """Notes first where the configuration in force differs from the file."""
     try:
         for name in parts.settings.enterprises:
             standing = parts.configurations.standing(name)
             if standing.held is not None:
                 output.note(f"{name}: {told(standing.held)}")
             elif standing.in_force not in (None, parts.settings.enterprises[name].own_basis):
-                output.note(f"{name}: what this file changes is not in force yet: serve, resync and ingest bring it into force")
+                output.note(f"{name}: the changes in this file are not in force yet; serve, resync or ingest will apply them")
         yield parts
     finally:
         parts.close()

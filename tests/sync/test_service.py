@@ -112,7 +112,7 @@ def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr
 
 def test_a_database_that_cannot_be_used_is_said_in_the_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     parts = Parts.open(settings)
-    look = database_watch(parts)["database looked at"]
+    look = database_watch(parts)["database checked"]
     look()
     assert capsys.readouterr().out == ""
     with parts.database.write("schema") as transaction:
