@@ -96,7 +96,7 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
     try:
         _read(engine, lane, adapter, replace(request, dry=True), progress, result)
     except BrokeOff as short:
-        result.note, result.whole = f"incomplete response: {short}", False
+        result.note, result.whole = f"the response was incomplete: {short}", False
     return result
 
 

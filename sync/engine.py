@@ -33,7 +33,9 @@ BATCH_BYTES = 8 * 1024 * 1024
 WAITING = "waiting"
 BEFORE_THE_END = "stopped early; the next run resumes after the last commit"
 TWICE = f"{READ_AGAIN} after an incomplete response: {{reason}}"
-BROKE_OFF = "incomplete response: {reason}. The records received were applied; the next run starts from the same point"
+BROKE_OFF = (
+    "the response was incomplete: {reason}. Received data was applied; the cursor did not move, so the next run requests the same range"
+)
 
 
 class NotYet(Exception):

@@ -86,7 +86,7 @@ class Worker:
         """Whether the last runs of the source died, so that it should wait before the next one does."""
         pause = self.interrupted.pause(*self.lane(job), self.parts.clock())
         if pause:
-            self.log.warning("run delayed after interrupted runs", source=job.source, kind=job.kind, seconds=round(pause.total_seconds()))
+            self.log.warning("run put off after interrupted runs", source=job.source, kind=job.kind, seconds=round(pause.total_seconds()))
         return bool(pause)
 
     def _take(self, job: Job) -> Run | None:

@@ -38,7 +38,7 @@ def list_lines(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Who viewed or changed what, newest first."""
+    """List who viewed or changed what, newest first."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         subject = parts.preferences.find(owner, reference(patient)).id if patient else None
@@ -54,7 +54,7 @@ def receipts(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Receipts of decisions: what senders asked and the answers, if the enterprise keeps receipts."""
+    """List decision receipts: requests and answers. Only if the enterprise keeps receipts."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         subject = _viewed(parts, owner, reference(patient)) if patient else None

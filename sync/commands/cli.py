@@ -24,25 +24,26 @@ from sync.config.problems import ConfigError, UsageError
 from sync.config.settings import Logging
 
 FAILED, WRONG_USE = 1, 2
+CONFIG_HELP = "The configuration file. Default: EMR_SYNC_CONFIG, else ./config.yaml."
 COMMANDS = (
-    Lazy("demo", "sync.commands.practice:demo", "Sync a simulated EMR on this machine and show the result."),
-    Lazy("rehearse", "sync.commands.practice:rehearse", "Run only the simulated EMR, on loopback."),
+    Lazy("demo", "sync.commands.practice:demo", "Sync a rehearsal EMR and show the result."),
+    Lazy("rehearse", "sync.commands.practice:rehearse", "Run only the rehearsal EMR, on loopback."),
     Lazy("check-config", "sync.commands.config:check_config", "Check the configuration; list every error and its fix."),
-    Lazy("check", "sync.commands.config:check", "Test the connection to an EMR: access, capabilities, a sample."),
+    Lazy("check", "sync.commands.config:check", "Test the connection to an EMR and read a sample."),
     Lazy("explain", "sync.commands.config:explain", "Show how a source's mapping reads a message or resource."),
     Lazy("migrate", "sync.commands.database:migrate", "Create or upgrade the database schema."),
     Lazy("check-database", "sync.commands.database:check_database", "Check the database: connection, schema, rights, clock."),
     Lazy("serve", "sync.commands.serve:serve", "Run the service: API, schedules and listeners."),
     Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
     Lazy("ingest", "sync.commands.runs:ingest", "Load files through a source's mapping."),
-    Lazy("remap", "sync.commands.remap:remap", "Apply a source's current mapping to values already received."),
+    Lazy("remap", "sync.commands.remap:remap", "Apply a source's current mapping to kept codes."),
     Lazy("runs", "sync.commands.runs:runs", "List runs; show, approve or reject one."),
     Lazy("rejections", "sync.commands.rejections:rejections", "List rejected payloads; show or replay them."),
     Lazy("patient", "sync.commands.patients:patient", "Show a patient: values, locks, provenance, history."),
-    Lazy("decide", "sync.commands.patients:decide", "Decide whether, how and where to send a message, and why."),
+    Lazy("decide", "sync.commands.patients:decide", "Decide whether and how to send a message."),
     Lazy("release", "sync.commands.release:release", "Retire a source, or undo that."),
     Lazy("unmerge", "sync.commands.unmerge:unmerge", "Undo a merge of two patient records."),
-    Lazy("check-identities", "sync.commands.identities:check_identities", "Find patients linked by an identifier that no longer links."),
+    Lazy("check-identities", "sync.commands.identities:check_identities", "Find patients whose identifiers no longer link."),
     Lazy("keys", "sync.commands.keys:keys", "Manage API keys: create, list, grant, revoke."),
     Lazy("users", "sync.commands.users:users", "Manage users: add, list, disable, reset."),
     Lazy("audit", "sync.commands.audit:audit", "Show the audit log and decision receipts; verify them."),
@@ -66,7 +67,7 @@ def top(
     context: typer.Context,
     config: Annotated[
         str | None,
-        typer.Option("-c", "--config", metavar="FILE", help="Default: EMR_SYNC_CONFIG, then ./config.yaml."),
+        typer.Option("-c", "--config", metavar="FILE", help=CONFIG_HELP),
     ] = None,
     shows_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:

@@ -26,4 +26,4 @@ def explain_reply(
     if as_json:
         output.emit(said)
     else:
-        output.table(("field", "value"), [(name, value) for name, value in said.items() if value is not None])
+        output.table(("", ""), [(name, value) for name, value in said.items() if value is not None])

@@ -78,7 +78,7 @@ def number(count: int, noun: str) -> str:
 
 @contextmanager
 def progress(what: str) -> Iterator[OnProgress]:
-    """A progress bar on stderr while a run works; nothing where stderr is no terminal."""
+    """A progress bar on stderr while a run works; nothing where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total, waiting="": None
         return

@@ -184,7 +184,7 @@ def show_decision(decision: dict[str, Any]) -> None:
         ("as of", decision["as_of"]),
         ("stale", "yes" if decision["stale"] else "no"),
     ]
-    output.table(("field", "value"), [row for row in rows if row[1]])
+    output.table(("", ""), [row for row in rows if row[1]])
 
 
 def _channels(text: str) -> tuple[str, ...]:

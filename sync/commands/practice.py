@@ -65,7 +65,7 @@ def demo(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Sync a simulated EMR on this machine, and show the result."""
+    """Sync a rehearsal EMR with synthetic patients on this machine, and show the result."""
     from adapters.rehearsal.emr import RehearsalEmr
     from sync.commands.show import play
 
@@ -88,7 +88,7 @@ def rehearse(
     tls: Annotated[bool, typer.Option("--tls", help="Use HTTPS, with a self-signed certificate.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run only the simulated EMR, on loopback, until Ctrl-C."""
+    """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
     from adapters.rehearsal.emr import RehearsalEmr
 
     planned = planned_faults(faults)

@@ -64,7 +64,7 @@ def show(context: typer.Context, number: Annotated[str, typer.Argument(metavar="
     if as_json:
         output.emit(summary(found) | {"payload": payload})
         return
-    output.table(("field", "value"), list(summary(found).items()))
+    output.table(("", ""), list(summary(found).items()))
     output.say(payload.replace("\r\n", "\n").replace("\r", "\n"))
 
 

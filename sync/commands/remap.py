@@ -24,7 +24,7 @@ def remap(
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Apply a source's current mapping to values already received. Does not contact the EMR. The safeguard applies."""
+    """Apply a source's current mapping to codes already received. Does not contact the EMR. The safeguard applies."""
     with global_options.working(context) as parts:
         feed = parts.feed(source)
         mapper = adapter(feed).mapper
@@ -54,4 +54,4 @@ def other_mappings(settings: Settings) -> tuple[ConfigProblem, ...]:
 
 def _told(source: str, patients: int) -> str:
     who = "1 patient was" if patients == 1 else f"{patients} patients were"
-    return f"{who} read by another mapping; preview the change with emr-sync remap {source} --dry-run, then run it without"
+    return f"{who} read with another mapping; preview the change with emr-sync remap {source} --dry-run, then run it without"

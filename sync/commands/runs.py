@@ -101,7 +101,7 @@ def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> 
         return
     run = found.run
     said = summary(run) | {"counts": output.counted(run.counts), "waiting": f"since {output.word(waiting.since)}" if waiting else None}
-    output.table(("field", "value"), list(said.items()))
+    output.table(("", ""), list(said.items()))
     _print_held(found)
 
 

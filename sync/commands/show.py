@@ -21,7 +21,7 @@ from sync.signals import ended_by_signals
 
 def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
     """The whole demo; serves afterwards unless ``once``."""
-    output.note(f"Simulated EMR with {emr.chart.population.size} synthetic patients at {emr.base_url}")
+    output.note(f"Rehearsal EMR with {emr.chart.population.size} synthetic patients at {emr.base_url}")
     with output.progress("reading the EMR over FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watched):
         stage.read_changes(emr, service, watched)
         acknowledged = stage.send_messages(emr, service, lambda done: on_progress(done, None))

@@ -111,7 +111,7 @@ def test_a_person_is_asked_before_anybody_is_parted(
     emr_sync("check-identities", "--split")
     assert len(emr_sync("check-identities", "--json").value["patients"]) == 1
     monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
-    assert "1 patients are parted" in emr_sync("check-identities", "--split").out
+    assert "1 patients were split" in emr_sync("check-identities", "--split").out
     assert emr_sync("check-identities", "--json").value["patients"] == []
 
 

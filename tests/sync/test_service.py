@@ -187,7 +187,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings)
         taken = Address(*service.address)
         from dataclasses import replace
 
-        with pytest.raises(UsageError, match="cannot be used"), serving(replace(settings, listen=taken), ["api"]):
+        with pytest.raises(UsageError, match="cannot use"), serving(replace(settings, listen=taken), ["api"]):
             pass
 
 

@@ -338,7 +338,7 @@ def test_a_wrong_mapping_that_is_rolled_back_is_healed_without_the_emr(emr_sync:
     emr_sync("ingest", "adt", str(message), str(other))
     config.write_text(right.replace(*WRONG))
     (warning,) = [one for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt.mapping"]
-    assert "2 patients were read by another mapping" in warning["message"]
+    assert "2 patients were read with another mapping" in warning["message"]
     dry = emr_sync("remap", "adt", "--dry-run", "--json").value
     assert (dry["flips"], dry["counts"]["applied"]) == ({"more_contactable": 1, "less_contactable": 1}, 2)
     assert _dnc(emr_sync, "MRN1") == "yes"
