@@ -1,4 +1,4 @@
-"""Gives the API what only sync can do: start a run, try a rejection again, and say how the process is."""
+"""What the API needs from sync: start a run, replay a rejection, report the state of the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run would change: everything is done as in a run, in transactions that are rolled back."""
+"""What a run would change: the same steps as a run, in transactions that are rolled back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one path from an adapter to the store: map, batch, commit, count; retry what may pass, set aside what never will.
+"""The one path from an adapter to the store: map, batch, commit, count; retry what may succeed, reject what never will.
 
 A batch is one transaction (``sync.intake``). A crash at any point repeats work and changes nothing twice.
 """
@@ -165,7 +165,7 @@ class Engine:
         return closed
 
     def _worked(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
-        """Does the work; the run's status, and what to tell. What an answer that broke off permits is weighed like a whole one's."""
+        """Does the work; the run's status and its message. The safeguard treats an incomplete response like a complete one."""
         self.fall_due(lane.enterprise)
         try:
             if not work():
@@ -212,9 +212,9 @@ class Engine:
         return False
 
     def _wait(self, tally: Tally, batch: Batch, wait: Wait, progress: Progress, patience: float) -> float:
-        """Keeps where to go on, and waits; the source was not heard by that. What is left of the patience. Raises :class:`NotYet`.
+        """Saves the cursor and waits; returns the patience left. Waiting does not count as receiving data. Raises :class:`NotYet`.
 
-        What a partial read has under way is known to nobody else, so it is waited for.
+        A partial read always waits: no later run would know what it has under way.
         """
         if batch.cursor is not None and not tally.partial:
             with self.database.write(tally.run.enterprise) as transaction:

@@ -1,4 +1,4 @@
-"""What is done every so often without being asked: what was kept long enough is erased, what was added to the history is attested."""
+"""Periodic tasks: erasing what was kept long enough, attesting the history, recomputing values, checking the database."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def falling_due(parts: Parts) -> dict[str, Chore]:
 
 
 def database_watch(parts: Parts) -> dict[str, Chore]:
-    """Whether the database can be used and its clock is ours: said in the log, for whoever does not read ``/readyz``."""
+    """Logs when the database cannot be used or its clock differs, for those who do not read ``/readyz``."""
     log = logs.logger()
 
     def look() -> int:

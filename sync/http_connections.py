@@ -1,7 +1,7 @@
-"""Limits of HTTP connections that the server does not have: how many there are, and how long one may say nothing.
+"""Limits of HTTP connections that the server lacks: their number, and how long one may stay silent.
 
 uvicorn closes a connection that is idle after a request (``timeout_keep_alive``), but lets one wait forever before its first, and its
-``limit_concurrency`` answers 503 to everybody while idle ones are there. So what is too much is closed here, when it connects.
+``limit_concurrency`` answers 503 to everybody while there are idle ones. So surplus connections are closed here, when they connect.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One group of records into the store, in one transaction: statements, rejections, counts, cursor and the time the source was heard.
+"""One group of records into the store, in one transaction: statements, rejections, counts, cursor and the time data was received.
 
-All of them are committed, or none. Where an item makes it impossible, the halves are tried alone, until only that item is set aside.
+All of them are committed, or none. If an item makes that impossible, the group is halved until only that item is rejected.
 
-One record on its way: what was read, the bytes it came from, and what of it is kept when it cannot be used. Pure.
+Also, pure: one record in process, with the bytes it came from, and what is kept of a rejected one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The queue in PostgreSQL, by procrastinate: any process asks, any worker machine takes.
 
-A job row holds a source, a kind and the id of a run. Rows of jobs that are done are removed: what was done stands in the journal.
+A job row holds a source, a kind and the id of a run. Rows of jobs that are done are removed: the journal has the runs.
 """
 
 from __future__ import annotations

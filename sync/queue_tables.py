@@ -1,4 +1,4 @@
-"""The tables of the shared queue. The library brings them as SQL; which of its versions stands here is written on the table."""
+"""The tables of the shared queue. The library brings them as SQL; the installed version is a comment on the table."""
 
 from __future__ import annotations
 

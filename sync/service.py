@@ -1,7 +1,7 @@
-"""The serving process: builds the roles that were asked for, starts them, and stops them cleanly.
+"""The serving process: builds the chosen roles, starts them, and stops them cleanly.
 
-api answers senders; schedule asks for runs at their times; work does them; listen takes what EMRs send. On PostgreSQL each may
-be a process of its own. On SQLite the queue is inside the process that asks, which so does the work, too.
+``api`` answers senders, ``schedule`` queues runs, ``work`` does them, ``listen`` receives messages from EMRs. On PostgreSQL each may
+be a process of its own. On SQLite the queue is in memory, so the process that queues runs also does them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Service:
     def start(self) -> None:
         """Starts every role; what was started is stopped again when one of them cannot be.
 
-        Raises ``UsageError`` before that where data would cross a network in clear and nobody wrote that it may.
+        Raises ``UsageError`` before that if data would cross a network unencrypted without ``plain: true``.
         """
         in_clear = plain.check(self.parts.settings)
         try:

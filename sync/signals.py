@@ -1,4 +1,4 @@
-"""How a serving process is told to end: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP does nothing."""
+"""How a serving process is stopped: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP does nothing."""
 
 from __future__ import annotations
 

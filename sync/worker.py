@@ -1,4 +1,4 @@
-"""Does jobs: reads a source into the store. What went wrong stands in the run and in the log."""
+"""Does jobs: reads a source into the store. Failures are recorded in the run and in the log."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Finds words that texts for people must not contain, and says what to write instead: ``python -m tests.plain_words [SET ...]``.
 
-The sets: ``cli`` (string literals and docstrings of the command line and the configuration), ``pages`` (HTML templates), ``readme`` and
-``docs``. Without names, all of them. Code in Markdown is left out: names of fields, settings and events are not prose.
+The sets: ``cli`` (string literals and docstrings of ``sync``: commands, configuration, log events, notes of runs), ``pages`` (HTML
+templates), ``readme`` and ``docs``. Without names, all of them. Code in Markdown is left out: names of fields, settings and events are
+not prose. So are the decision records and the changelog.
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ WORDS = {
     "lets? us in|refuses us": "access denied",
     "lets? (it|them|one|some|this|that)? ?through": "approve, or admit",
     "loosen(s|ed|ing)?": "permit contact",
-    "mend(s|ed|ing)?": "fix",
+    "mend(s|ed|ing)?": "fix, or, of a count, errors",
     "mind who": "say what the text contains",
-    "no entry": "access denied",
     "of whom nobody|whom nobody": "name who or what is unknown",
     "parted": "split",
     "said": "stated, or reported",
@@ -37,7 +37,6 @@ WORDS = {
     "stands(?! for| still)|stood(?! for| still)": "is, or is in force",
     "taken? apart": "split, or undo the merge",
     "thereby": "so, or a new sentence",
-    "to mend": "error",
     "which so (do|does)": "say who does what",
     "without a word": "without data",
     # "there is no" is English; "it is no setting" is not
@@ -90,7 +89,7 @@ def python(file: Path) -> Iterator[Text]:
 
 
 def markdown(file: Path) -> Iterator[Text]:
-    """Lines of prose. A title of a decision, and code, are not."""
+    """Lines of prose, without code spans and fenced code."""
     fenced = False
     for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
         if FENCE.match(line):
@@ -142,7 +141,7 @@ class TextSet(NamedTuple):
 
 
 SETS = {
-    "cli": TextSet(("sync/commands/*.py", "sync/config/*.py"), python),
+    "cli": TextSet(("sync/*.py", "sync/commands/*.py", "sync/config/*.py"), python),
     "pages": TextSet(("store/web/pages/templates/**/*.html",), template),
     "readme": TextSet(("README.md",), markdown),
     "docs": TextSet(("docs/*.md",), markdown),

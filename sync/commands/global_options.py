@@ -1,4 +1,4 @@
-"""What was given on the command line before the command: which configuration."""
+"""The options before the command: which configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sync.runtime import Parts
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Parts]:
-    """The parts of the program over the configured database, to look with: what is in force stays, whatever the file says."""
+    """The program's parts for reading: the configuration in force stays, whatever the file says."""
     with _closing(Parts.looking(load_to_look(configured.file(context)))) as parts:
         yield parts
 
@@ -32,7 +32,7 @@ def mapping(context: typer.Context) -> Iterator[Parts]:
 
 @contextmanager
 def working(context: typer.Context) -> Iterator[Parts]:
-    """The same to take in what EMRs say: the configuration is brought into force before, or the safeguard holds it."""
+    """The same for applying data from EMRs: first puts the configuration into force, unless the safeguard holds it."""
     with _closing(Parts.open(configured.settings(context))) as parts:
         yield parts
 

@@ -18,10 +18,14 @@ QUOTED = re.compile(r"'([^']*)'")
 
 PLAIN = {
     "missing": "missing; add it",
+    "date_type": "must be a date; write it like 2027-01-31",
     "date_from_datetime_parsing": "not a date; write it like 2027-01-31",
     "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
     "float_parsing": "must be a number",
+    "float_type": "must be a number",
     "string_type": "must be a single value; write one, or remove the line",
     "dict_type": "must be a group of settings; indent them below it, as 'name: value'",
     "model_type": "must be a group of settings; indent them below it, as 'name: value'",

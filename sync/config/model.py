@@ -225,7 +225,7 @@ class PresetPart(SettingsGroup):
 
 
 class Top(SettingsGroup):
-    """The whole file. Enterprises and sources are checked one by one, so that each mistake is found."""
+    """The whole file. Enterprises and sources are checked one by one, so that each error is found."""
 
     database: str
     api: Api = Api()
