@@ -1,4 +1,4 @@
-"""What HTTP would answer, for callers inside the process: a facesheet, a decision."""
+"""The answers of the HTTP API, for callers inside the process: a facesheet, a decision."""
 
 from __future__ import annotations
 

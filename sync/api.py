@@ -1,4 +1,4 @@
-"""Gives the API what only sync can do: start a run, try a rejection again, and say how the process is."""
+"""What the API needs from sync: start a run, replay a rejection, report the state of the process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OnRequest:
             run = self.queue.request(Job(source, "resync"))
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
-        self.log.info("resync asked for", source=source, run=run.id, by=by)
+        self.log.info("resync requested", source=source, run=run.id, by=by)
         self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), source=source)
         return run
 
@@ -82,7 +82,7 @@ def _look_ups(parts: Parts) -> LookUps:
     log = logs.logger()
 
     def tell(found: UnknownPatients) -> None:
-        log.warning("a key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
+        log.warning("an API key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
 
     return LookUps(parts.settings.unknown, parts.clock, tell)
 

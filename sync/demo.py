@@ -54,7 +54,7 @@ class Watched:
     def wait(self) -> Run:
         """The next run that ends."""
         if not self._ended.acquire(timeout=PATIENCE):
-            raise UsageError(f"the demo's run did not end within {PATIENCE:g} s: is this machine very busy?")
+            raise UsageError(f"the demo's run did not end within {PATIENCE:g} s; check whether this machine is overloaded, then try again")
         return self.runs[-1]
 
 
@@ -116,11 +116,11 @@ def somebody(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:
         person = emr.entry(index).person
         if person.deceased_on is None and wanted(person):
             return PatientRef(authority=authority, value=person.mrn)
-    raise UsageError("the population is too small to show everything: give --patients 100 or more")
+    raise UsageError("too few patients to show everything; use --patients 100 or more")
 
 
 def refused_flip(service: Service, patient: Patient) -> str:
-    """What the enterprise's own user hears who tries to lift what the EMR masters."""
+    """The error an enterprise user gets when changing a value that the EMR masters."""
     parts = service.parts
     try:
         parts.preferences.set_do_not_contact(
@@ -140,10 +140,10 @@ def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, 
     )
     reachable = parts.preferences.find(ENTERPRISE, willing)
     asked = [
-        ("reminder (automation) to a patient who is Do Not Contact", refuses, "automation", ("sms", "voice")),
-        ("broadcast to the same patient: Do Not Contact stops automations only", refuses, "broadcast", ("sms", "voice", "email")),
-        ("reminder to a patient who may be texted", willing, "automation", ("sms", "voice")),
-        ("broadcast to that patient, after they texted STOP", willing, "broadcast", ("sms", "voice")),
+        ("reminder (automation) to a patient with Do Not Contact", refuses, "automation", ("sms", "voice")),
+        ("broadcast to the same patient (Do Not Contact stops automations only)", refuses, "broadcast", ("sms", "voice", "email")),
+        ("reminder to a patient who accepts texts", willing, "automation", ("sms", "voice")),
+        ("broadcast to that patient, after a STOP reply", willing, "broadcast", ("sms", "voice")),
     ]
     answers = []
     for what, ref, kind, channels in asked:

@@ -1,4 +1,4 @@
-"""A source's configuration in words for the engineers' page. Only what is named here is shown, so no secret is. Pure."""
+"""A source's configuration for the engineers' page. Only the settings named here are shown, so no secret is. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sync.config.options import LISTENERS
 from sync.config.settings import Schedule
 
 UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
-PLAIN_OPTIONS = {"listen": "Listens at", "path": "Folder", "host": "Server", "read": "Way of reading", "group": "Group", "level": "Exports"}
-"""The adapters' own settings that hold no secret, as they were written."""
-FALLBACKS = {"on_absent": "absent", "on_unknown": "another code"}
+PLAIN_OPTIONS = {"listen": "Listens on", "path": "Folder", "host": "Server", "read": "Read mode", "group": "Group", "level": "Export level"}
+"""The adapters' own settings without secrets, as configured."""
+FALLBACKS = {"on_absent": "absent", "on_unknown": "unknown code"}
 
 
 def described(feed: ConfiguredSource) -> About:
@@ -29,10 +29,10 @@ def described(feed: ConfiguredSource) -> About:
         ("Preset", str(settings.preset.get("name") or "")),
         ("Address", _address(str(options.get("base_url") or ""))),
         *((title, str(options.get(name) or "")) for name, title in PLAIN_OPTIONS.items()),
-        ("Signs in by", str(auth.get("kind") or "").replace("_", " ") if isinstance(auth, Mapping) else ""),
-        ("Patients known by", f"{settings.authority} {settings.identifier_type}".strip()),
-        ("Read", _times(feed.schedule)),
-        ("Read whole", _times(feed.full_resync)),
+        ("Authentication", str(auth.get("kind") or "").replace("_", " ") if isinstance(auth, Mapping) else ""),
+        ("Patient identifier", f"{settings.authority} {settings.identifier_type}".strip()),
+        ("Schedule", _times(feed.schedule)),
+        ("Full resync", _times(feed.full_resync)),
         ("Time zone", settings.time_zone),
     ]
     mapping = tuple(_mapped(attribute, rule) for attribute, rule in settings.mapping.items())

@@ -1,6 +1,6 @@
-"""File descriptors: connections leave enough of them for the database, files and runs, however few the process may have.
+"""Limits connections so that enough file descriptors remain for the database, files and runs.
 
-Without that, whoever opens connections to one listener takes them from all others, from the API and from the database.
+Without a limit, one listener's connections could use up the descriptors of other listeners, the API and the database.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import resource
 from collections.abc import Mapping
 
 OWN = 192
-"""For what is no connection of a caller: the database's pool, files, runs and their downloads."""
+"""Kept for other uses than callers' connections: the database's pool, files, runs and their downloads."""
 LEAST = 4
 """Connections that each listener may have in any case."""
 

@@ -1,4 +1,4 @@
-"""What a run would change: everything is done as in a run, in transactions that are rolled back."""
+"""What a run would change: the same steps as a run, in transactions that are rolled back."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
     try:
         _read(engine, lane, adapter, replace(request, dry=True), progress, result)
     except BrokeOff as short:
-        result.note, result.whole = f"the answer broke off: {short}", False
+        result.note, result.whole = f"the response was incomplete: {short}", False
     return result
 
 

@@ -1,6 +1,6 @@
-"""When a schedule is due, from when it was asked for last. Pure.
+"""When a schedule is due, from its last request. Pure.
 
-A time that was missed, however often, is made up once. A clock that was set back makes nobody wait for the time it had reached before.
+Missed times are made up once. After the clock is set back, nothing waits for the time that it had reached before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one path from an adapter to the store: map, batch, commit, count; retry what may pass, set aside what never will.
+"""The one path from an adapter to the store: map, batch, commit, count; retry what may succeed, reject what never will.
 
 A batch is one transaction (``sync.intake``). A crash at any point repeats work and changes nothing twice.
 """
@@ -31,9 +31,11 @@ from sync.safeguard import Safeguard
 
 BATCH_BYTES = 8 * 1024 * 1024
 WAITING = "waiting"
-BEFORE_THE_END = "stopped before the end: the next run goes on from what is committed"
-TWICE = f"{READ_AGAIN}, since the answer broke off: {{reason}}"
-BROKE_OFF = "the answer broke off: {reason}. What came is applied; the cursor did not move, so the next run reads the same again"
+BEFORE_THE_END = "stopped early; the next run resumes after the last commit"
+TWICE = f"{READ_AGAIN} after an incomplete response: {{reason}}"
+BROKE_OFF = (
+    "the response was incomplete: {reason}. Received data was applied; the cursor did not move, so the next run requests the same range"
+)
 
 
 class NotYet(Exception):
@@ -152,9 +154,9 @@ class Engine:
         except NotYet as reason:
             status, error = WAITING, str(reason)
         except AdapterError as failure:
-            error = f"needs a person: {failure}" if failure.permanent else str(failure)
+            error = f"action needed: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
-            error = outage.told(failure) or f"{type(failure).__name__} while working on a batch"  # its text may quote a payload
+            error = outage.told(failure) or f"{type(failure).__name__} while processing a batch"  # its text may quote a payload
             if not retry.passes(failure):
                 raise
         finally:
@@ -163,7 +165,7 @@ class Engine:
         return closed
 
     def _worked(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
-        """Does the work; the run's status, and what to tell. What an answer that broke off permits is weighed like a whole one's."""
+        """Does the work; the run's status and its message. The safeguard treats an incomplete response like a complete one."""
         self.fall_due(lane.enterprise)
         try:
             if not work():
@@ -210,9 +212,9 @@ class Engine:
         return False
 
     def _wait(self, tally: Tally, batch: Batch, wait: Wait, progress: Progress, patience: float) -> float:
-        """Keeps where to go on, and waits; the source was not heard by that. What is left of the patience. Raises :class:`NotYet`.
+        """Saves the cursor and waits; returns the patience left. Waiting does not count as receiving data. Raises :class:`NotYet`.
 
-        What a partial read has under way is known to nobody else, so it is waited for.
+        A partial read always waits: no later run would know what it has under way.
         """
         if batch.cursor is not None and not tally.partial:
             with self.database.write(tally.run.enterprise) as transaction:
@@ -221,7 +223,7 @@ class Engine:
             return patience
         progress(records(tally.counts), batch.total, wait.what)
         if wait.seconds > patience and not tally.partial:
-            raise NotYet(f"{wait.what}: worth asking again in {wait.seconds:.0f} s; the next run goes on from here")
+            raise NotYet(f"{wait.what}: retry in {wait.seconds:.0f} s; the next run resumes from here")
         self.stop.wait(wait.seconds)
         return patience - wait.seconds
 

@@ -1,4 +1,4 @@
-"""Says every so often that a run lives, however long the EMR takes to answer."""
+"""Sends the heartbeat of a run at intervals, however long the EMR takes to answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done every so often without being asked: what was kept long enough is erased, what was added to the history is attested."""
+"""Periodic tasks: erasing what was kept long enough, attesting the history, recomputing values, checking the database."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sync.runtime import Parts
 
 EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
 Chore = Callable[[], int]
-"""Does something that is due; how often, for the log."""
+"""Does what is due; returns how many, for the log."""
 
 
 class Housekeeping:
-    """A role of the serving process. ``chores`` by what the log calls them. One that fails is logged, and made up for the next time."""
+    """A role of the serving process. ``chores`` by what the log calls them. One that fails is logged, and tried again the next time."""
 
     def __init__(self, chores: Mapping[str, Chore], every: float = EVERY) -> None:
         self.chores, self.every = chores, every
@@ -61,7 +61,7 @@ def chores(parts: Parts) -> dict[str, Chore]:
     """What is due in an installation, by its settings."""
     settings, clock = parts.settings, parts.clock
     found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.quarantine.erase(clock() - settings.keep_payloads)}
-    found["heads of chains noted"] = lambda: _note_heads(parts)
+    found["chain heads logged"] = lambda: _note_heads(parts)
     sessions = Sessions(parts.database, idle=settings.session_idle, longest=settings.session_longest)
     found["sessions ended"] = lambda: sessions.sweep(clock())
     found["held sets expired"] = lambda: sum(parts.expire(name) for name in settings.enterprises)
@@ -89,16 +89,16 @@ def restatement(parts: Parts) -> dict[str, Chore]:
     def restate() -> int:
         return sum(restating.run(name, parts.clock()) for name in parts.settings.enterprises)
 
-    return {"values in force written anew": restate}
+    return {"values in force recomputed": restate}
 
 
 def falling_due(parts: Parts) -> dict[str, Chore]:
     """What changes by itself because a period began or ended, so that the feed of changes tells of it."""
-    return {"statements due by their period": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
+    return {"period changes applied": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
 
 
 def database_watch(parts: Parts) -> dict[str, Chore]:
-    """Whether the database can be used and its clock is ours: said in the log, for whoever does not read ``/readyz``."""
+    """Logs when the database cannot be used or its clock differs, for those who do not read ``/readyz``."""
     log = logs.logger()
 
     def look() -> int:
@@ -115,7 +115,7 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
             log.warning("this machine's clock differs from the database's", seconds=round(skew.total_seconds(), 3))
         return 0
 
-    return {"database looked at": look}
+    return {"database checked": look}
 
 
 def _note_heads(parts: Parts) -> int:

@@ -1,7 +1,7 @@
-"""Limits of HTTP connections that the server does not have: how many there are, and how long one may say nothing.
+"""Limits of HTTP connections that the server lacks: their number, and how long one may stay silent.
 
 uvicorn closes a connection that is idle after a request (``timeout_keep_alive``), but lets one wait forever before its first, and its
-``limit_concurrency`` answers 503 to everybody while idle ones are there. So what is too much is closed here, when it connects.
+``limit_concurrency`` answers 503 to everybody while there are idle ones. So surplus connections are closed here, when they connect.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Bounded(HttpToolsProtocol):
         kind, now = type(self), self.loop.time()
         if now - kind.told >= TOLD_EVERY:
             kind.told = now
-            log.warning("connections refused: %d are open; see api.connections and api.connections_per_address", len(self.connections))
+            log.warning("connections refused: %d are open; raise api.connections or api.connections_per_address", len(self.connections))
 
 
 def bounded(limits: ConnectionLimits) -> type[Bounded]:

@@ -1,8 +1,8 @@
-"""One group of records into the store, in one transaction: statements, rejections, counts, cursor and the time the source was heard.
+"""One group of records into the store, in one transaction: statements, rejections, counts, cursor and the time data was received.
 
-All of them are committed, or none. Where an item makes it impossible, the halves are tried alone, until only that item is set aside.
+All of them are committed, or none. If an item makes that impossible, the group is halved until only that item is rejected.
 
-One record on its way: what was read, the bytes it came from, and what of it is kept when it cannot be used. Pure.
+Also, pure: one record in process, with the bytes it came from, and what is kept of a rejected one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNDECIDED = "undecided"
 NONSENSE = frozenset({"not_hl7", "not_json", "not_fhir", "not_a_record"})
 """Reasons of payloads that are no message and no record at all."""
 
-NOT_KEPT = "a part of the message could not be used, and there is no room to keep it until this hour ends: keep it and send it again"
+NOT_KEPT = "part of the message was rejected, and the hourly limit for rejections is reached; keep the message and send it again later"
 
 NOTHING = IngestResult("filtered", "nothing_to_read")
 
@@ -53,7 +53,7 @@ def read(mapper: Mapper, payload: Payload) -> list[Piece]:
     try:
         items = mapper.read(payload)
     except Exception as error:
-        items = [Unmappable("mapper_failed", f"reading it ended in {type(error).__name__}: please report this", payload.locator)]
+        items = [Unmappable("mapper_failed", f"mapping error ({type(error).__name__}); please report this", payload.locator)]
     return [Piece(item, payload.body) for item in items] or [Piece(Filtered(NOTHING.reason, payload.locator))]
 
 
@@ -120,7 +120,7 @@ def grouped(pieces: Iterable[Piece], size: int, size_bytes: int) -> Iterator[lis
 
 
 def not_storable(error: Exception) -> str:
-    return f"the database does not take it ({type(error).__name__}): look for control characters or numbers beyond all bounds"
+    return f"the database cannot store it ({type(error).__name__}); look for control characters or out-of-range numbers"
 
 
 def records(counts: Mapping[str, int]) -> int:
@@ -158,7 +158,7 @@ class Intake:
                 raise
             if len(pieces) == 1:
                 self._count_set_aside(lane, error)
-                self.log.error("record set aside", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
+                self.log.error("record not storable", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
                 return self._transact(lane, pieces, tally, cursor, {0: IngestResult("rejected", "not_storable", not_storable(error))})
         middle = len(pieces) // 2
         return self.commit(lane, pieces[:middle], tally, None) + self.commit(lane, pieces[middle:], tally, cursor)
@@ -230,7 +230,7 @@ class Intake:
         self.set_aside[lane.source] += 1
         if self.set_aside[lane.source] > MOST_SET_ASIDE:
             raise AdapterError(
-                f"more than {MOST_SET_ASIDE} records in a row could not be stored ({logs.place(error)}): please report this line",
+                f"more than {MOST_SET_ASIDE} records in a row could not be stored ({logs.place(error)}); please report this line",
                 permanent=True,
             ) from error
 

@@ -1,8 +1,8 @@
-"""Logs: one line per event, JSON for machines and plain for a terminal, nothing about any patient.
+"""Logs: one line per event, JSON for machines and plain text for a terminal, nothing about any patient.
 
 Events are constant sentences; values are sources, run ids, counts and reason codes. An exception is logged by its kind and
-place, never by its text, which may quote what it stumbled over. Of libraries that handle payloads or addresses only the place
-is logged, at whatever level: their texts quote what they handle.
+place, never by its text, which may quote data. For libraries that handle payloads or addresses only the place is logged,
+at every level: their texts quote data.
 """
 
 from __future__ import annotations

@@ -86,44 +86,49 @@ class Metrics:
             unavailable, refused, left_out = Counter(self._unavailable), Counter(self._refused), Counter(self._left_out)
         yield _counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
         yield _counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
-        yield _counter("emr_sync_bad_frames", "Connections closed for what is no MLLP frame", ["source"], frames)
-        yield _counter("emr_sync_undecided", "Attributes of which nobody could tell which evidence is newer", ["source"], undecided)
+        yield _counter("emr_sync_bad_frames", "Connections closed because of invalid MLLP frames", ["source"], frames)
+        yield _counter("emr_sync_undecided", "Attributes whose newest evidence could not be determined", ["source"], undecided)
         yield _counter("emr_sync_unavailable", "Messages answered AR because they could not be handled", ["source"], unavailable)
         yield _counter("emr_sync_refused_connections", "Connections refused, by reason", ["source", "reason"], refused)
-        yield _counter("emr_sync_rejections_left_out", "Rejections or payloads of them beyond an hour's room", ["source"], left_out)
+        yield _counter("emr_sync_rejections_left_out", "Rejections or payloads not kept: hourly limit", ["source"], left_out)
 
 
 def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Depth | None, unreadable: Mapping[str, int]) -> Iterator[Any]:
     received = {(source,): at.timestamp() for source, at in heard.items()}
-    yield _gauge("emr_sync_last_heard_timestamp_seconds", "When the source was last heard", ["source"], received)
+    yield _gauge("emr_sync_last_heard_timestamp_seconds", "When data was last received from the source", ["source"], received)
     waiting = by_source(held)
     patients = {(source,): number for source, (number, _) in waiting.items()}
-    yield _gauge("emr_sync_held_patients", "Patients whose held changes wait for a person", ["source"], patients)
+    yield _gauge("emr_sync_held_patients", "Patients with held changes that await review", ["source"], patients)
     since = {(source,): at.timestamp() for source, (_, at) in waiting.items()}
-    yield _gauge("emr_sync_held_since_timestamp_seconds", "Since when the oldest of them waits", ["source"], since)
+    yield _gauge("emr_sync_held_since_timestamp_seconds", "When the oldest held change was made", ["source"], since)
     unread = {(source,): unreadable.get(source, 0) for source in heard}
-    yield _gauge("emr_sync_unreadable_patients", "Patients about whom newer evidence could not be read", ["source"], unread)
+    yield _gauge("emr_sync_unreadable_patients", "Patients with newer evidence that could not be read", ["source"], unread)
     jobs: dict[tuple[str], int] = {(state,): number for state, number in queue._asdict().items()} if queue else {}
     yield _gauge("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", ["state"], jobs)
 
 
 def _standing(processes: Standing) -> Iterator[Any]:
     alive = {(role, state): number for state, by_role in processes.by_state.items() for role, number in by_role.items()}
-    about = "Processes by role: alive, or gone without having ended"
+    about = "Processes by role: alive, or gone without a clean stop"
     yield _gauge("emr_sync_processes", about, ["role", "state"], alive)
     failing = {(one.source,): one.messages for one in processes.failing}
-    yield _gauge("emr_sync_intake_failing_messages", "Messages answered AR, by all processes, since none is handled", ["source"], failing)
+    yield _gauge(
+        "emr_sync_intake_failing_messages",
+        "Messages answered AR, by all processes, since the last success",
+        ["source"],
+        failing,
+    )
 
 
 def _asked(look_ups: Mapping[str, tuple[int, int]]) -> Iterator[Any]:
     asked = {(key,): number for key, (number, _) in look_ups.items()}
-    yield _counter("emr_sync_look_ups", "Patients that were asked about, by the id of the API key", ["key"], asked)
+    yield _counter("emr_sync_look_ups", "Patients looked up, by the id of the API key", ["key"], asked)
     unknown = {(key,): number for key, (_, number) in look_ups.items()}
-    yield _counter("emr_sync_unknown_patients", "Of these, patients whom nobody here knows", ["key"], unknown)
+    yield _counter("emr_sync_unknown_patients", "Looked-up patients that are unknown", ["key"], unknown)
 
 
 def _skew(seconds: float) -> Any:
-    return _gauge("emr_sync_clock_skew_seconds", "How much this machine's clock is ahead of the database's", [], {(): seconds})
+    return _gauge("emr_sync_clock_skew_seconds", "Seconds that this machine's clock is ahead of the database's", [], {(): seconds})
 
 
 class _Families:

@@ -28,7 +28,7 @@ def sealing(settings: Settings) -> Sealing | None:
             _create(file)
         key = read_key(file.read_text("ascii"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"the key file {file} cannot be used ({type(error).__name__}): restore it, or configure payload_keys") from error
+        raise UsageError(f"the key file {file} cannot be used ({type(error).__name__}); restore it, or configure payload_keys") from error
     name = f"file-{hashlib.sha256(key).hexdigest()[:8]}"
     return Sealing(name, {name: key})
 

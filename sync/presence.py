@@ -1,4 +1,4 @@
-"""Says every few seconds that this process lives and what it cannot do, and notices others that are gone."""
+"""Sends a heartbeat every few seconds, with what this process cannot do, and notices processes that are gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sync.runtime import Parts
 
 
 class Presence:
-    """A role of every serving process. While the database is away it says nothing: others see that, and the log has it already."""
+    """A role of every serving process. While the database is unreachable it logs nothing: other checks do."""
 
     def __init__(self, parts: Parts, places: Sequence[Place]) -> None:
         self.processes, self.failing, self.places = Processes(parts.database), parts.intake_health.failing, places
@@ -25,7 +25,7 @@ class Presence:
         self._steady: datetime | None = None
         self._last = float("-inf")
         self._missed: set[tuple[str, Place]] = set()
-        self._tending = Housekeeping({"sign of life": self._tend}, EVERY)
+        self._tending = Housekeeping({"heartbeat": self._tend}, EVERY)
 
     def start(self) -> None:
         """Says it now, and from then on every so often."""

@@ -1,4 +1,4 @@
-"""Brings this process's configuration into force, enterprise by enterprise; what would loosen too much is held by the safeguard."""
+"""Puts this process's configuration into force, enterprise by enterprise. The safeguard holds one that permits too much contact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.config.settings import SafeguardRule, Settings
 
 
 def propose(database: Database, settings: Settings, now: datetime) -> None:
-    """Says in the log what is held; senders go on hearing what they heard before."""
+    """Logs what is held; decisions stay as before."""
     for name, configured in settings.enterprises.items():
         held = Proposal(database, configured).make(allows(settings.safeguards.get(name, SafeguardRule())), now)
         if held is not None:
@@ -29,8 +29,8 @@ def allows(rule: SafeguardRule) -> Allows:
 
 
 def told(held: HeldBasis) -> str:
-    """What a person must know while a configuration is held."""
+    """The sentence for people while a configuration is held."""
     return (
-        f"the changed configuration ({held.basis.words}) would make {held.patients} patients more contactable and is held by the "
-        f"safeguard: the former one stays in force. See emr-sync runs show {held.run_id}; approve it, or put the configuration back"
+        f"the safeguard holds the changed configuration ({held.basis.words}), which would make {held.patients} patients more contactable. "
+        f"The previous one stays in force. See emr-sync runs show {held.run_id}; approve it, or revert the configuration"
     )

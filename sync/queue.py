@@ -1,6 +1,6 @@
-"""Who does the work: a few threads of this process, here; worker machines over one PostgreSQL, in ``queue_shared``.
+"""The queue inside a process: a few threads do the work. ``queue_shared`` is the queue of worker machines over one PostgreSQL.
 
-One job per source and kind waits or runs; asking again while it waits adds nothing.
+One job per source and kind waits or runs; queueing it again while it waits adds nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from store.runs.runs import Run
 
 
 class Job(NamedTuple):
-    """A run to be done: ``kind`` is incremental, full or resync; ``run`` names one that stands in the journal already.
+    """A run to be done: ``kind`` is incremental, full or resync; ``run`` names one that is in the journal already.
 
     Jobs are kept, shown and logged, so they name a source and never a patient. Who wants one patient read does it at once,
     in their own process (``emr-sync resync --patient``).

@@ -1,6 +1,6 @@
 """The queue in PostgreSQL, by procrastinate: any process asks, any worker machine takes.
 
-A job row holds a source, a kind and the id of a run. Rows of jobs that are done are removed: what was done stands in the journal.
+A job row holds a source, a kind and the id of a run. Rows of jobs that are done are removed: the journal has the runs.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SharedQueue:
         try:
             return self.queued.add(*lane, job.kind, now=self.clock(), also=also)
         except AlreadyEnqueued as error:
-            raise RunActive(f"{lane.source} has a run that waits for a worker: see emr-sync runs {lane.source}") from error
+            raise RunActive(f"{lane.source} already has a run that waits for a worker; see emr-sync runs {lane.source}") from error
 
     def depth(self) -> Depth:
         """How much there is to do on all machines."""

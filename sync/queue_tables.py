@@ -1,4 +1,4 @@
-"""The tables of the shared queue. The library brings them as SQL; which of its versions stands here is written on the table."""
+"""The tables of the shared queue. The library brings them as SQL; the installed version is a comment on the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from procrastinate.schema import SchemaManager
 from store.db.database import Database
 from store.errors import SchemaOutdated
 
-NEWER = "the queue's tables are newer than this program: run the program that matches them"
+NEWER = "the queue tables are newer than this program; install the matching version"
 STANDING = "SELECT obj_description(to_regclass('procrastinate_jobs'), 'pg_class')"
 
 
@@ -28,7 +28,7 @@ def check(database: Database) -> None:
     with database.read() as connection:
         standing = _standing(database, connection)
     if standing != _newest():
-        raise SchemaOutdated("the database has not the queue's tables of this program: run emr-sync migrate")
+        raise SchemaOutdated("the queue tables are missing or outdated; run emr-sync migrate")
 
 
 def steps() -> list[Path]:

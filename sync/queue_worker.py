@@ -1,7 +1,7 @@
 """The role of a worker machine: takes jobs of the shared queue and does them in threads, until it is stopped.
 
-A worker says every so often that it lives. One that is silent for ``silence`` counts as gone: its jobs are given back and taken
-by another. Should it live after all, nothing is done twice, for the journal has one run per source.
+A worker sends a heartbeat. One that is silent for ``silence`` counts as gone: its jobs are given back and another takes them.
+If it is alive after all, nothing is done twice, because the journal allows one run per source.
 """
 
 from __future__ import annotations
@@ -172,4 +172,4 @@ class QueueWorker:
         except UniqueViolation:  # the same one was asked for since
             await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
         except ConnectorException:
-            self.log.info("job given back by another", source=job.task_kwargs.get("source"))
+            self.log.info("job already given back", source=job.task_kwargs.get("source"))

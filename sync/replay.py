@@ -1,4 +1,4 @@
-"""Tries rejected payloads again, after the mapping was mended or the EMR's data repaired; or shows what that would change."""
+"""Replays rejected payloads after the mapping or the EMR's data was fixed; or shows what that would change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sync.run import Lane
 
 
 def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, actor: str = "") -> IngestResult:
-    """Maps and applies the payload anew, for ``actor``. The rejection is resolved when nothing of it is wrong any more.
+    """Maps and applies the payload again, for ``actor``. The rejection is resolved when no part of it is rejected any more.
 
     What it says is as old as it was: a newer statement that came in between stays in force.
     """

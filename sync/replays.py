@@ -1,4 +1,4 @@
-"""Trying a selection of rejections again, and what that would change: for the command line and for the API."""
+"""Replays a selection of rejections, or previews that: for the command line and the API."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from sync.config.scalars import Address
 from sync.http_connections import bounded
 from sync.runtime import Parts, UsageError, lane
 
-TOO_LATE = "the database did not answer in time: check what holds its lock, and its disk"
+TOO_LATE = "the database did not answer in time; check its locks and its disk"
 TOLD_EVERY = 60.0
 Fail = Callable[[str], None]
 """Told when a role cannot go on, in a sentence for people. The process stops."""
@@ -70,7 +70,7 @@ class ListenRole:
         except AdapterError as error:
             self.fail(f"{self.feed.name}: {error}")
         except Exception as error:
-            self.fail(f"{self.feed.name}: the listener ended ({logs.place(error)}): please report this line")
+            self.fail(f"{self.feed.name}: the listener stopped ({logs.place(error)}); please report this line")
 
     def _ingest(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         """As the engine does it. What keeps it from that is remembered for whoever looks at readiness, metrics and the log."""
@@ -147,11 +147,11 @@ class WebRole:
         try:
             self._server.run(sockets=[self._socket])
         except (Exception, SystemExit) as error:
-            self.fail(f"the API ended ({logs.place(error)}): please report this line")
+            self.fail(f"the API stopped ({logs.place(error)}); please report this line")
 
 
 def _bound(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     except OSError as error:
-        raise UsageError(f"api.listen: {address} cannot be used ({error.strerror}): choose another port, or stop what has it") from error
+        raise UsageError(f"api.listen: cannot use {address} ({error.strerror}); choose another port, or stop what uses it") from error

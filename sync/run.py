@@ -19,7 +19,7 @@ class Tally:
     """Counts by outcome.
 
     ``partial``: the run reads one patient, or what changed since a time that somebody named. That may leave a gap behind the
-    cursor, which so stays, and the source does not count as heard. ``notes`` are told with the run.
+    cursor, so the cursor does not move, and the source does not count as received. ``notes`` are shown with the run.
     """
 
     run: Run

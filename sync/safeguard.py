@@ -1,4 +1,4 @@
-"""The safeguard at work: which guard a batch has, and how a run ends before it. The arithmetic is ``sync.safeguard_rule``."""
+"""Applies the safeguard: the guard of a batch, and the end of a run. The arithmetic is in ``sync.safeguard_rule``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Safeguard:
         return Window(self.held, transaction, lane, room, now=now, span=safeguard_rule.WINDOW)
 
     def settle(self, tally: Tally, lane: Lane) -> tuple[str, str]:
-        """What the run would loosen takes effect now that its extent is known, or the run is held: its status, and why."""
+        """At the end of a run, applies the changes that permit contact, or holds the run; returns its status and message."""
         rule, now, verdicts = self.rule(lane), self.clock(), Verdicts(self.preferences, self.journal)
         verdicts.expire(lane.enterprise, after=rule.expires, now=now)
 

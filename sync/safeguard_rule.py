@@ -1,4 +1,4 @@
-"""How many patients one source may make more contactable before a person is asked (product section 8). Pure."""
+"""How many patients one source may make more contactable without a review (product section 8). Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ HELD = "held by the safeguard: {patients} patients would become more contactable
 
 
 def limit(safeguard: SafeguardRule, synced: int) -> int:
-    """The most patients that may be loosened without a person: of ``synced`` patients of the source."""
+    """The most patients that may become more contactable without a review, of ``synced`` patients of the source."""
     return max(safeguard.floor, math.floor(synced * safeguard.percent / 100))
 
 
 def releases(safeguard: SafeguardRule, *, synced: int, loosened: int, waiting: int) -> bool:
-    """Whether what a run would loosen takes effect at its end.
+    """Whether a run's changes that permit contact take effect at its end.
 
-    What already waits for a decision counts with it: many runs must not do in portions what one may not do at once.
+    Changes that already await review count too: several runs must not do in portions what one run may not do.
     """
     return loosened + waiting <= limit(safeguard, synced)
 
 
 def room(safeguard: SafeguardRule, *, synced: int, lately: int, waiting: int) -> int:
-    """How many further patients a live feed may loosen now. None while something of its source waits for a decision."""
+    """How many more patients a live feed may make more contactable now. None while changes of its source await review."""
     return 0 if waiting else max(0, limit(safeguard, synced) - lately)

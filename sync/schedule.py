@@ -1,9 +1,9 @@
-"""A clock: asks the queue to do the work at the times that were configured. Any number may run; whatever is due is asked for once.
+"""The scheduler: queues jobs at the configured times. Several may run; each due job is queued once.
 
-The only importer of APScheduler, which looks every few seconds. The times themselves are in the database, as restarts must not forget them.
+The only importer of APScheduler, which looks every few seconds. The times themselves are in the database, so that they survive restarts.
 
-What is due is written down with the asking, in one transaction of the one scheduler whose turn it is. Should it die in between, another
-asks again: twice is harmless, never is not.
+One scheduler at a time queues a due job and stores its next time in one transaction. If it dies in between, another queues the job
+again: twice is harmless, never is not.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Clock:
         try:
             self.tick()
         except Exception as error:
-            self.log.error("the schedule cannot be kept", error=logs.place(error))
+            self.log.error("schedule check failed", error=logs.place(error))
 
 
 def _timetables(feed: ConfiguredSource) -> Iterator[tuple[Job, Timetable]]:

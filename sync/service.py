@@ -1,7 +1,7 @@
-"""The serving process: builds the roles that were asked for, starts them, and stops them cleanly.
+"""The serving process: builds the chosen roles, starts them, and stops them cleanly.
 
-api answers senders; schedule asks for runs at their times; work does them; listen takes what EMRs send. On PostgreSQL each may
-be a process of its own. On SQLite the queue is inside the process that asks, which so does the work, too.
+``api`` answers senders, ``schedule`` queues runs, ``work`` does them, ``listen`` receives messages from EMRs. On PostgreSQL each may
+be a process of its own. On SQLite the queue is in memory, so the process that queues runs also does them.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Service:
     ) -> None:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
-            raise UsageError(f"there is no role {sorted(unknown)[0]!r}: use {', '.join(ROLES)}")
+            raise UsageError(f"unknown role {sorted(unknown)[0]!r}; use {', '.join(ROLES)}")
         if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
-            raise UsageError("work needs schedule or api beside it on SQLite, where the queue is inside the process; or use PostgreSQL")
+            raise UsageError("on SQLite, work needs schedule or api in the same process; add one, or use PostgreSQL")
         self.log = logs.logger()
         self.ended = ended or threading.Event()
         self.failure: str | None = None
@@ -81,7 +81,7 @@ class Service:
     def start(self) -> None:
         """Starts every role; what was started is stopped again when one of them cannot be.
 
-        Raises ``UsageError`` before that where data would cross a network in clear and nobody wrote that it may.
+        Raises ``UsageError`` before that if data would cross a network unencrypted without ``plain: true``.
         """
         in_clear = plain.check(self.parts.settings)
         try:
@@ -97,9 +97,9 @@ class Service:
     def _warn(self, in_clear: Iterable[Exposed]) -> None:
         """What ``check-config`` says at length."""
         for one in in_clear:
-            self.log.warning("data crosses the network in clear", setting=dotted(one.where))
+            self.log.warning("data crosses the network unencrypted", setting=dotted(one.where))
         if is_open_to_others(self.parts.settings.database):
-            self.log.warning("other users can read the database file: chmod 600 it")
+            self.log.warning("other users can read the database file; run chmod 600 on it")
 
     def wait(self) -> None:
         """Returns when told to end, or when a role cannot go on."""

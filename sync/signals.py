@@ -1,4 +1,4 @@
-"""How a serving process is told to end: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP does nothing."""
+"""How a serving process is stopped: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP does nothing."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def ended_by_signals(ended: threading.Event | None = None, drain: float = DRAIN)
 
 
 def _end_overdue() -> None:
-    logs.logger().error("ended before all was done: what is not committed was not acknowledged")
+    logs.logger().error("stopped before all work was done; nothing uncommitted was acknowledged")
     os._exit(OVERDUE)

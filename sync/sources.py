@@ -12,7 +12,7 @@ from sync.run import Lane
 def feed(settings: Settings, source: str) -> ConfiguredSource:
     """One source of the settings. Raises ``UsageError`` when there is none of that name."""
     if source not in settings.feeds:
-        raise UsageError(f"there is no source {source!r} in {settings.file}: it has {', '.join(settings.feeds) or 'none'}")
+        raise UsageError(f"unknown source {source!r} in {settings.file}; it has {', '.join(settings.feeds) or 'none'}")
     return settings.feeds[source]
 
 
@@ -30,5 +30,5 @@ def polled(feed: ConfiguredSource) -> Adapter:
     """The adapter of a source that is read. Raises ``UsageError`` for one that calls us."""
     found = adapter(feed)
     if isinstance(found, Listener):
-        raise UsageError(f"{feed.name} is a listener: its EMR sends when it has something. Ask the EMR to send again, or ingest files")
+        raise UsageError(f"{feed.name} is a listener and cannot be read; ask the EMR to send again, or ingest files")
     return found

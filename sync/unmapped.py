@@ -1,7 +1,7 @@
-"""Which codes of a source no table of its mapping knows: read from what was rejected for one, ranked by how many records bear it.
+"""The unmapped codes of a source, read from its rejections and ranked by the number of records that have them.
 
-Rejected payloads are about patients. A code is told only where several records bear it and it looks like one: a word that stands in
-a coded field by mistake stays covered.
+Rejected payloads contain patient data. A code is shown only if several records have it and it looks like a code: free text in a
+coded field stays hidden.
 """
 
 from __future__ import annotations

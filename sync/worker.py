@@ -1,4 +1,4 @@
-"""Does jobs: reads a source into the store. What went wrong stands in the run and in the log."""
+"""Does jobs: reads a source into the store. Failures are recorded in the run and in the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.queue import Job
 from sync.run import Lane, Progress, no_progress
 from sync.runtime import Parts, UsageError, lane, polled
 
-NOT_HERE = "the machine that took it cannot do it: give every machine the same configuration ({reason})"
+NOT_HERE = "the worker cannot run it ({reason}); give every machine the same configuration"
 
 
 class Watch(Protocol):
@@ -86,9 +86,7 @@ class Worker:
         """Whether the last runs of the source died, so that it should wait before the next one does."""
         pause = self.interrupted.pause(*self.lane(job), self.parts.clock())
         if pause:
-            self.log.warning(
-                "run put off, since the last ones died", source=job.source, kind=job.kind, seconds=round(pause.total_seconds())
-            )
+            self.log.warning("run put off after interrupted runs", source=job.source, kind=job.kind, seconds=round(pause.total_seconds()))
         return bool(pause)
 
     def _take(self, job: Job) -> Run | None:

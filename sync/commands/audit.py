@@ -1,4 +1,4 @@
-"""``audit``: who saw or changed what, decision receipts, and whether either was tampered with."""
+"""``audit``: who viewed or changed what, decision receipts, and whether either was tampered with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sync.commands.output import AsJson, Limit
 from sync.runtime import Parts, UsageError
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
-OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}"
+OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}"
 Lines = list[dict[str, Any]]
 
 
@@ -32,13 +32,13 @@ def list_lines(
     context: typer.Context,
     patient: Annotated[
         str | None,
-        typer.Option(help=f"Only about this patient: VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.line),
+        typer.Option(help=f"Only this patient: {OF_PATIENT}.", callback=private.line),
     ] = None,
     enterprise: OfEnterprise = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Who saw or changed what, the newest first."""
+    """List who viewed or changed what, newest first."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         subject = parts.preferences.find(owner, reference(patient)).id if patient else None
@@ -49,14 +49,12 @@ def list_lines(
 @audit.command("receipts")
 def receipts(
     context: typer.Context,
-    patient: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help=f"Only of this patient: {OF_PATIENT}.", callback=private.line)
-    ] = None,
+    patient: Annotated[str | None, typer.Argument(metavar="[ID]", help=f"Only this patient: {OF_PATIENT}.", callback=private.line)] = None,
     enterprise: OfEnterprise = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """What senders asked and were told, where the enterprise keeps receipts."""
+    """List decision receipts: requests and answers. Only if the enterprise keeps receipts."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         subject = _viewed(parts, owner, reference(patient)) if patient else None
@@ -67,20 +65,20 @@ def receipts(
 @audit.command("verify")
 def verify_all(
     context: typer.Context,
-    enterprise: Annotated[str | None, typer.Option("--enterprise", help="Only this one.")] = None,
+    enterprise: Annotated[str | None, typer.Option("--enterprise", help="Only this enterprise.")] = None,
     noted: Annotated[
-        Path | None, typer.Option(help="What an earlier `audit verify --json` printed, kept elsewhere.", exists=True, dir_okay=False)
+        Path | None, typer.Option(help="Saved output of an earlier `audit verify --json`, to compare with.", exists=True, dir_okay=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Walk every chain from its first line, or from where it was cut; ends with 1 when a line was changed, removed or moved."""
+    """Verify the hash chains. Exit code 1 if a line was changed, removed or moved."""
     with global_options.opened(context) as parts:
         verdicts = verify(parts.database, enterprise, _heads(noted) if noted else ())
     if as_json:
         output.emit({"ok": all(one.broken_at is None for one in verdicts), "chains": [_summary(one) for one in verdicts]})
     else:
         rows = [(one.head.enterprise, one.head.chain, one.head.number, one.head.hash, _in_words(one)) for one in verdicts]
-        output.table(("enterprise", "chain", "lines", "last hash", ""), rows)
+        output.table(("enterprise", "chain", "lines", "last hash", "result"), rows)
     if any(one.broken_at is not None for one in verdicts):
         raise typer.Exit(1)
 
@@ -95,7 +93,7 @@ def _heads(file: Path) -> list[Head]:
     try:
         return [Head(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in json.loads(file.read_text())["chains"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError("--noted is no output of 'audit verify --json'") from error
+        raise UsageError("--noted: not a file from 'audit verify --json'") from error
 
 
 def _summary(one: ChainVerdict) -> dict[str, Any]:
@@ -112,7 +110,7 @@ def _summary(one: ChainVerdict) -> dict[str, Any]:
 
 
 def _in_words(one: ChainVerdict) -> str:
-    state = "well" if one.broken_at is None else f"BROKEN at line {one.broken_at}: {one.why}"
+    state = "intact" if one.broken_at is None else f"BROKEN at line {one.broken_at}: {one.why}"
     return state if one.cut is None else f"{state}; lines 1 to {one.cut.upto} were removed on {one.cut.at:%Y-%m-%d} by {one.cut.actor}"
 
 
@@ -121,4 +119,4 @@ def _show(lines: Lines, as_json: AsJson) -> None:
         output.emit(lines)
         return
     rows = [(one["number"], one["at"], one["actor"], one["action"], one["subject"], json.dumps(one["detail"])) for one in lines]
-    output.table(("line", "at", "by", "did", "subject", "detail"), rows)
+    output.table(("line", "at", "by", "action", "subject", "detail"), rows)

@@ -24,35 +24,36 @@ from sync.config.problems import ConfigError, UsageError
 from sync.config.settings import Logging
 
 FAILED, WRONG_USE = 1, 2
+CONFIG_HELP = "The configuration file. Default: EMR_SYNC_CONFIG, else ./config.yaml."
 COMMANDS = (
-    Lazy("demo", "sync.commands.practice:demo", "Sync a rehearsal EMR on this machine and look at the result."),
+    Lazy("demo", "sync.commands.practice:demo", "Sync a rehearsal EMR and show the result."),
     Lazy("rehearse", "sync.commands.practice:rehearse", "Run only the rehearsal EMR, on loopback."),
-    Lazy("check-config", "sync.commands.config:check_config", "Every mistake of the configuration, with how to fix it."),
-    Lazy("check", "sync.commands.config:check", "Reach the EMR: access, what it can do, a sample."),
-    Lazy("explain", "sync.commands.config:explain", "What a message or resource says by a source's mapping."),
-    Lazy("migrate", "sync.commands.database:migrate", "Create or upgrade the database's schema."),
-    Lazy("check-database", "sync.commands.database:check_database", "Is the database itself well?"),
-    Lazy("serve", "sync.commands.serve:serve", "Answer senders, read sources, listen to EMRs."),
+    Lazy("check-config", "sync.commands.config:check_config", "Check the configuration; list every error and its fix."),
+    Lazy("check", "sync.commands.config:check", "Test the connection to an EMR and read a sample."),
+    Lazy("explain", "sync.commands.config:explain", "Show how a source's mapping reads a message or resource."),
+    Lazy("migrate", "sync.commands.database:migrate", "Create or upgrade the database schema."),
+    Lazy("check-database", "sync.commands.database:check_database", "Check the database: connection, schema, rights, clock."),
+    Lazy("serve", "sync.commands.serve:serve", "Run the service: API, schedules and listeners."),
     Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
-    Lazy("ingest", "sync.commands.runs:ingest", "Feed files through a source's mapping."),
-    Lazy("remap", "sync.commands.remap:remap", "Read what a source stated again by today's mapping."),
-    Lazy("runs", "sync.commands.runs:runs", "Run history; show, approve or reject a run."),
-    Lazy("rejections", "sync.commands.rejections:rejections", "What could not be used; show or replay it."),
-    Lazy("patient", "sync.commands.patients:patient", "A patient's facesheet: values, lock, provenance, history."),
-    Lazy("decide", "sync.commands.patients:decide", "May a message be sent, how, where to, and why?"),
-    Lazy("release", "sync.commands.release:release", "Retire a source, or take that back."),
-    Lazy("unmerge", "sync.commands.unmerge:unmerge", "Take two records apart that were merged by mistake."),
-    Lazy("check-identities", "sync.commands.identities:check_identities", "Patients whom an identifier joined that would not today."),
-    Lazy("keys", "sync.commands.keys:keys", "API keys: create, list, revoke."),
-    Lazy("users", "sync.commands.users:users", "People who sign in: add, list, disable, reset."),
-    Lazy("audit", "sync.commands.audit:audit", "Who saw or changed what; receipts; verify."),
-    Lazy("opt-outs", "sync.commands.opt_outs:opt_outs", "The report of numbers that may not be texted."),
-    Lazy("replies", "sync.commands.replies:replies", "Unclear replies to texts; decide what they are."),
-    Lazy("explain-reply", "sync.commands.explain_reply:explain_reply", "How a reply would be read, and by which wording."),
+    Lazy("ingest", "sync.commands.runs:ingest", "Load files through a source's mapping."),
+    Lazy("remap", "sync.commands.remap:remap", "Apply a source's current mapping to kept codes."),
+    Lazy("runs", "sync.commands.runs:runs", "List runs; show, approve or reject one."),
+    Lazy("rejections", "sync.commands.rejections:rejections", "List rejected payloads; show or replay them."),
+    Lazy("patient", "sync.commands.patients:patient", "Show a patient: values, locks, provenance, history."),
+    Lazy("decide", "sync.commands.patients:decide", "Decide whether and how to send a message."),
+    Lazy("release", "sync.commands.release:release", "Retire a source, or undo that."),
+    Lazy("unmerge", "sync.commands.unmerge:unmerge", "Undo a merge of two patient records."),
+    Lazy("check-identities", "sync.commands.identities:check_identities", "Find patients whose identifiers no longer link."),
+    Lazy("keys", "sync.commands.keys:keys", "Manage API keys: create, list, grant, revoke."),
+    Lazy("users", "sync.commands.users:users", "Manage users: add, list, disable, reset."),
+    Lazy("audit", "sync.commands.audit:audit", "Show the audit log and decision receipts; verify them."),
+    Lazy("opt-outs", "sync.commands.opt_outs:opt_outs", "Report the numbers that opted out of texts."),
+    Lazy("replies", "sync.commands.replies:replies", "Review unclear replies to texts."),
+    Lazy("explain-reply", "sync.commands.explain_reply:explain_reply", "Show how a reply would be read, and the wording matched."),
 )
 
 app = typer.Typer(
-    help="Pulls contact preferences from EMRs, keeps them in one store, and tells senders whether they may send.",
+    help="Sync contact preferences from EMRs into one store, and tell senders whether they may send.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -65,11 +66,12 @@ app = typer.Typer(
 def top(
     context: typer.Context,
     config: Annotated[
-        str | None, typer.Option("-c", "--config", metavar="FILE", help="The configuration; else EMR_SYNC_CONFIG, else ./config.yaml.")
+        str | None,
+        typer.Option("-c", "--config", metavar="FILE", help=CONFIG_HELP),
     ] = None,
-    shows_version: Annotated[bool, typer.Option("--version", help="Show the version of the program, and end.")] = False,
+    shows_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """Shows the help where no command is given."""
+    """Shows the help when no command is given."""
     logs.prepare(Logging(level="warning"))
     if shows_version:
         from importlib.metadata import version  # slow to import
@@ -111,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _nowhere() -> TextIO:
-    """Where to write when whoever called us closed the stream."""
+    """Where to write when the caller closed the stream."""
     return open(os.devnull, "w", encoding="utf-8")  # open until the process ends
 
 
@@ -125,8 +127,8 @@ def _line(error: Exception) -> str:
     if sentence := outage.told(error):
         return sentence
     if retry.passes(error):
-        return f"the database did not take it ({type(error).__name__}): check that it runs and has room, then try again"
-    return f"this is a mistake of the program ({logs.place(error)}): please report this line"
+        return f"database error ({type(error).__name__}); check that the database runs and has disk space, then try again"
+    return f"internal error ({logs.place(error)}); please report this line"
 
 
 def _one(text: str) -> str:

@@ -1,4 +1,4 @@
-"""``check-config``, ``check``, ``explain``: what an engineer asks before anything runs."""
+"""``check-config``, ``check``, ``explain``: checks before anything runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sync.commands.output import AsJson
 from sync.config import ConfigProblem, Settings, inspect
 from sync.sources import adapter, feed
 
-SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A source of the configuration.")]
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A configured source.")]
 
 
 def check_config(context: typer.Context, as_json: AsJson = False) -> None:
-    """Every mistake of the configuration at once, each with its line and how to mend it."""
+    """Check the configuration; list every error with its line and its fix."""
     file = configured.file(context)
     from sync.config.whole import check as check_whole  # what it needs for keys is slow to import
 
@@ -37,9 +37,11 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
         output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes]})
     else:
         for one in mistakes:
-            output.say(f"{'warning' if one.warning else 'mistake'}: {one}")
+            output.say(f"{'warning' if one.warning else 'error'}: {one}")
         warnings = len(mistakes) - len(wrong)
-        output.say(f"{file}: {f'{len(wrong)} to mend' if wrong else 'well'}{f', {warnings} warning(s)' if warnings else ''}")
+        state = output.number(len(wrong), "error") if wrong else "valid"
+        also = f", {output.number(warnings, 'warning')}" if warnings else ""
+        output.say(f"{file}: {state}{also}")
     if wrong:
         raise typer.Exit(2)
 
@@ -60,9 +62,9 @@ def _mistake(one: ConfigProblem) -> dict[str, Any]:
 
 
 def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -> None:
-    """Reach the EMR: access, what it can do, a sample read and mapped; what it cannot do and what the sync does instead.
+    """Test the connection to an EMR: access, capabilities, a sample read and mapped; and how the sync works around limits.
 
-    Needs no database. Where there is one, what was found is kept for the console.
+    Needs no database. If there is one, the findings are saved for the console.
     """
     settings, found = configured.settings(context), []
     for finding in adapter(feed(settings, source)).check():
@@ -77,7 +79,7 @@ def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -
 
 
 def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
-    """For the console. A source is checked where its database is not, too: then nothing is kept, and it is said."""
+    """For the console. A source can be checked without its database: then nothing is saved, and a note says so."""
     from store.db import schema
     from store.runs.source_checks import Checked, Findings
     from sync.commands.release import if_there
@@ -89,17 +91,17 @@ def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
             schema.check(database)
             Findings(database).keep_check(source, settings.feeds[source].enterprise, lines, now=utc_now())
     except Exception:
-        output.note("not kept for the console: the database is not there, or not of this version")
+        output.note("not saved for the console: the database is missing, or its version differs")
 
 
 def explain(
     context: typer.Context,
     source: SourceName,
-    file: Annotated[Path, typer.Argument(help="One message, resource or bundle, or a file of them.", exists=True, dir_okay=False)],
-    limit: Annotated[int, typer.Option(help="At most so many messages or resources of the file.", min=1)] = 20,
+    file: Annotated[Path, typer.Argument(help="A file with one or more messages, resources or bundles.", exists=True, dir_okay=False)],
+    limit: Annotated[int, typer.Option(help="The maximum number of messages or resources to read.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What a message or resource says by this source's mapping: each value with its path, what is unused, what has no translation."""
+    """Show how a source's mapping reads a message or resource: values with their paths, unused fields, unmapped codes."""
     reader = adapter(feed(configured.settings(context), source))
     explained = [(payload, reader.mapper.explain(payload)) for payload in islice(reader.payloads(file), limit)]
     unmapped = Counter(pair for _, one in explained for pair in one.unmapped)
@@ -157,15 +159,15 @@ def _print(payload: Payload, one: Explanation) -> None:
         for ahead in item.get("later", ()):
             output.say(f"  from {output.word(ahead['from'])}  {ahead['attribute']}: {shown(ahead['value'])}  {ahead['path']}")
         for problem in item.get("problems", ()):
-            output.say(f"  left out  {problem['path']}: {problem['reason']} {problem['detail']}")
+            output.say(f"  skipped  {problem['path']}: {problem['reason']} {problem['detail']}")
     output.table(("  attribute", "value", "path"), [(f"  {attribute}", shown(value), path) for attribute, value, path in one.stated])
     if one.unused:
-        output.table(("  present and unused", ""), [(f"  {path}", shape) for path, shape in one.unused])
+        output.table(("  unused", "shape"), [(f"  {path}", shape) for path, shape in one.unused])
     output.say()
 
 
 def shown(value: Any) -> str:
-    """A stated value; a clear is said as such."""
+    """A stated value; a cleared one is marked as such."""
     if value is None:
         return "(cleared: unknown)"
     if isinstance(value, tuple) and not hasattr(value, "_fields"):

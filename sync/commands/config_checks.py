@@ -1,4 +1,4 @@
-"""What ``check-config`` says of a configuration that is not in force, would not be if it were served, or lost an enterprise."""
+"""Warnings of ``check-config`` that need the database: a held configuration, one that would be held, a removed enterprise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def held_back(settings: Settings) -> tuple[ConfigProblem, ...]:
             found = {
                 name: _warning(database, one, settings.safeguards.get(name, SafeguardRule())) for name, one in settings.enterprises.items()
             }
-    except Exception:  # a configuration is checked where its database is not, too
+    except Exception:  # a configuration can be checked without its database
         return ()
     return tuple(ConfigProblem(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
 
@@ -33,11 +33,11 @@ def left(settings: Settings) -> tuple[ConfigProblem, ...]:
             gone = [name for name in Bases(database).enterprises(connection) if name not in settings.enterprises]
     except Exception:  # as above
         return ()
-    mend = (
-        "left the configuration: its patients are kept, and unknown to every sender. An enterprise under another name is another one: it "
-        "knows nobody, and its sources are read from the beginning. Put the name back if that is not meant"
+    message = (
+        "removed from the configuration: its patients are kept, but senders get them as unknown. A renamed enterprise is a new one: it "
+        "has no patients, and its sources are read from the beginning. If this is not intended, restore the name"
     )
-    return tuple(ConfigProblem(0, f"enterprises.{name}", mend, warning=True) for name in gone)
+    return tuple(ConfigProblem(0, f"enterprises.{name}", message, warning=True) for name in gone)
 
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:
@@ -49,6 +49,6 @@ def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) ->
     if standing.in_force is None or allows(rule)(found.synced, found.loosened):
         return ""
     return (
-        f"in force is: {standing.in_force.words}. This configuration would make {found.loosened} of {found.synced} patients more "
-        "contactable: the safeguard will hold it until a person approves. Put it back if that is not meant"
+        f"this change would make {found.loosened} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
+        f"Until then the previous configuration is in force: {standing.in_force.words}. If this is not intended, revert the change"
     )

@@ -11,7 +11,7 @@ from sync.config import Settings, chosen, load
 from sync.config.problems import UsageError
 
 SQLITE = "sqlite:///"
-OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose patient; may be left out when there is one.")]
+OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="The enterprise. Optional if only one is configured.")]
 
 
 def file(context: typer.Context) -> Path:
@@ -35,6 +35,6 @@ def enterprise(settings: Settings, given: str | None) -> str:
     if given is None and len(settings.enterprises) == 1:
         return next(iter(settings.enterprises))
     if given is None or given not in settings.enterprises:
-        asked = f"there is no enterprise {given!r}" if given else "there are several enterprises"
-        raise UsageError(f"{asked}: say --enterprise and one of {', '.join(settings.enterprises)}")
+        asked = f"unknown enterprise {given!r}" if given else "several enterprises are configured"
+        raise UsageError(f"{asked}; use --enterprise with one of {', '.join(settings.enterprises)}")
     return given

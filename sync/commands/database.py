@@ -10,7 +10,7 @@ from sync.config import load_to_look
 
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
-    """Create or upgrade the database's schema."""
+    """Create or upgrade the database schema."""
     from store.db import schema
     from sync import runtime
 
@@ -24,11 +24,11 @@ def migrate(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         output.emit({"status": "done"})
     else:
-        output.say("the schema is up to date")
+        output.say("schema is up to date")
 
 
 def check_database(context: typer.Context, as_json: AsJson = False) -> None:
-    """Is the database well: reachable, sound (SQLite), of this version, writable, private; its clock (PostgreSQL). Changes nothing."""
+    """Check the database: connection, integrity (SQLite), schema version, rights, privacy, clock (PostgreSQL). Changes nothing."""
     from store.runs.database_check import checked
     from sync.runtime import connected
 

@@ -13,13 +13,13 @@ ORDER = (MORE, LESS, NEW, OTHER)
 
 
 def show(difference: DryRun, *, as_json: bool) -> None:
-    """Counts, who would flip which way, and some of the changes: for people ``SAMPLE`` of them and how many more there are."""
+    """Counts, patients by direction, and the changes: people see ``SAMPLE`` of them and the number of others."""
     if as_json:
         output.emit(difference.as_dict())
         return
     more, less = (len(difference.flips[direction]) for direction in (MORE, LESS))
-    output.say(f"would be: {output.counted(difference.counts)}; nothing was changed")
-    output.say(f"more contactable: {more} patients; less contactable: {less}; not known yet: {difference.new}")
+    output.say(f"dry run, nothing was changed: {output.counted(difference.counts)}")
+    output.say(f"patients: {more} more contactable, {less} less contactable, {difference.new} new")
     if difference.note:
         output.note(difference.note)
     rows = [_row(one) for one in sorted(difference.changes, key=lambda one: ORDER.index(one.direction))[:SAMPLE]]

@@ -14,11 +14,11 @@ from sync.commands.output import AsJson
 
 def explain_reply(
     context: typer.Context,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help=f"What a patient would text, {private.HINT}.", callback=private.line)],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help=f"The text of the reply, {private.HINT}.", callback=private.line)],
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """How a reply would be read, and by which wording. Needs no database."""
+    """Show how a reply would be read, and the wording matched. Needs no database."""
     settings = configured.settings(context)
     rules = settings.enterprises[configured.enterprise(settings, enterprise)]
     found = read(text, rules.opt_in_words, rules.opt_out_words)

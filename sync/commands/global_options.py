@@ -1,4 +1,4 @@
-"""What was given on the command line before the command: which configuration."""
+"""The options before the command: which configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sync.runtime import Parts
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Parts]:
-    """The parts of the program over the configured database, to look with: what is in force stays, whatever the file says."""
+    """The program's parts for reading: the configuration in force stays, whatever the file says."""
     with _closing(Parts.looking(load_to_look(configured.file(context)))) as parts:
         yield parts
 
@@ -32,21 +32,21 @@ def mapping(context: typer.Context) -> Iterator[Parts]:
 
 @contextmanager
 def working(context: typer.Context) -> Iterator[Parts]:
-    """The same to take in what EMRs say: the configuration is brought into force before, or the safeguard holds it."""
+    """The same for applying data from EMRs: first puts the configuration into force, unless the safeguard holds it."""
     with _closing(Parts.open(configured.settings(context))) as parts:
         yield parts
 
 
 @contextmanager
 def _closing(parts: Parts) -> Iterator[Parts]:
-    """Says first where something else than what the file says is in force."""
+    """Notes first where the configuration in force differs from the file."""
     try:
         for name in parts.settings.enterprises:
             standing = parts.configurations.standing(name)
             if standing.held is not None:
                 output.note(f"{name}: {told(standing.held)}")
             elif standing.in_force not in (None, parts.settings.enterprises[name].own_basis):
-                output.note(f"{name}: what this file changes is not in force yet: serve, resync and ingest bring it into force")
+                output.note(f"{name}: the changes in this file are not in force yet; serve, resync or ingest will apply them")
         yield parts
     finally:
         parts.close()

@@ -1,4 +1,4 @@
-"""``check-identities``: patients who were joined by an identifier that would not join today, and how to part them."""
+"""``check-identities``: finds, and splits, patients linked by an identifier that no longer links."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 50
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ID]...", help=f"Only these patients: VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.lines
+        metavar="[ID]...", help=f"Only these patients: VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}.", callback=private.lines
     ),
 ]
 
@@ -29,12 +29,12 @@ Ids = Annotated[
 def check_identities(
     context: typer.Context,
     ids: Ids = None,
-    split: Annotated[bool, typer.Option("--split", help="Part them, after a preview.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    split: Annotated[bool, typer.Option("--split", help="Split them, after a preview.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """Patients joined by an identifier that would not join today. --split parts them; what stops contact stays with each."""
+    """Find patients linked by an identifier that no longer links. --split splits them; opt-outs stay with each part."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         check = IdentityCheck(parts.preferences, owner)
@@ -52,7 +52,7 @@ def check_identities(
 
 def _part(parts: Parts, check: IdentityCheck, able: Sequence[Joined], found: Sequence[Joined], *, as_json: bool) -> None:
     done = {}
-    with output.progress("patients parted") as bar:
+    with output.progress("patients split") as bar:
         for count, one in enumerate(able, 1):
             done[one.id] = check.split(parsed(one.id) or 0, actor=global_options.person(), now=parts.clock())
             bar(count, len(able))
@@ -60,9 +60,7 @@ def _part(parts: Parts, check: IdentityCheck, able: Sequence[Joined], found: Seq
     if as_json:
         output.emit({"patients": [_shape(one) | {"into": split.get(one.id, [])} for one in found], "split": len(split)})
     else:
-        output.say(
-            f"{len(split)} patients are parted. Read their sources again (emr-sync resync SOURCE --full): what is unknown comes back"
-        )
+        output.say(f"{len(split)} patients were split. Run emr-sync resync SOURCE --full for their sources, to restore the unknown values")
 
 
 def _numbers(parts: Parts, enterprise: str, ids: Sequence[str]) -> list[int]:
@@ -72,15 +70,15 @@ def _numbers(parts: Parts, enterprise: str, ids: Sequence[str]) -> list[int]:
 
 def _show(found: Sequence[Joined]) -> None:
     if not found:
-        output.say("no patient was joined by an identifier that would not join today")
+        output.say("no patient is linked by an identifier that no longer links")
         return
     output.table(("why", "patients"), Counter(one.why for one in found).most_common())
     output.say()
-    columns = ("patient", "would be", "stays with each", "of that, lifted since", "becomes unknown", "first")
+    columns = ("patient", "split into", "kept for each", "kept, lifted since", "becomes unknown", "blocked by")
     output.table(columns, [_row(one) for one in found[:SHOWN]])
     if len(found) > SHOWN:
-        output.say(f"and {len(found) - SHOWN} more (--json shows all)")
-    output.say("\nwhat becomes unknown cannot be told apart; a source's next statement, or a full resync, brings it back")
+        output.say(f"{len(found) - SHOWN} more not shown; use --json for all")
+    output.say("\nvalues that become unknown cannot be assigned to one part; the next message or a full resync restores them")
 
 
 def _row(one: Joined) -> tuple[str, ...]:
@@ -89,7 +87,7 @@ def _row(one: Joined) -> tuple[str, ...]:
 
 
 def _confirmed(count: int) -> bool:
-    return typer.confirm(f"part {count} patients? There is no way back", default=False)
+    return typer.confirm(f"Split {count} patients? This cannot be undone", default=False)
 
 
 def _shape(one: Joined) -> dict[str, Any]:

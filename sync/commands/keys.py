@@ -14,20 +14,20 @@ from sync.commands.output import AsJson
 
 keys = typer.Typer(help="API keys: `keys create NAME`, `keys list`, `keys grant ID GRANT`, `keys revoke ID`.", cls=ListByDefault)
 SHOWN = ("key", "name", "enterprise", "role", "created", "revoked", "expires", "last_used", "grants")
-OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="Whose; may be left out when there is one.")]
+OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="The enterprise. Optional if only one is configured.")]
 
 
 @keys.command("create")
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Who will use it, for the history.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")],
+    name: Annotated[str, typer.Argument(help="Who will use it; shown in the history.")],
+    role: Annotated[Role, typer.Option(help="The role of the key.")],
     enterprise: OfEnterprise = None,
-    expires: Annotated[str | None, typer.Option(help="For how long it works: 90d, 12h. Left out: until it is revoked.")] = None,
-    grant: Annotated[list[Grant] | None, typer.Option(help="What a sender's key may do beyond decisions, changes and replies.")] = None,
+    expires: Annotated[str | None, typer.Option(help="How long it is valid: 90d, 12h. Default: until revoked.")] = None,
+    grant: Annotated[list[Grant] | None, typer.Option(help="An extra permission for a sender's key.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A new key. It is shown now and never again."""
+    """Create a key. It is shown only once."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         now = parts.clock()
@@ -40,12 +40,12 @@ def create(
         return
     output.say(secret)
     ends = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-    output.note(f"key {number} of {owner}, role {role.value}{ends}. Keep it now: it is not shown again")
+    output.note(f"key {number} of {owner}, role {role.value}{ends}. Save it now: it is not shown again")
 
 
 @keys.command("list")
 def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
-    """All keys, without their secrets."""
+    """List all keys, without their secrets."""
     with global_options.opened(context) as parts:
         found = parts.keys.list(enterprise)
     if as_json:
@@ -58,27 +58,27 @@ def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: 
 def grant(
     context: typer.Context,
     number: Annotated[str, typer.Argument(metavar="ID")],
-    grants: Annotated[list[Grant] | None, typer.Argument(metavar="GRANT...", help="None takes all grants away.")] = None,
+    grants: Annotated[list[Grant] | None, typer.Argument(metavar="GRANT...", help="Leave out to remove all grants.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """From now on this key of a sender has these grants, and no others."""
+    """Replace the grants of a sender's key."""
     with global_options.opened(context) as parts:
         key = parts.keys.grant(number, [one.value for one in grants or ()], parts.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(key))
     else:
-        output.say(f"key {key.id} ({key.name}) has {', '.join(sorted(key.grants)) or 'no grants'}")
+        output.say(f"key {key.id} ({key.name}) now has {', '.join(sorted(key.grants)) or 'no grants'}")
 
 
 @keys.command("revoke")
 def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """From now on nobody gets in with this key."""
+    """Revoke a key, effective immediately."""
     with global_options.opened(context) as parts:
         key = parts.keys.revoke(number, parts.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(key))
     else:
-        output.say(f"key {key.id} ({key.name}) is revoked")
+        output.say(f"key {key.id} ({key.name}) was revoked")
 
 
 def _summary(key: ApiKey) -> dict[str, Any]:

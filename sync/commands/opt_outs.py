@@ -24,18 +24,18 @@ from sync.runtime import UsageError
 def opt_outs(
     context: typer.Context,
     enterprise: OfEnterprise = None,
-    line: Annotated[str | None, typer.Option(help="Only opt-outs that hold on this line.")] = None,
-    by: Annotated[str | None, typer.Option(help="Only those that this one said: patient or staff.")] = None,
-    scope: Annotated[str | None, typer.Option(help="Only those of this scope: line, all_lines or topic.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Only those from this topic.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those said then or later.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only those said before then.")] = None,
-    table: Annotated[bool, typer.Option("--csv", help="As CSV, as over HTTP.")] = False,
+    line: Annotated[str | None, typer.Option(help="Only opt-outs in force on this line.")] = None,
+    by: Annotated[str | None, typer.Option(help="Only opt-outs by patient, staff or review.")] = None,
+    scope: Annotated[str | None, typer.Option(help="Only this scope: line, all_lines or topic.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only opt-outs from this topic.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only opt-outs at or after this time.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only opt-outs before this time.")] = None,
+    table: Annotated[bool, typer.Option("--csv", help="Print CSV, the same as the API.")] = False,
     plain: AsJson = False,
 ) -> None:
-    """Every number that may not be texted by the word of a patient or of staff: on which line, since when, whose it is."""
+    """Report numbers that opted out of texts, by patients or staff: line, scope, time and patients."""
     if table and plain:
-        raise UsageError("--csv and --json exclude each other: give one of them")
+        raise UsageError("--csv and --json cannot be combined; use one of them")
     when = moment(since, "--since"), moment(until, "--until")
     words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
     with global_options.opened(context) as parts:
@@ -57,5 +57,5 @@ def _show(found: Iterable[OptedOut]) -> None:
 
 def _one_of(text: str | None, option: str, choices: tuple[str, ...]) -> str | None:
     if text is not None and text not in choices:
-        raise UsageError(f"{option} is one of {', '.join(choices)}")
+        raise UsageError(f"{option} must be one of {', '.join(choices)}")
     return text

@@ -14,8 +14,8 @@ import typer
 
 from sync.run import Progress as OnProgress
 
-Limit = Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, everything else on stderr.")]
+Limit = Annotated[int, typer.Option(help="The maximum number to show.", min=1, max=1_000_000)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout; everything else goes to stderr.")]
 
 
 def note(text: str) -> None:
@@ -71,9 +71,14 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number) or "no records"
 
 
+def number(count: int, noun: str) -> str:
+    """``1 error``, ``2 errors``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 @contextmanager
 def progress(what: str) -> Iterator[OnProgress]:
-    """A progress bar on stderr while a run works; nothing where stderr is no terminal."""
+    """A progress bar on stderr while a run works; nothing where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total, waiting="": None
         return

@@ -1,4 +1,4 @@
-"""``patient``: the facesheet in the terminal. ``decide``: what a sender would be told."""
+"""``patient``: the facesheet in the terminal. ``decide``: the answer that a sender would get."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from sync.commands.times import moment
 from sync.runtime import Parts, UsageError
 
 PatientId = Annotated[
-    str, typer.Argument(metavar="ID", help=f"VALUE, AUTHORITY|VALUE, the store's own id, {private.HINT}.", callback=private.line)
+    str, typer.Argument(metavar="ID", help=f"VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}.", callback=private.line)
 ]
-AsRole = Annotated[Role, typer.Option("--role", help="As whom the toggle is shown.")]
+AsRole = Annotated[Role, typer.Option("--role", help="The role to show the toggle for.")]
 
 
 def patient(
@@ -34,10 +34,10 @@ def patient(
     number: PatientId,
     enterprise: OfEnterprise = None,
     role: AsRole = Role.ENTERPRISE,
-    as_of: Annotated[str | None, typer.Option("--as-of", metavar="TIME", help="What was known then, and from which message.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="TIME", help="The values known at that time.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A patient's facesheet: values, lock, where each comes from, and the history."""
+    """Show a patient's facesheet: values, locks, provenance and history."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         if (at := moment(as_of, "--as-of")) is not None:
@@ -68,7 +68,7 @@ def _show_past(parts: Parts, enterprise: str, found: AsOf, *, as_json: bool) -> 
         for name, one in sheet["preferences"].items()
         if one["value"] not in (UNKNOWN, None, [])
     ]
-    output.table(("preference", "value", "says", "evidence", "effective", "recorded"), rows)
+    output.table(("preference", "value", "stated by", "evidence", "effective", "recorded"), rows)
 
 
 def _when(one: dict[str, Any]) -> str:
@@ -81,19 +81,19 @@ def show(sheet: dict[str, Any]) -> None:
     """The facesheet for people."""
     output.say(f"Patient {sheet['id']} of {sheet['enterprise']}, version {sheet['version']}")
     output.say("Identifiers: " + "; ".join(f"{one['authority']}|{one['value']} {one['type']}".strip() for one in sheet["identifiers"]))
-    synced = "; ".join(f"{one['source']} since {one['since']}, last heard {one['last_heard']}" for one in sheet["synced"])
+    synced = "; ".join(f"{one['source']} since {one['since']}, last received {one['last_heard']}" for one in sheet["synced"])
     output.say(f"Synced: {synced or 'no'}")
     output.say(f"SMS consent: {sheet['sms_consent']['display']}")
     output.say(f"Do Not Contact toggle: {toggle_in_words(sheet['toggle'])}")
     for one in sheet["unreadable"]:
-        output.say(f"Could not be read: {one['attribute']} from {one['source']} since {one['since']} ({one['reason']})")
+        output.say(f"Unreadable: {one['attribute']} from {one['source']} since {one['since']} ({one['reason']})")
     output.say()
     rows = [
         (name, in_words(one["value"]), one["locked_by"] or "", one["authority"] or "", _evidence(one["evidence"]), _when(one))
         for name, one in sheet["preferences"].items()
         if one["value"] not in (UNKNOWN, None, [])
     ]
-    output.table(("preference", "value", "locked by", "says", "evidence", "effective"), rows)
+    output.table(("preference", "value", "locked by", "stated by", "evidence", "effective"), rows)
     output.say()
 
 
@@ -101,7 +101,7 @@ def toggle_in_words(toggle: dict[str, Any]) -> str:
     """The toggle in one line."""
     if not toggle["visible"]:
         return "not shown"
-    state = "can be flipped" if toggle["enabled"] else f"cannot be flipped ({toggle['reason']})"
+    state = "can be changed" if toggle["enabled"] else f"cannot be changed ({toggle['reason']})"
     return f"{toggle['value']}, {state}{', mastered by ' + toggle['mastered_by'] if toggle['mastered_by'] else ''}"
 
 
@@ -125,17 +125,17 @@ def _who(line: dict[str, Any]) -> str:
 def decide(
     context: typer.Context,
     number: PatientId,
-    message_type: Annotated[MessageType, typer.Option("--type", help="Why it is sent.")],
-    channels: Annotated[str, typer.Option(help="The channels the message has copy for, comma separated: sms,voice,email.")],
-    line: Annotated[str | None, typer.Option(help="The sender's own number, for texts.")] = None,
-    topic: Annotated[str | None, typer.Option(help="What it is about, where the EMR keeps topics.")] = None,
-    method: Annotated[Method | None, typer.Option("--appointment-method", help="Chosen for this appointment.")] = None,
-    phone: Annotated[str | None, typer.Option("--appointment-phone", help="Chosen for this appointment.")] = None,
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="When it would be sent; now, if left out.")] = None,
+    message_type: Annotated[MessageType, typer.Option("--type", help="The purpose of the message.")],
+    channels: Annotated[str, typer.Option(help="The channels the message can use, comma-separated: sms,voice,email.")],
+    line: Annotated[str | None, typer.Option(help="The sending number, for texts.")] = None,
+    topic: Annotated[str | None, typer.Option(help="The topic, if the EMR keeps topics.")] = None,
+    method: Annotated[Method | None, typer.Option("--appointment-method", help="The method chosen for this appointment.")] = None,
+    phone: Annotated[str | None, typer.Option("--appointment-phone", help="The phone number chosen for this appointment.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="The time of sending. Default: now.")] = None,
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """May a message be sent to this patient, how, where to, and why?"""
+    """Decide whether, how and where to send a message to a patient, and why."""
     asked, when = _channels(channels), moment(at, "--at")
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
@@ -156,7 +156,7 @@ def decide(
 
 
 def spelled(line: str | None, numbering: Numbering) -> str | None:
-    """A line in its one spelling. Raises :class:`UsageError` for what is none."""
+    """A line in its canonical form. Raises :class:`UsageError` for an invalid one."""
     if line is None:
         return None
     try:
@@ -168,7 +168,7 @@ def spelled(line: str | None, numbering: Numbering) -> str | None:
 def _number(text: str | None, numbering: Numbering) -> str | None:
     meant = numbering.meant(text) if text else ()
     if text and len(meant) != 1:
-        raise UsageError("--appointment-phone is no phone number that can be told: write it in E.164, like +12175550100")
+        raise UsageError("--appointment-phone: not a valid phone number; write it in E.164, like +12175550100")
     return meant[0] if meant else None
 
 
@@ -190,5 +190,5 @@ def show_decision(decision: dict[str, Any]) -> None:
 def _channels(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or set(names) - set(Channel):
-        raise UsageError(f"--channels takes some of {', '.join(Channel)}, comma separated")
+        raise UsageError(f"--channels must be one or more of {', '.join(Channel)}, comma-separated")
     return names

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from adapters.rehearsal.emr import RehearsalEmr
     from adapters.rehearsal.faults import Faults
 
-Patients = Annotated[int, typer.Option(help="How many invented patients the rehearsal EMR has.", min=1)]
-Seed = Annotated[int, typer.Option(help="The same seed is the same population.")]
+Patients = Annotated[int, typer.Option(help="The number of synthetic patients.", min=1)]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same patients.")]
 FAULTS: dict[str, Callable[[Faults], object]] = {
     "401": lambda faults: faults.unauthorized(),
     "429": lambda faults: faults.throttle(),
@@ -54,18 +54,18 @@ FAULTS: dict[str, Callable[[Faults], object]] = {
     "wrong-charset": lambda faults: setattr(faults, "wrong_charsets", 7),
     "lost-acks": lambda faults: setattr(faults, "lost_acks", 9),
 }
-"""What ``--faults`` can plan. 401 to ``late``: one request each, and ``well`` lets one through in between. ``expired`` and the
+"""What ``--faults`` can plan. 401 to ``late``: one request each, and ``well`` answers one normally in between. ``expired`` and the
 ``-file`` faults one file of an export, ``partial``, ``short`` and ``redirected`` one export, ``slipped`` and ``error-entry`` one page; the
 others hold until the end, those of the ADT feed for every fifth message or so."""
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after the show instead of serving until Ctrl-C.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the demo instead of serving until Ctrl-C.")] = False,
     patients: Patients = 2000,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Sync a rehearsal EMR on this machine, and show what comes of it."""
+    """Sync a rehearsal EMR with synthetic patients on this machine, and show the result."""
     from adapters.rehearsal.emr import RehearsalEmr
     from sync.commands.show import play
 
@@ -80,12 +80,12 @@ def demo(
 def rehearse(
     patients: Patients = 2000,
     seed: Seed = 1,
-    port: Annotated[int, typer.Option(help="Where its FHIR endpoint listens on loopback; 0 takes any free port.", min=0, max=65535)] = 0,
-    send: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Send everybody's ADT messages there first.")] = None,
+    port: Annotated[int, typer.Option(help="The port of its FHIR endpoint on loopback; 0 takes any free one.", min=0, max=65535)] = 0,
+    send: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="First send an ADT message for every patient there.")] = None,
     faults: Annotated[
-        str, typer.Option(metavar="FAULTS", help=f"What goes wrong, in this order, comma separated: {', '.join(FAULTS)}.")
+        str, typer.Option(metavar="FAULTS", help=f"Faults to simulate, in this order, comma-separated: {', '.join(FAULTS)}.")
     ] = "",
-    tls: Annotated[bool, typer.Option("--tls", help="Speak HTTPS, with a certificate of its own.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Use HTTPS, with a self-signed certificate.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
@@ -100,14 +100,12 @@ def rehearse(
         if as_json:
             output.emit({"base_url": emr.base_url, "source": source, "bulk_source": bulk, "authorities": emr.authorities})
         else:
-            output.say(
-                f"FHIR endpoint: {emr.base_url}\nClient id: {emr.client_id}\nPrivate key (good for this EMR only):\n{emr.private_key}"
-            )
+            output.say(f"FHIR endpoint: {emr.base_url}\nClient id: {emr.client_id}\nPrivate key (for this EMR only):\n{emr.private_key}")
             if emr.certificate:
                 output.say(f"Certificate to trust:\n{emr.certificate.certificate}")
         if send:
             _send(emr, send)
-        output.note("Until Ctrl-C")
+        output.note("Running until Ctrl-C")
         ended.wait()
 
 
@@ -118,7 +116,7 @@ def planned_faults(text: str) -> Faults:
     faults = Faults()
     for name in (word.strip() for word in text.split(",") if word.strip()):
         if name not in FAULTS:
-            raise UsageError(f"there is no fault {name!r}: use {', '.join(FAULTS)}")
+            raise UsageError(f"unknown fault {name!r}; use {', '.join(FAULTS)}")
         FAULTS[name](faults)
     return faults
 
@@ -126,6 +124,6 @@ def planned_faults(text: str) -> Faults:
 def _send(emr: RehearsalEmr, where: str) -> None:
     host, _, port = where.rpartition(":")
     if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdecimal():
-        raise UsageError("--send takes an address of this machine, like 127.0.0.1:2575")
+        raise UsageError("--send must be an address on this machine, like 127.0.0.1:2575")
     report = emr.send(host.strip("[]"), int(port))
     output.note(f"sent {report.sent} messages: {', '.join(f'{number} {code}' for code, number in report.codes.items())}")

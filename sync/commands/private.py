@@ -1,6 +1,6 @@
-"""What a command line should not show: identifiers, and what patients text. ``-`` reads them from standard input.
+"""Keeps identifiers and patients' texts off the command line: ``-`` reads them from standard input.
 
-What stands on a command line is in the list of processes and in the shell's history, for everybody on the machine to read.
+Arguments appear in the process list and in the shell history, where others on the machine may read them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from sync.config.problems import UsageError
 
 STDIN = "-"
 HINT = "or - to read it from standard input"
-EMPTY = "standard input holds nothing: write the value on a line of its own, like emr-sync patient - < FILE"
+EMPTY = "standard input is empty; put the value on a line of its own, like emr-sync patient - < FILE"
 
 
 def line(value: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``rejections``: what could not be used, why, and trying it again."""
+"""``rejections``: payloads that were rejected, why, and replaying them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sync.replays import Replays
 from sync.runtime import Parts, UsageError
 
 rejections = typer.Typer(
-    help="What could not be used: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
+    help="Rejected payloads: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
     cls=ListByDefault,
 )
 EVERY = 100_000
@@ -39,9 +39,9 @@ def list_rejections(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Rejections, the newest first."""
+    """List rejections, newest first."""
     if status not in (*STATUSES, "all"):
-        raise UsageError(f"--status is one of {', '.join(STATUSES)}, all")
+        raise UsageError(f"--status must be one of {', '.join(STATUSES)}, all")
     with global_options.opened(context) as parts:
         found = parts.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
     if as_json:
@@ -56,7 +56,7 @@ def list_rejections(
 
 @rejections.command("show")
 def show(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """One rejection with its payload. The payload is about a patient: mind who looks on."""
+    """Show one rejection with its payload, which contains patient data. The access is recorded."""
     with global_options.opened(context) as parts:
         found = parts.journal.rejection(number)
         Audit(parts.database).note(found.enterprise, VIEWED_PAYLOAD, number, actor=global_options.who(), now=parts.clock())
@@ -72,15 +72,15 @@ def show(context: typer.Context, number: Annotated[str, typer.Argument(metavar="
 def replay_some(
     context: typer.Context,
     numbers: Annotated[list[str] | None, typer.Argument(metavar="[ID…]")] = None,
-    source: Annotated[str | None, typer.Option(help="All open rejections of a source.")] = None,
-    reason: Annotated[str | None, typer.Option(help="With --source or --all: only those of this reason.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All open rejections of every source.")] = False,
-    dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change, and who would flip which way.")] = False,
+    source: Annotated[str | None, typer.Option(help="Replay all open rejections of this source.")] = None,
+    reason: Annotated[str | None, typer.Option(help="With --source or --all: only this reason.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Replay all open rejections of every source.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try rejected payloads again, after the mapping was mended."""
+    """Replay rejected payloads, for example after fixing the mapping."""
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
-        raise UsageError("say which: either rejection ids, or --source and a source, or --all (the last two with --reason, if need be)")
+        raise UsageError("name what to replay: rejection ids, or --source SOURCE, or --all (the last two also take --reason)")
     with global_options.mapping(context) as parts:
         found = parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
@@ -97,14 +97,14 @@ def replay_some(
     else:
         output.say(f"{resolved} of {len(done)} resolved")
         for reason, times in Counter(one["reason"] for one in done if one["status"] != "resolved").items():
-            output.say(f"still rejected, {times} of them: {reason}")
+            output.say(f"{times} still rejected: {reason}")
     _unopened(replays.unopened)
 
 
 def _unopened(why: Sequence[str]) -> None:
-    """Says what could not be opened and so was not tried, and ends the command with 1."""
+    """Notes which payloads could not be opened, so were not replayed, and ends the command with 1."""
     for reason, times in Counter(why).items():
-        output.note(f"not tried, {times} of them: {reason}")
+        output.note(f"{times} not replayed: {reason}")
     if why:
         raise typer.Exit(1)
 
@@ -112,14 +112,14 @@ def _unopened(why: Sequence[str]) -> None:
 @rejections.command("erase")
 def erase(
     context: typer.Context,
-    older_than: Annotated[str, typer.Option(metavar="DURATION", help="What did not come again for so long: 90d, 12h.")],
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Payloads not received again for this long: 90d, 12h.")],
     as_json: AsJson = False,
 ) -> None:
-    """Erase kept payloads now, beyond what is erased by itself (keep_payloads). Reasons and counts stay."""
+    """Erase old payloads now, without waiting for keep_payloads. Reasons and counts stay."""
     try:
         age = duration(older_than)
     except ValueError as error:
-        raise UsageError(f"--older-than {error}") from error
+        raise UsageError(f"--older-than: {error}") from error
     with global_options.opened(context) as parts:
         erased = parts.journal.quarantine.erase(parts.clock() - age)
         _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)
@@ -128,7 +128,7 @@ def erase(
 
 @rejections.command("reseal")
 def reseal(context: typer.Context, as_json: AsJson = False) -> None:
-    """Seal all kept payloads with the current key; then the others can be taken out of payload_keys."""
+    """Re-encrypt all payloads with the current key. Then older keys can be removed from payload_keys."""
     with global_options.opened(context) as parts:
         resealed = parts.journal.quarantine.reseal()
         _note_everywhere(parts, RESEALED, payloads=resealed)
@@ -139,7 +139,7 @@ def _say_how_many(number: int, done: str, *, as_json: bool) -> None:
     if as_json:
         output.emit({done: number})
     else:
-        output.say(f"{number} payload{'' if number == 1 else 's'} {done}")
+        output.say(f"{output.number(number, 'payload')} {done}")
 
 
 def _note_everywhere(parts: Parts, action: str, **detail: Any) -> None:

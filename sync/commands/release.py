@@ -1,4 +1,4 @@
-"""``release``: retires a source, after showing what that unlocks; ``release --undo`` takes it back."""
+"""``release``: retires a source, after showing what that unlocks; ``release --undo`` undoes it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PATIENCE = 3
 
 def release(
     context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="The source to retire; with --undo it may be left out.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the latest release back: marks and locks return.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    source: Annotated[str | None, typer.Argument(help="The source to retire. Optional with --undo.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo the latest release and restore its locks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Retire a source: its locks go, its last known values stay and are staff's. Shows what would be unlocked, and asks."""
+    """Retire a source: removes its locks and keeps its last values for staff to edit. Shows a preview and asks first."""
     with global_options.opened(context) as parts:
         work = Release(parts.preferences, parts.journal)
         if undo:
@@ -52,40 +52,40 @@ def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
     if as_json:
         output.emit({"release": None, "preview": found._asdict() | {"configured": configured}})
         return False
-    output.say(f"{found.source} states preferences of {found.patients} patients of {found.enterprise}; these would be unlocked:")
+    output.say(f"{found.source} provides preferences of {found.patients} patients of {found.enterprise}; this would unlock:")
     output.table(("attribute", "patients"), found.attributes.items())
     if found.changes:
-        output.say("\nanother source states something else; its value would be in force from then on:")
+        output.say("\nfrom then on the value of another source would be in force for:")
         output.table(("attribute", "patients"), found.changes.items())
     if found.loosens:
-        output.say("\nof these would become more contactable:")
+        output.say("\nchanges that would permit more contact:")
         output.table(("change", "patients"), found.loosens.items())
     if found.held:
-        output.say(f"changes of {found.held} patients wait for the safeguard's verdict: they would be rejected")
+        output.say(f"held changes of {found.held} patients await review: they would be rejected")
     if configured:
-        output.say("it is still configured: its next message masters its patients again. Take it out of the configuration first")
-    output.say("all other values stay as they are, owned by staff; no opt-out is lost; emr-sync release --undo takes it back")
-    return typer.confirm("release it?", default=False)
+        output.say("the source is still configured: its next message would lock its patients again. Remove it from the configuration first")
+    output.say("all other values stay and become editable by staff; no opt-out is lost; emr-sync release --undo reverts this")
+    return typer.confirm("Release it?", default=False)
 
 
 def _say(done: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         output.emit(done)
     else:
-        what = "locks its patients again" if done["undone"] else "is released"
-        output.say(f"{done['source']} {what}: {done['patients']} patients ({done['release']})")
+        what = "release undone" if done["undone"] else "released"
+        output.say(f"{done['source']}: {what}, {done['patients']} patients ({done['release']})")
 
 
 def orphans(settings: Settings) -> tuple[ConfigProblem, ...]:
-    """A warning for each source that left the configuration and still locks; none where the database cannot be asked (yet)."""
+    """A warning for each removed source that still locks values; none when the database cannot be reached (yet)."""
     try:
         with if_there(settings) as database:
             schema.check(database)
             found = Release(Preferences(database, settings.enterprises), Journal(database)).orphans()
-    except Exception:  # a configuration is checked where its database is not, too
+    except Exception:  # a configuration can be checked without its database
         return ()
-    mend = "left the configuration and still locks what it stated: put it back, or retire it with emr-sync release"
-    return tuple(ConfigProblem(0, f"sources.{name}", mend, warning=True) for name in found)
+    message = "removed from the configuration, but its values are still locked; restore it, or retire it with emr-sync release"
+    return tuple(ConfigProblem(0, f"sources.{name}", message, warning=True) for name in found)
 
 
 @contextmanager

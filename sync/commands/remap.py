@@ -1,4 +1,4 @@
-"""``remap``: what a source stated is read again by today's mapping, from the codes that are kept."""
+"""``remap``: applies a source's current mapping to the codes already received."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def remap(
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read what a source stated again by today's mapping. The EMR is not asked; what would permit too much waits for a person."""
+    """Apply a source's current mapping to codes already received. Does not contact the EMR. The safeguard applies."""
     with global_options.working(context) as parts:
         feed = parts.feed(source)
         mapper = adapter(feed).mapper
@@ -47,11 +47,11 @@ def other_mappings(settings: Settings) -> tuple[ConfigProblem, ...]:
                     name: read_by_another(database, connection, settings.feeds[name].enterprise, emr(name), mapping)
                     for name, mapping in names.items()
                 }
-    except Exception:  # a configuration is checked where its database is not, too
+    except Exception:  # a configuration can be checked without its database
         return ()
     return tuple(ConfigProblem(0, f"sources.{name}.mapping", _told(name, count), warning=True) for name, count in found.items() if count)
 
 
 def _told(source: str, patients: int) -> str:
     who = "1 patient was" if patients == 1 else f"{patients} patients were"
-    return f"{who} read by another mapping: emr-sync remap {source} --dry-run shows what this one would change, without --dry-run it does"
+    return f"{who} read with another mapping; preview the change with emr-sync remap {source} --dry-run, then run it without"

@@ -22,8 +22,8 @@ replies = typer.Typer(
     help="Unclear replies to texts: `replies`, `replies opt-out ID`, `replies dismiss ID`.",
     cls=ListByDefault,
 )
-ReplyId = Annotated[str, typer.Argument(metavar="ID", help="As `replies` shows it.")]
-Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+ReplyId = Annotated[str, typer.Argument(metavar="ID", help="The id that `replies` shows.")]
+Reason = Annotated[str, typer.Option(help="The reason, recorded with the decision.")]
 
 
 @replies.command("list")
@@ -34,9 +34,9 @@ def list_replies(
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replies that may mean an opt-out, the newest first. They are patients' own words: mind who looks on."""
+    """List replies that may be opt-outs, newest first. They contain patients' own words; the access is recorded."""
     if state not in STATES:
-        raise UsageError(f"--state is one of {', '.join(STATES)}")
+        raise UsageError(f"--state must be one of {', '.join(STATES)}")
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         found = parts.preferences.replies.some(owner, state, limit)
@@ -52,13 +52,13 @@ def list_replies(
 
 @replies.command("opt-out")
 def opt_out(context: typer.Context, number: ReplyId, reason: Reason = "", enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
-    """The reply is an opt-out."""
+    """Treat the reply as an opt-out."""
     _decide(context, number, OPT_OUT, reason, enterprise, as_json)
 
 
 @replies.command("dismiss")
 def dismiss(context: typer.Context, number: ReplyId, reason: Reason = "", enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
-    """The reply is no opt-out: texts may be sent again, unless something else stops them."""
+    """Dismiss the reply: not an opt-out. Texts may be sent again, unless something else stops them."""
     _decide(context, number, DISMISS, reason, enterprise, as_json)
 
 

@@ -1,4 +1,4 @@
-"""``runs``: what was done, when, and what came of it. ``resync`` and ``ingest``: do it now."""
+"""``runs``: the history of runs and their results. ``resync`` and ``ingest``: run now."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PATIENCE = 3600.0
 HELD = 3
 """The exit code of a run that the safeguard holds."""
 
-runs = typer.Typer(help="The history of runs: `runs [SOURCE]`, `runs show ID`, `runs approve ID`, `runs reject ID`.", cls=ListByDefault)
+runs = typer.Typer(help="Runs: `runs [SOURCE]`, `runs show ID`, `runs approve ID`, `runs reject ID`.", cls=ListByDefault)
 RunId = Annotated[str, typer.Argument(metavar="ID")]
-Source = Annotated[str, typer.Argument(help="A source of the configuration.")]
+Source = Annotated[str, typer.Argument(help="A configured source.")]
 
 
 def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def show(run: Run, *, as_json: bool) -> None:
     else:
         output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
         if run.counts.get("rejected"):
-            output.say(f"see them with: emr-sync rejections {run.source}")
+            output.say(f"list the rejections with: emr-sync rejections {run.source}")
     if run.status in ("waiting", "stopped") or run.note:
         output.note(f"{run.source}: {run.error}")
     if run.status in ("failed", "held"):
@@ -74,7 +74,7 @@ def list_runs(
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Runs, the newest first."""
+    """List runs, newest first."""
     with global_options.opened(context) as parts:
         found, waits = parts.journal.runs(source=source, limit=limit), waiting_by_run(parts)
     if as_json:
@@ -83,7 +83,7 @@ def list_runs(
     rows = [(run.id, run.source, run.kind, run.status, run.started, output.counted(run.counts), run.error) for run in found]
     output.table(("run", "source", "kind", "status", "started", "counts", "error"), rows)
     for one in waits.values():
-        output.say(f"waits for a person since {output.word(one.since)}: {one.patients} patients, emr-sync runs show {one.run}")
+        output.say(f"held for review since {output.word(one.since)}: {one.patients} patients; see emr-sync runs show {one.run}")
 
 
 def waiting_by_run(parts: Parts) -> dict[str, Waiting]:
@@ -93,7 +93,7 @@ def waiting_by_run(parts: Parts) -> dict[str, Waiting]:
 
 @runs.command("show")
 def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
-    """One run in detail, with what the safeguard holds of it."""
+    """Show one run in detail, with its held changes."""
     with global_options.opened(context) as parts:
         found, waiting = parts.verdicts.show(number), waiting_by_run(parts).get(number)
     if as_json:
@@ -107,13 +107,13 @@ def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> 
 
 @runs.command("approve")
 def approve(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
-    """Let through what the safeguard holds of a run. Your name is recorded."""
+    """Approve the held changes of a run. Your name is recorded."""
     _decide(context, number, as_json, Verdicts.approve)
 
 
 @runs.command("reject")
 def reject(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
-    """Keep the values that stand instead of what the safeguard holds of a run. Your name is recorded."""
+    """Reject the held changes of a run; current values stay. Your name is recorded."""
     _decide(context, number, as_json, Verdicts.reject)
 
 
@@ -145,28 +145,28 @@ def _print_held(found: HeldSet) -> None:
     if found.patients:
         output.say(f"\nheld: {found.patients} patients would become more contactable")
         output.table(("attribute", "direction", "patients"), found.counts)
-        output.say("\nfor example")
+        output.say("\nexamples")
         output.table(("patient", "attribute", "direction", "read from", "effective"), found.sample)
-        refuse = "put the configuration back" if found.run.kind == CONFIGURATION else f"emr-sync runs reject {found.run.id}"
-        output.say(f"\nemr-sync runs approve {found.run.id}, or {refuse}")
+        refuse = "revert the configuration" if found.run.kind == CONFIGURATION else f"emr-sync runs reject {found.run.id}"
+        output.say(f"\nto decide: emr-sync runs approve {found.run.id}, or {refuse}")
     if found.verdicts:
-        output.table(("decided", "by", "at", "patients"), found.verdicts)
+        output.table(("decision", "by", "at", "patients"), found.verdicts)
 
 
 def resync(
     context: typer.Context,
     source: Source,
     patient: Annotated[
-        str | None, typer.Option(help=f"Only this patient, by the source's own identifier, {private.HINT}.", callback=private.line)
+        str | None, typer.Option(help=f"Only this patient: the source's own identifier, {private.HINT}.", callback=private.line)
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Everything changed since; UTC, unless it names an offset.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Everything, whatever was read before.")] = False,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only changes since this time; UTC unless it has an offset.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read everything, including records read before.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read a source now."""
     if sum((patient is not None, since is not None, full)) > 1:
-        raise UsageError("--patient, --since and --full exclude each other: give one of them")
+        raise UsageError("--patient, --since and --full cannot be combined; use one of them")
     with global_options.working(context) as parts:
         feed = parts.feed(source)
         request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
@@ -184,10 +184,10 @@ def resync(
 def ingest(
     context: typer.Context,
     source: Source,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of files.", exists=True)],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files or folders.", exists=True)],
     as_json: AsJson = False,
 ) -> None:
-    """Feed files through a source's mapping: HL7 messages or batches, NDJSON, bundles."""
+    """Load files through a source's mapping: HL7 messages or batches, NDJSON, bundles."""
     with global_options.working(context) as parts:
         feed = parts.feed(source)
         reader = adapter(feed)

@@ -1,4 +1,4 @@
-"""``serve``: all roles, or some, until told to stop."""
+"""``serve``: runs all roles, or some, until stopped."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sync.runtime import ROLES
 
 def serve(
     context: typer.Context,
-    only: Annotated[str | None, typer.Option(metavar="ROLES", help=f"Only some roles, comma separated: {','.join(ROLES)}.")] = None,
+    only: Annotated[str | None, typer.Option(metavar="ROLES", help=f"Run only these roles, comma-separated: {','.join(ROLES)}.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve: answer senders, read sources at their times, listen to EMRs. SIGTERM or Ctrl-C stops cleanly."""
+    """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly."""
     from sync.service import serving  # a web server: no other command should wait for it
     from sync.signals import ended_by_signals
 
@@ -26,7 +26,7 @@ def serve(
     logs.configure(settings.logs)
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
     if not roles:
-        raise UsageError(f"--only names no role: use {', '.join(ROLES)}")
+        raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
     with ended_by_signals() as ended, serving(settings, roles, ended=ended) as service:
         where = service.url
         if as_json:

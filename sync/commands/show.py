@@ -20,9 +20,9 @@ from sync.signals import ended_by_signals
 
 
 def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
-    """The whole show; serves afterwards unless ``once``."""
-    output.note(f"Rehearsal EMR with {emr.chart.population.size} invented patients at {emr.base_url}")
-    with output.progress("reading the EMR by FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watched):
+    """The whole demo; serves afterwards unless ``once``."""
+    output.note(f"Rehearsal EMR with {emr.chart.population.size} synthetic patients at {emr.base_url}")
+    with output.progress("reading the EMR over FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watched):
         stage.read_changes(emr, service, watched)
         acknowledged = stage.send_messages(emr, service, lambda done: on_progress(done, None))
         shown = _findings(emr, service, watched, acknowledged)
@@ -52,13 +52,13 @@ def _show(shown: dict[str, Any]) -> None:
     rows = [(run["source"], run["kind"], run["status"], output.counted(run["counts"]), run["started"]) for run in shown["runs"]]
     output.table(("source", "run", "status", "counts", "started"), rows, title="Runs")
     told = ", ".join(f"{number} {code}" for code, number in shown["acknowledged"].items())
-    output.say(f"ADT messages received by MLLP and acknowledged after commit: {told}\n")
+    output.say(f"ADT messages received over MLLP and acknowledged after commit: {told}\n")
     patient = shown["patient"]
     output.say(f"Patient {patient['id']}, synced by {', '.join(one['source'] for one in patient['synced'])}")
     output.say(f"  Do Not Contact toggle: {toggle_in_words(patient['toggle'])}")
-    output.say(f"  an enterprise user tries to flip it: refused: {shown['refused']}\n")
+    output.say(f"  an enterprise user tries to change it: refused: {shown['refused']}\n")
     output.table(
-        ("May we send?", "answer", "because"), [(one["ask"], _answer(one["answer"]), _because(one["answer"])) for one in shown["decisions"]]
+        ("request", "answer", "reason"), [(one["ask"], _answer(one["answer"]), _because(one["answer"])) for one in shown["decisions"]]
     )
 
 
@@ -68,15 +68,17 @@ def _answer(decision: dict[str, Any]) -> str:
 
 def _because(decision: dict[str, Any]) -> str:
     skipped = [f"{one['channel']}: {one['reason']}" for one in decision["skipped"]]
-    return ", ".join(skipped or decision["reasons"] or ["nothing is against it"])
+    return ", ".join(skipped or decision["reasons"] or ["nothing prevents it"])
 
 
 def _serve(service: Service, patient: str) -> None:
     _, key = service.parts.keys.create("demo", stage.ENTERPRISE, Role.SENDER, service.parts.clock())
-    output.note(f"\nServing at http://{service.address} until Ctrl-C. Ask it as a sender, with this key: {key}")
-    output.note(f"That patient's facesheet: http://{service.address}/patients/{patient}\nThe console: http://{service.address}/sources")
+    output.note(f"\nServing at http://{service.address} until Ctrl-C. API key for a sender: {key}")
+    output.note(
+        f"The facesheet of this patient: http://{service.address}/patients/{patient}\nThe console: http://{service.address}/sources"
+    )
     for name, password, role in stage.people(service):
-        output.note(f"  sign in as {name} ({role}) with the password {password}")
+        output.note(f"  sign in as {name} ({role}), password {password}")
     with ended_by_signals(service.ended):
         service.wait()
     if service.failure:

@@ -15,7 +15,7 @@ def moment(text: str | None, option: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{option} is no time: write it like 2026-11-01 or 2026-11-01T08:30:00Z") from None
+        raise UsageError(f"{option}: not a time; write it like 2026-11-01 or 2026-11-01T08:30:00Z") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
@@ -26,4 +26,4 @@ def later(now: datetime, text: str | None, option: str) -> datetime | None:
     try:
         return now + duration(text)
     except (ValueError, OverflowError):
-        raise UsageError(f"{option} is no length of time: write it like 90d or 12h") from None
+        raise UsageError(f"{option}: not a duration; write it like 90d or 12h") from None

@@ -1,4 +1,4 @@
-"""``unmerge``: two records that an EMR joined by mistake are taken apart again."""
+"""``unmerge``: undoes a merge that an EMR made by mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sync.commands.patients import show
 MergedId = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help=f"The record that was merged away: VALUE, AUTHORITY|VALUE, its own id, {private.HINT}.", callback=private.line
+        metavar="ID",
+        help=f"The record that was merged: VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}.",
+        callback=private.line,
     ),
 ]
 
@@ -25,12 +27,12 @@ MergedId = Annotated[
 def unmerge(
     context: typer.Context,
     number: MergedId,
-    reason: Annotated[str, typer.Option(help="Why, for the history of both records.")],
-    by: Annotated[str | None, typer.Option(help="Who does it, for the history; the login name, if left out.")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, recorded in the history of both records.")],
+    by: Annotated[str | None, typer.Option(help="The name for the history. Default: the login name.")] = None,
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """Undoes a merge: both records get back what stood before; what was forbidden since holds for both."""
+    """Undo a merge: both records get their earlier values back; opt-outs made since apply to both."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         actor = Actor(Role.OPERATOR, by or getpass.getuser())

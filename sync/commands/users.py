@@ -1,4 +1,4 @@
-"""``users``: who may sign in to the pages. A password is made here, shown once and kept only as a hash."""
+"""``users``: who may sign in to the pages. A password is generated, shown once and stored only as a hash."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sync.commands.group import ListByDefault
 from sync.commands.keys import OfEnterprise
 from sync.commands.output import AsJson
 
-users = typer.Typer(help="People who sign in: `users add NAME`, `users list`, `users disable NAME`, `users reset NAME`.", cls=ListByDefault)
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What they sign in with.")]
+users = typer.Typer(help="Users of the pages: `users add NAME`, `users list`, `users disable NAME`, `users reset NAME`.", cls=ListByDefault)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user name.")]
 
 
 @users.command("add")
 def add(
     context: typer.Context,
     name: Name,
-    role: Annotated[Role, typer.Option(help="What they may do: any role but sender.")],
+    role: Annotated[Role, typer.Option(help="The role: any but sender.")],
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:
-    """A new user, whose first password is shown now and never again; or a role in one more enterprise for a user who is there."""
+    """Add a user, whose first password is shown only once; or give an existing user a role in another enterprise."""
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=global_options.who(), provisional=True)
@@ -34,7 +34,7 @@ def add(
 
 @users.command("list")
 def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
-    """All users, without their passwords."""
+    """List all users, without passwords."""
     with global_options.opened(context) as parts:
         found = Users(parts.database).list(enterprise)
     if as_json:
@@ -46,25 +46,25 @@ def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json:
 
 @users.command("disable")
 def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """From now on this user does not get in, and is signed out everywhere."""
+    """Disable a user and end all their sessions."""
     with global_options.opened(context) as parts:
         user = Users(parts.database).disable(name, parts.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(user))
     else:
-        output.say(f"{user.name} is disabled; emr-sync users reset lets them in again")
+        output.say(f"{user.name} was disabled; emr-sync users reset enables them again")
 
 
 @users.command("reset")
 def reset(
     context: typer.Context,
     name: Name,
-    way: Annotated[Way | None, typer.Option("--with", help="How they sign in from now on; left out: as before.")] = None,
+    way: Annotated[Way | None, typer.Option("--with", help="How they sign in from now on. Default: as before.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A new first password; ends the old one, every session and a disabling.
+    """Set a new first password, end all sessions and enable the user again.
 
-    With openid there is none: they are whoever the provider next gives their name to.
+    With openid there is no password: the account goes to the next person who signs in at the provider with this name.
     """
     with global_options.opened(context) as parts:
         user, password = Users(parts.database).reset(name, parts.clock(), way=way.value if way else None, by=global_options.who())
@@ -75,12 +75,12 @@ def _told(user: User, password: str | None, *, as_json: bool) -> None:
     if as_json:
         output.emit(_summary(user) | {"password": password})
     elif password is None and user.way == Way.OPENID:
-        output.say(f"{user.name} signs in by OpenID Connect, and is let in again")
+        output.say(f"{user.name} is enabled and signs in with OpenID Connect")
     elif password is None:
-        output.say(f"{user.name} has these roles now: {_roles(user)}. The password stays")
+        output.say(f"{user.name} now has these roles: {_roles(user)}. The password is unchanged")
     else:
         output.say(password)
-        output.note(f"the first password of {user.name} ({_roles(user)}), who chooses another one with it. It is not shown again")
+        output.note(f"first password of {user.name} ({_roles(user)}). It is not shown again; they choose a new one when they sign in")
 
 
 def _roles(user: User) -> str:

@@ -1,4 +1,4 @@
-"""The configuration: YAML and the environment in, frozen settings or every mistake out.
+"""The configuration: YAML and the environment in, frozen settings or every error out.
 
 Reading it takes pydantic and YAML, which are imported when it is read: not every command does.
 """

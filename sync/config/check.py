@@ -1,4 +1,4 @@
-"""Turns what a model finds wrong into mistakes that say how to mend them."""
+"""Turns validation errors of a model into errors that say how to fix them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ Model = TypeVar("Model", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
 
 PLAIN = {
-    "missing": "is missing: add it",
-    "date_from_datetime_parsing": "is no date: write it like 2027-01-31",
-    "bool_parsing": "is neither true nor false: write one of them",
-    "int_parsing": "is no whole number",
-    "float_parsing": "is no number",
-    "string_type": "is empty or no single value: write one, or remove the line",
-    "dict_type": "holds further settings: indent them below it, as 'name: value'",
-    "model_type": "holds further settings: indent them below it, as 'name: value'",
-    "list_type": "is a list: write [one, another]",
+    "missing": "missing; add it",
+    "date_type": "must be a date; write it like 2027-01-31",
+    "date_from_datetime_parsing": "not a date; write it like 2027-01-31",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "string_type": "must be a single value; write one, or remove the line",
+    "dict_type": "must be a group of settings; indent them below it, as 'name: value'",
+    "model_type": "must be a group of settings; indent them below it, as 'name: value'",
+    "list_type": "must be a list; write [one, another]",
 }
 
 
 def checked(document: Document, path: Path, model: type[Model], data: Any, also_known: Iterable[str] = ()) -> Model | None:
     """The data as the model. ``also_known`` are keys of another model at this level.
 
-    Each mistake is noted; what is well without them is given back, so that checks that build on it still find theirs.
-    ``None`` where nothing can be built. Nothing is run with settings that hold a mistake (``load``).
+    Each error is noted. The valid settings are returned, so that later checks can still report theirs.
+    ``None`` where nothing can be built. ``load`` never returns settings with an error.
     """
     try:
         return model.model_validate(data)
@@ -41,7 +45,7 @@ def checked(document: Document, path: Path, model: type[Model], data: Any, also_
         wrong = error.errors()
     for one in wrong:
         document.mistake(
-            (*path, *one["loc"]), _mend(one, _fields(model, one["loc"][:-1]) + list(also_known if len(one["loc"]) == 1 else ()))
+            (*path, *one["loc"]), _message(one, _fields(model, one["loc"][:-1]) + list(also_known if len(one["loc"]) == 1 else ()))
         )
     bad = {one["loc"][0] for one in wrong if one["loc"]}
     try:
@@ -50,18 +54,18 @@ def checked(document: Document, path: Path, model: type[Model], data: Any, also_
         return None
 
 
-def _mend(error: ErrorDetails, known: list[str]) -> str:
+def _message(error: ErrorDetails, known: list[str]) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
         place = home(str(error["loc"][-1]), known)
-        return f"is no setting here: it {place}" if place else f"is no setting here. {one_of(str(error['loc'][-1]), known)}"
+        return f"wrong place; it {place}" if place else f"unknown setting. {one_of(str(error['loc'][-1]), known)}"
     if kind == "literal_error":
-        return f"cannot be {error['input']!r}. {one_of(str(error['input']), QUOTED.findall(error['ctx']['expected']))}"
+        return f"{error['input']!r} is not allowed. {one_of(str(error['input']), QUOTED.findall(error['ctx']['expected']))}"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind in ("greater_than_equal", "less_than_equal"):
         limit = error["ctx"].get("ge", error["ctx"].get("le"))
-        return f"is out of range: {'at least' if kind.startswith('greater') else 'at most'} {limit:g}"
+        return f"out of range; must be {'at least' if kind.startswith('greater') else 'at most'} {limit:g}"
     return PLAIN.get(kind, error["msg"])
 
 

@@ -16,7 +16,7 @@ DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 LONGEST = 366 * 8 + 3  # days: 29 February comes after eight years at the latest
 LEAP = datetime(2028, 1, 1, tzinfo=UTC)
-EXAMPLE = "write five fields, like */15 * * * * or 0 3 * * 0"
+EXAMPLE = "write it like */15 * * * * or 0 3 * * 0"
 
 
 class Field(NamedTuple):
@@ -109,14 +109,14 @@ def parse(line: str) -> Cron:
     """A cron line. ``ValueError`` says what is wrong with it."""
     parts = line.split()
     if len(parts) != len(FIELDS):
-        raise ValueError(f"has {len(parts)} fields: {EXAMPLE}")
+        raise ValueError(f"must have five fields, has {len(parts)}; {EXAMPLE}")
     minute, hour, day, month, weekday = (_numbers(field, part) for field, part in zip(FIELDS, parts, strict=True))
     if day is not None and weekday is not None:
-        raise ValueError("names a day of month and a day of week: leave one of them *")
+        raise ValueError("has both a day of month and a day of week; set one of them to *")
     named = "*" if weekday is None else ",".join(DAYS[number] for number in sorted({number % 7 for number in weekday}))
     found = Cron(_text(minute), _text(hour), _text(day), _text(month), named)
     if found.after(LEAP, ZoneInfo("UTC")) is None:
-        raise ValueError("names a day that no month has, so it would never run")
+        raise ValueError("would never run: no month has this day; correct it")
     return found
 
 
@@ -134,7 +134,7 @@ def _numbers(field: Field, text: str) -> set[int] | None:
 def _range(field: Field, text: str) -> range:
     span, slash, step = text.partition("/")
     if slash and (not step.isdecimal() or int(step) == 0):
-        raise ValueError(f"{field.name}: {step!r} is no step: {EXAMPLE}")
+        raise ValueError(f"{field.name}: {step!r} is not a valid step; {EXAMPLE}")
     low, dash, high = span.partition("-")
     if span == "*":
         first, last = field.low, min(field.high, 6) if field.names == DAYS else field.high
@@ -142,7 +142,7 @@ def _range(field: Field, text: str) -> range:
         first = _number(field, low)
         last = _number(field, high) if dash else (field.high if slash else first)
     if last < first:
-        raise ValueError(f"{field.name}: {span!r} runs backwards")
+        raise ValueError(f"{field.name}: {span!r} is reversed; write the lower value first")
     return range(first, last + 1, int(step) if slash else 1)
 
 
@@ -150,5 +150,5 @@ def _number(field: Field, text: str) -> int:
     if text.casefold() in field.names:
         return field.names.index(text.casefold()) + field.low
     if not text.isdecimal() or not field.low <= int(text) <= field.high:
-        raise ValueError(f"{field.name}: {text!r} is not between {field.low} and {field.high}")
+        raise ValueError(f"{field.name}: {text!r} must be between {field.low} and {field.high}")
     return int(text)

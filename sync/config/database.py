@@ -1,4 +1,4 @@
-"""Where everything is kept: an SQLite file or a PostgreSQL server. What is written is never repeated: it may hold a password."""
+"""The database address: an SQLite file or a PostgreSQL server. Errors never quote it: it may contain a password."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 FORMS = f"{SQLITE}FILE or {POSTGRESQL}USER@HOST/NAME"
 WHERE: Path = ("database",)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-OPEN_TO_OTHERS = "the file can be read by other users of this machine: chmod 600 it, and what stands beside it"
+OPEN_TO_OTHERS = "other users of this machine can read the file; run chmod 600 on it and on the files beside it"
 
 
 def check_address(document: Document, url: str) -> None:
-    """Notes an address that no database has."""
+    """Reports an invalid database address."""
     if message := _wrong(url):
         document.mistake(WHERE, message)
 
@@ -29,14 +29,14 @@ def located(url: str, folder: FilePath) -> str:
 
 
 def check_folder(document: Document, url: str) -> None:
-    """Notes a path at which no SQLite file can be made."""
+    """Reports a path at which no SQLite file can be created."""
     if not url.startswith(SQLITE) or not (path := url.removeprefix(SQLITE)):
         return
     file = FilePath(path)
     if file.is_dir():
-        document.mistake(WHERE, "names a folder: add the name of a file in it")
+        document.mistake(WHERE, "this is a folder; add a file name")
     elif not file.parent.is_dir():
-        document.mistake(WHERE, f"the folder {file.parent} does not exist: create it, or correct the path")
+        document.mistake(WHERE, f"the folder {file.parent} does not exist; create it, or correct the path")
 
 
 def check_rights(document: Document, url: str) -> None:
@@ -56,37 +56,35 @@ def is_open_to_others(url: str) -> bool:
 def _wrong(url: str) -> str:
     kind, separator, rest = url.partition("://")
     if not separator:
-        return (
-            f"is not the address of a database: write {SQLITE}{'FILE' if ':' in url or '@' in url else url}, or {POSTGRESQL}USER@HOST/NAME"
-        )
+        return f"not a database address; write {SQLITE}{'FILE' if ':' in url or '@' in url else url}, or {POSTGRESQL}USER@HOST/NAME"
     if kind.startswith("sqlite"):
         return _wrong_file(kind, rest)
     if kind.startswith("postgres"):
         return _wrong_server(kind, url)
-    return f"{kind}:// is neither SQLite nor PostgreSQL: write {FORMS}"
+    return f"{kind}:// is not supported; write {FORMS}"
 
 
 def _wrong_file(kind: str, rest: str) -> str:
     if kind != "sqlite" or not rest.startswith("/"):
-        return f"is not the address of an SQLite file: write {SQLITE}FILE (three slashes, or four for a path from the root)"
+        return f"not an SQLite address; write {SQLITE}FILE (three slashes, or four for an absolute path)"
     if rest == "/" or rest.startswith("/:memory:"):
-        return f"names no file: a database in memory cannot be shared. Write {SQLITE}emr-sync.db"
+        return f"no file name (an in-memory database cannot be shared); write {SQLITE}emr-sync.db"
     if "?" in rest:
-        return f"takes nothing after the name of the file: write {SQLITE}FILE"
+        return f"parameters after the file name are not supported; write {SQLITE}FILE"
     return ""
 
 
 def _wrong_server(kind: str, url: str) -> str:
     if kind != "postgresql+psycopg":
-        return f"begins with {kind}://, which another driver reads: write {POSTGRESQL} and the rest as it is"
+        return f"{kind}:// is for another driver; write {POSTGRESQL} and keep the rest"
     try:
         parts = urlsplit(url)
         if parts.port == 0:
-            return "its port is out of range: leave it out for 5432"
+            return "port out of range; leave it out for 5432"
     except ValueError:
-        return f"holds no address that can be read: write {POSTGRESQL}USER@HOST:PORT/NAME, and @ : / in a password as %40 %3A %2F"
+        return f"not a valid address; write {POSTGRESQL}USER@HOST:PORT/NAME, with @ : / in a password as %40 %3A %2F"
     if any(one.isspace() for one in url):
-        return "holds a space: remove it, or write it as %20"
+        return "contains a space; remove it, or write it as %20"
     if not parts.path.strip("/"):
-        return f"names no database: write {POSTGRESQL}USER@HOST/NAME"
+        return f"no database name; write {POSTGRESQL}USER@HOST/NAME"
     return ""

@@ -36,29 +36,25 @@ class Document:
         return self.lines.get(path, 0)
 
     def mistake(self, path: Path, message: str) -> None:
-        """Notes what is wrong at a path."""
+        """Reports an error at a path."""
         self.mistakes.append(ConfigProblem(self.line(path), dotted(path), message))
 
     def warn(self, path: Path, message: str) -> None:
-        """Notes what should be better and stops nothing."""
+        """Reports a warning, which stops nothing."""
         self.mistakes.append(ConfigProblem(self.line(path), dotted(path), message, warning=True))
 
 
 def read(text: str) -> Document:
-    """Reads one YAML document. What YAML itself cannot read becomes a mistake with its line."""
+    """Reads one YAML document. A syntax error becomes an error with its line."""
     document = Document()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        document.mistakes.append(
-            ConfigProblem(line, "", f"this is not YAML: {error.problem or error.context}. Check indentation and quotes")
-        )
+        document.mistakes.append(ConfigProblem(line, "", f"invalid YAML: {error.problem or error.context}; check indentation and quotes"))
         return document
     except yaml.YAMLError as error:
-        document.mistakes.append(
-            ConfigProblem(0, "", f"this is not YAML text: {getattr(error, 'reason', 'unreadable')}. Save the file as UTF-8")
-        )
+        document.mistakes.append(ConfigProblem(0, "", f"invalid YAML: {getattr(error, 'reason', 'unreadable')}; save the file as UTF-8"))
         return document
     document.data = _value(document, (), node) if node is not None else {}
     return document
@@ -81,7 +77,7 @@ def _mapping(document: Document, path: Path, node: yaml.MappingNode) -> dict[str
         line = key_node.start_mark.line + 1
         if key in found:
             document.mistakes.append(
-                ConfigProblem(line, dotted(here), f"is written twice (first on line {document.lines[here]}): keep one")
+                ConfigProblem(line, dotted(here), f"duplicate setting (first on line {document.lines[here]}); keep one")
             )
             continue
         document.lines[here] = line

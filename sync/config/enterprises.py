@@ -1,4 +1,4 @@
-"""The ``enterprises`` part: each read alone, so that a mistake in one does not hide those of the next."""
+"""The ``enterprises`` part: each is read alone, so that an error in one does not hide those of the next."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TOGGLE = "do_not_contact_toggle"
 
 
 def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]:
-    """Every enterprise that is well."""
+    """Every valid enterprise."""
     if not isinstance(data, dict) or not data:
-        document.mistake(("enterprises",), "is empty: add one enterprise, as 'name:' with its settings indented below")
+        document.mistake(("enterprises",), "no enterprise; add one, as 'name:' with its settings indented below")
         return {}
     parts = {
         name: checked(document, ("enterprises", name), EnterprisePart, part or {})
@@ -36,16 +36,14 @@ def _check(document: Document, name: str, part: EnterprisePart) -> None:
     if part.sync_contact_preferences and part.do_not_contact_toggle:
         document.mistake(
             ("enterprises", name, TOGGLE),
-            f"cannot be true while {SYNC} is true: the EMR masters Do Not Contact then. Set one of the two to false",
+            f"cannot be true while {SYNC} is true, because the EMR then masters Do Not Contact; set one of them to false",
         )
     owner: dict[str, str] = {}
     for canonical, aliases in part.authorities.items():
         for index, alias in enumerate(aliases):
             if owner.setdefault(alias.casefold(), canonical) != canonical:
                 where = ("enterprises", name, "authorities", canonical, index)
-                document.mistake(
-                    where, f"{alias!r} already is another name of {owner[alias.casefold()]}: one issuer has one canonical name"
-                )
+                document.mistake(where, f"{alias!r} is already an alias of {owner[alias.casefold()]}; list it under one authority only")
 
 
 def aliases(part: EnterprisePart) -> Mapping[str, str]:

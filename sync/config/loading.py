@@ -1,4 +1,4 @@
-"""The configuration file and the environment -> frozen settings, or every mistake at once. The only reader of both."""
+"""The configuration file and the environment -> frozen settings, or every error at once. The only reader of both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MoreChecks = Callable[[Document, Settings], None]
 
 
 class LoadedConfig(NamedTuple):
-    """``settings`` is ``None`` when a mistake is more than a warning."""
+    """``settings`` is ``None`` when there is an error, not just warnings."""
 
     settings: Settings | None
     mistakes: tuple[ConfigProblem, ...]
@@ -46,7 +46,7 @@ def chosen(given: str | None, environ: Mapping[str, str] = os.environ) -> FilePa
 
 
 def load(file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build) -> Settings:
-    """The settings. Raises ``ConfigError`` with every mistake. ``build`` makes each source's adapter, which compiles its mapping."""
+    """The settings. Raises ``ConfigError`` with every error. ``build`` makes each source's adapter, which compiles its mapping."""
     reading = inspect(file, environ, build)
     if reading.settings is None:
         raise ConfigError(str(file), [one for one in reading.mistakes if not one.warning])
@@ -71,10 +71,10 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Buil
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
-        mend = f"cannot be read ({error.strerror}): name the file with -c, or in {VARIABLE}"
-        return LoadedConfig(None, (ConfigProblem(0, "", mend),))
+        message = f"cannot read the file ({error.strerror}); name it with -c, or in {VARIABLE}"
+        return LoadedConfig(None, (ConfigProblem(0, "", message),))
     except UnicodeDecodeError:
-        return LoadedConfig(None, (ConfigProblem(0, "", "is not UTF-8 text: save it as UTF-8"),))
+        return LoadedConfig(None, (ConfigProblem(0, "", "not UTF-8 text; save it as UTF-8"),))
     document = read(text)
     document.folder = file.parent
     settings = None if document.mistakes else _settings(document, file, environ, build)
@@ -86,7 +86,7 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Buil
 
 def _settings(document: Document, file: FilePath, environ: Mapping[str, str], build: Build) -> Settings | None:
     if not isinstance(document.data, dict):
-        document.mistake((), "the file holds no settings: start from config.example.yaml")
+        document.mistake((), "the file has no settings; start from config.example.yaml")
         return None
     data = resolve(document, environ, file.parent)
     top = checked(document, (), Top, _present(data))
@@ -110,7 +110,7 @@ def _names(document: Document, data: Mapping[str, Any]) -> None:
     for group in ("enterprises", "sources"):
         for name in data[group] if isinstance(data.get(group), dict) else ():
             if not NAME.fullmatch(name):
-                document.mistake((group, name), "this name cannot be used: take letters, digits, '-', '_' and '.', at most 63")
+                document.mistake((group, name), "invalid name; use letters, digits, '-', '_' and '.', at most 63")
 
 
 def _feeds(

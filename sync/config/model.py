@@ -25,7 +25,7 @@ class ApiTlsPart(SettingsGroup):
 
 
 class UnknownPart(SettingsGroup):
-    """When a key asks about too many patients whom nobody knows."""
+    """When an API key asks about too many unknown patients."""
 
     floor: Annotated[int, Field(ge=0)] = 200
     percent: Annotated[float, Field(ge=0, le=100)] = 20
@@ -85,7 +85,7 @@ class PayloadKeysPart(SettingsGroup):
     @model_validator(mode="after")
     def _has_current(self) -> PayloadKeysPart:
         if self.current not in self.keys:
-            raise ValueError(f"names {self.current!r} as current, which is not among its keys: add it, or name one of them")
+            raise ValueError(f"current is {self.current!r}, which is not in keys; add that key, or name another")
         return self
 
 
@@ -130,7 +130,7 @@ class EnterprisePart(SettingsGroup):
     def _words_say_one_thing(self) -> EnterprisePart:
         both = {word.strip().casefold() for word in self.opt_in_words} & {word.strip().casefold() for word in self.opt_out_words}
         if both:
-            raise ValueError(f"{', '.join(sorted(both))} cannot be an opt-in word and an opt-out word: leave it out of one of the two")
+            raise ValueError(f"{', '.join(sorted(both))} is both an opt-in and an opt-out word; remove it from one list")
         return self
 
 
@@ -173,9 +173,9 @@ class RulePart(SettingsGroup):
     def _says_where(self) -> RulePart:
         if self.by in ("rank", "first"):
             if self.model_fields_set - {"by", "source"}:
-                raise ValueError(f"with 'by: {self.by}' nothing else is read: remove the other settings of this rule")
+                raise ValueError(f"'by: {self.by}' takes no other settings; remove them from this rule")
         elif not self.from_:
-            raise ValueError("has no 'from': name the field or path to read")
+            raise ValueError("no 'from'; name the field or path to read")
         return self
 
 
@@ -225,7 +225,7 @@ class PresetPart(SettingsGroup):
 
 
 class Top(SettingsGroup):
-    """The whole file. Enterprises and sources are checked one by one, so that each mistake is found."""
+    """The whole file. Enterprises and sources are checked one by one, so that each error is found."""
 
     database: str
     api: Api = Api()

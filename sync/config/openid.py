@@ -22,14 +22,14 @@ def web_address(value: object) -> str:
     parts = urlsplit(str(value))
     safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not safe or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("is no address to use: write it like https://login.example/realms/staff (http only on this machine)")
+        raise ValueError("not a valid URL; write it like https://login.example/realms/staff (http only on this machine)")
     return str(value)
 
 
 def origin(value: object) -> str:
-    """Such an address without a path: pages stand at the root of theirs."""
+    """Such an address without a path: pages are served at the root."""
     if urlsplit(web_address(value)).path not in ("", "/"):
-        raise ValueError("has a path: pages are served at the root, so write it like https://emr-sync.example")
+        raise ValueError("must not have a path; write it like https://emr-sync.example")
     return str(value).rstrip("/")
 
 
@@ -61,18 +61,16 @@ class OpenIdPart(SettingsGroup):
 
 
 def openid(document: Document, part: OpenIdPart | None, enterprises: Collection[str]) -> OpenId | None:
-    """The provider as the store needs to know it; every rule that gives nothing is noted as a mistake."""
+    """The provider as the store needs to know it; every rule without effect is reported as an error."""
     if part is None:
         return None
     for index, rule in enumerate(part.roles):
         if rule.enterprise not in enterprises:
-            document.mistake(
-                ("openid", "roles", index, "enterprise"), f"is none of the enterprises. {one_of(rule.enterprise, enterprises)}"
-            )
+            document.mistake(("openid", "roles", index, "enterprise"), f"unknown enterprise. {one_of(rule.enterprise, enterprises)}")
         if rule.role not in ROLES:
-            document.mistake(("openid", "roles", index, "role"), f"is no role of people. {one_of(rule.role, map(str, ROLES))}")
+            document.mistake(("openid", "roles", index, "role"), f"not a role for people. {one_of(rule.role, map(str, ROLES))}")
     if not part.roles:
-        document.mistake(("openid", "roles"), "is empty, so nobody would come in: add a rule with claim, value, enterprise and role")
+        document.mistake(("openid", "roles"), "no rules, so nobody could sign in; add one with claim, value, enterprise and role")
     return OpenId(
         issuer=part.issuer,
         client_id=part.client_id,

@@ -21,7 +21,7 @@ SecondsOrForever = Annotated[
 
 def _base_url(value: str) -> str:
     if "?" in value:
-        raise ValueError("holds a query: write https://host/path only")
+        raise ValueError("must not have a query; write https://host/path")
     return web_address(value).rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""Where a setting belongs that is written at another place: most often its indentation is wrong."""
+"""Where a misplaced setting belongs: most often its indentation is wrong."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sync.config.options import OPTIONS
 OF_SOURCES = frozenset({*SourcePart.model_fields, *(name for options in OPTIONS.values() for name in options.model_fields)})
 OF_ENTERPRISES = frozenset(EnterprisePart.model_fields)
 HOMES = (
-    (frozenset(Top.model_fields), "database", "at the top of the file: write it without indentation"),
-    (OF_ENTERPRISES, "sync_contact_preferences", "to an enterprise: indent it as far as 'sync_contact_preferences'"),
-    (OF_SOURCES, "adapter", "to a source: indent it as far as 'adapter'"),
-    (frozenset(PolicyPart.model_fields), "when_stale", "to the 'policy' of an enterprise: indent it below that"),
-    (frozenset(ATTRIBUTES), "", "to the 'mapping' of a source: indent it below that"),
+    (frozenset(Top.model_fields), "database", "at the top of the file (no indentation)"),
+    (OF_ENTERPRISES, "sync_contact_preferences", "to an enterprise (indented like 'sync_contact_preferences')"),
+    (OF_SOURCES, "adapter", "to a source (indented like 'adapter')"),
+    (frozenset(PolicyPart.model_fields), "when_stale", "in the 'policy' of an enterprise (indented below it)"),
+    (frozenset(ATTRIBUTES), "", "in the 'mapping' of a source (indented below it)"),
 )
 """The settings of one level, one that only this level has, and how to get there."""
 
@@ -30,7 +30,7 @@ def home(name: str, known: Iterable[str]) -> str:
 
 
 def placed(document: Document, group: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of ``sources`` or ``enterprises``, without settings of one that are written too far to the left: those are mistakes."""
+    """The members of ``sources`` or ``enterprises``, without misplaced settings (indented too little), which are errors."""
     names, own = (OF_SOURCES, {"adapter", "enterprise"}) if group == "sources" else (OF_ENTERPRISES, OF_ENTERPRISES)
     found: dict[str, Any] = {}
     for name, member in data.items():
@@ -43,5 +43,5 @@ def placed(document: Document, group: str, data: Mapping[str, Any]) -> dict[str,
 
 def _slipped(group: str, above: str | None) -> str:
     if above is None:
-        return f"is a setting of one of the {group}: write 'name:' above it, and indent this below"
-    return f"is indented too little: it belongs to {group}.{above}. Indent it, and what is below it, two spaces further"
+        return f"must be inside one of the {group}; write 'name:' above it, and indent it below that"
+    return f"not indented enough: it belongs to {group}.{above}; indent it, and everything below it, by two more spaces"

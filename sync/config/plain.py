@@ -1,7 +1,7 @@
-"""What would cross a network in clear: the API, HL7 messages, tokens and records, and the database's own traffic. Pure.
+"""Which traffic would cross a network unencrypted: the API, HL7 messages, tokens, records, and the database's own. Pure.
 
-Only what stays on this machine may, unless the configuration says ``plain: true`` there, because a proxy, a tunnel or a network that
-nobody else is on stands in front of it.
+Only traffic that stays on this machine may, unless the configuration says ``plain: true`` there: for a proxy, a tunnel or a private
+network.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ from sync.config.scalars import address
 from sync.config.settings import ConfiguredSource, Settings
 
 POSTGRESQL = "postgresql+psycopg://"
-BUT = "or write 'plain: true' here where that is what you want"
-API = f"answers beyond this machine in plain HTTP, keys and answers included: write api.tls, listen on 127.0.0.1 behind a proxy, {BUT}"
-MLLP = f"sends patients' data beyond this machine in clear: write tls, {BUT}"
-HTTP = f"is plain HTTP beyond this machine, so that credentials and patients' data are sent in clear: write https, {BUT}"
-NO_MODE = (
-    "does not say how the connection is protected, so it may be in clear: add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable"
-)
-IN_CLEAR = "sends passwords and patients' data to the server in clear (sslmode=disable): only where nobody else is on that network"
-UNPROVEN = "encrypts, but does not check whom it talks to: sslmode=verify-full with sslrootcert does"
+BUT = "or set 'plain: true' here to allow it"
+API = f"keys and answers would leave this machine unencrypted (HTTP); set api.tls, listen on 127.0.0.1 behind a proxy, {BUT}"
+MLLP = f"patient data would leave this machine unencrypted; set tls, {BUT}"
+HTTP = f"credentials and patient data would leave this machine unencrypted (HTTP); use https, {BUT}"
+NO_MODE = "the connection may be unencrypted; add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable to allow it"
+IN_CLEAR = "passwords and patient data are sent to the server unencrypted (sslmode=disable); use it on a private network only"
+UNPROVEN = "the server's identity is not verified; use sslmode=verify-full with sslrootcert"
 URLS = (("base_url",), ("auth", "token_url"))
 
 
 class Exposed(NamedTuple):
-    """A setting by which something crosses a network in clear. ``accepted``: somebody wrote that it may."""
+    """A setting that sends something unencrypted over a network. ``accepted``: the configuration allows it."""
 
     where: Path
     why: str
@@ -47,10 +45,10 @@ def exposed(settings: Settings) -> Iterator[Exposed]:
 
 
 def check(settings: Settings) -> tuple[Exposed, ...]:
-    """What somebody wrote that it may. Raises ``UsageError``, which names everything else: nothing is served in clear by oversight."""
+    """What the configuration allows. Raises ``UsageError`` for everything else: nothing is served unencrypted by oversight."""
     found = tuple(exposed(settings))
     if refused := [one for one in found if not one.accepted]:
-        raise UsageError("; ".join(f"{settings.file}: {dotted(one.where)} {one.why}" for one in refused))
+        raise UsageError(f"{settings.file}: " + ". ".join(f"{dotted(one.where)}: {one.why}" for one in refused))
     return found
 
 

@@ -1,6 +1,6 @@
-"""What is wrong in a configuration, where, and how to mend it.
+"""What is wrong in a configuration, where, and how to fix it.
 
-The one error of the program's own set-up.
+Also the one error of the program's own set-up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class UsageError(Exception):
-    """What was asked for cannot be had as the configuration or the database stand. The message says what to do."""
+    """The request cannot be served with this configuration or database. The message says what to do."""
 
 
 Path = tuple[str | int, ...]
@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 
 
 class ConfigProblem(NamedTuple):
-    """One mistake. ``line`` counts from 1, 0 when there is none; a ``warning`` does not stop anything. Quotes no secret."""
+    """One error. ``line`` counts from 1; 0 when there is none. A ``warning`` stops nothing. Quotes no secret."""
 
     line: int
     where: str
@@ -36,15 +36,15 @@ class ConfigError(Exception):
 
     def __init__(self, file: str, mistakes: Sequence[ConfigProblem]) -> None:
         self.file, self.mistakes = file, tuple(sorted(mistakes, key=lambda one: one.line))
-        more = f" (and {len(self.mistakes) - 1} more: run emr-sync check-config)" if len(self.mistakes) > 1 else ""
+        more = f" (and {len(self.mistakes) - 1} more; run emr-sync check-config)" if len(self.mistakes) > 1 else ""
         super().__init__(f"{file}: {self.mistakes[0]}{more}")
 
 
 def one_of(word: str, allowed: Iterable[str]) -> str:
-    """How to mend a word that is not allowed: the nearest allowed one, and all of them."""
+    """How to fix a word that is not allowed: the nearest allowed one, and all of them."""
     names = sorted(allowed)
     near = get_close_matches(word, names, 1)
-    return f"{f'did you mean {near[0]!r}? ' if near else ''}Use one of: {', '.join(names) or '(none is configured)'}"
+    return f"{f'Did you mean {near[0]!r}? ' if near else ''}Use one of: {', '.join(names) or '(none configured)'}"
 
 
 def dotted(path: Path) -> str:

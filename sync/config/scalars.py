@@ -20,7 +20,7 @@ from sync.config.address import Address as Address
 
 
 class SettingsGroup(BaseModel):
-    """A group of settings. Unknown ones are mistakes: a misspelt setting must not be silently without effect."""
+    """A group of settings. Unknown ones are errors: a misspelt setting must not be silently ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -39,7 +39,7 @@ def duration(value: object) -> timedelta:
         return value
     match = DURATION.fullmatch(str(value))
     if not match or float(match[1]) == 0:
-        raise ValueError("is not a duration: write a number above 0 and s, m, h or d, like 15m")
+        raise ValueError("not a duration; write a number above 0 with s, m, h or d, like 15m")
     return timedelta(**{UNITS[match[2]]: float(match[1])})
 
 
@@ -58,7 +58,7 @@ def address(value: object) -> Address:
     host, colon, port = str(value).rpartition(":")
     host = host.strip("[]")
     if not colon or not HOST.fullmatch(host) or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ValueError("is not an address: write host:port, like 127.0.0.1:8080")
+        raise ValueError("not an address; write host:port, like 127.0.0.1:8080")
     return Address(host, int(port))
 
 
@@ -66,16 +66,16 @@ def web_address(value: object) -> str:
     """``https://host/path``: a server and a path. A user or a password in it would be a secret that is shown."""
     text = str(value)
     if any(one.isspace() or not one.isprintable() for one in text):
-        raise ValueError("holds a space: remove it")
+        raise ValueError("contains a space; remove it")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError("is not the address of a server: write https://host:port/path") from None
+        raise ValueError("not a server address; write https://host:port/path") from None
     if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.hostname or "") or port == 0:
-        raise ValueError("is not the address of a server: write https://host/path")
+        raise ValueError("not a server address; write https://host/path")
     if parts.username is not None or parts.fragment:
-        raise ValueError("holds a user or a fragment: write https://host/path, and who we are in 'auth'")
+        raise ValueError("contains a user or a fragment; write https://host/path, and put credentials in 'auth'")
     return text
 
 
@@ -84,13 +84,13 @@ def network(value: object) -> str:
     try:
         return str(ip_network(str(value)) if "/" in str(value) else ip_address(str(value)))
     except ValueError:
-        raise ValueError("is no IP address or network: write it like 10.0.0.7 or 10.0.0.0/24") from None
+        raise ValueError("not an IP address or network; write it like 10.0.0.7 or 10.0.0.0/24") from None
 
 
 def host_name(value: object) -> str:
     """A name or an IP address, without a port."""
     if not HOST.fullmatch(str(value)):
-        raise ValueError("is not the name of a server: write it without spaces, scheme and path; its port is the setting 'port'")
+        raise ValueError("not a host name; write it without spaces, scheme or path, and the port in 'port'")
     return str(value)
 
 
@@ -99,7 +99,7 @@ def peer(value: object) -> str:
     try:
         return str(ip_network(str(value).strip()))
     except ValueError:
-        raise ValueError("is not an address or a network: write 10.1.2.3 or 10.1.2.0/24") from None
+        raise ValueError("not an IP address or network; write it like 10.1.2.3 or 10.1.2.0/24") from None
 
 
 def listen(value: object) -> str:
@@ -113,7 +113,7 @@ def time_zone(value: object) -> str:
     try:
         ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no time zone: use an IANA name, like America/Chicago") from None
+        raise ValueError(f"unknown time zone {value!r}; use an IANA name, like America/Chicago") from None
     return str(value)
 
 
@@ -121,7 +121,7 @@ def region(value: object) -> str:
     """An ISO 3166-1 country code."""
     text = str(value)
     if not (len(text) == 2 and text.isascii() and text.isalpha()):
-        raise ValueError("is no country: use its two letters, like US")
+        raise ValueError("not a country code; use two letters, like US")
     return text.upper()
 
 

@@ -20,7 +20,7 @@ PASSWORD_IN_URL = re.compile(r"^[a-z0-9+.-]+://[^/@:]*:[^/@$]+@", re.IGNORECASE)
 
 
 def resolve(document: Document, environ: Mapping[str, str], folder: FilePath) -> Any:
-    """The document's data with every reference replaced. A missing variable or file is noted as a mistake."""
+    """The document's data with every reference replaced. A missing variable or file is reported as an error."""
 
     def replaced(path: Path, text: str) -> str:
         if text.startswith("file:"):
@@ -43,19 +43,19 @@ def _from_file(document: Document, path: Path, file: FilePath) -> str:
     try:
         return file.read_text("utf-8").strip()
     except OSError as error:
-        document.mistake(path, f"the file {file} cannot be read ({error.strerror}): create it, or correct the path after 'file:'")
+        document.mistake(path, f"the file {file} cannot be read ({error.strerror}); create it, or correct the path after 'file:'")
     except UnicodeDecodeError:
-        document.mistake(path, f"the file {file} is not text: a key must be in PEM form")
+        document.mistake(path, f"the file {file} is not text; a key must be in PEM format")
     return ""
 
 
 def _from_environment(document: Document, path: Path, name: str, environ: Mapping[str, str]) -> str:
     if name not in environ:
-        document.mistake(path, f"the environment variable {name} is not set: export it before starting emr-sync")
+        document.mistake(path, f"environment variable {name} is not set; export it before starting emr-sync")
     return environ.get(name, "")
 
 
 def _warn_in_clear(document: Document, path: Path, text: str) -> None:
     named = bool(path) and (str(path[-1]) in SECRET_KEYS or path[:2] == SECRET_GROUP)
     if (named and text and not VARIABLE.search(text)) or PASSWORD_IN_URL.match(text):
-        document.warn(path, "a secret stands here in clear: write ${ENV_NAME} or file:PATH instead")
+        document.warn(path, "secret in plain text; write ${ENV_NAME} or file:PATH instead")

@@ -33,7 +33,7 @@ class Schedule:
 class ConfiguredSource:
     """One source as it is run: whose it is, what its adapter is built from, and when it is read.
 
-    ``plain``: somebody wrote that it may cross a network in clear.
+    ``plain``: the configuration allows it to cross a network unencrypted.
     """
 
     name: str

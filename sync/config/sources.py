@@ -39,9 +39,9 @@ class Written(NamedTuple):
 
 
 def read_sources(document: Document, data: Any) -> dict[str, Written]:
-    """Every source that is well, in the order written."""
+    """Every valid source, in the order written."""
     if data is not None and not isinstance(data, dict):
-        document.mistake(("sources",), "holds sources: indent them below it, as 'name:' with its settings indented further")
+        document.mistake(("sources",), "must be a group of sources; indent each below it, as 'name:' with its settings indented further")
         return {}
     found = {name: _read(document, ("sources", name), source) for name, source in placed(document, "sources", data or {}).items()}
     return {name: source for name, source in found.items() if source is not None}
@@ -49,16 +49,16 @@ def read_sources(document: Document, data: Any) -> dict[str, Written]:
 
 def _read(document: Document, path: Path, data: Any) -> Written | None:
     if not isinstance(data, dict):
-        document.mistake(path, "holds further settings: indent them below it, as 'name: value'")
+        document.mistake(path, "must be a group of settings; indent them below it, as 'name: value'")
         return None
     own = {key: value if key != "mapping" or value is not None else {} for key, value in data.items() if key in OWN}
     part = checked(document, path, SourcePart, own)
     adapter = str(data.get("adapter"))
     if "adapter" in data and adapter not in ADAPTERS:
-        document.mistake((*path, "adapter"), f"there is no adapter {adapter!r}. {one_of(adapter, ADAPTERS)}")
+        document.mistake((*path, "adapter"), f"unknown adapter {adapter!r}. {one_of(adapter, ADAPTERS)}")
     known = document.data.get("enterprises")
     if isinstance(known, dict) and (owner := data.get("enterprise")) is not None and owner not in known:
-        document.mistake((*path, "enterprise"), f"there is no enterprise {owner!r}. {one_of(str(owner), known)}")
+        document.mistake((*path, "enterprise"), f"unknown enterprise {owner!r}. {one_of(str(owner), known)}")
     preset = _preset(document, path, data)
     options = _options(document, path, adapter, data, preset)
     if part is None or options is None:
@@ -71,14 +71,14 @@ def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPa
     if (name := data.get("preset")) is None:
         return None
     if name not in presets.names():
-        document.mistake((*path, "preset"), f"there is no preset {name!r}. {one_of(str(name), presets.names())}")
+        document.mistake((*path, "preset"), f"unknown preset {name!r}. {one_of(str(name), presets.names())}")
         return None
     preset = presets.preset(name)
     if not str(data.get("adapter")).startswith(preset.protocol):
-        document.mistake((*path, "preset"), f"preset {name} is for {preset.protocol} adapters: choose another, or another adapter")
+        document.mistake((*path, "preset"), f"preset {name} is for {preset.protocol} adapters; choose another preset or another adapter")
         return None
     if preset.adapter is not None and data.get("adapter") != preset.adapter:
-        document.mistake((*path, "adapter"), f"preset {name} is read by {preset.adapter} only: write that")
+        document.mistake((*path, "adapter"), f"preset {name} needs 'adapter: {preset.adapter}'; write that")
         return None
     return preset
 
@@ -98,7 +98,7 @@ def _options(document: Document, path: Path, adapter: str, data: Mapping[str, An
 def feed(
     document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart], build: Build
 ) -> ConfiguredSource | None:
-    """The source as it is run, after its mapping compiled; ``None`` after the mistakes were noted."""
+    """The source as it is run, after its mapping compiled; ``None`` after errors were reported."""
     path: Path = ("sources", name)
     part = written.part
     enterprise = enterprises.get(part.enterprise)
@@ -144,25 +144,25 @@ def _rules(mapping: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:
 def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
     for name in ("schedule", "full_resync"):
         if part.adapter in LISTENERS and getattr(part, name) is not None:
-            document.mistake((*path, name), f"is not for {part.adapter}: its EMR calls us when it has something. Remove it")
+            document.mistake((*path, name), f"not for {part.adapter}, which receives messages when the EMR sends them; remove it")
 
 
 def _known_by(document: Document, path: Path, part: SourcePart) -> None:
     """A source that does not say how it knows its patients gets the best guess, and a warning."""
     if part.patient_id.authority or part.adapter.startswith("rest."):
         return
-    guess = "their FHIR resource id" if part.adapter.startswith("fhir.") else "the identifier of type MR in PID-3, or else the first one"
+    guess = "their FHIR resource id" if part.adapter.startswith("fhir.") else "the MR identifier in PID-3, or else the first one"
     where = (*path, "patient_id") if part.patient_id.type else path
-    document.warn(where, f"patient_id names no authority, so patients are known by {guess}: write 'patient_id: {{authority: …, type: MR}}'")
+    document.warn(where, f"patient_id has no authority, so patients are matched by {guess}; write 'patient_id: {{authority: …, type: MR}}'")
 
 
 def _attributes(document: Document, path: Path, part: SourcePart) -> None:
-    """Names of attributes that nothing would ever look at are mistakes."""
+    """Unknown attribute names are errors."""
     wrong = [(name, (*path, "mapping", name)) for name in part.mapping if not is_mapped(name)]
     wrong += [(name, (*path, "masters", index)) for index, name in enumerate(part.masters) if not is_attribute(name)]
     for attribute, where in wrong:
         known = [*ATTRIBUTES, "topic.<name>.<channel>", "consent.<channel>#<number>", "consent.*", "topic.<name>.*", "consent.sms#*"]
-        document.mistake(where, f"there is no attribute {attribute!r}. {one_of(attribute, known)}")
+        document.mistake(where, f"unknown attribute {attribute!r}. {one_of(attribute, known)}")
 
 
 def _compiled(document: Document, path: Path, settings: SourceSettings, build: Build) -> SourceSettings | None:
@@ -179,22 +179,20 @@ def _compiled(document: Document, path: Path, settings: SourceSettings, build: B
             settings = replace(settings, mapping={key: rule for key, rule in settings.mapping.items() if key != error.attribute}, preset={})
         except (ValueError, KeyError, AdapterError, OSError) as error:
             if any(one.where.startswith(dotted(path)) and not one.warning for one in document.mistakes):
-                return None  # what it misses is what those mistakes left out
-            document.mistake(path, f"{error}" if not isinstance(error, KeyError) else f"needs the setting {error}")
+                return None  # it misses only what those errors left out
+            document.mistake(path, f"{error}" if not isinstance(error, KeyError) else f"missing setting {error}; add it")
             return None
 
 
 def _consents(document: Document, path: Path, settings: SourceSettings) -> None:
-    """A Consent to surgery is none to text messages: a source must say which it means."""
+    """A Consent to surgery does not permit text messages: a source must say which Consents count."""
     from adapters.fhir.mapping import FhirMapper  # slow to import
     from adapters.fhir.site_rules import counting_every_consent
 
     mapper = FhirMapper(settings)
     for name in counting_every_consent(settings, mapper.options.consent, mapper.rules):
         where = (*path, "consent") if name == "consent" else (*path, "mapping", name)
-        message = (
-            "counts every Consent, also those to treatment or research: write 'consent: {category: [system|code]}', or '*' to mean all"
-        )
+        message = "accepts every Consent, even to treatment or research; write 'consent: {category: [system|code]}', or '*' for all"
         document.mistake(where, message)
 
 
@@ -202,7 +200,7 @@ def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: s
     if part is None:
         return None
     if (part.every is None) == (part.cron is None):
-        document.mistake(path, "takes either 'every: 15m' or 'cron: \"*/15 * * * *\"': write one of them")
+        document.mistake(path, "needs either 'every: 15m' or 'cron: \"*/15 * * * *\"'; write one of them")
         return None
     try:
         return Schedule(part.every, cron.parse(part.cron) if part.cron is not None else None, part.jitter, zone)

@@ -23,13 +23,13 @@ LOOPBACK = "127.0.0.1"
 
 
 def check(document: Document, settings: Settings) -> None:
-    """Notes every mistake of this kind."""
+    """Reports every error of this kind."""
     database.check_folder(document, settings.database)
     database.check_rights(document, settings.database)
     _ports(document, settings)
     wrong = {one.where for one in document.mistakes}
     for one in exposed(settings):
-        if dotted(one.where) not in wrong:  # an address that is none is corrected first
+        if dotted(one.where) not in wrong:  # an invalid address is corrected first
             (document.warn if one.accepted else document.mistake)(one.where, one.why)
     _certificate(document, settings)
     for feed in settings.feeds.values():
@@ -38,7 +38,7 @@ def check(document: Document, settings: Settings) -> None:
         _read_at_all(document, path, feed)
         _key(document, path, feed)
     if settings.sealing is None and settings.database.startswith(database.POSTGRESQL):
-        document.warn(("payload_keys",), "is missing: on PostgreSQL rejections then keep no payload, and cannot be replayed")
+        document.warn(("payload_keys",), "missing, so rejections keep no payload on PostgreSQL and cannot be replayed; add it")
 
 
 def _certificate(document: Document, settings: Settings) -> None:
@@ -55,7 +55,7 @@ def _ports(document: Document, settings: Settings) -> None:
     for path, here in _listening(settings):
         taken = next((other for other, there in seen if _meet(here, there)), None)
         if taken is not None:
-            document.mistake(path, f"{dotted(taken)} already listens at port {here.port}: choose another port for one of them")
+            document.mistake(path, f"port {here.port} is already used by {dotted(taken)}; choose another port for one of them")
         seen.append((path, here))
 
 
@@ -80,15 +80,13 @@ def _host(one: Address) -> str:
 
 def _folder(document: Document, path: Path, feed: ConfiguredSource) -> None:
     if feed.settings.adapter == "hl7v2.files" and not FilePath(str(feed.settings.options.get("path"))).is_dir():
-        document.mistake((*path, "path"), "this folder does not exist: create it, or correct the path")
+        document.mistake((*path, "path"), "this folder does not exist; create it, or correct the path")
 
 
 def _read_at_all(document: Document, path: Path, feed: ConfiguredSource) -> None:
     if feed.settings.adapter in LISTENERS or feed.schedule or feed.full_resync or _written(document, path).get("schedule") == "never":
         return
-    message = (
-        "has no schedule, so it is never read: write 'schedule: {every: 15m}', or 'schedule: never' where only resync and ingest read it"
-    )
+    message = "no schedule, so it is never read; write 'schedule: {every: 15m}', or 'schedule: never' if only resync and ingest read it"
     document.mistake(path, message)
 
 

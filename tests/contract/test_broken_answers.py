@@ -33,7 +33,7 @@ def test_a_row_that_goes_away_between_two_pages_hides_nobody(engine: Engine, emr
 def test_an_answer_that_stays_short_is_applied_and_the_cursor_does_not_move(engine: Engine, emr: SmallEmr, way: str, fault: str) -> None:
     setattr(emr, fault, 1)
     run = read(engine, emr, way)
-    assert "broke off" in (run.error or "")
+    assert "was incomplete" in (run.error or "")
     assert "cursor did not move" in (run.error or "")
     assert "p1" not in (run.error or "")
     assert known(engine) == everybody()
@@ -64,7 +64,7 @@ def test_an_answer_that_is_whole_when_read_again_moves_the_cursor(engine: Engine
     emr.times = 1
     run = read(engine, emr, way)
     assert (run.status, run.failure) == ("done", None)
-    assert (run.note or "").startswith("read again, since the answer broke off")
+    assert (run.note or "").startswith("read again after an incomplete response")
     assert cursor(engine, way) is not None
 
 
@@ -260,7 +260,7 @@ def test_an_error_page_in_the_place_of_the_group_is_asked_again(engine: Engine, 
     run = read(engine, emr, "crawl")
     assert run.status == "failed"
     assert "instead of a Group" in (run.error or "")
-    assert "needs a person" not in (run.error or "")
+    assert "action needed" not in (run.error or "")
 
 
 @pytest.mark.parametrize("way", WAYS)

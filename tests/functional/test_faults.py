@@ -122,7 +122,7 @@ def test_a_token_that_is_refused_for_good_stops_the_source_and_keeps_the_cursor(
     emr.faults.unauthorized(2)
     ended = run(parts, source)
     assert ended.status == "failed"
-    assert (ended.error or "").startswith("needs a person: ")
+    assert (ended.error or "").startswith("action needed: ")
     assert parts.journal.cursor(source) is None
     assert run(parts, source).status == "done"
     assert missing(parts, emr) == []

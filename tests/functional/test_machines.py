@@ -111,7 +111,7 @@ def test_a_worker_told_to_stop_hands_its_run_on(database_url: str, tmp_path: Pat
         assert first.end() == 0
         stopped = books.patients()
         assert stopped < PATIENTS, "it stopped in the middle of the run"
-        assert "stopped before the end" in str(books.runs("stopped")[0].error)
+        assert "stopped early" in str(books.runs("stopped")[0].error)
         assert all(line.get("level") != "error" for line in first.lines())
         emr.faults.delay = 0
         with machine(config, "work") as second:

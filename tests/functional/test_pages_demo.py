@@ -17,7 +17,7 @@ from tests.functional.program import EMR_SYNC
 from tests.store.web.pages.browser import chrome as chrome
 
 PLACE = re.compile(r"http://127\.0\.0\.1:\d+/(patients/\w+|sources)")
-USER = re.compile(r"sign in as (\w+) \(\w+\) with the password (\S+)")
+USER = re.compile(r"sign in as (\w+) \(\w+\), password (\S+)")
 
 
 class Told(NamedTuple):

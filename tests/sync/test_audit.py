@@ -130,7 +130,7 @@ def test_verify_names_what_was_cut_off_and_finds_a_changed_cut(emr_sync: EmrSync
     (chain,) = emr_sync("audit", "verify", "--json").value["chains"]
     assert (chain["lines"], chain["broken_at"]) == (5, None)
     assert chain["cut"] == {"upto": 3, "at": "2026-11-01T12:00:00Z", "by": "housekeeping"}
-    assert "well; lines 1 to 3 were removed on 2026-11-01 by housekeeping" in emr_sync("audit", "verify").out
+    assert "intact; lines 1 to 3 were removed on 2026-11-01 by housekeeping" in emr_sync("audit", "verify").out
     with database.write("tampering") as transaction:
         transaction.exec_driver_sql("UPDATE chain_links SET detail = '{}' WHERE action = 'cut_chain'")
     database.close()
@@ -142,7 +142,7 @@ def test_a_file_that_was_never_noted_is_wrong_use(emr_sync: EmrSync, config: Pat
     other = tmp_path / "other.json"
     other.write_text("[]")
     ended = emr_sync("audit", "verify", "--noted", other)
-    assert (ended.code, ended.err) == (2, "emr-sync: --noted is no output of 'audit verify --json'\n")
+    assert (ended.code, ended.err) == (2, "emr-sync: --noted: not a file from 'audit verify --json'\n")
 
 
 def test_an_earlier_time_names_the_message(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_replay_shows_first_who_would_flip_which_way(emr_sync: EmrSync, config
     assert directions[("yes", "no")] == "more_contactable"
     assert directions[("no", "yes")] == "less_contactable"
     assert emr_sync("patient", "MRN1", "--json").value["preferences"] == before["preferences"]
-    assert "more contactable: 1 patients" in emr_sync("rejections", "replay", "--source", "adt", "--dry-run").out
+    assert "1 more contactable" in emr_sync("rejections", "replay", "--source", "adt", "--dry-run").out
     done = emr_sync("rejections", "replay", "--source", "adt", "--reason", "code_unmapped", "--json").value
     assert (done["replayed"], done["resolved"]) == (3, 3)
     assert emr_sync("patient", "MRN2", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
@@ -251,9 +251,9 @@ def test_the_opt_out_report_in_all_its_forms(emr_sync: EmrSync, config: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rejections", "replay", "--all", "--source", "adt"], "say which"),
-        (["rejections", "replay", "x", "--reason", "y"], "say which"),
-        (["rejections", "erase", "--older-than", "soon"], "is not a duration"),
+        (["rejections", "replay", "--all", "--source", "adt"], "name what to replay"),
+        (["rejections", "replay", "x", "--reason", "y"], "name what to replay"),
+        (["rejections", "erase", "--older-than", "soon"], "not a duration"),
     ],
 )
 def test_wrong_use_is_one_line(emr_sync: EmrSync, config: Path, arguments: list[str], words: str) -> None:

@@ -121,34 +121,34 @@ def test_every_mistake_is_told_at_once_in_the_order_of_lines(written) -> None:
         (16, "sources.fhir.base_url"),
         (19, "sources.fhir.freshness"),
     ]
-    assert "did you mean 'api'" in found[0][2]
-    assert "did you mean 'flag'" in found[2][2]
-    assert "did you mean 'hl7v2.mllp'" in found[5][2]
+    assert "Did you mean 'api'" in found[0][2]
+    assert "Did you mean 'flag'" in found[2][2]
+    assert "Did you mean 'hl7v2.mllp'" in found[5][2]
 
 
 def test_the_toggle_cannot_be_on_while_preferences_are_synced(written) -> None:
     file = written("database: sqlite:///x.db\nenterprises:\n  e:\n    sync_contact_preferences: true\n    do_not_contact_toggle: true\n")
     line, where, message = only_mistake(file)
     assert (line, where) == (5, "enterprises.e.do_not_contact_toggle")
-    assert "Set one of the two to false" in message
+    assert "set one of them to false" in message
 
 
 def test_a_misspelt_setting_of_an_adapter_is_a_mistake_with_the_right_name(written) -> None:
     line, where, message = only_mistake(written(TOP + MLLP + "    max_conections: 7\n"))
     assert (line, where) == (8, "sources.adt.max_conections")
-    assert "did you mean 'max_connections'" in message
+    assert "Did you mean 'max_connections'" in message
 
 
 def test_an_unknown_enterprise_is_a_mistake(written) -> None:
     line, where, message = only_mistake(written((TOP + MLLP).replace("enterprise: e", "enterprise: ee")))
     assert (line, where) == (5, "sources.adt.enterprise")
-    assert "did you mean 'e'" in message
+    assert "Did you mean 'e'" in message
 
 
 def test_an_unknown_preset_is_a_mistake(written) -> None:
     _, where, message = only_mistake(written(TOP + MLLP + "    preset: hl7v2-standart\n"))
     assert where == "sources.adt.preset"
-    assert "did you mean 'hl7v2-standard'" in message
+    assert "Did you mean 'hl7v2-standard'" in message
 
 
 def test_a_preset_of_another_protocol_is_a_mistake(written) -> None:
@@ -240,7 +240,7 @@ def test_a_setting_written_twice_is_a_mistake(written) -> None:
     [
         ("{every: 15m, cron: '* * * * *'}", "write one of them"),
         ("{}", "write one of them"),
-        ("{every: soon}", "is not a duration"),
+        ("{every: soon}", "not a duration"),
         ("{cron: '0 25 * * *'}", "hour: '25'"),
     ],
 )
@@ -249,12 +249,12 @@ def test_a_schedule_that_cannot_be_kept_is_a_mistake(written, schedule: str, exp
 
 
 def test_a_listener_takes_no_schedule(written) -> None:
-    assert "calls" in only_mistake(written(TOP + MLLP + "    schedule: {every: 15m}\n"))[2]
+    assert "receives messages" in only_mistake(written(TOP + MLLP + "    schedule: {every: 15m}\n"))[2]
 
 
 def test_one_name_of_two_issuers_is_a_mistake(written) -> None:
     file = written("database: sqlite:///x.db\nenterprises: {e: {authorities: {A: [x, y], B: [x]}}}\n")
-    assert "already is another name of A" in only_mistake(file)[2]
+    assert "is already an alias of A" in only_mistake(file)[2]
 
 
 def test_aliases_lead_to_the_canonical_issuer(written) -> None:
@@ -265,14 +265,14 @@ def test_aliases_lead_to_the_canonical_issuer(written) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", "is missing"), ("- a\n- b\n", "holds no settings"), ("a: [1\n", "this is not YAML"), ("a: b: c\n", "this is not YAML")],
+    [("", "missing"), ("- a\n- b\n", "has no settings"), ("a: [1\n", "invalid YAML"), ("a: b: c\n", "invalid YAML")],
 )
 def test_a_file_that_is_no_configuration_says_so(written, text: str, expected: str) -> None:
     assert expected in mistakes(written(text))[0][2]
 
 
 def test_a_missing_file_says_how_to_name_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="name the file with -c, or in EMR_SYNC_CONFIG"):
+    with pytest.raises(ConfigError, match="name it with -c, or in EMR_SYNC_CONFIG"):
         load(tmp_path / "none.yaml", {})
 
 

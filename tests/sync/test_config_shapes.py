@@ -48,16 +48,16 @@ def test_a_preset_of_an_emr_that_only_one_adapter_may_read_refuses_the_others(tm
     source = "sources:\n  s:\n    enterprise: e\n    adapter: rest.json\n    preset: athenahealth\n    base_url: https://ehr.example\n"
     file.write_text(f"{TOP}{source}")
     (mistake,) = inspect(file).mistakes
-    assert (mistake.where, mistake.message) == ("sources.s.adapter", "preset athenahealth is read by rest.athena only: write that")
+    assert (mistake.where, mistake.message) == ("sources.s.adapter", "preset athenahealth needs 'adapter: rest.athena'; write that")
 
 
 @pytest.mark.parametrize(
     ("rule", "where", "words"),
     [
-        ("preferred_phone: {by: first, from: Patient.active}", "mapping.preferred_phone", "nothing else is read"),
-        ("consent.sms: {values: {Y: granted}}", "mapping.consent.sms", "has no 'from'"),
-        ("consent.sms: {from: Patient.active, by: first}", "mapping.consent.sms", "nothing else is read"),
-        ("consent.fax#*: {from: Patient.telecom.value}", "mapping.consent.fax#*", "there is no attribute"),
+        ("preferred_phone: {by: first, from: Patient.active}", "mapping.preferred_phone", "takes no other settings"),
+        ("consent.sms: {values: {Y: granted}}", "mapping.consent.sms", "no 'from'"),
+        ("consent.sms: {from: Patient.active, by: first}", "mapping.consent.sms", "takes no other settings"),
+        ("consent.fax#*: {from: Patient.telecom.value}", "mapping.consent.fax#*", "unknown attribute"),
         ("consent.*: {from: Patient.active, values: {true: granted}}", "mapping.consent.*", "cannot mean 'granted'"),
         ("consent.sms: {from: Patient.active, aggregate: mean}", "mapping.consent.sms.aggregate", "any_denied"),
     ],

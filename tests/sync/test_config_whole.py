@@ -52,7 +52,7 @@ def test_a_good_configuration_has_no_findings(told: Told) -> None:
 def test_a_source_that_does_not_say_how_it_knows_its_patients_is_a_warning(told: Told) -> None:
     found = told(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}".replace(KNOWN_BY, ""))
     assert [(severity, where) for severity, where, _ in found] == [("warning", "sources.adt"), ("warning", "sources.ehr")]
-    assert "type MR in PID-3" in found[0][2]
+    assert "MR identifier in PID-3" in found[0][2]
     assert "FHIR resource id" in found[1][2]
     assert told(f"{TOP}{CLINIC}sources:\n{ADT}".replace("authority: CLINIC, ", ""))[0][1] == "sources.adt.patient_id"
 
@@ -65,18 +65,18 @@ def test_a_source_that_does_not_say_how_it_knows_its_patients_is_a_warning(told:
         ("postgres://me@db/emr", "write postgresql+psycopg://"),
         ("postgresql://me@db/emr", "write postgresql+psycopg://"),
         ("postgresql+psycopg2://me@db/emr", "write postgresql+psycopg://"),
-        ("postgresql+psycopg://me@db", "names no database"),
+        ("postgresql+psycopg://me@db", "no database name"),
         ("postgresql+psycopg://me@db:fivefour/emr", "USER@HOST:PORT/NAME"),
-        ("postgresql+psycopg://me@d b/emr", "holds a space"),
+        ("postgresql+psycopg://me@d b/emr", "contains a space"),
         ("mysql://me@db/emr", "mysql:// is neither SQLite nor PostgreSQL"),
-        ("mssql+pyodbc://me@db/emr", "is neither SQLite nor PostgreSQL"),
+        ("mssql+pyodbc://me@db/emr", "is not supported"),
         ("sqlite://emr-sync.db", "three slashes"),
-        ("sqlite:emr-sync.db", "is not the address of a database"),
-        ("sqlite+aiosqlite:///emr-sync.db", "is not the address of an SQLite file"),
-        ("sqlite:///:memory:", "names no file"),
-        ("sqlite:///", "names no file"),
-        ("sqlite:///nowhere/emr-sync.db", "does not exist: create it, or correct the path"),
-        ("sqlite:///.", "names a folder"),
+        ("sqlite:emr-sync.db", "not a database address"),
+        ("sqlite+aiosqlite:///emr-sync.db", "not an SQLite address"),
+        ("sqlite:///:memory:", "no file name"),
+        ("sqlite:///", "no file name"),
+        ("sqlite:///nowhere/emr-sync.db", "does not exist; create it, or correct the path"),
+        ("sqlite:///.", "this is a folder"),
     ],
 )
 def test_an_address_that_no_database_has(told: Told, address: str, advice: str) -> None:
@@ -134,9 +134,9 @@ def test_an_address_that_nothing_can_listen_at(told: Told, address: str) -> None
 @pytest.mark.parametrize(
     ("settings", "where", "words"),
     [
-        ("    peers: [10.1.2.3, emr.example]\n", "peers.1", "write 10.1.2.3 or 10.1.2.0/24"),
-        ("    peers: [10.1.2.3/24]\n", "peers.0", "write 10.1.2.3 or 10.1.2.0/24"),
-        ("    frame_timeout: soon\n", "frame_timeout", "is not a duration"),
+        ("    peers: [10.1.2.3, emr.example]\n", "peers.1", "write it like 10.1.2.3 or 10.1.2.0/24"),
+        ("    peers: [10.1.2.3/24]\n", "peers.0", "write it like 10.1.2.3 or 10.1.2.0/24"),
+        ("    frame_timeout: soon\n", "frame_timeout", "not a duration"),
         ("    answer_within: 1h\n", "", "use a number from 0.1 to 60"),
         ("    max_connections_per_address: 0\n", "max_connections_per_address", ""),
     ],
@@ -173,12 +173,12 @@ def test_a_name_that_no_server_has(told: Told, host: str) -> None:
         f"  s:\n    enterprise: clinic\n    adapter: hl7v2.sftp\n    host: '{host}'\n    user: us\n    password: x\n    host_key: {key}\n"
     )
     where, message = only(told, f"{TOP}{CLINIC}sources:\n{source}    schedule: {{every: 1h}}\n")
-    assert (where, "is not the name of a server" in message) == ("sources.s.host", True)
+    assert (where, "not a host name" in message) == ("sources.s.host", True)
 
 
 def test_another_address_of_the_server_is_an_address_too(told: Told) -> None:
     where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}    other_base_urls: [https://old.example, 'https://o ld.example']\n")
-    assert (where, "holds a space" in message) == ("sources.ehr.other_base_urls.1", True)
+    assert (where, "contains a space" in message) == ("sources.ehr.other_base_urls.1", True)
 
 
 @pytest.mark.parametrize(
@@ -198,14 +198,14 @@ def test_two_sources_on_one_port(told: Told, first: str, second: str, clash: boo
     other = plain.replace("adt:", "lab:").replace("127.0.0.1:2575", second)
     found = told(f"{TOP}{CLINIC}sources:\n{plain.replace('127.0.0.1:2575', first)}{other}")
     assert [where for _, where, _ in found] == (["sources.lab.listen"] if clash else [])
-    assert all("sources.adt.listen already listens at port 2575" in message for _, _, message in found)
+    assert all("port 2575 is already used by sources.adt.listen" in message for _, _, message in found)
 
 
 @pytest.mark.parametrize(("api", "port"), [("", 8080), ("api: {listen: 0.0.0.0:2575, plain: true}\n", 2575)])
 def test_a_source_on_the_port_of_the_api(told: Told, api: str, port: int) -> None:
     where, message = only(told, f"{TOP}{api}{CLINIC}sources:\n{ADT.replace('2575', str(port))}")
     assert where == "sources.adt.listen"
-    assert "api.listen already listens" in message
+    assert "already used by api.listen" in message
 
 
 def test_a_source_that_calls_the_emr_takes_no_port(told: Told) -> None:
@@ -285,20 +285,20 @@ def test_a_key_that_cannot_sign(told: Told, tmp_path: Path, key: str, algorithm:
 @pytest.mark.parametrize(
     ("text", "where", "advice"),
     [
-        (f"sources:\n{ADT}  {MAPPING.format(indent='  ')}", "sources.mapping", "belongs to sources.adt. Indent it"),
-        (f"sources:\n{ADT}{EHR}  {MAPPING.format(indent='  ')}", "sources.mapping", "belongs to sources.ehr. Indent it"),
+        (f"sources:\n{ADT}  {MAPPING.format(indent='  ')}", "sources.mapping", "belongs to sources.adt; indent it"),
+        (f"sources:\n{ADT}{EHR}  {MAPPING.format(indent='  ')}", "sources.mapping", "belongs to sources.ehr; indent it"),
         (f"sources:\n{ADT}  patient_id: {{authority: A}}\n", "sources.patient_id", "belongs to sources.adt"),
         (f"sources:\n{EHR}  auth: {{kind: none}}\n", "sources.auth", "belongs to sources.ehr"),
         (f"sources:\n{ADT}  freshness: 26h\n", "sources.freshness", "belongs to sources.adt"),
-        (f"sources:\n{ADT}{MAPPING.format(indent='')}", "mapping", "belongs to a source: indent it"),
-        (f"sources:\n{ADT}    mapping: {{}}\n    do_not_contact: {{from: ZCP-2}}\n", "sources.adt.do_not_contact", "to the 'mapping'"),
+        (f"sources:\n{ADT}{MAPPING.format(indent='')}", "mapping", "belongs to a source (indented like"),
+        (f"sources:\n{ADT}    mapping: {{}}\n    do_not_contact: {{from: ZCP-2}}\n", "sources.adt.do_not_contact", "in the 'mapping'"),
         (
             f"sources:\n{ADT.replace(KNOWN_BY, '')}    patient_id:\n      authority: A\n      mapping: {{}}\n",
             "sources.adt.patient_id.mapping",
             "belongs to a source",
         ),
         ("  policy: {when_stale: refuse}\n", "enterprises.policy", "belongs to enterprises.clinic"),
-        ("    when_stale: refuse\n", "enterprises.clinic.when_stale", "to the 'policy' of an enterprise"),
+        ("    when_stale: refuse\n", "enterprises.clinic.when_stale", "in the 'policy' of an enterprise"),
         ("    batch_size: 5\n", "enterprises.clinic.batch_size", "at the top of the file"),
         ("policy: {when_stale: refuse}\n", "policy", "belongs to an enterprise"),
         (f"sources:\n{ADT}    base_url: https://ehr.example\n", "sources.adt.base_url", "Use one of"),
@@ -321,4 +321,4 @@ def test_everything_is_told_at_once(told: Told, tmp_path: Path) -> None:
 def test_a_word_that_would_opt_in_and_out_is_an_error(told: Told) -> None:
     where, message = only(told, f"{TOP}{CLINIC}    opt_out_words: [start, ALTO]\nsources:\n{ADT}")
     assert where.startswith("enterprises.clinic")
-    assert "opt-in word and an opt-out word" in message
+    assert "both an opt-in and an opt-out word" in message

@@ -36,10 +36,10 @@ def test_a_source_is_described_without_secrets() -> None:
         "Adapter": "fhir.rest",
         "Preset": "epic",
         "Address": "https://ehr.example:8443/r4",
-        "Way of reading": "full",
-        "Signs in by": "smart backend",
-        "Patients known by": "CLINIC MR",
-        "Read": "every 15m",
+        "Read mode": "full",
+        "Authentication": "smart backend",
+        "Patient identifier": "CLINIC MR",
+        "Schedule": "every 15m",
         "Time zone": "UTC",
     }
     assert "secret" not in repr(about)
@@ -48,7 +48,7 @@ def test_a_source_is_described_without_secrets() -> None:
 
 def test_the_mapping_is_told_rule_by_rule() -> None:
     first, second, third = described(feed()).mapping
-    assert first == ("do_not_contact", "ZCP-2", (("DNC", "yes"), ("true", "no")), "absent: no statement, another code: most restrictive")
+    assert first == ("do_not_contact", "ZCP-2", (("DNC", "yes"), ("true", "no")), "absent: no statement, unknown code: most restrictive")
     assert second == ("language", "PID-15 | ZCP-9", (), "")
     assert third == ("preferred_phone", "the standard fields, by rank", (), "")
 
@@ -56,4 +56,4 @@ def test_the_mapping_is_told_rule_by_rule() -> None:
 def test_a_listener_is_told_as_one() -> None:
     about = described(feed("hl7v2.mllp", listen="127.0.0.1:2575"))
     assert about.listens is True
-    assert dict(about.rows)["Listens at"] == "127.0.0.1:2575"
+    assert dict(about.rows)["Listens on"] == "127.0.0.1:2575"

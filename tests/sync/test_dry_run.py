@@ -113,7 +113,7 @@ def test_people_see_words_and_a_sample(engine: Engine, capsys: pytest.CaptureFix
     result = dry_run(engine, LANE, FakeAdapter(batch(*new, later)), Fetch())
     difference.show(result, as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "more contactable: 1 patients; less contactable: 0; not known yet: 30"
+    assert lines[1] == "patients: 1 more contactable, 0 less contactable, 30 new"
     assert lines[-1] == "and 42 more changes"
     rows = lines[3:-1]
     assert len(rows) == 20

@@ -129,7 +129,7 @@ def test_each_step_of_the_cursor_starts_the_attempts_anew(engine: Engine) -> Non
 def test_a_permanent_failure_is_not_tried_again(engine: Engine) -> None:
     adapter = FakeAdapter(permanent(), batch(statements("A")))
     run = engine.run(LANE, adapter, Fetch(), "incremental")
-    assert (run.status, run.error) == ("failed", "needs a person: the key is refused")
+    assert (run.status, run.error) == ("failed", "action needed: the key is refused")
     assert len(adapter.requests) == 1
 
 
@@ -143,7 +143,7 @@ def test_a_broken_program_closes_its_run_and_says_so(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError):
         engine.run(LANE, FakeAdapter(ZeroDivisionError("about a patient")), Fetch(), "incremental")
     (run,) = engine.journal.runs(source=FEED)
-    assert (run.status, run.error) == ("failed", "ZeroDivisionError while working on a batch")
+    assert (run.status, run.error) == ("failed", "ZeroDivisionError while processing a batch")
 
 
 def test_stopping_ends_a_run_between_batches(engine: Engine) -> None:

@@ -92,7 +92,7 @@ def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_pat
     assert ids == set(done.value["patients"][0]["into"])
     former = emr_sync("patient", found["id"])
     assert (former.code, all(one in former.out for one in ids)) == (0, True), "the former id tells whom it became"
-    assert "no patient was joined" in emr_sync("check-identities").out
+    assert "no patient is linked" in emr_sync("check-identities").out
     assert emr_sync("check-identities", "--json").value == {"patients": [], "split": 0}
 
     ingest(emr_sync, tmp_path, "adt", message("MRN1^^^CLINIC^MR", "DNC", 1), message("MRN2^^^CLINIC^MR", "OK", 2, "5550199"))
@@ -111,7 +111,7 @@ def test_a_person_is_asked_before_anybody_is_parted(
     emr_sync("check-identities", "--split")
     assert len(emr_sync("check-identities", "--json").value["patients"]) == 1
     monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
-    assert "1 patients are parted" in emr_sync("check-identities", "--split").out
+    assert "1 patients were split" in emr_sync("check-identities", "--split").out
     assert emr_sync("check-identities", "--json").value["patients"] == []
 
 

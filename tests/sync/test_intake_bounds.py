@@ -59,7 +59,7 @@ def test_a_patients_message_beyond_the_room_is_applied_and_its_sender_is_told_to
     messages = [payload(f"P{number}=yes|{'x' * 40}") for number in range(4)]
     found = engine.ingest(LANE, Partly(), messages)
     assert [one.outcome for one in found] == ["applied", "applied", "rejected", "rejected"]
-    assert "keep it and send it again" in found[3].detail
+    assert "keep the message and send it again" in found[3].detail
     for number in range(4):
         assert engine.preferences.find(CLINIC, PatientRef(value=f"P{number}")).contact.do_not_contact == "yes"
     rows = engine.journal.rejections(source=FEED)

@@ -75,7 +75,7 @@ def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[...
     shutil.copy(site / "messages.hl7", dropped)
     os.utime(dropped, (dropped.stat().st_mtime - 60,) * 2)
     shown_on_the_page(run("check", "lakeside-adt").out)
-    assert flat("would be: 3 applied; nothing was changed") in flat(run("resync", "lakeside-adt", "--dry-run").out)
+    assert flat("dry run, nothing was changed: 3 applied") in flat(run("resync", "lakeside-adt", "--dry-run").out)
     assert dropped.exists(), "a dry run leaves the folder as it is"
     shown_on_the_page(run("resync", "lakeside-adt").out)
 

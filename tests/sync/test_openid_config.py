@@ -59,16 +59,16 @@ def test_without_it_there_are_names_and_passwords_only(tmp_path: Path) -> None:
         ({"issuer": "login.example"}, "openid.issuer", "write it like https://"),
         ({"public_url": "https://u@emr-sync.example"}, "openid.public_url", "write it like https://"),
         ({"public_url": "https://emr-sync.example/?a=1"}, "openid.public_url", "write it like https://"),
-        ({"public_url": "https://here.example/emr-sync"}, "openid.public_url", "has a path"),
-        ({"client_id": ""}, "openid.client_id", "is missing"),
-        ({"client_secret": ""}, "openid.client_secret", "is missing"),
-        ({"roles": ""}, "openid.roles", "is missing"),
-        ({"roles": "[]"}, "openid.roles", "nobody would come in"),
-        ({"roles": "[{claim: g, value: v, enterprise: clinc, role: staff}]"}, "openid.roles.0.enterprise", "did you mean 'clinic'"),
-        ({"roles": "[{claim: g, value: v, enterprise: clinic, role: sender}]"}, "openid.roles.0.role", "no role of people"),
-        ({"roles": "[{claim: g, value: v, enterprise: clinic, role: stuff}]"}, "openid.roles.0.role", "did you mean 'staff'"),
-        ({"roles": "[{claim: g, enterprise: clinic, role: staff}]"}, "openid.roles.0.value", "is missing"),
-        ({"name_clame": "upn"}, "openid.name_clame", "did you mean 'name_claim'"),
+        ({"public_url": "https://here.example/emr-sync"}, "openid.public_url", "must not have a path"),
+        ({"client_id": ""}, "openid.client_id", "missing"),
+        ({"client_secret": ""}, "openid.client_secret", "missing"),
+        ({"roles": ""}, "openid.roles", "missing"),
+        ({"roles": "[]"}, "openid.roles", "nobody could sign in"),
+        ({"roles": "[{claim: g, value: v, enterprise: clinc, role: staff}]"}, "openid.roles.0.enterprise", "Did you mean 'clinic'"),
+        ({"roles": "[{claim: g, value: v, enterprise: clinic, role: sender}]"}, "openid.roles.0.role", "not a role for people"),
+        ({"roles": "[{claim: g, value: v, enterprise: clinic, role: stuff}]"}, "openid.roles.0.role", "Did you mean 'staff'"),
+        ({"roles": "[{claim: g, enterprise: clinic, role: staff}]"}, "openid.roles.0.value", "missing"),
+        ({"name_clame": "upn"}, "openid.name_clame", "Did you mean 'name_claim'"),
     ],
 )
 def test_a_mistake_is_told_where_it_stands_with_how_to_mend_it(tmp_path: Path, changes: dict[str, str], where: str, said: str) -> None:
@@ -80,7 +80,7 @@ def test_a_mistake_is_told_where_it_stands_with_how_to_mend_it(tmp_path: Path, c
 def test_a_secret_in_clear_is_warned_about(tmp_path: Path) -> None:
     ((where, message),) = mistakes(file(tmp_path, client_secret="written-here"))
     assert where == "openid.client_secret"
-    assert "a secret stands here in clear" in message
+    assert "secret in plain text" in message
 
 
 def test_a_provider_on_this_machine_may_speak_http(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_configured_keys_count_before_the_key_file(tmp_path: Path) -> None:
 
 
 def test_a_current_key_that_is_not_among_them_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not among its keys"):
+    with pytest.raises(ConfigError, match="not in keys"):
         load(written(tmp_path, 'payload_keys: {current: k2, keys: {k1: "${K}"}}\n'), {"K": new_key()})
 
 
@@ -99,7 +99,7 @@ def test_a_key_that_is_none_is_a_mistake_that_does_not_repeat_it(tmp_path: Path)
 def test_a_key_in_clear_is_a_warning(tmp_path: Path) -> None:
     (warning,) = inspect(written(tmp_path, f"payload_keys: {{current: k1, keys: {{k1: {new_key()}}}}}\n"), {}).mistakes
     assert warning.warning
-    assert "in clear" in warning.message
+    assert "plain text" in warning.message
 
 
 def test_a_program_on_sqlite_opens_what_it_kept(tmp_path: Path) -> None:

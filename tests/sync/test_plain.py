@@ -35,7 +35,7 @@ def found(emr_sync: EmrSync, tmp_path: Path) -> Callable[[str], Found]:
     def check(text: str) -> Found:
         (tmp_path / "config.yaml").write_text(text)
         ended = emr_sync("-c", tmp_path / "config.yaml", "check-config", "--json")
-        words = ("clear", "plain", "check whom")
+        words = ("encrypted", "not verified")
         return [(one["severity"], one["where"]) for one in ended.value["mistakes"] if any(word in one["message"] for word in words)]
 
     return check
@@ -108,8 +108,8 @@ def test_a_service_that_would_send_data_in_clear_does_not_start(tmp_path: Path, 
     file.write_text(TOP + "api: {listen: 0.0.0.0:0}\n" + ADT + "listen: 0.0.0.0:0}}\n")
     with pytest.raises(UsageError) as refused, serving(load(file, {}), [role]):
         pass
-    assert "api.listen answers beyond this machine" in str(refused.value)
-    assert "sources.adt.listen sends patients' data" in str(refused.value)
+    assert "api.listen: keys and answers would leave this machine" in str(refused.value)
+    assert "sources.adt.listen: patient data would leave this machine" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -28,7 +28,7 @@ def test_every_command_takes_an_identifier_from_standard_input(emr_sync: EmrSync
     def typed(text: str, *arguments: str) -> int:
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
         ended = emr_sync(*arguments)
-        assert "standard input holds nothing" not in ended.err
+        assert "standard input is empty" not in ended.err
         assert "no such patient" not in ended.err
         return ended.code
 
@@ -48,4 +48,4 @@ def test_standard_input_that_holds_nothing_is_wrong_use(emr_sync: EmrSync, monke
         monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
         ended = emr_sync(*command)
         assert ended.code == 2
-        assert "standard input holds nothing: write the value on a line of its own" in ended.err
+        assert "standard input is empty; put the value on a line of its own" in ended.err

@@ -101,4 +101,4 @@ def test_a_selection_of_a_source_that_left_the_configuration_is_refused(service:
     service.parts.settings.feeds.pop("adt")  # type: ignore[attr-defined]
     for path in ("/v1/rejections/replay", "/v1/rejections/replay/preview"):
         status, problem = post(service, path, {"ids": chosen})
-        assert (status, "there is no source" in problem["detail"]) == (422, True)
+        assert (status, "unknown source" in problem["detail"]) == (422, True)

@@ -104,7 +104,7 @@ def test_people_are_told_what_a_run_did_beside(emr: RehearsalEmr, emr_sync: EmrS
     emr.faults.slip()
     ended = emr_sync("resync", FHIR)
     assert ended.code == 0
-    assert "read again, since the answer broke off" in ended.err
+    assert "read again after an incomplete response" in ended.err
     emr.faults.announce_more = 2
     ended = emr_sync("resync", FHIR, "--full")
     assert ended.code == 1

@@ -112,7 +112,7 @@ def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr
 
 def test_a_database_that_cannot_be_used_is_said_in_the_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     parts = Parts.open(settings)
-    look = database_watch(parts)["database looked at"]
+    look = database_watch(parts)["database checked"]
     look()
     assert capsys.readouterr().out == ""
     with parts.database.write("schema") as transaction:
@@ -187,7 +187,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings)
         taken = Address(*service.address)
         from dataclasses import replace
 
-        with pytest.raises(UsageError, match="cannot be used"), serving(replace(settings, listen=taken), ["api"]):
+        with pytest.raises(UsageError, match="cannot use"), serving(replace(settings, listen=taken), ["api"]):
             pass
 
 

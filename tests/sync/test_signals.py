@@ -55,4 +55,4 @@ def test_a_drain_that_does_not_end_is_ended_and_logged() -> None:
     with draining(0.2, signal.SIGTERM) as process:
         assert process.wait(60) == 1
         assert process.stderr is not None
-        assert "ended before all was done" in process.stderr.read()
+        assert "stopped before all work was done" in process.stderr.read()

@@ -62,7 +62,7 @@ def test_a_key_that_asks_about_unknown_patients_shows(service: Service) -> None:
     with capture_logs() as log:
         ways(service, key)
         ways(service, key)
-    told = [one for one in log if one["event"] == "a key asks about many unknown patients"]
+    told = [one for one in log if one["event"] == "an API key asks about many unknown patients"]
     assert [(one["key"], one["unknown"], one["log_level"]) for one in told] == [(number, 6, "warning")]
     service.ended.wait(1.1)  # readiness and metrics are kept for a second
     status, text = call(service, "GET", "/readyz", key)

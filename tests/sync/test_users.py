@@ -45,7 +45,7 @@ def test_a_user_is_added_listed_disabled_and_reset(emr_sync: EmrSync) -> None:
 def test_people_get_the_password_alone_on_stdout(emr_sync: EmrSync) -> None:
     ended = emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
     assert (ended.code, len(ended.out.split())) == (0, 1)
-    assert "chooses another one with it. It is not shown again" in ended.err
+    assert "It is not shown again; they choose a new one" in ended.err
     assert ended.out.strip() not in emr_sync("users", "list").out
 
 
@@ -68,7 +68,7 @@ def test_a_user_is_given_over_to_the_provider_and_back(emr_sync: EmrSync) -> Non
     emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
     given = emr_sync("users", "reset", "pat", "--with", "openid", "--json").value
     assert (given["way"], given["password"]) == ("openid", None)
-    assert "signs in by OpenID Connect" in emr_sync("users", "reset", "pat").out
+    assert "signs in with OpenID Connect" in emr_sync("users", "reset", "pat").out
     refused = emr_sync("users", "add", "pat", "--enterprise", "hospital", "--role", "staff")
     assert (refused.code, "has the roles of openid.roles" in refused.err) == (1, True)
     back = emr_sync("users", "reset", "pat", "--with", "password", "--json").value

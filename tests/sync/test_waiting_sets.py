@@ -137,7 +137,7 @@ def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic
     file.write_text(file.read_text().replace("floor: 0", "floor: 9").replace("preferences: true", "preferences: false"))
     parts = Parts.open(load(file, {}))
     last = parts.preferences.changes("clinic", 0, 100)[-1].seq
-    assert restatement(parts)["values in force written anew"]() == 2
+    assert restatement(parts)["values in force recomputed"]() == 2
     assert len(parts.preferences.changes("clinic", last, 100)) == 2
     parts.close()
 

@@ -29,7 +29,7 @@ class Gaps:
         if not under_way or not under_way.left_out:
             return ""
         self.reasons = self.reasons or [EARLIER]
-        return f"the export broke off ({_short(self.reasons)}): {MEANWHILE}"
+        return f"the export was incomplete ({_short(self.reasons)}): {MEANWHILE}"
 
     def ended(self) -> None:
         """Raises :class:`~adapters.base.BrokeOff` where a file was not whole. The export is not asked for twice: servers allow few."""

@@ -245,6 +245,6 @@ def test_a_run_that_meets_a_limit_keeps_its_cursor_and_says_which_setting(sqlite
         pages.append((200, GZIPPED, BOMB))
         run = engine.run(Lane(FEED, CLINIC), found, Fetch(), "full")
     assert run.status == "failed"
-    assert "needs a person: an answer is larger than 1048576 bytes" in (run.error or "")
+    assert "action needed: an answer is larger than 1048576 bytes" in (run.error or "")
     assert engine.journal.cursor(FEED) == cursor
     database.close()

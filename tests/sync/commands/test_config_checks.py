@@ -67,16 +67,16 @@ def test_a_look_with_another_file_changes_nothing_and_says_so(clinic: Clinic) ->
 def test_what_takes_in_proposes_and_the_safeguard_holds(clinic: Clinic) -> None:
     clinic.writes(OFF)
     ended = clinic.hears(adt("MRN1", control="again"))
-    assert "is held by the safeguard" in ended.err
+    assert "the safeguard holds" in ended.err
     (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
     assert (run["status"], run["waiting"]["patients"], run["source"]) == ("held", 3, "(configuration)")
     (told,) = clinic.told()
     assert f"emr-sync runs show {run['run']}" in told
     assert clinic.dnc() == ["yes"] * 3
-    assert "waits for a person since" in clinic.emr_sync("runs").out
+    assert "held for review since" in clinic.emr_sync("runs").out
     shown = clinic.emr_sync("runs", "show", run["run"])
     assert "held: 3 patients would become more contactable" in shown.out
-    assert "or put the configuration back" in shown.out
+    assert "or revert the configuration" in shown.out
 
 
 def test_an_approval_names_the_person_and_takes_effect(clinic: Clinic) -> None:
@@ -104,7 +104,7 @@ def test_putting_the_file_back_ends_it(clinic: Clinic) -> None:
 def test_an_enterprise_under_another_name_is_told_of_and_knows_nobody(clinic: Clinic) -> None:
     clinic.writes(ON.replace("  clinic:\n", "  clinics:\n").replace("enterprise: clinic\n", "enterprise: clinics\n"))
     (told,) = clinic.told()
-    assert "left the configuration" in told
+    assert "removed from the configuration" in told
     assert clinic.emr_sync("patient", "MRN1").code == 1
     decided = clinic.emr_sync("decide", "MRN1", "--type", "broadcast", "--channels", "sms", "--json").value
     assert (decided["decision"], decided["reasons"]) == ("do_not_send", ["patient_unknown"])

@@ -32,14 +32,14 @@ def test_a_line_means_what_crontab_says(line: str, expected: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("* * * *", "has 4 fields"),
-        ("60 * * * *", "minute: '60' is not between 0 and 59"),
+        ("* * * *", "must have five fields, has 4"),
+        ("60 * * * *", "minute: '60' must be between 0 and 59"),
         ("* * * * mox", "day of week: 'mox'"),
-        ("30-10 * * * *", "runs backwards"),
-        ("*/0 * * * *", "'0' is no step"),
-        ("0 0 1 * 1", "leave one of them *"),
-        ("0 0 30 2 *", "a day that no month has"),
-        ("0 0 31 4,6,9,11 *", "a day that no month has"),
+        ("30-10 * * * *", "is reversed"),
+        ("*/0 * * * *", "'0' is not a valid step"),
+        ("0 0 1 * 1", "set one of them to *"),
+        ("0 0 30 2 *", "no month has this day"),
+        ("0 0 31 4,6,9,11 *", "no month has this day"),
     ],
 )
 def test_a_line_that_means_nothing_says_why(line: str, why: str) -> None:
