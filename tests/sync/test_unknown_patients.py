@@ -57,7 +57,7 @@ def ways(service: Service, key: str) -> None:
 
 def test_a_key_that_asks_about_unknown_patients_shows(service: Service) -> None:
     keys = service.parts.keys
-    number, key = keys.create("reminders", ENTERPRISE, "sender", service.parts.clock())
+    number, key = keys.create("reminders", ENTERPRISE, "sender", service.parts.clock(), grants=["patients"])
     assert json.loads(call(service, "GET", "/readyz", key)[1])["unknown_patients"] == []
     with capture_logs() as log:
         ways(service, key)
