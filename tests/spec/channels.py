@@ -26,7 +26,7 @@ GATES = Table(
     "Gates",
     "The first that matches refuses the message as a whole.",
     (
-        Case("nobody of the enterprise answers to the identifier", ask(), None, "no; patient_unknown"),
+        Case("no patient of the enterprise has the identifier", ask(), None, "no; patient_unknown"),
         Case("a message type that is not in the contract", ask("newsletter"), patient(), "no; message_type_unknown"),
         Case("the patient has died (automation)", ask(), patient(deceased=True), "no; deceased"),
         Case("the patient has died (a person types)", ask("manual"), patient(deceased=True), "no; deceased"),

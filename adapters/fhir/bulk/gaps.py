@@ -8,8 +8,8 @@ from adapters.base import BrokeOff
 from adapters.fhir.bulk.job import PendingExport
 
 MOST_TOLD = 3
-MEANWHILE = "what came is applied; the cursor did not move, so the next export asks for the same again"
-EARLIER = "see the rejections of the run before"
+MEANWHILE = "received data was applied; the cursor did not move, so the next export requests the same range"
+EARLIER = "see the rejections of the previous run"
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Gaps:
         if not under_way or not under_way.left_out:
             return ""
         self.reasons = self.reasons or [EARLIER]
-        return f"the export broke off ({_short(self.reasons)}): {MEANWHILE}"
+        return f"the export was incomplete ({_short(self.reasons)}): {MEANWHILE}"
 
     def ended(self) -> None:
         """Raises :class:`~adapters.base.BrokeOff` where a file was not whole. The export is not asked for twice: servers allow few."""
