@@ -88,7 +88,7 @@ def apart(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Gene
             unread.discard(name)
     unread.update(member.left_out)
     if unread:
-        yield Batch((), None, note=f"{len(unread)} new group members could not be read; the next run tries again")
+        yield Batch((), None, note=f"{len(unread)} of the new group members could not be read; the next run tries again")
     return unread
 
 

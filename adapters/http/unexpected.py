@@ -30,4 +30,4 @@ def _json(body: bytes) -> str:
     except (ValueError, RecursionError):
         return "truncated or invalid JSON"
     kind = found.get("resourceType") if isinstance(found, dict) else None
-    return f"JSON of type {kind}" if isinstance(kind, str) and _TYPE.fullmatch(kind) else "JSON with an unexpected structure"
+    return f"JSON of type {kind}" if isinstance(kind, str) and _TYPE.fullmatch(kind) else "JSON of unexpected structure"

@@ -130,7 +130,7 @@ class JsonClient:
         try:
             return JsonResponse(legible.loads(response.content), url, *fields.times(response.headers.get("Date"), begun, self.clock()))
         except (ValueError, RecursionError):
-            raise Retryable(AdapterError(f"the server returned {unexpected.described(response.content)} instead of JSON")) from None
+            raise Retryable(AdapterError(f"the server's response cannot be used: {unexpected.described(response.content)}")) from None
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], bounds: Bounds, form: Mapping[str, str] | None = None, who: str = SERVER

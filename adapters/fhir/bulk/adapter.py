@@ -285,4 +285,4 @@ def _total(files: Sequence[ExportFile]) -> int | None:
 
 
 def _progress(found: Running) -> str:
-    return PREPARED if found.percent is None else f"{PREPARED} ({found.percent} %)"
+    return PREPARED if found.percent is None else f"{PREPARED} ({found.percent}%)"

@@ -88,11 +88,14 @@ def test_a_dry_run_says_who_would_become_more_and_less_contactable(fresh_pages: 
 def test_the_plan_of_the_last_check_stands_with_its_time(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     assert "Not checked yet. emr-sync check genhosp-adt connects to the EMR" in browser.get(SOURCE).text
-    lines = (Checked("token", False, "the server granted less than was asked"), Checked("plan", True, "full reads, told apart by content"))
+    lines = (
+        Checked("token", False, "the server granted fewer scopes than requested"),
+        Checked("plan", True, "full reads, compared by content"),
+    )
     Findings(fresh_pages.store.database).keep_check("genhosp-adt", "general", lines, now=NOW)
     seen = browser.get(SOURCE)
-    assert "Token failed the server granted less than was asked" in seen.text
-    assert "Plan full reads, told apart by content" in seen.text
+    assert "Token failed the server granted fewer scopes than requested" in seen.text
+    assert "Plan full reads, compared by content" in seen.text
     assert "Checked" in seen.text
 
 
