@@ -21,10 +21,10 @@ def joined(settings: SourceSettings) -> dict[str, Any]:
 def own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
     """The settings that stand under one name."""
     if not isinstance(options, Mapping):
-        raise ValueError(f"{name} takes settings of its own: {', '.join(known)}")
+        raise ValueError(f"{name} must be a section with settings: {', '.join(known)}")
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"{name}.{unknown[0]} is not known: use {', '.join(known)}")
+        raise ValueError(f"unknown setting {name}.{unknown[0]}: use {', '.join(known)}")
     return options
 
 

@@ -69,7 +69,7 @@ class PreferenceLocked(StoreError):
     def __init__(self, attribute: str, source: str, where: str, since: datetime | None = None) -> None:
         self.attribute, self.source, self.where, self.since = attribute, source, where, since
         when = f" since {since:%Y-%m-%d %H:%M} UTC" if since else ""
-        super().__init__(f"{attribute} is mastered by {where}{when}: update this patient in {where}")
+        super().__init__(f"{attribute} is controlled by {where}{when}: update this patient in {where}")
 
 
 class ToggleOff(StoreError):
@@ -97,7 +97,7 @@ class TooManyTries(StoreError):
 
     def __init__(self, after: float) -> None:
         self.after = max(1, math.ceil(after))
-        super().__init__(f"too many wrong tries: wait {self.after} {'second' if self.after == 1 else 'seconds'}, then try again")
+        super().__init__(f"too many failed attempts: wait {self.after} {'second' if self.after == 1 else 'seconds'}, then try again")
 
 
 class MergeRefused(StoreError):

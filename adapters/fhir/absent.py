@@ -16,7 +16,7 @@ NOT_KNOWN = frozenset({
 })  # fmt: skip
 """The reasons by which there is nothing to read: the EMR does not know, or never asked."""
 REASON = "value_withheld"
-DETAIL = "the server withheld what stands here, or could not say it: let this client read it, or correct it in the EMR"
+DETAIL = "the server withheld this value or could not provide it: grant this client access, or correct it in the EMR"
 
 
 class _Withheld:

@@ -90,18 +90,18 @@ class SmartBackend:
         answer = _answer((yield TokenRequest(f"{self.base_url}/.well-known/smart-configuration")), "smart-configuration")
         found = answer.get("token_endpoint")
         if not isinstance(found, str) or not found:
-            raise AdapterError("smart-configuration names no token_endpoint: set auth.token_url", permanent=True)
+            raise AdapterError("smart-configuration has no token_endpoint: set auth.token_url", permanent=True)
         url = urljoin(self.base_url + "/", found)
         if urlsplit(self.base_url).scheme == "https" and urlsplit(url).scheme != "https":
-            raise AdapterError("smart-configuration names a token_endpoint without TLS: set auth.token_url", permanent=True)
+            raise AdapterError("the token_endpoint in smart-configuration does not use TLS: set auth.token_url", permanent=True)
         return url
 
     def _keep(self, answer: Mapping[str, Any]) -> None:
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise AdapterError("the token endpoint answered without an access_token")
+            raise AdapterError("the token endpoint returned no access_token")
         if not fits_a_header(token):
-            raise AdapterError("the token endpoint answered with an access_token that no header can carry (RFC 6750: visible ASCII)")
+            raise AdapterError("the token endpoint returned an access_token that is not valid in a header (RFC 6750: visible ASCII)")
         seconds = life(answer.get("expires_in"))
         # A very short life must leave some use: half of it then.
         self._token, self._until = token, self.clock() + timedelta(seconds=max(seconds - MARGIN, seconds / 2))
@@ -131,17 +131,17 @@ def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
     error = answer.get("error") if isinstance(answer, dict) else None
     if 200 <= reply.status < 300:
         if not isinstance(answer, dict):
-            raise AdapterError(f"{who} answered with {unexpected.described(reply.body)} instead of a JSON object")
+            raise AdapterError(f"{who} returned {unexpected.described(reply.body)} instead of a JSON object")
         return answer
     named = error if error in OAUTH_ERRORS else "no known error code"
     # Epic answers a bare 400 now and then; only an OAuth error code says that it is meant.
     permanent = reply.status not in TRANSIENT and (reply.status != 400 or error in OAUTH_ERRORS)
-    raise AdapterError(f"{who} answered {reply.status} ({named})", permanent=permanent, retry_after=reply.retry_after)
+    raise AdapterError(f"{who} returned {reply.status} ({named})", permanent=permanent, retry_after=reply.retry_after)
 
 
 def _sendable(token: str) -> str:
     if not fits_a_header(token):
-        raise ValueError("auth.token holds characters that no header can carry: use visible ASCII without spaces")
+        raise ValueError("auth.token contains characters that are not valid in a header: use visible ASCII without spaces")
     return token
 
 

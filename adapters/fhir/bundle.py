@@ -107,7 +107,7 @@ def _count(total: Any) -> int | None:
 
 
 def _not_a_bundle(body: bytes) -> str:
-    return f"the server answered a search with {outcome.described(body)} instead of a Bundle"
+    return f"a search returned {outcome.described(body)} instead of a Bundle"
 
 
 def _sorted(entries: list[_Entry]) -> tuple[list[bytes], list[_Result]]:

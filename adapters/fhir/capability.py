@@ -12,7 +12,7 @@ from typing import Any
 from adapters.fhir.decode import NotReadable, decode
 
 LAST_UPDATED = "_lastUpdated"
-CRAWL = "the members of the group are read one by one, since Patients are not searched here"
+CRAWL = "the members of the group are read one by one because Patients are not searched"
 RELEASES = {"4.0": "R4", "4.3": "R4B", "5.0": "R5", "3.0": "STU3", "1.0": "DSTU2"}
 
 
@@ -53,12 +53,12 @@ def plan(statement: bytes | None, read: str = "auto", *, group: bool = False) ->
 
 def _choice(read: str, searches: frozenset[str], *, told: bool) -> tuple[bool, str]:
     if read != "auto":
-        return read == "incremental", f"the setting read: {read} says so"
+        return read == "incremental", f"set by read: {read}"
     if LAST_UPDATED in searches:
-        return True, "the server searches Patient by _lastUpdated"
+        return True, "the server can search Patient by _lastUpdated"
     if not told:
-        return False, "the server tells nothing of what it can do, so each run reads everything"
-    return False, "the server does not search Patient by _lastUpdated, so each run reads everything"
+        return False, "the server has no capability statement, so each run reads everything"
+    return False, "the server cannot search Patient by _lastUpdated, so each run reads everything"
 
 
 def _capability(statement: bytes | None) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class FhirClient:
         seen, whole = set[int](), Whole(kind, self.trust_total)
         while True:
             if response is None:
-                where = "the next page of a search is not there" if seen else f"the server has no search of {kind}"
+                where = "the next page of a search was not found" if seen else f"the server does not support searching {kind}"
                 raise AdapterError(where, permanent=not seen)
             found = bundle.read(response.body, response.url)
             whole.page(found.keys, announced=found.total, beside=found.included, error=found.error)
@@ -151,7 +151,7 @@ class FhirClient:
             if found.next_url is None or last:
                 return
             if hash(found.next_url) in seen:
-                raise AdapterError("the server's links to the next page go in a circle")
+                raise AdapterError("the server's links to the next page form a loop")
             seen.add(hash(found.next_url))
             response = self._next(self._ours(found.next_url))
 
@@ -176,7 +176,7 @@ class FhirClient:
 
     def _ours(self, url: str) -> str:
         if not bundle.same_origin(url, self.base_url):
-            message = "the server links or redirects to another origin than base_url, where the token must not go: mend base_url"
+            message = "the server links or redirects to a different origin than base_url. The token is not sent there: fix base_url"
             raise AdapterError(message, permanent=True)
         return url
 
@@ -210,7 +210,7 @@ class FhirClient:
             if not response.is_redirect or (method != "GET" and response.status_code not in SAME_METHOD):
                 return response, url, begun
             url = self._ours(urljoin(url, response.headers["Location"]))
-        raise AdapterError("the server redirects without end", permanent=True)
+        raise AdapterError("too many redirects from the server", permanent=True)
 
     def _judged(self, response: DownloadedResponse, url: str, begun: datetime) -> Response | None:
         status = response.status_code
@@ -219,11 +219,11 @@ class FhirClient:
         if status in (404, 410):
             return None
         asked = self.asked(response.headers)
-        told = f"the server answered {status}{outcome.told(response.content)}{retry.told(asked)}"
+        told = f"the server returned {status}{outcome.told(response.content)}{retry.told(asked)}"
         if status in retry.TRANSIENT:
             raise Retryable(StatusError(told, status, retry_after=asked))
         if status in REFUSED:
-            raise StatusError(f"{told}: access denied; check auth and what this client may read", status, permanent=True)
+            raise StatusError(f"{told}: access denied; check auth and the granted scopes", status, permanent=True)
         raise NotUnderstood(told, status, permanent=True)
 
     def _token_reply(self, wanted: TokenRequest) -> TokenReply:
@@ -232,7 +232,7 @@ class FhirClient:
         response = self.send(method, wanted.url, {"Accept": "application/json"}, TOKEN, form, who=who)
         if response.status_code in retry.TRANSIENT:
             asked = self.asked(response.headers)
-            told = f"the token endpoint answered {response.status_code}{retry.told(asked)}"
+            told = f"the token endpoint returned {response.status_code}{retry.told(asked)}"
             raise Retryable(AdapterError(told, retry_after=asked))
         return TokenReply(response.status_code, response.content)
 
@@ -289,7 +289,7 @@ def _failures(who: str = SERVER) -> Iterator[None]:
     except requests.exceptions.SSLError:
         raise AdapterError("the server's TLS certificate is not trusted", permanent=True) from None
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
-        raise AdapterError("an address of the server cannot be used: look at base_url and auth.token_url", permanent=True) from None
+        raise AdapterError("a server URL is invalid: check base_url and auth.token_url", permanent=True) from None
     except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
         # Its text holds the address, and with it maybe a patient: the original is not chained.
         raise Retryable(AdapterError(unreached(error, who))) from None

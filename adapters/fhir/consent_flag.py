@@ -56,7 +56,7 @@ def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
         return {}
     refusal = _refused(options.attribute)
     if refusal is None:
-        raise ValueError("flag.attribute cannot be refused by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
+        raise ValueError("flag.attribute cannot be set by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
     path = " | ".join(f"Flag.code.coding.where({_is(code)}).code" for code in options.codes)
     values = {code.rpartition("|")[2]: refusal for code in options.codes}
     return {options.attribute: {"from": path, "values": values, "on_unknown": "no_statement"}}

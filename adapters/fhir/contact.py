@@ -136,7 +136,7 @@ def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | 
         missing = Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
         contacts.unusable("", missing)
     elif kind not in OTHER_SYSTEMS:
-        contacts.unusable("", Problem("contact_system_unknown", f"{path}.system", "it is no code of ContactPointSystem", PHONES))
+        contacts.unusable("", Problem("contact_system_unknown", f"{path}.system", "it is not a ContactPointSystem code", PHONES))
 
 
 def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None, tables: ContactTables) -> str | None:
@@ -146,7 +146,7 @@ def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | 
     for raw in telecom.several(value, region):
         number = telecom.e164(raw, region)
         if number is None or tables.is_placeholder(number):
-            unusable = Problem("phone_unusable", path, "it cannot be read as a telephone number", PHONES)
+            unusable = Problem("phone_unusable", path, "it is not a valid phone number", PHONES)
             contacts.unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
             contacts.problems += [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
         elif remark == WRONG_NUMBER:
@@ -197,7 +197,7 @@ def _emails(contacts: Contacts, entry: dict[str, Any], path: str, today: str, ta
     for text in telecom.addresses(entry["value"]):
         address = telecom.email(text)
         if address is None:
-            contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it cannot be read as an e-mail address", EMAIL))
+            contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it is not a valid e-mail address", EMAIL))
         elif tables.is_placeholder(address):
             contacts.unusable("email", NOBODYS_ADDRESS._replace(path=f"{path}.value"))
         elif not _is_direct(entry, address) and not _begins_later(entry, today):  # else it is ahead (:func:`turns`)

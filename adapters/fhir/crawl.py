@@ -60,7 +60,7 @@ def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id:
     began = rest.clock()
     found = group_members.listed(client, group_id)
     if found is None:
-        message = "the members of the group cannot be read, so nobody can be read one by one: check group, or choose another way to read"
+        message = "the members of the group cannot be read, so crawling is not possible: check group, or use another read setting"
         raise AdapterError(message, permanent=True)
     names = found.names
     place = _going_on(cursor, CrawlPlace(_digest(names), min(began, found.at).isoformat()), len(names))
@@ -88,7 +88,7 @@ def apart(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Gene
             unread.discard(name)
     unread.update(member.left_out)
     if unread:
-        yield Batch((), None, note=f"{len(unread)} who joined the group could not be read; the next run tries them again")
+        yield Batch((), None, note=f"{len(unread)} of the new group members could not be read; the next run tries again")
     return unread
 
 
@@ -127,7 +127,7 @@ class Member:
 
     def _left_out(self, reason: str, name: str, where: str) -> Batch:
         self.left_out.append(name)
-        detail = f"{reason}: this member of the group could not be read whole; the next run tries again"
+        detail = f"{reason}: this group member could not be read completely; the next run tries again"
         return Batch([Unmappable("patient_not_read", detail, where, f"Patient/{name}".encode())], None, [b""])
 
 
@@ -147,7 +147,7 @@ def _cursor(place: CrawlPlace, members: int, *, short: str) -> str:
 def _note(place: CrawlPlace, members: int) -> str:
     if not place.left_out or place.number < members:
         return ""
-    return f"{place.left_out} of the group's {members} members could not be read: see the rejections; the next run tries them again"
+    return f"{place.left_out} of {members} group members could not be read: see the rejections; the next run tries again"
 
 
 def _digest(names: Sequence[str]) -> str:

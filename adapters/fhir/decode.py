@@ -12,7 +12,7 @@ import msgspec
 
 from adapters.mapping.legible import BYTE_ORDER_MARK, is_marked, repaired
 
-NOT_JSON = "it is not JSON in UTF-8"
+NOT_JSON = "it is not valid JSON in UTF-8"
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -29,13 +29,13 @@ class NotReadable(ValueError):
 def decode(body: bytes) -> dict[str, Any]:
     """The resource. Raises :class:`NotReadable`."""
     if b"\\u0000" in body:
-        raise NotReadable("nul_character", "it contains the character U+0000, which no text in FHIR may have")
+        raise NotReadable("nul_character", "it contains U+0000, which FHIR does not allow")
     try:
         resource = _decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise NotReadable("not_json", NOT_JSON) from error
     if type(resource) is not dict or not isinstance(resource.get("resourceType"), str):
-        raise NotReadable("not_fhir", "it is JSON but no FHIR resource: resourceType is missing")
+        raise NotReadable("not_fhir", "it is JSON but not a FHIR resource: resourceType is missing")
     return resource
 
 

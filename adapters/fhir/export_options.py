@@ -41,7 +41,7 @@ def export_options(settings: SourceSettings) -> ExportOptions:
     group = str(options.get("group") or "")
     level = one_of(options, "level", ("group", "patient", "system") if group else LEVELS)
     if (level == "group") != bool(group):
-        raise ValueError("export.group and export.level: group go together: give the id of the group that the EMR made for you")
+        raise ValueError("export.group and export.level: group must be used together: set the id of the group that the EMR created for you")
     return ExportOptions(
         level=level,
         group=group,

@@ -24,7 +24,7 @@ from adapters.mapping.site_rules import Find, FoundValue
 
 FUNCTIONS = ("first", "last", "where", "repeat", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
 SUPPORTED = (
-    "supported are element names, [n], "
+    "supported: element names, [n], "
     + ", ".join(f"{name}()" for name in FUNCTIONS)
     + ", the operators | = != ~ !~ in as and or xor, 'text', numbers, true, false, {}, $this and %resource"
 )
@@ -197,9 +197,9 @@ class _Parser:
         return name
 
     def string(self, function: str) -> str:
-        token = self.next("a text in quotes")
+        token = self.next("a quoted string")
         if token.kind != "string":
-            raise ValueError(f"{function}() needs a text in single quotes, not {token.text!r}")
+            raise ValueError(f"{function}() needs a string in single quotes, not {token.text!r}")
         return _unescaped(token.text)
 
     def peek(self) -> _Token:
@@ -211,14 +211,14 @@ class _Parser:
 
     def next(self, what: str) -> _Token:
         if self.position >= len(self.tokens):
-            raise ValueError(f"the expression ends where {what} should follow")
+            raise ValueError(f"the expression ends where {what} is expected")
         self.position += 1
         return self.tokens[self.position - 1]
 
     def expect(self, symbol: str) -> None:
         token = self.next(repr(symbol))
         if token != _Token("symbol", symbol):
-            raise ValueError(f"{token.text!r} stands where {symbol!r} should: {SUPPORTED}")
+            raise ValueError(f"found {token.text!r} where {symbol!r} is expected: {SUPPORTED}")
 
 
 def _unsupported(construct: str) -> ValueError:

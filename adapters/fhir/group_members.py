@@ -116,7 +116,7 @@ def listed(client: FhirClient, name: str) -> Members | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         found = _Group()
     if found.resource_type != "Group":
-        raise NotAGroup(f"the server answered a read of the group with {outcome.described(response.body)} instead of a Group")
+        raise NotAGroup(f"reading the group returned {outcome.described(response.body)} instead of a Group")
     if found.member is None:
         return None
     return Members(list(_patients(found.member)), response.asked, _short(found))
@@ -125,7 +125,7 @@ def listed(client: FhirClient, name: str) -> Members | None:
 def _short(found: _Group) -> str:
     """Source: FHIR R4 Group.quantity: it may be less than the members, since some are not active; never more."""
     count, came = found.quantity, len(found.member or ())
-    return f"the group announces {count} members and names {came}" if type(count) is int and count > came else ""
+    return f"the group announces {count} members but lists {came}" if type(count) is int and count > came else ""
 
 
 def _patients(found: Iterable[_Member]) -> Iterator[str]:

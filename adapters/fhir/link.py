@@ -38,7 +38,7 @@ def merges(
             continue
         other = next(iter(named(entry.get("other"))), None)
         if other is None:
-            problems.append(Problem("link_unresolvable", f"Patient.link[{index}].other", "it names no patient of this server"))
+            problems.append(Problem("link_unresolvable", f"Patient.link[{index}].other", "it does not refer to a patient on this server"))
         elif other in patient.identifiers:
             problems.append(Problem("link_to_itself", f"Patient.link[{index}].other", "a record cannot replace itself"))
         elif kind == "replaces":

@@ -99,7 +99,7 @@ class FhirMapper:
         except NotReadable as error:
             return [Unmappable(error.reason, str(error), payload.locator, payload.body)]
         except RecursionError:
-            return [Unmappable("nested_too_deep", "its parts are nested deeper than any record's", payload.locator, payload.body)]
+            return [Unmappable("nested_too_deep", "it is nested too deep", payload.locator, payload.body)]
         return items
 
     def explain(self, payload: Payload) -> Explanation:
@@ -148,7 +148,7 @@ class FhirMapper:
         today = _day(source.received)
         identifiers, others = identity.identifiers(resource, self.settings, today)
         if not identifiers:
-            detail = "the Patient has neither an id (a text) nor an identifier in use with system and value that the source knows it by"
+            detail = "the Patient has no id (string) and no active identifier with the system and value that the source uses"
             came = identity.came(resource, self.settings, today)
             return [_nobody("patient_id_missing", f"{detail}{came}", source, resource)]
         several = [Problem(SEVERAL_OWN, "Patient.identifier", SEVERAL_OWN_DETAIL)] if others else []
@@ -245,12 +245,12 @@ class FhirMapper:
             return self._about(kind, resource, {}, (), found, source, problems)
         problems = self._not_understood(kind, resource, [base(rule.attribute) for rule in speaks])
         if found is RecordStatus.UNREADABLE and not problems:
-            problems = [Problem("status_unknown", f"{kind}.status", "it is no status that is known", base(one.attribute)) for one in speaks]
+            problems = [Problem("status_unknown", f"{kind}.status", "unknown status", base(one.attribute)) for one in speaks]
         is_read = not problems
         ruled = self._ruled(kind, resource, found, when, source, problems) if is_read else {}
         if len(ahead) > MOST and is_read:
             problems += [
-                Problem("too_many_periods", f"{kind}.period", f"more than {MOST} begin or end", base(one.attribute)) for one in speaks
+                Problem("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", base(one.attribute)) for one in speaks
             ]
             ahead = []
         later = self._later(kind, resource, ruled, ahead, source, problems) if is_read and ahead else ()
@@ -302,7 +302,7 @@ class FhirMapper:
             leave_out_illegible(ruled, rules, resource, problems)
         if found is RecordStatus.IN_FORCE:
             return ruled
-        detail = "it cannot be read whether it is over: what it permits does not count"
+        detail = "its end cannot be determined: permissions in it are ignored"
         problems += [
             Problem(PERIOD_UNREADABLE, f"{kind}.period", detail, name) for name, one in ruled.items() if not is_opt_out(name, one.value)
         ]
@@ -334,7 +334,7 @@ class FhirMapper:
         if not identifiers and isinstance(target, str) and target.partition("/")[0] in ("Group", "Location", "Organization"):
             return Filtered("subject_not_patient", source.locator)
         if not identifiers:
-            return _nobody("patient_reference_missing", f"{kind} refers to no patient of this server", source, resource)
+            return _nobody("patient_reference_missing", f"{kind} does not refer to a patient on this server", source, resource)
         stated = in_our_words(ruled, (), self.settings.default_region, problems)
         said = [(name, one.value) for name, one in stated.items()]
         said += [(one.attribute, one.value) for one in later if one.value is not None]
@@ -371,7 +371,7 @@ class FhirMapper:
         given = self._time(written)
         if given is not None or written is None:
             return given
-        problems.append(Problem("time_unreadable", DATED, "it is no dateTime; what refuses counts"))
+        problems.append(Problem("time_unreadable", DATED, "it is not a dateTime; only refusals apply"))
         return times.unknown(changed.latest)
 
     def _time(self, value: Any) -> Time | None:
@@ -383,7 +383,7 @@ class FhirMapper:
             return source.undated
         found = self._time(written)
         if found is None:
-            problems.append(Problem("time_unreadable", f"{kind}.meta.lastUpdated", "it is no instant; what refuses counts"))
+            problems.append(Problem("time_unreadable", f"{kind}.meta.lastUpdated", "it is not an instant; only refusals apply"))
             return times.unknown(source.undated.latest)
         return found
 
@@ -405,7 +405,7 @@ class FhirMapper:
         updated = f"{kind}.meta.lastUpdated"
         effective, path = asserted or (self._last_updated(kind, meta.get("lastUpdated"), source, problems), updated)
         if times.is_ahead(effective, source.received):
-            problems.append(Problem("time_in_future", path, "the server's clock is wrong, or ours; what refuses counts"))
+            problems.append(Problem("time_in_future", path, "the server's clock or ours is wrong; only refusals apply"))
         return PatientStatements(
             identifiers,
             stated,

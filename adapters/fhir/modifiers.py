@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.mapping.site_rules import Rule
 
-REASON, DETAIL = "modifier_not_understood", "it may change what the record means: name it under 'understood' if it does not matter"
+REASON, DETAIL = "modifier_not_understood", "it may change the meaning of the record: add it to 'understood' if it does not matter"
 
 Understood = frozenset[str]
 

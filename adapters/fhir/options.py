@@ -135,7 +135,7 @@ def _flag(options: Any) -> FlagOptions:
 def _read(options: Mapping[str, Any]) -> str:
     read = one_of(options, "read", ("auto", "incremental", "full", "crawl"))
     if read == "crawl" and not options.get("group"):
-        raise ValueError("read: crawl needs group: the id of the group whose members are read one by one")
+        raise ValueError("read: crawl needs group, the id of the group whose members are read one by one")
     return read
 
 
@@ -144,5 +144,5 @@ def _certificates(pem: str) -> str:
         if pem:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError):
-        raise ValueError("ca is no certificate: give a PEM file of the authority, as file:PATH") from None
+        raise ValueError("ca is not a certificate: give the PEM file of the authority as file:PATH") from None
     return pem

@@ -46,7 +46,7 @@ def restriction(resource: dict[str, Any], problems: list[Problem]) -> Statement 
     meta = resource.get("meta")
     labels = meta.get("security") if type(meta) is dict else None
     if (meta is not None and type(meta) is not dict) or (labels is not None and type(labels) is not list):
-        problems.append(Problem("label_unreadable", "Patient.meta.security", "it is no list of labels", RESTRICTED))
+        problems.append(Problem("label_unreadable", "Patient.meta.security", "it is not a list of labels", RESTRICTED))
         return None
     found = [one for index, label in enumerate(labels or ()) if (one := _label(label, f"Patient.meta.security[{index}]", problems))]
     return max(found, key=lambda one: one.value is True, default=None)
@@ -58,7 +58,7 @@ def _label(label: Any, path: str, problems: list[Problem]) -> Statement | None:
     code = str(label.get("code")).upper()
     if code in RESTRICTED_CODES or code in OPEN_CODES:
         return Statement(code in RESTRICTED_CODES, path)
-    problems.append(Problem("label_unreadable", path, "it is no code of confidentiality", RESTRICTED))
+    problems.append(Problem("label_unreadable", path, "it is not a confidentiality code", RESTRICTED))
     return None
 
 
@@ -173,7 +173,7 @@ def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem],
     if tag:
         stated[LANGUAGE] = Statement(tag, path)
     elif entry.get("language") is not None and not _declined(entry["language"]):
-        problems.append(Problem("language_unusable", path, "no coding or text of it names a language", LANGUAGE))
+        problems.append(Problem("language_unusable", path, "no coding or text contains a known language", LANGUAGE))
 
 
 def _tag(concept: Any, languages: Languages) -> str | None:
@@ -207,7 +207,7 @@ def _life(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> 
     if (isinstance(died, str) and died) or (died is None and reason not in ("", "not-applicable")):
         stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")  # that the date is not known says that there is one
     elif died is not None:
-        problems.append(Problem("deceased_unreadable", "Patient.deceasedDateTime", "it is no date", DECEASED))
+        problems.append(Problem("deceased_unreadable", "Patient.deceasedDateTime", "it is not a date", DECEASED))
     else:
         _truth(stated, DECEASED, resource, "deceasedBoolean", problems)
     _truth(stated, ACTIVE, resource, "active", problems)
@@ -220,7 +220,7 @@ def _truth(stated: Stated, attribute: str, resource: dict[str, Any], name: str, 
     if made is not None:
         stated[attribute] = Statement(made, f"Patient.{name}")
     elif value is not None:
-        problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is neither true nor false", attribute))
+        problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is not true or false", attribute))
     elif absent.is_withheld(resource.get(f"_{name}")):
         problems.append(Problem(absent.REASON, f"Patient.{name}", absent.DETAIL, attribute))
 

@@ -59,23 +59,23 @@ def _export(client: FhirClient, mapper: FhirMapper, options: RestOptions, export
     yield _told(found)
     yield _offered(found, export)
     yield from _members(client, export)
-    later = "later ones what changed since the last transactionTime" if export.since else "later ones everything, told apart by content"
-    yield Finding("plan", True, f"bulk exports: {export.path}; the first brings everybody, {later}")
+    later = "later ones read changes since the last transactionTime" if export.since else "later ones read everything and compare content"
+    yield Finding("plan", True, f"bulk exports: {export.path}; the first reads all patients, {later}")
 
 
 def _told(found: Plan) -> Finding:
     """What the server says of itself. One without /metadata is synced all the same."""
-    silent = "the server does not say what it can do (no /metadata that can be read): it is read all the same, without changes only"
+    silent = "the server has no readable /metadata: it is read anyway, but always in full"
     return Finding("capability", True, f"FHIR {found.release}" if found.release else silent)
 
 
 def _offered(found: Plan, export: ExportOptions) -> Finding:
     if export.level in found.exports:
-        return Finding("export", True, f"the server exports at the level {export.level}")
+        return Finding("export", True, f"the server supports exports at the level {export.level}")
     if not found.release:
-        return Finding("export", True, f"the server does not say whether it offers {export.path}: the first run will tell")
-    others = f"; it names {', '.join(sorted(found.exports))}" if found.exports else "; many servers export without saying so"
-    return Finding("export", False, f"not offered: {export.path}{others}")
+        return Finding("export", True, f"unknown whether the server supports {export.path}: the first run will show")
+    others = f"; it declares {', '.join(sorted(found.exports))}" if found.exports else "; many servers support exports without declaring it"
+    return Finding("export", False, f"not declared: {export.path}{others}")
 
 
 def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
@@ -83,14 +83,14 @@ def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
     if not export.group or not export.since:
         return
     names = group_members.members(client, export.group)
-    seen = "the group's members are not shown: new ones with old data are found by a full_resync only; give it a schedule"
-    yield Finding("group", names is not None, f"{len(names)} members; new ones are read apart" if names is not None else seen)
+    seen = "the group members cannot be listed: new members with old data are found only by a full_resync; schedule one"
+    yield Finding("group", names is not None, f"{len(names)} members; new ones are read separately" if names is not None else seen)
 
 
 def _budget(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     limits = options.limits
     told = [
-        f"{limits.requests_per_minute:g} requests a minute" if limits.requests_per_minute else "no limit of requests",
+        f"{limits.requests_per_minute:g} requests per minute" if limits.requests_per_minute else "no request limit",
         f"{limits.parallel} parallel downloads",
         *(f"quiet from {one.start:%H:%M} to {one.end:%H:%M} ({limits.time_zone})" for one in limits.quiet),
         *([f"one export in {limits.bulk_every}"] if limits.bulk_every else []),
@@ -105,7 +105,7 @@ def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iter
         return
     asked, granted = set(client.auth.asked_scope.split()), set(client.auth.scope.split())
     missing = sorted(asked - granted) if granted else []
-    detail = f"the server granted less than was asked: without {', '.join(missing)}" if missing else "a token was granted"
+    detail = f"the server granted fewer scopes than requested: missing {', '.join(missing)}" if missing else "a token was granted"
     yield Finding("token", not missing, detail)
 
 
@@ -113,7 +113,7 @@ def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) ->
     found = plan(client, replace(options, read="auto"))
     yield _told(found)
     yield from (
-        Finding("capability", False, f"the mapping has rules for {kind}, and the server does not offer it")
+        Finding("capability", False, f"the mapping has rules for {kind}, which the server does not support")
         for kind in mapper.rules
         if found.types and kind not in found.types
     )
@@ -123,29 +123,29 @@ def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) ->
         if chosen.incremental
         else "crawl by the group's members"
         if chosen.crawls
-        else "full reads, told apart by content"
+        else "full reads, compared by content"
     )
     yield Finding("plan", True, f"{way}: {chosen.why}")
     if found.exports and not chosen.incremental:
         offers = ", ".join(sorted(found.exports))
-        yield Finding("plan", True, f"the server also exports in bulk ({offers}): adapter fhir.bulk asks for less")
+        yield Finding("plan", True, f"the server also exports in bulk ({offers}): adapter fhir.bulk needs fewer requests")
 
 
 def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     if plan(client, options).crawls:
         names = group_members.members(client, options.group)
-        seen = f"the group shows {len(names)} members" if names is not None else "the group's members cannot be read: look at group"
+        seen = f"the group lists {len(names)} members" if names is not None else "the group members cannot be read: check group"
         yield Finding("group", names is not None, seen)
         return
     page = next(client.search("Patient", {**options.search, "_count": "1"}))
     if not page.page.resources:
-        yield Finding("sample read", False, "the search found no Patient: look at what this client may read, and at the setting search")
+        yield Finding("sample read", False, "the search found no Patient: check the granted scopes and the setting search")
         return
     items = mapper.read(Payload(page.page.resources[0], "sample", page.at))
     yield from (Finding("sample read", False, f"{item.reason}: {item.detail}") for item in items if isinstance(item, Unmappable))
     for item in items:
         if isinstance(item, PatientStatements):
-            yield Finding("sample read", True, f"one Patient was read; it states {', '.join(item.statements) or 'nothing'}")
+            yield Finding("sample read", True, f"read one Patient with: {', '.join(item.statements) or 'no preferences'}")
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
     yield from _strictly(page.page.resources[0], client, options)
 

@@ -241,7 +241,7 @@ def _is_patient(body: bytes) -> None:
     except (NotReadable, RecursionError):
         kind = None
     if kind != "Patient":
-        raise AdapterError(f"the server answered a read of a Patient with {outcome.described(body)} instead of one")
+        raise AdapterError(f"reading a Patient returned {outcome.described(body)} instead")
 
 
 def _resource_id(body: bytes) -> str:

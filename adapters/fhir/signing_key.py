@@ -31,7 +31,7 @@ def unfit(text: str, algorithm: str) -> str:
 def _rsa(bits: int, algorithm: str) -> str:
     if algorithm != "RS384":
         return f"is an RSA key, which cannot sign with {algorithm}: write 'alg: RS384', or give a key on the curve P-384"
-    return "" if bits >= LEAST_BITS else f"has {bits} bits, of which servers refuse less than {LEAST_BITS}: make a longer key"
+    return "" if bits >= LEAST_BITS else f"has {bits} bits, but servers require at least {LEAST_BITS}: create a longer key"
 
 
 def _curve(name: str, algorithm: str) -> str:

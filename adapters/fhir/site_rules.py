@@ -72,13 +72,13 @@ def _types(attribute: str, path: str) -> set[str]:
     if base(attribute) in FROM_TELECOM:
         raise MappingError(attribute, "is read from Patient.telecom and needs no rule")
     if attribute.endswith(EACH) and not OF_A_POINT.match(path.strip()):
-        raise MappingError(attribute, f"path {path!r} is of no contact point: begin it with Patient.telecom")
+        raise MappingError(attribute, f"path {path!r} is not a contact point: start it with Patient.telecom")
     try:
         named = {"Patient" if name in ANY_RESOURCE else name for name in compile_expression(path).types} if path else set()
     except ValueError as error:
         raise MappingError(attribute, f"path {path!r}: {error}") from error
     if not named <= set(READ):
-        raise MappingError(attribute, f"path {path!r} begins with {', '.join(sorted(named - set(READ)))}: only {', '.join(READ)} are read")
+        raise MappingError(attribute, f"path {path!r} starts with {', '.join(sorted(named - set(READ)))}: only {', '.join(READ)} are read")
     return named or {"Patient"}
 
 
@@ -126,7 +126,7 @@ def in_our_words(
             del made[attribute]
             if attribute == LANGUAGE and is_declined(statement.value):
                 continue  # the patient did not say: no statement, and nothing to mend
-            problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known", attribute))
+            problems.append(Problem(f"{attribute}_unusable", statement.path, "unknown value", attribute))
         else:
             made[attribute] = statement._replace(value=value)
     return made

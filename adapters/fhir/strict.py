@@ -26,7 +26,7 @@ def deviations(resource: dict[str, Any], release: str = "R4") -> Iterator[Proble
     try:
         model = get_fhir_model_class(kind)
     except (ValueError, LookupError):
-        yield Problem("resource_type_unknown", "resourceType", "the release has no such resource")
+        yield Problem("resource_type_unknown", "resourceType", "the FHIR release does not have this resource")
         return
     try:
         model.model_validate(resource)

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from adapters.hl7v2.framing import Deframer
 
 CLOSING = 10.0  # seconds that a peer has to take its last acknowledgements when we hang up
-TOO_SLOW = "the peer did not finish a frame that it had begun (frame_timeout)"
+TOO_SLOW = "the peer did not complete a frame in time (frame_timeout)"
 
 
 class Owner(Protocol):
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
 
     def _report_unfinished(self) -> None:
         if self._deframer.pending:
-            self._owner.broken(self, "frame_unfinished", "the connection ended inside of a frame", self._deframer.rest)
+            self._owner.broken(self, "frame_unfinished", "the connection closed in the middle of a frame", self._deframer.rest)
 
     def _hold(self, why: str) -> None:
         if not self._paused and self._transport is not None and not self._transport.is_closing():

@@ -26,7 +26,7 @@ ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
 NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
 NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
-NO_PATIENT = "names no patient"
+NO_PATIENT = "does not identify a patient"
 
 
 class CxField(NamedTuple):
@@ -151,13 +151,11 @@ class IdentifierReader:
     def _unusable(self, found: Sequence[_Cx], path: str, *, nameless: bool) -> UnusableMessage:
         came = described([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
         if self._authority or self._type:
-            return UnusableMessage(
-                "patient_id_missing", f"none of the identifiers is the one that 'patient_id' of this source names{came}", path
-            )
+            return UnusableMessage("patient_id_missing", f"no identifier matches 'patient_id' of this source{came}", path)
         if nameless:
-            detail = "the identifier does not say who issued it: set 'patient_id.authority' of this source"
+            detail = "the identifier has no assigning authority: set 'patient_id.authority' of this source"
             return UnusableMessage("identifier_without_authority", detail, path)
-        return UnusableMessage("patient_id_missing", f"there is no identifier of a patient here{came}", path)
+        return UnusableMessage("patient_id_missing", f"no patient identifier{came}", path)
 
     def _issuer(self, text: str, message: Message) -> str:
         known = self._known.get((text, message.delimiters))

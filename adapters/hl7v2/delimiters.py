@@ -32,13 +32,13 @@ def delimiters_of(text: str) -> Delimiters:
 @lru_cache(maxsize=256)
 def _delimiters(field: str, encoding: str) -> Delimiters:
     if not field or field.isalnum() or field.isspace():
-        raise UnusableMessage("delimiters_missing", "MSH-1 names no field separator", "MSH-1")
+        raise UnusableMessage("delimiters_missing", "MSH-1 has no field separator", "MSH-1")
     encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end behind MSH-2
     if not encoding or encoding.isspace():
         raise UnusableMessage("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
     named = encoding.strip().replace("\\\\", "\\")[:5]  # some engines write the backslash twice, as programs quote it
     if any(char.isalnum() or char.isspace() for char in named) or len({field, *named}) <= len(named):
         raise UnusableMessage(
-            "delimiters_invalid", "MSH-2 must name different characters that are neither letters, digits nor blanks", "MSH-2"
+            "delimiters_invalid", "MSH-2 must contain different characters that are not letters, digits or spaces", "MSH-2"
         )
     return Delimiters(field, *named, *(NOWHERE for _ in range(5 - len(named))))

@@ -11,8 +11,8 @@ from adapters.hl7v2.sequence import Turn, number, turn
 from adapters.notes import Notes
 
 LAST = "sequence.last"
-NOT_HANDLED = IngestResult("unavailable", "not_handled", "the message cannot be handled now; nothing of it was kept: send it again")
-OUT_OF_TURN = "MSH-13 is not the number after the last one: messages may be missing. The sender must begin the sequence anew (0 or -1)"
+NOT_HANDLED = IngestResult("unavailable", "not_handled", "the message cannot be processed now and nothing was stored: send it again")
+OUT_OF_TURN = "MSH-13 is not the next sequence number: messages may be missing. The sender must restart the sequence (0 or -1)"
 
 
 class Handled(NamedTuple):
@@ -28,7 +28,7 @@ class Handled(NamedTuple):
 
 
 NOT_IN_TIME = IngestResult(
-    "unavailable", "not_in_time", "the message was not handled in time: send it again. Should it have been, nothing changes twice"
+    "unavailable", "not_in_time", "the message was not processed in time: send it again. Duplicates are not applied twice"
 )
 LATE = Handled(NOT_IN_TIME)
 

@@ -32,7 +32,7 @@ def read_language(
     if tag is not None:
         statements[LANGUAGE] = Statement(tag, "PID-15")
     elif not any(language.is_declined(part) for part in (*parts[:2], *parts[3:5]) if part) and any(parts):
-        detail = "this is no code or English name of a language that we know: add it to 'languages' of the source"
+        detail = "unknown language code or name: add it to 'languages' of the source"
         problems.append(Problem("language_unusable", "PID-15", detail, LANGUAGE))
 
 
@@ -58,7 +58,7 @@ def _read_death(message: Message, when: str, indicator: str, statements: dict[st
     elif when == DELETE:
         statements[DECEASED] = Statement(None, "PID-29")
     elif dated:
-        problems.append(Problem("death_unusable", "PID-29", "this is no date of death", DECEASED))
+        problems.append(Problem("death_unusable", "PID-29", "this is not a date of death", DECEASED))
 
 
 def read_flag(message: Message, attribute: str, field: str, path: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
@@ -68,7 +68,7 @@ def read_flag(message: Message, attribute: str, field: str, path: str, statement
         return
     answers = {_answer(part, message.delimiters.component) for part in field.split(message.delimiters.repetition) if part}
     if "" in answers:
-        problems.append(Problem("flag_unusable", path, "this is neither a yes nor a no of table 0136", attribute))
+        problems.append(Problem("flag_unusable", path, "this is not Y or N (table 0136)", attribute))
     if "yes" in answers or ("no" in answers and "" not in answers):
         statements[attribute] = Statement("yes" in answers, path)
 

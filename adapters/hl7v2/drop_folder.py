@@ -30,7 +30,7 @@ from adapters.notes import Notes
 BATCH, BATCH_BYTES = 1000, 8 * 1024 * 1024
 KEEP_DONE = 90 * 86_400.0  # seconds
 CLEARED, CLEAR_EVERY = "drop.cleared", timedelta(hours=1)
-LINKED = "the folder '{folder}' in the drop folder is a symbolic link or no folder: put a folder in its place"
+LINKED = "'{folder}' in the drop folder is a symbolic link or not a folder: replace it with a folder"
 CHUNK = 256 * 1024
 DONE, ERROR = "done", "error"
 MOVE, KEEP = "move", "keep"

@@ -115,9 +115,9 @@ class Port:
         try:
             socket.create_server((host, port)).close()
         except OSError as error:
-            yield Finding("listen", False, f"{host}:{port} cannot be used ({error.strerror}): another listener has it, or mend 'listen'")
+            yield Finding("listen", False, f"{host}:{port} cannot be used ({error.strerror}): stop the other listener, or change 'listen'")
         else:
-            yield Finding("listen", True, f"{host}:{port} is free to listen on{' (TLS)' if self._tls else ''}")
+            yield Finding("listen", True, f"{host}:{port} is available for listening{' (TLS)' if self._tls else ''}")
 
 
 class Dial:
@@ -151,9 +151,9 @@ class Dial:
                 if self._tls is not None:
                     self._tls.wrap_socket(plain, server_hostname=self._name).close()
         except OSError as error:  # TLS errors are OSErrors, too
-            yield Finding("connect", False, f"{host}:{port} cannot be reached ({_why(error)}): mend 'connect', or start what listens there")
+            yield Finding("connect", False, f"{host}:{port} cannot be reached ({_why(error)}): change 'connect', or start the server there")
         else:
-            yield Finding("connect", True, f"{host}:{port} answers{' (TLS)' if self._tls else ''}")
+            yield Finding("connect", True, f"{host}:{port} accepts connections{' (TLS)' if self._tls else ''}")
 
     async def _keep(self, connection: Callable[[], Connection]) -> None:
         """One connection at a time, for as long as the door is open."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from adapters.base import Filtered, Item, Payload, Unmappable
 from adapters.hl7v2.batch import OPENS, TRAILERS
 
-MISCOUNTED = (
-    "the batch says another number of messages, or the file of batches, than came: part is missing or doubled. What came is applied"
-)
-CUT_OFF = "the batch begins and does not end: what stood behind is missing, unless the sender never ends its batches. What came is applied"
+MISCOUNTED = "the message or batch count in the trailer does not match: part is missing or duplicated. Received messages were applied"
+CUT_OFF = "the batch has no trailer: the rest may be missing, unless the sender never sends trailers. Received messages were applied"
 
 
 def item(payload: Payload, body: bytes) -> Item:

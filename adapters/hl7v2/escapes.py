@@ -12,7 +12,7 @@ from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
 from adapters.hl7v2.errors import UnusableMessage
 
-NO_TEXT = "a hexadecimal escape sequence here is no text in the character set of the message: correct it at the sender"
+NO_TEXT = "a hexadecimal escape sequence is not valid in the character set of the message: correct it at the sender"
 
 
 def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
@@ -39,7 +39,7 @@ def _shifted(text: str, escape: str) -> str:
     try:
         return found.encode("ascii").decode(charsets.JAPANESE)
     except UnicodeError:
-        raise UnusableMessage("undecodable", "an escape sequence shifts to a character set that cannot be read") from None
+        raise UnusableMessage("undecodable", "an escape sequence switches to an unsupported character set") from None
 
 
 @cache

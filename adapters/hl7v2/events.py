@@ -58,12 +58,12 @@ def kind(message: Message) -> tuple[str, str]:
     if not _TYPE.fullmatch(kind):
         kind, event, is_structure = _spelled(_legible(message, field, "MSH-9"), message.delimiters.component)
     if not _TYPE.fullmatch(kind):
-        raise UnusableMessage("message_type_missing", "MSH-9 does not say what kind of message this is", "MSH-9")
+        raise UnusableMessage("message_type_missing", "MSH-9 does not contain the message type", "MSH-9")
     if kind == "ADT" and (not event or is_structure or not is_known(event)):
         told = _event(message.field("EVN", 1).partition(message.delimiters.component)[0])
         event = told if is_known(told) else event or told
         if not event:
-            raise UnusableMessage("event_missing", "neither MSH-9.2 nor EVN-1 says what happened", "MSH-9.2")
+            raise UnusableMessage("event_missing", "neither MSH-9.2 nor EVN-1 contains the event", "MSH-9.2")
     return kind, event
 
 
@@ -89,7 +89,7 @@ def processing(message: Message) -> str:
     codes = {_shown(one.partition(component)[0]) for one in _legible(message, field, "MSH-11").split(repetition)} - {""}
     found = {_processing().get(code, "") for code in codes} or {PRODUCTION}
     if len(found) > 1 or "" in found:
-        detail = "MSH-11 is no processing id of table 0103, so this is not known to be a production message: correct it at the sender"
+        detail = "MSH-11 is not a processing ID of table 0103, so this may not be a production message: correct it at the sender"
         raise UnusableMessage("processing_unknown", detail, "MSH-11")
     return found.pop()
 

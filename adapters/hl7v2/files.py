@@ -58,7 +58,7 @@ class LocalFolder:
         number = os.open(self.path / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(number, "rb") as stream:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise OSError(errno.EINVAL, "it is no file any more")
+                raise OSError(errno.EINVAL, "it is no longer a file")
             yield from _read(stream)
 
     def is_unchanged(self, file: Dropped) -> bool:
@@ -128,7 +128,7 @@ class FilesAdapter:
         if not self._named or not path.is_dir():
             raise AdapterError("the drop folder does not exist: set 'path' of this source", permanent=True)
         if not self._is_permitted(path):
-            raise AdapterError("the drop folder cannot be read and written: mend its permissions, or set 'after: keep'", permanent=True)
+            raise AdapterError("the drop folder is not readable and writable: fix its permissions, or set 'after: keep'", permanent=True)
         try:
             yield from drop_folder.fetch(self._folder, self.mapper, request, self._done, self.notes)
         except OSError as error:
@@ -137,18 +137,18 @@ class FilesAdapter:
     def check(self) -> Iterator[Finding]:
         path = self._folder.path
         if not self._named:
-            yield Finding("drop folder", False, "'path' is not set: name the folder that messages are dropped into")
+            yield Finding("drop folder", False, "'path' is not set: set it to the drop folder")
         elif not path.is_dir():
-            yield Finding("drop folder", False, "the folder of 'path' does not exist: create it or mend the path")
+            yield Finding("drop folder", False, "the folder in 'path' does not exist: create it or fix the path")
         elif not self._is_permitted(path):
-            yield Finding("drop folder", False, "files cannot be read and moved: mend its permissions, or set 'after: keep'")
+            yield Finding("drop folder", False, "files cannot be read and moved: fix the permissions, or set 'after: keep'")
         else:
             yield Finding(
                 "drop folder", True, "readable and writable" if self._done.after == MOVE else "readable; files stay where they are"
             )
             yield Finding("waiting", True, f"{len(self._folder.waiting())} file(s) are waiting")
             if links := self._folder.links():
-                yield Finding("links", False, f"{links} symbolic link(s) are not followed: put the files themselves there")
+                yield Finding("links", False, f"{links} symbolic link(s) are not followed: put the files there instead")
 
     def _is_permitted(self, path: Path) -> bool:
         return os.access(path, os.R_OK | os.X_OK | (os.W_OK if self._done.after == MOVE else 0))

@@ -70,7 +70,7 @@ class Deframer:
         """Skips what may stand between frames and the start of the next; empty to go on, ``None`` to wait for more."""
         rest = self._buffer.lstrip(BETWEEN)
         if rest and rest[:1] != START:
-            self._fail("frame_garbage", "there are bytes outside of a frame")
+            self._fail("frame_garbage", "bytes outside a frame")
             return None
         self._buffer = rest[1:]
         self._inside, self._searched = bool(rest), 0
@@ -88,7 +88,7 @@ class Deframer:
             return None
         message = self._head if self._head is not None else bytes(self._buffer[:at])
         if START + b"MSH" in message[1:]:
-            self._fail("frame_unfinished", "a frame begins inside of another one")
+            self._fail("frame_unfinished", "a frame starts inside another frame")
             return None
         del self._buffer[: at + 1]
         self._inside, self._head = False, None

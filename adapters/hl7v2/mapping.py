@@ -64,7 +64,7 @@ _PADDING = [""] * PID_WIDTH
 _SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
 NOBODY = Subject(())
 NO_PID = "the message has no PID segment"
-UNKNOWN_TYPE = "MSH-9 names no message type of HL7: correct it at the sender, or name the type under 'messages' of the source"
+UNKNOWN_TYPE = "MSH-9 is not an HL7 message type: correct it at the sender, or add the type to 'messages' of the source"
 
 
 class Hl7Mapper:
@@ -105,7 +105,7 @@ class Hl7Mapper:
                 if len(parts) > 1:
                     return [item for n, part in enumerate(parts, 1) for item in self.read(envelope.part(payload, part, n))]
                 raise UnusableMessage(
-                    "several_messages", "there is more than one MSH segment: frame or separate the messages one by one", "MSH"
+                    "several_messages", "more than one MSH segment: send each message in its own frame or file entry", "MSH"
                 )
             return torn.items(message, partial(self._message, payload=payload)) if message.oddity else self._message(message, payload)
         except UnusableMessage as error:
@@ -164,9 +164,7 @@ class Hl7Mapper:
         if event not in events.UPDATES and not message.segments("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
         if not events.is_known(event) and message.segments("MRG"):
-            unknown = UnusableMessage(
-                "event_unknown", "MSH-9.2 names no event, and MRG says that two records may be one: correct it", "MSH-9.2"
-            )
+            unknown = UnusableMessage("event_unknown", "MSH-9.2 has no known event, but MRG indicates a merge: correct it", "MSH-9.2")
             return self._with_asides([_rejected(unknown, payload)], message, payload)
         item = self._statements(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
@@ -200,7 +198,7 @@ class Hl7Mapper:
 
     def _quiet(self, message: Message, event: str, payload: Payload) -> list[Item]:
         if event == events.ACCOUNT_MERGE and merge.names_two_patients(message, self._identifiers, payload.received.date()):
-            detail = "A35 joins accounts of one patient, but MRG-1 and PID-3 name two: the sender must say A40 if they are one"
+            detail = "A35 merges accounts of one patient, but MRG-1 and PID-3 identify two: send A40 if they are one patient"
             return self._with_asides([_rejected(UnusableMessage("merge_ambiguous", detail, "MRG-1"), payload)], message, payload)
         return [*self._asides(message, payload)] or [self._about_nobody(message, events.QUIET[event], payload)]
 

@@ -26,7 +26,7 @@ def merges(
     today = effective.latest.date()
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
     if not pairs:
-        raise UnusableMessage("merge_incomplete", "a merge needs a PID and a MRG segment", "MRG")
+        raise UnusableMessage("merge_incomplete", "a merge needs a PID and an MRG segment", "MRG")
     return [PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, gone in pairs for record in _records(gone)]
 
 
@@ -34,11 +34,11 @@ def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple
     """Who an A43 is about: what PID-3 and MRG-1 both name. What differs is the record that it hangs on, before and after."""
     pairs = list(_groups(message))
     if len(pairs) != 1:
-        raise UnusableMessage("move_ambiguous", "a move needs one PID and one MRG segment: send one message for each patient", "MRG")
+        raise UnusableMessage("move_ambiguous", "a move needs one PID and one MRG segment: send one message per patient", "MRG")
     before = _merged(message, pairs[0][1], identifiers, today)
     same = tuple(one for one in _survivor(message, pairs[0][0], identifiers, today) if one in before)
     if not same:
-        detail = "A43 moves one patient, but MRG-1 and PID-3 share no identifier: the sender must say A40 or A47 if that is meant"
+        detail = "A43 moves one patient, but MRG-1 and PID-3 share no identifier: send A40 or A47 if that is intended"
         raise UnusableMessage("move_ambiguous", detail, "MRG-1")
     return same
 
@@ -77,7 +77,7 @@ def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:
             again = bool(before) and is_same_patient(before, pid)
         elif line.startswith("MRG"):
             if not pid:
-                raise UnusableMessage("merge_incomplete", "a MRG segment stands before any PID segment", "MRG")
+                raise UnusableMessage("merge_incomplete", "an MRG segment comes before any PID segment", "MRG")
             paired = True
             yield pid, message.fields(line)
     if not paired and not again:
@@ -105,7 +105,7 @@ def _pair(
     # An identifier on both sides (a national number) says nothing about which record goes.
     gone = tuple(one for one in merged if one not in survivor)
     if not gone:
-        raise UnusableMessage("merge_with_itself", "MRG-1 and PID-3 name the same patient", "MRG-1")
+        raise UnusableMessage("merge_with_itself", "MRG-1 and PID-3 identify the same patient", "MRG-1")
     return survivor, gone
 
 

@@ -78,7 +78,7 @@ class MllpListener:
         self._acknowledger = Acknowledger.of(options.get("ack") or {})
         self._in_sequence = bool(options.get("sequence", False))
         self._limit = int(options.get("max_message_bytes", DEFAULT_LIMIT))
-        self._too_large = ("frame_too_large", f"the frame is larger than {self._limit} bytes (max_message_bytes): only its head was kept")
+        self._too_large = ("frame_too_large", f"the frame is larger than {self._limit} bytes (max_message_bytes): only its start was kept")
         self._idle = float(options.get("idle_timeout", IDLE))
         self._frame = float(options.get("frame_timeout", FRAME))
         self._answer_within = read_options.number(options, "answer_within", ANSWER_WITHIN, least=0.1, most=60)

@@ -28,7 +28,7 @@ _BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and bla
 _BLANK_TEXT = _BLANK.decode()
 _LOST = re.compile("[\x00\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383); NUL is text that no database takes
 SEGMENTS = frozenset(table("segments")["standard"].split())
-NO_TEXT = "bytes here fit no permitted character set: set 'charset' or 'charset_fallback' of the source"
+NO_TEXT = "bytes do not match any permitted character set: set 'charset' or 'charset_fallback' of the source"
 TORN = "torn"  # a line that is no segment: most likely the end of one that a carriage return cut in two
 DOUBTFUL = "doubtful"  # it looks like a segment whose name no standard knows: a site's own, or the end of one that was cut in two
 _LONGEST = 12  # characters of a name together with what cannot be seen around it
@@ -130,7 +130,7 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     else:
         text, codec, damaged = _decoded(raw, charset, fallback)
     if not text.startswith("MSH"):
-        raise UnusableMessage("not_hl7", "this does not begin with an MSH segment, so it is no HL7 v2 message")
+        raise UnusableMessage("not_hl7", "this does not start with an MSH segment, so it is not an HL7 v2 message")
     text = text.rstrip(_BLANK_TEXT)
     damaged = damaged or "\x00" in text
     delimiters = delimiters_of(text)
@@ -202,7 +202,7 @@ def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str
         except charsets.Undecodable:
             return *charsets.damaged(raw, declared, charset), True
     except ValueError:
-        detail = "the bytes fit neither MSH-18 nor UTF-8: set 'charset' or 'charset_fallback' of the source"
+        detail = "the bytes match neither MSH-18 nor UTF-8: set 'charset' or 'charset_fallback' of the source"
         raise UnusableMessage("undecodable", detail, "MSH-18") from None
 
 

@@ -79,7 +79,7 @@ class RemoteFolder:
     def chunks(self, file: Dropped) -> Iterator[bytes]:
         """Read in turn, not ahead: a thread of paramiko's that reads ahead dies aloud when the connection breaks."""
         if not stat.S_ISREG(self._client.lstat(self._at(file.name)).st_mode or 0):
-            raise AdapterError("a file of the drop folder is none any more: look what was put in its place")
+            raise AdapterError("a file in the drop folder was replaced by something else: check the folder")
         with self._client.open(self._at(file.name), "rb") as stream:
             yield from iter(lambda: stream.read(BLOCK), b"")
 
@@ -143,7 +143,7 @@ class SftpAdapter:
     def check(self) -> Iterator[Finding]:
         try:
             with self._folder() as folder:
-                yield Finding("server", True, "reached, known by its host key, and let us in")
+                yield Finding("server", True, "connected, host key verified, login accepted")
                 yield Finding("waiting", True, f"{len(folder.waiting())} file(s) are waiting")
         except AdapterError as error:
             yield Finding("server", False, str(error))
@@ -169,14 +169,14 @@ def _connected(server: Server) -> Iterator[paramiko.SFTPClient]:
         client = paramiko.SFTPClient.from_transport(transport)
         channel = client.get_channel() if client else None
         if client is None or channel is None:
-            raise AdapterError("the server opens no SFTP session for this user")
+            raise AdapterError("the server does not open an SFTP session for this user")
         channel.settimeout(server.timeout)
         yield client
     finally:
         transport.close()
 
 
-NOT_KNOWN = "the server shows another key than 'host_key': ask its operator whether it was changed, and do not go on before"
+NOT_KNOWN = "the server's key does not match 'host_key': confirm the change with its operator before you continue"
 
 
 @contextmanager
@@ -187,15 +187,15 @@ def _told() -> Iterator[None]:
     except AdapterError:
         raise
     except paramiko.AuthenticationException:
-        raise AdapterError("the server does not let us in: mend 'user' and 'private_key' or 'password'", permanent=True) from None
+        raise AdapterError("login failed: check 'user' and 'private_key' or 'password'", permanent=True) from None
     except IncompatiblePeer:
-        raise AdapterError(f"{NOT_KNOWN}; or it has no key of that type", permanent=True) from None
+        raise AdapterError(f"{NOT_KNOWN}; or the server has no key of that type", permanent=True) from None
     except FileNotFoundError:
-        raise AdapterError("the folder of 'path' is not there: create it or mend the path", permanent=True) from None
+        raise AdapterError("the folder in 'path' does not exist: create it or fix the path", permanent=True) from None
     except PermissionError:
-        raise AdapterError("the server permits no access to 'path': mend its permissions, or set 'after: keep'", permanent=True) from None
+        raise AdapterError("access to 'path' denied: fix its permissions, or set 'after: keep'", permanent=True) from None
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise AdapterError(f"the server cannot be reached, or the connection broke ({_why(error)})") from None
+        raise AdapterError(f"the server cannot be reached, or the connection was lost ({_why(error)})") from None
 
 
 def _why(error: Exception) -> str:

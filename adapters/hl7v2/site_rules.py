@@ -32,7 +32,7 @@ class EachNumber:
         for rule in self._rules:
             for path in map(parse, rule.paths):
                 if path.segment != "PID" or path.field not in FIELDS or path.component is None:
-                    raise MappingError(rule.attribute, "is beside no number: read a component of PID-13, PID-14 or PID-40, like PID-13.9")
+                    raise MappingError(rule.attribute, "has no number: read a component of PID-13, PID-14 or PID-40, like PID-13.9")
 
     def apply(self, message: Message, problems: list[Problem], codes: Read) -> dict[str, Statement]:
         """What is stated for each number. What refuses at a number that cannot be read is a problem of the consent for all numbers."""
@@ -146,7 +146,7 @@ class SiteRules:
         text = str(outcome.value)
         value = self._languages.tag(text) if family == LANGUAGE else telecom.resolve_preferred(text, _phones(statements), self._region)
         if value is None and not (family == LANGUAGE and language.is_declined(text)):
-            problems.append(Problem(f"{family}_unusable", outcome.path, "the text here cannot be used", family))
+            problems.append(Problem(f"{family}_unusable", outcome.path, "the value cannot be used", family))
         return None if value is None else Statement(value, outcome.path)
 
     def _list(self, rule: Rule, found: Sequence[FoundValue], path: str, problems: list[Problem]) -> Statement | None:
@@ -158,7 +158,7 @@ class SiteRules:
             value = telecom.email(text) if family == EMAIL else self._phone(text, kind)
             if value is None or self._tables.is_placeholder(value if isinstance(value, str) else value.number):
                 reason = f"{'email' if family == EMAIL else 'phone'}_{'unusable' if value is None else 'placeholder'}"
-                problems.append(Problem(reason, one.path, "the text here cannot be used", family))
+                problems.append(Problem(reason, one.path, "the value cannot be used", family))
             else:
                 values.append(value)
         return Statement(tuple(values) or None, path) if values or not found else None

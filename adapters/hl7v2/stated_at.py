@@ -19,7 +19,7 @@ from store.times import Time
 EVENT, SENT, UPDATED = "EVN-2", "MSH-7", "PID-33"
 ORDER = (EVENT, SENT)
 PLACES = (EVENT, SENT, UPDATED)
-UNREADABLE = "it is no time stamp (YYYYMMDDHHMMSS[+-ZZZZ]); what refuses counts"
+UNREADABLE = "it is not a timestamp (YYYYMMDDHHMMSS[+-ZZZZ]); only refusals apply"
 _EAST, _WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
 _ABSENT = times.unknown(times.BEGINNING)
 
@@ -45,7 +45,7 @@ def read(message: Message, updated: str, zone: tzinfo, received: datetime, undat
     problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
     effective = _first(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
     if times.is_ahead(effective, received):
-        problems.append(Problem("time_in_future", "", "the sender's clock or time zone is wrong, or ours; what refuses counts"))
+        problems.append(Problem("time_in_future", "", "the sender's clock or time zone, or ours, is wrong; only refusals apply"))
     return StatedAt(effective, _version(found.get(UPDATED)), tuple(problems))
 
 

@@ -25,7 +25,7 @@ def listening(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not options.get("certificate"):
-        raise ValueError("tls.certificate is missing: a listener shows a certificate")
+        raise ValueError("tls.certificate is missing: a listener needs a certificate")
     _show(context, options)
     if options.get("client_ca"):
         _trust(context, options, "client_ca")

@@ -21,7 +21,7 @@ from adapters.mapping.refusals import refusal, refuses
 from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base
 
 REASON = "line_not_a_segment"
-DETAIL = "a line of the message is no segment: a carriage return inside of a field? What refuses contact was applied"
+DETAIL = "a line of the message is not a segment: a carriage return inside a field? Values that stop contact were applied"
 NO_CODES: Mapping[str, Codes] = {}
 Read = Callable[[Message], list[Item]]
 Statements = Mapping[str, Statement]
@@ -48,7 +48,7 @@ def leave_unread(unread: Mapping[str, str], statements: dict[str, Statement], pr
             del codes[name]
         if attribute not in statements:
             problems.append(
-                Problem(REASON, segment, f"a line that is no segment may be {segment}: correct its name at the sender", attribute)
+                Problem(REASON, segment, f"a line that is not a segment may be {segment}: correct its name at the sender", attribute)
             )
 
 
@@ -155,7 +155,7 @@ def _settled(
 def _distrusted(came: Statements, whole: Statements, stated: Statements) -> Iterator[Problem]:
     for name, one in {**came, **whole}.items():
         if name not in stated and refusal(name) is not None:
-            yield Problem(REASON, one.path, "what would permit contact is read beside a line that is no segment, and not trusted", name)
+            yield Problem(REASON, one.path, "values that would permit contact are not trusted because a line is not a segment", name)
 
 
 def _refusals(item: PatientStatements) -> dict[str, Statement]:
@@ -169,4 +169,4 @@ def _told(merge: PatientMerge) -> PatientStatements:
 
 def _unusable(came: Sequence[Item], whole: Sequence[Item]) -> Unmappable:
     found = next((item for item in (*came, *whole) if isinstance(item, Unmappable)), None)
-    return found or Unmappable(REASON, "a line of the message is no segment, and its readings differ", (*came, *whole)[0].locator)
+    return found or Unmappable(REASON, "a line of the message is not a segment, and it can be read in two ways", (*came, *whole)[0].locator)

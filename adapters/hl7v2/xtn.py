@@ -39,7 +39,7 @@ MAIL = ("NET", "INTERNET", "X.400")  # HL7 tables 0201 and 0202
 UNORDERED = 1_000_000  # behind everything that has a preference order
 FAR = timedelta(days=3653)  # an end beyond that is how some EMRs write that there is none
 _ABSENT = [""] * 18
-UNUSABLE = Problem("phone_unusable", "", "this cannot be made a number in E.164", PHONES)
+UNUSABLE = Problem("phone_unusable", "", "this cannot be converted to an E.164 number", PHONES)
 NO_ADDRESS = Problem("email_unusable", "", "this is not an e-mail address", EMAIL)
 
 

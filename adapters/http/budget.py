@@ -119,7 +119,7 @@ class Budget:
         allowed = export_allowed_at(self.notes.read(EXPORT), self.limits.bulk_every)
         if allowed is None or allowed <= now:
             return None
-        return Wait((allowed - now).total_seconds(), "at most one export is asked for in budget.bulk_every")
+        return Wait((allowed - now).total_seconds(), "at most one export per budget.bulk_every")
 
     def exported(self) -> None:
         """Notes that an export is being asked for. Before it is: one that is asked for and lost counts too."""

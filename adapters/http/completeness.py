@@ -41,11 +41,11 @@ class Whole:
 
     def missing(self) -> str:
         """Why this is not all; empty when it is."""
-        told = [*self._pages(), *(f"the server reported an error among its {self.what} records ({one})" for one in self.errors)]
+        told = [*self._pages(), *(f"the server reported an error in its {self.what} records ({one})" for one in self.errors)]
         return "; ".join([*told, *self._short()])
 
     def _pages(self) -> Iterable[str]:
-        return [f"{self.idle} pages in a row brought no new {self.what} record and still linked to another page"] if self.endless else []
+        return [f"{self.idle} consecutive pages had no new {self.what} record but linked to another page"] if self.endless else []
 
     def _short(self) -> Iterable[str]:
         came = len(self._seen)
@@ -53,4 +53,4 @@ class Whole:
         counted = came >= self.announced or (self.beside and came + self.beside == self.announced)
         if self.endless or counted or not self.trust_total:
             return []
-        return [f"the server announced {self.announced} {self.what} records and sent {came}"]
+        return [f"the server announced {self.announced} {self.what} records but sent {came}"]

@@ -51,29 +51,29 @@ class DownloadLimits:
     @property
     def file(self) -> Bounds:
         """Of a file of an export."""
-        return Bounds("a file of the export", self.max_file_bytes, self.file_deadline, "download.max_file_bytes", "download.file_deadline")
+        return Bounds("an export file", self.max_file_bytes, self.file_deadline, "download.max_file_bytes", "download.file_deadline")
 
     @property
     def line(self) -> Bounds:
         """Of a line of such a file."""
-        return Bounds("a line of a file of the export", self.max_line_bytes, 0, "download.max_line_bytes")
+        return Bounds("a line of an export file", self.max_line_bytes, 0, "download.max_line_bytes")
 
 
-TOKEN = Bounds("the answer of the token endpoint", MIB, 60.0)
+TOKEN = Bounds("the response of the token endpoint", MIB, 60.0)
 
 
 class TooLarge(AdapterError):
     """More bytes than the bound. A person must act: the same answer would come again."""
 
     def __init__(self, bounds: Bounds) -> None:
-        setting = f": look at what the server sends, or raise {bounds.size_setting}" if bounds.size_setting else ""
+        setting = f": check what the server sends, or raise {bounds.size_setting}" if bounds.size_setting else ""
         super().__init__(f"{bounds.what} is larger than {bounds.size} bytes{setting}", permanent=True)
 
 
 def too_slow(bounds: Bounds) -> AdapterError:
     """It took longer than the bound. It may be quicker the next time."""
     setting = f" ({bounds.time_setting})" if bounds.time_setting else ""
-    return AdapterError(f"{bounds.what} was not there after {bounds.seconds:g} s{setting}")
+    return AdapterError(f"{bounds.what} did not arrive within {bounds.seconds:g} s{setting}")
 
 
 class Streamed(Protocol):

@@ -22,7 +22,7 @@ def base_url(options: Mapping[str, Any], what: str) -> str:
     """The server's address without a slash at its end; ``what`` says which one is meant."""
     url = str(options.get("base_url") or "").rstrip("/")
     if not url.startswith(("https://", "http://")):
-        raise ValueError(f"base_url is missing or no http address: give {what}")
+        raise ValueError(f"base_url is missing or not an HTTP URL: give {what}")
     return url
 
 

@@ -31,7 +31,7 @@ class Retryable(Exception):
 
 def told(asked: float | None) -> str:
     """What a Retry-After adds to an error's text."""
-    return "" if asked is None else f"; it asks us to wait {asked:.0f} s"
+    return "" if asked is None else f"; it asked to wait {asked:.0f} s"
 
 
 def retrying(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:

@@ -48,7 +48,7 @@ def _in_time(mine: connection.HTTPConnection, answer: Callable[[], HTTPResponse]
         if found is not None:
             found.close()
         mine.close()
-        raise TimeoutError("the headers did not come in time")
+        raise TimeoutError("the headers did not arrive in time")
     return found
 
 
@@ -113,7 +113,7 @@ def unreached(error: requests.RequestException, who: str) -> str:
     """Why nobody answered, in a line that quotes nothing: an error's text holds the address, and with it maybe a patient."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return f"the name of {who} cannot be resolved: check its address, and this machine's DNS"
+        return f"the name of {who} cannot be resolved: check its address and this machine's DNS"
     if isinstance(error, requests.exceptions.ProxyError):
         return f"{who} could not be reached through the proxy: check HTTPS_PROXY and NO_PROXY"
     return f"{who} could not be reached ({type(error).__name__})"

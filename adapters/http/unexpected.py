@@ -7,13 +7,13 @@ import re
 
 from adapters.mapping.legible import BYTE_ORDER_MARK
 
-NOTHING = "an empty answer"
+NOTHING = "an empty response"
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
 def described(body: bytes) -> str:
-    """``an HTML page``, ``XML``, ``JSON of type OperationOutcome``, ``text that cannot be read as JSON`` and so on."""
+    """``an HTML page``, ``XML``, ``JSON of type OperationOutcome``, ``text that is not JSON`` and so on."""
     start = body[:4096].removeprefix(BYTE_ORDER_MARK).lstrip()
     if not start:
         return NOTHING
@@ -21,13 +21,13 @@ def described(body: bytes) -> str:
         return "an HTML page"
     if start.startswith(b"<"):
         return "XML"
-    return _json(body) if start[:1] in (b"{", b"[") else "text that cannot be read as JSON"
+    return _json(body) if start[:1] in (b"{", b"[") else "text that is not JSON"
 
 
 def _json(body: bytes) -> str:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        return "JSON that breaks off or is broken"
+        return "truncated or invalid JSON"
     kind = found.get("resourceType") if isinstance(found, dict) else None
-    return f"JSON of type {kind}" if isinstance(kind, str) and _TYPE.fullmatch(kind) else "JSON of another shape"
+    return f"JSON of type {kind}" if isinstance(kind, str) and _TYPE.fullmatch(kind) else "JSON of unexpected structure"

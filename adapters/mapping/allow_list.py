@@ -47,14 +47,14 @@ def _check(attribute: str, rule: Mapping[str, Any]) -> None:
         raise UnreadableList(attribute, "cannot be a list of channels: write consent.* or topic.<name>.*")
     values = rule.get("values")
     if not isinstance(values, Mapping) or not values:
-        raise UnreadableList(attribute, "needs 'values': what each code of the list means, one of " + ", ".join(MEANINGS))
+        raise UnreadableList(attribute, "needs 'values': the meaning of each code in the list, one of " + ", ".join(MEANINGS))
     wrong = next((meaning for meaning in map(_word, values.values()) if meaning not in MEANINGS), None)
     if wrong is not None:
         raise UnreadableList(attribute, f"a code of the list cannot mean {wrong!r}: use one of {', '.join(MEANINGS)}")
     if (rule.get("others") or NO_STATEMENT) not in OTHERS:
         raise UnreadableList(attribute, f"others is {rule['others']!r}: use one of {', '.join(OTHERS)}")
     if rule.get("aggregate"):
-        raise UnreadableList(attribute, "a list of channels has no aggregate: say with 'others' what it does not name")
+        raise UnreadableList(attribute, "a list of channels has no aggregate: use 'others' for channels that are not listed")
 
 
 def under(preset: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

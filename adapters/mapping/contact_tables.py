@@ -27,13 +27,13 @@ REMARKS = (*REFUSES, WRONG_NUMBER, NOTED, NOTHING)
 """What a remark may mean; ``noted``: it is reported, and the number used; ``nothing``: it need not be reported."""
 
 REMARKED = {
-    NOTED: Problem("phone_remark", "", "a remark beside the number was not understood; the number is used"),
-    WRONG_NUMBER: Problem("phone_wrong", "", "a remark says that the number is wrong or out of service, so it is not used", PHONES),
+    NOTED: Problem("phone_remark", "", "a comment on the number was not understood; the number is used"),
+    WRONG_NUMBER: Problem("phone_wrong", "", "a comment marks the number as wrong or out of service, so it is not used", PHONES),
 }
-REFUSED = Problem("phone_refused", "", "a remark refuses calls or texts to the number; it is obeyed")
-REFUSED_NOWHERE = "a remark refuses calls or texts, and the number that it is beside cannot be used"
-PLACEHOLDER = Problem("phone_placeholder", "", "this is what is written where no number is known", PHONES)
-NOBODYS_ADDRESS = Problem("email_placeholder", "", "this is what is written where no address is known", EMAIL)
+REFUSED = Problem("phone_refused", "", "a comment forbids calls or texts to the number and is applied")
+REFUSED_NOWHERE = "a comment forbids calls or texts, but its number cannot be used"
+PLACEHOLDER = Problem("phone_placeholder", "", "this is a placeholder for an unknown number", PHONES)
+NOBODYS_ADDRESS = Problem("email_placeholder", "", "this is a placeholder for an unknown address", EMAIL)
 
 SAME_DIGIT = 7
 """From so many on, one digit repeated is no number."""

@@ -19,7 +19,7 @@ MEDICAL_RECORD = "MR"  # HL7 table 0203, which FHIR uses too
 SAME_DIGIT = 7
 """From so many on, one digit repeated is no identifier; zeros are none in any number."""
 SEVERAL_OWN = "several_own_identifiers"
-SEVERAL_OWN_DETAIL = "there are several of the source's own issuer and type: the first that has not ended counts, and what refuses for all"
+SEVERAL_OWN_DETAIL = "several identifiers have the source's issuer and type: the first active one is used; refusals apply to all"
 A_NAME = re.compile(r"[A-Za-z][A-Za-z _.-]{0,39}\d{0,2}|urn:oid:[0-9.]{3,80}|https?://[a-z.-]{3,40}[a-z/._-]{0,60}", re.IGNORECASE)
 A_TYPE = re.compile(r"[A-Za-z0-9]{1,6}")
 
@@ -56,7 +56,7 @@ def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[Pa
 
 def described(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:
     """Issuers and types that came, each with its flaw, as a reason may name them: never a value, nor what may be one in the wrong place."""
-    return f"; what came: {', '.join(dict.fromkeys(_shown(one, flaw, known) for one, flaw in found))}" if found else ""
+    return f"; received: {', '.join(dict.fromkeys(_shown(one, flaw, known) for one, flaw in found))}" if found else ""
 
 
 def _shown(one: Identifier, flaw: str, known: Collection[str]) -> str:

@@ -70,7 +70,7 @@ def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], pro
         if number:
             numbers.setdefault(number, []).append(found)
         elif number is not None and _may_refuse(rule, found):
-            detail = "what stands here refuses at a number that cannot be read: correct the number in the EMR"
+            detail = "this value forbids contact at a number that cannot be read: correct the number in the EMR"
             problems.append(Problem("consent_number_unreadable", found.path, detail, base(rule.attribute)))
     names, known = {rule.attribute[:-1] + number: found for number, found in numbers.items()}, len(problems)
     made = {name: _read(rule, name, found, problems, codes) for name, found in names.items()}
@@ -94,7 +94,7 @@ def leave_out_illegible(
         known = {(one.path, one.attribute) for one in problems}
         for attribute in readers or [next((name for start, name in elements.items() if path.startswith(start)), "")]:
             if (path, base(attribute)) not in known:
-                problems.append(Problem("text_unreadable", path, "it holds bytes or characters that no text may have", base(attribute)))
+                problems.append(Problem("text_unreadable", path, "it contains invalid bytes or characters", base(attribute)))
         for name in [name for name, one in ruled.items() if _is_of(name, readers) and not is_opt_out(name, one.value)]:
             del ruled[name]
 

@@ -99,8 +99,8 @@ class RuleRejection(NamedTuple):
         if self.flaw:
             return f"{self.attribute}: {self.flaw}"
         if self.reason == "code_unmapped":
-            return f"{self.attribute}: the code here is in no 'values' table of the mapping: add it, or say what 'on_unknown' shall do"
-        return f"{self.attribute}: the mapping asks for a value here and there is none"
+            return f"{self.attribute}: the code is not in any 'values' table of the mapping: add it, or set 'on_unknown'"
+        return f"{self.attribute}: the mapping requires a value here, but it is empty"
 
 
 Find = Callable[[Any], Sequence[FoundValue]]
@@ -227,7 +227,7 @@ def compile_rule(attribute: str, rule: Mapping[str, Any], compile_path: CompileP
     """One rule of an :func:`expanded` mapping. Raises :class:`MappingError` when it is wrong."""
     named = str(rule.get("written_as") or attribute)
     if not paths(rule):
-        raise MappingError(named, "has no 'from': name the field or FHIRPath to read")
+        raise MappingError(named, "has no 'from': set the field or FHIRPath to read")
     for key in ("on_absent", "on_unknown"):
         if (rule.get(key) or NO_STATEMENT) not in FALLBACKS:
             raise MappingError(named, f"{key} is {rule[key]!r}: use one of {', '.join(FALLBACKS)}")

@@ -50,7 +50,7 @@ class BulkPages:
         except BadExport as error:
             return _refusal(400, "invalid", str(error))
         if name is None:
-            return _refusal(429, "throttled", "an export is under way", (("Retry-After", "120"),))
+            return _refusal(429, "throttled", "an export is in progress", (("Retry-After", "120"),))
         return RehearsalReply(202, {}, (("Content-Location", f"{self.root}/export-status/{name}"),))
 
     def kick_off_posted(self, path: str, body: bytes, headers: Any) -> RehearsalReply:
@@ -58,7 +58,7 @@ class BulkPages:
         try:
             asked = [(one["name"], next(value for key, value in one.items() if key.startswith("value"))) for one in _parameters(body)]
         except (ValueError, KeyError, TypeError, StopIteration):
-            return _refusal(400, "invalid", "an export is asked for with Parameters")
+            return _refusal(400, "invalid", "an export request needs Parameters")
         patients = [str(value["reference"]) for name, value in asked if name == "patient"]
         return self.kick_off(path, {name: str(value) for name, value in asked if name != "patient"}, headers, patients)
 
@@ -67,7 +67,7 @@ class BulkPages:
         if percent is None or job is None:
             return _refusal(404, "not-found", "no such export")
         if percent < 100:
-            return RehearsalReply(202, {}, (("X-Progress", f"{percent}% of the export is made"), ("Retry-After", self.desk.retry_after)))
+            return RehearsalReply(202, {}, (("X-Progress", f"{percent}% of the export is done"), ("Retry-After", self.desk.retry_after)))
         made = self.desk.manifest(name, job, root=f"{self.root}/files", token=not self.open_files, request=f"{self.base_url}/$export")
         return RehearsalReply(200, made, kind="application/json")
 
@@ -78,7 +78,7 @@ class BulkPages:
         job: ExportJob | None = self.desk.job(name)
         lines = None if job is None or self.desk.faults.take("expired") else self.desk.lines(job, part.removesuffix(".ndjson"))
         if lines is None:
-            return _refusal(404, "not-found", "no such file, or its time is over")
+            return _refusal(404, "not-found", "no such file, or it has expired")
         return RehearsalReply(200, self._spoiled(lines), kind=NDJSON)
 
     def _spoiled(self, lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -98,7 +98,7 @@ class RehearsalEmr:
     @property
     def _started(self) -> FhirServer:
         if self._server is None:
-            raise RuntimeError("the rehearsal EMR has no address before it is started")
+            raise RuntimeError("the rehearsal EMR has no address until it is started")
         return self._server
 
     def __enter__(self) -> RehearsalEmr:

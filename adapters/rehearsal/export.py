@@ -87,7 +87,7 @@ class ExportDesk:
     def _named(self, patients: Sequence[str]) -> frozenset[int]:
         indexes = [index_of(reference.removeprefix("Patient/")) for reference in patients]
         if not self.by_name or None in indexes:
-            raise BadExport("patient is not taken")
+            raise BadExport("patient is not supported")
         return frozenset(index for index in indexes if index is not None)
 
     def job(self, name: str) -> ExportJob | None:

@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, self._smart_configuration(), JSON)
         if url.path == "/fhir/r4/Patient" or url.path.startswith("/fhir/r4/Patient/"):
             return self._guarded(lambda: self._patients(url.path.removeprefix("/fhir/r4/Patient").removeprefix("/"), url.query))
-        self._refuse(404, "not-supported", "this server knows only Patient")
+        self._refuse(404, "not-supported", "this server supports only Patient")
 
     def do_DELETE(self) -> None:
         path = urlsplit(self.path).path
@@ -167,9 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         token = self.headers.get("Authorization")
         if open_to_all and token is not None:
-            return self._refuse(400, "security", "this storage takes no token: its address is the key")
+            return self._refuse(400, "security", "this storage does not accept a token: its URL is the key")
         if not open_to_all and not self.clinic.desk.good(token):
-            return self._refuse(401, "login", "a valid access token is needed", (("WWW-Authenticate", "Bearer"),))
+            return self._refuse(401, "login", "a valid access token is required", (("WWW-Authenticate", "Bearer"),))
         answer()
 
     def _reply(self, reply: RehearsalReply) -> None:
@@ -242,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status == 200:
             return False
         if fault.status:
-            self._refuse(fault.status, "transient", "a fault was asked for", fault.headers)
+            self._refuse(fault.status, "transient", "fault requested", fault.headers)
             return True
         self.send_response(200)
         self.send_header("Content-Type", FHIR_JSON)
@@ -287,7 +287,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library would answer as HTML: a broken request, another method."""
         self.close_connection = True
-        self._refuse(code, "not-supported" if code == 501 else "invalid", "this server cannot read the request or does not know its method")
+        self._refuse(code, "not-supported" if code == 501 else "invalid", "the request is invalid or its method is not supported")
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The Date header follows the EMR's clock, so that a client's cursor and ``meta.lastUpdated`` agree."""

@@ -95,7 +95,7 @@ def capability(*, token_url: str, search: Iterable[tuple[str, str]]) -> Resource
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json"],
         "software": {"name": "Rehearsal EMR"},
-        "implementation": {"description": "An EMR to practise against: every patient is invented"},
+        "implementation": {"description": "A simulated EMR for practice. All patients are invented"},
         "rest": [{"mode": "server", "security": security, "resource": [read, group], "operation": [_export("export")]}],
     }
 

@@ -61,7 +61,7 @@ class TokenDesk:
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             raise TokenRefused("invalid_client", "client_assertion_type must be jwt-bearer")
         if not any(scope.startswith("system/") for scope in form.get("scope", "").split()):
-            raise TokenRefused("invalid_scope", "ask for a system scope, such as system/Patient.rs")
+            raise TokenRefused("invalid_scope", "request a system scope, such as system/Patient.rs")
         self._accept_once(self._verified(form.get("client_assertion", ""), token_url))
         token = secrets.token_urlsafe(24)
         with self._lock:
@@ -107,7 +107,7 @@ class TokenDesk:
             raise TokenRefused("invalid_client", "exp is more than five minutes ahead")
         with self._lock:
             if str(claims["jti"]) in self._seen:
-                raise TokenRefused("invalid_client", "jti was used before")
+                raise TokenRefused("invalid_client", "jti was already used")
             self._seen[str(claims["jti"])] = expires
 
     def _forget_old(self) -> None:

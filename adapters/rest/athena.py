@@ -47,7 +47,7 @@ class AthenaAdapter(JsonAdapter):
         options = joined(settings)
         practice = str(options.get("practice_id") or "")
         if not practice.isascii() or not practice.isalnum():
-            raise ValueError("practice_id is missing or no number: give the practice's id")
+            raise ValueError("practice_id is missing or not a number: set the practice ID")
         self._replay = timedelta(seconds=number(options, "replay", 7 * DAY, least=0, most=30 * DAY))
         self._departments = ",".join(str(one) for one in options.get("departments") or ())
         self.server = replace(self.server, base_url=f"{self.server.base_url}/v1/{practice}")
@@ -75,7 +75,7 @@ class AthenaAdapter(JsonAdapter):
                 yield Finding("access", True, f"auth.kind {self.server.auth.get('kind') or 'none'}")
                 self._subscribed(client)
                 yield Finding(
-                    "plan", True, "incremental reads of changed patients; the API cannot list all: load a first export with ingest"
+                    "plan", True, "incremental reads of changed patients; the API cannot list all: load an initial export with ingest"
                 )
                 found = next((batch for batch in self._read(client, "sample", LEFT) if batch.items), None)
                 yield from sample(found) if found else [Finding("sample read", True, "no patient has changed since the last read")]

@@ -50,15 +50,15 @@ class OAuth2:
 
     def _keep(self, reply: TokenReply) -> None:
         if reply.status in TRANSIENT:
-            raise AdapterError(f"the token endpoint answers {reply.status}", retry_after=reply.retry_after)
+            raise AdapterError(f"the token endpoint returned {reply.status}", retry_after=reply.retry_after)
         token = _token(reply.body) if 200 <= reply.status < 300 else {}
         if not isinstance(token.get("access_token"), str):
             message = (
-                f"the token endpoint gives no token (status {reply.status}): look at auth's token_url, client_id, client_secret and scope"
+                f"the token endpoint granted no token (status {reply.status}): check token_url, client_id, client_secret and scope in auth"
             )
             raise AdapterError(message, permanent=True)
         if not fits_a_header(token["access_token"]):
-            raise AdapterError("the token endpoint gives an access_token that no header can carry (RFC 6750: visible ASCII)")
+            raise AdapterError("the token endpoint returned an access_token that is not valid in a header (RFC 6750: visible ASCII)")
         self._token = token["access_token"]
         self._refresh = str(token.get("refresh_token") or self._refresh)
         seconds = life(token.get("expires_in"))
@@ -79,7 +79,7 @@ def build(options: Mapping[str, Any], clock: Clock) -> Auth:
         raise ValueError(f"auth.{missing} is missing: auth.kind {kind} needs {' and '.join(needed)}")
     if kind == "bearer":
         if not fits_a_header(str(options["token"])):
-            raise ValueError("auth.token holds characters that no header can carry: use visible ASCII without spaces")
+            raise ValueError("auth.token contains characters that are not valid in a header: use visible ASCII without spaces")
         return Static({"Authorization": f"Bearer {options['token']}"})
     return Static(_basic(str(options["username"]), str(options["password"])) if kind == "basic" else {})
 

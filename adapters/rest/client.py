@@ -84,7 +84,7 @@ class JsonClient:
         """The page that an answer links to, verbatim. One that is not there fails the read, never ends it."""
         answer = self._retrying(self._ours(urljoin(origin.url, link)))
         if answer is None:
-            raise AdapterError("the next page of a list is not there")
+            raise AdapterError("the next page of a list was not found")
         return answer
 
     def authorize(self) -> Headers:
@@ -93,7 +93,7 @@ class JsonClient:
 
     def _ours(self, url: str) -> str:
         if urlsplit(url)[:2] != urlsplit(self.base_url)[:2]:
-            message = "the server links or redirects to another origin than base_url, where the token must not go: mend base_url"
+            message = "the server links or redirects to a different origin than base_url. The token is not sent there: fix base_url"
             raise AdapterError(message, permanent=True)
         return url
 
@@ -114,7 +114,7 @@ class JsonClient:
             if not response.is_redirect:
                 return response, begun
             url = self._ours(urljoin(url, response.headers["Location"]))
-        raise AdapterError("the server redirects without end", permanent=True)
+        raise AdapterError("too many redirects from the server", permanent=True)
 
     def _judged(self, response: DownloadedResponse, url: str, begun: datetime) -> JsonResponse | None:
         status, asked = response.status_code, self._seconds_asked(response)
@@ -122,15 +122,15 @@ class JsonClient:
             return None
         what = f"{status}{_told(response.content)}{told(asked)}"
         if status in TRANSIENT:
-            raise Retryable(AdapterError(f"the server answers {what}", retry_after=asked))
+            raise Retryable(AdapterError(f"the server returned {what}", retry_after=asked))
         if status in REFUSED:
-            raise AdapterError(f"the server refuses us ({what}): look at auth and at what this client may read", permanent=True)
+            raise AdapterError(f"access denied ({what}): check auth and the granted scopes", permanent=True)
         if not 200 <= status < 300:
-            raise AdapterError(f"the server does not understand the request ({what}): look at the source's settings", permanent=True)
+            raise AdapterError(f"the server rejected the request ({what}): check the settings of the source", permanent=True)
         try:
             return JsonResponse(legible.loads(response.content), url, *fields.times(response.headers.get("Date"), begun, self.clock()))
         except (ValueError, RecursionError):
-            raise Retryable(AdapterError(f"the server's answer is not JSON but {unexpected.described(response.content)}")) from None
+            raise Retryable(AdapterError(f"the server's response cannot be used: {unexpected.described(response.content)}")) from None
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], bounds: Bounds, form: Mapping[str, str] | None = None, who: str = SERVER

@@ -34,7 +34,7 @@ def payloads(path: Path, items: str) -> Iterator[Payload]:
             for locator, body in _bodies(file, items):
                 yield Payload(body, f"{name}{locator}", now, written)
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise AdapterError(f"{name} is gzipped and broken", permanent=True) from None
+        raise AdapterError(f"{name} is a damaged gzip file", permanent=True) from None
     except OSError as error:
         raise AdapterError(f"{name} cannot be read ({type(error).__name__})", permanent=True) from None
 

@@ -42,7 +42,7 @@ from store.preference import (
 from store.times import Time
 
 RECORD_ID = "RI"  # the record's own id is an identifier of its source, as a FHIR resource id is
-NOT_JSON = "it is not JSON in UTF-8"
+NOT_JSON = "it is not valid JSON in UTF-8"
 NOBODY = ("", MARK)
 NO_RECORD = (*NOBODY, "0")
 """What ``merged_into`` holds when nothing was merged: JSON's null becomes 0 in some clients' hands (Elation)."""
@@ -121,9 +121,7 @@ class JsonMapper:
         if own in NOBODY:
             if flaw is not None:
                 raise flaw
-            raise UnusableRecord(
-                "patient_id_missing", f"the record has nothing at {self.options.id}, where its id should be", self.options.id
-            )
+            raise UnusableRecord("patient_id_missing", f"the record has no id at {self.options.id}", self.options.id)
         authority, kind = self.settings.own_authority, next(iter(self.settings.identifier_types), "")
         known_by = self.reader.text(record, self.options.patient_id)
         record_id = Identifier(self.settings.name, RECORD_ID, own)
@@ -174,7 +172,7 @@ class JsonMapper:
                 continue
             del made[attribute]
             if is_phone or not is_declined(written):
-                problems.append(Problem(f"{attribute}_unusable", statement.path, "it names none that is known", attribute))
+                problems.append(Problem(f"{attribute}_unusable", statement.path, "unknown value", attribute))
         return made
 
     def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> Time:
@@ -184,10 +182,10 @@ class JsonMapper:
             return payload.stated
         effective = iso_time.read(text, self._zone)
         if effective is None:
-            problems.append(Problem("time_unreadable", self.options.updated, "it is no date and time; what refuses counts"))
+            problems.append(Problem("time_unreadable", self.options.updated, "it is not a date and time; only refusals apply"))
             return times.unknown(payload.undated)
         if times.is_ahead(effective, payload.received):
-            problems.append(Problem("time_in_future", self.options.updated, "the server's clock is wrong, or ours; what refuses counts"))
+            problems.append(Problem("time_in_future", self.options.updated, "the server's clock or ours is wrong; only refusals apply"))
         return effective
 
     def _merged(self, record: dict[str, Any], said: PatientStatements) -> list[Item]:
@@ -200,7 +198,7 @@ class JsonMapper:
 
 def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:
     if base(attribute) in (PHONES, EMAIL):
-        raise MappingError(attribute, "is read from the places that 'record' names and needs no rule")
+        raise MappingError(attribute, "is read from the paths in 'record' and needs no rule")
     return compile_rule(attribute, rule, compile_path)
 
 
@@ -230,7 +228,7 @@ def _strict(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise UnusableRecord("not_json", NOT_JSON) from None
     if type(record) is not dict:
-        raise UnusableRecord("not_a_record", "it is JSON but no record: an object with named members is expected")
+        raise UnusableRecord("not_a_record", "it is JSON but not a record: a JSON object is expected")
     if b"\\u0000" in body:
-        raise UnusableRecord("nul_character", "it contains the character U+0000, which no text may have")
+        raise UnusableRecord("nul_character", "it contains U+0000, which is not allowed")
     return record

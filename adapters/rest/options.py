@@ -106,7 +106,7 @@ def record_options(settings: SourceSettings) -> RecordOptions:
     known = ("id", "patient_id", "name", "phones", "emails", "updated", "merged_into")
     part = own("record", options.get("record") or {}, known)
     if not part.get("id"):
-        raise ValueError("record.id is missing: name the member that holds the record's own id, or choose a preset")
+        raise ValueError("record.id is missing: set the path of the record's own id, or use a preset")
     plain = {name: str(part.get(name) or "") for name in ("id", "updated", "merged_into")}
     return RecordOptions(
         **plain,
@@ -121,7 +121,7 @@ def list_options(settings: SourceSettings) -> ListOptions:
     known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one", "total", "errors")
     part = own("list", joined(settings).get("list") or {}, known)
     if not part.get("path"):
-        raise ValueError("list.path is missing: name the path below base_url that lists patients, or choose a preset")
+        raise ValueError("list.path is missing: set the path below base_url that lists patients, or use a preset")
     plain = {name: str(part.get(name) or "") for name in known if name not in ("parameters", "since_format")}
     format_ = str(part.get("since_format") or FORMATS[0])
     if format_ not in FORMATS:
@@ -132,7 +132,7 @@ def list_options(settings: SourceSettings) -> ListOptions:
 def server_options(settings: SourceSettings) -> ServerOptions:
     options = joined(settings)
     return ServerOptions(
-        base_url=base_url(options, "the address below which the API's paths begin"),
+        base_url=base_url(options, "the base URL of the API"),
         auth=options.get("auth") or {},
         page_size=int(number(options, "page_size", 100, least=1, most=10_000)),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
@@ -150,14 +150,14 @@ def _phone(where: str, written: Any) -> PhonePlace:
     if wrong is not None:
         raise ValueError(f"{where} has the kind {wrong!r}: use one of {', '.join(KINDS)}")
     if not place.get("number"):
-        raise ValueError(f"{where}.number is missing: name the member that holds the number")
+        raise ValueError(f"{where}.number is missing: set the path of the number")
     return PhonePlace(**{name: str(value) for name, value in place.items()}, kinds=kinds)
 
 
 def _email(where: str, written: Any) -> EmailPlace:
     place = {name: str(value) for name, value in own(where, written, ("address", "each", "unless")).items() if value is not None}
     if not place.get("address"):
-        raise ValueError(f"{where}.address is missing: name the member that holds the address")
+        raise ValueError(f"{where}.address is missing: set the path of the address")
     return EmailPlace(**place)
 
 

@@ -89,7 +89,7 @@ class RecordReader:
                     for said in telecom.addresses(text(node.value)) if text(node.value) else ():
                         address = telecom.email(said)
                         if address is None:
-                            problems.append(Problem("email_unusable", node.path, "it cannot be read as an e-mail address", EMAIL))
+                            problems.append(Problem("email_unusable", node.path, "it is not a valid e-mail address", EMAIL))
                         elif self._tables.is_placeholder(address):
                             problems.append(NOBODYS_ADDRESS._replace(path=node.path))
                         else:
@@ -126,7 +126,7 @@ class RecordReader:
             problems.append(PLACEHOLDER._replace(path=path))
             return None
         if number is None:
-            problems.append(Problem("phone_unusable", path, "it cannot be read as a telephone number", PHONES))
+            problems.append(Problem("phone_unusable", path, "it is not a valid phone number", PHONES))
         return number
 
     def _kind(self, entry: JsonNode, place: PhonePlace) -> str:

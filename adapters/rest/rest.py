@@ -117,20 +117,20 @@ class JsonAdapter:
 
     def plan(self) -> Finding:
         if self.list.since:
-            return Finding("plan", True, f"incremental reads: the list takes {self.list.since}")
-        return Finding("plan", True, "full reads: the list cannot say what changed")
+            return Finding("plan", True, f"incremental reads: the list supports {self.list.since}")
+        return Finding("plan", True, "full reads: the list cannot filter by change")
 
     def pages(self, client: JsonClient, path: str, parameters: dict[str, str]) -> Iterator[ListPage]:
         """The answers of a list, one in memory at a time."""
         answer = client.get(path, parameters)
         if answer is None:
-            raise AdapterError("the server has no such list: look at base_url and list.path", permanent=True)
+            raise AdapterError("the list was not found: check base_url and list.path", permanent=True)
         seen, whole = set[str](), Whole("patient")
         offset, full, before = 0, 0, None
         for _ in range(PAGES):
             link = self._link(answer)
             if link is not None and link in seen:
-                raise AdapterError("the server's links to the next page go in a circle")
+                raise AdapterError("the server's links to the next page form a loop")
             records = self.records(answer)
             size = len(records)
             whole.page(map(self.key, records), announced=self._announced(answer), error=self._error(answer))
@@ -153,7 +153,7 @@ class JsonAdapter:
         """The records of an answer. One of another shape fails the read: it would pass for an empty list."""
         found = files.records(answer.data, self.list.items)
         if found is None:
-            raise AdapterError(f"the server's answer holds no list at {self.list.items}: look at list.items", permanent=True)
+            raise AdapterError(f"the response has no list at {self.list.items}: check list.items", permanent=True)
         return found
 
     def batch(self, records: list[object], at: datetime, where: str, cursor: str | None) -> Batch:
@@ -170,7 +170,7 @@ class JsonAdapter:
     def one(self, client: JsonClient, patient: str) -> Iterator[Batch]:
         """One patient by the record's own id, with or without its authority (``AUTHORITY|ID``). The cursor stays."""
         if not self.list.one:
-            raise AdapterError("this source cannot be asked for one patient: its list.one is not set", permanent=True)
+            raise AdapterError("this source cannot read a single patient: list.one is not set", permanent=True)
         answer = client.get(self.list.one.replace("{id}", quote(patient.rpartition("|")[2], safe="")))
         if answer is not None:  # an API answers with the record, with a list of one, or as it answers a list
             found = files.records(answer.data, self.list.items) or files.records(answer.data, "") or []
@@ -221,14 +221,14 @@ def written(moment: datetime, options: ListOptions, zone: ZoneInfo) -> str:
 def sample(batch: Batch) -> Iterator[Finding]:
     """What ``check`` says of the first record of a batch."""
     if not batch.items:
-        yield Finding("sample read", False, "the list is empty: look at what this client may read")
+        yield Finding("sample read", False, "the list is empty: check the granted scopes")
     for item in batch.items[:1]:
         if isinstance(item, Unmappable):
             yield Finding("sample read", False, f"{item.reason}: {item.detail}")
         elif isinstance(item, PatientStatements):
-            yield Finding("sample read", True, f"one record was read; it states {', '.join(item.statements) or 'nothing'}")
+            yield Finding("sample read", True, f"read one record with: {', '.join(item.statements) or 'no preferences'}")
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
 
 
 def _gone() -> JsonResponse:
-    raise AdapterError("the next page of a list is not there")
+    raise AdapterError("the next page of a list was not found")

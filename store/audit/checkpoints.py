@@ -98,7 +98,7 @@ def read(link: Link) -> Attested:
     try:
         return Attested(**documents.read(link.line.detail))
     except (ValueError, TypeError):
-        raise ChainBroken(f"line {link.number} of a chain over the history cannot be read: see emr-sync audit verify") from None
+        raise ChainBroken(f"entry {link.number} of a history chain cannot be read: see emr-sync audit verify") from None
 
 
 def upto(newest: Sequence[Link]) -> int:

@@ -77,4 +77,4 @@ class Cutting:
             number += 1
             last = link(last, (enterprise, self.chain.name, number), found.line)
             if (found.number, found.hash) != (number, last):
-                raise ChainBroken(f"line {number} of the chain {self.chain.name} of {enterprise} does not fit: see emr-sync audit verify")
+                raise ChainBroken(f"entry {number} of chain {self.chain.name} of {enterprise} does not match: run emr-sync audit verify")

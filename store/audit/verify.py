@@ -74,7 +74,7 @@ def _compared(database: Database, connection: Connection, verdict: ChainVerdict)
         said = read(one)
         found = digested(database, connection, ledger, head.enterprise, reached, said.upto)
         if found != said:
-            return verdict._replace(broken_at=one.number, why="rows that it attests were changed, removed or added since")
+            return verdict._replace(broken_at=one.number, why="rows covered by this entry were changed, removed or added later")
         reached = said.upto
     return verdict
 
@@ -89,20 +89,20 @@ def _walked(database: Database, connection: Connection, head: Head, noted: Seque
 
     if start is not None:
         if (left := next(links(database, connection, head), None)) is not None and left.number <= start.upto:
-            return broken(left.number, "the line is there, and is said to have been removed when its time was over")
+            return broken(left.number, "the entry is present although it is recorded as removed by retention")
         if expected.pop(number, last) != last:
-            return broken(number, "it is not the line that was noted: the chain was written anew")
+            return broken(number, "the entry differs from the noted head: the chain was rewritten")
         if expected and min(expected) < number:
-            return broken(min(expected), "the line that was noted was removed when its time was over: note a newer head")
+            return broken(min(expected), "the entry of the noted head was removed by retention: note a newer head")
     for found in links(database, connection, head, number):
         number += 1
         if found.number != number:
-            return broken(number, "a line is missing")
+            return broken(number, "an entry is missing")
         last = link(last, (head.enterprise, head.chain, number), found.line)
         if found.hash != last:
-            return broken(number, "the line was changed")
+            return broken(number, "the entry was changed")
         if expected.pop(number, last) != last:
-            return broken(number, "it is not the line that was noted: the chain was written anew")
+            return broken(number, "the entry differs from the noted head: the chain was rewritten")
     if (number, last) != (head.number, head.hash) or expected:
-        return broken(number + 1, "lines at the end are missing")
+        return broken(number + 1, "entries at the end are missing")
     return ChainVerdict(head, None, "", start)

@@ -70,7 +70,7 @@ class Database:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
-                raise ValueError("an in-memory SQLite database cannot be shared between roles: name a file")
+                raise ValueError("an in-memory SQLite database cannot be shared between roles: use a file")
             file = SqliteFile(parsed.database)
             return cls(file.engine(url, limits), limits, file=file)
         if parsed.drivername == "postgresql+psycopg":
@@ -156,7 +156,7 @@ class Database:
         """The next who asks gets the lock. Where the server does not let us, only its administrator can end the peer."""
         with suppress(DBAPIError), self.read() as connection:
             if self.select(connection, FROZEN, [number, self.limits.lock]):
-                log.warning("a peer that froze in a transaction was ended")
+                log.warning("ended a database session that was stuck in a transaction")
 
     def bound(self, at: datetime) -> Any:
         """A time as a parameter of hand-written SQL."""

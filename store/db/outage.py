@@ -11,27 +11,27 @@ from collections.abc import Iterator, Mapping
 
 from store.errors import DocumentDamaged
 
-FULL = "the disk of the database is full: make room, then try again. Nothing of this was written"
-READ_ONLY = "the database is read-only: give this program's user the right to write to it (file and folder), or name the primary server"
-BUSY = "the database is locked by another program: end that, or try again when it is done"
-DENIED = "the database denies access: check the rights of the user named in 'database'"
-GONE = "the database cannot be reached: check that it runs, and host, port, user and password in 'database'"
-ABSENT = "there is no database of that name on the server: create it, or correct 'database'"
+FULL = "the database's disk is full: free up space, then try again. Nothing was written"
+READ_ONLY = "the database is read-only: give this user write permission (file and folder), or connect to the primary server"
+BUSY = "the database is locked by another program: stop it, or try again when it is done"
+DENIED = "the database denied access: check the permissions of the user named in 'database'"
+GONE = "the database cannot be reached: check that it is running, and the host, port, user and password in 'database'"
+ABSENT = "the server has no database of that name: create it, or correct 'database'"
 NO_FILE = "the database file cannot be opened: check that its folder exists and that this program's user may read and write there"
-NO_DATABASE = "the file that 'database' names is not an SQLite database, or is damaged: restore it from a backup, or name another"
-DISK = "the disk of the database reports an error: look at the system's log, and at the backup"
-MOVED = "the database file was deleted, moved or replaced under this program: nothing more is read or written. Put it back, or restart"
-LOST = "the database file is gone or empty: restore it from a backup, or delete the file beside it that ends in .created to begin anew"
-CLOCK = "this machine's clock is minutes away from the database's: set it (NTP). Until then nothing is taken in, and EMRs send again"
-PAUSED = "this program stood still in the middle of a transaction (a paused machine?), so the database ended it: nothing of it is written"
-LATE = "the database took too long and gave up: look at its load and its log, then try again"
-DAMAGED = "the database is damaged: stop the service, look at the system's log and the database's, and restore a backup"
-MEMORY = "the database has no memory left: look at its server, then try again"
-SHORT = "the database is short of disk, memory or connections: look at its server, then try again"
-ENDED = "the database ended the statement (by an operator, a timeout, or because it stops): try again when it is back"
-OWN_FAULT = "the database reports a fault of its own: look at its log, and at the backup"
-NO_SCHEMA = "the database has not the tables of this program: restore it, or run emr-sync migrate"
-CROWDED = "the database takes no more connections: raise its max_connections, or run fewer processes"
+NO_DATABASE = "the file that 'database' names is not an SQLite database, or is damaged: restore it from a backup, or use another file"
+DISK = "the database's disk reports an error: check the system log and the backup"
+MOVED = "the database file was deleted, moved or replaced while in use. Reads and writes stopped. Put it back, or restart"
+LOST = "the database file is gone or empty: restore it from a backup, or delete the .created file next to it to start with an empty one"
+CLOCK = "this machine's clock differs from the database's by minutes: set it (NTP). Until then nothing is accepted and EMRs resend"
+PAUSED = "this program stalled during a transaction (paused machine?), so the database ended it. Nothing was written"
+LATE = "the database timed out: check its load and its log, then try again"
+DAMAGED = "the database is damaged: stop the service, check the system log and the database log, and restore a backup"
+MEMORY = "the database is out of memory: check its server, then try again"
+SHORT = "the database is short of disk, memory or connections: check its server, then try again"
+ENDED = "the database cancelled the statement (operator, timeout or shutdown): try again when it is back"
+OWN_FAULT = "the database reports an internal error: check its log and the backup"
+NO_SCHEMA = "the database does not have this program's tables: restore it, or run emr-sync migrate"
+CROWDED = "the database accepts no more connections: raise its max_connections, or run fewer processes"
 
 SQLITE: Mapping[int, str] = {
     3: DENIED,
@@ -82,9 +82,9 @@ CLASSES: Mapping[str, str] = {"08": GONE, "53": SHORT, "57": ENDED, "58": DISK, 
 """By the class of the SQLSTATE, its first two characters, where the state is not listed: none of these is about what is stored."""
 
 FILES: Mapping[int, str] = {
-    errno.ENOSPC: "the disk is full: make room, then try again",
-    errno.EDQUOT: "the disk quota is used up: make room, then try again",
-    errno.EROFS: "the disk is read-only: mount it for writing, or keep the file elsewhere",
+    errno.ENOSPC: "the disk is full: free up space, then try again",
+    errno.EDQUOT: "the disk quota is exceeded: free up space, then try again",
+    errno.EROFS: "the disk is read-only: mount it writable, or store the file elsewhere",
 }
 UNREACHED = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout"})
 

@@ -30,8 +30,8 @@ PRAGMAS = (
 )
 FOR_EVER = "PRAGMA busy_timeout=2147483647"
 MARK = ".created"
-MARKED = "The database beside this file belongs to emr-sync. Without it emr-sync begins no empty one in its place: restore it from a\n"
-MARKED += "backup. Delete this file only to begin with an empty database, without any opt-out that was known.\n"
+MARKED = "The database beside this file belongs to emr-sync. If it is missing, emr-sync does not create an empty one: restore it from a\n"
+MARKED += "backup. Delete this file only to start with an empty database. All known opt-outs are lost then.\n"
 OWNER_ONLY = 0o600
 
 

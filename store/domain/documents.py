@@ -71,7 +71,7 @@ def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
         try:
             return decode(text)
         except (msgspec.MsgspecError, ValueError):
-            raise DocumentDamaged("a stored document does not read back") from None
+            raise DocumentDamaged("a stored document cannot be read") from None
 
     return read
 

@@ -164,7 +164,7 @@ class Directory:
         by_link = {row.patient for one in links for row in self._fitting(one, None)} if not by_own else set()
         for found, by in ((by_own, own), (by_link, links)):
             if len(found) > 1:
-                raise IdentifierConflict(f"identifiers of {_named(by)} belong to different patients here: a merge may be missing")
+                raise IdentifierConflict(f"identifiers of {_named(by)} belong to different patients: a merge may be missing")
             if found:
                 patient = found.pop()
                 # The source's own id of the record: its number may have been corrected, and what refuses must not wait for anybody.
@@ -206,7 +206,7 @@ class Directory:
                 others = self.others(patient, [one])
                 known = [row for other in others for row in self._own.get(other, ()) if (row.type, row.value) != (one.type, one.value)]
                 if known or len(others) > 1:
-                    raise LinkRefused(f"{_named([one])} leads to a patient who has another identifier of this source: nothing was changed")
+                    raise LinkRefused(f"{_named([one])} matches a patient with a different identifier of this source: nothing was changed")
                 if others:
                     return one
                 self._check_former(patient, identifiers[0], one)
@@ -216,7 +216,7 @@ class Directory:
         """Raises :class:`LinkRefused` where a number that one record of the source does not have any more comes with another record."""
         is_former = all(row.kind == FORMER for row in self._fitting(first, DECIDING))
         if is_former and not self._fitting(record, DECIDING) and any(is_alike(row, record) for row in self._own.get(patient, ())):
-            raise LinkRefused(f"{_named([first])} was replaced in the record that had it: whose it is now is not known")
+            raise LinkRefused(f"{_named([first])} was replaced in its record: its current owner is unknown")
 
     def _check(self, patient: int, own: Sequence[Identifier], by: Sequence[Identifier]) -> None:
         """Raises :class:`LinkRefused` where the patient has another own identifier of an own one's authority and type."""
@@ -224,7 +224,7 @@ class Directory:
             others = [row for row in self._own.get(patient, ()) if is_alike(row, one)]
             if others and all(row.value != one.value for row in others):
                 name = _named([one])
-                raise LinkRefused(f"{_named(by)} leads to a patient who already has another identifier of {name}: nothing was joined")
+                raise LinkRefused(f"{_named(by)} matches a patient who already has another identifier of {name}: nothing was linked")
 
     def _fitting(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[KnownIdentifier]:
         """Rows of that authority and value, of these kinds (``None``: any): of exactly that type, else where a type is missing."""
@@ -249,7 +249,7 @@ def _same(one: str, other: str) -> bool:
 
 def _only(patients: set[int], identifier: Identifier) -> int | None:
     if len(patients) > 1:
-        raise IdentifierConflict(f"an identifier of {_named([identifier])} fits several patients here: map its type")
+        raise IdentifierConflict(f"an identifier of {_named([identifier])} matches several patients: map its type")
     return next(iter(patients), None)
 
 

@@ -19,9 +19,9 @@ MASTERED_BY_EMR = "mastered_by_emr"
 SETTING_OFF = "setting_off"
 ROLE_MAY_NOT = "role_may_not"
 TOGGLE_REASONS = {
-    MASTERED_BY_EMR: "The EMR sets it: update this patient there.",
+    MASTERED_BY_EMR: "The EMR controls it: update this patient there.",
     SETTING_OFF: 'The enterprise\'s "Do Not Contact" default setting is off.',
-    ROLE_MAY_NOT: "Only an enterprise user flips it.",
+    ROLE_MAY_NOT: "Only an enterprise user can change it.",
 }
 SOME_EMR = "the EMR"
 
@@ -112,14 +112,14 @@ def may_set_do_not_contact(
     where the change can be made.
     """
     if value not in (YES, NO):
-        raise ValueRefused(f"{DO_NOT_CONTACT} is set to yes or no here")
+        raise ValueRefused(f"{DO_NOT_CONTACT} must be yes or no")
     master = locked(DO_NOT_CONTACT, marks, enterprise)
     if master is not None:
         return _refuse_change(DO_NOT_CONTACT, master, current == value)
     if not setting_on:
-        raise ToggleOff('the "Do Not Contact" default setting of this enterprise is off: an enterprise user switches it on')
+        raise ToggleOff('the "Do Not Contact" default setting of this enterprise is off: an enterprise user can switch it on')
     if actor.role != Role.ENTERPRISE:
-        raise RoleRefused(f"{DO_NOT_CONTACT} is changed by an enterprise user only")
+        raise RoleRefused(f"only an enterprise user can change {DO_NOT_CONTACT}")
     return current != value
 
 
@@ -132,7 +132,7 @@ def may_set(attribute: str, enterprise: Enterprise, marks: Iterable[Mark], actor
     if master is not None:
         return _refuse_change(attribute, master, same)
     if actor.role not in (Role.ENTERPRISE, Role.STAFF):
-        raise RoleRefused(f"{attribute} is changed by enterprise users and staff only")
+        raise RoleRefused(f"only enterprise users and staff can change {attribute}")
     return not same
 
 

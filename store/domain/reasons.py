@@ -26,38 +26,38 @@ APPOINTMENT_NUMBER = "appointment_number"
 NO_ANSWER = "no_answer"
 
 REFUSALS = {
-    PATIENT_UNKNOWN: "No patient of this enterprise answers to the identifier.",
-    PATIENT_AMBIGUOUS: "Several patients answer to the identifier: name its authority.",
-    ASK_INVALID: "This item of a batch is not a well-formed ask; the others are answered.",
-    MESSAGE_TYPE_UNKNOWN: "The message type is none of automation, broadcast, campaign, manual.",
+    PATIENT_UNKNOWN: "No patient of this enterprise has the identifier.",
+    PATIENT_AMBIGUOUS: "Several patients have the identifier. Specify its authority.",
+    ASK_INVALID: "This item of the batch is not a valid request. The other items are answered.",
+    MESSAGE_TYPE_UNKNOWN: "The message type is not one of automation, broadcast, campaign, manual.",
     DECEASED: "The patient has died.",
-    SOURCE_STALE: "The patient's source has not been heard for longer than its freshness, and the policy is to refuse then.",
-    PREFERENCE_UNREADABLE: "Newer evidence about a governing preference could not be read, and the policy is to refuse then.",
+    SOURCE_STALE: "The data from the patient's source is stale (older than freshness allows), and the policy is to refuse.",
+    PREFERENCE_UNREADABLE: "Newer evidence about a preference that applies could not be read, and the policy is to refuse.",
     DO_NOT_CONTACT: "The patient must not be contacted by automations.",
     TOPIC_DECLINED: "The patient declined the topic on every channel.",
 }
 """Gates: nothing is sent at all."""
 
 SKIPS = {
-    NO_COPY: "The message has no copy for this channel.",
-    NOT_PREFERRED: "The patient prefers another way of contact, or none.",
+    NO_COPY: "The message has no text for this channel.",
+    NOT_PREFERRED: "The patient prefers another contact method, or none.",
     TOPIC_DECLINED: "The patient declined the topic on this channel.",
-    SMS_OPTED_OUT: "The patient opted out of texts, by a reply, through staff or in the EMR; or an unclear reply waits for review.",
+    SMS_OPTED_OUT: "The patient opted out of texts by a reply, through staff or in the EMR, or an unclear reply awaits review.",
     VOICE_DENIED: "The patient denied calls, in general or to every number on file.",
     EMAIL_DENIED: "The patient denied e-mail.",
-    NO_ADDRESS: "No number or address in its period is on file for this channel.",
-    NOT_TEXTABLE: "Numbers are on file, and none of them is known to be a mobile one.",
+    NO_ADDRESS: "No currently valid number or address is on file for this channel.",
+    NOT_TEXTABLE: "None of the numbers on file is known to be a mobile number.",
 }
 """One channel is skipped; the next may pass."""
 
 NOTES = {
-    PREFERENCE_UNREADABLE: "Newer evidence about a governing preference could not be read, and the policy is to flag it.",
-    DO_NOT_CONTACT_LIFTED: "The appointment's own preference lifted the patient's Do Not Contact, as the policy allows.",
+    PREFERENCE_UNREADABLE: "Newer evidence about a preference that applies could not be read, and the policy is to flag it.",
+    DO_NOT_CONTACT_LIFTED: "The appointment's own preference overrides the patient's Do Not Contact, as the policy allows.",
     APPOINTMENT_NUMBER: "The number chosen for the appointment could not be used.",
 }
 """Beside the channels: what else a sender should know."""
 
 CLIENT = {
-    NO_ANSWER: "The service did not answer in a way that can be trusted, so nothing may be sent (said by the sender's own client).",
+    NO_ANSWER: "The sender's client got no reliable answer from the service, so nothing may be sent.",
 }
-"""Never said by the service."""
+"""Set by the sender's own client, never by the service."""

@@ -35,10 +35,10 @@ OPT_IN_CONFIRMED = "opt_in_confirmed"
 STILL_OPTED_OUT = "still_opted_out"
 NO_CONFIRMATION = "none"
 CONFIRMATIONS = {
-    OPT_OUT_CONFIRMED: "Say once that no more texts will come; nothing else (47 CFR 64.1200(a)(12)).",
-    OPT_IN_CONFIRMED: "Say once that texts will come again, and that STOP ends them.",
-    STILL_OPTED_OUT: "Say that a denial recorded by the clinic still stands, and whom to ask.",
-    NO_CONFIRMATION: "Send nothing: nothing was recognised, nothing changed, or a person looks at the reply first.",
+    OPT_OUT_CONFIRMED: "Confirm once that no more texts will be sent, and nothing else (47 CFR 64.1200(a)(12)).",
+    OPT_IN_CONFIRMED: "Confirm once that texts will be sent again, and that STOP ends them.",
+    STILL_OPTED_OUT: "Tell the patient that a denial recorded by the clinic still applies, and whom to ask.",
+    NO_CONFIRMATION: "Send nothing: nothing was recognised, nothing changed, or a person reviews the reply first.",
 }
 
 

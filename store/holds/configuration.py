@@ -98,7 +98,7 @@ CONFIGURATION = "configuration"
 NO_SOURCE = "(configuration)"
 """Stands where such a run would name its source; no source can be called so."""
 
-WHY = "held by the safeguard: the changed configuration would make {patients} patients more contactable, so the former one stays in force"
+WHY = "held by the safeguard: the changed configuration would make {patients} patients more contactable. The previous one stays in effect"
 COLUMNS = ("enterprise", "basis", "state", "run_id", "at", "patients", "preview")
 NEWEST = "SELECT basis, run_id, at, patients FROM bases WHERE enterprise = ? AND state = ? ORDER BY seq DESC LIMIT 1"
 LAST_VALUE = "SELECT basis FROM patients WHERE enterprise = ? ORDER BY id DESC LIMIT 1"
@@ -160,7 +160,7 @@ class Bases:
         """Puts in force what a run holds. Raises :class:`NothingHeld`."""
         held = self.standing(transaction, enterprise).held
         if held is None or held.run_id != run_id:
-            raise NothingHeld("this configuration does not wait any more")
+            raise NothingHeld("this configuration no longer awaits a decision")
         self._close(transaction, held, now, "")
         self.put_in_force(transaction, enterprise, held.basis, now=now)
 

@@ -16,7 +16,7 @@ from store.domain.enterprise import Enterprise
 from store.holds.configuration import Bases, ConfigurationState, HeldBasis
 from store.holds.impact import Extent, extent
 
-RESTORED = "the former configuration was restored"
+RESTORED = "the previous configuration was restored"
 REPLACED = "the configuration was changed again"
 CHANGED, HELD, BY = "changed_configuration", "held_configuration", "configuration"
 

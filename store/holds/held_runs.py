@@ -17,7 +17,7 @@ LIVE = "live"
 OPEN = "SELECT id FROM runs WHERE source = ? AND kind = 'live' AND status = 'held' ORDER BY started DESC LIMIT 1"
 EMPTY = """SELECT id FROM runs WHERE source = ? AND status = 'held'
  AND NOT EXISTS (SELECT 1 FROM held_statements h WHERE h.run_id = runs.id AND h.state = 'held')"""
-REPLACED = "what it held was replaced by newer evidence"
+REPLACED = "the held changes were replaced by newer evidence"
 
 
 class HeldRuns:

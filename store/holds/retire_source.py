@@ -79,7 +79,7 @@ class Release:
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT enterprise FROM source_states WHERE source = ?", [source])
         if not rows or rows[0][0] not in self.store.enterprises:
-            raise ValueRefused("there is nothing to release of this source: it was never heard, or is released already")
+            raise ValueRefused("nothing to release: this source never sent data, or is already released")
         return str(rows[0][0])
 
     def orphans(self) -> list[str]:
@@ -119,7 +119,7 @@ class Release:
             where, said = (" AND source = ?", [source]) if source else ("", [])
             rows = self.database.select(connection, f"{LATEST}{where} ORDER BY at DESC LIMIT 1", said)
         if not rows or rows[0][1] not in self.store.enterprises:
-            raise ValueRefused("there is no release to undo")
+            raise ValueRefused("no release to undo")
         number, enterprise, name, patients, cursor, heard = rows[0]
         with self.database.write(enterprise) as transaction:
             self._mark_undone(transaction, number, actor, now)
@@ -197,17 +197,17 @@ class Release:
     def _refuse_active(self, transaction: Connection, source: str, now: datetime) -> None:
         self.journal.close_abandoned(transaction, source, now)
         if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
-            raise RunActive(f"{source} has a run under way: wait for it, or stop what runs it")
+            raise RunActive(f"{source} has a run in progress: wait for it, or stop the process that runs it")
 
     def _mark_undone(self, transaction: Connection, number: str, actor: Actor, now: datetime) -> None:
         if not self.database.select(transaction, f"{LATEST} AND id = ?", [number]):
-            raise ValueRefused("this release was undone meanwhile")
+            raise ValueRefused("this release was undone in the meantime")
         self.database.update(transaction, ReleaseRow, ("id",), ("undone_by", "undone_at"), [(":".join(actor), now, number)])
 
     def _state(self, transaction: Connection, source: str) -> tuple[str | None, datetime | None]:
         rows = self.database.select(transaction, "SELECT cursor, last_heard FROM source_states WHERE source = ?", [source])
         if not rows:
-            raise ValueRefused("the source was released meanwhile")
+            raise ValueRefused("the source was released in the meantime")
         return rows[0][0], instant(rows[0][1]) if rows[0][1] else None
 
     def _pages(self, connection: Connection, sql: str, parameters: list[str]) -> Iterator[list[Any]]:

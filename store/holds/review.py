@@ -72,8 +72,8 @@ CHUNK = 1_000
 SAMPLE = 10
 BY_ITSELF = Actor("", "")
 OUTDATED = (
-    "of {0} patients what was approved had been read by another mapping and is not in force: "
-    "emr-sync remap {1}, and resync {1} --full for Consents and Flags, read it again"
+    "the approved changes of {0} patients were read with another mapping and are not in effect: "
+    "run emr-sync remap {1}, and resync {1} --full for Consents and Flags, to read them again"
 )
 
 Releases = Callable[[int, int, int], bool]
@@ -141,7 +141,7 @@ class Verdicts:
         A configuration is refused in its file, or it would come again: :class:`ValueRefused` says so.
         """
         if self.journal.run(run_id).kind == CONFIGURATION:
-            raise ValueRefused("a changed configuration is refused by putting it back: until then the former one stays in force")
+            raise ValueRefused("to reject a changed configuration, restore the file: until then the previous one stays in effect")
         found = self._decide(run_id, verdict, actor, now)
         self._close(found.run, now)
         return found
@@ -174,9 +174,9 @@ class Verdicts:
     def _decide(self, run_id: str, verdict: str, actor: Actor, now: datetime) -> HeldSet:
         found = self.show(run_id)
         if found.run.status == RUNNING:
-            raise NothingHeld("the run is under way: what it holds is decided about at its end")
+            raise NothingHeld("the run is in progress: held changes can be decided when it ends")
         if not found.patients:
-            raise NothingHeld("this run holds nothing that waits for a decision: emr-sync runs show says what became of it")
+            raise NothingHeld("this run has no held changes to decide: see emr-sync runs show")
         with self.database.write(found.run.enterprise) as transaction:
             said = ReviewDecision(verdict, _person(actor), now, found.patients)
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)

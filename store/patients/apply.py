@@ -78,7 +78,7 @@ class Application(PatientBatch):
             self._refuse_for_each(directory, item)
             return Outcome("rejected", "identifier_conflict", str(conflict))
         if found.meets is not None:
-            return Outcome("rejected", MEETS, "two records of one person: they must be joined first", found.patient)
+            return Outcome("rejected", MEETS, "two records of one person: they must be merged first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)
             patient = self.patient(found.patient)

@@ -83,7 +83,7 @@ class Past:
         """The patient that this ref named at that time. Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`."""
         numbers = {self._survivor(number, at) for number in self._records(ref)}
         if len(numbers) > 1:
-            raise IdentifierAmbiguous("this identifier named several patients at that time: name its authority, and its type if need be")
+            raise IdentifierAmbiguous("several patients had this identifier at that time: specify its authority, and type if needed")
         number = numbers.pop()
         lines = self._lines(number, at)
         if not lines:

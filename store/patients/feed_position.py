@@ -24,7 +24,7 @@ def check(database: Database, enterprise: str, after: int, epoch: str) -> None:
     with database.read() as connection:
         ((last,),) = database.select(connection, LAST, [enterprise])
         if after > last or (epoch and after and epoch != _epoch(database, connection, enterprise, after)):
-            raise FeedRestarted("the feed does not go on from there: drop what you keep, and read it again from after=0")
+            raise FeedRestarted("the feed cannot continue from there: discard your copy and read again from after=0")
 
 
 def epoch(database: Database, enterprise: str, seq: int) -> str:

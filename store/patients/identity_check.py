@@ -27,8 +27,8 @@ PAGE = 2_000
 PATIENTS = "SELECT id FROM patients WHERE enterprise = ? AND merged_into IS NULL AND id > ? ORDER BY id LIMIT ?"
 COUNT = "SELECT count(*) FROM patients WHERE enterprise = ? AND merged_into IS NULL"
 WAITING = "SELECT DISTINCT patient_id FROM held_statements WHERE state = 'held' AND patient_id IN ??"
-MERGED = "other records were merged into it: undo that first (emr-sync unmerge)"
-HELD = "changes of it await review: decide about them first"
+MERGED = "other records were merged into it: undo the merge first (emr-sync unmerge)"
+HELD = "it has changes awaiting review: decide them first"
 
 OnProgress = Callable[[int, int], None]
 
@@ -76,7 +76,7 @@ class IdentityCheck:
             parts = self._several(transaction, [number])[1].get(number)
             if found is None or found.blocked or parts is None:
                 return []
-            author = Author(STAFF, now, actor=":".join(actor), reason="identifiers that would not join today")
+            author = Author(STAFF, now, actor=":".join(actor), reason="identifiers that would not be linked today")
             work = Application(self.database, transaction, self.enterprise, author, self.store.ids)
             everybody = [shown(one) for one in Splitting(work).run(number, parts.parts)]
             audit = Audit(self.database)

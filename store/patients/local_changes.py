@@ -37,7 +37,7 @@ class LocalChange:
         """The patient as it stands, which must be at ``if_version`` where that is given."""
         patient = self.reader.patient(PatientRef(id=patient_id))
         if if_version is not None and patient.version != if_version:
-            raise VersionConflict(f"the patient is at version {patient.version} now: read it again before changing it")
+            raise VersionConflict(f"the patient changed and is now at version {patient.version}: read it again before changing it")
         return patient
 
     def do_not_contact(self, patient: Patient, value: str, settings: SettingsStore, *, actor: Actor, reason: str, now: datetime) -> None:

@@ -49,7 +49,7 @@ class Joining:
         except StoreError as error:
             return Outcome("rejected", "identifier_conflict", str(error))
         if any(known is None and self._only_links(named) for known, named in ((survivor, self.item.survivor), (merged, self.item.merged))):
-            detail = "one of the two is named by a linking identifier alone, which is nobody's here yet: replay it when the record has come"
+            detail = "one of the two records has only a linking identifier that no patient has yet: replay after the record arrives"
             return Outcome("rejected", "patient_unknown", detail)
         if self.item.renamed:
             return self._rename(survivor, merged)
@@ -99,7 +99,7 @@ class Joining:
     def _rename(self, survivor: int | None, merged: int | None) -> Outcome:
         """One record under a new identifier. Where the new one is another record's already, only a merge may say that they are one."""
         if survivor is not None and merged is not None and survivor != merged:
-            detail = "the new identifier is another patient's here: if both are one person, a merge must say so"
+            detail = "the new identifier belongs to another patient: if both are the same person, send a merge"
             return Outcome("rejected", "identifier_in_use", detail)
         patient = survivor if survivor is not None else merged
         if patient is None:
@@ -190,4 +190,4 @@ def _refuse_inverse(patient: int, owners: Directory, item: PatientMerge) -> None
     """Already one record. Said again it changes nothing; said the other way round it would close a circle."""
     survivor, merged = owners.came_with(item.survivor[0]), owners.came_with(item.merged[0])
     if survivor not in (patient, None) and merged == patient:
-        raise MergeRefused("the survivor was merged into this very patient before: the two messages contradict each other")
+        raise MergeRefused("the survivor was merged into this patient earlier: the two messages contradict each other")

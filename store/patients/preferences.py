@@ -199,7 +199,7 @@ class Preferences:
         """Opts one of a patient's numbers in on the patient's behalf. Raises :class:`OptInOff` unless the policy allows it."""
         with self.database.write(enterprise) as transaction:
             if not self.settings.within(transaction, enterprise).staff_may_record_opt_in:
-                raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself opts it in")
+                raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself can opt it in")
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None
             self._sms(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
@@ -280,7 +280,7 @@ class Preferences:
         )
         if joined.outcome in ("merged", "unchanged"):
             return self.application(transaction, enterprise, author, guard).run([item])[0]
-        return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were parted by a person")
+        return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were separated by a user")
 
     def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
         """Work on patients in a transaction of the caller's."""

@@ -219,7 +219,7 @@ def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, li
     deciding = [row for row in fitting if row[9] != LOOKUP]
     chosen = deciding or fitting
     if len({row[3] for row in chosen}) > 1:
-        return IdentifierAmbiguous("several patients have this identifier: name its authority, and its type if need be")
+        return IdentifierAmbiguous("several patients have this identifier: specify its authority, and type if needed")
     return chosen[0] if chosen else _unknown()
 
 

@@ -20,7 +20,7 @@ from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
 from store.preference import Assertion, Codes, PatientStatements, Statement
 
-REASON = "read by another mapping"
+REASON = "read with another mapping"
 
 Assertions = Mapping[str, Assertion]
 

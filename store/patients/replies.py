@@ -99,17 +99,17 @@ class Replies:
         with self.database.read() as connection:
             rows = self.database.select(connection, ONE, [enterprise, number])
             if not rows:
-                raise ReplyUnknown("no such reply: emr-sync replies shows them")
+                raise ReplyUnknown("no such reply: list them with emr-sync replies")
             return self._kept(connection, enterprise, rows)[0]
 
     def open(self, transaction: Connection, enterprise: str, number: str) -> KeptReply:
         """One reply that waits, inside the transaction that decides it. Raises :class:`ReplyUnknown` or :class:`VersionConflict`."""
         rows = self.database.select(transaction, ONE, [enterprise, number])
         if not rows:
-            raise ReplyUnknown("no such reply: emr-sync replies shows them")
+            raise ReplyUnknown("no such reply: list them with emr-sync replies")
         found = _reply(rows[0], None, ())
         if found.state != REVIEW:
-            raise VersionConflict("somebody has decided about this reply already")
+            raise VersionConflict("this reply was already decided")
         return found
 
     def others_wait(self, transaction: Connection, enterprise: str, reply: KeptReply) -> bool:

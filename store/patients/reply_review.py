@@ -31,10 +31,10 @@ class Review:
     def decide(self, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> None:
         """Settles the reply. Texts stay suspended while another one from the same number to the same line waits."""
         if actor.role not in DECIDERS:
-            raise RoleRefused("replies are decided by enterprise users and staff only")
+            raise RoleRefused("only enterprise users and staff can decide replies")
         reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)
         if decision not in DECISIONS:
-            raise ValueRefused(f"a decision is one of {', '.join(DECISIONS)}")
+            raise ValueRefused(f"the decision must be one of {', '.join(DECISIONS)}")
         person, changed = f"{actor.role}:{actor.name}", set[int]()
         if decision == OPT_OUT:
             word = replied(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)

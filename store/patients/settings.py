@@ -90,6 +90,6 @@ def _configured(enterprise: Enterprise) -> EnterpriseSettings:
 def _check(changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         if name not in CHOICES:
-            raise SettingRefused(f"there is no setting {name!r}: use one of {', '.join(CHOICES)}")
+            raise SettingRefused(f"unknown setting {name!r}: use one of {', '.join(CHOICES)}")
         if not any(value == choice and isinstance(value, type(choice)) for choice in CHOICES[name]):
-            raise ValueRefused(f"{name} is one of {', '.join(str(choice).lower() for choice in CHOICES[name])}")
+            raise ValueRefused(f"{name} must be one of {', '.join(str(choice).lower() for choice in CHOICES[name])}")

@@ -109,7 +109,7 @@ class SmsConsent:
         if number not in on_file:
             raise ValueRefused("number must be one of the patient's phones, written in E.164")
         if len(self._owners([number])) > 1:
-            raise ValueRefused("several patients have this number: only a START from the phone itself opts it in")
+            raise ValueRefused("several patients have this number: only a START from the phone itself can opt it in")
         (one,) = sms_consent.by_staff([number], line, now, topic)
         person, word = f"{actor.role}:{actor.name}", Word(number, line, STAFF, False, now, one.scope, topic)
         before = self._words([number]).get(number, ())
@@ -232,4 +232,4 @@ def _every(_: Bound) -> bool:
 def may_record(actor: Actor) -> None:
     """Raises :class:`RoleRefused` for who may not."""
     if actor.role not in (Role.ENTERPRISE, Role.STAFF):
-        raise RoleRefused("SMS consent is recorded by enterprise users and staff only")
+        raise RoleRefused("only enterprise users and staff can record SMS consent")

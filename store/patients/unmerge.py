@@ -82,12 +82,12 @@ class Unmerging:
         merged = self._merged(ref)
         survivor = self._into(merged)
         if survivor is None:
-            raise MergeRefused("this record is not merged into another one: name the record that was merged away")
+            raise MergeRefused("this record is not merged into another one: specify the record that was merged away")
         if self._into(survivor) is not None:
-            raise MergeRefused("the record it was merged into was itself merged later: undo that merge first")
+            raise MergeRefused("the surviving record was itself merged later: undo that merge first")
         last, evidence_id, effective, seq, at = self.database.select(self.transaction, LAST, [survivor])[0]
         if last != merged:
-            raise MergeRefused("another record was merged into the same one later: undo that merge first")
+            raise MergeRefused("another record was merged into the same survivor later: undo that merge first")
         self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)), instant(at))
         self._part_bindings(survivor, merged, instant(at))
         return UnmergedRecords(survivor, merged)
@@ -99,7 +99,7 @@ class Unmerging:
         named = [row for row in rows if names(ref, row[0], row[1])]
         fitting = {row[2] for row in named if row[3] != LOOKUP} or {row[2] for row in named}
         if len(fitting) > 1:
-            raise IdentifierAmbiguous("several records had this identifier: name its authority, and its type if need be")
+            raise IdentifierAmbiguous("several records had this identifier: specify its authority, and type if needed")
         return int(fitting.pop()) if fitting else 0
 
     def _into(self, patient: int) -> int | None:

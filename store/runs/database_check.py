@@ -27,7 +27,7 @@ def checked(database: Database) -> Iterator[Checked]:
             yield Checked(what, False, str(error))
             return
         except Exception as error:  # its text may name hosts and users
-            yield Checked(what, False, outage.told(error) or f"cannot be checked ({type(error).__name__}): look at the database's own log")
+            yield Checked(what, False, outage.told(error) or f"cannot be checked ({type(error).__name__}): see the database log")
             return
 
 
@@ -63,7 +63,7 @@ def _sound(what: str, errors: int) -> Checked:
 
 def _schema(database: Database) -> Checked:
     schema.check(database)
-    return Checked("schema", True, f"version {schema.head()}, this program's")
+    return Checked("schema", True, f"version {schema.head()}, matches this program")
 
 
 def _file_rights(database: Database) -> Checked:
@@ -71,7 +71,7 @@ def _file_rights(database: Database) -> Checked:
     if path is None or not os.access(path.parent, os.W_OK) or not os.access(path, os.W_OK):
         return Checked("rights", False, outage.READ_ONLY)
     if path.stat().st_mode & 0o777 & ~OWNER_ONLY:
-        return Checked("rights", False, "other users of this machine can read the file: chmod 600 it, and what stands beside it")
+        return Checked("rights", False, "other users of this machine can read the file: chmod 600 it and the files next to it")
     return Checked("rights", True, "only this program's user can read and write it")
 
 
@@ -82,18 +82,18 @@ def _table_rights(database: Database) -> Checked:
             for table in TABLES
             for right in RIGHTS
         )
-    return Checked("rights", allowed, "this user may read and write" if allowed else outage.DENIED)
+    return Checked("rights", allowed, "this user can read and write" if allowed else outage.DENIED)
 
 
 def _writing(database: Database) -> Checked:
     """Takes the lock of nobody's enterprise, as every write does; ends without a change."""
     with database.write("check-database") as transaction:
         readonly = not database.is_sqlite and database.select(transaction, "SHOW transaction_read_only", []) == [("on",)]
-    return Checked("writing", not readonly, outage.READ_ONLY if readonly else "a write begins at once")
+    return Checked("writing", not readonly, outage.READ_ONLY if readonly else "writes are possible")
 
 
 def _clock(database: Database) -> Checked:
     skew = database.compare_clocks()
-    told = f"{skew.total_seconds():+.1f} s from the database's"
+    told = f"{skew.total_seconds():+.1f} s off the database's clock"
     fine = not clock_skew.is_noticed(skew)
     return Checked("clock", fine, told if fine else f"{told}: set this machine's clock (NTP)")

@@ -37,11 +37,11 @@ class Sealing:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         if key not in self.keys:
-            raise PayloadUnreadable(f"its payload is sealed with the key {key!r}: add that key to payload_keys")
+            raise PayloadUnreadable(f"the payload is encrypted with the key {key!r}: add that key to payload_keys")
         try:
             return AESGCM(self.keys[key]).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(key, row))
         except InvalidTag:
-            raise PayloadUnreadable(f"its payload does not open: the key {key!r} is another one now, or the row was changed") from None
+            raise PayloadUnreadable(f"the payload cannot be decrypted: the key {key!r} was replaced, or the row was changed") from None
 
 
 def read_key(text: str) -> bytes:
@@ -53,7 +53,7 @@ def read_key(text: str) -> bytes:
             continue
         if len(key) == KEY_BYTES:
             return key
-    raise ValueError("is no key of 32 bytes in base64: make one with 'openssl rand -base64 32'")
+    raise ValueError("is not a 32-byte key in base64: create one with 'openssl rand -base64 32'")
 
 
 def new_key() -> str:

@@ -19,7 +19,7 @@ from store.runs.runs import DONE, FAILED, RUNNING, Journal, Run, one_at_a_time
 QUEUED = "queued"
 ENDED = frozenset({DONE, "held", "waiting"})
 """How a run that came to its end stands in the journal. A failed one may have lost its worker."""
-LOST = "nobody took it: what was to say so is gone from the queue"
+LOST = "no worker picked it up: its job is gone from the queue"
 
 
 class QueuedRuns:
@@ -37,7 +37,7 @@ class QueuedRuns:
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
-                raise RunActive(f"{source} has a run under way: wait for it, or see emr-sync runs {source}")
+                raise RunActive(f"{source} has a run in progress: wait for it, or see emr-sync runs {source}")
             also(transaction, run)
             self._close_lost(transaction, source, now)
             self.journal.add(transaction, run)

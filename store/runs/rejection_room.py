@@ -35,9 +35,9 @@ class Used:
 
     def told(self) -> str:
         """What the hour's row says to people."""
-        texts = [f"{self.left_out} more that name no patient were not kept"] if self.left_out else []
-        texts += [f"of {self.bare} that name one the payload was not kept"] if self.bare else []
-        return f"{' and '.join(texts)} in this hour (rejections.rows_per_hour, rejections.bytes_per_hour): look at what the source sends"
+        texts = [f"{self.left_out} more without a patient were not stored"] if self.left_out else []
+        texts += [f"the payloads of {self.bare} with a patient were not stored"] if self.bare else []
+        return f"{' and '.join(texts)} in this hour (rejections.rows_per_hour, rejections.bytes_per_hour): check what the source sends"
 
 
 KEEP, BARE, LEAVE_OUT = "keep", "bare", "leave_out"

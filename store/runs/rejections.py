@@ -156,19 +156,19 @@ class RejectionStore:
         """One rejection without its payload. Raises :class:`NotFound` when there is none of that id."""
         rows = self._select(f"SELECT {SUMMARY} FROM rejections WHERE id = ?", [number])
         if not rows:
-            raise NotFound("no such rejection: emr-sync rejections shows them")
+            raise NotFound("no such rejection: list them with emr-sync rejections")
         return _rejection(rows[0], b"")
 
     def rejection(self, number: str) -> Rejection:
         """One rejection with its payload. Raises :class:`NotFound` when there is none of that id, or its payload does not open."""
         rows = self._select(f"SELECT {SUMMARY}, payload, key_id FROM rejections WHERE id = ?", [number])
         if not rows:
-            raise NotFound("no such rejection: emr-sync rejections shows them")
+            raise NotFound("no such rejection: list them with emr-sync rejections")
         *said, payload, key = rows[0]
         if key is None:
-            raise PayloadUnreadable("its payload is not kept (no key, its time is over, or its hour was full): let the EMR send it again")
+            raise PayloadUnreadable("the payload is not stored (no key, retention expired or hourly limit reached): have the EMR resend it")
         if self.sealing is None:
-            raise PayloadUnreadable(f"its payload is sealed with the key {key!r}: configure payload_keys")
+            raise PayloadUnreadable(f"the payload is encrypted with the key {key!r}: configure payload_keys")
         return _rejection(said, self.sealing.open(bytes(payload), number, key))
 
     def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
@@ -189,7 +189,7 @@ class RejectionStore:
     def reseal(self) -> int:
         """Seals with the current key what was sealed with another; how many. Raises :class:`PayloadUnreadable` when a key is missing."""
         if self.sealing is None:
-            raise PayloadUnreadable("there is no key to seal with: configure payload_keys")
+            raise PayloadUnreadable("no encryption key: configure payload_keys")
         done, after = 0, ""
         while True:
             with self.database.write("rejections") as transaction:

@@ -152,7 +152,7 @@ class Journal:
         """One run. Raises :class:`NotFound` when there is none of that id."""
         found = self._runs("WHERE id = ?", [number])
         if not found:
-            raise NotFound("no such run: emr-sync runs shows them")
+            raise NotFound("no such run: list them with emr-sync runs")
         return found[0]
 
     def runs(self, enterprise: str | None = None, source: str | None = None, limit: int = 50) -> list[Run]:
@@ -250,7 +250,7 @@ def one_at_a_time(source: str) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise RunActive(f"{source} has a run under way: wait for it, or see emr-sync runs {source}") from error
+        raise RunActive(f"{source} has a run in progress: wait for it, or see emr-sync runs {source}") from error
 
 
 def _where(**conditions: str | None) -> tuple[str, list[Any]]:

@@ -61,7 +61,7 @@ class ApiKeys:
         Raises ``ValueRefused`` for a role or grant that does not exist, and for a grant to another role than sender.
         """
         if role not in set(Role):
-            raise ValueRefused(f"role is one of {', '.join(Role)}")
+            raise ValueRefused(f"role must be one of {', '.join(Role)}")
         _check_grants(role, grants)
         number, secret = token("key"), secrets.token_urlsafe(32)
         row = (number, name, enterprise, str(role), _digest(secret), now, expires, _written(grants))
@@ -121,15 +121,15 @@ class ApiKeys:
     def _one(self, number: str) -> ApiKey:
         found = next((key for key in self.list() if key.id == number), None)
         if found is None:
-            raise NotFound("no such key: emr-sync keys list shows them")
+            raise NotFound("no such key: list them with emr-sync keys list")
         return found
 
 
 def _check_grants(role: str, grants: Collection[str]) -> None:
     if not set(grants) <= set(Grant):
-        raise ValueRefused(f"a grant is one of {', '.join(Grant)}")
+        raise ValueRefused(f"the grant must be one of {', '.join(Grant)}")
     if grants and role != Role.SENDER:
-        raise ValueRefused("only senders' keys take grants: the other roles have what they may do by themselves")
+        raise ValueRefused("only sender keys can have grants: the permissions of other roles are fixed")
 
 
 def _written(grants: Collection[str]) -> str:

@@ -37,8 +37,8 @@ from store.users.users import (
 
 OTHERS = "SELECT digest FROM user_sessions WHERE user_id = ? AND digest <> ?"
 SAID = {
-    WRONG_PASSWORD: "The current password is not right.",
-    ELSEWHERE: "There is no password here: you sign in with another service. Change it there.",
+    WRONG_PASSWORD: "The current password is wrong.",
+    ELSEWHERE: "You sign in with an identity provider. Change your password there.",
 }
 
 
@@ -92,14 +92,14 @@ class Credentials:
         if why := refusal(passwords.normal(new[: LONGEST + 1]), [name, *self.enterprises]):
             raise ValueRefused(why)
         if new == current:
-            raise ValueRefused("That is the password you have. Choose another one.")
+            raise ValueRefused("The new password is the same as the current one. Choose another.")
         if len(current) > LONGEST:
             raise ValueRefused(SAID[WRONG_PASSWORD])
         tried = self._tried(name, address, now)
         fits = passwords.fits(current, tried.user.password if tried.user and not tried.refused else None)
         if tried.user is None or not fits:
             self._refused(REFUSED_PASSWORD, tried, tried.refused or WRONG_PASSWORD, now)
-            raise ValueRefused(SAID.get(tried.refused or WRONG_PASSWORD, "You may not change it now."))
+            raise ValueRefused(SAID.get(tried.refused or WRONG_PASSWORD, "You cannot change the password now."))
         self.throttle.right(name, address, now)
         self._replace(tried.user, passwords.hashed(new), session, now)
 
@@ -107,7 +107,7 @@ class Credentials:
         with self.database.write(WRITER) as transaction:
             kept = self.users.kept(transaction, user.name)
             if kept is None or kept.password != user.password or kept.disabled is not None:
-                raise VersionConflict("the password was changed by somebody else meanwhile: sign in again")
+                raise VersionConflict("the password was changed by someone else in the meantime: sign in again")
             self.database.update(transaction, UserRow, ("id",), ("password", "provisional"), [(hashed, None, user.id)])
             rows = self.database.select(transaction, OTHERS, [user.id, digest(session)])
             self.database.delete(transaction, UserSessionRow, ("digest",), [tuple(one) for one in rows])

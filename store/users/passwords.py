@@ -42,11 +42,11 @@ NAME = re.compile(r"[^\W_]{3,}")
 def refusal(password: str, names: Collection[str]) -> str | None:
     """Why this password may not be chosen, as a sentence; ``None`` when it may. ``names``: of the user and of where they work."""
     if len(password) < SHORTEST:
-        return f"A password has at least {SHORTEST} characters. A few words that do not belong together are easy to remember."
+        return f"A password must have at least {SHORTEST} characters. A few unrelated words are easy to remember."
     if len(password) > LONGEST:
-        return f"A password has at most {LONGEST} characters."
+        return f"A password can have at most {LONGEST} characters."
     if own(password, names) < OWN:
-        return "Too much of this password is what people try first: common words, names of this place, rows of keys, or the same again."
+        return "This password is too easy to guess: avoid common words, local names, keyboard rows and repetition."
     return None
 
 

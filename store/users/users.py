@@ -115,7 +115,7 @@ class Users:
         with self.database.write(WRITER) as transaction:
             found, password = self.kept(transaction, name), None
             if found is not None and found.by_openid:
-                raise ValueRefused("this user signs in by OpenID Connect and has the roles of openid.roles in the configuration")
+                raise ValueRefused("this user signs in with OpenID Connect; roles come from openid.roles in the configuration")
             if found is None:
                 password = passwords.made()
                 found = StoredUser(token("user"), name, passwords.hashed(password), now, None, now if provisional else None)
@@ -129,7 +129,7 @@ class Users:
         with self.database.read() as connection:
             found = self.kept(connection, name.strip())
             if found is None:
-                raise NotFound("no such user: emr-sync users list shows them")
+                raise NotFound("no such user: list them with emr-sync users list")
             return _user(found, self.roles(connection, found.id))
 
     def list(self, enterprise: str | None = None) -> list[User]:
@@ -162,7 +162,7 @@ class Users:
         """
         user = self.find(name)
         if way not in (None, *Way):
-            raise ValueRefused(f"a user signs in by one of {', '.join(Way)}")
+            raise ValueRefused(f"the sign-in method must be one of {', '.join(Way)}")
         password = passwords.made() if (way or user.way) == Way.PASSWORD else None
         row = (passwords.hashed(password) if password else "", None, now if password else None, None, None, user.id)
         with self.database.write(WRITER) as transaction:
@@ -197,9 +197,9 @@ class Users:
 def _checked(name: str, role: str) -> str:
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise ValueRefused(f"a user's name is 1 to {LONGEST_NAME} printable characters")
+        raise ValueRefused(f"a user name must be 1 to {LONGEST_NAME} printable characters")
     if role not in ROLES:
-        raise ValueRefused(f"a user's role is one of {', '.join(ROLES)}")
+        raise ValueRefused(f"a user's role must be one of {', '.join(ROLES)}")
     return name
 
 

@@ -36,10 +36,10 @@ def test_values_may_be_text() -> None:
         (lambda: number({"a": "many"}, "a", 1, least=1, most=9), "a is 'many': use a number from 1 to 9"),
         (lambda: number({"a": 10}, "a", 1, least=1, most=9), "a is 10: use a number from 1 to 9"),
         (lambda: one_of({"a": "c"}, "a", ("a", "b")), "a is 'c': use one of a, b"),
-        (lambda: own("group", "text", ("a", "b")), "group takes settings of its own: a, b"),
-        (lambda: own("group", {"c": 1}, ("a", "b")), "group.c is not known: use a, b"),
-        (lambda: base_url({"base_url": "ehr.example"}, "the endpoint"), "base_url is missing or no http address: give the endpoint"),
-        (lambda: limits({"budget": {"parallel": 2}}, "UTC", ("quiet_hours",)), "budget.parallel is not known: use quiet_hours"),
+        (lambda: own("group", "text", ("a", "b")), "group must be a section with settings: a, b"),
+        (lambda: own("group", {"c": 1}, ("a", "b")), "unknown setting group.c: use a, b"),
+        (lambda: base_url({"base_url": "ehr.example"}, "the endpoint"), "base_url is missing or not an HTTP URL: give the endpoint"),
+        (lambda: limits({"budget": {"parallel": 2}}, "UTC", ("quiet_hours",)), "unknown setting budget.parallel: use quiet_hours"),
     ],
 )
 def test_a_wrong_value_says_what_it_takes(wrong: Any, said: str) -> None:

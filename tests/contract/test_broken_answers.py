@@ -116,7 +116,7 @@ def sentence(body: bytes) -> bytes:
         (pretty, 0, "several lines"),
         (one_array, 0, "several lines"),
         (xml, 0, "XML"),
-        (sentence, 0, "text that cannot be read as JSON"),
+        (sentence, 0, "text that is not JSON"),
     ],
 )
 @pytest.mark.parametrize("times", [2, 1])
@@ -282,7 +282,7 @@ def test_a_file_of_something_else_than_resources_is_no_file_of_the_export(engine
     emr.spoiled, emr.counted = lambda _: body, False
     run = read(engine, emr, "fhir.bulk")
     assert (run.status, known(engine), cursor(engine, "fhir.bulk")) == ("failed", {}, None)
-    assert "not one resource a line" in (run.error or "")
+    assert "not NDJSON" in (run.error or "")
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -148,7 +148,7 @@ def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, parts: Parts) -
     emr.faults.expire(1000)
     ended = run(parts, BULK)
     assert (ended.status, emr.exports.asked) == ("failed", 3)
-    assert "asked for anew" in (ended.error or "")
+    assert "requested again" in (ended.error or "")
     emr.faults = Faults()
     emr.exports.faults = emr.faults
     assert run(parts, BULK).status == "done"

@@ -57,9 +57,9 @@ def look_up(page: Page, value: str) -> None:
 
 def flip(page: Page, to: str, why: str) -> None:
     page.get_by_text(f"Turn {to} …").click()
-    page.get_by_label("Why?").fill(why)
+    page.get_by_label("Reason (kept in the history)").fill(why)
     page.get_by_role("button", name=f"Turn Do Not Contact {to}").click()
-    expect(page.get_by_role("status")).to_have_text("Do Not Contact is changed.")
+    expect(page.get_by_role("status")).to_have_text("Do Not Contact was changed.")
     expect(page.get_by_role("heading", name=f"Do Not Contact: {to}")).to_be_visible()
 
 
@@ -84,7 +84,7 @@ def test_the_toggle_is_flipped_with_the_keyboard_alone(page: Page, hospital: Hos
     page.keyboard.type(mrn(hospital, 1))
     page.keyboard.press("Enter")
     press(page, page.get_by_text("Turn on …"))
-    tab_to(page, page.get_by_label("Why?"))
+    tab_to(page, page.get_by_label("Reason (kept in the history)"))
     page.keyboard.type("asked at the desk")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Do Not Contact: on")).to_be_visible()
@@ -110,7 +110,7 @@ def test_a_flip_that_somebody_else_overtook_is_refused(page: Page, hospital: Hos
         look_up(other, mrn(hospital, 3))
         flip(other, "on", "first")
     page.get_by_text("Turn on …").click()
-    page.get_by_label("Why?").fill("second")
+    page.get_by_label("Reason (kept in the history)").fill("second")
     page.get_by_role("button", name="Turn Do Not Contact on").click()
     expect(page.get_by_role("alert")).to_contain_text("read it again before changing it")
 
@@ -132,9 +132,9 @@ def test_too_many_wrong_passwords_say_how_long_to_wait(page: Page, hospital: Hos
     for _ in range(OF_BOTH.free * 3):
         sign_in(page, f"auditor-{DESK}", "wrong")
         said = page.get_by_role("alert").inner_text()
-        if "Too many wrong tries: wait" in said:
+        if "Too many failed attempts: wait" in said:
             break
-    assert "Too many wrong tries: wait" in said
+    assert "Too many failed attempts: wait" in said
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 
@@ -142,7 +142,7 @@ def test_who_does_nothing_for_half_an_hour_signs_in_again(page: Page, hospital: 
     enter(page, hospital, "manager")
     pass_time(hospital, timedelta(minutes=31))
     page.goto("/patients")
-    expect(page.get_by_role("alert")).to_contain_text("session is over")
+    expect(page.get_by_role("alert")).to_contain_text("session has ended")
     enter(page, hospital, "manager")
 
 
@@ -159,7 +159,7 @@ def test_a_form_with_another_token_is_refused(page: Page, hospital: Hospital) ->
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 4))
     forged(page, f"{path(page)}/do-not-contact", value="yes", reason="forged", csrf="guess")
-    expect(page.get_by_role("alert")).to_contain_text("open the page again")
+    expect(page.get_by_role("alert")).to_contain_text("reload the page")
     look_up(page, mrn(hospital, 4))
     expect(page.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
 

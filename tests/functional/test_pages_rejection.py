@@ -39,7 +39,7 @@ def test_a_rejection_is_looked_at_masked_and_replayed_once_the_mapping_is_mended
         assert hospital.told([mrn])["do_not_send", True] == 0
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Rejections", exact=True).click()
-        page.get_by_role("region", name="Rejections, the newest first").get_by_role("link").first.click()
+        page.get_by_role("region", name="Rejections, newest first").get_by_role("link").first.click()
         where = page.url
         content = page.get_by_role("region", name="Masked content")
         expect(content).to_contain_text("ZCP|")
@@ -52,7 +52,7 @@ def test_a_rejection_is_looked_at_masked_and_replayed_once_the_mapping_is_mended
         enter(page, hospital, "operator")
         page.goto(urlsplit(where).path)
         page.get_by_role("button", name="Replay").click()
-        expect(page.get_by_role("status")).to_contain_text("in force")
+        expect(page.get_by_role("status")).to_contain_text("its data was applied")
         expect(page.get_by_role("button", name="Replay")).to_have_count(0)
         assert hospital.told([mrn])["do_not_send", True] == 1
 

@@ -50,8 +50,8 @@ def held_by(page: Page, hospital: Hospital) -> None:
     page.reload()
     refusing = len(hospital.refusing())
     expect(page.get_by_role("heading", name="Held by the safeguard")).to_be_visible()
-    expect(page.get_by_role("region", name="What would change")).to_contain_text("do not contact")
-    expect(page.get_by_role("region", name="What would change")).to_contain_text("yes → no")
+    expect(page.get_by_role("region", name="Held changes")).to_contain_text("do not contact")
+    expect(page.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
     assert refusing > 50  # what the safeguard lets through
     assert hospital.told(hospital.refusing()) == silent(hospital)
 
@@ -64,12 +64,12 @@ def test_a_broken_mapping_is_held_looked_at_and_refused_and_senders_never_hear_o
         page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
         page.get_by_role("button", name="Resync now").click()
         held_by(page, hospital)
-        page.get_by_text("Some examples").click()
+        page.get_by_text("Examples").click()
         expect(page.get_by_text("Patient.extension").first).to_be_visible()
-        page.get_by_role("button", name="Refuse them").click()
-        expect(page.get_by_role("status")).to_contain_text("what was in force stays")
-        expect(page.get_by_role("button", name="Refuse them")).to_have_count(0)
-        expect(page.get_by_role("heading", name="Decided")).to_be_visible()
+        page.get_by_role("button", name="Reject").click()
+        expect(page.get_by_role("status")).to_contain_text("Nothing else changes")
+        expect(page.get_by_role("button", name="Reject")).to_have_count(0)
+        expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
     assert hospital.told(hospital.refusing()) == silent(hospital)
 
 
@@ -87,9 +87,9 @@ def test_what_is_held_is_let_through_with_the_keyboard_alone_and_only_then_may_s
         expect(page.get_by_role("heading", name="Rehearsal EMR (FHIR)")).to_be_visible()
         press(page, page.get_by_role("button", name="Resync now"))
         held_by(page, hospital)
-        press(page, page.get_by_text("Let them through …"))
-        press(page, page.get_by_role("button", name="Yes, let them through"))
-        expect(page.get_by_role("status")).to_contain_text("in force")
+        press(page, page.get_by_text("Approve …"))
+        press(page, page.get_by_role("button", name="Yes, approve"))
+        expect(page.get_by_role("status")).to_contain_text("in effect")
     told = hospital.told(hospital.refusing())
     assert told["send", False] > 0
     assert {refused for _, refused in told} == {False}

@@ -103,7 +103,7 @@ def _toggles() -> str:
             "on" if cell.setting_on else "off",
             str(cell.role),
             "visible" if cell.visible else "not shown",
-            "may change it" if cell.enabled else TOGGLE_REASONS[cell.reason],
+            "can change it" if cell.enabled else TOGGLE_REASONS[cell.reason],
             f"`{cell.refusal}`" if cell.refusal else "done",
         )
         for cell in TOGGLES

@@ -221,7 +221,7 @@ def test_an_erased_payload_does_not_stop_the_others(emr_sync: EmrSync, config: P
     assert emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value["counts"]["applied"] == 1
     ended = emr_sync("rejections", "replay", "--all", "--json")
     done = ended.value
-    assert (ended.code, "is not kept" in ended.err) == (1, True)
+    assert (ended.code, "is not stored" in ended.err) == (1, True)
     assert (done["replayed"], done["resolved"]) == (2, 1)
     assert {one["reason"] for one in done["rejections"] if one["status"] == "open"} == {"payload_unreadable"}
     (left,) = emr_sync("rejections", "--json").value

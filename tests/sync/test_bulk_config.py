@@ -44,7 +44,7 @@ def test_a_preset_brings_the_budget_that_its_servers_ask_for(tmp_path: Path) -> 
     ("text", "mend"),
     [
         ("    export: {level: grop}\n", "Did you mean 'group'"),
-        ("    export: {level: group}\n", "give the id of the group"),
+        ("    export: {level: group}\n", "set the id of the group"),
         ("    export: {sinse: true}\n", "Did you mean 'since'"),
         ("    budget: {quiet_hours: [7-9]}\n", "write it like 07:00-19:00"),
         ("    budget: {parallel: 0}\n", "parallel"),

@@ -67,7 +67,7 @@ def test_a_full_disk(emr_sync: EmrSync, clinic: Path, database_url: str, on_conn
     else:
         raising(database_url, "53100", "patients")
         (clinic / "many.hl7").write_text(adt())
-    one_line(emr_sync("ingest", "adt", clinic / "many.hl7"), "disk", "full", "make room")
+    one_line(emr_sync("ingest", "adt", clinic / "many.hl7"), "disk", "full", "free up space")
 
 
 def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]) -> None:
@@ -86,7 +86,7 @@ def test_no_right_to_a_table(emr_sync: EmrSync, clinic: Path, database_url: str)
     if database_url.startswith("sqlite"):
         pytest.skip("SQLite knows no rights to tables")
     raising(database_url, "42501", "patients")
-    one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "denies access", "check the rights")
+    one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "denied access", "check the permissions")
     assert emr_sync("rejections", "--json").value == []
 
 

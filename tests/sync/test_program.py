@@ -81,4 +81,4 @@ def test_a_caller_who_closed_the_streams_still_gets_the_exit_code(config: Path, 
 def test_a_full_disk_behind_stdout_is_one_line(config: Path) -> None:
     command = f'"{sys.executable}" -c "from sync.commands.cli import main; main()" --config {config} check-config >/dev/full'
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=100, check=False, cwd=Path.cwd())
-    assert (ended.returncode, ended.stderr) == (1, "emr-sync: the disk is full: make room, then try again\n")
+    assert (ended.returncode, ended.stderr) == (1, "emr-sync: the disk is full: free up space, then try again\n")

@@ -198,7 +198,7 @@ def test_the_history_says_what_changed_by_the_mapping_and_keeps_its_past(site: S
     site.clock.now += timedelta(minutes=1)
     site.remap(SWAPPED)
     entry = site.store.history(CLINIC, patient)[0]
-    assert (entry.attribute, entry.before, entry.after, entry.reason) == ("do_not_contact", "no", "yes", "read by another mapping")
+    assert (entry.attribute, entry.before, entry.after, entry.reason) == ("do_not_contact", "no", "yes", "read with another mapping")
     with site.database.read() as connection:
         past = Past(site.database, connection, site.store.enterprises[CLINIC])
         assert past.patient(PatientRef(id=patient), before).contact.do_not_contact == "no"

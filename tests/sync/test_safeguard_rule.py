@@ -183,7 +183,7 @@ def test_a_set_that_newer_evidence_emptied_closes_by_itself(site: Clinic) -> Non
     later = site.run(*loosening(2))
     assert (later.status, site.verdicts.show(later.id).patients, site.verdicts.show(run.id).patients) == ("held", 5, 0)
     closed = site.journal.run(run.id)
-    assert (closed.status, closed.error) == ("done", "what it held was replaced by newer evidence")
+    assert (closed.status, closed.error) == ("done", "the held changes were replaced by newer evidence")
 
 
 def test_while_something_waits_a_small_run_waits_too(site: Clinic) -> None:

@@ -105,7 +105,7 @@ def test_newer_refusals_end_it_without_a_run_and_without_a_person(clinic: Clinic
     clinic.says(*FREE)
     clinic.says(adt("MRN1"), adt("MRN2"))
     assert (clinic.waiting(), clinic.ready().degraded) == ([], False)
-    assert clinic.statuses() == [("done", "what it held was replaced by newer evidence")]
+    assert clinic.statuses() == [("done", "the held changes were replaced by newer evidence")]
     assert (clinic.dnc("MRN1"), clinic.dnc("MRN2")) == ("yes", "yes")
 
 

@@ -34,7 +34,7 @@ from adapters.notes import Notes
 from store.preference import PatientStatements
 
 BATCH, BATCH_BYTES = 1_000, 8 * 1024 * 1024
-PREPARED = "the server prepares the export"
+PREPARED = "the server is preparing the export"
 FAILURES = 5  # polls in a row that fail in passing, before the run does
 FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
 NEWCOMERS = 500  # more of them than this come with an export of everybody
@@ -157,7 +157,7 @@ class BulkAdapter:
             self._not_for_ever(state.job)
             failed = failed + 1 if found.failing else 0
             if failed >= FAILURES:
-                raise AdapterError("the server fails to say how far the export is")
+                raise AdapterError("the server does not report the progress of the export")
             seconds = poll_pause(times) if found.asked is None else found.asked
             times += 1
             state = state.on(poll_at=(self.clock() + timedelta(seconds=seconds)).isoformat())
@@ -176,7 +176,7 @@ class BulkAdapter:
     def _not_for_ever(self, under_way: PendingExport) -> None:
         asked = under_way.asked_at
         if asked is None or self.clock() - asked > self.options.give_up_after:
-            raise Lost("the export takes longer than export.give_up_after: it will be asked for anew")
+            raise Lost("the export takes longer than export.give_up_after: it will be requested again")
 
     def _read(self, client: FhirClient, state: BulkState, ready: Ready, gaps: Gaps) -> Generator[Batch, None, BulkState]:
         """The files, from the first that is not stored. Returns the state without the job."""
@@ -222,7 +222,7 @@ class BulkAdapter:
                 yield self._confirmed(client, item, gaps.reasons), body
         if one.wrong:
             gaps.file(f"{file.locator}: {one.wrong}")
-            detail = f"{one.wrong}, also when fetched again: what is missing is asked for again with the next export"
+            detail = f"{one.wrong}, also after a second download: the next export requests the missing data again"
             yield Unmappable("export_file_short", detail, file.locator), b""
 
     def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
@@ -285,4 +285,4 @@ def _total(files: Sequence[ExportFile]) -> int | None:
 
 
 def _progress(found: Running) -> str:
-    return PREPARED if found.percent is None else f"{PREPARED} ({found.percent} %)"
+    return PREPARED if found.percent is None else f"{PREPARED} ({found.percent}%)"

@@ -98,7 +98,7 @@ class Transfer:
             for chunk in download.chunks(response, self.client.download.file, begun, self._stopped):
                 content.write(chunk)
         except requests.exceptions.RequestException as error:
-            raise Retryable(AdapterError(f"a file of the export broke off ({type(error).__name__})")) from None
+            raise Retryable(AdapterError(f"the download of an export file was interrupted ({type(error).__name__})")) from None
 
     def _stopped(self) -> None:
         if self.ended.is_set():
@@ -115,10 +115,10 @@ class Transfer:
         response.close()
         if status in TRANSIENT:
             asked = self.client.asked(response.headers)
-            raise Retryable(AdapterError(f"the server answered {status} for a file of the export", retry_after=asked))
+            raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=asked))
         if status in GONE:
-            raise Lost(f"a file of the export is gone (the server answered {status}): the export will be asked for anew")
-        raise AdapterError(f"the server answered {status} for a file of the export", permanent=status in REFUSED)
+            raise Lost(f"an export file is gone (the server returned {status}): the export will be requested again")
+        raise AdapterError(f"the server returned {status} for an export file", permanent=status in REFUSED)
 
     def _follow(self, file: ExportFile) -> requests.Response:
         """The answer at the end of redirects. Oracle Health sends to signed storage, which refuses a token beside its signature."""
@@ -132,14 +132,14 @@ class Transfer:
                 return response
             response.close()
             url = urljoin(url, response.headers["Location"])
-        raise AdapterError("the server redirects without end", permanent=True)
+        raise AdapterError("too many redirects from the server", permanent=True)
 
     def _may_have_token(self, file: ExportFile, url: str) -> bool:
         return file.token and any(bundle.same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
 
     def _safe(self, url: str) -> str:
         if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":
-            raise AdapterError("a file of the export is offered without TLS, by a server that has it", permanent=True)
+            raise AdapterError("an export file has a URL without TLS although the server supports TLS", permanent=True)
         return url
 
 

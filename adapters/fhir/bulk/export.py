@@ -82,17 +82,17 @@ class Export:
         else:
             answer = self.client.ask("GET", f"{url}?{urlencode(wanted)}", ASYNC)
         if patients and answer.status in NOT_KNOWN:
-            raise NotTaken(f"{_said(answer)} when asked for an export of some patients", permanent=True)
+            raise NotTaken(f"export request for some patients: {_said(answer)}", permanent=True)
         if answer.status in TRANSIENT:
-            raise AdapterError(f"{_said(answer)} when asked for an export", retry_after=self._asked(answer))
+            raise AdapterError(f"export request: {_said(answer)}", retry_after=self._asked(answer))
         if answer.status in (404, 405, 410, 501):
-            raise AdapterError(f"{_said(answer)}: it has no such export; look at export.level and export.group", permanent=True)
+            raise AdapterError(f"{_said(answer)}: export not supported; check export.level and export.group", permanent=True)
         if answer.status in REFUSED:
-            raise AdapterError(f"{_said(answer)}: it denies us an export; check auth and its scope", permanent=True)
+            raise AdapterError(f"{_said(answer)}: access to the export denied; check auth and its scope", permanent=True)
         where = _header(answer, "Content-Location")
         if answer.status != 202 or not where:
             throttled = "throttled" in outcome.summary(answer.body)
-            raise AdapterError(f"{_said(answer)} when asked for an export, not with a status address", permanent=not throttled)
+            raise AdapterError(f"export request: {_said(answer)}, without a status URL", permanent=not throttled)
         return Taken(urljoin(answer.url, where), self._asked(answer), answer.asked)
 
     def poll(self, status: str) -> Running | Ready:
@@ -117,17 +117,17 @@ class Export:
         if answer.status in TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
             return Running(self._asked(answer), None, failing=answer.status != 429)
         if answer.status in REFUSED:
-            raise AdapterError(f"{_said(answer)} when asked for the export's status; look at auth", permanent=True)
-        raise Lost(f"{_said(answer)} when asked for the export's status: it will be asked for anew")
+            raise AdapterError(f"export status request: {_said(answer)}; check auth", permanent=True)
+        raise Lost(f"export status request: {_said(answer)}; the export will be requested again")
 
     def _whole(self, first: Manifest, seen: set[str]) -> Running | Ready:
         """The manifest with all that its ``next`` links lead to. A part that is not ready makes the whole not ready."""
         files, following, idle = list(first.files), first.next_url, 0
         while following is not None:
             if following in seen:
-                raise AdapterError("the links of the export's manifest go in a circle")
+                raise AdapterError("the links of the export manifest form a loop")
             if idle >= IDLE_PAGES:
-                raise AdapterError(f"{idle} parts of the export's manifest in a row named no file and linked to another part")
+                raise AdapterError(f"{idle} consecutive parts of the export manifest listed no file and linked to another part")
             seen.add(following)
             answer = self.client.ask("GET", following, MANIFEST)
             if answer.status != 200:
@@ -167,4 +167,4 @@ def _percent(progress: str) -> int | None:
 
 def _said(answer: RawResponse) -> str:
     asked = seconds_asked(_header(answer, "Retry-After"), answer.at)
-    return f"the server answered {answer.status}{outcome.told(answer.body)}{told(asked)}"
+    return f"the server returned {answer.status}{outcome.told(answer.body)}{told(asked)}"

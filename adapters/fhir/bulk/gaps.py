@@ -8,8 +8,8 @@ from adapters.base import BrokeOff
 from adapters.fhir.bulk.job import PendingExport
 
 MOST_TOLD = 3
-MEANWHILE = "what came is applied; the cursor did not move, so the next export asks for the same again"
-EARLIER = "see the rejections of the run before"
+MEANWHILE = "received data was applied; the cursor did not move, so the next export requests the same range"
+EARLIER = "see the rejections of the previous run"
 
 
 @dataclass(slots=True)

@@ -73,9 +73,9 @@ def read(body: bytes, url: str) -> Manifest:
     try:
         found = _decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise AdapterError(f"the server answered the export's status with {unexpected.described(body)} instead of a manifest") from None
+        raise AdapterError(f"the export status request returned {unexpected.described(body)} instead of a manifest") from None
     if found.output is None:
-        raise AdapterError("the export's manifest has no output")
+        raise AdapterError("the export manifest has no output")
     token = found.requires_access_token is True  # what is not asked for is not sent
     parts = ((OUTPUT, found.output), (OUTCOME, [*(found.error or []), *(found.outcome or [])]), (DELETED, found.deleted or []))
     files = [ExportFile(part, one.type or "", urljoin(url, one.url), one.count, token, 0) for part, ones in parts for one in ones]
@@ -87,7 +87,7 @@ def _next(found: _Manifest, url: str) -> str | None:
     if link is None:
         return None
     if not link.url:
-        raise AdapterError("the link to the next part of the export's manifest is empty")
+        raise AdapterError("the link to the next part of the export manifest is empty")
     return urljoin(url, link.url)
 
 

@@ -49,7 +49,7 @@ def _outcome(body: bytes, locator: str) -> Item:
     if found and not any(one in outcome.ERRORS for one in found):
         return Filtered("export_outcome", locator)
     said = outcome.summary(body) or "it cannot be read"
-    return Unmappable("export_error", f"the server could not export everything ({said}): look there", locator, body)
+    return Unmappable("export_error", f"the server could not export everything ({said}): check the server", locator, body)
 
 
 def told(item: Item) -> str:
@@ -82,7 +82,7 @@ def _entries(bundle: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _deletion(mapper: FhirMapper, kind: str, locator: str, body: bytes) -> Item:
     if kind in ("Consent", "Flag") and mapper.rules.get(kind):
-        detail = f"a {kind} that may have stated something was deleted: look at its patient in the EMR, what it stated still stands here"
+        detail = f"a {kind} was deleted that may have set a preference: check its patient in the EMR. It is still in effect here"
         return Unmappable("record_deleted", detail, locator, body)
     return Filtered("patient_deleted" if kind == "Patient" else "resource_not_used", locator)
 
@@ -116,15 +116,15 @@ def wrong(content: IO[bytes], announced: int | None, limits: DownloadLimits = WI
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
     if head and not _by_line(head):
-        return "the file ends in the middle of its first line" if _one_cut(head) else f"the file is {_what(head)}, not one resource a line"
+        return "the file ends in the middle of its first line" if _one_cut(head) else f"the file is {_what(head)}, not NDJSON"
     # A line in the middle that cannot be read is one record's trouble: the mapping rejects it.
     count, last = 0, b"{}"
     for _, line in chain(head, found):
         count, last = count + 1, line
     if broken or not _whole(last):
-        return "the file is gzipped and breaks off" if broken else "the file ends in the middle of a line"
+        return "the gzip file is truncated" if broken else "the file ends in the middle of a line"
     missing = (announced or 0) - count
-    return f"{missing} lines fewer than the {announced} that the server's manifest names" if missing > 0 else ""
+    return f"{missing} lines fewer than the {announced} in the server's manifest" if missing > 0 else ""
 
 
 def _by_line(head: Sequence[tuple[int, bytes]]) -> bool:
@@ -138,7 +138,7 @@ def _one_cut(head: Sequence[tuple[int, bytes]]) -> bool:
 
 def _what(head: Sequence[tuple[int, bytes]]) -> str:
     start = b"\n".join(line for _, line in head)
-    return "JSON written over several lines" if start[:1] in (b"{", b"[") and not _whole(start) else unexpected.described(start)
+    return "JSON spread over several lines" if start[:1] in (b"{", b"[") and not _whole(start) else unexpected.described(start)
 
 
 def _shaped(line: bytes) -> bool:

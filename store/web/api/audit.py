@@ -21,7 +21,7 @@ from store.web.http.problem import ProblemDetails
 AUDITORS = frozenset({Role.AUDITOR})
 LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PATIENT = "/v1/patients/{patient_id:str}"
-LIMIT = {"limit": "at most so many, up to 1000"}
+LIMIT = {"limit": "maximum number of entries, up to 1000"}
 
 
 class Proof:
@@ -32,12 +32,12 @@ class Proof:
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract."""
-        at = {"at": "a time with its offset, like 2026-11-02T10:42:00Z"}
-        of_patient = {**LIMIT, "patient": "only lines about this patient, by the store's id"}
+        at = {"at": "a time with UTC offset, like 2026-11-02T10:42:00Z"}
+        of_patient = {**LIMIT, "patient": "only entries about this patient (the store's id)"}
         return (
-            Endpoint("GET", f"{PATIENT}/as-of", LOOKERS, "What was known at an earlier time", self.as_of, None, AsOfOut, at),
-            Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Decisions that were kept", self.of_patient, None, list[AuditOut], LIMIT),
-            Endpoint("GET", "/v1/audit", AUDITORS, "Who saw or changed what", self.log, None, list[AuditOut], of_patient),
+            Endpoint("GET", f"{PATIENT}/as-of", LOOKERS, "Data known at an earlier time", self.as_of, None, AsOfOut, at),
+            Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Stored decisions", self.of_patient, None, list[AuditOut], LIMIT),
+            Endpoint("GET", "/v1/audit", AUDITORS, "Audit log", self.log, None, list[AuditOut], of_patient),
         )
 
     def as_of(self, call: Call) -> ApiResponse:
@@ -80,5 +80,5 @@ def _limit(call: Call) -> int:
 def _time(call: Call) -> datetime:
     at = moment(call.query, "at")
     if at is None:
-        raise ProblemDetails(422, "invalid_request", "at is missing: give a time with its offset, like 2026-11-02T10:42:00Z")
+        raise ProblemDetails(422, "invalid_request", "at is missing: give a time with UTC offset, like 2026-11-02T10:42:00Z")
     return at

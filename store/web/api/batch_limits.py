@@ -18,8 +18,8 @@ MOST_COMMAS = MOST_IN_ARRAY * 32
 values of a body by its bytes alone."""
 AT_ONCE = 4
 AGAIN_SECONDS = 2
-TOO_MANY = f"an array takes up to {MOST_IN_ARRAY} asks: send {NDJSON} for more"
-TOO_LONG = f"an array takes up to {MOST_BYTES} bytes: send {NDJSON} for more"
+TOO_MANY = f"an array can hold up to {MOST_IN_ARRAY} requests: send {NDJSON} for more"
+TOO_LONG = f"an array can have up to {MOST_BYTES} bytes: send {NDJSON} for more"
 decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -54,7 +54,7 @@ class Turns:
     def begin(self, key: str) -> None:
         """One more. Raises :class:`ProblemDetails` 429 where the key has :data:`AT_ONCE` under way."""
         if self._here[key] >= AT_ONCE:
-            detail = f"this key has {AT_ONCE} batches under way: wait for one to end"
+            detail = f"this key already has {AT_ONCE} batches in progress: wait for one to finish"
             raise ProblemDetails(429, "too_many_batches", detail, {"Retry-After": str(AGAIN_SECONDS)})
         self._here[key] += 1
 

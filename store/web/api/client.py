@@ -70,7 +70,7 @@ class SenderClient:
     def __init__(self, base_url: str, key: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url must be like https://contact.example:8080")
+            raise ValueError("base_url must be a URL like https://contact.example:8080")
         self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}

@@ -190,7 +190,7 @@ def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
     except msgspec.ValidationError:
         return [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProblemDetails(400, "malformed_json", "the body is not JSON in UTF-8") from None
+        raise ProblemDetails(400, "malformed_json", "the body is not valid JSON in UTF-8") from None
 
 
 def read_item(line: bytes) -> AskIn | InvalidAsk:
@@ -198,7 +198,7 @@ def read_item(line: bytes) -> AskIn | InvalidAsk:
     try:
         return read_ask(line)
     except ProblemDetails as problem:
-        return invalid(problem.detail if problem.status == 422 else "the item is not JSON in UTF-8")
+        return invalid(problem.detail if problem.status == 422 else "the item is not valid JSON in UTF-8")
 
 
 def invalid(detail: str) -> InvalidAsk:
@@ -206,7 +206,7 @@ def invalid(detail: str) -> InvalidAsk:
     return InvalidAsk(DO_NOT_SEND, reasons=(why.ASK_INVALID,), detail=detail)
 
 
-TOO_LONG_ANSWER = invalid("the line is longer than an ask can be")
+TOO_LONG_ANSWER = invalid("the line is too long")
 
 
 async def whole_body(request: Request[Any, Any, Any]) -> bytes:

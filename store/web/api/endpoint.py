@@ -130,5 +130,5 @@ def if_match(headers: Mapping[str, str]) -> int | None:
         return None
     version = text.removeprefix("W/").strip('"')
     if not (version.isascii() and version.isdigit() and len(version) < 19):
-        raise ProblemDetails(412, "version_conflict", "If-Match is no entity tag of this patient: read it again before changing it")
+        raise ProblemDetails(412, "version_conflict", "If-Match is not an entity tag of this patient: read it again before changing it")
     return int(version)

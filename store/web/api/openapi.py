@@ -20,9 +20,9 @@ PARAMETER = re.compile(r"\{(\w+):\w+\}")
 REF = "#/components/schemas/{name}"
 SENDER = frozenset({Role.SENDER})
 WAIT = {
-    "after": "the next of the page before; 0 is the beginning",
-    "epoch": "the epoch of the page before; 410 where the feed does not go on from there",
-    "limit": "up to 10000",
+    "after": "next from the previous page; 0 to start",
+    "epoch": "epoch from the previous page; 410 if the feed cannot continue from there",
+    "limit": "maximum number of changes, up to 10000",
     "wait": "seconds to wait, up to 30",
 }
 
@@ -42,9 +42,9 @@ def _never(_: Any) -> Any:
 
 
 HOT = (
-    Endpoint("POST", "/v1/decisions", SENDER, "May I send this? One ask, one decision", _never, AskIn, Decision),
-    Endpoint("POST", "/v1/decisions/batch", SENDER, "Up to 10000 asks, or NDJSON without limit", _never, list[AskIn], list[Decision]),
-    Endpoint("GET", "/v1/changes", SENDER, "Changed patients, in order", _never, None, ChangesOut, WAIT),
+    Endpoint("POST", "/v1/decisions", SENDER, "One decision: may this message be sent?", _never, AskIn, Decision),
+    Endpoint("POST", "/v1/decisions/batch", SENDER, "Up to 10000 decisions, or NDJSON without limit", _never, list[AskIn], list[Decision]),
+    Endpoint("GET", "/v1/changes", SENDER, "Changed patients in order", _never, None, ChangesOut, WAIT),
 )
 """Addresses that have handlers of their own."""
 
@@ -81,7 +81,7 @@ def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
     problem = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
     operation: dict[str, Any] = {
         "summary": row.summary,
-        "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" A sender's key: with the grant {row.grant}." if row.grant else ""),
+        "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" Sender keys need the grant {row.grant}." if row.grant else ""),
         "parameters": [*_in_path(row), *_in_query(row)],
         "responses": {str(row.status): {"description": "done", "content": _given(row, by_type)}, "default": problem},
     }

@@ -38,7 +38,7 @@ class Operations:
         """Rows of the contract; those that need ``sync`` only where it is there."""
         yield Endpoint("GET", "/v1/sources", OPERATORS, "Sources", self.sources, None, list[SourceOut])
         if self.work is not None:
-            yield Endpoint("POST", "/v1/sources/{source:str}/resync", OPERATORS, "Begin a resync", self.resync, None, RunOut, status=202)
+            yield Endpoint("POST", "/v1/sources/{source:str}/resync", OPERATORS, "Start a resync", self.resync, None, RunOut, status=202)
 
     def sources(self, call: Call) -> ApiResponse:
         """The enterprise's sources, in the order of the configuration."""

@@ -21,12 +21,12 @@ CSV = "text/csv"
 FILE = {"content-disposition": 'attachment; filename="sms-opt-outs.csv"'}
 PARAMETERS = {
     "format": "json (default) or csv",
-    "line": "only opt-outs that hold on this line",
-    "authority": "only those by this one: patient, staff, or review for unclear replies that wait for a person",
-    "scope": "only those of this scope: line, all_lines or topic",
-    "topic": "only those from this topic",
-    "since": "only those said at this time or later, like 2026-11-02T10:42:00Z",
-    "until": "only those said before this time",
+    "line": "only opt-outs that apply to this line",
+    "authority": "only opt-outs from this authority: patient, staff, or review for unclear replies that await review",
+    "scope": "only opt-outs with this scope: line, all_lines or topic",
+    "topic": "only opt-outs from this topic",
+    "since": "only opt-outs at or after this time, like 2026-11-02T10:42:00Z",
+    "until": "only opt-outs before this time",
 }
 
 
@@ -38,7 +38,7 @@ class OptOuts:
 
     def endpoints(self) -> Iterable[Endpoint]:
         """The one row of the contract."""
-        yield Endpoint("GET", "/v1/sms-consent/report", READERS, "Numbers that opted out", self.report, None, list[OptedOutOut], PARAMETERS)
+        yield Endpoint("GET", "/v1/sms-consent/report", READERS, "SMS opt-out report", self.report, None, list[OptedOutOut], PARAMETERS)
 
     def report(self, call: Call) -> ApiResponse:
         """The standing opt-outs of the enterprise, all or those that are wanted."""

@@ -37,13 +37,13 @@ class PatientCalls:
         sender = frozenset({Role.SENDER})
         looking = partial(Endpoint, grant=Grant.PATIENTS)
         return (
-            looking("POST", "/v1/patients/lookup", READERS, "A patient by identifier", self.lookup, PatientIn, PatientOut),
-            looking("GET", PATIENT, READERS, "A patient by the store's id", self.read, None, PatientOut),
-            looking("GET", f"{PATIENT}/history", READERS, "Every change of every attribute", self.history, None, list[EntryOut]),
-            Endpoint("PUT", f"{PATIENT}/do-not-contact", PEOPLE, "Flip the toggle", self.do_not_contact, DoNotContactIn, PatientOut),
-            Endpoint("PUT", f"{PATIENT}/preferred-phone", recorders, "Choose a phone", self.phone, PreferredPhoneIn, PatientOut),
-            Endpoint("POST", f"{PATIENT}/sms-consent", recorders, "Record SMS consent by hand", self.sms_consent, SmsConsentIn, PatientOut),
-            Endpoint("POST", "/v1/sms-replies", sender, "A reply to a text: STOP, START", self.reply, SmsReplyIn, SmsReplyOut),
+            looking("POST", "/v1/patients/lookup", READERS, "Find a patient by identifier", self.lookup, PatientIn, PatientOut),
+            looking("GET", PATIENT, READERS, "Read a patient by the store's id", self.read, None, PatientOut),
+            looking("GET", f"{PATIENT}/history", READERS, "History of all changes", self.history, None, list[EntryOut]),
+            Endpoint("PUT", f"{PATIENT}/do-not-contact", PEOPLE, "Set Do Not Contact", self.do_not_contact, DoNotContactIn, PatientOut),
+            Endpoint("PUT", f"{PATIENT}/preferred-phone", recorders, "Set the preferred phone", self.phone, PreferredPhoneIn, PatientOut),
+            Endpoint("POST", f"{PATIENT}/sms-consent", recorders, "Record SMS consent", self.sms_consent, SmsConsentIn, PatientOut),
+            Endpoint("POST", "/v1/sms-replies", sender, "Forward an SMS reply: STOP, START", self.reply, SmsReplyIn, SmsReplyOut),
         )
 
     def lookup(self, call: Call) -> ApiResponse:
@@ -93,7 +93,7 @@ class PatientCalls:
         said: SmsReplyIn = call.body
         text, at = said.body.replace("\0", " "), said.received()
         if at is None and said.received_at is not None and self.store.read_reply(call.enterprise, text).kind == OPT_IN:
-            raise ProblemDetails(422, "invalid_request", "received_at must be a time with its offset, like 2026-11-02T10:42:00Z")
+            raise ProblemDetails(422, "invalid_request", "received_at must be a time with UTC offset, like 2026-11-02T10:42:00Z")
         reply = self.store.record_reply(call.enterprise, said.line, said.sender, text, at, call.now)
         return ApiResponse(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
 

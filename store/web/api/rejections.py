@@ -17,7 +17,7 @@ from store.web.http.problem import ProblemDetails
 from store.web.http.work import SyncWork
 
 AT_ONCE = 1_000
-STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "only those of this reason"}
+STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "only rejections with this reason"}
 
 
 class RejectionOut(Struct, frozen=True):
@@ -104,19 +104,19 @@ class RejectionCalls:
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract; those that need ``sync`` only where it is there."""
-        yield Endpoint("GET", "/v1/rejections", OPERATORS, "What could not be used", self.listed, None, list[RejectionOut], STATUS)
+        yield Endpoint("GET", "/v1/rejections", OPERATORS, "Rejections", self.listed, None, list[RejectionOut], STATUS)
         if self.work is None:
             return
-        yield Endpoint("POST", "/v1/rejections/{rejection_id:str}/replay", OPERATORS, "Try again", self.replay, None, ReplayOut)
-        yield Endpoint("POST", "/v1/rejections/replay", OPERATORS, "Try a selection again", self.replay_many, SelectionIn, ReplaysOut)
-        preview = "What trying a selection again would change"
+        yield Endpoint("POST", "/v1/rejections/{rejection_id:str}/replay", OPERATORS, "Replay a rejection", self.replay, None, ReplayOut)
+        yield Endpoint("POST", "/v1/rejections/replay", OPERATORS, "Replay several rejections", self.replay_many, SelectionIn, ReplaysOut)
+        preview = "Preview a replay"
         yield Endpoint("POST", "/v1/rejections/replay/preview", OPERATORS, preview, self.preview, SelectionIn, PreviewOut)
 
     def listed(self, call: Call) -> ApiResponse:
         """Rejections of the enterprise."""
         status = call.query.get("status", OPEN)
         if status not in ("open", "resolved", "all"):
-            raise ProblemDetails(422, "invalid_request", "status is open, resolved or all")
+            raise ProblemDetails(422, "invalid_request", "status must be open, resolved or all")
         limit, wanted = whole_number(call.query, "limit", 100, 1_000), None if status == "all" else status
         found = self.quarantine.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
         return ApiResponse([rejection_out(one) for one in found])
@@ -143,7 +143,7 @@ class RejectionCalls:
         """The ids that a selection names, and how many more there are."""
         body: SelectionIn = call.body
         if (body.ids is None) == (body.source is None) or (body.ids is not None and body.reason is not None):
-            raise ValueRefused("say which: either ids, or a source and, if need be, a reason")
+            raise ValueRefused("select rejections by ids, or by source and optionally reason")
         if body.ids is not None:
             if len(body.ids) > AT_ONCE:
                 raise ValueRefused(f"at most {AT_ONCE} ids at once")
@@ -155,7 +155,7 @@ class RejectionCalls:
     def _mine(self, call: Call, number: str) -> Rejection:
         rejection = self.quarantine.summary(number)
         if rejection.enterprise != call.enterprise:
-            raise NotFound("no such rejection: emr-sync rejections shows them")
+            raise NotFound("no such rejection: list them with emr-sync rejections")
         return rejection
 
     def _work(self) -> SyncWork:

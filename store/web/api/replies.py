@@ -16,7 +16,7 @@ from store.web.api.wire import ReplyDecisionIn, one_of, whole_number
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 DECIDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 MOST, AT_ONCE = 1_000, 100
-PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"how many, the newest first; up to {MOST}"}
+PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"maximum number, newest first; up to {MOST}"}
 
 
 class RepliesQueue:
@@ -28,8 +28,8 @@ class RepliesQueue:
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract."""
         decide = "/v1/replies/{reply_id:str}/decide"
-        yield Endpoint("GET", "/v1/replies", READERS, "Replies that a person reviews", self.some, None, list[ReplyOut], PARAMETERS)
-        yield Endpoint("POST", decide, DECIDERS, "Whether an unclear reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
+        yield Endpoint("GET", "/v1/replies", READERS, "Replies for review", self.some, None, list[ReplyOut], PARAMETERS)
+        yield Endpoint("POST", decide, DECIDERS, "Decide whether a reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
 
     def some(self, call: Call) -> ApiResponse:
         """Replies in one state. Their text is a patient's: who looked is in the audit log."""

@@ -17,7 +17,7 @@ from store.web.api.wire import whole_number
 from store.web.http.work import SyncWork
 
 OPERATORS = frozenset({Role.OPERATOR})
-FILTERS = {"source": "only this source", "limit": "at most so many, up to 1000"}
+FILTERS = {"source": "only this source", "limit": "maximum number of runs, up to 1000"}
 
 
 class WaitingOut(Struct, frozen=True):
@@ -97,10 +97,10 @@ class RunCalls:
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract."""
-        yield Endpoint("GET", "/v1/runs", OPERATORS, "Runs, the newest first", self.runs, None, list[RunOut], FILTERS)
+        yield Endpoint("GET", "/v1/runs", OPERATORS, "Runs, newest first", self.runs, None, list[RunOut], FILTERS)
         yield Endpoint("GET", "/v1/runs/{run_id:str}", OPERATORS, "One run", self.run, None, RunDetail)
-        yield Endpoint("POST", "/v1/runs/{run_id:str}/approve", OPERATORS, "Let held changes through", self.approve, None, RunDetail)
-        yield Endpoint("POST", "/v1/runs/{run_id:str}/reject", OPERATORS, "Refuse held changes", self.reject, None, RunDetail)
+        yield Endpoint("POST", "/v1/runs/{run_id:str}/approve", OPERATORS, "Approve held changes", self.approve, None, RunDetail)
+        yield Endpoint("POST", "/v1/runs/{run_id:str}/reject", OPERATORS, "Reject held changes", self.reject, None, RunDetail)
 
     def runs(self, call: Call) -> ApiResponse:
         """Runs of the enterprise."""
@@ -124,7 +124,7 @@ class RunCalls:
     def _run(self, call: Call) -> Run:
         run = self.journal.run(call.path["run_id"])
         if run.enterprise != call.enterprise:
-            raise NotFound("no such run: emr-sync runs shows them")
+            raise NotFound("no such run: list them with emr-sync runs")
         return run
 
     def _decide(self, call: Call, verdict: Callable[[str, Actor, datetime], HeldSet]) -> ApiResponse:

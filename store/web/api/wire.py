@@ -33,7 +33,7 @@ QUOTED = re.compile(r"'[^']*'")
 def check_line(line: str) -> None:
     """``ValueError`` for what cannot be a phone number or short code, by its looks; the numbering plans are asked later."""
     if LINE.fullmatch(line) is None:
-        raise ValueError("line is a phone number in E.164 or a short code")
+        raise ValueError("line must be a phone number in E.164 or a short code")
 
 
 class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.id is None and self.value is None:
-            raise ValueError("names no patient: give id, or authority and value")
+            raise ValueError("does not identify a patient: give id, or authority and value")
 
     def ref(self) -> PatientRef:
         """The same for the store."""
@@ -112,9 +112,9 @@ class SmsConsentIn(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.kind == "opt_in" and not (self.number and self.reason.strip()):
-            raise ValueError("an opt-in names the number, and as its reason how the patient asked for it")
+            raise ValueError("an opt-in needs the number, and how the patient asked for it as the reason")
         if self.kind == "opt_out" and self.number is not None:
-            raise ValueError("an opt-out is for all numbers of the patient: leave number out")
+            raise ValueError("an opt-out applies to all numbers of the patient: omit number")
         if (self.line is not None) == self.all_lines:
             raise ValueError("give either line, or all_lines: true")
         if self.line is not None:
@@ -179,10 +179,10 @@ def read(body: bytes, kind: type[T]) -> T:
         return found
     except msgspec.ValidationError as error:
         if not is_utf8(body):
-            raise ProblemDetails(400, "malformed_json", "the body is not JSON in UTF-8") from None
+            raise ProblemDetails(400, "malformed_json", "the body is not valid JSON in UTF-8") from None
         raise ProblemDetails(422, "invalid_request", said(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProblemDetails(400, "malformed_json", "the body is not JSON in UTF-8") from None
+        raise ProblemDetails(400, "malformed_json", "the body is not valid JSON in UTF-8") from None
     except ValueError as error:
         raise ProblemDetails(422, "invalid_request", str(error)) from None
 
@@ -213,7 +213,7 @@ def moment(query: Mapping[str, Any], name: str) -> datetime | None:
     except (AttributeError, ValueError):
         at = None
     if at is None or at.tzinfo is None:
-        raise ProblemDetails(422, "invalid_request", f"{name} must be a time with its offset, like 2026-11-02T10:42:00Z")
+        raise ProblemDetails(422, "invalid_request", f"{name} must be a time with UTC offset, like 2026-11-02T10:42:00Z")
     return at
 
 
@@ -221,5 +221,5 @@ def one_of(query: Mapping[str, Any], name: str, choices: Collection[str]) -> str
     """A query parameter that is one of a few words. Raises :class:`ProblemDetails` when it is another."""
     text = query.get(name)
     if text is not None and text not in choices:
-        raise ProblemDetails(422, "invalid_request", f"{name} is one of {', '.join(choices)}")
+        raise ProblemDetails(422, "invalid_request", f"{name} must be one of {', '.join(choices)}")
     return text

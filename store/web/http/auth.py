@@ -49,7 +49,7 @@ class Callers:
         if key is None:
             raise _unauthorized("invalid_token", "the API key is unknown, revoked or expired")
         if key.enterprise not in self.enterprises:
-            raise ProblemDetails(403, "enterprise_unknown", "the enterprise of this API key is not configured any more")
+            raise ProblemDetails(403, "enterprise_unknown", "the enterprise of this API key is no longer configured")
         if not key.use_is_noted(now):
             self.lanes.notes.later(self.keys.note_use, key.id, now)  # a run may be writing: no caller waits for it
         self._remember(_digest(token), key)
@@ -75,11 +75,9 @@ def require(key: ApiKey, roles: Collection[str], grant: str | None = None) -> No
     if grant is not None and key.role == Role.SENDER:
         if grant in key.grants:
             return
-        raise ProblemDetails(
-            403, "grant_missing", f"a sender's key may do that with the grant {grant}: emr-sync keys grant {key.id} {grant}"
-        )
+        raise ProblemDetails(403, "grant_missing", f"a sender key needs the grant {grant} for this: emr-sync keys grant {key.id} {grant}")
     if key.role not in roles:
-        raise ProblemDetails(403, "role_refused", f"the role {key.role} may not do that; it takes {' or '.join(sorted(roles))}")
+        raise ProblemDetails(403, "role_refused", f"the role {key.role} may not do that; required: {' or '.join(sorted(roles))}")
 
 
 def _digest(token: str) -> bytes:

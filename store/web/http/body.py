@@ -35,4 +35,4 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 
 def _late(seconds: float) -> ProblemDetails:
-    return ProblemDetails(408, "request_timeout", f"the body took longer than {seconds:.0f} seconds to come", {"Connection": "close"})
+    return ProblemDetails(408, "request_timeout", f"the body did not arrive within {seconds:.0f} seconds", {"Connection": "close"})

@@ -21,7 +21,7 @@ def check_texts(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, str) and not _can_be_kept(value):
             raise ProblemDetails(
-                422, "invalid_request", f"{name if _can_be_kept(name) else 'a name'} holds a character that cannot be kept"
+                422, "invalid_request", f"{name if _can_be_kept(name) else 'a name'} contains a character that cannot be stored"
             )
 
 
@@ -31,7 +31,7 @@ def check_nul(body: bytes, value: msgspec.Struct, but: Collection[str] = ()) -> 
         return  # raw ones are no JSON
     for field in value.__struct_fields__:
         if field not in but and _holds_nul(msgspec.to_builtins(getattr(value, field))):
-            raise ValueError(f"{field} holds a NUL character")
+            raise ValueError(f"{field} contains a NUL character")
 
 
 def is_utf8(body: bytes) -> bool:

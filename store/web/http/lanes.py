@@ -32,7 +32,7 @@ class WorkerThreads:
         """What the work gives. Raises :class:`ProblemDetails` 429 where too many wait."""
         if self.most is not None and self._here >= self.most:
             raise ProblemDetails(
-                429, "too_busy", "too many of these at the same time: try again in a moment", {"Retry-After": str(BUSY_SECONDS)}
+                429, "too_busy", "too many requests of this kind at once: try again in a moment", {"Retry-After": str(BUSY_SECONDS)}
             )
         self._here += 1
         try:

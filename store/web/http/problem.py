@@ -63,11 +63,11 @@ def problem_of(error: Exception) -> ProblemDetails:
     if isinstance(error, errors.StoreError) and (named := status_of(type(error))):
         return _of_store(error, *named)
     if isinstance(error, errors.SchemaOutdated) or outage.told(error):
-        return ProblemDetails(503, "store_unavailable", "the database cannot be used now: ask again later", {"Retry-After": RETRY_AFTER})
+        return ProblemDetails(503, "store_unavailable", "the database is unavailable: try again later", {"Retry-After": RETRY_AFTER})
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return ProblemDetails(status, status.phrase.lower().replace(" ", "_"), _of_framework(status), dict(error.headers or {}))
-    return ProblemDetails(500, "internal_error", "an error of the service; it is in its log")
+    return ProblemDetails(500, "internal_error", "internal error: see the log of the service")
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -96,8 +96,8 @@ def _of_store(error: errors.StoreError, status: int, code: str) -> ProblemDetail
 def _of_framework(status: HTTPStatus) -> str:
     """The framework's own texts may quote the request, so they are not passed on."""
     texts = {
-        HTTPStatus.NOT_FOUND: "there is nothing at this address",
-        HTTPStatus.METHOD_NOT_ALLOWED: "this address does not know the method",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this address takes",
+        HTTPStatus.NOT_FOUND: "not found",
+        HTTPStatus.METHOD_NOT_ALLOWED: "method not allowed at this address",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large for this address",
     }
     return texts.get(status, status.description or status.phrase)

@@ -41,7 +41,7 @@ class Duplex(ASGIResponse):
         except Gone:
             return
         except Exception as error:
-            log.error("a streamed answer was cut off: %s", type(error).__name__)
+            log.error("a streamed response was cut off: %s", type(error).__name__)
             return
         finally:
             self.ended()
@@ -81,7 +81,7 @@ class Pieces(ASGIResponse):
             while not left.done() and (piece := await asyncio.to_thread(next, self.pieces, None)) is not None:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except Exception as error:
-            log.error("a streamed answer was cut off: %s", type(error).__name__)
+            log.error("a streamed response was cut off: %s", type(error).__name__)
             return
         finally:
             left.cancel()

@@ -21,9 +21,9 @@ TYPES = tuple(str(kind) for kind in MessageType)
 KINDS = {"cell": "cell", "home": "home", "work": "work"}
 RECENT = 40
 HINTS = {
-    (p.DECEASED, True): "Nothing is sent, by any channel.",
-    (p.RESTRICTED, True): "The EMR protects this record: what is missing here may be withheld, not removed.",
-    (p.ACTIVE, False): "The EMR does not keep this record active.",
+    (p.DECEASED, True): "Nothing is sent on any channel.",
+    (p.RESTRICTED, True): "The EMR protects this record. Missing data may be withheld, not removed.",
+    (p.ACTIVE, False): "The EMR marks this record as inactive.",
 }
 
 
@@ -205,7 +205,7 @@ def _number(phone: Phone, patient: Patient) -> CardPhone:
     until = " ".join(part for part in (f"from {phone.start}" if phone.start else "", f"until {phone.end}" if phone.end else "") if part)
     refused = tuple(channel for channel in CHANNELS if patient.contact.consents.get(f"{channel}#{phone.number}") == p.DENIED)
     preferred, sharing = phone.number == patient.contact.preferred_phone, patient.shared_by.get(phone.number, 1)
-    kind = KINDS.get(phone.kind, "kind not stated")
+    kind = KINDS.get(phone.kind, "kind unknown")
     return CardPhone(phone.number, kind, phone.textable, preferred, sharing, until, tuple(labels.CHANNELS[one] for one in refused))
 
 

@@ -39,9 +39,9 @@ class BarChart(NamedTuple):
     def said(self) -> str:
         """The chart for those who do not see it."""
         if not self.total:
-            return f"No record in the last {len(self.bars)} hours."
+            return f"No records in the last {len(self.bars)} hours."
         refused = f"; {self.rejected:,} could not be used" if self.rejected else ""
-        return f"{self.total:,} records in the last {len(self.bars)} hours, at most {self.most:,} in one{refused}."
+        return f"{self.total:,} records in the last {len(self.bars)} hours, peak {self.most:,} per hour{refused}."
 
 
 def chart(hours: Sequence[Hour]) -> BarChart:

@@ -1,4 +1,4 @@
-"""Values of the store in words for people. Pure."""
+"""Values of the store as text for people. Pure."""
 
 from __future__ import annotations
 

@@ -30,17 +30,17 @@ AT_ONCE = 2
 """Sign-ins that may wait for the provider at the same time: a slow one must not take the threads that answer senders."""
 NOT_BEGUN, NOT_FINISHED = "not_begun", "not_finished"
 SAID = {
-    NOT_BEGUN: "This sign-in was not begun in this browser, or too long ago. Begin again.",
-    NOT_FINISHED: "The sign-in was not finished there. Begin again.",
-    REPLAYED: "This sign-in was used before. Begin again.",
-    UNREACHABLE: "The service that you sign in with does not answer. Try again in a while.",
-    NO_PROVIDER: "The service that you sign in with is not set up as it is described here. Whoever runs this service must look at it.",
-    CODE_REFUSED: "The service that you sign in with did not confirm who you are. Begin again.",
-    TOKEN_INVALID: "What the service that you sign in with said about you does not hold. Whoever runs this service must look at it.",
-    NO_NAME: "The service that you sign in with did not say a name for you that can be used here.",
-    NAME_TAKEN: "Somebody else has your name here. Whoever runs this service can give it to you: emr-sync users reset --with openid.",
-    NO_ROLE: "You are known, but you have no role here. Whoever looks after your account can put you into a group that has one.",
-    DISABLED: "You are known, but you may not come in any more. Whoever runs this service can let you in again.",
+    NOT_BEGUN: "This sign-in was started in another browser or has expired. Start again.",
+    NOT_FINISHED: "The sign-in was not completed at the identity provider. Start again.",
+    REPLAYED: "This sign-in was already used. Start again.",
+    UNREACHABLE: "The identity provider does not respond. Try again later.",
+    NO_PROVIDER: "The identity provider does not match the configuration of this service. Contact an administrator.",
+    CODE_REFUSED: "The identity provider did not confirm your identity. Start again.",
+    TOKEN_INVALID: "The identity provider's token could not be verified. Contact an administrator.",
+    NO_NAME: "The identity provider did not send a usable user name.",
+    NAME_TAKEN: "Your user name is already taken here. An administrator can assign it to you: emr-sync users reset --with openid.",
+    NO_ROLE: "You were identified but have no role here. Ask the administrator of your account to add you to a group with a role.",
+    DISABLED: "You were identified but your account is disabled here. An administrator can enable it.",
 }
 STATUS = {UNREACHABLE: 503, NO_PROVIDER: 502}
 log = logging.getLogger("emr_sync.web")
@@ -111,7 +111,7 @@ class OpenIdSignIn:
         """A page that says why nobody came in, and where to go from there."""
         log.warning("sign-in by OpenID Connect refused: %s", why)
         values: Mapping[str, Any] = {
-            "title": "No entry",
+            "title": "Access denied",
             "said": SAID[why],
             "provider": self.provider.settings.title,
             "farewell": self.provider.farewell(now) if why in (NO_ROLE, NO_NAME, NAME_TAKEN, DISABLED) else None,

@@ -89,7 +89,7 @@ class OptOutReport:
             "owners": found.owners,
             "refusal": refusal,
         }
-        return Shown("opt_out_report.html", values, status)
+        return Shown("opt_outs.html", values, status)
 
 
 def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering) -> Asked:
@@ -97,9 +97,9 @@ def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering)
     number, line, who, since = (form.get(name, "") for name in FIELDS)
     digits = "".join(one for one in number if one in "0123456789")
     if number and not digits:
-        raise ProblemDetails(422, "invalid_request", "A number is looked for by its digits; some of them are enough.")
+        raise ProblemDetails(422, "invalid_request", "Enter at least one digit of the number.")
     if who not in ("", *WHO):
-        raise ProblemDetails(422, "invalid_request", "An opt-out is by the word of the patient or of staff.")
+        raise ProblemDetails(422, "invalid_request", "“Recorded by” must be one of the choices in the list.")
     return Asked(Wanted(line=_line(line, numbering), authority=who or None, since=_day(since, enterprise)), digits)
 
 
@@ -109,7 +109,7 @@ def _line(text: str, numbering: Numbering) -> str | None:
     try:
         return numbering.line(text[:LONGEST])
     except ValueRefused as error:
-        raise ProblemDetails(422, "invalid_request", "A line is a phone number or a short code.") from error
+        raise ProblemDetails(422, "invalid_request", "A line must be a phone number or a short code.") from error
 
 
 def _day(text: str, enterprise: Enterprise) -> datetime | None:
@@ -119,4 +119,4 @@ def _day(text: str, enterprise: Enterprise) -> datetime | None:
     try:
         return datetime.combine(date.fromisoformat(text), time(), ZoneInfo(enterprise.time_zone))
     except ValueError as error:
-        raise ProblemDetails(422, "invalid_request", "A day is written like 2026-11-23.") from error
+        raise ProblemDetails(422, "invalid_request", "Enter the date like 2026-11-23.") from error

@@ -155,7 +155,7 @@ class PageAccess:
         """The error as a page. What nobody expected tells nothing of itself."""
         problem = problem_of(error)
         answer(request, error)  # for its line in the log
-        said = {"problem": problem, "title": "This did not work"}
+        said = {"problem": problem, "title": "Something went wrong"}
         shown = self.send(request, Shown("problem.html", said, int(problem.status)), visitor, now)
         shown.headers.update(problem.headers)
         return shown
@@ -184,9 +184,9 @@ def by_itself(request: Request[Any, Any, Any]) -> bool:
 def allow(page: Page, visitor: Visitor, form: Mapping[str, str]) -> None:
     """Raises :class:`ProblemDetails` 403 for a role that the page is not for, and for a form that is not from our page."""
     if visitor.role not in page.roles:
-        raise ProblemDetails(403, "role_refused", f"the role {visitor.role} may not do that; it takes {' or '.join(sorted(page.roles))}")
+        raise ProblemDetails(403, "role_refused", f"the role {visitor.role} may not do that; required: {' or '.join(sorted(page.roles))}")
     if page.method == "POST" and not hmac.compare_digest(form.get("csrf", "").encode(), visitor.csrf.encode()):
-        raise ProblemDetails(403, "form_outdated", "this form is not from the session you are in: open the page again, then send it")
+        raise ProblemDetails(403, "form_outdated", "this form belongs to another session: reload the page and try again")
 
 
 def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
@@ -199,7 +199,7 @@ def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError as error:
-        raise ProblemDetails(422, "invalid_request", "this is no form of ours") from error
+        raise ProblemDetails(422, "invalid_request", "this is not a valid form") from error
     form = {name: value.strip() for name, value in pairs}
     check_texts(form)
     return form

@@ -11,7 +11,7 @@ from store.users.passwords import SHORTEST
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 ALL = frozenset(Role)
-DONE = "Your password is changed. Wherever else you were signed in, you are not any more."
+DONE = "Your password was changed. All other sessions were signed out."
 
 
 class OwnPassword:
@@ -32,7 +32,7 @@ class OwnPassword:
         """The password is changed, or the form says why not."""
         current, new, again = (visit.form.get(name, "") for name in ("current", "new", "again"))
         if new != again:
-            return self._shown("The new password was not typed the same way twice.", 422)
+            return self._shown("The two new passwords do not match.", 422)
         try:
             self.credentials.change(visit.visitor.name, current, new, session=visit.secret, now=visit.now, address=visit.address)
         except ValueRefused as refused:

@@ -29,9 +29,9 @@ RECORDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 PATIENT = "/patients/{patient_id:str}"
 LONGEST = 500
 DONE = {
-    "do-not-contact": "Do Not Contact is changed.",
-    "preferred-phone": "The preferred phone is changed.",
-    "sms-consent": "The opt-out is recorded.",
+    "do-not-contact": "Do Not Contact was changed.",
+    "preferred-phone": "The preferred phone was changed.",
+    "sms-consent": "The opt-out was recorded.",
 }
 
 
@@ -60,13 +60,13 @@ class PatientPages:
         """The patient whom the form's identifier names. The identifier is in no address, only the store's own id."""
         value, authority = visit.form.get("value", ""), visit.form.get("authority", "")
         if not value:
-            return self._form(visit, "Type an identifier, for example a medical record number.", 422)
+            return self._form(visit, "Enter an identifier, for example a medical record number.", 422)
         ref = PatientRef(id=value) if parsed(value) is not None else PatientRef(authority=authority or None, value=value)
         try:
             return Goto(f"/patients/{self._found(visit, ref, None).id}")
         except StoreError as error:
-            said = "No patient here has this identifier." if isinstance(error, PatientUnknown) else ""
-            said = said or "Several patients have this identifier. Choose who issued it."
+            said = "No patient has this identifier." if isinstance(error, PatientUnknown) else ""
+            said = said or "Several patients have this identifier. Choose its issuer."
             return self._form(visit, said, int(problem_of(error).status))
 
     def facesheet(self, visit: Visit) -> Shown:
@@ -124,7 +124,7 @@ class PatientPages:
         try:
             patient = self._found(visit, PatientRef(id=asked), visit.now)
         except PatientUnknown:
-            return self._form(visit, "There is no such patient here. Look for them by an identifier.", 404)
+            return self._form(visit, "Patient not found. Search by identifier.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)
         enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
         may_record = role in RECORDERS
@@ -174,9 +174,9 @@ class PatientPages:
 
 def _reason(text: str, *, needed: bool) -> str:
     if needed and not text:
-        raise ProblemDetails(422, "reason_missing", "Say why: the reason is kept in the patient's history.")
+        raise ProblemDetails(422, "reason_missing", "Enter a reason. It is kept in the patient's history.")
     if len(text) > LONGEST:
-        raise ProblemDetails(422, "invalid_request", f"A reason has at most {LONGEST} characters.")
+        raise ProblemDetails(422, "invalid_request", f"The reason can have at most {LONGEST} characters.")
     return text
 
 
@@ -186,4 +186,4 @@ def _line(text: str) -> str:
         check_line(line)
         return line
     except ValueError as error:
-        raise ProblemDetails(422, "line_missing", "Name the line that should not text any more, or tick every line.") from error
+        raise ProblemDetails(422, "line_missing", "Enter the line that must stop texting, or select every line.") from error

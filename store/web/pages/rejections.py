@@ -16,7 +16,7 @@ from store.web.pages.page import Goto, Page, Shown, Visit
 
 REASONS = 10
 DONE = {
-    "applied": "The rejection was replayed, and what it says is in force.",
+    "applied": "The rejection was replayed and its data was applied.",
     "replayed": "The rejection was replayed.",
 }
 

@@ -17,8 +17,8 @@ from store.web.http.problem import problem_of
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 AT_ONCE, RECENT, LONGEST = 100, 20, 500
-DONE = {OPT_OUT: "The reply counts as an opt-out.", DISMISS: "The reply is no opt-out. Texts may be sent again."}
-BECAME = {OPT_OUT: "opt-out", DISMISSED: "no opt-out"}
+DONE = {OPT_OUT: "The reply was recorded as an opt-out.", DISMISS: "The reply was dismissed. Texts may be sent again."}
+BECAME = {OPT_OUT: "opt-out", DISMISSED: "not an opt-out"}
 
 
 class RepliesPage:

@@ -1,4 +1,4 @@
-"""Engineers' page of a run: its counts while it works, and what the safeguard holds of it, to be let through or refused."""
+"""Engineers' page of a run: its counts while it works, and the changes that the safeguard holds, to approve or reject."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from store.web.pages.console import OPERATORS
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 DONE = {
-    "resync": "The resync has begun.",
-    "approved": "The held changes are in force.",
-    "rejected": "The held changes are refused; what was in force stays.",
+    "resync": "The resync has started.",
+    "approved": "The held changes were approved and are in effect.",
+    "rejected": "The held changes were rejected. Nothing else changes.",
 }
 
 
@@ -41,11 +41,11 @@ class RunPages:
         return self._run(visit)
 
     def approve(self, visit: Visit) -> Shown | Goto:
-        """Lets through what the run holds."""
+        """Approves what the run holds."""
         return self._decide(visit, self.verdicts.approve, "approved")
 
     def reject(self, visit: Visit) -> Shown | Goto:
-        """Refuses what the run holds."""
+        """Rejects what the run holds."""
         return self._decide(visit, self.verdicts.reject, "rejected")
 
     def _run(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:

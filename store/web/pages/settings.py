@@ -38,49 +38,49 @@ TOGGLE_POLICY = PolicyQuestion(
     TOGGLE,
     "Do Not Contact",
     (
-        Choice("true", "On", "Facesheets show the Do Not Contact toggle. Enterprise users flip it, managers and staff see it."),
-        Choice("false", "Off", "Nobody sees a toggle, and nobody sets Do Not Contact here."),
+        Choice("true", "On", "Facesheets show the Do Not Contact toggle. Enterprise users can change it; managers and staff can see it."),
+        Choice("false", "Off", "The toggle is hidden, and nobody can set Do Not Contact here."),
     ),
 )
 POLICIES = (
     PolicyQuestion(
         "when_stale",
-        "When a source has been silent for too long",
+        "When data from a source is stale",
         (
-            Choice("flag", "Answer and flag", "Senders get an answer from what was last known, marked as stale."),
-            Choice("refuse", "Refuse", "Nothing is sent to the source's patients until it is heard again."),
+            Choice("flag", "Answer and flag", "Decisions use the last known data and are marked as stale."),
+            Choice("refuse", "Refuse", "Nothing is sent to the source's patients until it sends data again."),
         ),
     ),
     PolicyQuestion(
         "when_unreadable",
         "When newer evidence about a preference cannot be read",
         (
-            Choice("refuse", "Do not send", "Nothing that the preference governs is sent until it can be read. This is the safe choice."),
-            Choice("flag", "Answer and flag", "Senders get an answer from what was known before, with preference_unreadable as a reason."),
+            Choice("refuse", "Do not send", "Messages that depend on it are not sent until it can be read. This is the safe choice."),
+            Choice("flag", "Answer and flag", "Decisions use the previous data and include the reason preference_unreadable."),
         ),
     ),
     PolicyQuestion(
         "when_preferred_impossible",
-        "When an automation cannot use the preferred way of contact",
+        "When an automation cannot use the preferred contact method",
         (
-            Choice("refuse", "Do not send", "The preferred way is the only one. This is the safe choice."),
-            Choice("next", "Try the next channel", "Another channel is used, if nothing is against it."),
+            Choice("refuse", "Do not send", "Only the preferred method is used. This is the safe choice."),
+            Choice("next", "Try the next channel", "Another channel is used if it is permitted."),
         ),
     ),
     PolicyQuestion(
         "appointment_may_lift_dnc",
         "When an appointment has its own contact preference",
         (
-            Choice("false", "Do Not Contact stays", "An automation is not sent, whatever was chosen for the appointment."),
-            Choice("true", "The appointment counts", "What the patient chose for the appointment lifts Do Not Contact for it alone."),
+            Choice("false", "Do Not Contact applies", "Automations are not sent, regardless of the choice for the appointment."),
+            Choice("true", "The appointment takes priority", "The choice overrides Do Not Contact, for this appointment only."),
         ),
     ),
     PolicyQuestion(
         "staff_may_record_opt_in",
-        "When a patient who opted out of texts asks for them again in person or by phone",
+        "When a patient who opted out of texts asks in person or by phone to get them again",
         (
-            Choice("false", "Only by text", "A text with START from the patient's phone is the only way back. This is the safe choice."),
-            Choice("true", "Staff may record it", "Through the API, for one number that nobody else has, with who recorded it and why."),
+            Choice("false", "Only by text", "Only a text with START from the patient's phone opts them in again. This is the safe choice."),
+            Choice("true", "Staff may record it", "Through the API, for one number that no other patient has, with user and reason."),
         ),
     ),
 )
@@ -102,27 +102,27 @@ def configured(enterprise: Enterprise) -> list[Configured]:
         Configured(
             "Contact preferences are synced",
             "yes" if enterprise.syncs else "no",
-            "The EMR sets Do Not Contact and what else it states; it is locked here."
+            "The EMR sets Do Not Contact and the other preferences it sends. They are locked here."
             if enterprise.syncs
-            else "What the EMR says about contact is kept as evidence and has no effect; it is set here.",
+            else "Contact preferences from the EMR are stored as evidence but have no effect. They are set here.",
         ),
         Configured(
-            "Sources, the most trusted first", ", ".join(names) or "none", "Where two state different phones, the first one counts."
+            "Sources, most trusted first", ", ".join(names) or "none", "If two sources send different phones, the first source wins."
         ),
-        Configured("Words that undo a STOP", words, "Texted by the patient. They undo their own STOP, nothing else."),
+        Configured("Words that reverse a STOP", words, "Texted by the patient. They reverse only the patient's own STOP."),
         Configured(
-            "A STOP to one line counts for all lines",
+            "A STOP to one line applies to all lines",
             f"from {day.isoformat()}" if day else "no",
-            "From that day on, one STOP ends all texts." if day else "A STOP ends the texts of its line; STOP ALL those of all lines.",
+            "From that day on, one STOP ends texts from all lines." if day else "A STOP ends texts from its line; STOP ALL from all lines.",
         ),
         Configured(
-            "Decisions are kept",
+            "Decisions are stored",
             "yes" if enterprise.receipts else "no",
-            "Each answer to a sender can be shown again, with what was known then."
+            "Each decision can be shown again with the data known at the time."
             if enterprise.receipts
-            else "Answers to senders are not kept; what was known at any time can be asked all the same.",
+            else "Decisions are not stored. The data known at any time can still be queried.",
         ),
-        Configured("Time zone", enterprise.time_zone.replace("_", " "), "Times on the pages are in it."),
+        Configured("Time zone", enterprise.time_zone.replace("_", " "), "Used for all times on these pages."),
     ]
 
 
@@ -164,7 +164,7 @@ class DefaultSettings:
                 "chosen": chosen,
                 "configured": configured(enterprise),
                 "refusal": refusal,
-                "done": "The settings are saved." if visit.query.get("done") else "",
+                "done": "Settings saved." if visit.query.get("done") else "",
             },
             status,
         )

@@ -22,9 +22,9 @@ from store.web.pages.password import ALL as ALL
 from store.web.pages.password import OwnPassword
 from store.web.pages.provider import Provider
 
-REFUSED = "Name or password is wrong, or this user may not sign in. After several wrong tries you have to wait before the next one."
+REFUSED = "Wrong name or password, or this user may not sign in. After several failed attempts you have to wait before trying again."
 MOST_BYTES = 16 * 1024
-OVER = "Your session is over. Sign in again to go on."
+OVER = "Your session has ended. Sign in again to continue."
 
 
 class SignIn:

@@ -127,7 +127,7 @@ class Site:
     def front(self, visit: Visit) -> Goto | Shown:
         """The first page of a role's menu."""
         menu = _menu(visit.visitor)
-        return Goto(menu[0][0]) if menu else Shown("nothing.html", {"title": "Nothing here"})
+        return Goto(menu[0][0]) if menu else Shown("nothing.html", {"title": "No pages available"})
 
     def frame(self, visitor: Visitor | None, now: datetime) -> Mapping[str, Any]:
         """What is around every page."""
@@ -151,6 +151,6 @@ async def static(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A file of ours. Its digest is in its address, so a browser may keep it for ever."""
     name = request.path_params["name"]
     if name not in CONTENT:
-        raise ProblemDetails(404, "not_found", "there is no such file")
+        raise ProblemDetails(404, "not_found", "file not found")
     headers = {"cache-control": FOREVER, "x-content-type-options": "nosniff"}
     return ASGIResponse(body=CONTENT[name], headers=headers, media_type=STATIC[name])

@@ -29,7 +29,7 @@ Describe = Callable[[str], About]
 
 
 class SourceOverview(NamedTuple):
-    """A source as the overview shows it. ``state``: fresh, silent, never heard or running."""
+    """A source as the overview shows it. ``state``: fresh, stale, no data yet or running."""
 
     name: str
     title: str
@@ -82,7 +82,7 @@ class SourcePages:
         stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
         last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
         running = last is not None and last.status == RUNNING
-        state = "running" if running else "never heard" if heard is None else "silent" if stale else "fresh"
+        state = "running" if running else "no data yet" if heard is None else "stale" if stale else "fresh"
         return SourceOverview(
             source.name,
             source.display_name or source.name,

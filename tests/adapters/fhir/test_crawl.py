@@ -107,7 +107,7 @@ def test_one_whose_consents_cannot_be_read_is_left_out_in_that_and_stops_nobody(
     assert [(item.reason, item.locator) for item in batch.items if isinstance(item, Unmappable)] == [
         ("patient_not_read", "Patient/member-2")
     ]
-    assert "1 of the group's 3 members" in batch.note
+    assert "1 of 3 group members" in batch.note
     with pytest.raises(ValueError, match="Invalid isoformat"):
         datetime.fromisoformat(batch.cursor or "")
 
@@ -137,7 +137,7 @@ def test_check_names_the_plan() -> None:
     with serving(epic(MEMBERS)) as server:
         findings = {one.what: one.detail for one in adapter(server).check()}
     assert findings["plan"].startswith("crawl")
-    assert findings["group"] == "the group shows 250 members"
+    assert findings["group"] == "the group lists 250 members"
 
 
 def test_crawling_needs_a_group() -> None:

@@ -49,7 +49,7 @@ def test_gzipped_file_reads_as_the_plain_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [gzip.compress(LINE)[:-9], b"\x1f\x8bnot gzip at all"])
 def test_broken_gzip_stops_with_a_reason(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(AdapterError, match="gzipped and broken") as error:
+    with pytest.raises(AdapterError, match="a damaged gzip file") as error:
         read(tmp_path, content)
     assert error.value.permanent
 

@@ -66,7 +66,7 @@ def test_the_reason_names_issuers_and_types_that_came() -> None:
 
 def test_the_reason_says_what_has_ended() -> None:
     ended = identifier("M1", period={"end": "2020-01-01"}), identifier("M2", use="old")
-    assert refused(named(*ended, id=None)).detail.endswith("what came: GENHOSP/MR (ended)")
+    assert refused(named(*ended, id=None)).detail.endswith("received: GENHOSP/MR (ended)")
 
 
 def test_without_patient_id_the_record_is_the_patient_and_the_rest_is_for_look_up() -> None:

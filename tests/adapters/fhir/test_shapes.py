@@ -71,7 +71,7 @@ def test_what_refuses_at_a_number_that_cannot_be_read_is_not_lost(entry: dict[st
 
 
 def test_a_rule_for_each_number_reads_contact_points_only() -> None:
-    with pytest.raises(MappingError, match="is of no contact point"):
+    with pytest.raises(MappingError, match="is not a contact point"):
         mapper(mapping={"consent.sms#*": {"from": "Patient.active", "values": {"true": "granted"}}})
 
 

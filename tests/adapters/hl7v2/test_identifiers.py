@@ -135,13 +135,16 @@ def test_a_namespace_without_universal_ids_of_its_own_may_come_with_one() -> Non
 
 def test_the_reason_names_issuers_and_types_that_came_and_what_has_ended() -> None:
     detail = refused(adt(f3="10001^^^GENHOSP^MR^^^20200101~5551234^^^OTHER^PI~777^^^12345678^MR~88^^^GENHOSP^AN")).detail
-    assert detail.endswith("what came: GENHOSP/MR (ended), OTHER/PI, another issuer/MR, GENHOSP/AN (names no patient)")
+    assert detail.endswith("received: GENHOSP/MR (ended), OTHER/PI, another issuer/MR, GENHOSP/AN (does not identify a patient)")
 
 
 @pytest.mark.parametrize("kind", ["XX", "AN", "SS"])
 def test_the_reason_names_what_came_also_where_its_type_names_no_patient(kind: str) -> None:
     item = refused(adt(f3=f"5^^^GENHOSP^{kind}"))
-    assert (item.reason, item.detail.partition("; ")[2]) == ("patient_id_missing", f"what came: GENHOSP/{kind} (names no patient)")
+    assert (item.reason, item.detail.partition("; ")[2]) == (
+        "patient_id_missing",
+        f"received: GENHOSP/{kind} (does not identify a patient)",
+    )
 
 
 @pytest.mark.parametrize(

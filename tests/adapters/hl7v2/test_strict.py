@@ -27,7 +27,7 @@ def test_values_are_not_quoted() -> None:
 
 
 def test_what_is_no_message_is_named_plainly() -> None:
-    assert strict.validate(b"hello") == ["this does not begin with an MSH segment, so it is no HL7 v2 message"]
+    assert strict.validate(b"hello") == ["this does not start with an MSH segment, so it is not an HL7 v2 message"]
     assert strict.validate(adt(header="MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|9.9"))
 
 

@@ -131,4 +131,4 @@ def test_a_message_that_is_unusable_either_way_says_why_and_not_only_that_a_line
     (found,) = items(f"MSH|^~\\&|EMR\r{line}\rXQB|1|\rXQA|2|\r".encode(), mapping=SITE)
     assert isinstance(found, Unmappable)
     assert found.reason == "message_type_missing"
-    assert "a line of the message is no segment" in found.detail
+    assert "a line of the message is not a segment" in found.detail

@@ -39,13 +39,13 @@ def test_a_list_that_is_whole(pages: list[Page]) -> None:
 @pytest.mark.parametrize(
     ("pages", "told"),
     [
-        ([([1, 2], 500, 0, "")], "the server announced 500 Patient records and sent 2"),
-        ([([], 1, 0, "")], "announced 1 Patient records and sent 0"),
-        ([([1, 2, 3], 6, 0, ""), ([5, 6], 5, 0, "")], "announced 6 Patient records and sent 5"),  # a row went away: the most counts
-        ([([1, 2], 4, 0, ""), ([2, 1], 4, 0, "")], "announced 4 Patient records and sent 2"),  # the same twice is not four
-        ([([1, 2], 5, 2, "")], "announced 5 Patient records and sent 2"),
-        ([([1], 1, 0, "error: incomplete")], "the server reported an error among its Patient records (error: incomplete)"),
-        ([([1], 1, 0, "a"), ([], 1, 0, "a"), ([], 1, 0, "b")], "(a); the server reported an error among its Patient records (b)"),
+        ([([1, 2], 500, 0, "")], "the server announced 500 Patient records but sent 2"),
+        ([([], 1, 0, "")], "announced 1 Patient records but sent 0"),
+        ([([1, 2, 3], 6, 0, ""), ([5, 6], 5, 0, "")], "announced 6 Patient records but sent 5"),  # a row went away: the most counts
+        ([([1, 2], 4, 0, ""), ([2, 1], 4, 0, "")], "announced 4 Patient records but sent 2"),  # the same twice is not four
+        ([([1, 2], 5, 2, "")], "announced 5 Patient records but sent 2"),
+        ([([1], 1, 0, "error: incomplete")], "the server reported an error in its Patient records (error: incomplete)"),
+        ([([1], 1, 0, "a"), ([], 1, 0, "a"), ([], 1, 0, "b")], "(a); the server reported an error in its Patient records (b)"),
     ],
 )
 def test_a_list_that_is_not_says_why(pages: list[Page], told: str) -> None:

@@ -105,7 +105,7 @@ def test_a_file_of_an_export_has_a_limit_however_it_is_compressed() -> None:
     for headers, body in (({}, many), (GZIPPED, gzip.compress(many)), ({}, gzip.compress(many))):
         with serving(always((200, headers, body))) as server, fhir(server.base_url) as client:
             transfer = Transfer(client)
-            with pytest.raises(TooLarge, match=r"a file of the export is larger than 2097152 bytes: .*download\.max_file_bytes"):
+            with pytest.raises(TooLarge, match=r"an export file is larger than 2097152 bytes: .*download\.max_file_bytes"):
                 transfer.fetch(a_file(server.base_url))
 
 
@@ -148,7 +148,7 @@ def test_a_token_endpoint_has_a_limit(adapter: str) -> None:
         options = {"base_url": server.base_url, "auth": fhir_auth if adapter == "fhir.rest" else rest_auth}
         options |= {} if adapter == "fhir.rest" else {"list": {"path": "patients"}, "record": {"id": "id"}}
         found: Any = build(SourceSettings("clinic", adapter, options=options))
-        with pytest.raises(TooLarge, match="the answer of the token endpoint is larger than 1048576 bytes"):
+        with pytest.raises(TooLarge, match="the response of the token endpoint is larger than 1048576 bytes"):
             list(found.fetch(Fetch()))
 
 
@@ -156,7 +156,7 @@ def test_of_an_error_only_the_beginning_is_read() -> None:
     with (
         serving(always((400, GZIPPED, BOMB))) as server,
         fhir(server.base_url) as client,
-        pytest.raises(AdapterError, match="the server answered 400"),
+        pytest.raises(AdapterError, match="the server returned 400"),
     ):
         client.read("Patient", "1")
 
@@ -209,10 +209,10 @@ SHORT = replace(SMALL, page_deadline=0.05, file_deadline=0.05)
 def test_a_server_that_drips_is_listened_to_until_the_deadline(head: bytes) -> None:
     with dripping(head) as root:
         with fhir(root, SHORT) as client:
-            with pytest.raises(AdapterError, match=r"an answer was not there after 0\.05 s \(download\.page_deadline\)") as caught:
+            with pytest.raises(AdapterError, match=r"an answer did not arrive within 0\.05 s \(download\.page_deadline\)") as caught:
                 client.read("Patient", "1")
             assert not caught.value.permanent
-            with pytest.raises(AdapterError, match=r"a file of the export was not there after 0\.05 s \(download\.file_deadline\)"):
+            with pytest.raises(AdapterError, match=r"an export file did not arrive within 0\.05 s \(download\.file_deadline\)"):
                 Transfer(client).fetch(a_file(root))
         api = JsonClient(root, Static({}), clock=lambda: NOW, sleep=lambda _: None, page=SHORT.page)
         with closing(api), pytest.raises(AdapterError, match=r"download\.page_deadline"):

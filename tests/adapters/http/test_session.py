@@ -38,8 +38,8 @@ def asking_json(base: str, **auth: Any) -> None:
     [
         (asking_fhir, NOBODY, {}, "the server could not be reached (ConnectionError)"),
         (asking_json, NOBODY, {}, "the server could not be reached (ConnectionError)"),
-        (asking_fhir, NOWHERE, {}, "the name of the server cannot be resolved: check its address, and this machine's DNS"),
-        (asking_json, NOWHERE, {}, "the name of the server cannot be resolved: check its address, and this machine's DNS"),
+        (asking_fhir, NOWHERE, {}, "the name of the server cannot be resolved: check its address and this machine's DNS"),
+        (asking_json, NOWHERE, {}, "the name of the server cannot be resolved: check its address and this machine's DNS"),
         (asking_fhir, NOWHERE, {**SMART, "token_url": f"{NOBODY}/token"}, "the token endpoint could not be reached (ConnectionError)"),
         (asking_json, NOWHERE, {**OAUTH, "token_url": f"{NOBODY}/token"}, "the token endpoint could not be reached (ConnectionError)"),
         (asking_json, NOBODY, {**OAUTH, "token_url": f"{NOWHERE}/token"}, "the name of the token endpoint cannot be resolved"),

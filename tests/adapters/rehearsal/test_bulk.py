@@ -42,7 +42,7 @@ def call(client: Client, path: str, method: str = "GET", **headers: str) -> requ
 def exported(client: Client, path: str = "$export") -> tuple[str, dict[str, Any]]:
     status = call(client, path, **ASYNC).headers["Content-Location"]
     while (answer := call(client, status)).status_code == 202:
-        assert answer.headers["X-Progress"].endswith("% of the export is made")
+        assert answer.headers["X-Progress"].endswith("% of the export is done")
     return status, answer.json()
 
 

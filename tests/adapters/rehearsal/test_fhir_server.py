@@ -317,7 +317,7 @@ def test_stopping_ends_connections_that_are_kept_alive(emr: RehearsalEmr, client
 def test_an_emr_that_was_never_started_has_no_address_and_stops_quietly() -> None:
     emr = RehearsalEmr(patients=1)
     emr.stop()
-    with pytest.raises(RuntimeError, match="before it is started"):
+    with pytest.raises(RuntimeError, match="until it is started"):
         _ = emr.base_url
 
 

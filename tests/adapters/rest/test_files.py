@@ -68,7 +68,7 @@ def test_of_a_file_that_cannot_be_read_no_name_is_told(tmp_path: Path) -> None:
         list(payloads(tmp_path / "none.json", ""))
     broken = tmp_path / "b.json.gz"
     broken.write_bytes(gzip.compress(b"{}")[:-4])
-    with pytest.raises(AdapterError, match="gzipped and broken"):
+    with pytest.raises(AdapterError, match="a damaged gzip file"):
         list(payloads(broken, ""))
 
 

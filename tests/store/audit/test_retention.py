@@ -124,7 +124,7 @@ def test_more_that_somebody_removed_after_a_cut_is_found(shortened: Chain) -> No
 def test_a_line_that_somebody_changed_is_not_removed_with_the_others(chain: Chain) -> None:
     do(chain.database, f"UPDATE chain_links SET actor = 'staff:eve' WHERE enterprise = '{HOSPITAL}' AND number = 3")
     for _ in range(2):
-        with pytest.raises(ChainBroken, match=f"line 3 of the chain audit of {HOSPITAL} does not fit"):
+        with pytest.raises(ChainBroken, match=f"entry 3 of chain audit of {HOSPITAL} does not match"):
             Cutting(chain.database, "audit").run(at(4 * DAY), NOW)
     assert (numbers(chain)[-1], numbers(chain, OTHER)) == (1, [3]), "the other chain is cut all the same"
     assert broken(chain.database) == [(HOSPITAL, 3), (OTHER, None)]
@@ -136,7 +136,7 @@ def test_a_head_that_was_noted_before_the_cut_cannot_be_proven_and_says_so(chain
     assert verdict(chain, heads[4]).broken_at is None, "the last line that was removed is known by its hash"
     assert verdict(chain, heads[7]).broken_at is None
     early = verdict(chain, heads[3])
-    assert (early.broken_at, early.why) == (3, "the line that was noted was removed when its time was over: note a newer head")
+    assert (early.broken_at, early.why) == (3, "the entry of the noted head was removed by retention: note a newer head")
     assert verdict(chain, heads[4]._replace(hash="0")).broken_at == 4
 
 

@@ -48,7 +48,7 @@ def test_a_source_that_never_spoke_of_it_does_not_lock_it(site: Site) -> None:
 @pytest.mark.parametrize("role", list(Role))
 def test_a_source_that_stated_it_locks_it_for_everybody(site: Site, role: str) -> None:
     site.apply(says("1", 0, {**PHONES, "preferred_phone": CELL}))
-    with pytest.raises(PreferenceLocked, match="preferred_phone is mastered by Hospital ADT"):
+    with pytest.raises(PreferenceLocked, match="preferred_phone is controlled by Hospital ADT"):
         choose(site, HOME, role)
     assert choose(site, CELL, role).version == 1
 

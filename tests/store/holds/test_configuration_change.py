@@ -148,11 +148,11 @@ def test_a_process_with_the_former_file_follows_an_approval(running: Running) ->
 def test_a_held_configuration_is_refused_by_putting_it_back(running: Running) -> None:
     off = running.restarted(LOCAL)
     assert off.held is not None
-    with pytest.raises(ValueRefused, match="putting it back"):
+    with pytest.raises(ValueRefused, match="restore the file"):
         off.verdicts.reject(off.held.run_id, PERSON, off.tick())
     back = off.restarted(SYNCED)
     run = back.verdicts.show(off.held.run_id)
-    assert (back.held, run.run.status, run.run.error, run.patients) == (None, "done", "the former configuration was restored", 0)
+    assert (back.held, run.run.status, run.run.error, run.patients) == (None, "done", "the previous configuration was restored", 0)
     assert back.configurations[HOSPITAL] == SYNCED
     with pytest.raises(NothingHeld):
         back.verdicts.approve(off.held.run_id, PERSON, back.tick())

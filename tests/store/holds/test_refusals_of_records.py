@@ -216,7 +216,7 @@ def test_of_what_is_approved_a_person_is_told_what_another_mapping_read(site: Si
     is_current = mapping == "one"
     assert stored(site) == ("granted" if is_current else "denied")
     found = journal.run(run.id)
-    assert (found.status, "read by another mapping" in (found.note or "")) == ("done", not is_current)
+    assert (found.status, "read with another mapping" in (found.note or "")) == ("done", not is_current)
 
 
 def held_at(site: Site, when: datetime) -> tuple[str, Verdicts]:

@@ -61,5 +61,5 @@ def test_a_value_that_is_not_a_choice_is_refused_and_changes_nothing(local: Site
 
 
 def test_an_unknown_setting_is_refused(local: Site) -> None:
-    with pytest.raises(SettingRefused, match="there is no setting"):
+    with pytest.raises(SettingRefused, match="unknown setting"):
         put(local, syncs=False)

@@ -14,7 +14,7 @@ from store.runs.processes import Place, Processes, Seen, gone, joined, standing
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ADT, LAB, WORK = Place("listen", "adt", "clinic"), Place("listen", "lab", "clinic"), Place("work")
 WITNESS = Seen("w", Place("api"), NOON - timedelta(days=1), NOON - timedelta(days=1), NOON + timedelta(seconds=99))
-FULL = "the disk of the database is full"
+FULL = "the database's disk is full"
 
 
 def at(seconds: float) -> datetime:

@@ -72,7 +72,7 @@ def test_a_run_whose_worker_is_gone_is_done_by_a_new_one(journal: Journal, queue
 
 def test_nothing_is_asked_for_while_a_run_is_under_way(journal: Journal, queued: QueuedRuns) -> None:
     journal.start(FEED, CLINIC, "incremental", now=CLOCK())
-    with pytest.raises(RunActive, match="under way"):
+    with pytest.raises(RunActive, match="in progress"):
         ask(queued)
     assert [run.status for run in journal.runs(CLINIC)] == [RUNNING]
 

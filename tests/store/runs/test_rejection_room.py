@@ -88,10 +88,10 @@ def test_nonsense_takes_no_room_of_a_patients_message_and_its_row_is_always_kept
     kept = {one.evidence_id: one for one in journal.rejections(source=ADT) if one.evidence_id}
     assert sorted(kept) == ["M1", "M2", "M3"]
     assert journal.rejection(kept["M1"].id).payload == patients(1).payload
-    with pytest.raises(PayloadUnreadable, match="send it again"):
+    with pytest.raises(PayloadUnreadable, match="have the EMR resend it"):
         journal.rejection(kept["M3"].id)
     (row,) = told(journal)
-    assert "of 1 that name one the payload was not kept" in row.detail
+    assert "the payloads of 1 with a patient were not stored" in row.detail
 
 
 def test_a_payload_that_had_no_room_is_kept_when_it_comes_in_another_hour(journal: Journal) -> None:

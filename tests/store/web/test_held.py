@@ -67,7 +67,7 @@ def test_a_held_configuration_waits_like_a_set_and_is_approved_like_one(fresh: S
     assert fresh.call("GET", f"/v1/runs/{run}", role="operator", enterprise="local").status == 404
     refused = fresh.call("POST", f"/v1/runs/{run}/reject", role="operator")
     assert refused.status == 422
-    assert "putting it back" in refused.json["detail"]
+    assert "restore the file" in refused.json["detail"]
     approved = fresh.call("POST", f"/v1/runs/{run}/approve", role="operator")
     assert (approved.status, approved.json["status"], approved.json["held"]["verdicts"][0]["actor"]) == (
         200,

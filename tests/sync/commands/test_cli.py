@@ -180,7 +180,7 @@ def test_a_replay_says_what_it_could_not_open(emr_sync: EmrSync, config: Path, t
     config.write_text(config.read_text().replace("k1: ", "k2: ").replace("current: k1", "current: k2").replace("4b" * 32, "5c" * 32))
     ended = emr_sync("rejections", "replay", "--all", *dry)
     assert ended.code == 1
-    assert "2 not replayed: its payload is sealed with the key 'k1'" in ended.err
+    assert "2 not replayed: the payload is encrypted with the key 'k1'" in ended.err
     in_json = emr_sync("rejections", "replay", "--all", "--json", *dry)
     assert (in_json.code, "not replayed" in in_json.err) == (1, True)
 
@@ -250,7 +250,7 @@ def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSy
         (["replies", "--state", "maybe"], 2, "--state must be one of"),
         (["keys", "revoke", "nope"], 1, "no such key"),
         (["keys", "grant", "nope", "patients"], 1, "no such key"),
-        (["keys", "create", "x", "--role", "staff", "--grant", "patients"], 1, "only senders' keys take grants"),
+        (["keys", "create", "x", "--role", "staff", "--grant", "patients"], 1, "only sender keys can have grants"),
         (["keys", "create", "x", "--role", "sender", "--expires", "soon"], 2, "--expires: not a duration; write it like 90d"),
         (["keys", "create", "x", "--role", "sender", "--expires", "9999999d"], 2, "--expires: not a duration; write it like 90d"),
         (["keys", "create", "x", "--role", "king"], 2, "Invalid value for '--role'"),

@@ -97,7 +97,7 @@ def test_putting_the_file_back_ends_it(clinic: Clinic) -> None:
     clinic.writes(ON)
     assert clinic.hears(adt("MRN1", control="and again")).err == ""
     (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
-    assert (run["status"], run["note"], run["waiting"]) == ("done", "the former configuration was restored", None)
+    assert (run["status"], run["note"], run["waiting"]) == ("done", "the previous configuration was restored", None)
     assert clinic.dnc() == ["yes"] * 3
 
 

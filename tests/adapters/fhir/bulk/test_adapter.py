@@ -81,7 +81,7 @@ def test_registry_builds_the_adapter() -> None:
 def test_the_first_export_brings_everybody_and_is_deleted_at_the_server(emr: RehearsalEmr) -> None:
     items, cursor, waits = taken(adapter(emr).fetch(Fetch()))
     assert names(items) == everybody()
-    assert "the server prepares the export (50 %)" in waits
+    assert "the server is preparing the export (50%)" in waits
     kept = job.read(cursor)
     assert (bool(kept.since), kept.job, kept.ended) == (True, None, "")
     assert (emr.exports.asked, emr.exports.dropped) == (1, 1)
@@ -177,7 +177,7 @@ def test_an_export_that_the_server_forgot_is_lost_and_the_next_run_asks_anew(emr
     assert status is not None
     emr.exports.drop(status.status.rpartition("/")[2])
     kept: list[str] = []
-    with pytest.raises(AdapterError, match="asked for anew") as caught:
+    with pytest.raises(AdapterError, match="requested again") as caught:
         kept.extend(batch.cursor for batch in adapter(emr).fetch(Fetch(cursor=first.cursor)) if batch.cursor)
     assert not caught.value.permanent
     assert job.read(kept[-1] if kept else None).job is None
@@ -463,7 +463,7 @@ def test_check_passes_on_a_server_without_metadata_as_the_sync_does(emr: Rehears
     emr.faults.no_metadata = True
     findings = list(adapter(emr).check())
     assert [one.detail for one in findings if not one.ok] == []
-    assert "the first run will tell" in next(one.detail for one in findings if one.what == "export")
+    assert "the first run will show" in next(one.detail for one in findings if one.what == "export")
     items, _, _ = taken(adapter(emr).fetch(Fetch()))
     assert names(items) == everybody()
 
@@ -480,7 +480,7 @@ def test_one_who_joined_and_cannot_be_read_holds_up_nobody_and_is_tried_again(em
     items, cursor, _ = taken(iter(batches))
     assert names(items) == {"rp-41"}
     assert [item.reason for item in items if isinstance(item, Unmappable)] == ["patient_not_read"]
-    assert [batch.note for batch in batches if batch.note] == ["1 who joined the group could not be read; the next run tries them again"]
+    assert [batch.note for batch in batches if batch.note] == ["1 of the new group members could not be read; the next run tries again"]
     emr.faults.refused_reads = {}
     items, cursor, _ = taken(made.fetch(Fetch(cursor=cursor)))
     assert names(items) == {"rp-40"}

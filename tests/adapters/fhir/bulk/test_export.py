@@ -110,13 +110,16 @@ def test_a_kick_off_that_is_sent_on_within_the_server_is_followed_with_its_quest
 
 @pytest.mark.parametrize("location", ["https://elsewhere.example/fhir/Patient/$export", "//elsewhere.example/x", "http://127.0.0.1:1/x"])
 def test_a_kick_off_that_is_sent_to_another_server_is_not_followed(location: str) -> None:
-    with exporting({"Patient/$export": (307, {"Location": location}, b"")}) as server, pytest.raises(AdapterError, match="another origin"):
+    with (
+        exporting({"Patient/$export": (307, {"Location": location}, b"")}) as server,
+        pytest.raises(AdapterError, match="different origin"),
+    ):
         read(server)
 
 
 def test_a_kick_off_that_is_sent_in_a_circle_ends() -> None:
     round_and_round: Page = lambda server: (307, {"Location": server.asked[-1]}, b"")  # noqa: E731
-    with exporting({"Patient/$export": round_and_round}) as server, pytest.raises(AdapterError, match="redirects without end"):
+    with exporting({"Patient/$export": round_and_round}) as server, pytest.raises(AdapterError, match="too many redirects"):
         read(server)
 
 
@@ -132,7 +135,7 @@ def test_what_is_posted_goes_on_by_307_and_308_only() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (answered(b"<html>p1</html>", 503, Retry_After="7200"), r"503 \(an HTML page\); it asks us to wait 7200 s"),
+        (answered(b"<html>p1</html>", 503, Retry_After="7200"), r"503 \(an HTML page\); it asked to wait 7200 s"),
         (answered(b"<?xml version='1.0'?><Error/>", 400), r"400 \(XML\)"),
         (answered(failing("throttled"), 400), r"400 \(error: throttled\)"),
         (answered(b"", 200), "200"),
@@ -155,7 +158,7 @@ def test_a_manifest_whose_parts_never_end_is_left_with_a_reason() -> None:
     def part(server: Scripted) -> Answer:
         return answered({"output": [], "link": [{"relation": "next", "url": f"{server.base_url}/more?{len(server.asked)}"}]})
 
-    with exporting({"status": part, "more": part}) as server, pytest.raises(AdapterError, match="50 parts") as error:
+    with exporting({"status": part, "more": part}) as server, pytest.raises(AdapterError, match="50 consecutive parts") as error:
         read(server)
     assert len(server.asked) < 60
     assert not error.value.permanent
@@ -172,7 +175,7 @@ def test_the_server_says_when_to_come_back(header: str | None, seconds: float) -
     with exporting({"status": [later, answered({"output": []})]}) as server:
         _, batches = read(server)
     wait = next(batch.wait for batch in batches if batch.wait and batch.wait.seconds)
-    assert (wait.seconds, wait.what) == (seconds, "the server prepares the export (40 %)")
+    assert (wait.seconds, wait.what) == (seconds, "the server is preparing the export (40%)")
 
 
 def test_a_date_to_come_back_at() -> None:
@@ -185,7 +188,7 @@ def test_a_date_to_come_back_at() -> None:
 def test_progress_that_is_no_percentage_is_not_repeated() -> None:
     with exporting({"status": [answered(b"", 202, X_Progress="reading Invented Person"), answered({"output": []})]}) as server:
         _, batches = read(server)
-    assert {batch.wait.what for batch in batches if batch.wait} == {"the server prepares the export"}
+    assert {batch.wait.what for batch in batches if batch.wait} == {"the server is preparing the export"}
 
 
 def test_polling_too_often_is_a_wait() -> None:
@@ -203,7 +206,7 @@ def test_a_status_that_fails_in_passing_is_asked_again(body: bytes) -> None:
 def test_a_status_that_keeps_failing_fails_the_run_and_keeps_the_export() -> None:
     cursors: list[str] = []
     with exporting({"status": answered(b"", 500)}) as server:
-        with pytest.raises(AdapterError, match="how far") as caught:
+        with pytest.raises(AdapterError, match="does not report the progress") as caught:
             cursors.extend(batch.cursor for batch in adapter(server).fetch(Fetch()) if batch.cursor)
         assert sum("status" in asked for asked in server.asked) == FAILURES
     assert not caught.value.permanent
@@ -212,7 +215,7 @@ def test_a_status_that_keeps_failing_fails_the_run_and_keeps_the_export() -> Non
 
 def test_an_export_that_failed_is_asked_for_anew() -> None:
     cursors: list[str] = []
-    with exporting({"status": answered(failing("exception"), 500)}) as server, pytest.raises(AdapterError, match="anew"):
+    with exporting({"status": answered(failing("exception"), 500)}) as server, pytest.raises(AdapterError, match="requested again"):
         cursors.extend(batch.cursor for batch in adapter(server).fetch(Fetch()) if batch.cursor)
     assert job.read(cursors[-1]).job is None
 
@@ -257,7 +260,7 @@ def test_a_manifest_in_parts_is_read_whole_when_all_of_it_is_ready() -> None:
 
 def test_parts_that_go_in_a_circle_fail_the_run() -> None:
     around = {"status": lambda server: answered(manifest(server, link=[{"relation": "next", "url": f"{server.base_url}/status"}]))}
-    with exporting(around) as server, pytest.raises(AdapterError, match="circle"):
+    with exporting(around) as server, pytest.raises(AdapterError, match="loop"):
         read(server)
 
 

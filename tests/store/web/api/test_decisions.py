@@ -89,8 +89,8 @@ def test_a_patient_of_another_enterprise_is_unknown(service: Service) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "where"),
     [
-        (b"{", 400, "not JSON"),
-        (b"\xff\xfe", 400, "not JSON"),
+        (b"{", 400, "not valid JSON"),
+        (b"\xff\xfe", 400, "not valid JSON"),
         (b"[" * 100_000, 422, "object"),
         (b"[]", 422, "object"),
         (ask(message_type="newsletter"), 422, "$.message_type"),

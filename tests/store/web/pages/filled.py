@@ -83,5 +83,5 @@ class Filled:
         store.record_sms_opt_out(ENTERPRISE, patient.id, line=None, topic="billing", actor=Actor(Role.STAFF, "desk"), now=NOW)
 
     def _checked(self) -> None:
-        lines = (Checked("token", False, "the server granted less than was asked"), Checked("plan", True, "full reads"))
+        lines = (Checked("token", False, "the server granted fewer scopes than requested"), Checked("plan", True, "full reads"))
         Findings(self.pages.store.database).keep_check(SOURCE, ENTERPRISE, lines, now=NOW)

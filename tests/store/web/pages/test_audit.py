@@ -13,7 +13,7 @@ def test_nobody_sees_a_facesheet_without_a_line_in_the_audit_log(fresh_pages: Pa
     assert f"staff:staff-general viewed patient {where.removeprefix('/patients/')}" in text
     assert "MRN1" not in text
     assert auditor.get(f"/audit?subject={where.removeprefix('/patients/')}").text.count("viewed patient") == 1
-    assert "Nobody has looked" in auditor.get("/audit?subject=pt_0").text
+    assert "No entries yet." in auditor.get("/audit?subject=pt_0").text
 
 
 def test_a_flip_is_in_the_log_of_its_enterprise_only(fresh_pages: Pages) -> None:

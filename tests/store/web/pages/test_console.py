@@ -64,7 +64,7 @@ def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
 
 def test_a_source_that_is_silent_for_too_long_says_so(fresh_pages: Pages) -> None:
     fresh_pages.moment.pass_(timedelta(hours=27))
-    assert "General Hospital EMR SILENT" in fresh_pages.signed_in("operator").get("/sources").text
+    assert "General Hospital EMR STALE" in fresh_pages.signed_in("operator").get("/sources").text
 
 
 def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None:
@@ -72,7 +72,7 @@ def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None
     begun = browser.post("/sources/genhosp-adt/resync")
     assert begun.status == 303
     seen = browser.get(begun.where)
-    assert "The resync has begun." in seen.text
+    assert "The resync has started." in seen.text
     assert "RUNNING" in seen.text
     assert 'data-live="1"' in seen.response.text
     assert fresh_pages.asked == [("resync", "genhosp-adt", "operator-general")]

@@ -59,7 +59,7 @@ def test_while_the_enterprise_syncs_the_toggle_is_locked_for_everybody(pages: Pa
 def test_a_locked_toggle_is_refused_on_the_facesheet_with_where_to_change_it(pages: Pages, role: str) -> None:
     seen = pages.signed_in(role).post(f"{pages.patient()}/do-not-contact", value="yes", reason="asked")
     assert seen.status == 423
-    assert "do_not_contact is mastered by General Hospital EMR" in seen.text
+    assert "do_not_contact is controlled by General Hospital EMR" in seen.text
     assert "Do Not Contact: off" in seen.text
 
 
@@ -69,7 +69,7 @@ def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh_pages
     flipped = browser.post(f"{where}/do-not-contact", value="yes", reason="asked by phone", version="1")
     assert (flipped.status, flipped.where) == (303, f"{where}?done=do-not-contact")
     seen = browser.get(flipped.where)
-    assert "Do Not Contact is changed." in seen.text
+    assert "Do Not Contact was changed." in seen.text
     assert "Do Not Contact: on" in seen.text
     assert "asked by phone" in seen.text
     assert "staff (enterprise-local)" in seen.text
@@ -89,7 +89,7 @@ def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(pages: Pages, role
     browser, where = pages.signed_in(role, "local"), pages.patient(enterprise="local")
     seen = browser.get(where)
     assert "Do Not Contact:" in seen.text
-    assert "Only an enterprise user flips it." in seen.text
+    assert "Only an enterprise user can change it." in seen.text
     assert "/do-not-contact" not in seen.response.text
     assert browser.post(f"{where}/do-not-contact", value="yes", reason="asked").status == 403
 
@@ -126,9 +126,9 @@ def test_phones_say_their_kind_whether_they_take_texts_and_who_shares_them(pages
 
 def test_each_value_says_where_it_comes_from(pages: Pages) -> None:
     text = pages.signed_in("staff").get(pages.patient()).text
-    assert "Said by General Hospital EMR" in text
+    assert "Source General Hospital EMR" in text
     assert "Evidence M1" in text
-    assert "Read at PID" in text
+    assert "Field PID" in text
 
 
 def test_the_preferred_phone_is_one_of_those_on_file(fresh_pages: Pages) -> None:
@@ -158,7 +158,7 @@ def test_what_a_sender_would_be_told_is_shown_for_all_four_types(fresh_pages: Pa
     text = fresh_pages.signed_in("staff").get(where).text
     assert "Automation Do not send The patient must not be contacted by automations." in text
     for kind in ("Broadcast", "Campaign", "Manual"):
-        assert f"{kind} Send by text +1 217-555-0101 Nothing is against it." in text
+        assert f"{kind} Send by text +1 217-555-0101 No restrictions." in text
     opt_out(fresh_pages, "MRN2")
     text = fresh_pages.signed_in("staff").get(where).text
     assert "Broadcast Send by call +1 217-555-0101 No text: The patient opted out of texts" in text
@@ -180,7 +180,7 @@ def test_the_history_is_a_timeline_with_before_and_after(fresh_pages: Pages) -> 
 
 def test_a_long_history_is_shown_as_far_as_it_is_recent(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("staff"), fresh_pages.patient()
-    assert "The newest" not in browser.get(where).text
+    assert "The latest" not in browser.get(where).text
     for turn in range(card.RECENT):
         later = replace(
             statements("MRN1", f"M{turn}", do_not_contact=("yes", "no")[turn % 2]), effective=times.at(NOW + timedelta(seconds=turn))
@@ -189,7 +189,7 @@ def test_a_long_history_is_shown_as_far_as_it_is_recent(fresh_pages: Pages) -> N
             fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW + timedelta(hours=1))
     seen = browser.get(where)
     assert seen.response.text.partition('<ol class="timeline">')[2].partition("</ol>")[0].count("<li>") == card.RECENT
-    assert f"The newest {card.RECENT} changes." in seen.text
+    assert f"The latest {card.RECENT} changes." in seen.text
 
 
 def test_times_are_in_the_enterprise_s_time_zone_with_the_exact_one_for_machines(pages: Pages) -> None:
@@ -231,11 +231,11 @@ def test_a_local_do_not_contact_from_before_the_sync_says_that_it_stays_until_th
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", replace(before, syncs=True))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "quiet").get(where).text
     assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's no is older
-    assert "It stays in force until the EMR states something later about it" in text
+    assert "It stays in effect until the EMR sends a newer value" in text
     stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="quiet", source="practice")
     new = fresh_pages.patient("NEW", "quiet")
     text = fresh_pages.signed_in("staff", "quiet").get(new).text
-    assert "Practice EMR sets it, and has not said anything about it yet. To change it, update this patient in Practice EMR." in text
+    assert "Practice EMR controls this setting and has not sent a value yet. To change it, update this patient in Practice EMR." in text
 
 
 def test_staff_s_own_word_is_not_shown_as_the_emr_s(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ def test_staff_s_own_word_is_not_shown_as_the_emr_s(fresh_pages: Pages, monkeypa
     monkeypatch.setitem(fresh_pages.store.enterprises, "local", replace(before, syncs=True, do_not_contact_toggle=False))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "local").get(where).text
     assert "Do Not Contact: on locked" in text
-    assert "Set here by staff, before Clinic EMR set it. It stays in force until the EMR states something later about it." in text
+    assert "Set here by staff before Clinic EMR took over this setting. It stays in effect until the EMR sends a newer value." in text
     assert "To change it, update this patient in Clinic EMR." in text
     assert "Set by Clinic EMR" not in text
 
@@ -261,8 +261,8 @@ def test_a_language_is_shown_by_its_name(fresh_pages: Pages) -> None:
 def test_a_deceased_and_a_restricted_record_say_what_follows_and_where_it_comes_from(fresh_pages: Pages) -> None:
     stated(fresh_pages, statements("GONE", "G1", deceased=True, restricted=True, active=False))
     seen = fresh_pages.signed_in("staff").get(fresh_pages.patient("GONE"))
-    assert "DECEASED RESTRICTED NOT ACTIVE" in seen.text
-    assert re.search(r"Deceased yes .*?Nothing is sent, by any channel. Where from Deceased Said by General Hospital EMR", seen.text)
+    assert "DECEASED RESTRICTED INACTIVE" in seen.text
+    assert re.search(r"Deceased yes .*?Nothing is sent on any channel. Origin of Deceased Source General Hospital EMR", seen.text)
     assert "Restricted record yes" in seen.text
     assert "may be withheld, not removed" in seen.text
     assert "Active record no" in seen.text
@@ -275,22 +275,22 @@ def test_a_merged_record_leads_to_the_patient_who_has_it_now(fresh_pages: Pages)
     stated(fresh_pages, merge)
     browser = fresh_pages.signed_in("staff")
     by_old = browser.get(old)
-    assert "The record you asked for was merged into this patient" in by_old.text
+    assert "The record you requested was merged into this one" in by_old.text
     assert "GENHOSP MR MRN1 GENHOSP MR MRN2" in by_old.text
     by_new = browser.get(new)
-    assert "The record you asked for" not in by_new.text
-    assert re.search(r"Records that were merged into this one \S+ \S+ UTC · General Hospital EMR", by_new.text)
+    assert "The record you requested" not in by_new.text
+    assert re.search(r"Records merged into this one \S+ \S+ UTC · General Hospital EMR", by_new.text)
     assert f"Evidence A40-7 Record {old.removeprefix('/patients/')}" in by_new.text
     unmerged = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "two people", "now": NOW + timedelta(minutes=1)}
     fresh_pages.store.unmerge("general", PatientRef(value="MRN2"), **unmerged)  # type: ignore[arg-type]
-    assert "Records that were merged into this one" not in browser.get(new).text
-    assert "The record you asked for" not in browser.get(old).text
+    assert "Records merged into this one" not in browser.get(new).text
+    assert "The record you requested" not in browser.get(old).text
 
 
 def test_a_patient_who_is_not_there_leads_to_the_search(pages: Pages) -> None:
     seen = pages.signed_in("staff").get("/patients/pt_0000000000000000")
     assert seen.status == 404
-    assert "There is no such patient here. Look for them by an identifier." in seen.text
+    assert "Patient not found. Search by identifier." in seen.text
     assert 'id="value"' in seen.response.text
 
 
@@ -298,15 +298,15 @@ def test_a_patient_of_whom_nobody_said_anything_has_words_in_every_place(fresh_p
     stated(fresh_pages, statements("BARE", "B1", active=True))
     text = fresh_pages.signed_in("enterprise").get(fresh_pages.patient("BARE")).text
     for words in ("Preferred contact unknown", "Phones no phone on file", "E-mail unknown", "Language unknown", "SMS consent Opted In",
-                  "Consent to calls unknown", "Topics nothing stated"):  # fmt: skip
+                  "Consent to calls unknown", "Topics none"):  # fmt: skip
         assert words in text
 
 
 def test_the_sheet_says_whose_times_it_shows_and_who_looks(pages: Pages) -> None:
     text = pages.signed_in("manager").get(pages.patient()).text
-    assert "Times are those of UTC." in text
-    assert text.endswith("to manager-general, manager.")
-    assert re.search(r"Synced from General Hospital EMR since \S+ \S+ UTC , last heard", text)
+    assert "Time zone: UTC." in text
+    assert text.endswith("by manager-general, manager.")
+    assert re.search(r"Synced from General Hospital EMR since \S+ \S+ UTC , last update", text)
 
 
 def test_what_could_not_be_read_is_named_with_where_to_look(fresh_pages: Pages) -> None:
@@ -316,6 +316,6 @@ def test_what_could_not_be_read_is_named_with_where_to_look(fresh_pages: Pages) 
     with store.database.write("general") as transaction:
         store.apply_many(transaction, "general", source.name, [item], now=NOW)
     text = fresh_pages.signed_in("staff").get(fresh_pages.patient()).text
-    assert "Do Not Contact could not be read in a message of" in text
+    assert "Do Not Contact could not be read in a message from" in text
     assert f"Check it in {source.display_name or source.name}." in text
     assert "could not be read" not in fresh_pages.signed_in("staff").get(fresh_pages.patient("MRN2")).text

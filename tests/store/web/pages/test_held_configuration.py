@@ -21,11 +21,11 @@ def test_it_is_told_of_where_the_sources_are_and_decided_about_by_a_person(fresh
     browser = fresh_pages.signed_in("operator")
     assert "The changed configuration is held" not in browser.get("/sources").text
     run = held_configuration(fresh_pages)
-    assert "The changed configuration is held by the safeguard: it would make 1 patient more contactable" in browser.get("/sources").text
+    assert "held by the safeguard because it would make 1 patient more contactable" in browser.get("/sources").text
     page = browser.get(f"/runs/{run}")
-    assert "The former one stays in force" in page.text
-    assert "put the configuration file back" in page.text
-    assert "Refuse them" not in page.text
+    assert "The previous configuration stays in effect" in page.text
+    assert "restore the configuration file" in page.text
+    assert ">Reject<" not in page.response.text
     assert browser.post(f"/runs/{run}/reject").status == 422
     assert browser.post(f"/runs/{run}/approve").status == 303
     assert "Approved for 1 patient by operator:" in browser.get(f"/runs/{run}").text

@@ -60,7 +60,7 @@ def test_the_toggle_is_flipped_with_the_keyboard_alone(tab: Page, fresh_pages: P
     tab.keyboard.press("Tab")
     tab.keyboard.type("asked at the desk")
     tab.keyboard.press("Enter")
-    expect(tab.get_by_role("status")).to_have_text("Do Not Contact is changed.")
+    expect(tab.get_by_role("status")).to_have_text("Do Not Contact was changed.")
     expect(tab.get_by_role("heading", name="Do Not Contact: on")).to_be_visible()
     expect(tab.get_by_text("“asked at the desk”")).to_be_visible()
 
@@ -81,7 +81,7 @@ def test_a_flip_that_somebody_else_overtook_is_refused(tab: Page, fresh_pages: P
     other.get(where)
     assert other.post(f"{where}/do-not-contact", value="yes", reason="first").status == 303
     tab.get_by_text("Turn on …").click()
-    tab.get_by_label("Why?").fill("second")
+    tab.get_by_label("Reason (kept in the history)").fill("second")
     tab.get_by_role("button", name="Turn Do Not Contact on").click()
     expect(tab.get_by_role("alert")).to_contain_text("read it again before changing it")
 
@@ -98,11 +98,11 @@ def test_a_held_set_is_looked_at_and_refused(tab: Page, fresh_pages: Pages) -> N
     held(fresh_pages)
     enter(tab, fresh_pages, "operator")
     tab.get_by_role("link", name="live, held").click()
-    expect(tab.get_by_role("region", name="What would change")).to_contain_text("yes → no")
-    tab.get_by_text("Some examples").click()
+    expect(tab.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
+    tab.get_by_text("Examples").click()
     expect(tab.get_by_text("ZCP-2")).to_be_visible()
-    tab.get_by_role("button", name="Refuse them").click()
-    expect(tab.get_by_role("status")).to_contain_text("what was in force stays")
+    tab.get_by_role("button", name="Reject").click()
+    expect(tab.get_by_role("status")).to_contain_text("Nothing else changes")
     assert dnc(fresh_pages) == "yes"
 
 
@@ -110,7 +110,7 @@ def test_a_rejection_is_looked_at_and_replayed(tab: Page, fresh_pages: Pages) ->
     rejection = rejected(fresh_pages)
     enter(tab, fresh_pages, "operator")
     tab.get_by_role("link", name="Rejections", exact=True).click()
-    tab.get_by_role("region", name="Rejections, the newest first").get_by_role("link").click()
+    tab.get_by_role("region", name="Rejections, newest first").get_by_role("link").click()
     expect(tab.get_by_role("region", name="Masked content")).to_contain_text("PID|•||")
     tab.get_by_role("button", name="Replay").click()
     expect(tab.get_by_role("status")).to_contain_text("was replayed")
@@ -137,15 +137,15 @@ def test_what_was_opened_and_where_the_keyboard_was_stay_when_a_source_keeps_its
     came(fresh_pages, applied=7)
     enter(tab, fresh_pages, "operator")
     tab.goto("/sources/genhosp-adt")
-    tab.get_by_text("The figures").focus()
+    tab.get_by_text("Show as table").focus()
     tab.keyboard.press("Enter")
-    region = tab.get_by_role("region", name="Records by hour, the newest first")
+    region = tab.get_by_role("region", name="Records by hour, newest first")
     expect(region).to_contain_text("7")
     tab.evaluate("document.querySelector('[data-live]').dataset.live = '1'")
     tab.evaluate("later()")
     came(fresh_pages, applied=1992)
     expect(region).to_contain_text("1,999", timeout=20_000)
-    expect(tab.get_by_text("The figures")).to_be_focused()
+    expect(tab.get_by_text("Show as table")).to_be_focused()
 
 
 def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Browser, fresh_pages: Pages) -> None:
@@ -164,7 +164,7 @@ def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Brows
 def test_somebody_has_to_wait_after_wrong_passwords_and_is_later_signed_out_for_doing_nothing(tab: Page, fresh_pages: Pages) -> None:
     name, password = fresh_pages.user("staff")
     tab.goto("/sign-in")
-    for guess, said in (*[("wrong", "Name or password is wrong")] * OF_BOTH.free, (password, "Too many wrong tries: wait 1 second")):
+    for guess, said in (*[("wrong", "Wrong name or password")] * OF_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
         tab.get_by_label("Name").fill(name)
         tab.get_by_label("Password").fill(guess)
         tab.get_by_role("button", name="Sign in").click()
@@ -173,4 +173,4 @@ def test_somebody_has_to_wait_after_wrong_passwords_and_is_later_signed_out_for_
     enter(tab, fresh_pages, "staff")
     fresh_pages.moment.pass_(timedelta(minutes=31))
     tab.reload()
-    expect(tab.get_by_role("alert")).to_contain_text("session is over")
+    expect(tab.get_by_role("alert")).to_contain_text("session has ended")

@@ -98,7 +98,7 @@ def overtaken(page: Page) -> None:
     """A flip of a toggle whose patient changed meanwhile."""
     opened(page)
     page.evaluate("() => document.querySelectorAll('input[name=version]').forEach(one => one.value = '0')")
-    page.get_by_label("Why?").first.fill("asked")
+    page.get_by_label("Reason (kept in the history)").first.fill("asked")
     page.get_by_role("button", name="Turn Do Not Contact").first.click()
     expect(page.get_by_role("alert").first).to_be_visible()
 
@@ -119,7 +119,7 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/": (Visit("first page", "staff", empty("/")),),
     "/password": (
         Visit("empty", "staff", empty("/password")),
-        Visit("error", "staff", empty("/password"), typed("Change it", The_password_you_have="wrong")),
+        Visit("error", "staff", empty("/password"), typed("Change password", Current_password="wrong")),
     ),
     "/patients": (
         Visit("empty", "staff", empty("/patients")),

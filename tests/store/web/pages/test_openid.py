@@ -80,7 +80,7 @@ def realm(sqlite_url: str) -> Iterator[Realm]:
 def refused(seen: Seen, said: str, status: int = 403) -> None:
     """Nobody came in, and the page says why."""
     assert (seen.status, seen.where) == (status, ""), seen.text
-    assert "No entry" in seen.text
+    assert "Access denied" in seen.text
     assert said in seen.text
     assert "emr_sync_session" not in seen.response.headers.get("set-cookie", "")
 
@@ -133,7 +133,7 @@ def test_roles_are_those_of_now_and_what_was_taken_away_is_gone_at_once(realm: R
 def test_who_has_no_role_any_more_is_out_everywhere(realm: Realm) -> None:
     before, _ = realm.enter()
     _, seen = realm.enter({**ROBIN, "groups": ["visitors"]})
-    refused(seen, "you have no role here")
+    refused(seen, "have no role here")
     assert "Sign out of Hospital sign-in" in seen.text
     assert before.get("/patients").where == "/sign-in?again=1"
     assert dict(realm.pages.users.find("robin").roles) == {}
@@ -155,7 +155,7 @@ def test_who_has_no_role_any_more_is_out_everywhere(realm: Realm) -> None:
 )
 def test_claims_that_no_rule_names_give_nobody_anything(realm: Realm, claims: Claims) -> None:
     _, seen = realm.enter({"sub": "x-1", "preferred_username": "stranger", **claims})
-    refused(seen, "you have no role here")
+    refused(seen, "have no role here")
     assert realm.pages.users.list() == []
     assert "stranger refused sign in" in realm.log()
 
@@ -163,7 +163,7 @@ def test_claims_that_no_rule_names_give_nobody_anything(realm: Realm, claims: Cl
 def test_a_name_of_somebody_with_a_password_is_not_taken_over(realm: Realm) -> None:
     password = realm.pages.users.add("robin", "general", "enterprise", NOW)[1] or ""
     _, seen = realm.enter()
-    refused(seen, "Somebody else has your name here")
+    refused(seen, "Your user name is already taken here")
     assert dict(realm.pages.users.find("robin").roles) == {"general": "enterprise"}
     assert realm.pages.stranger().post("/sign-in", name="robin", password=password).status == 303
 
@@ -171,7 +171,7 @@ def test_a_name_of_somebody_with_a_password_is_not_taken_over(realm: Realm) -> N
 def test_a_name_of_somebody_else_at_the_provider_is_not_taken_over(realm: Realm) -> None:
     realm.enter()
     _, seen = realm.enter({**ROBIN, "sub": "r-2"})
-    refused(seen, "Somebody else has your name here")
+    refused(seen, "Your user name is already taken here")
 
 
 def test_a_user_can_be_given_over_to_the_provider_and_then_has_no_password(realm: Realm) -> None:
@@ -200,7 +200,7 @@ def test_a_user_who_is_disabled_here_stays_out_and_is_let_in_again_here(realm: R
     browser, _ = realm.enter()
     realm.pages.users.disable("robin", NOW)
     assert browser.get("/patients").where == "/sign-in?again=1"
-    refused(realm.enter()[1], "you may not come in any more")
+    refused(realm.enter()[1], "your account is disabled here")
     realm.pages.users.reset("robin", NOW)
     assert realm.enter()[1].status == 303
 
@@ -259,7 +259,7 @@ SIGNED = {
 def test_an_id_token_that_does_not_hold_lets_nobody_in(realm: Realm, what: str) -> None:
     realm.identity.spoil, realm.identity.sign = SPOILT.get(what, same), SIGNED.get(what)
     browser, seen = realm.enter()
-    refused(seen, "does not hold")
+    refused(seen, "could not be verified")
     assert browser.get("/patients").where == "/sign-in"
     assert realm.pages.users.list() == []
     assert "stranger refused sign in" in realm.log()
@@ -273,12 +273,12 @@ def test_a_sign_in_is_good_once(realm: Realm) -> None:
     pending = browser.client.cookies["emr_sync_sign_in"]
     back = realm.sent_back(asked)
     assert browser.get(back).status == 303
-    refused(browser.get(back), "not begun in this browser")
+    refused(browser.get(back), "started in another browser")
     thief = realm.pages.stranger()
     thief.client.cookies.set("emr_sync_sign_in", pending)
-    refused(thief.get(back), "did not confirm who you are")
+    refused(thief.get(back), "did not confirm your identity")
     again = realm.sent_back(asked)
-    refused(thief.get(again), "was used before")
+    refused(thief.get(again), "was already used")
     assert "stranger refused sign in" in realm.log()
 
 
@@ -286,9 +286,9 @@ def test_a_sign_in_belongs_to_the_browser_that_began_it(realm: Realm) -> None:
     realm.identity.person = ROBIN
     back = realm.sent_back(realm.asked(realm.pages.stranger()))
     victim = realm.pages.stranger()
-    refused(victim.get(back), "not begun in this browser")
+    refused(victim.get(back), "started in another browser")
     realm.asked(victim)
-    refused(victim.get(back), "not begun in this browser")
+    refused(victim.get(back), "started in another browser")
 
 
 @pytest.mark.parametrize("change", [{"state": "guess"}, {"state": ""}, {"iss": "https://elsewhere.example"}])
@@ -296,14 +296,14 @@ def test_an_answer_to_another_question_is_none(realm: Realm, change: dict[str, s
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
     url = urlsplit(realm.sent_back(realm.asked(browser)))
     said = {**dict(parse_qsl(url.query)), **change}
-    refused(browser.get(f"{url.path}?{urlencode(said)}"), "not begun in this browser")
+    refused(browser.get(f"{url.path}?{urlencode(said)}"), "started in another browser")
 
 
 def test_a_sign_in_that_took_too_long_is_begun_again(realm: Realm) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
     back = realm.sent_back(realm.asked(browser))
     realm.pages.moment.pass_(timedelta(minutes=11))
-    refused(browser.get(back), "too long ago")
+    refused(browser.get(back), "has expired")
 
 
 def test_a_code_of_another_sign_in_is_refused_by_its_challenge(realm: Realm) -> None:
@@ -311,7 +311,7 @@ def test_a_code_of_another_sign_in_is_refused_by_its_challenge(realm: Realm) -> 
     code = dict(parse_qsl(urlsplit(realm.sent_back(realm.asked(victim))).query))["code"]
     url = urlsplit(realm.sent_back(realm.asked(thief)))
     seen = thief.get(f"{url.path}?{urlencode({**dict(parse_qsl(url.query)), 'code': code})}")
-    refused(seen, "did not confirm who you are")
+    refused(seen, "did not confirm your identity")
     assert "Invented" not in seen.text
 
 
@@ -320,7 +320,7 @@ def test_somebody_who_turns_back_at_the_provider_can_begin_again(realm: Realm) -
     asked = realm.asked(browser)
     answer = {"state": asked["state"], "iss": realm.identity.issuer, "error": "access_denied", "error_description": "robin said no"}
     seen = browser.get(f"/sign-in/openid/done?{urlencode(answer)}")
-    refused(seen, "was not finished")
+    refused(seen, "was not completed")
     assert "robin" not in seen.text
 
 
@@ -333,19 +333,19 @@ def test_the_providers_new_key_is_asked_for_and_its_old_one_is_none_any_more(rea
     assert realm.enter()[1].status == 303
     assert realm.identity.requests.count("/keys") == 2
     realm.identity.key = old
-    refused(realm.enter()[1], "does not hold")
+    refused(realm.enter()[1], "could not be verified")
 
 
 def test_a_key_that_was_withdrawn_counts_for_an_hour_at_most(realm: Realm) -> None:
     realm.enter()
     realm.identity.published[:] = [Key("second")]
     realm.pages.moment.pass_(timedelta(minutes=61))
-    refused(realm.enter()[1], "does not hold")
+    refused(realm.enter()[1], "could not be verified")
 
 
 def test_a_provider_that_is_away_is_said_to_be_and_passwords_work_meanwhile(realm: Realm) -> None:
     realm.identity.away = True
-    refused(realm.pages.stranger().get("/sign-in/openid"), "does not answer", 503)
+    refused(realm.pages.stranger().get("/sign-in/openid"), "does not respond", 503)
     assert realm.pages.signed_in("staff").get("/patients").status == 200
     realm.identity.away = False
     assert realm.enter()[1].status == 303
@@ -355,13 +355,13 @@ def test_a_provider_that_goes_away_during_a_sign_in_is_said_to_be(realm: Realm) 
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
     back = realm.sent_back(realm.asked(browser))
     realm.identity.away = True
-    refused(browser.get(back), "does not answer", 503)
+    refused(browser.get(back), "does not respond", 503)
     assert "stranger refused" not in realm.log()
 
 
 def test_a_discovery_document_of_another_issuer_is_not_believed(realm: Realm) -> None:
     realm.identity.issuer_said = "https://elsewhere.example"
-    refused(realm.pages.stranger().get("/sign-in/openid"), "not set up as it is described here", 502)
+    refused(realm.pages.stranger().get("/sign-in/openid"), "does not match the configuration", 502)
 
 
 def test_signing_out_ends_the_session_here_and_leads_to_the_providers_end(realm: Realm) -> None:
@@ -421,7 +421,7 @@ def test_somebody_signs_in_and_out_in_a_real_browser(chrome: Chrome, realm: Real
     realm.identity.person = {**ROBIN, "groups": []}
     tab.get_by_role("link", name="Sign in with Hospital sign-in").click()
     tab.get_by_role("button", name="It is me").click()
-    expect(tab.get_by_role("alert")).to_contain_text("you have no role here")
+    expect(tab.get_by_role("alert")).to_contain_text("have no role here")
     assert violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     context.close()

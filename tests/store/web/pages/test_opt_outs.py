@@ -32,7 +32,7 @@ def by_hand(pages: Pages, value: str = "MRN1", topic: str | None = None) -> None
 
 def test_nobody_opted_out_and_the_page_says_where_opt_outs_come_from(pages: Pages) -> None:
     text = pages.signed_in("manager").get("/opt-outs").text
-    assert "Nobody has opted out." in text
+    assert "No opt-outs." in text
     assert "texts STOP" in text
 
 
@@ -50,10 +50,10 @@ def test_each_opt_out_stands_with_its_line_who_said_so_and_whose_number_it_is(fr
     stop(fresh_pages, "+12175550109")
     by_hand(fresh_pages, topic="billing")
     seen = fresh_pages.signed_in("enterprise").get("/opt-outs")
-    assert "+1 217-555-0101 every line but +1 217-555-0191 everything the patient" in seen.text
+    assert "+1 217-555-0101 every line except +1 217-555-0191 all topics the patient" in seen.text
     assert "facesheet 1 , facesheet 2" in seen.text
     assert "+1 217-555-0102 every line billing staff" in seen.text
-    assert re.search(r"\+1 217-555-0109 \+1 217-555-0190 everything the patient [\d :UTC-]+ nobody", seen.text)
+    assert re.search(r"\+1 217-555-0109 \+1 217-555-0190 all topics the patient [\d :UTC-]+ none", seen.text)
     assert f'href="{fresh_pages.patient("MRN2")}"' in seen.response.text
 
 
@@ -90,7 +90,7 @@ def test_filters_leave_out_what_does_not_fit(fresh_pages: Pages, form: dict[str,
     for number in (CELL, HOME, "+12175550109"):
         assert (f"+1 {number[2:5]}-{number[5:8]}-{number[8:]}" in text) == (number in shown)
     if not shown:
-        assert "No opt-out fits." in text
+        assert "No opt-outs match." in text
 
 
 @pytest.mark.parametrize("form", [{"number": "abc"}, {"who": "emr"}, {"since": "yesterday"}, {"since": "0001-01-01x"}])
@@ -114,8 +114,8 @@ def test_a_long_report_is_read_part_by_part_and_no_number_is_in_an_address(fresh
     assert "?" not in seen.where
     rest = browser.post("/opt-outs", after="+12175550104")
     assert "555-0105" in rest.text
-    assert "Further numbers" not in rest.text
-    assert "That was all." in browser.post("/opt-outs", after="+12175550105").text
+    assert "More numbers" not in rest.text
+    assert "No more opt-outs." in browser.post("/opt-outs", after="+12175550105").text
 
 
 def test_a_filter_that_fits_few_is_looked_through_in_bounded_steps(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_a_filter_that_fits_few_is_looked_through_in_bounded_steps(fresh_pages: 
     browser = fresh_pages.signed_in("manager")
     browser.get("/opt-outs")
     monkeypatch.setattr("store.web.pages.opt_outs.AT_ONCE", 2)
-    assert "None fits among those looked through so far." in browser.post("/opt-outs", line=LINE).text
+    assert "No match so far." in browser.post("/opt-outs", line=LINE).text
 
 
 def test_the_file_is_the_table_of_the_api(fresh_pages: Pages) -> None:
@@ -164,4 +164,4 @@ def test_who_looked_and_who_took_the_file_is_in_the_log(fresh_pages: Pages) -> N
 
 def test_the_report_is_of_one_enterprise(fresh_pages: Pages) -> None:
     stop(fresh_pages)
-    assert "Nobody has opted out." in fresh_pages.signed_in("manager", "local").get("/opt-outs").text
+    assert "No opt-outs." in fresh_pages.signed_in("manager", "local").get("/opt-outs").text

@@ -34,7 +34,7 @@ def test_a_password_is_changed_and_only_this_browser_stays(fresh_pages: Pages) -
     here, there = fresh_pages.signed_in("staff"), fresh_pages.signed_in("staff")
     name, old = fresh_pages.user("staff")
     assert changed(here, old) == (303, "/password?done=1")
-    assert "Your password is changed" in here.get("/password?done=1").text
+    assert "Your password was changed" in here.get("/password?done=1").text
     assert here.get("/patients").status == 200
     assert there.get("/patients").where == "/sign-in?again=1"
     stranger = fresh_pages.stranger()
@@ -46,10 +46,10 @@ def test_a_password_is_changed_and_only_this_browser_stays(fresh_pages: Pages) -
 @pytest.mark.parametrize(
     ("current", "new", "again", "said"),
     [
-        ("wrong", NEW, NEW, "The current password is not right."),
-        (None, NEW, "tulip hammer rover", "not typed the same way twice"),
+        ("wrong", NEW, NEW, "The current password is wrong."),
+        (None, NEW, "tulip hammer rover", "do not match"),
         (None, "too short", "too short", "at least 15 characters"),
-        (None, "staff general 2026", "staff general 2026", "what people try first"),
+        (None, "staff general 2026", "staff general 2026", "easy to guess"),
     ],
 )
 def test_a_change_that_is_not_one_says_why(fresh_pages: Pages, current: str | None, new: str, again: str, said: str) -> None:
@@ -65,7 +65,7 @@ def test_somebody_with_a_password_from_somebody_else_gets_nowhere_before_they_ch
     browser, patient = fresh_pages.stranger(), fresh_pages.patient(enterprise="local")
     assert browser.post("/sign-in", name="robin", password=first).status == 303
     seen = browser.get("/password")
-    assert "Choose one that only you know" in seen.text
+    assert "Choose a new one that only you know" in seen.text
     assert "<nav" not in seen.response.text
     for path in ("/", "/patients", patient, "/settings"):
         assert browser.get(path).where == "/password"
@@ -95,16 +95,16 @@ def test_somebody_new_chooses_a_password_in_a_real_browser(tab: Page, fresh_page
     expect(tab.get_by_role("heading", name="Your password")).to_be_visible()
     assert violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    tab.get_by_label("The password you have").fill(first)
-    tab.get_by_label("A new one").fill("password12345678")
-    tab.get_by_label("The new one again").fill("password12345678")
-    tab.get_by_role("button", name="Change it").click()
-    expect(tab.get_by_role("alert")).to_contain_text("people try first")
-    tab.get_by_label("The password you have").fill(first)
-    tab.get_by_label("A new one").fill(NEW)
-    tab.get_by_label("The new one again").fill(NEW)
-    tab.get_by_role("button", name="Change it").click()
-    expect(tab.get_by_role("status")).to_contain_text("Your password is changed")
+    tab.get_by_label("Current password").fill(first)
+    tab.get_by_label("New password", exact=True).fill("password12345678")
+    tab.get_by_label("Repeat the new password").fill("password12345678")
+    tab.get_by_role("button", name="Change password").click()
+    expect(tab.get_by_role("alert")).to_contain_text("easy to guess")
+    tab.get_by_label("Current password").fill(first)
+    tab.get_by_label("New password", exact=True).fill(NEW)
+    tab.get_by_label("Repeat the new password").fill(NEW)
+    tab.get_by_role("button", name="Change password").click()
+    expect(tab.get_by_role("status")).to_contain_text("Your password was changed")
     assert violations(tab) == []
-    tab.get_by_role("link", name="Go on").click()
+    tab.get_by_role("link", name="Continue").click()
     expect(tab.get_by_label("Identifier")).to_be_visible()

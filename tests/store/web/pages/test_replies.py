@@ -19,7 +19,7 @@ def unclear(pages: Pages, enterprise: str = "general", body: str = ORDER) -> str
 
 
 def test_an_empty_queue_says_what_comes_here(fresh_pages: Pages) -> None:
-    assert "Nothing waits." in fresh_pages.signed_in("staff").get("/replies").text
+    assert "No replies to review." in fresh_pages.signed_in("staff").get("/replies").text
 
 
 @pytest.mark.parametrize(("role", "may"), [("enterprise", True), ("staff", True), ("manager", False), ("auditor", False)])
@@ -43,12 +43,12 @@ def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, said: s
     number = unclear(fresh_pages)
     browser = fresh_pages.signed_in("staff")
     assert "no longer on file" not in browser.get(fresh_pages.patient("MRN1")).text
-    assert "unclear reply, to be reviewed" in browser.get(fresh_pages.patient("MRN1")).text
+    assert "unclear reply, needs review" in browser.get(fresh_pages.patient("MRN1")).text
     browser.get("/replies")
     seen = browser.get(browser.post(f"/replies/{number}", decision=decision, reason="phoned them").where)
     assert said in seen.text
     assert "phoned them" in seen.text
-    assert "Nothing waits." in seen.text
+    assert "No replies to review." in seen.text
     patient = fresh_pages.store.find("general", PatientRef(value="MRN1"))
     assert [one.authority for one in patient.opt_outs] == (["patient"] if opted_out else [])
     again = browser.post(f"/replies/{number}", decision=decision)

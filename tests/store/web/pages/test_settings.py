@@ -18,7 +18,7 @@ def test_only_enterprise_users_see_and_change_the_settings(pages: Pages, role: s
 def test_the_do_not_contact_setting_is_not_offered_while_preferences_are_synced(pages: Pages) -> None:
     browser = pages.signed_in("enterprise")
     seen = browser.get("/settings")
-    assert "This setting is not offered, because contact preferences are synced from General Hospital EMR." in seen.text
+    assert "This setting is not available because contact preferences are synced from General Hospital EMR." in seen.text
     assert 'name="do_not_contact_toggle"' not in seen.response.text
     refused = browser.post("/settings", do_not_contact_toggle="true")
     assert refused.status == 409
@@ -30,7 +30,7 @@ def test_switching_the_setting_on_brings_the_toggle_to_the_facesheet(fresh_pages
     assert 'class="switch' not in browser.get(where).response.text
     saved = browser.post("/settings", do_not_contact_toggle="true", when_stale="refuse")
     assert (saved.status, saved.where) == (303, "/settings?done=1")
-    assert "The settings are saved." in browser.get(saved.where).text
+    assert "Settings saved." in browser.get(saved.where).text
     assert "Do Not Contact: unknown" in browser.get(where).text
     settings = fresh_pages.store.settings.get("quiet")
     assert (settings.do_not_contact_toggle, settings.when_stale, settings.when_preferred_impossible) == (True, "refuse", "refuse")
@@ -46,7 +46,7 @@ def test_a_choice_that_is_none_is_refused(pages: Pages, form: dict[str, str]) ->
 
 def test_each_choice_says_what_it_does_and_the_one_in_force_is_checked(pages: Pages) -> None:
     seen = pages.signed_in("enterprise", "local").get("/settings")
-    assert "Senders get an answer from what was last known, marked as stale." in seen.text
+    assert "Decisions use the last known data and are marked as stale." in seen.text
     assert 'name="when_stale" value="flag" checked' in seen.response.text
     assert 'name="do_not_contact_toggle" value="true" checked' in seen.response.text
 
@@ -54,9 +54,9 @@ def test_each_choice_says_what_it_does_and_the_one_in_force_is_checked(pages: Pa
 def test_what_the_configuration_file_settles_is_said_with_what_it_means(pages: Pages) -> None:
     text = pages.signed_in("enterprise").get("/settings").text
     assert "Contact preferences are synced yes The EMR sets Do Not Contact" in text
-    assert "Sources, the most trusted first General Hospital EMR" in text
-    assert "Words that undo a STOP START, UNSTOP, YES" in text
-    assert "A STOP to one line counts for all lines no" in text
+    assert "Sources, most trusted first General Hospital EMR" in text
+    assert "Words that reverse a STOP START, UNSTOP, YES" in text
+    assert "A STOP to one line applies to all lines no" in text
     assert "Contact preferences are synced no" in pages.signed_in("enterprise", "local").get("/settings").text
 
 

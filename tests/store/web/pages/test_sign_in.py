@@ -96,7 +96,7 @@ def test_a_session_ends_by_inactivity_and_says_so(fresh_pages: Pages) -> None:
     fresh_pages.moment.pass_(timedelta(minutes=31))
     seen = browser.get("/patients")
     assert seen.where == "/sign-in?again=1"
-    assert "session is over" in browser.get(seen.where).text
+    assert "session has ended" in browser.get(seen.where).text
 
 
 def test_a_form_without_the_session_s_token_changes_nothing(fresh_pages: Pages) -> None:
@@ -105,7 +105,7 @@ def test_a_form_without_the_session_s_token_changes_nothing(fresh_pages: Pages) 
     for token in ("", "guess", other.token):
         seen = browser.post(where, csrf=token, value="yes", reason="asked")
         assert seen.status == 403
-        assert "open the page again" in seen.text
+        assert "reload the page" in seen.text
     assert browser.post("/sign-out", csrf="guess").status == 403
     assert browser.post(where, value="yes", reason="asked").status == 303
 
@@ -162,4 +162,4 @@ def test_what_is_no_form_is_refused_kindly(pages: Pages) -> None:
     for body in (b"\xff\xfe=1", b"&".join(b"a=1" for _ in range(60))):
         reply = browser.client.post("/sign-in", content=body)
         assert reply.status_code == 422
-        assert "no form of ours" in reply.text
+        assert "not a valid form" in reply.text

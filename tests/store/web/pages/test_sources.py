@@ -34,15 +34,15 @@ def test_a_chart_is_as_high_as_its_highest_hour_and_the_smallest_can_be_seen() -
     found = chart([Hour(NOON, 1000, 10, 500), Hour(NOON), Hour(NOON, 1, 1, 0)])
     assert [(bar.height, bar.rejected_height) for bar in found.bars] == [(100, 50), (0, 0), (2, 0)]
     assert [bar.records for bar in found.busy] == [1, 1000]
-    assert found.said == "1,001 records in the last 3 hours, at most 1,000 in one; 500 could not be used."
-    assert chart([Hour(NOON)]).said == "No record in the last 1 hours."
+    assert found.said == "1,001 records in the last 3 hours, peak 1,000 per hour; 500 could not be used."
+    assert chart([Hour(NOON)]).said == "No records in the last 1 hours."
 
 
 def test_intake_is_a_picture_with_its_words_and_its_figures(fresh_pages: Pages) -> None:
     came(fresh_pages, applied=1200, unchanged=34)
     came(fresh_pages, timedelta(hours=3), rejected=2)
     seen = fresh_pages.signed_in("operator").get(SOURCE)
-    said = "1,236 records in the last 48 hours, at most 1,234 in one; 2 could not be used."
+    said = "1,236 records in the last 48 hours, peak 1,234 per hour; 2 could not be used."
     assert f'role="img" aria-label="Intake by hour. {said}"' in seen.response.text
     assert seen.text.count(said) == 1
     assert "1,234 1,200 0" in seen.text
@@ -52,47 +52,50 @@ def test_intake_is_a_picture_with_its_words_and_its_figures(fresh_pages: Pages) 
 
 def test_a_source_that_brought_nothing_says_so_without_a_picture(pages: Pages) -> None:
     seen = pages.signed_in("operator").get(SOURCE)
-    assert "No record in the last 48 hours." in seen.text
+    assert "No records in the last 48 hours." in seen.text
     assert 'class="bars"' not in seen.response.text
 
 
 def test_where_nothing_was_compared_the_page_says_what_to_run(pages: Pages) -> None:
     browser = pages.signed_in("operator")
-    assert "emr-sync resync genhosp-adt --full --dry-run compares everything and changes nothing" in browser.get(SOURCE).text
+    assert "emr-sync resync genhosp-adt --full --dry-run compares all records and changes nothing" in browser.get(SOURCE).text
     assert "not compared yet" in browser.get("/sources").text
 
 
 def test_agreement_is_said_with_what_was_compared_and_when(fresh_pages: Pages) -> None:
     full_read(fresh_pages, applied=3)
     browser = fresh_pages.signed_in("operator")
-    assert "Nothing was compared yet." in browser.get(SOURCE).text
+    assert "Not compared yet." in browser.get(SOURCE).text
     run = full_read(fresh_pages, unchanged=1990, applied=8, held=1, stale=1, rejected=4)
     seen = browser.get(SOURCE)
-    assert "99.5 % of 2,000 records said what stands here." in seen.text
-    assert "9 said something new or somebody new; it is in force by now, or held by the safeguard." in seen.text
-    assert "1 is older than what the EMR said before." in seen.text
-    assert "4 could not be used, and so not compared." in seen.text
+    assert "99.5% of 2,000 records match." in seen.text
+    assert "9 contain changes or new patients, which are applied or held by the safeguard." in seen.text
+    assert "1 is older than data received before." in seen.text
+    assert "4 could not be used and were not compared." in seen.text
     assert f'href="/runs/{run}"' in seen.response.text
-    assert "99.5 % of 2,000 records" in browser.get("/sources").text
+    assert "99.5% of 2,000 records" in browser.get("/sources").text
 
 
 def test_a_dry_run_says_who_would_become_more_and_less_contactable(fresh_pages: Pages) -> None:
     counts = {"unchanged": 9, "applied": 1, "more_contactable": 0, "less_contactable": 1}
     Findings(fresh_pages.store.database).keep_comparison("genhosp-adt", "general", counts, now=NOW)
     text = fresh_pages.signed_in("operator").get(SOURCE).text
-    assert "90.0 % of 10 records" in text
-    assert "Taken over, 0 patients would become more and 1 less contactable." in text
-    assert "By a dry run, which changed nothing" in text
+    assert "90.0% of 10 records" in text
+    assert "If applied, 0 patients would become more contactable and 1 less." in text
+    assert "From a dry run, which changed nothing" in text
 
 
 def test_the_plan_of_the_last_check_stands_with_its_time(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
-    assert "Not checked yet. emr-sync check genhosp-adt reaches the EMR" in browser.get(SOURCE).text
-    lines = (Checked("token", False, "the server granted less than was asked"), Checked("plan", True, "full reads, told apart by content"))
+    assert "Not checked yet. emr-sync check genhosp-adt connects to the EMR" in browser.get(SOURCE).text
+    lines = (
+        Checked("token", False, "the server granted fewer scopes than requested"),
+        Checked("plan", True, "full reads, compared by content"),
+    )
     Findings(fresh_pages.store.database).keep_check("genhosp-adt", "general", lines, now=NOW)
     seen = browser.get(SOURCE)
-    assert "Token not well the server granted less than was asked" in seen.text
-    assert "Plan full reads, told apart by content" in seen.text
+    assert "Token failed the server granted fewer scopes than requested" in seen.text
+    assert "Plan full reads, compared by content" in seen.text
     assert "Checked" in seen.text
 
 
@@ -105,12 +108,12 @@ def test_what_could_not_be_used_is_ranked_with_an_example(fresh_pages: Pages) ->
 
 def test_codes_that_no_mapping_knows_are_told_when_they_are_asked_for(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
-    assert "Which codes are they?" not in browser.get(SOURCE).text
+    assert "Show the codes" not in browser.get(SOURCE).text
     rejected(fresh_pages)
-    assert "Which codes are they? Opens rejected payloads; the audit log says so." in browser.get(SOURCE).text
+    assert "Show the codes This decrypts rejected payloads and is recorded in the audit log." in browser.get(SOURCE).text
     assert fresh_pages.asked == []
     text = browser.get(f"{SOURCE}?codes=1").text
-    assert "Code Where Records X9 PV1-18 4 covered PV1-18 2" in text
+    assert "Code Location Records X9 PV1-18 4 masked PV1-18 2" in text
     assert fresh_pages.asked == [("codes", "genhosp-adt", "operator-general")]
     assert browser.get("/sources/clinic?codes=1").status == 404
     assert fresh_pages.signed_in("staff").get(f"{SOURCE}?codes=1").status == 403
@@ -122,15 +125,15 @@ def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> Non
     browser = fresh_pages.signed_in("operator")
     assert "PV1-18" in browser.get("/rejections?source=genhosp-adt&reason=code_unmapped").text
     other = browser.get("/rejections?source=genhosp-adt&reason=value_absent").text
-    assert "None of these." in other
-    assert "Only “value absent” of genhosp-adt" in other
+    assert "No rejections match." in other
+    assert "Filtered by “value absent” from genhosp-adt" in other
 
 
 def test_the_configuration_stands_with_its_mapping(pages: Pages) -> None:
     text = pages.signed_in("operator").get(SOURCE).text
     assert "Adapter hl7v2.files" in text
     assert "Do Not Contact ZCP-2 DNC → yes OK → no another code: reject" in text
-    assert "after 26 hours without a word" in text
+    assert "after 26 hours without data" in text
 
 
 def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pages: Pages) -> None:
@@ -139,7 +142,7 @@ def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pa
     browser = fresh_pages.signed_in("operator")
     seen = browser.get(f"/runs/{run.id}")
     assert "QUEUED" in seen.text
-    assert "Waits for a worker" in seen.text
+    assert "Waiting for a worker" in seen.text
     assert 'data-live="1"' in seen.response.text
     assert "http-equiv" in seen.response.text
     queued.refuse(run.id, "no machine knows it", fresh_pages.moment())
