@@ -30,7 +30,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@if [ -f tests/spec/render.py ]; then $(BIN)/python -m tests.spec.render --check; fi
-	@if [ -f tests/plain_words.py ]; then $(BIN)/python -m tests.plain_words cli; fi
+	@if [ -f tests/plain_words.py ]; then $(BIN)/python -m tests.plain_words cli pages readme docs; fi
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)

@@ -38,7 +38,7 @@ GATES = Table(
         ),
         Case("Do Not Contact is yes (automation)", ask(), patient(do_not_contact="yes"), "no; do_not_contact"),
         Case("Do Not Contact is unknown", ask(), patient(), "sms to cell"),
-        Case("Do Not Contact is no", ask(), patient(do_not_contact="no"), "sms to cell"),
+        Case("Do Not Contact has the value no", ask(), patient(do_not_contact="no"), "sms to cell"),
         Case("a restricted (VIP) record: no rule refuses the message", ask(), patient(restricted=True), "sms to cell"),
         Case("an inactive record: no rule refuses the message", ask(), patient(active=False), "sms to cell"),
     ),
