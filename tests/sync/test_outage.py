@@ -78,7 +78,7 @@ def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, database_
         with engine.begin() as connection:
             connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
         engine.dispose()
-    one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "read-only", "right to write")
+    one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "read-only", "write permission")
     assert "read-only" in emr_sync("ingest", "adt", clinic / "a08.hl7", "--json").value["error"]
 
 
