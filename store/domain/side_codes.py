@@ -6,14 +6,15 @@ of the older ones counts: the record's own side has them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from store import times
 from store.domain import documents, unreadable
 from store.domain.assertions import SourceAssertions, merge
-from store.domain.ordering import forbids, record_of
-from store.preference import PatientStatements, Problem, Statement, base
+from store.domain.ordering import forbids, more_restrictive, record_of
+from store.preference import Assertion, PatientStatements, Problem, Statement, base
 
 
 def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined: datetime) -> SourceAssertions:
@@ -27,6 +28,31 @@ def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined:
     for side in sides:
         now = _marked(_told(now, side, names, unsaid, joined), side, names, joined)
     return now
+
+
+def refusals(held: SourceAssertions) -> dict[str, Assertion]:
+    """What of it refuses."""
+    return {name: said for name, said in held.current().items() if forbids(name, said.value)}
+
+
+def refusing(now: SourceAssertions, kept: Mapping[str, Assertion]) -> SourceAssertions:
+    """What is asserted by the codes, and the refusals that a merge kept; what is later than those stands.
+
+    By time alone a permission of the other record may look newer than the merge though it came before it and says nothing of who refused:
+    a refusal in ``kept`` is as new as any such.
+    """
+    kept_codes = documents.read_codes(now.codes)[1] if now.codes is not None else {}
+    names = [name for name, ones in kept_codes.items() if not any(record_of(one.evidence_id) for one in ones)]
+    assertions = now.current()
+    for name in names:
+        said, stands = kept.get(name), assertions.get(name)
+        if said is None or (stands is not None and stands.effective.is_after(said.effective)):
+            continue
+        if stands is not None and forbids(name, stands.value) and not more_restrictive(name, said.value, stands.value):
+            assertions[name] = stands._replace(effective=times.newest(stands.effective, said.effective))
+        else:
+            assertions[name] = said
+    return replace(now, assertions=assertions, effective=now.confirmed)
 
 
 def _told(

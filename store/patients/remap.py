@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store.domain import documents, payload, source_codes
-from store.domain.assertions import Merged, SourceAssertions
+from store.domain.assertions import Merged, SourceAssertions, anchored, join
 from store.domain.ordering import record_of, stated
-from store.domain.record_merge import Lineage
+from store.domain.record_merge import Lineage, Side
 from store.domain.record_refusals import RecordRefusal, after, standing
-from store.domain.side_codes import with_sides
+from store.domain.side_codes import refusals, refusing, with_sides
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
 from store.preference import Assertion, Codes, PatientStatements, Statement
@@ -39,6 +39,7 @@ def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     if patient.lineage is not None:
         _sides_again(work, patient.lineage, patient.records)
         now = _with_sides(work, patient.lineage, patient.records, now)
+        now = refusing(now, _kept_by_merges(work, patient.lineage).get(patient.id, {}))
     before = held.current()
     changed = _changed(before, now.assertions)
     back = _held_back(work, patient, record, before, now, changed)
@@ -96,6 +97,22 @@ def _with_sides(work: PatientBatch, lineage: Lineage, records: Iterable[int], no
     """What is asserted, with what each record that the patient is says by older codes of its own."""
     own = (work.sides.own(side) for record in records for side in lineage.sides(record))
     return with_sides(now, [one[work.author.authority] for one in own if work.author.authority in one], lineage.joined)
+
+
+def _kept_by_merges(work: PatientBatch, lineage: Lineage) -> dict[int, dict[str, Assertion]]:
+    """By record, what refused of either when it became one with others, as old as the merge made it (rule 5.7): by today's mapping."""
+    kept: dict[int, dict[str, Assertion]] = {}
+    for one in sorted(lineage.by_merged.values()):
+        met: list[SourceAssertions] = []
+        for side in (Side(one.seq, one.survivor), Side(one.seq, one.merged)):
+            held = work.sides.then(side).get(work.author.authority)
+            if held is not None:
+                again = _folded(held, work.reader, lineage.joined_before(side)) or held
+                met.append(refusing(again, kept.get(side.record, {})))
+        if met:
+            both = join(*met) if len(met) > 1 else met[0]
+            kept[one.survivor] = refusals(anchored(both, one.effective))
+    return kept
 
 
 def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> None:

@@ -164,7 +164,7 @@ def test_pages_without_an_end_are_left_with_a_reason_and_move_no_cursor(engine: 
     emr.endless = endless
     run = read(engine, emr, way)
     assert run.status == "failed"
-    assert "50 pages in a row brought no new" in (run.error or "")
+    assert "50 consecutive pages had no new" in (run.error or "")
     assert len(emr.asked) < 120, "read twice"
     assert known(engine) == everybody()
     assert cursor(engine, way) is None

@@ -180,9 +180,9 @@ def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: Rehear
 BROKEN: dict[str, tuple[str, str, str]] = {
     # what --faults can plan: the source, how its run ends, what the run tells
     "slipped": (REST, "done", "read again"),
-    "announced": (REST, "failed", "announced 45 Patient records and sent 40"),
+    "announced": (REST, "failed", "announced 45 Patient records but sent 40"),
     "error-entry": (REST, "done", "read again"),
-    "endless-next": (REST, "failed", "50 pages in a row"),
+    "endless-next": (REST, "failed", "50 consecutive pages"),
     "byte-order-mark": (REST, "done", ""),
     "no-metadata": (REST, "done", ""),
     "html-file": (BULK, "done", ""),

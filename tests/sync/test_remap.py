@@ -498,3 +498,42 @@ def test_what_an_older_code_of_a_record_says_stands_though_it_waited_for_the_saf
     assert site.patient("1").contact.preferred_method == "none"
     site.remap(then)
     assert site.patient("1").contact.preferred_method == "voice"
+
+
+@pytest.mark.parametrize("refused", ["1", "2"])
+def test_a_refusal_that_a_merge_kept_over_a_newer_permission_stays(site: Site, refused: str) -> None:
+    permitted = "2" if refused == "1" else "1"
+    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3))
+    before = site.state("1")
+    assert site.dnc("1") == "yes"
+    site.remap(SWAPPED)
+    site.remap(RIGHT)
+    assert site.state("1") == before
+
+
+@pytest.mark.parametrize("refused", ["1", "2"])
+def test_a_merge_under_a_wrong_mapping_loses_no_refusal_of_a_record(site: Site, refused: str) -> None:
+    permitted = "2" if refused == "1" else "1"
+    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5))
+    site.hear(SWAPPED, merge_of("1", "2", 3), message("2", "DNC", 2))
+    site.remap(RIGHT)
+    assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("refused", ["1", "2"])
+def test_what_was_stated_since_a_merge_stands_when_it_is_remapped(site: Site, refused: str) -> None:
+    permitted = "2" if refused == "1" else "1"
+    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3), message("1", "OK", 7))
+    assert site.dnc("1") == "no"
+    site.remap(SWAPPED)
+    site.remap(RIGHT)
+    assert site.dnc("1") == "no"
+
+
+def test_reading_again_after_a_merge_loses_no_refusal_of_a_record(site: Site) -> None:
+    body = message("1", "OK", 4)
+    site.hear(RIGHT, message("1", "DNC", 0), message("2", "OK", 5))
+    site.hear(SWAPPED, merge_of("1", "2", 3), body)
+    assert site.dnc("1") == "yes"
+    site.hear(RIGHT, body)
+    assert site.dnc("1") == "yes"
