@@ -72,7 +72,7 @@ def test_a_member_who_cannot_be_read_is_left_out_shown_and_read_by_the_next_run(
     emr.unreadable = "p3"
     run = read(engine, emr, "crawl")
     assert (run.status, run.counts) == ("done", {"applied": 7, "rejected": 1})
-    assert "1 of the group's 8 members could not be read" in (run.note or "")
+    assert "1 of 8 group members could not be read" in (run.note or "")
     (rejection,) = engine.journal.rejections(source=FEED)
     assert (rejection.reason, rejection.locator) == ("patient_not_read", "Patient/member-3")
     assert "500 (an HTML page)" in rejection.detail
@@ -245,7 +245,7 @@ def test_a_group_that_names_fewer_members_than_it_announces_is_read_and_moves_no
     emr.announced = 2
     run = read(engine, emr, "crawl")
     assert (run.status, known(engine), cursor(engine, "crawl")) == ("failed", everybody(), None)
-    assert "announces 10 members and names 8" in (run.error or "")
+    assert "announces 10 members but lists 8" in (run.error or "")
     emr.well()
     assert read(engine, emr, "crawl").status == "done"
     assert cursor(engine, "crawl") is not None

@@ -145,7 +145,7 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/opt-outs": (
         Visit("empty", "manager", empty("/opt-outs")),
         Visit("full", "enterprise", full("/opt-outs")),
-        Visit("error", "enterprise", full("/opt-outs"), typed("Show", Number_holds="none")),
+        Visit("error", "enterprise", full("/opt-outs"), typed("Show", Number_contains="none")),
     ),
     "/settings": (
         Visit("locked", "enterprise", empty("/settings")),
