@@ -28,6 +28,7 @@ CATALOGUES = (
     "pg_policy",
     "pg_namespace",
     "pg_extension",
+    "pg_description",
 )
 # A change of the schema writes rows of a catalogue anew: how many there are and their newest transaction tell of it.
 SCHEMA = " UNION ALL ".join(f"SELECT '{name}', count(*), max(xmin::text::bigint) FROM {name}" for name in CATALOGUES)

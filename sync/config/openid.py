@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from store.users.federation import OpenId, RoleRule
+from store.users.openid import OpenId, RoleRule
 from store.users.roles import ROLES
 from sync.config.document import Document
 from sync.config.problems import one_of

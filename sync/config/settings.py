@@ -10,7 +10,7 @@ from adapters.base import SourceSettings
 from store.domain.enterprise import Enterprise
 from store.runs.encryption import Sealing
 from store.runs.rejection_room import Room
-from store.users.federation import OpenId
+from store.users.openid import OpenId
 from store.users.unknown_alarm import Alarm
 from sync.config.address import Address
 from sync.config.cron import Cron

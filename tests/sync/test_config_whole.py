@@ -68,7 +68,7 @@ def test_a_source_that_does_not_say_how_it_knows_its_patients_is_a_warning(told:
         ("postgresql+psycopg://me@db", "no database name"),
         ("postgresql+psycopg://me@db:fivefour/emr", "USER@HOST:PORT/NAME"),
         ("postgresql+psycopg://me@d b/emr", "contains a space"),
-        ("mysql://me@db/emr", "mysql:// is neither SQLite nor PostgreSQL"),
+        ("mysql://me@db/emr", "mysql:// is not supported"),
         ("mssql+pyodbc://me@db/emr", "is not supported"),
         ("sqlite://emr-sync.db", "three slashes"),
         ("sqlite:emr-sync.db", "not a database address"),

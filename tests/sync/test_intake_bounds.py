@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import event
 
 from adapters.base import Batch, Fetch, Item, Payload, Unmappable
 from adapters.hl7v2.client import MllpClient
@@ -184,19 +185,28 @@ def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(sett
         assert json.loads(asked(service, "/readyz", key))["intake"] == []
 
 
+@contextmanager
+def closed_to_writing(engine: Any) -> Iterator[None]:
+    """Whoever takes a connection of the pool meanwhile can only read."""
+    ways = {way: (lambda connection, *_, way=way: connection.execute(f"PRAGMA query_only={way}")) for way in ("ON", "OFF")}
+    event.listen(engine, "checkout", ways["ON"])
+    try:
+        yield
+    finally:
+        event.remove(engine, "checkout", ways["ON"])
+        event.listen(engine, "checkout", ways["OFF"])
+
+
 def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
         key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
         assert listener.bound.wait(30)
-        database = service.parts.database
-        with database.engine.connect() as connection:  # pooled, so that the next transactions have it
-            assert connection.exec_driver_sql("PRAGMA query_only=ON") is not None
-        with MllpClient(*listener.address) as emr:
+        engine = service.parts.database.engine
+        with closed_to_writing(engine), MllpClient(*listener.address) as emr:
             assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
             (state,) = json.loads(asked(service, "/readyz", key))["intake"]
             assert "read-only" in state["reason"]
-            with database.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA query_only=OFF")
+        with MllpClient(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C2").encode())
         until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])

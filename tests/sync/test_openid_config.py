@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.users.federation import OpenId, RoleRule
+from store.users.openid import OpenId, RoleRule
 from sync.config import inspect, load
 
 TOP = "database: sqlite:///x.db\nenterprises: {clinic: {}, hospital: {}}\n"

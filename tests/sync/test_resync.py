@@ -108,7 +108,7 @@ def test_people_are_told_what_a_run_did_beside(emr: RehearsalEmr, emr_sync: EmrS
     emr.faults.announce_more = 2
     ended = emr_sync("resync", FHIR, "--full")
     assert ended.code == 1
-    assert f"announced {PATIENTS + 2} Patient records and sent {PATIENTS}" in ended.err
+    assert f"announced {PATIENTS + 2} Patient records but sent {PATIENTS}" in ended.err
     assert f"announced {PATIENTS + 2}" in emr_sync("resync", FHIR, "--full", "--dry-run").err
 
 

@@ -18,7 +18,8 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from store.users.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation, vouched
+from store.users.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
+from store.users.openid import vouched
 from store.users.sessions import digest
 from store.users.users import DISABLED, NO_ROLE, User
 from store.web.pages.page import HTML, STRICT, PageAccess, Shown, cookie, under_tls

@@ -22,7 +22,7 @@ from joserfc import jwt
 from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from store.users.federation import OpenId
+from store.users.openid import OpenId
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 """Of ID tokens: signed with a key that only the provider has. Neither ``none`` nor one that shares a secret."""

@@ -11,7 +11,8 @@ import pytest
 from store.audit.audit_log import Audit
 from store.db.database import Database
 from store.users.credentials import Credentials
-from store.users.federation import NAME_TAKEN, REMEMBERED, REPLAYED, Federation, Vouched
+from store.users.federation import NAME_TAKEN, REMEMBERED, REPLAYED, Federation
+from store.users.openid import Vouched
 from store.users.sessions import Sessions
 from store.users.users import DISABLED, NO_ROLE, Users
 from tests.factories import NOW

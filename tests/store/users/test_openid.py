@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.users.federation import OpenId, RoleRule, claimed, name_of, roles_of, vouched
+from store.users.openid import OpenId, RoleRule, claimed, name_of, roles_of, vouched
 
 RULES = (
     RoleRule("groups", "desk", "general", "staff"),

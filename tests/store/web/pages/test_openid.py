@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser as Chrome
 from playwright.sync_api import expect
 
-from store.users.federation import OpenId, RoleRule
+from store.users.openid import OpenId, RoleRule
 from store.web.pages.provider import Provider
 from tests.spec.access import OPEN
 from tests.spec.access import PAGES as WHO

@@ -9,7 +9,7 @@ import pytest
 import requests
 import responses
 
-from store.users.federation import OpenId
+from store.users.openid import OpenId
 from store.web.pages.provider import KEPT, NO_PROVIDER, UNREACHABLE, Provider, ProviderFailed, derived
 from tests.factories import NOW
 
