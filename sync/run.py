@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from store.runs.runs import Run
+if TYPE_CHECKING:  # commands without a database use the rest
+    from store.runs.runs import Run
 
 
 @dataclass(slots=True)
