@@ -37,7 +37,7 @@ def test_operators_do_not_see_them(fresh_pages: Pages) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "said", "opted_out"), [("opt_out", "counts as an opt-out", True), ("dismiss", "is no opt-out", False)]
+    ("decision", "said", "opted_out"), [("opt_out", "recorded as an opt-out", True), ("dismiss", "was dismissed", False)]
 )
 def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, said: str, opted_out: bool) -> None:
     number = unclear(fresh_pages)
