@@ -1,9 +1,4 @@
-"""One source as the engine sees it: its name, and whose it is.
-
-A run under way, and what it has committed so far.
-
-What is told while a run works, to whoever looks on.
-"""
+"""A run under way: the source and enterprise it is for, what it has committed so far, and how its progress is reported."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
 """Where the safeguard acts: inside the batch that would make patients more contactable, before anything of it is written.
 
-What refuses is applied at once. What loosens goes through where the guard admits its patient, and is held back otherwise: the rest
-of its payload is applied without it.
+What stops contact is applied at once. What permits contact is applied where the guard admits its patient, and is held otherwise; the
+rest of its payload is applied without it.
 
-The guard of a live feed: how many patients it may still make more contactable in its rolling hour.
-
-Counted in the database and inside the batch's own transaction, so that neither a restart nor a second process forgets. A batch that
-loosens nothing asks nothing.
+A run's guard holds everything until the run ends. A live feed's guard counts, in the database and inside the batch's own transaction,
+how many patients it may still admit in its rolling hour, so that neither a restart nor a second process forgets. A batch that permits
+nothing asks nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A response that is read from the store while it is sent, so that memory does not grow with its length.
+"""Streamed responses, so that memory does not grow with their length: one read from the store while it is sent, and one written
+while its request is still being read.
 
-A response that is written while its request is still being read. The framework's own stream listens for the end of the
-connection in the meantime, which eats the request's body.
+The framework's own stream listens for the end of the connection in the meantime, which consumes the request's body.
 """
 
 from __future__ import annotations
