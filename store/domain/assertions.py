@@ -190,7 +190,7 @@ def _of_the_other_record(attribute: str, value: Any, item: PatientStatements, ol
 
     Had it come in time, it would have survived the merge (rule 7). What was stated since the merge is about both, and stands.
     """
-    from_before = item.effective.earliest < joined and old.effective.earliest < joined
+    from_before = not item.effective.is_after(times.at(joined)) and not old.effective.is_after(times.at(joined))
     return from_before and forbids(attribute, value) and more_restrictive(attribute, value, old.value)
 
 

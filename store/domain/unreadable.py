@@ -108,4 +108,4 @@ def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None
         return True
     if before is None or not effective.is_before(before.effective):
         return False
-    return joined is None or before.effective.earliest >= joined or effective.earliest >= joined
+    return joined is None or before.effective.is_after(times.at(joined)) or effective.is_after(times.at(joined))

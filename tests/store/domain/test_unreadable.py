@@ -199,6 +199,13 @@ def test_what_the_other_record_had_stated_before_a_merge_settles_nothing_when_it
     assert sends(site)
 
 
+def test_what_the_other_record_stated_at_the_moment_of_a_merge_is_not_newer_than_what_arrives_late(site: Site) -> None:
+    site.apply(says("2", 100, OK), merges("1", "2"))
+    assert sends(site)
+    site.apply(unread(50))
+    assert not sends(site)
+
+
 def test_a_record_that_is_parted_is_as_unreadable_as_its_own_evidence(site: Site) -> None:
     site.apply(says("1", 0, OK), says("2", 0, OK))
     site.apply(unread(5))
