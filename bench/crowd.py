@@ -98,7 +98,7 @@ class Crowd:
         item = PatientStatements((Identifier(AUTHORITY, "MR", mrn),), stated, times.at(at), f"M{minute}")
         with self.database.write(site.ENTERPRISE) as transaction:
             self.store.apply_many(transaction, site.ENTERPRISE, source, [item], now=at)
-            self.journal.heard(transaction, source, site.ENTERPRISE, now=NOW)
+            self.journal.mark_received(transaction, source, site.ENTERPRISE, now=NOW)
 
     def _number(self, mrn: str) -> int:
         return parsed(self.store.find(site.ENTERPRISE, PatientRef(value=mrn)).id) or 0

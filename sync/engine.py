@@ -94,7 +94,7 @@ class Engine:
         An EMR that prepares its answer is waited for, ``patience`` seconds in all (the longest wait between attempts, unless given):
         a worker must not be held for hours. The run is then closed as ``waiting``, and the next one goes on from its cursor.
         """
-        self.journal.belongs(lane.source, lane.enterprise)
+        self.journal.forget_other_enterprise(lane.source, lane.enterprise)
         self.preferences.reads_by(lane.source, adapter.mapper)
         tally = Tally(run, partial=request.patient is not None or request.since is not None)
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
@@ -156,7 +156,7 @@ class Engine:
         except AdapterError as failure:
             error = f"action needed: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
-            error = outage.told(failure) or f"{type(failure).__name__} while processing a batch"  # its text may quote a payload
+            error = outage.explanation(failure) or f"{type(failure).__name__} while processing a batch"  # its text may quote a payload
             if not retry.passes(failure):
                 raise
         finally:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.audit.checkpoints import LEDGERS, Attesting
-from store.audit.retention import Cutting
+from store.audit.retention import ChainRetention
 from store.audit.verify import heads
 from store.db import outage, schema
 from store.db.clock_skew import is_noticed
@@ -60,7 +60,7 @@ class Housekeeping:
 def chores(parts: Parts) -> dict[str, Chore]:
     """What is due in an installation, by its settings."""
     settings, clock = parts.settings, parts.clock
-    found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.quarantine.erase(clock() - settings.keep_payloads)}
+    found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.rejection_store.erase(clock() - settings.keep_payloads)}
     found["chain heads logged"] = lambda: _note_heads(parts)
     sessions = Sessions(parts.database, idle=settings.session_idle, longest=settings.session_longest)
     found["sessions ended"] = lambda: sessions.sweep(clock())
@@ -109,7 +109,7 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
             log.error("the database cannot be used", why=str(error))
             return 0
         except Exception as error:
-            log.error("the database cannot be used", why=outage.told(error) or logs.place(error))
+            log.error("the database cannot be used", why=outage.explanation(error) or logs.place(error))
             return 0
         if is_noticed(skew):
             log.warning("this machine's clock differs from the database's", seconds=round(skew.total_seconds(), 3))
@@ -127,7 +127,7 @@ def _note_heads(parts: Parts) -> int:
 
 def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:
     """By whole days, so that a chain is not cut every hour."""
-    cutting = Cutting(parts.database, name)
+    cutting = ChainRetention(parts.database, name)
 
     def cut() -> int:
         now = parts.clock()

@@ -202,7 +202,7 @@ class Intake:
                 so_far = tally.counts + counts + undecided
                 self.journal.progress(transaction, tally.run, so_far, None if tally.partial else cursor, now=now)
             if tally is None or not tally.partial:
-                self.journal.heard(transaction, lane.source, lane.enterprise, now=now)
+                self.journal.mark_received(transaction, lane.source, lane.enterprise, now=now)
         if tally is not None:
             tally.counts += counts + undecided
         if not STORED.isdisjoint(counts):

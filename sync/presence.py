@@ -46,7 +46,7 @@ class Presence:
             self._miss(gone(self.processes.read(), self.processes.now()))
             self.processes.sweep()
         except Exception as error:
-            if not outage.told(error):
+            if not outage.explanation(error):
                 raise
         return 0
 

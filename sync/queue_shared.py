@@ -68,7 +68,7 @@ class SharedQueue:
             self._defer(transaction, job._replace(run=run.id))
 
         try:
-            return self.queued.add(*lane, job.kind, now=self.clock(), also=also)
+            return self.queued.add(*lane, job.kind, now=self.clock(), enqueue=also)
         except AlreadyEnqueued as error:
             raise RunActive(f"{lane.source} already has a run that waits for a worker; see emr-sync runs {lane.source}") from error
 

@@ -16,7 +16,7 @@ class Replays:
     """Selections by id; who chooses them sees to it that they are the caller's own."""
 
     def __init__(self, parts: Parts) -> None:
-        self.parts, self.quarantine = parts, parts.journal.quarantine
+        self.parts, self.rejection_store = parts, parts.journal.rejection_store
         self.unopened: list[str] = []
         """Why payloads could not be opened, one sentence for each."""
 
@@ -26,7 +26,7 @@ class Replays:
 
     def preview(self, numbers: Sequence[str]) -> DryRun:
         """All of one source together, so that what they say of one patient counts once. Changes nothing."""
-        result, found = DryRun(), [self.quarantine.summary(number) for number in numbers]
+        result, found = DryRun(), [self.rejection_store.summary(number) for number in numbers]
         for source in dict.fromkeys(one.source for one in found):
             feed = self.parts.feed(source)
             mine = [one for one in found if one.source == source]
@@ -37,10 +37,15 @@ class Replays:
     def _again(self, number: str, actor: str) -> dict[str, Any]:
         rejection = self._readable(number)
         if rejection is None:
-            return {"id": number, "outcome": "rejected", "reason": "payload_unreadable", "status": self.quarantine.summary(number).status}
+            return {
+                "id": number,
+                "outcome": "rejected",
+                "reason": "payload_unreadable",
+                "status": self.rejection_store.summary(number).status,
+            }
         feed = self.parts.feed(rejection.source)
         answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, actor)
-        return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.quarantine.summary(number).status}
+        return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.rejection_store.summary(number).status}
 
     def _readable(self, number: str) -> Rejection | None:
         """The rejection, unless its payload was erased or its key is gone: that must not stop the others."""

@@ -17,7 +17,7 @@ def passes(error: BaseException) -> bool:
     """Whether the same work may succeed later with the same data: what fails is the EMR, the network or the database itself."""
     if isinstance(error, AdapterError):
         return not error.permanent
-    return bool(outage.told(error)) or any(kind.__name__ in PASSING for kind in type(error).__mro__)
+    return bool(outage.explanation(error)) or any(kind.__name__ in PASSING for kind in type(error).__mro__)
 
 
 def wait(error: BaseException, attempt: int, backoff: Backoff, chance: float) -> float | None:

@@ -77,7 +77,7 @@ class ListenRole:
         try:
             answers = self.parts.engine.ingest(self._lane, self.listener.mapper, payloads)
         except Exception as error:
-            self._why = outage.told(error) or logs.place(error)
+            self._why = outage.explanation(error) or logs.place(error)
             raise
         self._why = TOO_LATE
         self.parts.intake_health.committed(self.feed.name)

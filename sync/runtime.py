@@ -147,6 +147,6 @@ def connected(settings: Settings) -> Database:
     except Exception as error:
         database.close()
         if retry.passes(error):
-            raise UsageError(f"{settings.file}: {outage.told(error) or outage.GONE}") from error
+            raise UsageError(f"{settings.file}: {outage.explanation(error) or outage.GONE}") from error
         raise
     return database

@@ -16,7 +16,7 @@ from store.audit.audit_log import CHANGED_USER, REFUSED_SIGN_IN
 from store.db.database import Database
 from store.db.tables_operations import OpenIdSignInRow, UserRoleRow, UserRow, UserSessionRow
 from store.domain.ids import token
-from store.users.credentials import why_not
+from store.users.credentials import refusal_reason
 from store.users.openid import Vouched
 from store.users.refused_sign_ins import Refusals
 from store.users.users import COLUMNS, NO_ROLE, STRANGER, USERS, WRITER, StoredUser, User, UserLog, Users, Way
@@ -71,7 +71,7 @@ class Federation:
             return known, NO_NAME
         if named is not None and (known is None or named.id != known.id):
             return known, NAME_TAKEN
-        return known, (why_not(known) if known else "") or ("" if who.roles else NO_ROLE)
+        return known, (refusal_reason(known) if known else "") or ("" if who.roles else NO_ROLE)
 
     def _known(self, transaction: Connection, kept: StoredUser | None, who: Vouched, now: datetime) -> StoredUser:
         """The user's row as the provider describes them now."""

@@ -205,8 +205,8 @@ def _checked(name: str, role: str) -> str:
 
 def _user(kept: StoredUser, roles: Mapping[str, str]) -> User:
     way = Way.OPENID if kept.by_openid else Way.PASSWORD
-    return User(kept.id, kept.name, roles, instant(kept.created), _moment(kept.disabled), way)
+    return User(kept.id, kept.name, roles, instant(kept.created), _optional_time(kept.disabled), way)
 
 
-def _moment(value: Any) -> datetime | None:
+def _optional_time(value: Any) -> datetime | None:
     return None if value is None else instant(value)

@@ -124,7 +124,7 @@ def _line(error: Exception) -> str:
         return f"{_one(error.format_message())}{f' (see {context.command_path} --help)' if context else ''}"
     if isinstance(error, ConfigError | UsageError | StoreError | SchemaOutdated | AdapterError | BadParameter):
         return _one(str(error))
-    if sentence := outage.told(error):
+    if sentence := outage.explanation(error):
         return sentence
     if retry.passes(error):
         return f"database error ({type(error).__name__}); check that the database runs and has disk space, then try again"

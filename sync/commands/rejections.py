@@ -82,7 +82,7 @@ def replay_some(
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
         raise UsageError("name what to replay: rejection ids, or --source SOURCE, or --all (the last two also take --reason)")
     with global_options.mapping(context) as parts:
-        found = parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
+        found = parts.journal.rejection_store.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
         if dry:
             replays = Replays(parts)
@@ -121,7 +121,7 @@ def erase(
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from error
     with global_options.opened(context) as parts:
-        erased = parts.journal.quarantine.erase(parts.clock() - age)
+        erased = parts.journal.rejection_store.erase(parts.clock() - age)
         _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)
     _say_how_many(erased, "erased", as_json=as_json)
 
@@ -130,7 +130,7 @@ def erase(
 def reseal(context: typer.Context, as_json: AsJson = False) -> None:
     """Re-encrypt all payloads with the current key. Then older keys can be removed from payload_keys."""
     with global_options.opened(context) as parts:
-        resealed = parts.journal.quarantine.reseal()
+        resealed = parts.journal.rejection_store.reseal()
         _note_everywhere(parts, RESEALED, payloads=resealed)
     _say_how_many(resealed, "resealed", as_json=as_json)
 

@@ -100,7 +100,7 @@ class RejectionCalls:
     """The answers about rejections; nothing of another enterprise is ever found."""
 
     def __init__(self, journal: Journal, work: SyncWork | None) -> None:
-        self.quarantine, self.work = journal.quarantine, work
+        self.rejection_store, self.work = journal.rejection_store, work
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Rows of the contract; those that need ``sync`` only where it is there."""
@@ -118,7 +118,7 @@ class RejectionCalls:
         if status not in ("open", "resolved", "all"):
             raise ProblemDetails(422, "invalid_request", "status must be open, resolved or all")
         limit, wanted = whole_number(call.query, "limit", 100, 1_000), None if status == "all" else status
-        found = self.quarantine.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
+        found = self.rejection_store.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
         return ApiResponse([rejection_out(one) for one in found])
 
     def replay(self, call: Call) -> ApiResponse:
@@ -148,12 +148,12 @@ class RejectionCalls:
             if len(body.ids) > AT_ONCE:
                 raise ValueRefused(f"at most {AT_ONCE} ids at once")
             return [self._mine(call, number).id for number in dict.fromkeys(body.ids)], 0
-        found = self.quarantine.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
-        left = self.quarantine.count(call.enterprise, body.source or "", body.reason) - len(found)
+        found = self.rejection_store.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
+        left = self.rejection_store.count(call.enterprise, body.source or "", body.reason) - len(found)
         return [one.id for one in found if one.reason != TRUNCATED], left
 
     def _mine(self, call: Call, number: str) -> Rejection:
-        rejection = self.quarantine.summary(number)
+        rejection = self.rejection_store.summary(number)
         if rejection.enterprise != call.enterprise:
             raise NotFound("no such rejection: list them with emr-sync rejections")
         return rejection

@@ -62,7 +62,7 @@ def problem_of(error: Exception) -> ProblemDetails:
         return error
     if isinstance(error, errors.StoreError) and (named := status_of(type(error))):
         return _of_store(error, *named)
-    if isinstance(error, errors.SchemaOutdated) or outage.told(error):
+    if isinstance(error, errors.SchemaOutdated) or outage.explanation(error):
         return ProblemDetails(503, "store_unavailable", "the database is unavailable: try again later", {"Retry-After": RETRY_AFTER})
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
@@ -75,7 +75,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     problem = problem_of(error)
     if problem.status >= 500:
         template = request.scope.get("path_template", "")
-        log.error("%s %s failed: %s", request.scope["method"], template, outage.told(error) or type(error).__name__)
+        log.error("%s %s failed: %s", request.scope["method"], template, outage.explanation(error) or type(error).__name__)
     return Response(problem.body(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 

@@ -38,7 +38,7 @@ class RejectionPages:
         """What could not be used, all or of one source and reason, and the reasons ranked."""
         status, source, reason = (visit.query.get(name) or None for name in ("status", "source", "reason"))
         wanted = None if status == "all" else OPEN
-        found = self.journal.quarantine.rejections(visit.enterprise, source, wanted, MOST, reason)
+        found = self.journal.rejection_store.rejections(visit.enterprise, source, wanted, MOST, reason)
         values = {
             "title": "Rejections",
             "rejections": found,
@@ -77,7 +77,7 @@ class RejectionPages:
 
     def _summary(self, visit: Visit) -> Rejection:
         """Looked for without its payload: it is to be seen also where that does not open."""
-        one = self.journal.quarantine.summary(visit.path["rejection_id"])
+        one = self.journal.rejection_store.summary(visit.path["rejection_id"])
         if one.enterprise != visit.enterprise:
             raise NotFound("this enterprise has no such rejection")
         return one

@@ -38,7 +38,7 @@ def locked_by(site: Site, patient: str = "1") -> str:
 
 def hears(site: Site, source: str = ADT) -> None:
     with site.database.write(site.enterprise) as transaction:
-        Journal(site.database).heard(transaction, source, site.enterprise, now=site.tick())
+        Journal(site.database).mark_received(transaction, source, site.enterprise, now=site.tick())
 
 
 def orphans(site: Site) -> list[str]:
@@ -110,9 +110,9 @@ def test_a_renamed_enterprise_is_read_from_the_beginning(site: Site) -> None:
     with site.database.write(HOSPITAL) as transaction:
         journal.progress(transaction, run, {}, "page 7", now=site.tick())
     SourceNotes(site.database, ADT, HOSPITAL).change("members", lambda _: "known")
-    journal.belongs(ADT, HOSPITAL)
+    journal.forget_other_enterprise(ADT, HOSPITAL)
     assert journal.cursor(ADT) == "page 7"
-    journal.belongs(ADT, "hospital-group")
+    journal.forget_other_enterprise(ADT, "hospital-group")
     assert (journal.cursor(ADT), SourceNotes(site.database, ADT, "hospital-group").read("members")) == (None, None)
 
 

@@ -119,7 +119,7 @@ def seed(store: Preferences, journal: Journal) -> None:
         second = statements("MRN2", "M2", do_not_contact="yes", phones=phones[:1])
         with store.database.write(enterprise.name) as transaction:
             store.apply_many(transaction, enterprise.name, source, [first, second], now=NOW)
-            journal.heard(transaction, source, enterprise.name, now=NOW)
+            journal.mark_received(transaction, source, enterprise.name, now=NOW)
 
 
 class FakeWork:

@@ -138,7 +138,7 @@ def test_the_configuration_stands_with_its_mapping(pages: Pages) -> None:
 
 def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pages: Pages) -> None:
     queued = QueuedRuns(fresh_pages.journal)
-    run = queued.add("genhosp-adt", "general", "resync", now=fresh_pages.moment(), also=lambda transaction, run: None)
+    run = queued.add("genhosp-adt", "general", "resync", now=fresh_pages.moment(), enqueue=lambda transaction, run: None)
     browser = fresh_pages.signed_in("operator")
     seen = browser.get(f"/runs/{run.id}")
     assert "QUEUED" in seen.text
