@@ -66,7 +66,7 @@ class Credentials:
         if len(name) > LONGEST_NAME or len(password) > LONGEST:
             return None
         tried = self._tried(name, address, now)
-        fits = passwords.fits(password, tried.user.password if tried.user and not tried.refused else None)
+        fits = passwords.matches(password, tried.user.password if tried.user and not tried.refused else None)
         if tried.user is None or not fits or not self._is_current(tried.user):
             self._refused(REFUSED_SIGN_IN, tried, tried.refused or WRONG_PASSWORD, now)
             return None
@@ -74,13 +74,13 @@ class Credentials:
         if user.disabled is not None or not user.roles.keys() & set(self.enterprises):
             self._refused(REFUSED_SIGN_IN, tried, DISABLED if user.disabled else NO_ROLE, now)
             return None
-        self.throttle.right(name, address, now)
+        self.throttle.accept(name, address, now)
         return user
 
     def _is_current(self, user: StoredUser) -> bool:
         """Whether the password has not changed since it was checked."""
         with self.database.read() as connection:
-            kept = self.users.kept(connection, user.name)
+            kept = self.users.stored(connection, user.name)
         return kept is not None and kept.password == user.password
 
     def change(self, name: str, current: str, new: str, *, session: str, now: datetime, address: str = "") -> None:
@@ -96,16 +96,16 @@ class Credentials:
         if len(current) > LONGEST:
             raise ValueRefused(MESSAGES[WRONG_PASSWORD])
         tried = self._tried(name, address, now)
-        fits = passwords.fits(current, tried.user.password if tried.user and not tried.refused else None)
+        fits = passwords.matches(current, tried.user.password if tried.user and not tried.refused else None)
         if tried.user is None or not fits:
             self._refused(REFUSED_PASSWORD, tried, tried.refused or WRONG_PASSWORD, now)
             raise ValueRefused(MESSAGES.get(tried.refused or WRONG_PASSWORD, "You cannot change the password now."))
-        self.throttle.right(name, address, now)
+        self.throttle.accept(name, address, now)
         self._replace(tried.user, passwords.hashed(new), session, now)
 
     def _replace(self, user: StoredUser, hashed: str, session: str, now: datetime) -> None:
         with self.database.write(WRITER) as transaction:
-            kept = self.users.kept(transaction, user.name)
+            kept = self.users.stored(transaction, user.name)
             if kept is None or kept.password != user.password or kept.disabled is not None:
                 raise VersionConflict("the password was changed by someone else in the meantime: sign in again")
             self.database.update(transaction, UserRow, ("id",), ("password", "provisional"), [(hashed, None, user.id)])
@@ -119,7 +119,7 @@ class Credentials:
         if wait := self.throttle.admit(name, address, now):
             raise TooManyTries(wait.total_seconds())
         with self.database.read() as connection:
-            user = self.users.kept(connection, name)
+            user = self.users.stored(connection, name)
         return Try(user, refusal_reason(user) or (ELSEWHERE if user and user.by_openid else ""))
 
     def _refused(self, action: str, tried: Try, why: str, now: datetime) -> None:
@@ -127,7 +127,7 @@ class Credentials:
             self.refusals.count(why, Way.PASSWORD, now)
             return
         with self.database.write(WRITER) as transaction:
-            enterprises, number, detail = self.users.concerned(transaction, tried.user, self.enterprises)
+            enterprises, number, detail = self.users.audit_scope(transaction, tried.user, self.enterprises)
             self.log.note(transaction, enterprises, action, number, actor=STRANGER, now=now, why=why, **detail)
 
 

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from store.users.federation import NAME_TAKEN, NO_NAME, REPLAYED, Federation
-from store.users.openid import vouched
+from store.users.openid import provider_identity
 from store.users.sessions import digest
 from store.users.users import DISABLED, NO_ROLE, User
 from store.web.pages.page import HTML, STRICT, PageAccess, Shown, cookie, under_tls
@@ -84,7 +84,7 @@ class OpenIdSignIn:
             if failed.why in (CODE_REFUSED, TOKEN_INVALID):
                 self.federation.refuse(failed.why, now)
             raise
-        entry = self.federation.admit(vouched(claims, self.provider.settings), digest(secret), now)
+        entry = self.federation.admit(provider_identity(claims, self.provider.settings), digest(secret), now)
         if entry.user is None:
             raise ProviderFailed(entry.why)
         return entry.user

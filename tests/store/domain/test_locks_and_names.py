@@ -99,7 +99,7 @@ def test_under_another_enterprise_name_nobody_is_known_and_no_key_opens(site: Si
     keys = ApiKeys(site.database)
     _, secret = keys.create("sender", HOSPITAL, Role.SENDER, site.now)
     with pytest.raises(ProblemDetails) as refusal:
-        Callers(keys, later.store.enterprises, Lanes.made(), later.tick).verify({"authorization": f"Bearer {secret}"})
+        Callers(keys, later.store.enterprises, Lanes.create(), later.tick).verify({"authorization": f"Bearer {secret}"})
     assert (refusal.value.status, refusal.value.code) == (403, "enterprise_unknown")
 
 

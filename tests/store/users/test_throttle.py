@@ -53,7 +53,7 @@ def test_a_name_tried_from_everywhere_waits_a_minute_at_most() -> None:
 def test_who_signed_in_from_there_before_does_not_wait_for_what_others_try() -> None:
     throttle = Throttle()
     assert throttle.admit("pat", HERE, NOW) == NONE
-    throttle.right("pat", HERE, NOW)
+    throttle.accept("pat", HERE, NOW)
     for number in range(100):
         throttle.admit("pat", f"198.51.100.{number}", NOW)
         throttle.admit(f"nobody{number}", HERE, NOW)
@@ -64,7 +64,7 @@ def test_who_signed_in_from_there_before_does_not_wait_for_what_others_try() -> 
 def test_knowing_an_address_gives_no_endless_tries_there() -> None:
     throttle = Throttle()
     throttle.admit("pat", HERE, NOW)
-    throttle.right("pat", HERE, NOW)
+    throttle.accept("pat", HERE, NOW)
     assert tried(throttle, "pat", HERE, OF_BOTH.free) == timedelta(seconds=1)
 
 
@@ -72,7 +72,7 @@ def test_right_passwords_of_many_people_at_one_address_are_not_counted() -> None
     throttle = Throttle()
     for number in range(OF_ADDRESS.free * 2):
         assert throttle.admit(f"user{number}", HERE, NOW) == NONE
-        throttle.right(f"user{number}", HERE, NOW)
+        throttle.accept(f"user{number}", HERE, NOW)
 
 
 def test_wrong_tries_are_forgotten_and_a_clock_that_steps_back_keeps_nobody_out() -> None:
@@ -93,7 +93,7 @@ def test_it_keeps_a_bounded_number_of_names() -> None:
 def test_who_signed_in_from_there_long_ago_waits_like_a_stranger(later: timedelta, waits: bool) -> None:
     throttle, now = Throttle(), NOW + later
     assert throttle.admit("pat", HERE, NOW) == NONE
-    throttle.right("pat", HERE, NOW)
+    throttle.accept("pat", HERE, NOW)
     for number in range(OF_ADDRESS.free + 1):
         throttle.admit(f"nobody{number}", HERE, now)
     assert (throttle.admit("pat", HERE, now) > NONE) is waits

@@ -101,7 +101,7 @@ def test_a_right_password_forgets_the_wrong_ones_before(users: Users) -> None:
 def test_what_is_too_long_for_a_name_or_a_password_is_neither_counted_nor_checked(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
     password, credentials = added(users), Credentials(users.database, ["general"])
     with monkeypatch.context() as patched:
-        patched.setattr("store.users.passwords.fits", None)  # whoever calls it fails
+        patched.setattr("store.users.passwords.matches", None)  # whoever calls it fails
         for _ in range(OF_BOTH.free + 1):
             assert credentials.check("pat", "x" * 201, NOW) is None
             assert credentials.check("x" * 101, "wrong", NOW) is None
@@ -245,7 +245,7 @@ def test_a_password_that_was_reset_while_it_was_checked_lets_nobody_in(users: Us
     checked = credentials._tried("pat", "", NOW).user
     assert checked is not None
     users.reset("pat", NOW)
-    assert credentials._still(checked) is False
+    assert credentials._is_current(checked) is False
 
 
 def test_a_password_from_somebody_else_is_for_choosing_another_one(users: Users, sessions: Sessions) -> None:

@@ -178,7 +178,7 @@ def serve(url: str) -> Iterator[Service]:
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)
     work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
-    lanes = Lanes.made()
+    lanes = Lanes.create()
     app = create_app(
         store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes
     )

@@ -54,7 +54,7 @@ def test_a_key_that_was_just_used_is_refused_two_seconds_after_it_was_revoked(fr
 def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> None:
     """Using it must not put off the end of what is remembered."""
     moment = [0.0]
-    callers = Callers(fresh.keys, ["general"], Lanes.made(), lambda: NOW, lambda: moment[0])
+    callers = Callers(fresh.keys, ["general"], Lanes.create(), lambda: NOW, lambda: moment[0])
     number, token = fresh.keys.create("used", "general", "sender", NOW)
     headers = {"authorization": f"Bearer {token}"}
     callers.verify(headers)
