@@ -34,8 +34,8 @@ def test_a_chart_is_as_high_as_its_highest_hour_and_the_smallest_can_be_seen() -
     found = chart([Hour(NOON, 1000, 10, 500), Hour(NOON), Hour(NOON, 1, 1, 0)])
     assert [(bar.height, bar.rejected_height) for bar in found.bars] == [(100, 50), (0, 0), (2, 0)]
     assert [bar.records for bar in found.busy] == [1, 1000]
-    assert found.said == "1,001 records in the last 3 hours, peak 1,000 per hour; 500 could not be used."
-    assert chart([Hour(NOON)]).said == "No records in the last 1 hours."
+    assert found.summary == "1,001 records in the last 3 hours, peak 1,000 per hour; 500 could not be used."
+    assert chart([Hour(NOON)]).summary == "No records in the last 1 hours."
 
 
 def test_intake_is_a_picture_with_its_words_and_its_figures(fresh_pages: Pages) -> None:
