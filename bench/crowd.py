@@ -96,7 +96,7 @@ class Crowd:
         minute: int,
         source: str = site.ADT,
         phones: tuple[Phone, ...] = (Phone(CELL, "cell", CELL, 1, True),),
-        **values: Any,
+        **more: Any,
     ) -> None:
         at = BEGAN + timedelta(minutes=minute)
         stated = {name: Statement(value, f"ZCP-{place}") for place, (name, value) in enumerate({"phones": phones, **more}.items())}
