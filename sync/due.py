@@ -24,17 +24,17 @@ class Timetable:
     schedule: Schedule
     at_once: bool = False
 
-    def current(self, kept: Due | None, now: datetime) -> Due:
-        """When it is due, from its record (``kept``) and the current configuration."""
+    def current(self, record: Due | None, now: datetime) -> Due:
+        """When it is due, from its ``record`` and the current configuration."""
         configured = repr(self.schedule)
-        if kept is None:
+        if record is None:
             return Due(configured, self._first(now))
-        if kept.schedule != configured:
-            counted = self.schedule.every is not None and kept.asked is not None  # so that frequent changes do not postpone it forever
-            return Due(configured, self._next(kept.asked) if counted and kept.asked else self._first(now), kept.asked)
-        if kept.due > self._latest(now) and (self.schedule.every or kept.asked is None or kept.asked - now > SET_BACK):
-            return replace(kept, due=self._next(now))
-        return kept
+        if record.schedule != configured:
+            counted = self.schedule.every is not None and record.asked is not None  # so that frequent changes do not postpone it forever
+            return Due(configured, self._next(record.asked) if counted and record.asked else self._first(now), record.asked)
+        if record.due > self._latest(now) and (self.schedule.every or record.asked is None or record.asked - now > SET_BACK):
+            return replace(record, due=self._next(now))
+        return record
 
     def next_after_request(self, due: Due, now: datetime, chance: float) -> Due:
         """When it is due next, after a request. ``chance`` in 0..1 spreads the times by ``jitter``."""

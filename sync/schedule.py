@@ -27,7 +27,7 @@ EVERY = 1.0
 """Seconds between two checks. A job may be queued that late, and a clock change is noticed that late."""
 LOST_AFTER = 60.0
 """Seconds until a requested run should have started; otherwise it is requested again."""
-Ask = Callable[[Job], object]
+Enqueue = Callable[[Job], object]
 Lost = Callable[[Job, datetime], bool]
 """Whether a job requested at that time was lost."""
 
@@ -53,10 +53,15 @@ class Clock:
     """The schedules of all sources."""
 
     def __init__(
-        self, feeds: Iterable[ConfiguredSource], ask: Ask, times: ScheduleTimes, now: Callable[[], datetime], lost: Lost = nothing_is_lost
+        self,
+        feeds: Iterable[ConfiguredSource],
+        enqueue: Enqueue,
+        times: ScheduleTimes,
+        now: Callable[[], datetime],
+        lost: Lost = nothing_is_lost,
     ) -> None:
         self.timetables = {(job.source, job.kind): table for feed in feeds for job, table in _timetables(feed)}
-        self.ask, self.times, self.now, self.lost = ask, times, now, lost
+        self.enqueue, self.times, self.now, self.lost = enqueue, times, now, lost
         self.log: Any = logs.logger()
         self._checked: dict[Key, datetime] = {}
         self._scheduler = MonotonicScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
@@ -73,23 +78,23 @@ class Clock:
 
     def tick(self) -> None:
         """Queues what is due."""
-        now, kept = self.now(), self.times.read()
-        due_times = self._current(kept, now)
-        if any(kept.get(key) != one or one.due <= now for key, one in due_times.items()):
+        now, stored = self.now(), self.times.read()
+        due_times = self._current(stored, now)
+        if any(stored.get(key) != one or one.due <= now for key, one in due_times.items()):
             due_times = self._turn(now)
-        self._ask_again(due_times, now)
+        self._enqueue_lost(due_times, now)
 
     def _turn(self, now: datetime) -> dict[Key, Due]:
-        with self.times.turn() as (transaction, kept):
-            due_times = self._current(kept, now)
+        with self.times.turn() as (transaction, stored):
+            due_times = self._current(stored, now)
             for key, one in due_times.items():
                 if one.due <= now:
-                    self.ask(Job(*key))
+                    self.enqueue(Job(*key))
                     due_times[key] = self.timetables[key].next_after_request(one, now, random.random())
-            self.times.keep(transaction, {key: one for key, one in due_times.items() if kept.get(key) != one})
+            self.times.keep(transaction, {key: one for key, one in due_times.items() if stored.get(key) != one})
         return due_times
 
-    def _ask_again(self, due_times: Mapping[Key, Due], now: datetime) -> None:
+    def _enqueue_lost(self, due_times: Mapping[Key, Due], now: datetime) -> None:
         """Queues again what a queue inside the process lost: its process ended, or another run was in progress."""
         for key, one in due_times.items():
             last = max(one.asked or now, self._checked.get(key, one.asked or now))
@@ -97,10 +102,10 @@ class Clock:
                 continue
             self._checked[key] = now
             if self.lost(Job(*key), one.asked):
-                self.ask(Job(*key))
+                self.enqueue(Job(*key))
 
-    def _current(self, kept: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
-        return {key: table.current(kept.get(key), now) for key, table in self.timetables.items()}
+    def _current(self, stored: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
+        return {key: table.current(stored.get(key), now) for key, table in self.timetables.items()}
 
     def _check(self) -> None:
         try:

@@ -20,14 +20,14 @@ Check = Callable[[Database], Checked]
 
 def checked(database: Database) -> Iterator[Checked]:
     """Runs the checks and yields each result. Stops at the first check that the database does not answer."""
-    for what, check in checks(database).items():
+    for name, check in checks(database).items():
         try:
             yield check(database)
         except SchemaOutdated as error:
-            yield Checked(what, False, str(error))
+            yield Checked(name, False, str(error))
             return
         except Exception as error:  # its text may name hosts and users
-            yield Checked(what, False, outage.explanation(error) or f"cannot be checked ({type(error).__name__}): see the database log")
+            yield Checked(name, False, outage.explanation(error) or f"cannot be checked ({type(error).__name__}): see the database log")
             return
 
 
@@ -57,8 +57,8 @@ def _references(database: Database) -> Checked:
         return _damage("references", len(database.select(connection, "PRAGMA foreign_key_check", [])))
 
 
-def _damage(what: str, errors: int) -> Checked:
-    return Checked(what, not errors, "no errors found" if not errors else DAMAGED.format(count=errors))
+def _damage(name: str, errors: int) -> Checked:
+    return Checked(name, not errors, "no errors found" if not errors else DAMAGED.format(count=errors))
 
 
 def _schema(database: Database) -> Checked:

@@ -214,11 +214,11 @@ class Journal:
         self.rejection_store.resolve(transaction, number, now=now)
 
     def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
-        """Closes the run of a process that is gone."""
+        """Closes the run of a process that is abandoned."""
         sql, shared = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'", self.shared(now)
         running = self.database.select(transaction, sql, [source])
-        gone = [number for number, owner, alive in running if self._is_gone(owner, instant(alive), shared)]
-        rows = [(FAILED, INTERRUPTED, now, number) for number in gone]
+        abandoned = [number for number, owner, alive in running if self._is_gone(owner, instant(alive), shared)]
+        rows = [(FAILED, INTERRUPTED, now, number) for number in abandoned]
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), rows)
 
     def shared(self, now: datetime) -> datetime:

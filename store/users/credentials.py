@@ -80,8 +80,8 @@ class Credentials:
     def _is_current(self, user: StoredUser) -> bool:
         """Whether the password has not changed since it was checked."""
         with self.database.read() as connection:
-            kept = self.users.stored(connection, user.name)
-        return kept is not None and kept.password == user.password
+            stored = self.users.stored(connection, user.name)
+        return stored is not None and stored.password == user.password
 
     def change(self, name: str, current: str, new: str, *, session: str, now: datetime, address: str = "") -> None:
         """Changes a user's own password. All their sessions except ``session`` end.
@@ -105,8 +105,8 @@ class Credentials:
 
     def _replace(self, user: StoredUser, hashed: str, session: str, now: datetime) -> None:
         with self.database.write(WRITER) as transaction:
-            kept = self.users.stored(transaction, user.name)
-            if kept is None or kept.password != user.password or kept.disabled is not None:
+            stored = self.users.stored(transaction, user.name)
+            if stored is None or stored.password != user.password or stored.disabled is not None:
                 raise VersionConflict("the password was changed by someone else in the meantime: sign in again")
             self.database.update(transaction, UserRow, ("id",), ("password", "provisional"), [(hashed, None, user.id)])
             rows = self.database.select(transaction, OTHER_SESSIONS, [user.id, digest(session)])

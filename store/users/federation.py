@@ -46,15 +46,15 @@ class Federation:
         """Signs the user in with their current roles. ``sign_in`` is the digest of this sign-in, which works only once."""
         with self.database.write(WRITER) as transaction:
             used = self._is_used(transaction, sign_in, now)
-            kept, why = self._user_and_refusal(transaction, identity, now)
+            stored, why = self._user_and_refusal(transaction, identity, now)
             why = REPLAYED if used else why
             if why:
-                self._refuse(transaction, kept, why, now)
-            if why == NO_ROLE and kept is not None:
-                self._set_roles(transaction, kept, identity, now)
+                self._refuse(transaction, stored, why, now)
+            if why == NO_ROLE and stored is not None:
+                self._set_roles(transaction, stored, identity, now)
             if why:
                 return FederatedSignIn(None, why)
-            self._set_roles(transaction, self._stored_user(transaction, kept, identity, now), identity, now)
+            self._set_roles(transaction, self._stored_user(transaction, stored, identity, now), identity, now)
         return FederatedSignIn(self.users.find(identity.name))
 
     def refuse(self, why: str, now: datetime) -> None:
@@ -73,31 +73,31 @@ class Federation:
             return known, NAME_TAKEN
         return known, (refusal_reason(known) if known else "") or ("" if identity.roles else NO_ROLE)
 
-    def _stored_user(self, transaction: Connection, kept: StoredUser | None, identity: ProviderIdentity, now: datetime) -> StoredUser:
+    def _stored_user(self, transaction: Connection, stored: StoredUser | None, identity: ProviderIdentity, now: datetime) -> StoredUser:
         """The user's row, created or updated from the provider's claims."""
-        if kept is None:
-            kept = StoredUser(token("user"), identity.name, "", now, None, None, identity.issuer, identity.subject)
-            self.database.insert(transaction, UserRow, COLUMNS, [kept])
-        row = (identity.name, identity.issuer, identity.subject, kept.id)
+        if stored is None:
+            stored = StoredUser(token("user"), identity.name, "", now, None, None, identity.issuer, identity.subject)
+            self.database.insert(transaction, UserRow, COLUMNS, [stored])
+        row = (identity.name, identity.issuer, identity.subject, stored.id)
         self.database.update(transaction, UserRow, ("id",), ("name", "issuer", "subject"), [row])
-        return kept._replace(name=identity.name)
+        return stored._replace(name=identity.name)
 
-    def _set_roles(self, transaction: Connection, kept: StoredUser, identity: ProviderIdentity, now: datetime) -> None:
+    def _set_roles(self, transaction: Connection, stored: StoredUser, identity: ProviderIdentity, now: datetime) -> None:
         """Replaces the user's roles. Sessions end in enterprises where they have no role any more."""
-        before = self.users.roles(transaction, kept.id)
-        lost = [(kept.id, enterprise) for enterprise in before if enterprise not in identity.roles]
+        before = self.users.roles(transaction, stored.id)
+        lost = [(stored.id, enterprise) for enterprise in before if enterprise not in identity.roles]
         for table in (UserSessionRow, UserRoleRow):
             self.database.delete(transaction, table, ("user_id", "enterprise"), lost)
-        rows = [(kept.id, enterprise, role) for enterprise, role in identity.roles.items()]
+        rows = [(stored.id, enterprise, role) for enterprise, role in identity.roles.items()]
         self.database.upsert(transaction, UserRoleRow, ("user_id", "enterprise", "role"), rows)
         for enterprise in sorted({*before, *identity.roles}):
             role = identity.roles.get(enterprise)
             if role != before.get(enterprise):
-                detail = {"what": "roles", "name": kept.name, "role": role}
-                self.log.note(transaction, [enterprise], CHANGED_USER, kept.id, actor=BY, now=now, **detail)
+                detail = {"what": "roles", "name": stored.name, "role": role}
+                self.log.note(transaction, [enterprise], CHANGED_USER, stored.id, actor=BY, now=now, **detail)
 
-    def _refuse(self, transaction: Connection, kept: StoredUser | None, why: str, now: datetime) -> None:
-        enterprises, number, detail = self.users.audit_scope(transaction, kept, self.enterprises)
+    def _refuse(self, transaction: Connection, stored: StoredUser | None, why: str, now: datetime) -> None:
+        enterprises, number, detail = self.users.audit_scope(transaction, stored, self.enterprises)
         self.log.note(transaction, enterprises, REFUSED_SIGN_IN, number, actor=STRANGER, now=now, why=why, way=BY, **detail)
 
     def _is_used(self, transaction: Connection, sign_in: str, now: datetime) -> bool:

@@ -144,11 +144,11 @@ class Users:
         """Disables a user and ends their sessions. Disabling twice changes nothing."""
         user = self.find(name)
         with self.database.write(WRITER) as transaction:
-            kept = self.stored(transaction, user.name)
-            if kept is not None and kept.disabled is None:
+            stored = self.stored(transaction, user.name)
+            if stored is not None and stored.disabled is None:
                 self.database.update(transaction, UserRow, ("id",), ("disabled",), [(now, user.id)])
                 self.database.delete(transaction, UserSessionRow, ("user_id",), [(user.id,)])
-                self._note(transaction, kept, user.roles, "disabled", by, now)
+                self._note(transaction, stored, user.roles, "disabled", by, now)
         return self.find(name)
 
     def reset(self, name: str, now: datetime, *, way: str | None = None, by: str = "") -> tuple[User, str | None]:
@@ -185,9 +185,9 @@ class Users:
         roles = self.roles(connection, user.id) if user else {}
         return roles or everywhere, user.id if user else "", {"name": user.name} if user and roles else {}
 
-    def _note(self, transaction: Connection, user: User | StoredUser, roles: Mapping[str, str], what: str, by: str, now: datetime) -> None:
+    def _note(self, transaction: Connection, user: User | StoredUser, roles: Mapping[str, str], act: str, by: str, now: datetime) -> None:
         for enterprise, role in sorted(roles.items()):
-            detail = {"what": what, "name": user.name, "role": role}
+            detail = {"what": act, "name": user.name, "role": role}
             self.log.note(transaction, [enterprise], CHANGED_USER, user.id, actor=by, now=now, **detail)
 
 
@@ -200,9 +200,9 @@ def _valid_name(name: str, role: str) -> str:
     return name
 
 
-def _user(kept: StoredUser, roles: Mapping[str, str]) -> User:
-    way = Way.OPENID if kept.by_openid else Way.PASSWORD
-    return User(kept.id, kept.name, roles, instant(kept.created), _optional_time(kept.disabled), way)
+def _user(stored: StoredUser, roles: Mapping[str, str]) -> User:
+    way = Way.OPENID if stored.by_openid else Way.PASSWORD
+    return User(stored.id, stored.name, roles, instant(stored.created), _optional_time(stored.disabled), way)
 
 
 def _optional_time(value: Any) -> datetime | None:

@@ -42,13 +42,13 @@ def removed_enterprises(settings: Settings) -> tuple[ConfigProblem, ...]:
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:
     proposal = Proposal(database, configured)
-    standing = proposal.standing()
-    if standing.held is not None and standing.held.basis == configured.own_basis:
-        return held_notice(standing.held)
-    found = proposal.extent(standing)
-    if standing.in_force is None or allows(rule)(found.synced, found.loosened):
+    current = proposal.standing()
+    if current.held is not None and current.held.basis == configured.own_basis:
+        return held_notice(current.held)
+    found = proposal.extent(current)
+    if current.in_force is None or allows(rule)(found.synced, found.loosened):
         return ""
     return (
         f"this change would make {found.loosened} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
-        f"Until then the previous configuration is in force: {standing.in_force.words}. If this is not intended, revert the change"
+        f"Until then the previous configuration is in force: {current.in_force.words}. If this is not intended, revert the change"
     )

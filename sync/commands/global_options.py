@@ -42,10 +42,10 @@ def _closing(parts: Parts) -> Iterator[Parts]:
     """First notes if the configuration in force differs from the file; closes the parts at the end."""
     try:
         for name in parts.settings.enterprises:
-            standing = parts.configurations.standing(name)
-            if standing.held is not None:
-                output.note(f"{name}: {held_notice(standing.held)}")
-            elif standing.in_force not in (None, parts.settings.enterprises[name].own_basis):
+            current = parts.configurations.standing(name)
+            if current.held is not None:
+                output.note(f"{name}: {held_notice(current.held)}")
+            elif current.in_force not in (None, parts.settings.enterprises[name].own_basis):
                 output.note(f"{name}: the changes in this file are not in force yet; serve, resync or ingest will apply them")
         yield parts
     finally:

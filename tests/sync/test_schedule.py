@@ -72,7 +72,7 @@ def test_what_could_not_be_asked_for_is_asked_for_again(database: Database) -> N
     def fail(job: Job) -> None:
         raise ConnectionError("away")
 
-    failing.clock.ask = fail
+    failing.clock.enqueue = fail
     with pytest.raises(ConnectionError):
         failing.at(NOW)
     assert Scheduling(database).at(NOW) == [INCREMENTAL]

@@ -34,7 +34,7 @@ class SourceOverview(NamedTuple):
     name: str
     title: str
     state: str
-    heard: datetime | None
+    last_received: datetime | None
     last: Run | None
     held: int
     rejected: int
@@ -78,16 +78,16 @@ class SourcePages:
         return Goto(f"/runs/{run.id}?done=resync" if run else "/sources")
 
     def _state(self, visit: Visit, source: Source) -> SourceOverview:
-        heard = self.store.freshness.last_heard(visit.now).get(source.name)
+        last_received = self.store.freshness.last_heard(visit.now).get(source.name)
         stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
         last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
         running = last is not None and last.status == RUNNING
-        state = "running" if running else "no data yet" if heard is None else "stale" if stale else "fresh"
+        state = "running" if running else "no data yet" if last_received is None else "stale" if stale else "fresh"
         return SourceOverview(
             source.name,
             source.display_name or source.name,
             state,
-            heard,
+            last_received,
             last,
             self._held(source.name),
             open_rejections(self.store.database, visit.enterprise, source.name),
