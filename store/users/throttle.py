@@ -1,8 +1,8 @@
 """Slows down password guessing by address, by name, and by both together, with growing waits. In the memory of one process.
 
 Waits that a stranger could cause for somebody else are short: knowing a name must not be enough to lock its user out. A user who has signed
-in from an address before is not slowed down there by other people's attempts. An attempt that has to wait is neither counted nor checked,
-so it costs nothing and does not reveal which names exist.
+in from an address before is not slowed down there by the attempts of others, made there or elsewhere. An attempt that has to wait is
+neither counted nor checked, so it costs nothing and does not reveal which names exist.
 """
 
 from __future__ import annotations
