@@ -142,10 +142,10 @@ class Release:
         )
         saved = []
         for patient in work.resume(patients).values():
-            saved.append((number, patient.id, *(text(patient.held.get(one), patient.heard.get(one)) for one in (authority, STAFF))))
+            saved.append((number, patient.id, *(text(patient.held.get(one), patient.last_received.get(one)) for one in (authority, STAFF))))
             held = patient.held
-            if patient.is_dated:
-                held = uncovered(held, authority, work.ahead.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
+            if patient.has_future:
+                held = uncovered(held, authority, work.future.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
             _change(work, patient, inherit(held, authority, source, rules, now), now)
             work.changes.append(work.line(patient, {"mastered_by": (source, None, "")}, number, now))
         self._finish(transaction, work, authority)
@@ -174,7 +174,7 @@ class Release:
             for side in patient.lineage.sides(number) if patient.lineage is not None else ():
                 if side.seq in merges:  # it was retired when the records met
                     work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
-            held = covered(patient.held, source, mine, work.ahead.of(patient.id), authority) if patient.is_dated else patient.held
+            held = covered(patient.held, source, mine, work.future.of(patient.id), authority) if patient.has_future else patient.held
             _change(work, patient, give_back(held, authority, source, before, rules, now), now, heard(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
@@ -250,6 +250,6 @@ def _change(
     _record(work, patient, held)
     for authority in held:  # also those that keep theirs: what they repeat from now on may end a kept refusal
         patient.content[authority] = None
-        patient.heard.setdefault(authority, heard or now)
+        patient.last_received.setdefault(authority, heard or now)
     patient.held, patient.touched = held, set(held)
     patient.visible = patient.recorded = True

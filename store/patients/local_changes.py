@@ -65,7 +65,7 @@ class LocalChange:
         opened = work.resume([number])[number]
         work.author = author._replace(now=_after(opened, now))
         item = PatientStatements((), {attribute: Statement(value, "")}, times.at(work.author.now), person)
-        work.state(opened, item, documents.digest((), item.statements))
+        work.receive(opened, item, documents.digest((), item.statements))
         work.finish()
         said = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
         Audit(self.database).changed(
@@ -84,4 +84,4 @@ def _after(patient: PatientState, now: datetime) -> datetime:
     """People here take turns, so the later change is the newer one, and it is later than all that was received, whatever clocks say."""
     own = patient.held.get(STAFF)
     said = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []
-    return max([now, *patient.heard.values(), *(one + times.STEP for one in said)])
+    return max([now, *patient.last_received.values(), *(one + times.STEP for one in said)])

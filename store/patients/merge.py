@@ -128,7 +128,7 @@ class Joining:
         self.work.finish()
         Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
-        self.work.ahead.move(survivor.id, merged.id)
+        self.work.future.move(survivor.id, merged.id)
         self.work.refusals.move(survivor.id, merged.id)
         return survivor.id
 
@@ -149,7 +149,9 @@ class Joining:
             joined = payload.joined(mine, held) if mine else held
             survivor.held[authority] = joined
             survivor.content[authority] = None  # the next payload is looked at whole
-            survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
+            survivor.last_received[authority] = max(
+                survivor.last_received.get(authority, merged.last_received[authority]), merged.last_received[authority]
+            )
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
         kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]

@@ -59,7 +59,7 @@ class Sides:
         self.met: dict[int, Met] = {}
         self.changed: set[int] = set()
 
-    def hear(self, lineage: Lineage, record: int, heard: ReceivedPayload) -> None:
+    def receive(self, lineage: Lineage, record: int, heard: ReceivedPayload) -> None:
         """A payload about one of the patient's records, beside the patient itself."""
         for side in lineage.sides(record):
             now = _after(self.own(side), heard, lineage.joined_before(side))

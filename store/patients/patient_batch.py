@@ -20,7 +20,7 @@ from store.patients.identifier_rows import Identifiers
 from store.patients.merged_sides import Sides
 from store.patients.opt_out_bindings import Bindings
 from store.patients.patient_state import PatientState, Row
-from store.patients.period_rows import AheadRows
+from store.patients.period_rows import FutureRows
 from store.patients.refusal_rows import RefusalRows
 from store.preference import EMR, PatientStatements
 
@@ -57,7 +57,7 @@ class PatientBatch:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
         self.open: dict[int, PatientState] = {}
-        self.sides, self.ahead = Sides(database, transaction), AheadRows(database, transaction)
+        self.sides, self.future = Sides(database, transaction), FutureRows(database, transaction)
         self.refusals = RefusalRows(database, transaction)
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
         self.identifiers = Identifiers(enterprise.name)
@@ -94,7 +94,7 @@ class PatientBatch:
     def _write(self, writing: Writing) -> None:
         writing.write(self.database, self.transaction, self.identifiers, self.changes)
         self.sides.write()
-        self.ahead.write()
+        self.future.write()
         self.refusals.write()
 
     def settle(self) -> None:

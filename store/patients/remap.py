@@ -50,7 +50,7 @@ def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     work.keep_refusals(patient, refused, but=back)
     patient.content[work.author.authority] = None
     patient.touched.add(work.author.authority)
-    patient.heard.setdefault(work.author.authority, work.author.now)
+    patient.last_received.setdefault(work.author.authority, work.author.now)
     patient.visible = patient.visible or bool(told) or now.unreadable != held.unreadable
     _record(work, patient, told, before, assertions)
     return "applied" if told or now.unreadable != held.unreadable else "held" if back else ""
@@ -125,7 +125,7 @@ def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -
             work.sides.put(side, {**own, work.author.authority: now})
 
 
-def let_through(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
+def apply_held(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
     """What a reading by today's mapping would permit takes effect now: it is folded from the codes again, and is no new evidence."""
     by, kept = documents.read_codes(held.codes or " {}")
     now, again = source_codes.fold(held, kept, _AsItIs(by), patient.joined)

@@ -190,7 +190,7 @@ class SmsConsent:
             held = patient.held.get(PATIENT)
             if held is not None and (said := held.current().get(name)) is not None and said.value == DENIED:
                 item = PatientStatements((), {name: Statement(None, how)}, times.at(at), how)
-                work.state(patient, item, documents.digest((), item.statements))
+                work.receive(patient, item, documents.digest((), item.statements))
         work.finish()
 
     def touch(self, patients: Collection[int], author: Author, at: datetime, what: str) -> None:

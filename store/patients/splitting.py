@@ -49,7 +49,7 @@ class Splitting:
         was, ids = dict(patient.held), [one.id for one in new]
         for one in (patient, *new):
             self._hold(one, was, kept, like=patient)
-        self.work.ahead.share(number, ids)
+        self.work.future.share(number, ids)
         self.work.refusals.share(number, ids)
         self._line(patient, self.work.author.authority, {"split_into": (None, ", ".join(shown(one) for one in ids), "")})
         self.work.finish()
@@ -72,7 +72,7 @@ class Splitting:
             if now or authority.startswith(EMR):
                 newest = reduce(times.newest, (one.effective for one in now.values()), times.at(ALWAYS))
                 patient.held[authority] = SourceAssertions(dict(now), newest, newest, "", held.since, held.unreadable)
-                patient.heard[authority], patient.content[authority] = like.heard[authority], None
+                patient.last_received[authority], patient.content[authority] = like.last_received[authority], None
                 patient.touched.add(authority)
         if patient is not like:
             self._line(patient, self.work.author.authority, {"split_from": (None, shown(like.id), "")})

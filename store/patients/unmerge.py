@@ -128,7 +128,7 @@ class Unmerging:
         self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
-        self.work.ahead.give_back(survivor_id, merged_id, below, merge.effective)
+        self.work.future.give_back(survivor_id, merged_id, below, merge.effective)
         origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
 
@@ -147,7 +147,7 @@ class Unmerging:
             }
             if changed:
                 self._line(patient, authority, changed, merge)
-            patient.heard.setdefault(authority, self.work.author.now)
+            patient.last_received.setdefault(authority, self.work.author.now)
             patient.content[authority] = None  # the next payload is looked at whole
         patient.held, patient.touched, patient.visible = held, set(held), True
         self._line(patient, self.work.author.authority, event, merge)
