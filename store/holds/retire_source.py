@@ -30,7 +30,7 @@ from store.patients.patient_batch import Author
 from store.patients.patient_state import PatientState
 from store.patients.preferences import Preferences
 from store.patients.reader import PatientReader
-from store.patients.retired_marks import SavedMarks, heard, read, text
+from store.patients.retired_marks import SavedMarks, last_received, read, text
 from store.preference import STAFF, Assertion, emr
 from store.runs.runs import Journal
 
@@ -175,7 +175,7 @@ class Release:
                 if side.seq in merges:  # it was retired when the records met
                     work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
             held = covered(patient.held, source, mine, work.future.of(patient.id), authority) if patient.has_future else patient.held
-            _change(work, patient, give_back(held, authority, source, before, rules, now), now, heard(mark))
+            _change(work, patient, give_back(held, authority, source, before, rules, now), now, last_received(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
 
@@ -234,7 +234,7 @@ def _record(work: Application, patient: PatientState, held: dict[str, SourceAsse
         changed = {name: _handed(was.get(name), now.get(name)) for name in {**was, **now}}
         said = {name: one for name, one in changed.items() if one is not None}
         if said:
-            work.tell(patient, said, "", by.now, by._replace(authority=authority))
+            work.add_history(patient, said, "", by.now, by._replace(authority=authority))
 
 
 def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str] | None:
