@@ -57,14 +57,21 @@ class PatientBatch:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
         self.gate = gate
         self.open: dict[int, PatientState] = {}
-        self.sides, self.future = Sides(database, transaction), FutureRows(database, transaction)
-        self.refusals = RefusalRows(database, transaction)
+        self.future, self.refusals = FutureRows(database, transaction), RefusalRows(database, transaction)
+        self._sides: Sides | None = None
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
         self.identifiers = Identifiers(enterprise.name)
         self.changes: list[Row] = []
         self.undecided = 0
         self.outdated: set[int] = set()  # patients with an approved change of another mapping: they are read again instead
         self.reader = reader
+
+    @property
+    def sides(self) -> Sides:
+        """The sides of the merges behind the patients; most batches have none."""
+        if self._sides is None:
+            self._sides = Sides(self.database, self.transaction)
+        return self._sides
 
     def resume(self, numbers: Iterable[int]) -> dict[int, PatientState]:
         """Opens patients to work on one by one; follow with :meth:`finish`."""
@@ -88,12 +95,14 @@ class PatientBatch:
                     self.changes.append(self.line(patient, {}, "", self.author.now))
                 writing.add(patient, self.enterprise, self.author.now)
         gone = [(patient, number) for _, number, patient in writing.gone]
-        Bindings(self.database, self.transaction, self.enterprise.name).leave(gone, self.author.now)
+        if gone:
+            Bindings(self.database, self.transaction, self.enterprise.name).leave(gone, self.author.now)
         return writing
 
     def _write(self, writing: Writing) -> None:
         writing.write(self.database, self.transaction, self.identifiers, self.changes)
-        self.sides.write()
+        if self._sides is not None:
+            self._sides.write()
         self.future.write()
         self.refusals.write()
 
