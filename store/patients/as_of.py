@@ -25,7 +25,7 @@ from store.domain.ids import parsed, shown
 from store.domain.opt_out_binding import in_force as bound_in_force
 from store.domain.patient import PatientRef
 from store.domain.phone_numbers import listed
-from store.domain.sms_consent import OPT_OUT, OptOut, Word, received, recorded, standing
+from store.domain.sms_consent import OPT_OUT, ConsentEvent, Events, OptOut, active, add_by_staff, add_reply
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
 from store.patients.reader import PatientReader, names
@@ -120,9 +120,9 @@ class Past:
 
     def _opt_outs(self, patient: int, numbers: Collection[str], at: datetime) -> tuple[OptOut, ...]:
         events = self._select(EVENTS, [self.enterprise.name, sorted(numbers), self.database.bound(at)]) if numbers else []
-        by_number = [one for number in sorted(numbers) for one in standing(_words(row for row in events if row[0] == number))]
+        by_number = [one for number in sorted(numbers) for one in active(_events(row for row in events if row[0] == number))]
         bound = Bindings(self.database, self.connection, self.enterprise.name).at(patient, at)
-        return bound_in_force(by_number, (one for each in bound for one in standing(each.words)))
+        return bound_in_force(by_number, (one for each in bound for one in active(each.events)))
 
     def _lines(self, number: int, at: datetime) -> list[Any]:
         return self._select(LINES, [self.enterprise.name, number, self.database.bound(at)])
@@ -164,9 +164,9 @@ def _restated(new: Assertion, before: Assertion | None) -> Assertion:
     return before._replace(recorded=new.recorded, path=new.path) if new.path else before
 
 
-def _words(events: Iterable[Any]) -> tuple[Word, ...]:
-    words: tuple[Word, ...] = ()
-    for number, line, authority, kind, at, scope, topic in events:
-        word = Word(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
-        words = recorded(words, word) if authority == STAFF else received(words, word)
-    return words
+def _events(rows: Iterable[Any]) -> Events:
+    events: Events = ()
+    for number, line, authority, kind, at, scope, topic in rows:
+        event = ConsentEvent(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
+        events = add_by_staff(events, event) if authority == STAFF else add_reply(events, event)
+    return events

@@ -22,7 +22,7 @@ from store.db.database import Database
 from store.domain import documents
 from store.domain.ids import shown
 from store.domain.opt_out_binding import NO_NUMBER
-from store.domain.sms_consent import OptOut, standing
+from store.domain.sms_consent import OptOut, active
 from store.patients.opt_out_bindings import Bindings
 
 LOOKED_THROUGH = 5_000
@@ -145,10 +145,10 @@ def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, 
 
 def among(rows: list[Any], wanted: Wanted, owners_of: Owners, bindings: Bindings) -> list[OptedOut]:
     """The opt-outs of some rows that pass the filter, in order, each with the patients it holds for."""
-    refused = {number: [one for one in standing(documents.read_words(words)) if wanted.fits(one)] for number, words in rows}
+    refused = {number: [one for one in active(documents.read_consent_events(text)) if wanted.fits(one)] for number, text in rows}
     bound: dict[OptOut, set[str]] = {}
     for each in bindings.of_numbers(list(refused)):
-        for one in filter(wanted.fits, standing(each.words)):
+        for one in filter(wanted.fits, active(each.events)):
             bound.setdefault(_same(one, refused[each.number]), set()).add(shown(each.patient))
     numbers = [number for number, found in refused.items() if number and found]
     owners = owners_of(numbers) if numbers else {}

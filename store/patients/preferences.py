@@ -217,7 +217,7 @@ class Preferences:
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
         recognised = sms_consent.Recognised(reply.kind, reply.scope)
         if reply.kind is None:
-            return sms_consent.reply(recognised, (), (), where)
+            return sms_consent.outcome(recognised, (), (), where)
         with self.database.write(enterprise) as transaction:
             sms = self._sms(transaction, enterprise)
             outcomes = [sms.reply(recognised, where, one, reply.term, received_at, now) for one in numbers]

@@ -20,7 +20,7 @@ from store.domain.lock import Mark
 from store.domain.opt_out_binding import in_force
 from store.domain.patient import Patient, PatientRef, UnreadAttribute
 from store.domain.patient_at import Dated
-from store.domain.sms_consent import OptOut, standing
+from store.domain.sms_consent import OptOut, active
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients import patient_state, refusal_rows
 from store.patients.freshness import Freshness
@@ -32,7 +32,7 @@ BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.s
 BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into, p.due
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
 UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
-WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
+EVENTS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
 BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND until IS NULL
  UNION ALL SELECT ph.patient_id, w.words FROM patient_phones ph JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number
  WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
@@ -108,12 +108,12 @@ class PatientReader:
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs in force: of their numbers, and those that bind the patient. Patients without any are missing."""
         numbers = list({phone[0] for contact in contacts.values() for phone in contact.phones})
-        words = dict(self._select(WORDS, [self.enterprise.name, numbers])) if numbers else {}
-        by_number = {number: standing(documents.read_words(text)) for number, text in words.items()}
+        events = dict(self._select(EVENTS, [self.enterprise.name, numbers])) if numbers else {}
+        by_number = {number: active(documents.read_consent_events(text)) for number, text in events.items()}
         bound: dict[int, list[OptOut]] = {}
         patients = list(contacts)
         for patient, text in self._select(BOUND, [patients, patients]) if patients else ():
-            bound.setdefault(patient, []).extend(standing(documents.read_words(text)))
+            bound.setdefault(patient, []).extend(active(documents.read_consent_events(text)))
         if not by_number and not bound:
             return {}
         found = {}
