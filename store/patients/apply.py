@@ -63,10 +63,10 @@ class Application(PatientBatch):
                 outcomes.append(Outcome("unchanged", patient_id=patient))
             else:
                 outcomes.append(self._apply(found.directory, item, digest))
-        writing = self._prepared()
+        rows = self._prepared()
         with self.database.together(self.transaction, len(items)):
             repeats.write(self.database, self.transaction)
-            self._write(writing)
+            self._write(rows)
             if self.gate is not None:
                 self.gate.write()
         return outcomes

@@ -23,7 +23,7 @@ NEXT_VERSION = (*PATIENT_COLUMNS[2:7], "updated")
 
 
 @dataclass(slots=True)
-class Writing:
+class BatchRows:
     """What a batch writes of its patients. ``first``: assertions of patients who had none; ``replaced``: phones of those who had some."""
 
     new: list[Row] = field(default_factory=list)

@@ -14,7 +14,7 @@ from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds
 from store.domain.record_refusals import RecordRefusal
 from store.patients import patient_state
-from store.patients.batch_rows import Writing
+from store.patients.batch_rows import BatchRows
 from store.patients.gating import Gate
 from store.patients.identifier_rows import Identifiers
 from store.patients.merged_sides import Sides
@@ -86,21 +86,21 @@ class PatientBatch:
         """Writes every open patient that changed."""
         self._write(self._prepared())
 
-    def _prepared(self) -> Writing:
+    def _prepared(self) -> BatchRows:
         """The rows of every open patient that changed. What has to be read for them is read here."""
-        writing = Writing()
+        rows = BatchRows()
         for patient in self.open.values():
             if patient.touched or patient.is_new or patient.recorded:
                 if patient.visible and not patient.recorded:  # a new configuration, or identifiers only: every version is in the feed
                     self.changes.append(self.line(patient, {}, "", self.author.now))
-                writing.add(patient, self.enterprise, self.author.now)
-        gone = [(patient, number) for _, number, patient in writing.gone]
+                rows.add(patient, self.enterprise, self.author.now)
+        gone = [(patient, number) for _, number, patient in rows.gone]
         if gone:
             Bindings(self.database, self.transaction, self.enterprise.name).leave(gone, self.author.now)
-        return writing
+        return rows
 
-    def _write(self, writing: Writing) -> None:
-        writing.write(self.database, self.transaction, self.identifiers, self.changes)
+    def _write(self, rows: BatchRows) -> None:
+        rows.write(self.database, self.transaction, self.identifiers, self.changes)
         if self._sides is not None:
             self._sides.write()
         self.future.write()
