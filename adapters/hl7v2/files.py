@@ -21,7 +21,7 @@ from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSe
 from adapters.hl7v2 import drop_folder
 from adapters.hl7v2.drop_folder import CHUNK, MOVE, Done, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 SETTLE = 2.0
 
@@ -117,7 +117,7 @@ class FilesAdapter:
         self._named = bool(options.get("path"))
         self._folder = LocalFolder(Path(str(options.get("path") or "")), float(options.get("settle", SETTLE)))
         self._done = Done.of(options)
-        self.notes: Notes = Remembered()
+        self.notes: Notes = InMemoryNotes()
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return payloads(path)

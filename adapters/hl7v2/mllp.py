@@ -41,7 +41,7 @@ from adapters.hl7v2.endpoint import Address, Dial, MllpEndpoint, Port
 from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
 from adapters.hl7v2.inbox import Inbox, InboxMessage
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 GROUP = 500
 GROUP_BYTES = 8 * 1024 * 1024
@@ -70,7 +70,7 @@ class MllpListener:
         self.on_frame_errors: Callable[[Sequence[Unmappable]], None] | None = None
         self.on_refused: Callable[[str], None] = _nothing
         self.on_unavailable: Callable[[int], None] = _nothing
-        self.notes: Notes = Remembered()
+        self.notes: Notes = InMemoryNotes()
         self.bound = threading.Event()
         self.address: Address | None = None
         self._name = settings.name

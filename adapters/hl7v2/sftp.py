@@ -32,7 +32,7 @@ from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSe
 from adapters.hl7v2 import drop_folder, files
 from adapters.hl7v2.drop_folder import Done, Dropped
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 SETTLE, TIMEOUT, PORT = 2.0, 30.0, 22
 BLOCK = 32 * 1024  # what every server gives in one answer
@@ -130,7 +130,7 @@ class SftpAdapter:
         self._path = str(options.get("path") or ".")
         self._settle = float(options.get("settle", SETTLE))
         self._done = Done.of(options)
-        self.notes: Notes = Remembered()
+        self.notes: Notes = InMemoryNotes()
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path)

@@ -16,10 +16,10 @@ from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.mapping import contact_tables, telecom
 from adapters.mapping.contact_tables import (
-    NOBODYS_ADDRESS,
     PLACEHOLDER,
+    PLACEHOLDER_ADDRESS,
     REFUSED,
-    REFUSED_NOWHERE,
+    REFUSED_UNUSABLE,
     REFUSES,
     REMARKED,
     WRONG_NUMBER,
@@ -166,7 +166,7 @@ class _Said:
     def email(self, text: str, order: int | None, path: str, tables: ContactTables) -> None:
         address = telecom.email(text)
         if address is None or tables.is_placeholder(address):
-            self.problem(NO_ADDRESS if address is None else NOBODYS_ADDRESS, path)
+            self.problem(NO_ADDRESS if address is None else PLACEHOLDER_ADDRESS, path)
         else:
             self.emails.append((UNORDERED if order is None else order, address))
 
@@ -188,7 +188,7 @@ class _Said:
     def unusable(self, problem: Problem, path: str, remark: str) -> None:
         """What a remark refuses beside a number that cannot be used is not known of any number, so it may be of each."""
         self.problem(problem, path)
-        self.problems += [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
+        self.problems += [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
 
     def problem(self, problem: Problem, path: str) -> None:
         self.problems.append(problem._replace(path=path))

@@ -14,7 +14,7 @@ from adapters.hl7v2.delivery import LAST
 from adapters.hl7v2.mllp import MllpListener
 from adapters.hl7v2.reader import read
 from adapters.hl7v2.sequence import NONE_YET, Turn, number, turn
-from adapters.notes import Remembered
+from adapters.notes import InMemoryNotes
 from tests.adapters.hl7v2.messages import adt
 from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, sender
 
@@ -48,7 +48,7 @@ def numbered(sequence: int | str) -> bytes:
 
 
 @contextmanager
-def agreed(keeper: Keeper, notes: Remembered, alerts: list[Unmappable]) -> Iterator[MllpListener]:
+def agreed(keeper: Keeper, notes: InMemoryNotes, alerts: list[Unmappable]) -> Iterator[MllpListener]:
     listener = MllpListener(listening(sequence=True))
     listener.notes, listener.on_frame_errors = notes, alerts.extend
     thread = threading.Thread(target=listener.serve, args=(keeper,))
@@ -68,7 +68,7 @@ def said(connection: MllpClient, sequence: int | str) -> tuple[str, str]:
 
 
 def test_numbers_are_kept_over_a_restart_and_answered_with_the_next() -> None:
-    keeper, notes, alerts = Keeper(), Remembered(), list[Unmappable]()
+    keeper, notes, alerts = Keeper(), InMemoryNotes(), list[Unmappable]()
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
         assert [said(connection, one) for one in (0, 1, 2)] == [("AA", "-1"), ("AA", "2"), ("AA", "3")]
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
@@ -79,7 +79,7 @@ def test_numbers_are_kept_over_a_restart_and_answered_with_the_next() -> None:
 
 
 def test_a_number_out_of_turn_is_refused_kept_for_a_person_and_not_applied() -> None:
-    keeper, notes, alerts = Keeper(), Remembered(), list[Unmappable]()
+    keeper, notes, alerts = Keeper(), InMemoryNotes(), list[Unmappable]()
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
         assert said(connection, 1) == ("AA", "2")
         assert said(connection, 5) == ("AR", "2")
@@ -94,7 +94,7 @@ def test_a_number_out_of_turn_is_refused_kept_for_a_person_and_not_applied() -> 
 
 
 def test_a_number_counts_only_with_what_is_committed() -> None:
-    keeper, notes, alerts = Keeper(), Remembered(), list[Unmappable]()
+    keeper, notes, alerts = Keeper(), InMemoryNotes(), list[Unmappable]()
     keeper.failing = True
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
         assert said(connection, 1) == ("AR", "")
