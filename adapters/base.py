@@ -208,7 +208,7 @@ class Listener(Protocol):
 
 
 @runtime_checkable
-class TellsOfPeers(Protocol):
+class ReportsPeerErrors(Protocol):
     """A listener that reports events without a payload: invalid frames, refused connections (reason), messages answered AR (count)."""
 
     on_frame_errors: Callable[[Sequence[Unmappable]], None] | None
@@ -217,13 +217,13 @@ class TellsOfPeers(Protocol):
 
 
 @runtime_checkable
-class TakesConnections(Protocol):
+class AcceptsConnections(Protocol):
     """A listener that accepts connections: the maximum number of open connections, and a way to lower it."""
 
     @property
     def connections(self) -> int: ...
 
-    def narrow(self, connections: int) -> None: ...
+    def limit_connections(self, connections: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

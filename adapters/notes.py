@@ -35,7 +35,7 @@ class InMemoryNotes:
 
 
 @runtime_checkable
-class KeepsNotes(Protocol):
+class HasNotes(Protocol):
     """An adapter that keeps notes. The caller that builds it replaces ``notes`` with persistent ones."""
 
     notes: Notes

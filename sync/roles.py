@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from adapters.base import AdapterError, IngestResult, Listener, Payload, TellsOfPeers, Unmappable
+from adapters.base import AdapterError, IngestResult, Listener, Payload, ReportsPeerErrors, Unmappable
 from adapters.mapping.evidence import named
-from adapters.notes import KeepsNotes
+from adapters.notes import HasNotes
 from store.db import outage
 from store.runs.runs import Rejected
 from store.runs.source_notes import SourceNotes
@@ -48,11 +48,11 @@ class ListenRole:
         self._why = TOO_LATE
         self._refusals_told: dict[str, float] = {}
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
-        if isinstance(listener, TellsOfPeers):
+        if isinstance(listener, ReportsPeerErrors):
             listener.on_frame_errors = self._bad_frames
             listener.on_refused = self._refused
             listener.on_unavailable = self._unavailable
-        if isinstance(listener, KeepsNotes):
+        if isinstance(listener, HasNotes):
             listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
 
     def start(self) -> None:

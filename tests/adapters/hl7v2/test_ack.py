@@ -16,7 +16,7 @@ REJECTED = IngestResult("rejected", "code_unmapped", "the code | here is in no t
 
 
 def replies(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> list[bytes]:
-    return Acknowledger.of(ack).replies(message, answer, NOW)
+    return Acknowledger.from_options(ack).replies(message, answer, NOW)
 
 
 def answered(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> bytes:
@@ -106,7 +106,7 @@ def test_a_source_may_have_codes_of_its_own() -> None:
 @pytest.mark.parametrize("ack", [{"rejected": "CA"}, {"refused": "AE"}, {"mode": "both"}])
 def test_a_word_that_is_none_is_refused(ack: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"ack"):
-        Acknowledger.of(ack)
+        Acknowledger.from_options(ack)
 
 
 def test_the_sequence_number_to_go_on_with_is_msa_4() -> None:
@@ -212,7 +212,7 @@ def test_a_source_chooses_the_code_of_a_message_used_in_part() -> None:
     assert codes(asking("AL", ""), PARTLY) == ["CA"]
     assert codes(asking("AL", "AL"), PARTLY, partial="AE") == ["CE"]
     with pytest.raises(ValueError, match="partial"):
-        Acknowledger.of({"partly": "AA"})
+        Acknowledger.from_options({"partly": "AA"})
 
 
 def test_before_version_2_5_a_warning_is_a_text_that_nobody_takes_for_an_error() -> None:

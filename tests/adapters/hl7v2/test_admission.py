@@ -28,7 +28,7 @@ def test_only_peers_that_are_listed_may_connect(peers: list[str], address: str, 
 
 
 def test_one_address_cannot_take_the_room_of_the_others() -> None:
-    admission = Admission(most=4, most_per_address=2)
+    admission = Admission(max_connections=4, max_per_address=2)
     assert [admission.enter("10.0.0.1") for _ in range(3)] == ["", "", ADDRESS_FULL]
     assert [admission.enter("10.0.0.2") for _ in range(3)] == ["", "", ADDRESS_FULL]
     assert admission.enter("10.0.0.3") == FULL

@@ -10,10 +10,10 @@ import pytest
 
 from adapters.base import Unmappable
 from adapters.hl7v2.client import MllpClient
-from adapters.hl7v2.delivery import LAST
+from adapters.hl7v2.delivery import LAST_NUMBER
 from adapters.hl7v2.mllp import MllpListener
 from adapters.hl7v2.reader import read
-from adapters.hl7v2.sequence import NONE_YET, Turn, number, turn
+from adapters.hl7v2.sequence import NONE_YET, SequenceCheck, check_sequence, number
 from adapters.notes import InMemoryNotes
 from tests.adapters.hl7v2.messages import adt
 from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, sender
@@ -22,20 +22,20 @@ from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, sender
 @pytest.mark.parametrize(
     ("sent", "last", "answer"),
     [
-        (1, None, Turn(True, 1, 2)),
-        (7, None, Turn(True, 7, 8)),  # nothing is known of this link yet: any number begins it
-        (8, 7, Turn(True, 8, 9)),
-        (7, 7, Turn(True, 7, 8)),  # the acknowledgement was lost
-        (9, 7, Turn(False, 7, 8)),
-        (6, 7, Turn(False, 7, 8)),
-        (0, 7, Turn(True, 7, 8)),
-        (0, None, Turn(True, None, NONE_YET)),
-        (-1, 7, Turn(True, None, NONE_YET)),
-        (None, 7, Turn(True, 7, None)),
+        (1, None, SequenceCheck(True, 1, 2)),
+        (7, None, SequenceCheck(True, 7, 8)),  # nothing is known of this link yet: any number begins it
+        (8, 7, SequenceCheck(True, 8, 9)),
+        (7, 7, SequenceCheck(True, 7, 8)),  # the acknowledgement was lost
+        (9, 7, SequenceCheck(False, 7, 8)),
+        (6, 7, SequenceCheck(False, 7, 8)),
+        (0, 7, SequenceCheck(True, 7, 8)),
+        (0, None, SequenceCheck(True, None, NONE_YET)),
+        (-1, 7, SequenceCheck(True, None, NONE_YET)),
+        (None, 7, SequenceCheck(True, 7, None)),
     ],
 )
-def test_a_number_is_taken_in_its_turn_only(sent: int | None, last: int | None, answer: Turn) -> None:
-    assert turn(sent, last) == answer
+def test_a_number_is_taken_in_its_turn_only(sent: int | None, last: int | None, answer: SequenceCheck) -> None:
+    assert check_sequence(sent, last) == answer
 
 
 @pytest.mark.parametrize(("text", "found"), [("", None), ("12", 12), (" 0 ", 0), ("-1", -1), ("x", None)])
@@ -98,10 +98,10 @@ def test_a_number_counts_only_with_what_is_committed() -> None:
     keeper.failing = True
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
         assert said(connection, 1) == ("AR", "")
-        assert notes.read(LAST) is None
+        assert notes.read(LAST_NUMBER) is None
         keeper.failing = False
         assert said(connection, 1) == ("AA", "2")
-    assert notes.read(LAST) == "1"
+    assert notes.read(LAST_NUMBER) == "1"
 
 
 def test_without_the_setting_the_numbers_mean_nothing() -> None:
