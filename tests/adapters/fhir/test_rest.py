@@ -110,7 +110,7 @@ def test_patient_that_nobody_knows_gives_nothing(emr: RehearsalEmr, name: str) -
 
 
 def test_refused_token_is_bought_again_in_the_middle_of_a_run(emr: RehearsalEmr) -> None:
-    emr.faults.answer_well(2)
+    emr.faults.succeed(2)
     emr.faults.unauthorized()
     assert len(items(list(adapter(emr).fetch(Fetch())))) == 35
     assert emr.desk.issued == 2
@@ -120,7 +120,7 @@ def test_throttling_cuts_and_errors_are_waited_out(emr: RehearsalEmr) -> None:
     slept: list[float] = []
     emr.faults.throttle(retry_after="7")
     emr.faults.cut()
-    emr.faults.answer_well()
+    emr.faults.succeed()
     emr.faults.fail()
     assert len(items(list(adapter(emr, slept).fetch(Fetch())))) == 35
     assert len(slept) == 3

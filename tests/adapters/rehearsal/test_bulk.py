@@ -14,7 +14,7 @@ import requests
 from adapters.base import IngestResult
 from adapters.hl7v2.mllp import MllpListener
 from adapters.rehearsal import disorder
-from adapters.rehearsal.certificate import made
+from adapters.rehearsal.certificate import create
 from adapters.rehearsal.emr import RehearsalEmr
 from tests.adapters.fhir.made import settings
 from tests.adapters.rehearsal.test_fhir_server import Client
@@ -134,7 +134,7 @@ def test_streams_are_disordered_as_asked() -> None:
 
 
 def test_the_adt_feed_speaks_tls() -> None:
-    certificate = made()
+    certificate = create()
     tls = {"certificate": certificate.certificate, "key": certificate.key}
     listener: Any = MllpListener(settings(adapter="hl7v2.mllp", options={"listen": "127.0.0.1:0", "tls": tls}))
     thread = Thread(target=listener.serve, args=(lambda payloads: [IngestResult("applied") for _ in payloads],))

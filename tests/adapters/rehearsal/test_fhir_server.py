@@ -280,7 +280,7 @@ def test_a_fault_meets_one_request_and_the_next_is_well(emr: RehearsalEmr, clien
 
 
 def test_a_cut_connection_is_an_error_and_not_a_short_answer(emr: RehearsalEmr, client: Client) -> None:
-    emr.faults.answer_well()
+    emr.faults.succeed()
     emr.faults.cut()
     assert client.get("Patient").ok
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
