@@ -30,7 +30,7 @@ def test_values_may_be_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (lambda: switch({"a": "perhaps"}, "a", default=True), "a is 'perhaps': use true or false"),
         (lambda: number({"a": "many"}, "a", 1, least=1, most=9), "a is 'many': use a number from 1 to 9"),
@@ -42,8 +42,8 @@ def test_values_may_be_text() -> None:
         (lambda: limits({"budget": {"parallel": 2}}, "UTC", ("quiet_hours",)), "unknown setting budget.parallel: use quiet_hours"),
     ],
 )
-def test_a_wrong_value_says_what_it_takes(wrong: Any, said: str) -> None:
-    with pytest.raises(ValueError, match="^" + said.replace("(", "\\(")):
+def test_an_invalid_value_names_the_accepted_values(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match="^" + message.replace("(", "\\(")):
         wrong()
 
 

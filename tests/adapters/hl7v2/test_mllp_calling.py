@@ -68,7 +68,7 @@ def test_it_works() -> None:
     assert keeper.bodies == [message(1), message(2)]
 
 
-def test_the_connection_is_made_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_is_reopened_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     waiting, keeper = Waiting(), Keeper()
     with calling(waiting, keeper):
@@ -78,7 +78,7 @@ def test_the_connection_is_made_again_when_it_ends(monkeypatch: pytest.MonkeyPat
     assert keeper.bodies == [message(number) for number in range(3)]
 
 
-def test_an_emr_that_is_not_there_yet_is_called_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_is_retried_until_the_emr_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -97,7 +97,7 @@ def test_an_emr_that_is_not_there_yet_is_called_until_it_is(monkeypatch: pytest.
     assert not thread.is_alive()
 
 
-def test_stop_hangs_up_and_calls_no_more() -> None:
+def test_stop_closes_the_connection_and_does_not_reconnect() -> None:
     waiting = Waiting()
     with calling(waiting, Keeper()) as listener, waiting.called() as connection:
         assert deliver(connection, 1) == ("AA", "MSG00001")
@@ -105,7 +105,7 @@ def test_stop_hangs_up_and_calls_no_more() -> None:
         assert connection.recv(1) == b""
 
 
-def test_a_call_may_be_secured_both_ways() -> None:
+def test_an_outgoing_connection_may_use_mutual_tls() -> None:
     authority = Authority()
     certificate, key = authority.issue("emr.example")
     context = tls.listening({"certificate": certificate, "key": key, "client_ca": authority.pem})
@@ -116,7 +116,7 @@ def test_a_call_may_be_secured_both_ways() -> None:
     assert keeper.bodies == [message(1)]
 
 
-def test_check_says_whether_the_emr_answers() -> None:
+def test_check_reports_whether_the_emr_accepts_connections() -> None:
     waiting = Waiting()
     (finding,) = MllpListener(settings(options={"connect": waiting.address})).check()
     assert finding.ok
@@ -124,6 +124,6 @@ def test_check_says_whether_the_emr_answers() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"listen": "127.0.0.1:0", "connect": "127.0.0.1:1"}, {"connect": "nowhere"}])
-def test_a_source_either_listens_or_calls(options: dict[str, str]) -> None:
+def test_a_source_either_listens_or_connects(options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"listen|connect"):
         MllpListener(settings(options=options))

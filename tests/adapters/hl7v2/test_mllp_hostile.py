@@ -85,7 +85,7 @@ def test_idle_connections_of_one_address_do_not_lock_out_another() -> None:
     assert found.refused.count("address_full") == 256 - 64
 
 
-def test_connections_of_one_address_are_capped_and_their_places_come_free() -> None:
+def test_connections_per_address_are_limited_and_released() -> None:
     with watched(Keeper(), max_connections_per_address=2) as found:
         with found.connected() as first, found.connected() as second:
             assert b"MSA|AA|" in exchanged(first, 1)
@@ -114,7 +114,7 @@ def test_only_listed_peers_are_served_and_the_others_are_counted() -> None:
     assert keeper.bodies == [message(1)]
 
 
-def test_a_stranger_is_refused_before_tls_and_silent_handshakes_count() -> None:
+def test_unknown_peers_are_refused_before_tls_and_handshakes_count() -> None:
     authority = Authority()
     certificate, key = authority.issue("listener.example")
     secured = {"certificate": certificate, "key": key}
@@ -128,7 +128,7 @@ def test_a_stranger_is_refused_before_tls_and_silent_handshakes_count() -> None:
     assert found.refused == ["address_full"]
 
 
-def test_a_peer_that_leaves_a_frame_unfinished_is_hung_up_on_and_reported_once() -> None:
+def test_a_peer_with_an_unfinished_frame_is_disconnected_and_reported_once() -> None:
     with watched(Keeper(), frame_timeout=SOON) as found, found.connected() as peer:
         assert b"MSA|AA|" in exchanged(peer, 1)
         peer.sendall(b"\x0bMSH|half")
@@ -136,7 +136,7 @@ def test_a_peer_that_leaves_a_frame_unfinished_is_hung_up_on_and_reported_once()
     assert [(one.reason, one.payload) for one in found.reported] == [("frame_unfinished", b"MSH|half")]
 
 
-def test_a_peer_that_drips_bytes_is_hung_up_on() -> None:
+def test_a_peer_that_sends_a_frame_too_slowly_is_disconnected() -> None:
     with watched(Keeper(), frame_timeout=2 * SOON) as found, found.connected() as peer:
         peer.settimeout(SOON / 4)
         ended = False
@@ -167,7 +167,7 @@ def test_a_peer_that_sends_frame_after_frame_is_not_late() -> None:
     assert [one.reason for one in found.reported] == ["frame_unfinished"], "only what the last chunk began"
 
 
-def test_a_frame_that_we_did_not_read_on_is_not_late() -> None:
+def test_a_frame_is_not_late_while_reading_is_paused() -> None:
     keeper, count = Keeper(), 3000  # more than may wait: the connection is not read, inside of some frame
     keeper.go_on.clear()
     with watched(keeper, frame_timeout=SOON, answer_within=WAIT) as found, sender(found.listener) as peer:
@@ -181,7 +181,7 @@ def test_a_frame_that_we_did_not_read_on_is_not_late() -> None:
     assert found.reported == []
 
 
-def test_only_the_beginning_of_an_unfinished_frame_is_kept() -> None:
+def test_only_the_start_of_an_unfinished_frame_is_kept() -> None:
     with watched(Keeper()) as found:
         with found.connected() as peer:
             peer.sendall(b"\x0bMSH|" + b"x" * 500_000)
@@ -189,7 +189,7 @@ def test_only_the_beginning_of_an_unfinished_frame_is_kept() -> None:
     assert [len(one.payload) for one in found.reported] == [HEAD]
 
 
-def test_a_store_that_hangs_is_answered_for_and_what_it_does_later_is_not_answered_twice() -> None:
+def test_messages_are_answered_once_while_the_store_hangs() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with watched(keeper, answer_within=SOON) as found, sender(found.listener) as first, sender(found.listener) as second:
@@ -203,7 +203,7 @@ def test_a_store_that_hangs_is_answered_for_and_what_it_does_later_is_not_answer
     assert keeper.bodies == [message(1), message(1), message(2)]
 
 
-def test_bad_frames_that_cannot_be_kept_hold_up_no_acknowledgement_for_ever() -> None:
+def test_failing_error_reports_do_not_block_acknowledgments() -> None:
     keeper, hangs = Keeper(), threading.Event()
     with watched(keeper, answer_within=SOON) as found:
         found.listener.on_frame_errors = lambda errors: (found.told.set(), hangs.wait(WAIT))[0]
@@ -216,7 +216,7 @@ def test_bad_frames_that_cannot_be_kept_hold_up_no_acknowledgement_for_ever() ->
             assert outcome(good.send(message(1))) == ("AA", "MSG00001")
 
 
-def test_a_group_is_cut_by_bytes() -> None:
+def test_a_group_is_limited_by_bytes() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with watched(keeper) as found, sender(found.listener) as peer:

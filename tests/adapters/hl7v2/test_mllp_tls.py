@@ -42,13 +42,13 @@ def test_it_works() -> None:
     assert keeper.bodies == [message(number) for number in range(30)]
 
 
-def test_a_sender_with_a_certificate_of_the_authority_gets_in() -> None:
+def test_a_sender_with_a_certificate_of_the_authority_is_accepted() -> None:
     with served(Keeper(), tls=MUTUAL) as listener, connected(listener, known(OURS)) as connection:
         assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
 
 
 @pytest.mark.parametrize("shown", [None, THEIRS], ids=["none", "of another authority"])
-def test_a_sender_with_no_certificate_of_the_authority_does_not(shown: Authority | None) -> None:
+def test_a_sender_without_a_certificate_of_the_authority_is_refused(shown: Authority | None) -> None:
     keeper = Keeper()
     with served(keeper, tls=MUTUAL) as listener:
         with pytest.raises(OSError, match=r"."), connected(listener, known(shown)) as connection:  # TLS 1.3 says so at the first read
@@ -58,7 +58,7 @@ def test_a_sender_with_no_certificate_of_the_authority_does_not(shown: Authority
     assert keeper.bodies == [message(2)]
 
 
-def test_a_listener_that_the_sender_does_not_trust_gets_no_message() -> None:
+def test_an_untrusted_listener_gets_no_message() -> None:
     keeper = Keeper()
     stranger = tls.connecting({"ca": THEIRS.pem})
     with served(keeper, tls=SECURED) as listener, pytest.raises(ssl.SSLCertVerificationError):
@@ -66,7 +66,7 @@ def test_a_listener_that_the_sender_does_not_trust_gets_no_message() -> None:
     assert keeper.bodies == []
 
 
-def test_plain_text_on_a_tls_port_is_hung_up_on_and_harms_nobody() -> None:
+def test_plain_text_on_a_tls_port_is_disconnected_and_harms_nobody() -> None:
     keeper = Keeper()
     with served(keeper, tls=SECURED) as listener:
         assert listener.address is not None
@@ -79,13 +79,13 @@ def test_plain_text_on_a_tls_port_is_hung_up_on_and_harms_nobody() -> None:
     assert keeper.bodies == [message(2)]
 
 
-def test_versions_before_tls_1_2_are_not_spoken() -> None:
+def test_versions_before_tls_1_2_are_refused() -> None:
     for context in (tls.listening(SECURED), tls.connecting({"ca": OURS.pem}), tls.connecting({"server_name": "x"})):
         assert context is not None
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-def test_certificates_and_keys_may_be_named_by_their_files(tmp_path: Path) -> None:
+def test_certificates_and_keys_may_be_file_paths(tmp_path: Path) -> None:
     for name, text in (("certificate", CERTIFICATE), ("key", KEY), ("client_ca", OURS.pem)):
         (tmp_path / name).write_text(text)
     files = {name: str(tmp_path / name) for name in ("certificate", "key", "client_ca")}
@@ -103,6 +103,6 @@ def test_certificates_and_keys_may_be_named_by_their_files(tmp_path: Path) -> No
         (SECURED | {"client_ca": "-----BEGIN NOTHING"}, "tls.client_ca"),
     ],
 )
-def test_what_cannot_be_used_is_told_when_the_listener_is_built(options: dict[str, str], names: str) -> None:
+def test_unusable_tls_settings_fail_when_the_listener_is_built(options: dict[str, str], names: str) -> None:
     with pytest.raises(ValueError, match=names):
         MllpListener(listening(tls=options))

@@ -31,7 +31,7 @@ def test_a_person_does_not_depend_on_how_many_there_are() -> None:
 
 
 @pytest.mark.parametrize("index", [-1, 10])
-def test_nobody_lives_outside_the_population(index: int) -> None:
+def test_indexes_outside_the_population_are_errors(index: int) -> None:
     with pytest.raises(IndexError):
         Population(1, 10).person(index)
 
@@ -69,12 +69,12 @@ def test_small_populations_only_use_numbers_reserved_for_fiction() -> None:
     assert all("0100" <= line <= "0199" for line in lines)
 
 
-def test_a_record_number_leads_back_to_its_patient() -> None:
+def test_a_record_number_gives_the_index_of_its_patient() -> None:
     assert index_of(mrn(77)) == 77
 
 
 @pytest.mark.parametrize("value", ["", "MRN", "77", "MRN-1", "MRNx", "MRN²"])
-def test_a_foreign_record_number_leads_nowhere(value: str) -> None:
+def test_a_foreign_record_number_gives_nothing(value: str) -> None:
     assert index_of(value) is None
 
 
@@ -90,7 +90,7 @@ def test_every_revision_changes_one_preference(index: int) -> None:
         before = after
 
 
-def test_a_tick_changes_one_group_and_says_when() -> None:
+def test_a_tick_changes_one_group_and_its_time() -> None:
     now = [OPENED]
     chart = Chart(Population(1, 100), clock=lambda: now[0])
     now[0] += timedelta(minutes=5)
