@@ -1,3 +1,5 @@
+"""Reading the options of a source."""
+
 from __future__ import annotations
 
 from datetime import timedelta

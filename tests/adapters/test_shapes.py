@@ -1,4 +1,4 @@
-"""Preferences in the shapes that EMRs keep them in: by topic, as lists of allowed channels, with the polarity turned round."""
+"""Forms in which EMRs keep preferences: by topic, as lists of allowed channels, with negative polarity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def one(payload: Mapping[str, Any], attribute: str = "consent.sms", **rule: Any)
 
 
 def listed(codes: list[str | None] | None, **rule: Any) -> dict[str, Any]:
-    """What a list of approved media states, by channel; a channel of which it says nothing is missing."""
+    """The statements of a list of approved media, by channel. Channels without a statement are missing."""
     rules = compiled("topic.appointments.*", **({"from": "media", "values": MEDIA} | rule))
     outcomes = {made.attribute.rpartition(".")[2]: made.apply({} if codes is None else {"media": codes}) for made in rules}
     return {channel: outcome.value if isinstance(outcome, Statement) else outcome for channel, outcome in outcomes.items() if outcome}

@@ -1,3 +1,5 @@
+"""Acknowledgments in original and enhanced mode."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -74,7 +76,7 @@ def test_committed_messages_are_acknowledged_as_msh_15_and_16_request(accept: st
     ("accept", "application", "sent"),
     [
         ("AL", "NE", ["CE"]),
-        ("AL", "AL", ["CE"]),  # what is not accepted has no application acknowledgement
+        ("AL", "AL", ["CE"]),  # a message that is not accepted gets no application acknowledgment
         ("NE", "ER", ["AE"]),
         ("SU", "AL", ["AE"]),
         ("ER", "SU", ["CE"]),

@@ -1,4 +1,4 @@
-"""Who may connect to a listener, as a table."""
+"""Admission of connections to a listener."""
 
 from __future__ import annotations
 

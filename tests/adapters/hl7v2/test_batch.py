@@ -1,3 +1,5 @@
+"""Splitting a stream of bytes into messages."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""The codes that a statement was read from travel with it in every event, so that a corrected mapping can read them again."""
+"""Statements keep their source codes in every event, so that a corrected mapping can read them again."""
 
 from __future__ import annotations
 

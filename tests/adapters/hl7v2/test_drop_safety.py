@@ -1,4 +1,4 @@
-"""Drop folders into which somebody puts what is no file, and what becomes of files that were read. For both kinds of folder."""
+"""Drop folders with symbolic links, and the handling of files after reading. For local and remote folders."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_check_reports_links(folder: Path) -> None:
 
 def test_files_in_done_are_removed_after_keep_done(build: Build, folder: Path) -> None:
     (folder / "a.hl7").write_bytes(adt())
-    os.utime(folder / "a.hl7", (time.time() - 400 * DAY,) * 2)  # old when it came: it is kept from when it was read
+    os.utime(folder / "a.hl7", (time.time() - 400 * DAY,) * 2)  # already old on arrival: keep_done starts when it was read
     (folder / "letter.txt").write_bytes(b"no message")
     read_all(build(keep_done=30 * DAY))
     assert names(folder / "done") == ["a.hl7"]

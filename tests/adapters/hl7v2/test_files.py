@@ -1,3 +1,5 @@
+"""The local drop folder."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""The example message and the standard preset of the documentation."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""MLLP framing."""
+
 from __future__ import annotations
 
 import pytest
@@ -96,7 +98,7 @@ def test_the_frame_itself_may_be_utf_16(codec: str) -> None:
     wire = "\x0bMSH|^~\\&|A|||||||||\rPID|1||Zoë\r\x1c\r".encode(codec) * 2
     found = Deframer().feed(wire)
     assert [read(one).field("PID", 3) for one in found] == ["Zoë"] * 2
-    with pytest.raises(UnusableMessage):  # nobody can tell which half of a letter was lost
+    with pytest.raises(UnusableMessage):  # it is unknown which half of a letter was lost
         read(Deframer().feed("\x0bMSH|^~\\&|A\rPID|1||\u017e\r\x1c\r".encode(codec))[0])
 
 

@@ -1,3 +1,5 @@
+"""Patient identifiers in PID-3 and the fields of older versions."""
+
 from __future__ import annotations
 
 import pytest

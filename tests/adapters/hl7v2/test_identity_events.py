@@ -1,4 +1,4 @@
-"""Events about who a patient is: each is a merge, a change of identifier, an update, or nothing that concerns us."""
+"""Identity events: each is a merge, a change of identifier, an update, or irrelevant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that cannot be decoded costs the attribute that is read there, and never the message around it (product 9)."""
+"""Undecodable text affects only the attribute that is read there, never the whole message (product rule 9)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PHONE = "^PRN^CP^^1^217^5550123"
 
 
 def sent(event: str, *more: str, **pid: str) -> bytes:
-    """A message in which a lone surrogate is a byte that is no UTF-8."""
+    """A message in which each lone surrogate becomes a byte that is not valid UTF-8."""
     fields = [pid.get(f"f{number}", MRN if number == 3 else "") for number in range(1, 41)]
     lines = [HEADER.format(event=event), f"EVN|{event}", "|".join(["PID", *fields]), *more]
     return "\r".join(lines).encode("utf-8", "surrogateescape") + b"\r"

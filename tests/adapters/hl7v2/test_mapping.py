@@ -1,3 +1,5 @@
+"""Mapping of HL7 v2 messages to statements."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -236,7 +238,7 @@ def test_the_legal_name_is_read_unless_names_are_not_kept() -> None:
     assert statements(adt(f5='""'))["display_name"] == Statement(None, "PID-5")
 
 
-# When
+# Time of the statement
 
 
 def times_of(pid_33: str = "", evn_2: str = "", msh_7: str = "", **changes: Any) -> PatientStatements:

@@ -1,3 +1,5 @@
+"""Merges and account merges."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""The listener over real sockets."""
+"""The MLLP listener over real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WAIT = 10.0
 
 
 class Keeper:
-    """Stands for the engine: keeps what it is given; may be told to wait or to fail."""
+    """A fake engine: keeps the payloads that it receives; it can wait or fail on request."""
 
     def __init__(self, answer: IngestResult = IngestResult("applied")) -> None:  # noqa: B008 (a frozen value)
         self.answer = answer
@@ -79,7 +79,7 @@ def message(number: int) -> bytes:
 
 
 def outcome(reply: bytes) -> tuple[str, str]:
-    """The code, and which message it is about."""
+    """The acknowledgment code and the control ID of its message."""
     acknowledgement = read(reply)
     return acknowledgement.field("MSA", 1), acknowledgement.field("MSA", 2)
 
@@ -250,7 +250,7 @@ def test_a_frame_beyond_the_limit_is_answered_and_later_frames_arrive() -> None:
     assert (item.reason, len(payload.body)) == ("frame_too_large", 4096)
     assert payload.body in item.payload
     (again,) = listener.mapper.read(Payload(item.payload, "replayed", payload.received))
-    assert isinstance(again, Unmappable)  # a head is no message, also when it is replayed
+    assert isinstance(again, Unmappable)  # the start of a message is not a message, even when it is replayed
 
 
 def test_a_connection_lost_inside_a_frame_is_reported() -> None:
@@ -345,7 +345,7 @@ def test_an_invalid_address_is_refused(listen: str) -> None:
         MllpListener(listening(listen=listen))
 
 
-# python-hl7, the sender that everybody has
+# python-hl7, a common sender
 
 
 def test_the_client_of_python_hl7_reads_the_acknowledgments() -> None:

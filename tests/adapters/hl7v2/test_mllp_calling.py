@@ -1,4 +1,4 @@
-"""An EMR that waits to be called: we connect, it sends."""
+"""An EMR that is the MLLP server: we connect, it sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome
 
 
 class Waiting:
-    """An EMR's interface engine that is a server and hands messages to whoever connects."""
+    """An interface engine that is a server and sends messages to each client that connects."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self._context = context

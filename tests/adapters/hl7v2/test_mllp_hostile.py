@@ -1,4 +1,4 @@
-"""Peers that mean ill, or are broken: they take neither the room nor the time of the others."""
+"""Hostile or broken peers must not use up the connections or the time of others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOON = 0.2
 
 
 class Watched:
-    """A listener, and what it told of."""
+    """A listener and the events that it reported."""
 
     def __init__(self, keeper: Keeper, **options: Any) -> None:
         self.listener = MllpListener(listening(**options))
@@ -58,7 +58,7 @@ def watched(keeper: Keeper, **options: Any) -> Iterator[Watched]:
 
 
 def hung_up(connection: socket.socket) -> bool:
-    """Waits for the other side to close."""
+    """Waits until the other side closes."""
     try:
         return connection.recv(4096) == b""
     except ConnectionError:
@@ -92,7 +92,7 @@ def test_connections_per_address_are_limited_and_released() -> None:
             assert b"MSA|AA|" in exchanged(second, 2)
             with found.connected() as third:
                 assert hung_up(third)
-        for number in range(20):  # each is counted again only when the one before has ended
+        for number in range(20):  # each connection is counted only after the previous one has ended
             with found.connected() as one:
                 try:
                     assert b"MSA|AA|" in exchanged(one, number)
@@ -155,7 +155,7 @@ def test_a_peer_that_sends_a_frame_too_slowly_is_disconnected() -> None:
 
 
 def test_a_peer_that_sends_frame_after_frame_is_not_late() -> None:
-    """Each frame has its own time, also where none ever ends with what arrives."""
+    """Each frame has its own timeout, even if every chunk ends inside a frame."""
     with watched(Keeper(), frame_timeout=SOON) as found, sender(found.listener) as peer:
         whole = b"".join(frame(message(number)) for number in range(12))
         cut, half = len(frame(message(0))), 5
@@ -168,7 +168,7 @@ def test_a_peer_that_sends_frame_after_frame_is_not_late() -> None:
 
 
 def test_a_frame_is_not_late_while_reading_is_paused() -> None:
-    keeper, count = Keeper(), 3000  # more than may wait: the connection is not read, inside of some frame
+    keeper, count = Keeper(), 3000  # more than the queue holds: reading pauses inside a frame
     keeper.go_on.clear()
     with watched(keeper, frame_timeout=SOON, answer_within=WAIT) as found, sender(found.listener) as peer:
         writing = threading.Thread(target=lambda: peer.write(b"".join(frame(message(number)) for number in range(count))))

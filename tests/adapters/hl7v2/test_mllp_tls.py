@@ -22,7 +22,7 @@ MUTUAL = SECURED | {"client_ca": OURS.pem}
 
 
 def known(authority: Authority | None = None) -> ssl.SSLContext:
-    """A sender that trusts our authority and shows a certificate of ``authority``."""
+    """The TLS context of a sender that trusts our authority and has a certificate from ``authority``."""
     shown = dict(zip(("certificate", "key"), authority.issue("sender.example"), strict=True)) if authority else {}
     context = tls.connecting({"ca": OURS.pem} | shown)
     assert context is not None
@@ -51,7 +51,7 @@ def test_a_sender_with_a_certificate_of_the_authority_is_accepted() -> None:
 def test_a_sender_without_a_certificate_of_the_authority_is_refused(shown: Authority | None) -> None:
     keeper = Keeper()
     with served(keeper, tls=MUTUAL) as listener:
-        with pytest.raises(OSError, match=r"."), connected(listener, known(shown)) as connection:  # TLS 1.3 says so at the first read
+        with pytest.raises(OSError, match=r"."), connected(listener, known(shown)) as connection:  # TLS 1.3 reports it at the first read
             connection.send(message(1))
         with connected(listener, known(OURS)) as good:
             assert outcome(good.send(message(2))) == ("AA", "MSG00002")

@@ -1,4 +1,4 @@
-"""Names of segments as senders write them; lines that may hold statements and cannot be read are told of the attribute."""
+"""Segment names as senders write them. Unreadable lines that may contain statements are reported for their attribute."""
 
 from __future__ import annotations
 

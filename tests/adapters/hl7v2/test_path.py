@@ -1,3 +1,5 @@
+"""Paths into a message."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The reader: line ends, delimiters, escapes, character sets."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""Sequence numbers (MSH-13, MSA-4): as a decision, and over a socket."""
+"""Sequence numbers (MSH-13, MSA-4): the check alone, and over a socket."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, sender
     ("sent", "last", "answer"),
     [
         (1, None, SequenceCheck(True, 1, 2)),
-        (7, None, SequenceCheck(True, 7, 8)),  # nothing is known of this link yet: any number begins it
+        (7, None, SequenceCheck(True, 7, 8)),  # the link is new: any number starts it
         (8, 7, SequenceCheck(True, 8, 9)),
-        (7, 7, SequenceCheck(True, 7, 8)),  # the acknowledgement was lost
+        (7, 7, SequenceCheck(True, 7, 8)),  # the acknowledgment was lost
         (9, 7, SequenceCheck(False, 7, 8)),
         (6, 7, SequenceCheck(False, 7, 8)),
         (0, 7, SequenceCheck(True, 7, 8)),

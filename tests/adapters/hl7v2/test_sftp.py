@@ -22,7 +22,7 @@ from tests.adapters.hl7v2.test_files import names
 
 
 def private_key(passphrase: str = "") -> tuple[str, paramiko.PKey]:
-    """A key as text, and as paramiko has it."""
+    """A key as text and as a paramiko object."""
     plain = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
     openssh = serialization.PrivateFormat.OpenSSH
     text = ed25519.Ed25519PrivateKey.generate().private_bytes(serialization.Encoding.PEM, openssh, plain).decode()

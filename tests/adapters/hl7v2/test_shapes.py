@@ -1,4 +1,4 @@
-"""Preferences of HL7 v2 messages in all their shapes: lists of allowed channels, the preferred phone by place."""
+"""Forms of preferences in HL7 v2 messages: lists of allowed channels, consent per number, the preferred phone by position."""
 
 from __future__ import annotations
 

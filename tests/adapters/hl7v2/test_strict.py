@@ -1,3 +1,5 @@
+"""Strict validation with hl7apy."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,4 +1,4 @@
-"""XTN in every generation. The numbers are of exchanges set aside for fiction."""
+"""XTN in all its forms. The numbers are from exchanges reserved for fiction."""
 
 from __future__ import annotations
 

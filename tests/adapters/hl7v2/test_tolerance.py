@@ -1,4 +1,4 @@
-"""What other senders write: message types, events, flags, and bytes that cannot be decoded."""
+"""Variants that senders write: message types, events, flags, and undecodable bytes."""
 
 from __future__ import annotations
 

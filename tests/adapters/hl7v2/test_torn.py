@@ -1,4 +1,4 @@
-"""Lines that are no segments: never dropped in silence, and what refuses in them is applied."""
+"""Lines that are not segments are never dropped silently, and refusals in them are applied."""
 
 from __future__ import annotations
 

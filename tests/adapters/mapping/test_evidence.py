@@ -1,3 +1,5 @@
+"""The sender's own name for a payload."""
+
 from __future__ import annotations
 
 import pytest
@@ -35,5 +37,5 @@ HEAD = b"MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|"
         (b"", ""),
     ],
 )
-def test_the_name_that_the_sender_gave(payload: bytes, expected: str) -> None:
+def test_the_senders_name_of_a_payload_is_found(payload: bytes, expected: str) -> None:
     assert named(payload) == expected

@@ -1,4 +1,4 @@
-"""The rehearsal EMR's exports over a real socket, as a client sees them."""
+"""Bulk exports of the rehearsal EMR over a real socket."""
 
 from __future__ import annotations
 

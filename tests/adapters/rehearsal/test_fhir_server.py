@@ -1,4 +1,4 @@
-"""The rehearsal EMR's FHIR endpoint over a real socket, as a client sees it."""
+"""The FHIR endpoint of the rehearsal EMR over a real socket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Client:
-    """The least a SMART backend client must do."""
+    """A minimal SMART backend client."""
 
     def __init__(self, emr: RehearsalEmr) -> None:
         self.emr, self.session, self.token = emr, requests.Session(), ""
@@ -60,7 +60,7 @@ class Client:
         return self.session.get(url, params=parameters, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
 
     def walk(self, **parameters: str) -> list[list[str]]:
-        """Resource ids, page by page."""
+        """The resource IDs, page by page."""
         pages, bundle = [], self.get("Patient", **parameters).json()
         while True:
             pages.append([entry["resource"]["id"] for entry in bundle.get("entry", [])])

@@ -1,4 +1,4 @@
-"""ADT messages of invented patients, read back by libraries that are not ours."""
+"""ADT messages of invented patients, read back by third-party libraries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(body: bytes) -> hl7.Message:
 
 
 def of(**wanted: object) -> int:
-    """The first patient like that."""
+    """The first patient that matches."""
     return next(person.index for person in PEOPLE if all(getattr(person, name) == value for name, value in wanted.items()))
 
 

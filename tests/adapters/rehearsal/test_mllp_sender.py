@@ -14,7 +14,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from adapters.rehearsal.mllp_sender import MllpSender, acknowledgement, control_id
 
 Script = Callable[[str, int], bytes | None]
-"""What the peer answers to the n-th time (from 1) it sees a control id; ``None`` hangs up."""
+"""The peer's answer to the n-th message (from 1) with a control ID; ``None`` closes the connection."""
 
 
 def ack(control: str, code: str = "AA") -> bytes:
@@ -37,7 +37,7 @@ class Peer(socketserver.ThreadingTCPServer):
             return self.script(control, self.seen[control])
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """The sender may hang up."""
+        """Handles a sender that disconnects."""
 
 
 class Conversation(socketserver.StreamRequestHandler):
@@ -125,16 +125,16 @@ def test_a_late_acknowledgment_does_not_answer_another_message(messages: list[by
 
 def test_an_unreachable_listener_is_reported_without_hanging(messages: list[bytes]) -> None:
     with peer(lambda control, _: ack(control)) as server:
-        gone = sender(server, attempts=2)
-    report = gone.send(messages[:3])
+        unreachable = sender(server, attempts=2)
+    report = unreachable.send(messages[:3])
     assert (report.sent, report.given_up) == (3, 3)
 
 
 def test_the_caller_receives_every_acknowledgment(messages: list[bytes]) -> None:
-    heard: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
     with peer(lambda control, time: ack(control, "AA" if time == 2 else "AR")) as server:
-        sender(server, on_ack=lambda control, code: heard.append((control, code))).send(messages[:1])
-    assert heard == [(control_id(messages[0]), "AR"), (control_id(messages[0]), "AA")]
+        sender(server, on_ack=lambda control, code: received.append((control, code))).send(messages[:1])
+    assert received == [(control_id(messages[0]), "AR"), (control_id(messages[0]), "AA")]
 
 
 def test_the_emr_sends_all_patients(messages: list[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The synthetic population: the same for everybody, and never a real person's number."""
+"""The synthetic population: reproducible, and without real telephone numbers."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def test_some_families_share_a_cell_phone_and_most_people_do_not() -> None:
 
 
 def test_numbers_are_of_the_fictional_exchange_and_distinct() -> None:
-    made = [number(slot, seed=5) for slot in range(0, SPACE, 97)]
-    assert len(set(made)) == len(made)
-    assert all(one.startswith("+1") and one[5:8] == "555" and len(one) == 12 for one in made)
-    assert not any(one.endswith("5551212") for one in made)
+    numbers = [number(slot, seed=5) for slot in range(0, SPACE, 97)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(one.startswith("+1") and one[5:8] == "555" and len(one) == 12 for one in numbers)
+    assert not any(one.endswith("5551212") for one in numbers)
 
 
 def test_small_populations_only_use_numbers_reserved_for_fiction() -> None:
