@@ -1,15 +1,15 @@
-"""Acknowledgments in original and enhanced mode. Pure.
+"""Acknowledgements in original and enhanced mode. Pure.
 
 Source: HL7 v2.9 chapter 2, "Message acknowledgement using MSA" and "Enhanced acknowledgement"; tables 0008 (codes) and 0155 (when to
 answer). ERR has the form of the sender's version: from 2.5 on the error is in ERR-3 to ERR-8 (table 0357), before 2.5 in ERR-1. AE
 means that the content is wrong and that sending it again will not help. AR means that the message cannot be handled now.
 
-MSH-15 or MSH-16 request enhanced mode. MSH-15 controls the accept acknowledgment (CA, CE, CR), MSH-16 the application acknowledgment
+MSH-15 or MSH-16 request enhanced mode. MSH-15 controls the accept acknowledgement (CA, CE, CR), MSH-16 the application acknowledgement
 (AA, AE, AR). The result is known at the commit, so both are sent together on the same connection. A message that is not accepted
-gets no application acknowledgment. Some senders fill both fields but read only one answer; ``mode`` is for them.
+gets no application acknowledgement. Some senders fill both fields but read only one answer; ``mode`` is for them.
 
 If a message was used in part, each problem becomes an ERR segment of severity W (table 0516). Before version 2.5 ERR has no severity, so
-a warning would look like an error. For those versions the acknowledgment only has a text (MSA-3).
+a warning would look like an error. For those versions the acknowledgement only has a text (MSA-3).
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Acknowledger:
     """Acknowledges the messages of one source.
 
     ``codes`` (outcome -> AA, AE or AR) overrides :data:`CODES`. Its entry ``partial`` applies to messages that would get AA but could only
-    be used in part. ``mode`` is ``auto`` (as each message requests), ``original`` (one application acknowledgment) or ``enhanced`` (one
-    accept acknowledgment). The last two ignore MSH-15 and MSH-16.
+    be used in part. ``mode`` is ``auto`` (as each message requests), ``original`` (one application acknowledgement) or ``enhanced`` (one
+    accept acknowledgement). The last two ignore MSH-15 and MSH-16.
     """
 
     codes: Mapping[str, str] = field(default_factory=dict)
@@ -90,10 +90,10 @@ class Acknowledger:
         return cls(codes, mode)
 
     def replies(self, message: bytes, answer: IngestResult, now: datetime, expected: int | None = None) -> list[bytes]:
-        """The acknowledgments of a message, in order; empty if it gets none. Also works for a message whose MSH is barely readable.
+        """The acknowledgements of a message, in order; empty if it gets none. Also works for a message whose MSH is barely readable.
 
         MSA-2 echoes the sender's control ID. MSH-10 is derived from the message and the code, so a duplicate message gets the same
-        acknowledgment as the first one. ``expected`` is MSA-4, the next expected sequence number.
+        acknowledgement as the first one. ``expected`` is MSA-4, the next expected sequence number.
         """
         found = header(message)
         delimiters, fields = found if found else (_PLAIN, _BARE)
@@ -124,7 +124,7 @@ class Acknowledger:
 
 @dataclass(frozen=True, slots=True)
 class _AckRequest:
-    """The parts of a message that its acknowledgment needs."""
+    """The parts of a message that its acknowledgement needs."""
 
     delimiters: Delimiters
     fields: list[str]
@@ -135,7 +135,7 @@ class _AckRequest:
 
 
 def _wanted(condition: str, code: str) -> bool:
-    """Whether an acknowledgment is wanted (table 0155: always, never, on error, on success). Unknown conditions count as always."""
+    """Whether an acknowledgement is wanted (table 0155: always, never, on error, on success). Unknown conditions count as always."""
     return {"": False, "NE": False, "ER": code != ACCEPT, "SU": code == ACCEPT}.get(condition, True)
 
 

@@ -57,8 +57,8 @@ def _headers(buffer: bytes, searched: int) -> Iterator[int]:
     for name in HEADERS:  # three searches are much faster than one regular expression
         at = buffer.find(name, searched)
         while at >= 0:
-            behind = buffer[at + 3 : at + 4]
-            if behind and not behind.isalnum() and not behind.isspace():
+            separator = buffer[at + 3 : at + 4]
+            if separator and not separator.isalnum() and not separator.isspace():
                 yield at
             at = buffer.find(name, at + 3)
 

@@ -1,4 +1,4 @@
-"""A small blocking MLLP client for tests and rehearsals: one message, one acknowledgment."""
+"""A small blocking MLLP client for tests and rehearsals: one message, one acknowledgement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MllpClient:
         self._waiting: list[bytes] = []
 
     def send(self, message: bytes) -> bytes:
-        """Sends a message and waits for its acknowledgment. ``ConnectionError`` if the listener closes the connection instead."""
+        """Sends a message and waits for its acknowledgement. ``ConnectionError`` if the listener closes the connection instead."""
         self.write(frame(message))
         return self.receive()
 
@@ -32,7 +32,7 @@ class MllpClient:
         self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        """The next acknowledgment. ``TimeoutError`` if none arrives, ``ConnectionError`` if the listener closes the connection."""
+        """The next acknowledgement. ``TimeoutError`` if none arrives, ``ConnectionError`` if the listener closes the connection."""
         while not self._waiting:
             chunk = self._socket.recv(65536)
             if not chunk:

@@ -1,4 +1,4 @@
-"""One MLLP connection: splits bytes into messages, returns acknowledgments in order, applies back-pressure in both directions."""
+"""One MLLP connection: splits bytes into messages, returns acknowledgements in order, applies back-pressure in both directions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from adapters.hl7v2.framing import Deframer
 
-CLOSING = 10.0  # seconds that a peer has to read its last acknowledgments after we close the connection
+CLOSING = 10.0  # seconds that a peer has to read its last acknowledgements after we close the connection
 TOO_SLOW = "the peer did not complete a frame in time (frame_timeout)"
 
 
@@ -82,20 +82,20 @@ class Connection(asyncio.Protocol):
             self._time_frame(begins=bool(messages) or self._frame_started is None)
 
     def eof_received(self) -> bool:
-        """The peer sends no more. It still gets its acknowledgments, except with TLS, where both directions close together."""
+        """The peer sends no more. It still gets its acknowledgements, except with TLS, where both directions close together."""
         if not self._ending:
             self._report_unfinished()
         self._end_when_answered()
         return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
-        self._pause_reading("peer")  # it does not read its acknowledgments, so nothing more is read from it
+        self._pause_reading("peer")  # it does not read its acknowledgements, so nothing more is read from it
 
     def resume_writing(self) -> None:
         self._resume_reading("peer")
 
     def answer(self, data: bytes) -> None:
-        """Sends the acknowledgments of one message; ``data`` is empty if it gets none."""
+        """Sends the acknowledgements of one message; ``data`` is empty if it gets none."""
         self._unanswered -= 1
         if self._transport is not None and data:
             self._transport.write(data)

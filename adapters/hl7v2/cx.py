@@ -79,7 +79,7 @@ class IdentifierReader:
         place = next((one for one in places if _holds_any(message, one.field)), places[0])
         found: list[_Cx] = []
         illegible: list[UnusableMessage] = []
-        lost: UnusableMessage | None = None
+        unreadable_own: UnusableMessage | None = None
         without_authority = False
         for number, repetition in enumerate(place.field.split(message.delimiters.repetition), 1):
             try:
@@ -87,8 +87,8 @@ class IdentifierReader:
             except UnusableMessage as error:
                 illegible.append(error.at(f"{place.path}[{number}]"))
                 is_first = retired or not self._own(_usable(found))[0]  # in MRG every identifier counts
-                if lost is None and is_first and self._may_be_own(message, repetition, today):
-                    lost = illegible[-1]
+                if unreadable_own is None and is_first and self._may_be_own(message, repetition, today):
+                    unreadable_own = illegible[-1]
                 continue
             if one is not None and not one.identifier.authority and one.flaw != NO_PATIENT:
                 without_authority = True
@@ -99,8 +99,8 @@ class IdentifierReader:
         own, others = self._own(usable or spare[:1])
         if not own and retired:
             own = [one for one in usable if self._settings.links(one.authority)]
-        if lost is not None or (not own and illegible):
-            raise (lost or illegible[0]).beside((*own, *others))
+        if unreadable_own is not None or (not own and illegible):
+            raise (unreadable_own or illegible[0]).with_others((*own, *others))
         if not own:
             raise self._unusable(found, places[0].path, without_authority=without_authority and place is places[0])
         named = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))

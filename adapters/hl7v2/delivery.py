@@ -62,10 +62,10 @@ class Delivery:
     def _in_sequence(self, payloads: Sequence[Payload], notes: Notes) -> list[Handled]:
         """Delivers the messages whose number is expected.
 
-        A crash between the commit and the note does no harm: the sender repeats the number, and the store recognizes the message.
+        A crash between the commit and the note does no harm: the sender repeats the number, and the store recognises the message.
         """
-        known = notes.read(LAST_NUMBER)
-        last = before = int(known) if known else None
+        stored = notes.read(LAST_NUMBER)
+        last = previous = int(stored) if stored else None
         checks: list[SequenceCheck] = []
         for payload in payloads:
             checks.append(check_sequence(_sequence_number(payload.body), last))
@@ -74,7 +74,7 @@ class Delivery:
         handled = [self._handled(payload, one, answers) for payload, one in zip(payloads, checks, strict=True)]
         if any(one.answer is NOT_HANDLED for one in handled):
             return [one._replace(expected=None) for one in handled]
-        if last != before:
+        if last != previous:
             notes.change(LAST_NUMBER, lambda _: "" if last is None else str(last))
         return handled
 

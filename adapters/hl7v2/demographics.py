@@ -39,7 +39,7 @@ def read_language(
 def read_death(message: Message, when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
     """Reads PID-29 (date of death), otherwise PID-30 (Y or N). A date of zeros is empty: some EMRs write it so.
 
-    If one patient has several PID segments, one that states death is enough. An unreadable segment is not taken as "not deceased".
+    If one patient has several PID segments, one that states death is enough. An unreadable segment does not mean "not deceased".
     """
     before = statements.pop(DECEASED, None)
     _read_death(message, when, indicator, statements, problems)

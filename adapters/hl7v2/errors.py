@@ -19,7 +19,7 @@ class UnusableMessage(Exception):
         """The same error with another path."""
         return UnusableMessage(self.reason, self.detail, path)
 
-    def beside(self, others: tuple[Identifier, ...]) -> UnusableMessage:
+    def with_others(self, others: tuple[Identifier, ...]) -> UnusableMessage:
         """The same error with further patients."""
         return UnusableMessage(self.reason, self.detail, self.path, others)
 

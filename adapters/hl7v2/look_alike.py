@@ -1,4 +1,4 @@
-"""Recognizes misspelled segment names: ``P1D`` for PID, ``ZC0`` for ZCO, letters of another alphabet. Pure."""
+"""Recognises misspelled segment names: ``P1D`` for PID, ``ZC0`` for ZCO, letters of another alphabet. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def looks_like(name: str, segment: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_near(name: str, segment: str) -> bool:
-    """Whether two names differ by one wrong, missing or extra letter, or by two swapped neighbors."""
+    """Whether two names differ by one wrong, missing or extra letter, or by two swapped neighbours."""
     found, wanted = _folded(name), _folded(segment)
     if len(found) != len(wanted):
         longer, shorter = sorted((found, wanted), key=len, reverse=True)

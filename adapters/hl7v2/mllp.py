@@ -1,15 +1,15 @@
 """The MLLP listener: many connections, one queue, one group commit at a time.
 
 The frames of all connections enter one queue in the order of arrival. A single task takes the waiting messages, passes them to
-``ingest`` in one thread, and answers each message after ``ingest`` has returned. So an acknowledgment means that the message is
+``ingest`` in one thread, and answers each message after ``ingest`` has returned. So an acknowledgement means that the message is
 committed. Groups grow with the load. While the queue is full, connections are not read.
 
 Senders do not wait for a store that hangs: after ``answer_within`` the group and the messages behind it are answered AR. If the group is
 committed after all, the sender's second attempt changes nothing.
 
-Duplicate messages (after a lost acknowledgment, or from a sender that retries too early, for example thousands of them in
+Duplicate messages (after a lost acknowledgement, or from a sender that retries too early, for example thousands of them in
 github.com/nextgenhealthcare/connect issue 1314) need no record here. The store keeps the payloads of each patient
-(``store.domain.duplicates``) in the transaction that applies them, so a duplicate changes nothing. Its acknowledgment depends only on the
+(``store.domain.duplicates``) in the transaction that applies them, so a duplicate changes nothing. Its acknowledgement depends only on the
 message, so it is the same as the first one. A rejected message is processed again, because the mapping may have been fixed.
 
 Options: ``listen`` (``host:port``) or ``connect`` (the same, for an EMR that is the server), ``tls`` (``adapters.hl7v2.tls``),
@@ -54,7 +54,7 @@ ANSWER_WITHIN = 8.0  # seconds; senders wait ten or more (30 is typical, Infor C
 HANGING = 1.0  # seconds between refusals while the store hangs, to slow down senders that retry at once
 ERRORS_PER_REPORT, REPORT_WITHIN = 20, 1.0  # invalid frames per report, and the seconds that the first may wait for others
 MAX_ERRORS = 1000  # maximum of unreported invalid frames: further ones are dropped, like their connections
-DRAIN = 10.0  # seconds that a stop waits for peers to read their acknowledgments
+DRAIN = 10.0  # seconds that a stop waits for peers to read their acknowledgements
 
 
 class MllpListener:
@@ -219,7 +219,7 @@ class MllpListener:
                 connection.resume()
 
     async def _hang_up(self) -> None:
-        """Closes the connections once the last acknowledgments are sent."""
+        """Closes the connections once the last acknowledgements are sent."""
         for connection in tuple(self._connections):
             connection.close()
         deadline = asyncio.get_running_loop().time() + DRAIN

@@ -2,7 +2,7 @@
 
 Source: HL7 v2.9 chapter 2, "Sequence number protocol". The receiver stores the last number that it accepted. 0 requests the next
 expected number and -1 restarts the sequence; both come with an ordinary message. An unexpected number is refused, and the link is blocked
-until the sender restarts the sequence. The last number again is a repeat after a lost acknowledgment; the store recognizes the message.
+until the sender restarts the sequence. The last number again is a repeat after a lost acknowledgement; the store recognises the message.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from adapters.mapping import iso_time
 from store.times import SECOND, Time, written
 
 _TIME = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
-_BEHIND = re.compile(r"[T ][\d:.,]+\s*(Z|z|[+-]\d\d(?::?\d\d)?)", re.ASCII)  # a time and its offset in ISO 8601 form
+_ISO_OFFSET = re.compile(r"[T ][\d:.,]+\s*(Z|z|[+-]\d\d(?::?\d\d)?)", re.ASCII)  # a time and its offset in ISO 8601 form
 
 
 def time(text: str, zone: tzinfo) -> Time | None:
@@ -32,11 +32,11 @@ def offset(text: str) -> tzinfo | None:
     if text.isdigit():
         return None
     match = _matched(text)
-    behind = None if match else _BEHIND.search(text.strip())
-    if behind and behind.end() != len(text.strip()):
+    iso = None if match else _ISO_OFFSET.search(text.strip())
+    if iso and iso.end() != len(text.strip()):
         return None
     try:
-        return iso_time.tzinfo_of(match[8] if match else behind[1] if behind else None)
+        return iso_time.tzinfo_of(match[8] if match else iso[1] if iso else None)
     except ValueError:
         return None
 

@@ -114,11 +114,11 @@ class TelecomReader:
     def _add_numbers(self, collected: _Collected, parts: list[str], kind: str, order: int | None, path: str) -> None:
         """Adds the numbers of one repetition. A remark applies to each of them."""
         found = self._numbers(parts)
-        beside = parts[6]
+        text_around = parts[6]
         if parts[0] or parts[8] or parts[11]:
-            texts = (parts[0], beside, parts[8] if self._is_text else "", parts[11])
-            beside = " ".join(text for text in texts if "@" not in text)
-        remark = self._tables.remark(beside) if not beside.isdecimal() and has_words(beside) else ""
+            texts = (parts[0], text_around, parts[8] if self._is_text else "", parts[11])
+            text_around = " ".join(text for text in texts if "@" not in text)
+        remark = self._tables.remark(text_around) if not text_around.isdecimal() and has_words(text_around) else ""
         for raw, number in found:
             if number is None or self._tables.is_placeholder(number):
                 written = raw or parts[6] or parts[11] or parts[0]

@@ -23,7 +23,7 @@ COMMON = {
     "vi": "vi", "vie": "vi", "ar": "ar", "ara": "ar", "ru": "ru", "rus": "ru", "pt": "pt", "por": "pt",
 }  # fmt: skip
 DECLINED = ("declin", "refus", "unknown", "unspec", "undetermined", "not ", "no ", "unavail", "patient ")
-# ISO 639 assigns some of these to small languages. In an EMR they are null flavors (HL7 v3 NullFlavor) or mean "no language".
+# ISO 639 assigns some of these to small languages. In an EMR they are null flavours (HL7 v3 NullFlavor) or mean "no language".
 NO_LANGUAGE = frozenset({"", "und", "zxx", "mul", "mis", "unk", "oth", "ask", "asku", "nask", "dec", "none", "other"})
 STANDARDS = ("639", "BCP", "5646", "3066", "1.0.639")
 """Parts of a code system's name or URI that show that its codes are ISO 639 or BCP-47."""
@@ -40,7 +40,7 @@ def bcp47(code: str) -> str | None:
 
 
 def is_declined(code: str) -> bool:
-    """Whether the text states that the language is unknown or declined, unlike an unrecognized language."""
+    """Whether the text states that the language is unknown or declined, unlike an unrecognised language."""
     text = code.strip().casefold()
     return text in NO_LANGUAGE or text.startswith(DECLINED)
 

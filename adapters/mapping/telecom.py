@@ -23,7 +23,7 @@ NANP_REGIONS = frozenset({
 # Separators between digits. The fast path only removes these.
 _SEPARATORS = str.maketrans("", "", " ()-.")
 _NANP = re.compile(r"[2-9]\d\d[2-9]\d{6}", re.ASCII)
-# Letters, '#', ',' and ';' start an extension, a dialing pause or a remark. The number must be complete before them.
+# Letters, '#', ',' and ';' start an extension, a dialling pause or a remark. The number must be complete before them.
 _REMARK = re.compile(r"[^\W\d_]+\.?|[#;,]+")
 _DIGIT = re.compile(r"\d")
 _NOT_DIGITS = re.compile(r"\D+")

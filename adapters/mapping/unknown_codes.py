@@ -1,6 +1,6 @@
 """Stores codes that are not in a mapping's table, so that a corrected mapping can apply to them later (product rule 5.8). Pure.
 
-The text of an unknown code may describe the patient, so only a digest is stored. A later table that contains the code recognizes the
+The text of an unknown code may describe the patient, so only a digest is stored. A later table that contains the code recognises the
 digest, and nobody can read the text.
 """
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 
 def duplicated(messages: Iterable[bytes], every: int) -> Iterator[bytes]:
-    """Repeats each ``every``-th message at once, as after a lost acknowledgment."""
+    """Repeats each ``every``-th message at once, as after a lost acknowledgement."""
     for number, message in enumerate(messages, 1):
         yield message
         if number % every == 0:

@@ -139,7 +139,7 @@ class RehearsalEmr:
         on_ack: OnAck | None = None,
         tls: SSLContext | None = None,
     ) -> Report:
-        """Sends messages (default: one A08 per patient) over MLLP, optionally with TLS, and waits for every acknowledgment."""
+        """Sends messages (default: one A08 per patient) over MLLP, optionally with TLS, and waits for every acknowledgement."""
         sender = MllpSender(host, port, connections=connections, on_ack=on_ack, lose_every=self.faults.lost_acks, tls=tls)
         return sender.send(self._disordered(self.messages() if messages is None else messages))
 

@@ -35,7 +35,7 @@ class ExportJob:
 
     since: datetime | None
     group: str | None
-    asked: datetime
+    started: datetime
     polls: int
     left_out: frozenset[int] = frozenset()
     extra_count: int = 0
@@ -138,9 +138,9 @@ class ExportDesk:
         deleted = [{"type": "Bundle", "url": f"{root}/{name}/deleted.ndjson"}] if job.since and self.chart.removed(job.since) else []
         error = [{"type": "OperationOutcome", "url": f"{root}/{name}/error.ndjson", "count": len(job.left_out)}] if job.left_out else []
         late = self.faults.late_transaction_time
-        time = instant(self.chart.clock().astimezone(UTC)) if late == "end" else late or instant(job.asked)
-        made = {"transactionTime": time, "request": request, "requiresAccessToken": token}
-        return made | {"output": output, "deleted": deleted, "error": error}
+        time = instant(self.chart.clock().astimezone(UTC)) if late == "end" else late or instant(job.started)
+        manifest = {"transactionTime": time, "request": request, "requiresAccessToken": token}
+        return manifest | {"output": output, "deleted": deleted, "error": error}
 
     def lines(self, job: ExportJob, part: str) -> Iterator[bytes] | None:
         """The lines of one file; ``None`` if there is no such file."""

@@ -37,7 +37,7 @@ LAST_UPDATED = ("_lastUpdated", "date")
 
 @dataclass(frozen=True, slots=True)
 class Clinic:
-    """The data and the behavior of the endpoint."""
+    """The data and the behaviour of the endpoint."""
 
     chart: Chart
     desk: TokenDesk

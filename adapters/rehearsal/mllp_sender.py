@@ -50,8 +50,8 @@ class MllpSender:
     """Sends messages over MLLP. ``send`` blocks until every message is answered or given up.
 
     A message is sent again if it is refused (AR), not answered in ``timeout`` seconds, or the connection breaks: up to ``attempts`` times,
-    with ``pause`` seconds in between. ``on_ack`` receives the control ID and code of every accepted acknowledgment. Every
-    ``lose_every``-th acknowledgment is lost: the connection breaks, and the message is sent again.
+    with ``pause`` seconds in between. ``on_ack`` receives the control ID and code of every accepted acknowledgement. Every
+    ``lose_every``-th acknowledgement is lost: the connection breaks, and the message is sent again.
     """
 
     host: str
@@ -109,7 +109,7 @@ class _SenderConnection:
         self._report.given_up += 1
 
     async def _attempt(self, message: bytes, control: str) -> str | None:
-        """The acknowledgment code, or ``None`` if there was none."""
+        """The acknowledgement code, or ``None`` if there was none."""
         try:
             code = await asyncio.wait_for(self._exchange(message, control), self._sender.timeout)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

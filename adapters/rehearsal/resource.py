@@ -38,7 +38,7 @@ def patient(entry: ChartEntry) -> Resource:
     meta: Resource = {"versionId": str(entry.version), "lastUpdated": instant(entry.updated)}
     if person.restricted:
         meta["security"] = [RESTRICTED]
-    made: Resource = {
+    resource: Resource = {
         "resourceType": "Patient",
         "id": resource_id(person.index),
         "meta": meta,
@@ -52,8 +52,8 @@ def patient(entry: ChartEntry) -> Resource:
         "communication": _communication(person),
     }
     if person.deceased_on:
-        made["deceasedDateTime"] = person.deceased_on.isoformat()
-    return {key: value for key, value in made.items() if value != []}
+        resource["deceasedDateTime"] = person.deceased_on.isoformat()
+    return {key: value for key, value in resource.items() if value != []}
 
 
 def searchset(entries: Iterable[Resource], *, base_url: str, total: int, links: dict[str, str]) -> Resource:

@@ -1,4 +1,4 @@
-"""Acknowledgments in original and enhanced mode."""
+"""Acknowledgements in original and enhanced mode."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_it_works() -> None:
     assert reply == f"MSH|^~\\&|SYNC|HUB|ADT|GENHOSP|20261101150000+0000||ACK^A08|{own}|P|2.5.1\rMSA|AA|MSG00001\r".encode()
 
 
-def test_a_duplicate_message_gets_the_same_acknowledgment() -> None:
+def test_a_duplicate_message_gets_the_same_acknowledgement() -> None:
     assert answered(adt()) == answered(adt())
     assert answered(adt()) != answered(adt("A31"))
 
 
-def test_a_refused_message_that_is_later_accepted_gets_a_new_acknowledgment() -> None:
+def test_a_refused_message_that_is_later_accepted_gets_a_new_acknowledgement() -> None:
     assert read(answered(adt(), IngestResult("unavailable"))).field("MSH", 10) != read(answered(adt())).field("MSH", 10)
 
 
@@ -76,14 +76,14 @@ def test_committed_messages_are_acknowledged_as_msh_15_and_16_request(accept: st
     ("accept", "application", "sent"),
     [
         ("AL", "NE", ["CE"]),
-        ("AL", "AL", ["CE"]),  # a message that is not accepted gets no application acknowledgment
+        ("AL", "AL", ["CE"]),  # a message that is not accepted gets no application acknowledgement
         ("NE", "ER", ["AE"]),
         ("SU", "AL", ["AE"]),
         ("ER", "SU", ["CE"]),
         ("NE", "NE", []),
     ],
 )
-def test_a_refused_message_gets_one_acknowledgment(accept: str, application: str, sent: list[str]) -> None:
+def test_a_refused_message_gets_one_acknowledgement(accept: str, application: str, sent: list[str]) -> None:
     assert codes(asking(accept, application), REJECTED) == sent
 
 
@@ -138,7 +138,7 @@ def test_an_outcome_has_its_code(outcome: str, code: str) -> None:
     assert read(answered(adt(), IngestResult(outcome))).field("MSA", 1) == code
 
 
-def test_the_acknowledgment_has_a_structure_if_the_message_has_one() -> None:
+def test_the_acknowledgement_has_a_structure_if_the_message_has_one() -> None:
     header = "MSH|^~\\&|A|B|C|D|2026||ADT^A08^ADT_A01|1|P|2.5"
     assert read(answered(adt(header=header))).field("MSH", 9) == "ACK^A08^ACK"
 
@@ -172,11 +172,11 @@ def test_a_barely_readable_message_is_answered(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ACK", "ACK^A08", "ACK^A08^ACK", "MCF"])
-def test_an_acknowledgment_is_never_acknowledged(kind: str) -> None:
+def test_an_acknowledgement_is_never_acknowledged(kind: str) -> None:
     assert replies(f"MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5|||AL|AL\rMSA|AA|7\r".encode(), APPLIED) == []
 
 
-def test_a_response_to_a_query_counts_as_an_acknowledgment() -> None:
+def test_a_response_to_a_query_counts_as_an_acknowledgement() -> None:
     assert replies(b"MSH|^~\\&|A|B|C|D|2026||RSP^K22|1|P|2.5|||AL|AL\rMSA|AA|7\rQAK|Q1|OK\r", REJECTED) == []
 
 

@@ -79,7 +79,7 @@ def message(number: int) -> bytes:
 
 
 def outcome(reply: bytes) -> tuple[str, str]:
-    """The acknowledgment code and the control ID of its message."""
+    """The acknowledgement code and the control ID of its message."""
     acknowledgement = read(reply)
     return acknowledgement.field("MSA", 1), acknowledgement.field("MSA", 2)
 
@@ -134,7 +134,7 @@ def test_a_group_has_a_limit() -> None:
     assert max(len(group) for group in keeper.groups) <= 10
 
 
-def test_each_of_many_connections_gets_its_acknowledgments_in_order() -> None:
+def test_each_of_many_connections_gets_its_acknowledgements_in_order() -> None:
     keeper = Keeper()
     failures: list[BaseException] = []
 
@@ -197,7 +197,7 @@ def test_a_wrong_number_of_results_is_answered_ar() -> None:
         assert outcome(connection.send(message(1))) == ("AR", "MSG00001")
 
 
-def test_a_received_acknowledgment_is_not_answered() -> None:
+def test_a_received_acknowledgement_is_not_answered() -> None:
     keeper = Keeper()
     with served(keeper) as listener, sender(listener) as connection:
         connection.write(frame(adt(header="MSH|^~\\&|A|B|C|D|2026||ACK^A08|ACK7|P|2.5") + b"MSA|AA|7\r"))
@@ -270,7 +270,7 @@ def test_a_connection_lost_inside_a_frame_is_reported() -> None:
     assert [(one.reason, one.payload) for one in reported] == [("frame_unfinished", b"MSH|half")]
 
 
-def test_a_peer_that_closes_its_side_still_gets_its_acknowledgments() -> None:
+def test_a_peer_that_closes_its_side_still_gets_its_acknowledgements() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with served(keeper) as listener, sender(listener) as connection:
@@ -348,7 +348,7 @@ def test_an_invalid_address_is_refused(listen: str) -> None:
 # python-hl7, a common sender
 
 
-def test_the_client_of_python_hl7_reads_the_acknowledgments() -> None:
+def test_the_client_of_python_hl7_reads_the_acknowledgements() -> None:
     keeper = Keeper()
     with served(keeper) as listener:
         assert listener.address is not None

@@ -203,7 +203,7 @@ def test_messages_are_answered_once_while_the_store_hangs() -> None:
     assert keeper.bodies == [message(1), message(1), message(2)]
 
 
-def test_failing_error_reports_do_not_block_acknowledgments() -> None:
+def test_failing_error_reports_do_not_block_acknowledgements() -> None:
     keeper, hangs = Keeper(), threading.Event()
     with watched(keeper, answer_within=SOON) as found:
         found.listener.on_frame_errors = lambda errors: (found.told.set(), hangs.wait(WAIT))[0]

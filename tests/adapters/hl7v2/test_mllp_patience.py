@@ -15,11 +15,11 @@ from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome, sende
 IDLE = 0.1
 COUNT = 5_000
 LONG = IngestResult("rejected", "odd", "x" * 8_000)
-"""Makes acknowledgments long: together they exceed the socket buffers of both ends."""
+"""Makes acknowledgements long: together they exceed the socket buffers of both ends."""
 
 
 @pytest.mark.parametrize("messages", [1, 3])
-def test_a_peer_that_waits_for_its_acknowledgment_is_not_disconnected(messages: int) -> None:
+def test_a_peer_that_waits_for_its_acknowledgement_is_not_disconnected(messages: int) -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with served(keeper, idle_timeout=IDLE, group_size=1) as listener, sender(listener) as connection:
@@ -32,7 +32,7 @@ def test_a_peer_that_waits_for_its_acknowledgment_is_not_disconnected(messages: 
             connection.receive()
 
 
-def test_the_idle_time_starts_after_the_acknowledgment() -> None:
+def test_the_idle_time_starts_after_the_acknowledgement() -> None:
     keeper, idle = Keeper(), 10 * IDLE
     keeper.go_on.clear()
     with served(keeper, idle_timeout=idle) as listener, sender(listener) as connection:
@@ -55,7 +55,7 @@ def handled(keeper: Keeper) -> int:
     return seen
 
 
-def test_a_peer_that_does_not_read_its_acknowledgments_is_paused_and_blocks_nobody() -> None:
+def test_a_peer_that_does_not_read_its_acknowledgements_is_paused_and_blocks_nobody() -> None:
     keeper = Keeper(LONG)
     with served(keeper, idle_timeout=10 * IDLE) as listener:  # on a slow machine the writing thread may wait this long
         assert listener.address is not None

@@ -25,7 +25,7 @@ from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, sender
         (1, None, SequenceCheck(True, 1, 2)),
         (7, None, SequenceCheck(True, 7, 8)),  # the link is new: any number starts it
         (8, 7, SequenceCheck(True, 8, 9)),
-        (7, 7, SequenceCheck(True, 7, 8)),  # the acknowledgment was lost
+        (7, 7, SequenceCheck(True, 7, 8)),  # the acknowledgement was lost
         (9, 7, SequenceCheck(False, 7, 8)),
         (6, 7, SequenceCheck(False, 7, 8)),
         (0, 7, SequenceCheck(True, 7, 8)),
@@ -61,7 +61,7 @@ def agreed(keeper: Keeper, notes: InMemoryNotes, alerts: list[Unmappable]) -> It
         thread.join(WAIT)
 
 
-def acknowledgment_of(connection: MllpClient, sequence: int | str) -> tuple[str, str]:
+def acknowledgement_of(connection: MllpClient, sequence: int | str) -> tuple[str, str]:
     """MSA-1 and MSA-4."""
     reply = read(connection.send(numbered(sequence)))
     return reply.field("MSA", 1), reply.field("MSA", 4)
@@ -70,22 +70,22 @@ def acknowledgment_of(connection: MllpClient, sequence: int | str) -> tuple[str,
 def test_numbers_survive_a_restart_and_msa_4_is_the_next() -> None:
     keeper, notes, alerts = Keeper(), InMemoryNotes(), list[Unmappable]()
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
-        assert [acknowledgment_of(connection, one) for one in (0, 1, 2)] == [("AA", "-1"), ("AA", "2"), ("AA", "3")]
+        assert [acknowledgement_of(connection, one) for one in (0, 1, 2)] == [("AA", "-1"), ("AA", "2"), ("AA", "3")]
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
-        assert acknowledgment_of(connection, 0) == ("AA", "3")
-        assert acknowledgment_of(connection, 2) == ("AA", "3")
-        assert acknowledgment_of(connection, 3) == ("AA", "4")
+        assert acknowledgement_of(connection, 0) == ("AA", "3")
+        assert acknowledgement_of(connection, 2) == ("AA", "3")
+        assert acknowledgement_of(connection, 3) == ("AA", "4")
     assert alerts == []
 
 
 def test_an_unexpected_number_is_refused_and_reported_and_not_applied() -> None:
     keeper, notes, alerts = Keeper(), InMemoryNotes(), list[Unmappable]()
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
-        assert acknowledgment_of(connection, 1) == ("AA", "2")
-        assert acknowledgment_of(connection, 5) == ("AR", "2")
-        assert acknowledgment_of(connection, 6) == ("AR", "2")
-        assert acknowledgment_of(connection, -1) == ("AA", "-1")
-        assert acknowledgment_of(connection, 7) == ("AA", "8")
+        assert acknowledgement_of(connection, 1) == ("AA", "2")
+        assert acknowledgement_of(connection, 5) == ("AR", "2")
+        assert acknowledgement_of(connection, 6) == ("AR", "2")
+        assert acknowledgement_of(connection, -1) == ("AA", "-1")
+        assert acknowledgement_of(connection, 7) == ("AA", "8")
     assert keeper.bodies == [numbered(1), numbered(-1), numbered(7)]
     assert [(one.reason, one.path, one.payload) for one in alerts] == [
         ("sequence_mismatch", "MSH-13", numbered(5)),
@@ -97,10 +97,10 @@ def test_a_number_is_stored_only_with_a_commit() -> None:
     keeper, notes, alerts = Keeper(), InMemoryNotes(), list[Unmappable]()
     keeper.failing = True
     with agreed(keeper, notes, alerts) as listener, sender(listener) as connection:
-        assert acknowledgment_of(connection, 1) == ("AR", "")
+        assert acknowledgement_of(connection, 1) == ("AR", "")
         assert notes.read(LAST_NUMBER) is None
         keeper.failing = False
-        assert acknowledgment_of(connection, 1) == ("AA", "2")
+        assert acknowledgement_of(connection, 1) == ("AA", "2")
     assert notes.read(LAST_NUMBER) == "1"
 
 
@@ -111,6 +111,6 @@ def test_without_the_setting_numbers_are_ignored() -> None:
     thread.start()
     assert listener.bound.wait(WAIT)
     with sender(listener) as connection:
-        assert [acknowledgment_of(connection, one) for one in (4, 2)] == [("AA", ""), ("AA", "")]
+        assert [acknowledgement_of(connection, one) for one in (4, 2)] == [("AA", ""), ("AA", "")]
     listener.stop()
     thread.join(WAIT)

@@ -163,7 +163,7 @@ def test_the_event_is_read_in_its_spellings(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ADT&A40", "ADT~A40", "ADT^ADT-A40", "ADT^A40 - merge", "ADTA40", "ADT^A4O"])
-def test_a_merge_event_is_recognized_in_any_spelling(kind: str) -> None:
+def test_a_merge_event_is_recognised_in_any_spelling(kind: str) -> None:
     merge, item = items(sent(kind, "MRG|MRN10002^^^GENHOSP^MR", "ZCP|1|DNC", event="A40"), mapping=SITE)
     assert isinstance(merge, PatientMerge)
     assert isinstance(item, PatientStatements)

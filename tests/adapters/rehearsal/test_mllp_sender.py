@@ -117,7 +117,7 @@ def test_a_cut_connection_is_opened_again(messages: list[bytes]) -> None:
     assert (report.accepted, report.resent) == (3, 3)
 
 
-def test_a_late_acknowledgment_does_not_answer_another_message(messages: list[bytes]) -> None:
+def test_a_late_acknowledgement_does_not_answer_another_message(messages: list[bytes]) -> None:
     with peer(lambda control, _: ack("OLD", "AE") + ack(control)) as server:
         report = sender(server).send(messages[:2])
     assert (report.accepted, report.codes) == (2, {"AA": 2})
@@ -130,7 +130,7 @@ def test_an_unreachable_listener_is_reported_without_hanging(messages: list[byte
     assert (report.sent, report.given_up) == (3, 3)
 
 
-def test_the_caller_receives_every_acknowledgment(messages: list[bytes]) -> None:
+def test_the_caller_receives_every_acknowledgement(messages: list[bytes]) -> None:
     received: list[tuple[str, str]] = []
     with peer(lambda control, time: ack(control, "AA" if time == 2 else "AR")) as server:
         sender(server, on_ack=lambda control, code: received.append((control, code))).send(messages[:1])
