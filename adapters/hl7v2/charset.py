@@ -23,7 +23,7 @@ TABLE_0211 = {
     "GB 18030-2000": "gb18030",
     "KS X 1001": "euc_kr",
     "BIG-5": "big5",
-    "UNICODE": "utf-8",  # as current versions of HAPI read it; UTF-16 is detected by its bytes
+    "UNICODE": "utf-8",  # as in HAPI (HL7Charsets.java); UTF-16 is detected by its bytes
     "UNICODE UTF-8": "utf-8",
     "UNICODE UTF-16": "utf-16",
     "UNICODE UTF-32": "utf-32",

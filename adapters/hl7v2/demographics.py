@@ -41,10 +41,10 @@ def read_death(message: Message, when: str, indicator: str, statements: dict[str
 
     If one patient has several PID segments, one that states death is enough. An unreadable segment does not mean "not deceased".
     """
-    before = statements.pop(DECEASED, None)
+    earlier = statements.pop(DECEASED, None)
     _read_death(message, when, indicator, statements, problems)
-    if before is not None and (before.value or DECEASED not in statements):
-        statements[DECEASED] = before
+    if earlier is not None and (earlier.value or DECEASED not in statements):
+        statements[DECEASED] = earlier
     if DECEASED in statements and not statements[DECEASED].value and any(one.attribute == DECEASED for one in problems):
         del statements[DECEASED]
 

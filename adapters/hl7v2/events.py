@@ -86,7 +86,7 @@ def processing(message: Message) -> str:
     if field in (PRODUCTION, ""):
         return PRODUCTION
     component, repetition = message.delimiters.component, message.delimiters.repetition
-    codes = {_shown(one.partition(component)[0]) for one in _legible(message, field, "MSH-11").split(repetition)} - {""}
+    codes = {_cleaned(one.partition(component)[0]) for one in _legible(message, field, "MSH-11").split(repetition)} - {""}
     found = {_processing().get(code, "") for code in codes} or {PRODUCTION}
     if len(found) > 1 or "" in found:
         detail = "MSH-11 is not a processing ID of table 0103, so this may not be a production message: correct it at the sender"
@@ -104,7 +104,7 @@ def _legible(message: Message, field: str, path: str) -> str:
 @lru_cache(maxsize=1024)
 def _spelled(field: str, component: str) -> tuple[str, str, bool]:
     """Type and event from ``ADT^A08``, ``adt^a8``, ``ADT_A08`` and similar, and whether the event may only be a structure name."""
-    parts = [_shown(part) for part in field.split(component)]
+    parts = [_cleaned(part) for part in field.split(component)]
     joined = _JOINED.fullmatch(parts[0])
     event = parts[1] if len(parts) > 1 else ""
     if joined:
@@ -114,14 +114,14 @@ def _spelled(field: str, component: str) -> tuple[str, str, bool]:
 
 @lru_cache(maxsize=1024)
 def _event(text: str) -> str:
-    text = "".join(_shown(text).split())
+    text = "".join(_cleaned(text).split())
     match = _EVENT.fullmatch(text)
     code = match[1] if match else text
     code = f"A{code}" if code.isdigit() else code
     return f"{code[0]}{code[1:]:0>2}" if match else code
 
 
-def _shown(text: str) -> str:
+def _cleaned(text: str) -> str:
     """The text in capitals, without quotes (``""`` is also HL7's delete) and without invisible characters around it."""
     return "".join([letter if letter.isprintable() else " " for letter in text]).replace('"', "").strip().upper()
 

@@ -155,6 +155,7 @@ class FilesAdapter:
 
 
 def _dropped(name: str, status: os.stat_result) -> DroppedFile:
+    """The file in the form in which the drop folder compares it."""
     return DroppedFile(name, status.st_size, status.st_mtime_ns / 1e9)
 
 

@@ -60,14 +60,14 @@ class Deframer:
             return messages
         self._buffer += chunk
         while self._buffer and self.error is None:
-            message = self._end() if self._inside else self._begin()
+            message = self._take_message() if self._inside else self._skip_to_frame()
             if message is None:
                 break
             if message:
                 messages.append(message)
         return messages
 
-    def _begin(self) -> bytes | None:
+    def _skip_to_frame(self) -> bytes | None:
         """Skips accepted bytes between frames and the start of the next frame. Returns empty bytes to go on, ``None`` to wait for more."""
         rest = self._buffer.lstrip(BETWEEN)
         if rest and rest[:1] != START:
@@ -77,8 +77,9 @@ class Deframer:
         self._inside, self._searched = bool(rest), 0
         return b"" if rest else None
 
-    def _end(self) -> bytes | None:
-        at = self._found()
+    def _take_message(self) -> bytes | None:
+        """Takes the message of a complete frame out of the buffer; ``None`` to wait for more bytes."""
+        at = self._end_offset()
         if self._head is None and (at if at >= 0 else len(self._buffer)) > self._limit:
             self._head = Oversized(self._buffer[: min(HEAD, self._limit)])
         if at < 0:
@@ -95,16 +96,16 @@ class Deframer:
         self._inside, self._head = False, None
         return message
 
-    def _found(self) -> int:
+    def _end_offset(self) -> int:
         """The offset at which the frame ends, or -1."""
         at = self._buffer.find(END, self._searched)
         if at < 0 or not (self._head if self._head is not None else self._buffer[:2]).startswith(_WIDE):
             return at
-        while at >= 0 and not self._is_whole(at):
+        while at >= 0 and not self._is_frame_end(at):
             at = self._buffer.find(END, at + 1)
         return at
 
-    def _is_whole(self, at: int) -> bool:
+    def _is_frame_end(self, at: int) -> bool:
         """Whether an END byte in UTF-16 text ends the frame: it is followed by CR, or is itself a UTF-16 character."""
         if at % 2:
             return self._buffer[at - 1] == 0 and self._buffer[at + 1 : at + 2] == b"\x00"

@@ -29,9 +29,7 @@ def merges(
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
     if not pairs:
         raise UnusableMessage("merge_incomplete", "a merge needs a PID and an MRG segment", "MRG")
-    return [
-        PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, retired in pairs for record in _records(retired)
-    ]
+    return [PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, gone in pairs for record in _records(gone)]
 
 
 def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:

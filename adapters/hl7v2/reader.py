@@ -7,7 +7,7 @@ Repetitions and components are split with ``str.split`` where needed. A field ha
 the earlier value) and empty (no statement).
 
 Senders end segments with LF or CR LF in place of CR (github.com/hitgeek/simple-hl7 issue 45, github.com/nextgenhealthcare/connect issues
-53 and 57), but LF may also be text inside NTE (github.com/deoxxa/hl7 pull 3). See :func:`_mixed`.
+53 and 57), but LF may also be text inside a field (github.com/deoxxa/hl7 pull 3). See :func:`_mixed`.
 
 Undecodable bytes affect only their element: only :meth:`Message.unescape` of that element fails. Lines that are not segments are stored
 separately (``adapters.hl7v2.torn``).

@@ -43,13 +43,13 @@ def read(message: Message, updated: str, zone: tzinfo, received: datetime, undat
     zone = timestamp.offset(texts[SENT]) or zone
     found = {place: timestamp.time(text, zone) for place, text in texts.items() if text and text != DELETE}
     problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
-    effective = _first(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
+    effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
     if times.is_ahead(effective, received):
         problems.append(Problem("time_in_future", "", "the sender's clock or time zone, or ours, is wrong; only refusals apply"))
     return StatedAt(effective, _version(found.get(UPDATED)), tuple(problems))
 
 
-def _first(found: Mapping[str, Time | None], order: Sequence[str], undated: datetime) -> Time:
+def _effective(found: Mapping[str, Time | None], order: Sequence[str], undated: datetime) -> Time:
     """The first time present. If it is unreadable, the next readable one is its upper bound."""
     present = [found[place] for place in order if place in found]
     readable = next((time for time in present if time is not None), None)

@@ -51,7 +51,7 @@ def _check(attribute: str, rule: Mapping[str, Any]) -> None:
     values = rule.get("values")
     if not isinstance(values, Mapping) or not values:
         raise ListRuleError(attribute, "needs 'values': the meaning of each code in the list, one of " + ", ".join(MEANINGS))
-    wrong = next((meaning for meaning in map(_word, values.values()) if meaning not in MEANINGS), None)
+    wrong = next((meaning for meaning in map(_meaning, values.values()) if meaning not in MEANINGS), None)
     if wrong is not None:
         raise ListRuleError(attribute, f"a code of the list cannot mean {wrong!r}: use one of {', '.join(MEANINGS)}")
     if (rule.get("others") or NO_STATEMENT) not in OTHERS:
@@ -68,11 +68,11 @@ def under(preset: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> d
 
 def table(values: Mapping[Any, Any]) -> dict[str, str]:
     """Codes -> meanings. A code matches as written, otherwise without regard to case."""
-    meanings = {str(code).lower() if isinstance(code, bool) else str(code): _word(meaning) for code, meaning in values.items()}
+    meanings = {str(code).lower() if isinstance(code, bool) else str(code): _meaning(meaning) for code, meaning in values.items()}
     return {code.casefold(): meaning for code, meaning in meanings.items()} | meanings
 
 
-def _word(meaning: Any) -> str:
+def _meaning(meaning: Any) -> str:
     """The meaning as text. YAML reads an unquoted ``no`` as false; it means ``none``."""
     text = str(meaning).lower() if isinstance(meaning, bool) else str(meaning)
     return NONE if text in ("no", "false") else text

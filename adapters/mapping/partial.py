@@ -96,11 +96,11 @@ def leave_out_illegible(
         for attribute in readers or [next((name for start, name in elements.items() if path.startswith(start)), "")]:
             if (path, base(attribute)) not in known:
                 problems.append(Problem("text_unreadable", path, "it contains invalid bytes or characters", base(attribute)))
-        for name in [name for name, one in ruled.items() if _is_of(name, readers) and not is_opt_out(name, one.value)]:
+        for name in [name for name, one in ruled.items() if _belongs_to(name, readers) and not is_opt_out(name, one.value)]:
             del ruled[name]
 
 
-def _is_of(attribute: str, readers: Sequence[str]) -> bool:
+def _belongs_to(attribute: str, readers: Sequence[str]) -> bool:
     return attribute in readers or any(one.endswith(EACH) and base(one) == base(attribute) for one in readers)
 
 
