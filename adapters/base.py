@@ -71,7 +71,7 @@ class AdapterError(Exception):
         super().__init__(message)
 
 
-class BrokeOff(AdapterError):
+class IncompleteFetch(AdapterError):
     """The response is incomplete: fewer records than announced, an error among them, or pages that never end.
 
     The records received were delivered and are used. The cursor was not delivered, so the same records are read again: once in this

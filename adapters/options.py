@@ -18,7 +18,7 @@ def joined(settings: SourceSettings) -> dict[str, Any]:
     return {**(settings.preset.get("options") or {}), **settings.options}
 
 
-def own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+def section(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
     """The settings of one section. ``ValueError`` for a setting that is not in ``known``."""
     if not isinstance(options, Mapping):
         raise ValueError(f"{name} must be a section with settings: {', '.join(known)}")

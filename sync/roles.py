@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from adapters.base import AdapterError, IngestResult, Listener, Payload, ReportsPeerErrors, Unmappable
-from adapters.mapping.evidence import named
+from adapters.mapping.evidence import message_name
 from adapters.notes import HasNotes
 from store.db import outage
 from store.runs.runs import Rejected
@@ -100,7 +100,7 @@ class ListenRole:
         """Keeps what came on connections that had to be closed."""
         parts, lane = self.parts, self._lane
         rows = [
-            Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=named(one.payload), nameless=True)
+            Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=message_name(one.payload), nameless=True)
             for one in found
         ]
         with parts.database.write(lane.enterprise) as transaction:

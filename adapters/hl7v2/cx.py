@@ -16,7 +16,7 @@ from adapters.hl7v2 import timestamp
 from adapters.hl7v2.delimiters import Delimiters
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.mapping.identifiers import best_guess, described, is_placeholder, one_each
+from adapters.mapping.identifiers import best_guess, describe, is_placeholder, one_each
 from store.preference import OID, Identifier, Problem, issuer
 
 # Types (table 0203) by which an EMR identifies a person.
@@ -150,7 +150,7 @@ class IdentifierReader:
         return right and (not self._own_types or one.type.casefold() in self._own_types)
 
     def _unusable(self, found: Sequence[_Cx], path: str, *, without_authority: bool) -> UnusableMessage:
-        received = described([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
+        received = describe([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
         if self._authority or self._type:
             return UnusableMessage("patient_id_missing", f"no identifier matches 'patient_id' of this source{received}", path)
         if without_authority:

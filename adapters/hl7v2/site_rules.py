@@ -38,7 +38,7 @@ class EachNumber:
         """The statements per number. A refusal at an unreadable number is a problem of the consent for all numbers."""
         stated: dict[str, Statement] = {}
         for rule in self._rules:
-            stated |= partial.at_each(rule, message, lambda path: self._number(message, path), problems, codes)
+            stated |= partial.apply_per_number(rule, message, lambda path: self._number(message, path), problems, codes)
         return stated
 
     def _number(self, message: Message, path: str) -> str | None:

@@ -15,7 +15,7 @@ PLAIN = re.compile(r"[\x21-\x7e]{1,199}")
 TYPE, ID = re.compile(r"[A-Z][A-Za-z]{1,63}"), re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
-def named(payload: bytes) -> str:
+def message_name(payload: bytes) -> str:
     """``MSG00001``, ``Consent/17``, or empty if the payload has no usable identification."""
     return _message(payload[:HEAD]) or _resource(payload)
 

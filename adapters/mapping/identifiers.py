@@ -24,7 +24,7 @@ A_NAME = re.compile(r"[A-Za-z][A-Za-z _.-]{0,39}\d{0,2}|urn:oid:[0-9.]{3,80}|htt
 A_TYPE = re.compile(r"[A-Za-z0-9]{1,6}")
 
 
-class Named(NamedTuple):
+class PatientIdentifiers(NamedTuple):
     """The identifiers of a payload, the source's own first. ``others`` have the same authority and type, so they are other patients."""
 
     identifiers: tuple[Identifier, ...]
@@ -54,7 +54,7 @@ def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[Pa
     return [replace(item, identifiers=(one,), statements=refused, restricted=False, problems=unread, codes={}, later=()) for one in others]
 
 
-def described(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:
+def describe(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:
     """The received authorities and types with their flaws, as text for a reason. Never contains a value, or text that may be one."""
     return f"; received: {', '.join(dict.fromkeys(_shown(one, flaw, known) for one, flaw in found))}" if found else ""
 

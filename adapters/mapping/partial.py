@@ -49,7 +49,7 @@ def _read(rule: Rule, attribute: str, found: Sequence[FoundValue], problems: lis
     statement = judge(rule, found, problems)
     has_result = found or statement is not None or len(problems) > known
     if _keeps(rule) and has_result and not any(one.flaw for one in found):
-        kept = tuple((one.text if one.text is None else rule.kept(one.text), one.path) for one in found)
+        kept = tuple((one.text if one.text is None else rule.stored_form(one.text), one.path) for one in found)
         codes[attribute] = Codes(rule.path, kept, silent=statement is None and len(problems) == known)
     return statement
 
@@ -59,7 +59,7 @@ def _keeps(rule: Rule) -> bool:
     return rule.values is not None and base(rule.attribute) not in (PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE)
 
 
-def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:
+def apply_per_number(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:
     """The statements of a rule that applies per number (``consent.sms#*``).
 
     ``number_of`` returns the number at a path, empty if it is unreadable, ``None`` if there is no phone. A refusal at an unreadable number

@@ -171,9 +171,9 @@ class Rule:
             return self._fallback(self.on_unknown, "code_unmapped", found.path, found.text)
         return None if target == NO_STATEMENT else Statement(target, found.path)
 
-    def kept(self, code: str) -> str:
+    def stored_form(self, code: str) -> str:
         """A code in the form in which it is stored with the value that it was mapped to."""
-        return code if self.knows(code) else unknown_codes.kept(code)
+        return code if self.knows(code) else unknown_codes.stored_form(code)
 
     def _meaning(self, code: str) -> Any:
         table = self.values or {}

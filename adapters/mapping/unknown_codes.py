@@ -14,7 +14,7 @@ MARK = "digest:"
 """The prefix of a stored code that was in no table."""
 
 
-def kept(code: str) -> str:
+def stored_form(code: str) -> str:
     """The stored form of a code: digests of its text as written and casefolded."""
     return f"{MARK}{_digest(code)}:{_digest(code.casefold())}"
 

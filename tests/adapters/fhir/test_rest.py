@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, Fetch, Filtered, IncompleteFetch, Unmappable
 from adapters.fhir.rest import RestAdapter
 from adapters.registry import build
 from adapters.rehearsal.emr import RehearsalEmr
@@ -287,7 +287,7 @@ def test_check_says_when_no_patient_can_be_seen() -> None:
 def test_a_total_counts_unless_the_site_says_that_it_does_not(trust_total: bool) -> None:
     with serving(answering(metadata=capability(), Patient=found(patient(), total=500))) as server:
         batches: list[Batch] = []
-        with nullcontext() if not trust_total else pytest.raises(BrokeOff, match="announced 500 Patient records but sent 1"):
+        with nullcontext() if not trust_total else pytest.raises(IncompleteFetch, match="announced 500 Patient records but sent 1"):
             batches.extend(plain(server, options={"trust_total": trust_total}).fetch(Fetch()))
     assert len(batches[0].items) == 1
     assert (batches[-1].cursor is None) == trust_total
@@ -296,7 +296,7 @@ def test_a_total_counts_unless_the_site_says_that_it_does_not(trust_total: bool)
 @pytest.mark.parametrize("total", [500, "500", 500.0])
 def test_a_total_counts_however_it_is_written(total: Any) -> None:
     answers = answering(metadata=capability(), Patient=found(patient(), total=total))
-    with serving(answers) as server, pytest.raises(BrokeOff, match="announced 500"):
+    with serving(answers) as server, pytest.raises(IncompleteFetch, match="announced 500"):
         list(plain(server).fetch(Fetch()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.mapping.evidence import named
+from adapters.mapping.evidence import message_name
 
 HEAD = b"MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|"
 
@@ -38,4 +38,4 @@ HEAD = b"MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|"
     ],
 )
 def test_the_senders_name_of_a_payload_is_found(payload: bytes, expected: str) -> None:
-    assert named(payload) == expected
+    assert message_name(payload) == expected
