@@ -14,7 +14,7 @@ TOO_SLOW = "the peer did not complete a frame in time (frame_timeout)"
 
 
 class Owner(Protocol):
-    """The listener that a connection reports to."""
+    """The listener that a connection reports to. ``opened`` and ``received`` return whether reading continues."""
 
     def opened(self, connection: Connection) -> bool: ...
 

@@ -24,9 +24,9 @@ PATIENT_TYPES = frozenset({"", "MR", "MRN", "PI", "PT", "U", "EPI", "NI", "PN"})
 # Accounts and visits identify something else. Social security, licence and insurance numbers are mistyped and shared within families, so
 # linking patients by them would link strangers. Other types are used only if there is no better identifier.
 ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
-NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
+GOVERNMENT_NUMBERS = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
-NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
+NEVER = frozenset((*ACCOUNTS, *GOVERNMENT_NUMBERS, *PAYERS, "XX", "XV"))
 NO_PATIENT = "does not identify a patient"
 
 
@@ -103,8 +103,8 @@ class IdentifierReader:
             raise (unreadable_own or illegible[0]).with_others((*own, *others))
         if not own:
             raise self._unusable(found, places[0].path, without_authority=without_authority and place is places[0])
-        named = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
-        return Subject(named, tuple(others), tuple([one.problem(one.path) for one in illegible]))
+        identifiers = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
+        return Subject(identifiers, tuple(others), tuple([one.problem(one.path) for one in illegible]))
 
     def _may_be_own(self, message: Message, repetition: str, today: date) -> bool:
         """Whether an unreadable repetition may be the source's own identifier: its readable parts match, and it has not ended."""

@@ -159,7 +159,7 @@ class MllpListener:
         delivery = Delivery(ingest, self.notes if self._in_sequence else None, self._queue_error)
         with ThreadPoolExecutor(1, thread_name_prefix=f"ingest-{self._name}") as executor:
             await self._drain(delivery, executor)
-        await self._hang_up()
+        await self._close_connections()
 
     async def _drain(self, delivery: Delivery, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -218,7 +218,7 @@ class MllpListener:
             for connection in self._connections:
                 connection.resume()
 
-    async def _hang_up(self) -> None:
+    async def _close_connections(self) -> None:
         """Closes the connections once the last acknowledgements are sent."""
         for connection in tuple(self._connections):
             connection.close()

@@ -87,6 +87,7 @@ def _states(read: list[Item] | UnusableMessage) -> bool:
 
 
 def _with_refusals(received: Sequence[Item], rejoined: Sequence[Item]) -> Iterator[Item]:
+    """The items of the first reading, with refusals that only the second reading states."""
     others = [item for item in rejoined if isinstance(item, PatientStatements)]
     for item in received:
         other = others.pop(0) if others and isinstance(item, PatientStatements) else None
@@ -98,6 +99,7 @@ def _with_refusals(received: Sequence[Item], rejoined: Sequence[Item]) -> Iterat
 
 
 def _reconciled(received: list[Item], rejoined: list[Item]) -> list[Item]:
+    """The items of two readings. Merges are used only if both readings have them."""
     merges = [item for item in received if isinstance(item, PatientMerge)]
     if merges != [item for item in rejoined if isinstance(item, PatientMerge)]:
         merges = []
@@ -163,6 +165,7 @@ def _refusals(item: PatientStatements) -> dict[str, Statement]:
 
 
 def _line_problem(merge: PatientMerge) -> PatientStatements:
+    """An item for the survivor of a merge that only reports the line."""
     problems = (Problem(REASON, "", DETAIL),)
     return PatientStatements(merge.survivor, {}, merge.effective, merge.evidence_id, problems=problems, locator=merge.locator)
 

@@ -29,7 +29,7 @@ class Watched:
         self.reported: list[Unmappable] = []
         self.refused: list[str] = []
         self.unavailable: list[int] = []
-        self.told = threading.Event()
+        self.reported_event = threading.Event()
         self.listener.on_frame_errors = self._report
         self.listener.on_refused = self.refused.append
         self.listener.on_unavailable = self.unavailable.append
@@ -37,7 +37,7 @@ class Watched:
 
     def _report(self, errors: Sequence[Unmappable]) -> None:
         self.reported.extend(errors)
-        self.told.set()
+        self.reported_event.set()
 
     def connected(self, source: str = "127.0.0.1") -> socket.socket:
         assert self.listener.address is not None
@@ -57,7 +57,7 @@ def watched(keeper: Keeper, **options: Any) -> Iterator[Watched]:
         assert not found.thread.is_alive()
 
 
-def hung_up(connection: socket.socket) -> bool:
+def is_disconnected(connection: socket.socket) -> bool:
     """Waits until the other side closes."""
     try:
         return connection.recv(4096) == b""
@@ -70,7 +70,7 @@ def exchanged(connection: socket.socket, number: int) -> bytes:
     found = b""
     while not found.endswith(b"\x1c\r"):
         part = connection.recv(4096)
-        assert part, "hung up on"
+        assert part, "disconnected"
         found += part
     return found
 
@@ -91,7 +91,7 @@ def test_connections_per_address_are_limited_and_released() -> None:
             assert b"MSA|AA|" in exchanged(first, 1)
             assert b"MSA|AA|" in exchanged(second, 2)
             with found.connected() as third:
-                assert hung_up(third)
+                assert is_disconnected(third)
         for number in range(20):  # each connection is counted only after the previous one has ended
             with found.connected() as one:
                 try:
@@ -107,7 +107,7 @@ def test_only_listed_peers_are_served_and_the_others_are_counted() -> None:
     keeper = Keeper()
     with watched(keeper, peers=["127.0.0.2/32", "10.0.0.0/8"]) as found:
         with found.connected() as stranger:
-            assert hung_up(stranger)
+            assert is_disconnected(stranger)
         with found.connected(OTHER) as emr:
             assert b"MSA|AA|" in exchanged(emr, 1)
     assert found.refused == ["not_a_peer"]
@@ -120,7 +120,7 @@ def test_unknown_peers_are_refused_before_tls_and_handshakes_count() -> None:
     secured = {"certificate": certificate, "key": key}
     with watched(Keeper(), tls=secured, max_connections_per_address=1) as found, found.connected():
         with found.connected() as second:
-            assert hung_up(second)
+            assert is_disconnected(second)
         context = tls.connecting({"ca": authority.pem})
         assert context is not None
         with context.wrap_socket(found.connected(OTHER), server_hostname="127.0.0.1") as emr:
@@ -132,7 +132,7 @@ def test_a_peer_with_an_unfinished_frame_is_disconnected_and_reported_once() -> 
     with watched(Keeper(), frame_timeout=SOON) as found, found.connected() as peer:
         assert b"MSA|AA|" in exchanged(peer, 1)
         peer.sendall(b"\x0bMSH|half")
-        assert hung_up(peer)
+        assert is_disconnected(peer)
     assert [(one.reason, one.payload) for one in found.reported] == [("frame_unfinished", b"MSH|half")]
 
 
@@ -185,7 +185,7 @@ def test_only_the_start_of_an_unfinished_frame_is_kept() -> None:
     with watched(Keeper()) as found:
         with found.connected() as peer:
             peer.sendall(b"\x0bMSH|" + b"x" * 500_000)
-        assert found.told.wait(WAIT)
+        assert found.reported_event.wait(WAIT)
     assert [len(one.payload) for one in found.reported] == [HEAD]
 
 
@@ -206,10 +206,10 @@ def test_messages_are_answered_once_while_the_store_hangs() -> None:
 def test_failing_error_reports_do_not_block_acknowledgements() -> None:
     keeper, hangs = Keeper(), threading.Event()
     with watched(keeper, answer_within=SOON) as found:
-        found.listener.on_frame_errors = lambda errors: (found.told.set(), hangs.wait(WAIT))[0]
+        found.listener.on_frame_errors = lambda errors: (found.reported_event.set(), hangs.wait(WAIT))[0]
         with found.connected() as bad:
             bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert found.told.wait(WAIT)
+            assert found.reported_event.wait(WAIT)
         with sender(found.listener) as good:
             assert outcome(good.send(message(1))) == ("AR", "MSG00001")
             hangs.set()
