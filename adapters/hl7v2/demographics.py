@@ -37,7 +37,7 @@ def read_language(
 
 
 def read_death(message: Message, when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """Reads PID-29 (date of death), otherwise PID-30 (Y or N). A date of zeros is empty: some EMRs write it so.
+    """Reads PID-29 (date of death), otherwise PID-30 (:func:`read_flag`). A date of zeros is empty: some EMRs write it so.
 
     If one patient has several PID segments, one that states death is enough. An unreadable segment does not mean "not deceased".
     """
@@ -62,7 +62,10 @@ def _read_death(message: Message, when: str, indicator: str, statements: dict[st
 
 
 def read_flag(message: Message, attribute: str, field: str, path: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """Reads a yes or no of table 0136, alone or as the code of a CWE. If several answers differ, yes counts, because it protects."""
+    """Reads a yes or no, alone or as the code of a CWE. The spellings are in ``adapters/mapping/tables/yes_no.yaml``.
+
+    If several answers differ, yes counts, because it protects.
+    """
     if field == DELETE:
         statements[attribute] = Statement(None, path)
         return
@@ -77,7 +80,7 @@ def read_flag(message: Message, attribute: str, field: str, path: str, statement
 def _answer(text: str, component: str) -> str:
     """yes, no or unknown, from the code, otherwise from its text; empty if the table contains neither."""
     words = [word for part in text.split(component)[:2] if (word := part.strip().upper()) and word != DELETE]
-    known = (answer for word in words for answer, spelled in table("flags").items() if word in spelled)
+    known = (answer for word in words for answer, spelled in table("yes_no").items() if word in spelled)
     return next(known, "") if words else "unknown"
 
 
