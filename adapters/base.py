@@ -1,9 +1,9 @@
-"""The contract of an adapter: read an EMR, say what it said in the words of ``store.preference``.
+"""The contract of an adapter: read an EMR and express its data in the vocabulary of ``store.preference``.
 
-An adapter that polls implements :class:`Adapter`; one that is called implements :class:`Listener`. Both hand over
-:data:`Item` values; neither knows the store. The one error is :class:`AdapterError`, with one bit: ``permanent`` means
-that a person must act (credentials, configuration, mapping: *stop*), otherwise the run may be tried again (*retry*).
-A payload that cannot be used is not an error but an :class:`Unmappable` item (*skip*).
+An adapter that polls implements :class:`Adapter`. An adapter that receives implements :class:`Listener`. Both deliver :data:`Item`
+values, and neither knows the store. The only error is :class:`AdapterError`. ``permanent`` means that a person must act (credentials,
+configuration, mapping), so the run stops. Any other error may be retried. A payload that cannot be used is not an error but an
+:class:`Unmappable` item: it is skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from store.times import Time
 
 
 class Unmappable(NamedTuple):
-    """A payload that cannot be used. ``detail`` says what to mend and never quotes the payload; ``payload`` is kept apart."""
+    """A payload that cannot be used. ``detail`` says what to fix and never quotes the payload; ``payload`` is stored separately."""
 
     reason: str
     detail: str
@@ -30,7 +30,7 @@ class Unmappable(NamedTuple):
 
 
 class Filtered(NamedTuple):
-    """A payload that is well and none of our concern (another event, another resource)."""
+    """A valid payload that is not relevant here (another event, another resource)."""
 
     reason: str
     locator: str
@@ -40,10 +40,10 @@ Item = PatientStatements | PatientMerge | Filtered | Unmappable
 
 
 class Payload(NamedTuple):
-    """One message or resource as it came. ``locator`` finds it again and names no patient.
+    """One message or resource as received. ``locator`` identifies it without naming a patient.
 
-    ``written`` is when its file was last written, for payloads that come in files. ``refused`` (reason, detail) is set for one that
-    could not be received whole; then ``body`` is what is kept of it.
+    ``written`` is the modification time of its file, for payloads read from files. ``refused`` (reason, detail) is set for a payload
+    that was not received completely; ``body`` is then the part that was kept.
     """
 
     body: bytes
@@ -54,28 +54,28 @@ class Payload(NamedTuple):
 
     @property
     def undated(self) -> datetime:
-        """The latest that it can have been stated, if it carries no time of its own. A file read twice states the same time twice."""
+        """The latest time at which a payload without a timestamp can have been stated. Reading a file again gives the same time."""
         return self.received if self.written is None else min(self.written, self.received)
 
     @property
     def stated(self) -> Time:
-        """When it was stated, if it carries no time of its own: what a server answers is true now, a file was true before."""
+        """When a payload without a timestamp was stated: a server's response is current, a file is older than its modification time."""
         return times.at(self.received) if self.written is None else times.unknown(self.undated)
 
 
 class AdapterError(Exception):
-    """The EMR or the way to it failed. ``retry_after`` is in seconds, where the EMR named a time."""
+    """The EMR or the connection to it failed. ``retry_after`` is in seconds, if the EMR gave a time."""
 
     def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         self.permanent, self.retry_after = permanent, retry_after
         super().__init__(message)
 
 
-class BrokeOff(AdapterError):
-    """The answer is not whole: fewer records than the EMR announced, an error among them, or pages without an end.
+class IncompleteFetch(AdapterError):
+    """The response is incomplete: fewer records than announced, an error among them, or pages that never end.
 
-    What came was handed over and counts; the cursor was not, so that the same is read again: once more now, then by the next run.
-    Without ``again`` only by the next run: what was asked for is too much to be asked for twice.
+    The records received were delivered and are used. The cursor was not delivered, so the same records are read again: once in this
+    run, then by the next run. With ``again`` false only the next run reads them, because the request is too expensive to repeat at once.
     """
 
     def __init__(self, message: str, *, again: bool = True) -> None:
@@ -85,10 +85,11 @@ class BrokeOff(AdapterError):
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """What to read: everything after ``cursor`` (opaque, the adapter's own), or everything when it is ``None``.
+    """What to read: everything after ``cursor`` (opaque to everyone but the adapter), or everything if it is ``None``.
 
-    ``since`` overrides the cursor's time; ``patient`` reads one patient by the source's own identifier value. ``dry`` is a read whose
-    result is thrown away: nothing may be acknowledged to an EMR that counts what it delivered (athenahealth).
+    ``since`` overrides the cursor's time. ``patient`` reads one patient by the source's own identifier value. The result of a ``dry`` read
+    is discarded, so nothing may be acknowledged to an EMR that marks records as delivered (athenahealth ``/patients/changed``, see
+    docs.athenahealth.com: reading marks them as processed unless ``leaveunprocessed`` is true).
     """
 
     cursor: str | None = None
@@ -99,19 +100,19 @@ class Fetch:
 
 
 class Wait(NamedTuple):
-    """The EMR is not ready. ``seconds`` until it is worth asking on; ``what`` is waited for, in words that name no patient."""
+    """The EMR is not ready. ``seconds`` is the time until the next request; ``what`` describes the wait and names no patient."""
 
     seconds: float
     what: str
 
 
 class Batch(NamedTuple):
-    """Items that belong together. ``cursor`` is safe to keep once they are committed; ``None`` keeps the old one.
+    """Items that are committed together. ``cursor`` may be saved once they are committed; ``None`` keeps the previous one.
 
-    ``payloads`` are the raw bytes beside each item (same length), kept only for those that get rejected.
-    ``total`` is how many items the whole read will bring, where the EMR says so.
-    A batch with ``wait`` brings nothing but its cursor: the EMR has not spoken yet. The next batch is asked for after the wait,
-    or by a later run that goes on from the cursor. ``note`` is one line for whoever looks at the run; it names no patient.
+    ``payloads`` are the raw bytes of each item (same length), stored only for rejected items.
+    ``total`` is the number of items in the whole read, if the EMR reports it.
+    A batch with ``wait`` contains only a cursor: the EMR has no data yet. The next batch is requested after the wait, or by a later run
+    that continues from the cursor. ``note`` is one line for the page of the run; it names no patient.
     """
 
     items: Sequence[Item]
@@ -123,7 +124,7 @@ class Batch(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One line of ``check SOURCE``: what was tried, whether it is well, and what follows for the sync."""
+    """One line of ``check SOURCE``: what was checked, whether it succeeded, and what it means for the sync."""
 
     what: str
     ok: bool
@@ -131,9 +132,9 @@ class Finding(NamedTuple):
 
 
 class Mapper(Protocol):
-    """Pure: one payload in, what it says out. Never raises for bad input: that is an :class:`Unmappable`.
+    """Maps one payload to items. Pure. Bad input never raises: it becomes an :class:`Unmappable`.
 
-    ``mapping`` tells its rules from others; ``reread`` says what they make of codes that were read before (``store.domain.source_codes``).
+    ``mapping`` is the fingerprint of its rules. ``reread`` applies the rules to codes read earlier (``store.domain.source_codes``).
     """
 
     mapping: str
@@ -147,10 +148,10 @@ class Mapper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What one payload says, for the person who writes the mapping.
+    """What one payload states, for the person who writes the mapping.
 
-    ``stated``: (attribute, value, path) rows; ``unused``: (path, shape) of everything present that nothing reads — the
-    engineer's own screen, so it may show values; ``unmapped``: (path, code) pairs that no ``values`` table knows.
+    ``stated``: (attribute, value, path) rows. ``unused``: (path, shape) of every value that nothing reads. Only the engineer's screen shows
+    it, so it may contain values. ``unmapped``: (path, code) pairs that are not in a ``values`` table.
     """
 
     items: Sequence[Item]
@@ -169,15 +170,15 @@ class Adapter(Protocol):
     def check(self) -> Iterator[Finding]: ...
 
     def payloads(self, path: Path) -> Iterator[Payload]:
-        """The messages or resources in one file, streamed; every byte ends in some payload."""
+        """The messages or resources in one file, streamed; every byte of the file is part of a payload."""
         ...
 
 
 class IngestResult(NamedTuple):
-    """What became of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why.
+    """The outcome of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why.
 
-    ``problems`` are the parts of it that could not be used, while the rest was. ``undecided``: for how many attributes nobody could
-    tell whether it is newer than what stands.
+    ``problems`` are the parts that could not be used when the rest was. ``undecided`` counts the attributes for which it is unknown
+    whether the payload is newer than the value in force.
     """
 
     outcome: str
@@ -188,12 +189,12 @@ class IngestResult(NamedTuple):
 
 
 Ingest = Callable[[Sequence[Payload]], Sequence[IngestResult]]
-"""Maps, applies and **commits** a group of received payloads; the answers are in the order of the payloads."""
+"""Maps, applies and **commits** a group of received payloads; the results are in the order of the payloads."""
 
 
 @runtime_checkable
 class Listener(Protocol):
-    """An EMR that calls us. ``serve`` returns when ``stop`` was called; it answers a payload only after ``ingest`` returned."""
+    """An adapter that receives data from an EMR. ``serve`` returns after ``stop``; it answers a payload only after ``ingest`` returned."""
 
     mapper: Mapper
 
@@ -207,8 +208,8 @@ class Listener(Protocol):
 
 
 @runtime_checkable
-class TellsOfPeers(Protocol):
-    """A listener that tells of what is no payload: broken frames, connections that it refused (why), messages answered AR (how many)."""
+class ReportsPeerErrors(Protocol):
+    """A listener that reports events without a payload: invalid frames, refused connections (reason), messages answered AR (count)."""
 
     on_frame_errors: Callable[[Sequence[Unmappable]], None] | None
     on_refused: Callable[[str], None]
@@ -216,26 +217,26 @@ class TellsOfPeers(Protocol):
 
 
 @runtime_checkable
-class TakesConnections(Protocol):
-    """A listener that others connect to: how many connections may be open, and that they shall be fewer."""
+class AcceptsConnections(Protocol):
+    """A listener that accepts connections: the maximum number of open connections, and a way to lower it."""
 
     @property
     def connections(self) -> int: ...
 
-    def narrow(self, connections: int) -> None: ...
+    def limit_connections(self, connections: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """What an adapter is built from: one source's configuration, checked, with preset and site mapping already joined.
+    """The validated configuration of one source, from which its adapter is built. Preset and site mapping are already joined.
 
-    ``options`` holds the adapter's own settings (``base_url``, ``auth``, ``listen`` …) as plain data, secrets resolved.
+    ``options`` are the adapter's own settings (``base_url``, ``auth``, ``listen`` …) as plain data with secrets resolved.
     ``mapping`` is attribute -> rule as in the configuration (``from``, ``values``, ``on_absent``, ``on_unknown``).
-    ``authorities`` maps every alias of an identifier's issuer to its canonical name (folded, see :meth:`issuer`).
-    ``authority`` and ``identifier_type`` (one, or several) name the identifier that the source knows its patients by; ``linking`` are the
-    issuers whose identifiers join patients of several sources; ``placeholders`` identify nobody, beside those that are listed
-    (``adapters.placeholders``). ``contact`` (``use``, ``equipment``, ``remarks``, ``placeholders``) and ``languages`` are the site's own
-    codes (``adapters.mapping.contact_tables``, ``adapters.mapping.language``).
+    ``authorities`` maps every alias of an assigning authority to its canonical name (folded, see :meth:`issuer`).
+    ``authority`` and ``identifier_type`` (one or several) select the source's own patient identifier. ``linking`` are
+    the authorities whose identifiers link patients of several sources. ``placeholders`` are values that identify nobody, in addition to
+    ``adapters/mapping/placeholder_identifiers.txt``. ``contact`` (``use``, ``equipment``, ``remarks``, ``placeholders``) and ``languages``
+    are the site's own codes (``adapters.mapping.contact_tables``, ``adapters.mapping.language``).
     """
 
     name: str
@@ -259,28 +260,28 @@ class SourceSettings:
 
     @property
     def rules(self) -> dict[str, Mapping[str, Any]]:
-        """The site's rules over those of the preset."""
+        """The rules of the preset, overridden by those of the site."""
         return {**(self.preset.get("mapping") or {}), **self.mapping}
 
     @property
     def codes(self) -> tuple[Mapping[str, Any], ...]:
-        """The site's own codes: nothing where it has none, so that they tell mappings apart only where they do."""
+        """The site's own codes, empty if it has none: then they do not change the fingerprint of the mapping."""
         return (self.contact, self.languages) if self.contact or self.languages else ()
 
     @property
     def identifier_types(self) -> tuple[str, ...]:
-        """The types of the source's own identifier, as they are configured; empty where any will do."""
+        """The configured types of the source's own identifier; empty if any type is accepted."""
         return tuple(kind for kind in ((self.identifier_type,) if isinstance(self.identifier_type, str) else self.identifier_type) if kind)
 
     @property
     def own_authority(self) -> str:
-        """The canonical name of the issuer of the source's own identifier, or empty."""
+        """The canonical name of the assigning authority of the source's own identifier, or empty."""
         return self.issuer(self.authority) if self.authority else ""
 
     def issuer(self, name: str) -> str:
-        """The canonical name of an issuer; case does not matter."""
+        """The canonical name of an assigning authority; case does not matter."""
         return issuer(self.authorities, name)
 
     def links(self, authority: str) -> bool:
-        """Whether identifiers of this issuer join patients."""
+        """Whether identifiers of this authority link patients of several sources."""
         return bool(self.linking) and authority.casefold() in {name.casefold() for name in self.linking}

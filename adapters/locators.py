@@ -1,4 +1,4 @@
-"""How records in files are found again without the file's name: names often hold a patient's number or name. Pure."""
+"""Identifies files by a digest of the file name, because file names often contain a patient's number or name. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ SHORT, LONG = 6, 16  # bytes
 
 
 def opaque(name: str) -> str:
-    """``file-3f9a1c2b77d0``: the same for the same name. ``b2sum -l 48`` of the name gives it to who has the file (docs/operations.md)."""
+    """``file-3f9a1c2b77d0``, always the same for a name. ``b2sum -l 48`` of the name computes it (docs/operations.md)."""
     return f"file-{_digest(name, SHORT)}"
 
 
 def key(name: str) -> str:
-    """A longer one, for what is remembered about a file."""
+    """A longer digest, under which data about a file is stored."""
     return _digest(name, LONG)
 
 

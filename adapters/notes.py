@@ -1,6 +1,6 @@
-"""What an adapter keeps for itself between runs, beside the cursor: small texts by key, such as what is left of its budget.
+"""Notes: small texts by key that an adapter keeps between runs in addition to the cursor, for example the rest of its budget.
 
-The store keeps them in earnest (``store.runs.source_notes``); :class:`Remembered` is for an adapter that is used by itself.
+The store persists them (``store.runs.source_notes``). :class:`InMemoryNotes` is for an adapter that is used without a store.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Protocol, runtime_checkable
 
 
 class Notes(Protocol):
-    """One source's notes. ``change`` reads and writes as one step, also against other processes; it returns the new text."""
+    """The notes of one source. ``change`` reads and writes atomically, also between processes, and returns the new text."""
 
     def read(self, key: str) -> str | None: ...
 
-    def change(self, key: str, how: Callable[[str | None], str]) -> str: ...
+    def change(self, key: str, update: Callable[[str | None], str]) -> str: ...
 
 
-class Remembered:
-    """Notes that last as long as the process."""
+class InMemoryNotes:
+    """Notes that are lost when the process ends."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -28,14 +28,14 @@ class Remembered:
     def read(self, key: str) -> str | None:
         return self._texts.get(key)
 
-    def change(self, key: str, how: Callable[[str | None], str]) -> str:
+    def change(self, key: str, update: Callable[[str | None], str]) -> str:
         with self._lock:
-            self._texts[key] = how(self._texts.get(key))
+            self._texts[key] = update(self._texts.get(key))
             return self._texts[key]
 
 
 @runtime_checkable
-class KeepsNotes(Protocol):
-    """An adapter with something to remember. Whoever builds it puts lasting notes in the place of its own."""
+class HasNotes(Protocol):
+    """An adapter that keeps notes. The caller that builds it replaces ``notes`` with persistent ones."""
 
     notes: Notes

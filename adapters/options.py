@@ -1,6 +1,6 @@
-"""Reading the options of a source, for every protocol alike: a preset's under the site's own, as text where YAML gives text. Pure.
+"""Reads the options of a source, for every protocol. Options of the site override those of the preset. Pure.
 
-A wrong value is a ``ValueError`` that names the option and what it takes.
+An invalid value raises a ``ValueError`` that names the option and the values that it accepts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def joined(settings: SourceSettings) -> dict[str, Any]:
-    """The preset's options under the site's own."""
+    """The options of the preset, overridden by those of the site."""
     return {**(settings.preset.get("options") or {}), **settings.options}
 
 
-def own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
-    """The settings that stand under one name."""
+def section(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+    """The settings of one section. ``ValueError`` for a setting that is not in ``known``."""
     if not isinstance(options, Mapping):
         raise ValueError(f"{name} must be a section with settings: {', '.join(known)}")
     unknown = sorted(set(options) - set(known))
@@ -38,7 +38,7 @@ def switch(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def listed(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """A list of texts; one text alone is a list of one."""
+    """A list of texts; a single text is a list of one."""
     value = options.get(name)
     if value is None:
         return ()
@@ -46,7 +46,7 @@ def listed(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def texts(options: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Names and texts."""
+    """A section of names and texts."""
     return {str(key): str(value) for key, value in (options.get(name) or {}).items()}
 
 
@@ -54,16 +54,16 @@ def number(options: Mapping[str, Any], name: str, default: float, *, least: floa
     """A number within bounds."""
     value = default if options.get(name) is None else options[name]
     try:
-        made = float(value)
+        found = float(value)
     except (TypeError, ValueError):
-        made = least - 1
-    if not least <= made <= most:
+        found = least - 1
+    if not least <= found <= most:
         raise ValueError(f"{name} is {value!r}: use a number from {least:g} to {most:g}")
-    return made
+    return found
 
 
 def one_of(options: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
-    """One of a few words; the first is the default."""
+    """One of the allowed words; the first is the default."""
     value = str(options.get(name) or allowed[0])
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}: use one of {', '.join(allowed)}")

@@ -1,4 +1,4 @@
-"""Adapter name -> where its class lives. A dict, so that a search for the name finds everything; imported on use."""
+"""The registry of adapters: name -> module and class. A plain dict, so a search for the name finds it; modules are imported on use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADAPTERS = {
 
 
 def build(settings: SourceSettings) -> Adapter | Listener:
-    """The adapter of a source, ready to use; opens nothing yet. ``KeyError`` for a name that is not registered."""
+    """Builds the adapter of a source. It opens no connection yet. ``KeyError`` for a name that is not registered."""
     module, _, name = ADAPTERS[settings.adapter].partition(":")
     adapter: Adapter | Listener = getattr(import_module(module), name)(settings)
     return adapter

@@ -44,7 +44,7 @@ def _plain(databases: Databases, kind: str, count: int) -> Rate:
 
 def _secured(databases: Databases, kind: str, count: int) -> Rate:
     with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder:
-        made = certificate.made()
+        made = certificate.create()
         files = {"certificate": Path(folder) / "certificate.pem", "key": Path(folder) / "key.pem"}
         files["certificate"].write_text(made.certificate)
         files["key"].write_text(made.key)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from adapters.base import Adapter, BrokeOff, Fetch, IngestResult, Mapper
+from adapters.base import Adapter, Fetch, IncompleteFetch, IngestResult, Mapper
 from store.domain.contactability import loosened
 from store.domain.ids import shown
 from store.domain.patient import Patient, PatientRef
@@ -95,7 +95,7 @@ def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progre
     result = DryRun()
     try:
         _read(engine, lane, adapter, replace(request, dry=True), progress, result)
-    except BrokeOff as short:
+    except IncompleteFetch as short:
         result.note, result.whole = f"the response was incomplete: {short}", False
     return result
 

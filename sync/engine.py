@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from adapters.base import Adapter, AdapterError, Batch, BrokeOff, Fetch, IngestResult, Mapper, Payload, Wait
+from adapters.base import Adapter, AdapterError, Batch, Fetch, IncompleteFetch, IngestResult, Mapper, Payload, Wait
 from store.db import outage
 from store.db.database import Database
 from store.holds.falling_due import FallingDue
@@ -170,7 +170,7 @@ class Engine:
         try:
             if not work():
                 return STOPPED, BEFORE_THE_END
-        except BrokeOff as short:
+        except IncompleteFetch as short:
             status, held = self.safeguard.settle(tally, lane)
             return FAILED if status == DONE else status, _joined(held, BROKE_OFF.format(reason=short))
         status, held = self.safeguard.settle(tally, lane)
@@ -194,7 +194,7 @@ class Engine:
                 return True
             except NotYet:
                 raise
-            except BrokeOff as short:
+            except IncompleteFetch as short:
                 if broke_off or not short.again:
                     raise
                 broke_off = True

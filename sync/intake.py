@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from adapters.base import AdapterError, Batch, Filtered, IngestResult, Item, Mapper, Payload, Unmappable
-from adapters.mapping.evidence import named
+from adapters.mapping.evidence import message_name
 from store.db import clock_skew
 from store.db.database import Database
 from store.patients.apply import Outcome
@@ -85,7 +85,7 @@ def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> I
 
 
 def _evidence_id(item: Item, payload: bytes) -> str:
-    return item.evidence_id if isinstance(item, PatientStatements | PatientMerge) else named(payload)
+    return item.evidence_id if isinstance(item, PatientStatements | PatientMerge) else message_name(payload)
 
 
 def problems(piece: Piece) -> tuple[Problem, ...]:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from adapters.base import AdapterError, IngestResult, Listener, Payload, TellsOfPeers, Unmappable
-from adapters.mapping.evidence import named
-from adapters.notes import KeepsNotes
+from adapters.base import AdapterError, IngestResult, Listener, Payload, ReportsPeerErrors, Unmappable
+from adapters.mapping.evidence import message_name
+from adapters.notes import HasNotes
 from store.db import outage
 from store.runs.runs import Rejected
 from store.runs.source_notes import SourceNotes
@@ -48,11 +48,11 @@ class ListenRole:
         self._why = TOO_LATE
         self._refusals_logged: dict[str, float] = {}
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
-        if isinstance(listener, TellsOfPeers):
+        if isinstance(listener, ReportsPeerErrors):
             listener.on_frame_errors = self._bad_frames
             listener.on_refused = self._refused
             listener.on_unavailable = self._unavailable
-        if isinstance(listener, KeepsNotes):
+        if isinstance(listener, HasNotes):
             listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
 
     def start(self) -> None:
@@ -100,7 +100,7 @@ class ListenRole:
         """Stores what arrived on connections that had to be closed."""
         parts, lane = self.parts, self._lane
         rows = [
-            Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=named(one.payload), nameless=True)
+            Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=message_name(one.payload), nameless=True)
             for one in found
         ]
         with parts.database.write(lane.enterprise) as transaction:

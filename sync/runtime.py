@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from adapters.base import Adapter
 from adapters.mapping.telecom import e164
-from adapters.notes import KeepsNotes
+from adapters.notes import HasNotes
 from store.db import outage, schema
 from store.db.database import Database
 from store.holds.configuration import Configurations
@@ -123,7 +123,7 @@ class Parts:
     def polled(self, feed: ConfiguredSource) -> Adapter:
         """The adapter of a source that is read, with its notes of earlier runs. Raises ``UsageError`` for a listener."""
         found = polled(feed)
-        if isinstance(found, KeepsNotes):
+        if isinstance(found, HasNotes):
             found.notes = SourceNotes(self.database, feed.name, feed.enterprise)
         return found
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from adapters.base import Listener, TakesConnections
+from adapters.base import AcceptsConnections, Listener
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
 from sync import descriptors, logs
@@ -160,7 +160,7 @@ class Service:
 
     def _connections(self, listening: Sequence[tuple[str, Listener]]) -> Mapping[str, int]:
         """The number of connections that the API and each listener may have. Narrows listeners if there are fewer than configured."""
-        limited = {name: found for name, found in listening if isinstance(found, TakesConnections)}
+        limited = {name: found for name, found in listening if isinstance(found, AcceptsConnections)}
         wanted = {name: found.connections for name, found in limited.items()}
         if "api" in self.wanted:
             wanted[API] = self.parts.settings.connections.connections
@@ -171,7 +171,7 @@ class Service:
                 "fewer connections than configured: raise the limit of open files (ulimit -n)", limit=limit, connections=shares
             )
         for name, found in limited.items():
-            found.narrow(shares[name])
+            found.limit_connections(shares[name])
         return shares
 
     def _places(self) -> list[Place]:

@@ -13,10 +13,10 @@ from typing import Any
 from adapters.fhir.dates import ended, first_day, last_day
 from adapters.mapping import telecom
 from adapters.mapping.contact_tables import (
-    NOBODYS_ADDRESS,
     PLACEHOLDER,
+    PLACEHOLDER_ADDRESS,
     REFUSED,
-    REFUSED_NOWHERE,
+    REFUSED_UNUSABLE,
     REFUSES,
     REMARKED,
     WRONG_NUMBER,
@@ -148,7 +148,7 @@ def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | 
         if number is None or tables.is_placeholder(number):
             unusable = Problem("phone_unusable", path, "it is not a valid phone number", PHONES)
             contacts.unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
-            contacts.problems += [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
+            contacts.problems += [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
         elif remark == WRONG_NUMBER:
             contacts.problems.append(REMARKED[remark]._replace(path=path))
         else:
@@ -199,7 +199,7 @@ def _emails(contacts: Contacts, entry: dict[str, Any], path: str, today: str, ta
         if address is None:
             contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it is not a valid e-mail address", EMAIL))
         elif tables.is_placeholder(address):
-            contacts.unusable("email", NOBODYS_ADDRESS._replace(path=f"{path}.value"))
+            contacts.unusable("email", PLACEHOLDER_ADDRESS._replace(path=f"{path}.value"))
         elif not _is_direct(entry, address) and not _begins_later(entry, today):  # else it is ahead (:func:`turns`)
             contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from adapters.base import AdapterError, Batch, BrokeOff, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, Filtered, IncompleteFetch, Unmappable
 from adapters.fhir import group_members
 from adapters.fhir.client import FhirClient, StatusError
 from adapters.http.download import TooLarge
@@ -75,7 +75,7 @@ def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id:
         yield Batch(items, _cursor(place, len(names), short=found.short), payloads, len(names), note=_note(place, len(names)))
         member.left_out.clear()
     if found.short:
-        raise BrokeOff(found.short, again=False)
+        raise IncompleteFetch(found.short, again=False)
 
 
 def apart(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:

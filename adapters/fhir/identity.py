@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.fhir.dates import ended
-from adapters.mapping.identifiers import Named, best_guess, described, is_placeholder, one_each
+from adapters.mapping.identifiers import PatientIdentifiers, best_guess, describe, is_placeholder, one_each
 from adapters.mapping.legible import MARK
 from store.preference import Identifier
 
@@ -26,7 +26,7 @@ NOT_KEPT = frozenset({
 SYSTEMS_NOT_KEPT = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.113883.4.1"})
 
 
-def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> Named:
+def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> PatientIdentifiers:
     """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others.
 
     A source that does not say by which, knows its patients by the resource id; a Patient without one by a medical record number, else by
@@ -38,7 +38,7 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
         own.append(resource_id(settings, resource["id"]))
     if not own and not settings.authority:
         own = best_guess(stated)
-    return Named(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
+    return PatientIdentifiers(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
 
 
 def came(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
@@ -46,7 +46,7 @@ def came(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
     entries = [one for one in resource.get("identifier") or () if type(one) is dict]
     timeless = [(one, _identifier({key: one[key] for key in one.keys() - {"period", "use"}}, settings, "")) for one in entries]
     found = [(made, "" if _identifier(one, settings, today) else "ended") for one, made in timeless if made]
-    return described(found, set(settings.authorities.values()))
+    return describe(found, set(settings.authorities.values()))
 
 
 def _stated(resource: dict[str, Any], settings: SourceSettings, today: str) -> list[Identifier]:

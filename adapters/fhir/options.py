@@ -15,7 +15,7 @@ from adapters.base import SourceSettings
 from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import FILE_LIMITS, PAGE_LIMITS, base_url, download, limits
-from adapters.options import joined, listed, number, one_of, own, switch, texts
+from adapters.options import joined, listed, number, one_of, section, switch, texts
 from store.preference import DO_NOT_CONTACT
 
 EVERY = "*"
@@ -111,7 +111,7 @@ def rest_options(settings: SourceSettings) -> RestOptions:
 
 
 def _consent(options: Any) -> ConsentOptions:
-    part = own("consent", options, ("attribute", "statuses", "category", "scope", "choose"))
+    part = section("consent", options, ("attribute", "statuses", "category", "scope", "choose"))
     return ConsentOptions(
         attribute=str(part.get("attribute") or ""),
         statuses=listed(part, "statuses") or ("active",),
@@ -128,7 +128,7 @@ def _named(part: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _flag(options: Any) -> FlagOptions:
-    part = own("flag", options, ("codes", "attribute"))
+    part = section("flag", options, ("codes", "attribute"))
     return FlagOptions(listed(part, "codes"), str(part.get("attribute") or DO_NOT_CONTACT))
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Finding, Item, Payload, SourceSettings
+from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, IncompleteFetch, Item, Payload, SourceSettings
 from adapters.fhir import auth, crawl, files, identity, outcome, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import Clock, FhirClient, SearchPage
@@ -225,9 +225,9 @@ class ReadPass:
 
 
 def broke_off(short: list[str]) -> None:
-    """Raises :class:`~adapters.base.BrokeOff` where an answer was not whole."""
+    """Raises :class:`~adapters.base.IncompleteFetch` where an answer was not whole."""
     if short:
-        raise BrokeOff("; ".join(dict.fromkeys(short)))
+        raise IncompleteFetch("; ".join(dict.fromkeys(short)))
 
 
 def _note_short(page: SearchPage, short: list[str]) -> None:

@@ -89,7 +89,7 @@ def apply_rules(
     stated: dict[str, Statement] = {}
     for rule in rules:
         if rule.attribute.endswith(EACH):
-            stated |= partial.at_each(rule, resource, _numbers(resource.get("telecom"), region), problems, codes)
+            stated |= partial.apply_per_number(rule, resource, _numbers(resource.get("telecom"), region), problems, codes)
         elif (outcome := partial.apply_rule(rule, resource, problems, codes)) is not None:
             stated[rule.attribute] = outcome
     return stated

@@ -1,15 +1,15 @@
 """Acknowledgements in original and enhanced mode. Pure.
 
-Source: HL7 v2.9 chapter 2, "Message acknowledgement using MSA" and "Enhanced acknowledgement"; tables 0008 (codes) and 0155
-(when to answer); ERR in the shape of the sender's version (2.5 and later name the error in ERR-3 to ERR-8, table 0357; before
-that it is ERR-1). AE means that the content is wrong and sending it again will not help; AR that it cannot be handled now.
+Source: HL7 v2.9 chapter 2, "Message acknowledgement using MSA" and "Enhanced acknowledgement"; tables 0008 (codes) and 0155 (when to
+answer). ERR has the form of the sender's version: from 2.5 on the error is in ERR-3 to ERR-8 (table 0357), before 2.5 in ERR-1. AE
+means that the content is wrong and that sending it again will not help. AR means that the message cannot be handled now.
 
-Enhanced mode is what MSH-15 or MSH-16 ask for. MSH-15 rules the accept acknowledgement (CA, CE, CR), MSH-16 the application
-acknowledgement (AA, AE, AR). What we answer is known when it is committed, so both go out at once, on the same connection; a
-message that is not accepted gets no second answer. Some senders fill both fields and then read one answer: ``mode`` says so.
+MSH-15 or MSH-16 request enhanced mode. MSH-15 controls the accept acknowledgement (CA, CE, CR), MSH-16 the application acknowledgement
+(AA, AE, AR). The result is known at the commit, so both are sent together on the same connection. A message that is not accepted
+gets no application acknowledgement. Some senders fill both fields but read only one answer; ``mode`` is for them.
 
-Of a message that was used in part each problem is an ERR segment of severity W (table 0516). Before version 2.5 ERR has no severity, so
-that it would look like an error: there the acknowledgement only has a text (MSA-3).
+If a message was used in part, each problem becomes an ERR segment of severity W (table 0516). Before version 2.5 ERR has no severity, so
+a warning would look like an error. For those versions the acknowledgement only has a text (MSA-3).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ CODES = {
     "rejected": ERROR,
     "unavailable": REJECT,
 }
-PARTIAL = "partial"  # not an outcome: some part of a message that was used could not be
+PARTIAL = "partial"  # not an outcome: the message was used, but a part of it could not be
 MOST_WARNINGS = 20
 MODES = ("auto", "original", "enhanced")
-# Our reasons in the words of table 0357; every other one is an application error.
+# Reason codes -> errors of table 0357. Every other reason is an application error.
 TABLE_0357 = {
     "patient_segment_missing": ("100", "Segment sequence error"),
     "merge_incomplete": ("100", "Segment sequence error"),
@@ -60,26 +60,26 @@ _BARE = ["MSH", "|", "^~\\&"]
 
 
 def is_acknowledgement(kind: str, message: bytes, separator: str) -> bool:
-    """Whether the message answers one of ours: by its type, or because it has an MSA segment, as responses to queries do."""
+    """Whether the message is a response: by its type, or because it has an MSA segment, like responses to queries."""
     mark = b"MSA" + separator.encode("latin-1", "replace")
     return kind in ("ACK", "MCF") or b"\r" + mark in message or b"\n" + mark in message
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledger:
-    """How the messages of one source are acknowledged.
+    """Acknowledges the messages of one source.
 
-    ``codes`` (outcome -> AA, AE or AR) goes over :data:`CODES`; ``partial`` among them is for messages that would get AA and of which
-    some part could not be used. ``mode`` is ``auto`` (what each message asks for), ``original``
-    (one answer, whatever MSH-15 and MSH-16 say) or ``enhanced`` (one accept acknowledgement, whatever they say).
+    ``codes`` (outcome -> AA, AE or AR) overrides :data:`CODES`. Its entry ``partial`` applies to messages that would get AA but could only
+    be used in part. ``mode`` is ``auto`` (as each message requests), ``original`` (one application acknowledgement) or ``enhanced`` (one
+    accept acknowledgement). The last two ignore MSH-15 and MSH-16.
     """
 
     codes: Mapping[str, str] = field(default_factory=dict)
     mode: str = "auto"
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Acknowledger:
-        """From the ``ack`` option of a source. Raises ``ValueError`` for a word that is none."""
+    def from_options(cls, options: Mapping[str, Any]) -> Acknowledger:
+        """From the ``ack`` option of a source. Raises ``ValueError`` for an invalid value."""
         codes = {str(outcome): str(code) for outcome, code in options.items() if outcome != "mode"}
         mode = str(options.get("mode", "auto"))
         if mode not in MODES:
@@ -90,10 +90,10 @@ class Acknowledger:
         return cls(codes, mode)
 
     def replies(self, message: bytes, answer: IngestResult, now: datetime, expected: int | None = None) -> list[bytes]:
-        """The acknowledgements of a message, in order; also of one whose MSH can hardly be read. Empty when it gets none.
+        """The acknowledgements of a message, in order; empty if it gets none. Also works for a message whose MSH is barely readable.
 
-        MSA-2 echoes the sender's control id; MSH-10 is our own, made from the message and the code, so that a message that comes
-        twice is answered with the very acknowledgement that it got first. ``expected`` is MSA-4, the sequence number to go on with.
+        MSA-2 echoes the sender's control ID. MSH-10 is derived from the message and the code, so a duplicate message gets the same
+        acknowledgement as the first one. ``expected`` is MSA-4, the next expected sequence number.
         """
         found = header(message)
         delimiters, fields = found if found else (_PLAIN, _BARE)
@@ -101,12 +101,12 @@ class Acknowledger:
         kind = fields[9].split(delimiters.component)
         if is_acknowledgement(kind[0], message, delimiters.field):
             return []
-        asked = _Asked(delimiters, fields, kind, answer, now, expected)
-        return [_reply(asked, code, message) for code in self._sent(fields[15].strip(), fields[16].strip(), answer)]
+        request = _AckRequest(delimiters, fields, kind, answer, now, expected)
+        return [_reply(request, code, message) for code in self._codes_to_send(fields[15].strip(), fields[16].strip(), answer)]
 
-    def _sent(self, accept: str, application: str, answer: IngestResult) -> list[str]:
+    def _codes_to_send(self, accept: str, application: str, answer: IngestResult) -> list[str]:
         outcome = answer.outcome
-        code = self.codes.get(outcome) or CODES.get(outcome, REJECT)  # an outcome that is not known is AR: the sender keeps the message
+        code = self.codes.get(outcome) or CODES.get(outcome, REJECT)  # an unknown outcome gives AR: the sender keeps the message
         if code == ACCEPT and answer.problems:
             code = self.codes.get(PARTIAL, ACCEPT)
         accepted = "C" + code[1]
@@ -117,14 +117,14 @@ class Acknowledger:
         answers = [accepted] if _wanted(accept, code) else []
         if _wanted(application, code) and (code == ACCEPT or not answers):
             answers.append(code)
-        if not answers and code == REJECT:  # nothing of it is kept: whoever asked not to be answered is told all the same
+        if not answers and code == REJECT:  # nothing was stored, so even a sender that wants no answer gets one
             answers.append(accepted if accept else code)
         return answers
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A message as its acknowledgement needs it."""
+class _AckRequest:
+    """The parts of a message that its acknowledgement needs."""
 
     delimiters: Delimiters
     fields: list[str]
@@ -135,34 +135,34 @@ class _Asked:
 
 
 def _wanted(condition: str, code: str) -> bool:
-    """Table 0155: always, never, on error only, on success only. A word that is not in it asks for an answer."""
+    """Whether an acknowledgement is wanted (table 0155: always, never, on error, on success). Unknown conditions count as always."""
     return {"": False, "NE": False, "ER": code != ACCEPT, "SU": code == ACCEPT}.get(condition, True)
 
 
-def _reply(asked: _Asked, code: str, message: bytes) -> bytes:
+def _reply(request: _AckRequest, code: str, message: bytes) -> bytes:
     control_id = blake2b(message, digest_size=8, person=code.encode()).hexdigest()
-    # The header was read byte by byte, so what it echoes goes back as the same bytes.
-    return ("\r".join(_segments(asked, code, control_id)) + "\r").encode("latin-1", "replace")
+    # The header was decoded as Latin-1, so the echoed fields are the same bytes.
+    return ("\r".join(_segments(request, code, control_id)) + "\r").encode("latin-1", "replace")
 
 
-def _segments(asked: _Asked, code: str, control_id: str) -> list[str]:
-    delimiters, fields, kind = asked.delimiters, asked.fields, asked.kind
+def _segments(request: _AckRequest, code: str, control_id: str) -> list[str]:
+    delimiters, fields, kind = request.delimiters, request.fields, request.kind
     bar = delimiters.field
     answered = ["ACK", *kind[1:2], *(["ACK"] if len(kind) > 2 else [])]
-    reply = ["MSH", fields[2], fields[5], fields[6], fields[3], fields[4], f"{asked.now.astimezone(UTC):%Y%m%d%H%M%S}+0000", ""]
+    reply = ["MSH", fields[2], fields[5], fields[6], fields[3], fields[4], f"{request.now.astimezone(UTC):%Y%m%d%H%M%S}+0000", ""]
     reply += [delimiters.component.join(answered), control_id, fields[11] or "P", fields[12] or "2.5"]
     if fields[18]:
         reply += ["", "", "", "", "", fields[18]]
-    problems = asked.answer.problems if CODES.get(asked.answer.outcome) == ACCEPT else ()
+    problems = request.answer.problems if CODES.get(request.answer.outcome) == ACCEPT else ()
     old = fields[12].split(delimiters.component)[0] < "2.5"  # as text: '2.3.1' < '2.5' <= '2.5.1'
     text = _escaped(PARTLY, delimiters) if problems and old else ""
-    expected = [] if asked.expected is None else [str(asked.expected)]
+    expected = [] if request.expected is None else [str(request.expected)]
     msa = ["MSA", code, fields[10], *([text, *expected] if text or expected else [])]
     lines = [bar.join(reply), bar.join(msa)]
     if problems and not old:
         lines += [_warning(problem, delimiters) for problem in problems[:MOST_WARNINGS]]
     elif code[1] != "A":
-        lines.append(_error(delimiters, asked.answer, old=old))
+        lines.append(_error(delimiters, request.answer, old=old))
     return lines
 
 
@@ -175,7 +175,7 @@ def _warning(problem: Problem, delimiters: Delimiters) -> str:
 
 
 def _location(path: str) -> list[str]:
-    """ERL, the place of an error: segment, its repetition, field, its repetition, component."""
+    """The location of an error as ERL: segment, its repetition, field, its repetition, component."""
     match = _PLACE.match(path)
     parts = list(match.groups(default="")) if match else []
     if parts:
@@ -197,7 +197,7 @@ def _error(delimiters: Delimiters, answer: IngestResult, *, old: bool) -> str:
 
 
 def _escaped(text: str, delimiters: Delimiters) -> str:
-    """Text with the delimiters of the message taken out of it."""
+    """The text with the delimiters of the message escaped, or replaced by spaces if the message has no escape character."""
     if delimiters.escape == NOWHERE:
         return "".join(" " if char in delimiters else char for char in text)
     names = {

@@ -1,4 +1,4 @@
-"""Which connections a listener takes: from peers that are listed, and so many in all and from one address. Pure."""
+"""Decides which connections a listener accepts: listed peers only, up to a total limit and a limit per address. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 NOT_A_PEER, ADDRESS_FULL, FULL = REASONS = ("not_a_peer", "address_full", "full")
-"""Why a connection was refused. Stable codes: metrics and logs carry them."""
+"""Why a connection was refused. Stable codes: they are used in metrics and logs."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and CIDR networks. Raises ``ValueError`` that names the one that is neither."""
+    """Parses addresses and CIDR networks. Raises ``ValueError`` for the first invalid one."""
     return tuple(_network(text) for text in texts)
 
 
@@ -27,33 +27,33 @@ def _network(text: str) -> Network:
 
 @dataclass(slots=True)
 class Admission:
-    """Counts the open connections. ``most`` in all, ``most_per_address`` of one address; without ``peers`` everybody may connect."""
+    """Counts and limits open connections, in total and per address. Without ``peers`` every address may connect."""
 
-    most: int
-    most_per_address: int
+    max_connections: int
+    max_per_address: int
     peers: Sequence[Network] = ()
     _open: Counter[str] = field(default_factory=Counter)
 
-    def narrow(self, most: int) -> None:
-        """Takes no more than so many, and of one address fewer in proportion, so that one peer leaves room for others."""
-        self.most_per_address = max(1, min(self.most_per_address, self.most_per_address * most // self.most))
-        self.most = min(self.most, most)
+    def limit_connections(self, connections: int) -> None:
+        """Lowers the total limit, and the limit per address in proportion, so that one peer leaves room for others."""
+        self.max_per_address = max(1, min(self.max_per_address, self.max_per_address * connections // self.max_connections))
+        self.max_connections = min(self.max_connections, connections)
 
     def enter(self, address: str) -> str:
-        """Counts one more connection of this address, or says why it is refused."""
+        """Counts one more connection from this address. Returns the reason if it is refused, otherwise an empty text."""
         if self.peers and not self._listed(address):
             return NOT_A_PEER
-        if self._open[address] >= self.most_per_address:
+        if self._open[address] >= self.max_per_address:
             return ADDRESS_FULL
-        if self._open.total() >= self.most:
+        if self._open.total() >= self.max_connections:
             return FULL
         self._open[address] += 1
         return ""
 
     def leave(self, address: str) -> None:
-        """The connection has ended."""
+        """Counts one connection from this address less."""
         self._open[address] -= 1
-        self._open += Counter()  # forgets addresses without connections
+        self._open += Counter()  # removes addresses without connections
 
     def _listed(self, address: str) -> bool:
         found = ipaddress.ip_address(address.partition("%")[0])

@@ -1,8 +1,9 @@
-"""Character sets of HL7 v2 messages: table 0211 and what senders write instead. Pure.
+"""Character sets of HL7 v2 messages: table 0211 and the names that senders use instead. Pure.
 
-Source: HL7 v2.9 chapter 2A, table 0211 "Alternate character sets"; MSH-18 empty means ASCII. In the field MSH-18 is often
-missing or wrong, so a source may configure ``charset`` (trusted before MSH-18) and ``charset_fallback`` (tried last).
-Bytes that fit nowhere are refused: replacing them would quietly change what a patient's record says.
+Source: HL7 v2.9 chapter 2A, table 0211 "Alternate character sets". An empty MSH-18 means ASCII. In practice MSH-18 is often missing or
+wrong: Latin-1 without MSH-18 (github.com/panates/hl7v2 pull 28), or garbled text because a receiver does not know ``UNICODE UTF-8``
+(github.com/apache/camel pull 10880). So a source may configure ``charset`` (overrides MSH-18) and ``charset_fallback`` (tried last). Bytes
+that do not decode are refused, because replacing them would silently change a patient's record.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-JAPANESE = "iso2022_jp_ext"  # ISO 2022 with every Japanese set that the table names
+JAPANESE = "iso2022_jp_ext"  # ISO 2022 with all Japanese character sets in the table
 TABLE_0211 = {
     "ASCII": "ascii",
     "ISO IR6": "ascii",
@@ -22,14 +23,14 @@ TABLE_0211 = {
     "GB 18030-2000": "gb18030",
     "KS X 1001": "euc_kr",
     "BIG-5": "big5",
-    "UNICODE": "utf-8",  # HAPI reads it so today; a message in UTF-16 is recognised by its bytes
+    "UNICODE": "utf-8",  # as in HAPI (HL7Charsets.java); UTF-16 is detected by its bytes
     "UNICODE UTF-8": "utf-8",
     "UNICODE UTF-16": "utf-16",
     "UNICODE UTF-32": "utf-32",
 } | {f"8859/{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))}
-# CNS 11643-1992 has no codec in Python: such messages are read where they are UTF-8 or the source's fallback, else refused.
+# Python has no codec for CNS 11643-1992. Such messages are read if they are UTF-8 or match the source's fallback, otherwise refused.
 
-# Beginnings of UTF-16 and UTF-32 text, with a byte order mark or as the first letter of MSH, FHS, BHS.
+# The first bytes of UTF-16 and UTF-32 text: a byte order mark, or the first letters of MSH.
 WIDE = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -42,7 +43,7 @@ _WIDE_NAMES = ("utf-16", "utf-32")
 
 
 class Undecodable(ValueError):
-    """No permitted character set fits the bytes."""
+    """The bytes do not decode in any permitted character set."""
 
 
 @cache
@@ -53,12 +54,12 @@ def codec(name: str) -> str | None:
         return found
     try:
         return codecs.lookup(name.strip().replace("/", "-").replace(" ", "-")).name
-    except (LookupError, ValueError):  # ValueError: NUL in it
+    except (LookupError, ValueError):  # ValueError: the name contains NUL
         return None
 
 
 def option(options: Mapping[str, Any], name: str) -> str | None:
-    """The character set that a source configures. ``ValueError`` for one that is none."""
+    """The configured character set of a source. ``ValueError`` for an unknown one."""
     value = str(options.get(name) or "")
     if value and codec(value) is None:
         raise ValueError(f"{name} {value!r} is not a character set: use a code of HL7 table 0211, for example '8859/1' or 'UNICODE UTF-8'")
@@ -66,13 +67,14 @@ def option(options: Mapping[str, Any], name: str) -> str | None:
 
 
 def wide(raw: bytes) -> str | None:
-    """The codec of text in two or four bytes a letter, recognised by how it begins."""
+    """The codec of UTF-16 or UTF-32 text, detected by its first bytes; otherwise ``None``."""
     return next((name for start, name in WIDE if raw.startswith(start)), None)
 
 
 def from_wide(raw: bytes, codec: str) -> str:
-    """Text in two or four bytes a letter. Where the frame was written so, too, half of a framing character is left in front of it or
-    behind it; which one it is does not matter for Latin letters. ``ValueError`` where it does.
+    """Decodes UTF-16 or UTF-32 text. If the frame is also UTF-16, half of a framing character is left before or after the text.
+
+    For Latin letters it does not matter which half it is. ``ValueError`` if it does matter.
     """
     if codec != "utf-16-be" or len(raw) % 2 == 0:
         return raw.decode(codec)
@@ -83,17 +85,17 @@ def from_wide(raw: bytes, codec: str) -> str:
 
 
 def damaged(raw: bytes, declared: Sequence[str], charset: str | None) -> tuple[str, str]:
-    """The text with a lone surrogate (PEP 383) for each byte that cannot be decoded, and the codec. ``ValueError`` when even that fails."""
+    """The text with a lone surrogate (PEP 383) for each byte that does not decode, and the codec. ``ValueError`` if this fails too."""
     name = codec(charset or "") or _named(raw, declared)
     return raw.decode(name, "surrogateescape"), name
 
 
 def decode(raw: bytes, declared: Sequence[str], charset: str | None, fallback: str | None) -> tuple[str, str]:
-    """The text and the codec that fitted. ``declared`` are the repetitions of MSH-18; raises :class:`Undecodable`.
+    """The text and its codec. ``declared`` are the repetitions of MSH-18. Raises :class:`Undecodable`.
 
-    Tried in this order, strictly: ``charset``; what MSH-18 names; UTF-8, where MSH-18 is empty, unknown or says ASCII
-    (its rules make a false match next to impossible); ``fallback``. Sets that MSH-18 names second are shifted to inside of the
-    text; the Japanese ones, by ISO 2022 escapes, so that their codec reads the whole.
+    Tried in this order, strictly: ``charset``; the character set in MSH-18; UTF-8 if MSH-18 is empty, unknown or ASCII (text in another
+    character set is almost never valid UTF-8); ``fallback``. Later repetitions of MSH-18 are character sets that the text switches to. For
+    the Japanese ones the switch is an ISO 2022 escape sequence, so their codec decodes the whole text.
     """
     named = _named(raw, declared)
     for name in (codec(charset), None) if charset else (named, codec(fallback or "")):
@@ -109,5 +111,5 @@ def _named(raw: bytes, declared: Sequence[str]) -> str:
     shifted_to = JAPANESE if b"\x1b" in raw and any(codec(name) == JAPANESE for name in declared) else None
     named = shifted_to or codec(declared[0] if declared else "")
     if named is None or named == "ascii" or named.startswith(_WIDE_NAMES):
-        return "utf-8"  # MSH could be read byte by byte, so it is not a wide character set whatever it says
+        return "utf-8"  # MSH was readable byte by byte, so the text is not UTF-16 or UTF-32 whatever MSH-18 states
     return named

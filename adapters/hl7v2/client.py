@@ -1,4 +1,4 @@
-"""A small blocking MLLP sender, for tests and rehearsals: one message, one acknowledgement."""
+"""A small blocking MLLP client for tests and rehearsals: one message, one acknowledgement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adapters.hl7v2.framing import Deframer, frame
 
 
 class MllpClient:
-    """A connection to an MLLP listener. ``timeout`` is in seconds and holds for connecting and for each wait."""
+    """A connection to an MLLP listener. ``timeout`` (seconds) applies to connecting and to each wait."""
 
     def __init__(self, host: str, port: int, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
         plain = socket.create_connection((host, port), timeout)
@@ -23,16 +23,16 @@ class MllpClient:
         self._waiting: list[bytes] = []
 
     def send(self, message: bytes) -> bytes:
-        """Sends a message and waits for its acknowledgement. ``ConnectionError`` when the listener hangs up instead."""
+        """Sends a message and waits for its acknowledgement. ``ConnectionError`` if the listener closes the connection instead."""
         self.write(frame(message))
         return self.receive()
 
     def write(self, data: bytes) -> None:
-        """Sends bytes as they are: part of a frame, several frames, or something wrong."""
+        """Sends bytes unchanged: part of a frame, several frames, or invalid data."""
         self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        """The next acknowledgement. ``TimeoutError`` when none comes, ``ConnectionError`` when the listener hangs up."""
+        """The next acknowledgement. ``TimeoutError`` if none arrives, ``ConnectionError`` if the listener closes the connection."""
         while not self._waiting:
             chunk = self._socket.recv(65536)
             if not chunk:

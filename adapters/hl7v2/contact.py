@@ -1,4 +1,4 @@
-"""What the telecom fields of one message say together, and what they will say when a period in them begins or ends. Pure."""
+"""Combines the telecom fields of one message, and computes how they change when a period in them begins or ends. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_DAYS = 50
 
 
 class Turning(NamedTuple):
-    """A day on which the ``attribute`` of a field changes by itself, and what it takes to read the field as of that day."""
+    """A day on which ``attribute`` changes because a period begins or ends, with the data to read the field as of that day."""
 
     day: date
     path: str
@@ -24,14 +24,14 @@ class Turning(NamedTuple):
 
 
 class TelecomRemarks(NamedTuple):
-    """What the fields say beside their lists: consents that remarks deny (attribute, path), and the days on which a list changes."""
+    """Results of the fields besides their lists: consents that remarks deny (attribute, path), and the days on which a list changes."""
 
     refused: tuple[tuple[str, str], ...]
     turns: tuple[Turning, ...]
 
 
 def agree(statements: dict[str, Statement], wrong: Collection[str]) -> None:
-    """A number that is a cell in one field of a message is a cell in every other; one that is wrong in one field is in no other."""
+    """Makes the lists consistent: a number that is a cell in one field is a cell in all; a wrong number is removed from all."""
     for name, one in [*statements.items()] if wrong else ():
         if one.value and name.startswith(PHONES):
             statements[name] = one._replace(value=tuple(phone for phone in one.value if phone.number not in wrong) or None)
@@ -46,7 +46,7 @@ def agree(statements: dict[str, Statement], wrong: Collection[str]) -> None:
 
 
 def later(message: Message, turns: Iterable[Turning], telecoms: TelecomReader) -> Iterator[Later]:
-    """The lists to come, from the beginning (UTC) of each day on which one of them changes."""
+    """The future lists, each due at the start (UTC) of the day on which it changes."""
     for turn in turns:
         found = telecoms.read(message, turn.field, turn.path, turn.kind, turn.day)
         is_phones = turn.attribute == PHONES

@@ -1,7 +1,8 @@
 """Lists of patient identifiers (CX): PID-3, MRG-1. Pure.
 
-Source: HL7 v2.9 chapter 2A, data types CX and HD; table 0203 for the types. A value alone is nobody's: the same MRN of two
-issuers is two patients, so an identifier without an assigning authority counts only where the source names its own.
+Source: HL7 v2.9 chapter 2A, data types CX and HD; table 0203 for the types. A value alone does not identify a patient: the same MRN of
+two authorities is two patients (github.com/microsoft/FHIR-Converter issue 243, github.com/dcm4che/dcm4chee-arc-light issue 4920). So an
+identifier without an assigning authority is used only if the source configures its own.
 """
 
 from __future__ import annotations
@@ -15,31 +16,31 @@ from adapters.hl7v2 import timestamp
 from adapters.hl7v2.delimiters import Delimiters
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.mapping.identifiers import best_guess, described, is_placeholder, one_each
+from adapters.mapping.identifiers import best_guess, describe, is_placeholder, one_each
 from store.preference import OID, Identifier, Problem, issuer
 
-# Types that name a person to an EMR.
+# Types (table 0203) by which an EMR identifies a person.
 PATIENT_TYPES = frozenset({"", "MR", "MRN", "PI", "PT", "U", "EPI", "NI", "PN"})
-# Accounts and visits name something else; social security, licence and insurance numbers are mistyped and shared within
-# families, so joining patients by them would join strangers. Other types are read only where there is nothing better.
+# Accounts and visits identify something else. Social security, licence and insurance numbers are mistyped and shared within families, so
+# linking patients by them would link strangers. Other types are used only if there is no better identifier.
 ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
-NUMBERS_OF_THE_STATE = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
+GOVERNMENT_NUMBERS = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
-NEVER = frozenset((*ACCOUNTS, *NUMBERS_OF_THE_STATE, *PAYERS, "XX", "XV"))
+NEVER = frozenset((*ACCOUNTS, *GOVERNMENT_NUMBERS, *PAYERS, "XX", "XV"))
 NO_PATIENT = "does not identify a patient"
 
 
 class CxField(NamedTuple):
-    """A field of a list of identifiers, and where it is."""
+    """A field with a list of identifiers, and its path."""
 
     path: str
     field: str
 
 
 class Subject(NamedTuple):
-    """Who a list is about: its own identifiers first. ``others`` are further ones of the same issuer and type: other patients.
+    """The patient of a list of identifiers, own ones first. ``others`` have the same authority and type, so they are other patients.
 
-    ``problems``: identifiers beside those that cannot be read.
+    ``problems`` are further identifiers that cannot be read.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -48,7 +49,7 @@ class Subject(NamedTuple):
 
 
 class _Cx(NamedTuple):
-    """One repetition. ``flaw``: why it identifies nobody (``ended``, ``placeholder``, :data:`NO_PATIENT`), or empty."""
+    """One repetition. ``flaw`` is why it is not usable (``ended``, ``placeholder``, :data:`NO_PATIENT`), or empty."""
 
     identifier: Identifier
     is_usual: bool
@@ -56,7 +57,7 @@ class _Cx(NamedTuple):
 
 
 class IdentifierReader:
-    """Reads lists of identifiers the way one source is configured: its own patient identifier comes first."""
+    """Reads lists of identifiers as configured for one source, with the source's own patient identifier first."""
 
     def __init__(self, settings: SourceSettings) -> None:
         self._settings = settings
@@ -69,28 +70,28 @@ class IdentifierReader:
         self._known: dict[tuple[str, Delimiters], str] = {}
 
     def read(self, message: Message, places: Sequence[CxField], today: date, *, retired: bool = False) -> Subject:
-        """The patient's identifiers, from the first place that holds any. ``retired``: those that have ended count, and so does a record
-        that is named by a linking identifier alone.
+        """The patient's identifiers, from the first place with a value.
 
-        Raises :class:`UnusableMessage`: patient_id_missing, identifier_without_authority; undecodable, where the first of the source's own
-        ones cannot be read: whom of the others the message concerns as well is ``others`` of the error.
+        ``retired`` (for MRG) also accepts ended identifiers, and a record that is identified only by a linking identifier.
+        Raises :class:`UnusableMessage`: patient_id_missing, identifier_without_authority, or undecodable if the first of the source's own
+        identifiers cannot be read. ``others`` of that error are the other patients that the message is about.
         """
         place = next((one for one in places if _holds_any(message, one.field)), places[0])
         found: list[_Cx] = []
         illegible: list[UnusableMessage] = []
-        lost: UnusableMessage | None = None
-        nameless = False
+        unreadable_own: UnusableMessage | None = None
+        without_authority = False
         for number, repetition in enumerate(place.field.split(message.delimiters.repetition), 1):
             try:
                 one = self._repetition(message, repetition, today)
             except UnusableMessage as error:
                 illegible.append(error.at(f"{place.path}[{number}]"))
-                is_first = retired or not self._own(_usable(found))[0]  # of those that go, each is meant
-                if lost is None and is_first and self._may_be_own(message, repetition, today):
-                    lost = illegible[-1]
+                is_first = retired or not self._own(_usable(found))[0]  # in MRG every identifier counts
+                if unreadable_own is None and is_first and self._may_be_own(message, repetition, today):
+                    unreadable_own = illegible[-1]
                 continue
             if one is not None and not one.identifier.authority and one.flaw != NO_PATIENT:
-                nameless = True
+                without_authority = True
             elif one is not None:
                 found.append(one)
         usable = _usable(found, retired=retired)
@@ -98,15 +99,15 @@ class IdentifierReader:
         own, others = self._own(usable or spare[:1])
         if not own and retired:
             own = [one for one in usable if self._settings.links(one.authority)]
-        if lost is not None or (not own and illegible):
-            raise (lost or illegible[0]).beside((*own, *others))
+        if unreadable_own is not None or (not own and illegible):
+            raise (unreadable_own or illegible[0]).with_others((*own, *others))
         if not own:
-            raise self._unusable(found, places[0].path, nameless=nameless and place is places[0])
-        named = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
-        return Subject(named, tuple(others), tuple([one.problem(one.path) for one in illegible]))
+            raise self._unusable(found, places[0].path, without_authority=without_authority and place is places[0])
+        identifiers = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
+        return Subject(identifiers, tuple(others), tuple([one.problem(one.path) for one in illegible]))
 
     def _may_be_own(self, message: Message, repetition: str, today: date) -> bool:
-        """Whether a repetition that cannot be read is, by all that can be read of it, the source's own identifier, in use."""
+        """Whether an unreadable repetition may be the source's own identifier: its readable parts match, and it has not ended."""
         parts = repetition.split(message.delimiters.component)
         try:
             kind, authority = self._kind_and_issuer(message, parts)
@@ -136,7 +137,7 @@ class IdentifierReader:
         return self._own_types.get(kind.casefold(), kind) or (self._type if authority == self._authority else "")
 
     def _own(self, found: Sequence[Identifier]) -> tuple[list[Identifier], list[Identifier]]:
-        """The source's own identifiers, one of each issuer and type, and the others of them."""
+        """The source's own identifiers, one of each authority and type, and the rest of them."""
         if self._authority or self._type:
             own = [one for one in found if self._is_own(one)]
         else:
@@ -148,14 +149,14 @@ class IdentifierReader:
         right = not self._authority or one.authority == self._authority or one.authority.casefold() == self._authority.casefold()
         return right and (not self._own_types or one.type.casefold() in self._own_types)
 
-    def _unusable(self, found: Sequence[_Cx], path: str, *, nameless: bool) -> UnusableMessage:
-        came = described([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
+    def _unusable(self, found: Sequence[_Cx], path: str, *, without_authority: bool) -> UnusableMessage:
+        received = describe([(one.identifier, one.flaw) for one in found], {*self._issuers.values(), self._authority})
         if self._authority or self._type:
-            return UnusableMessage("patient_id_missing", f"no identifier matches 'patient_id' of this source{came}", path)
-        if nameless:
+            return UnusableMessage("patient_id_missing", f"no identifier matches 'patient_id' of this source{received}", path)
+        if without_authority:
             detail = "the identifier has no assigning authority: set 'patient_id.authority' of this source"
             return UnusableMessage("identifier_without_authority", detail, path)
-        return UnusableMessage("patient_id_missing", f"no patient identifier{came}", path)
+        return UnusableMessage("patient_id_missing", f"no patient identifier{received}", path)
 
     def _issuer(self, text: str, message: Message) -> str:
         known = self._known.get((text, message.delimiters))
@@ -166,9 +167,9 @@ class IdentifierReader:
         return known
 
     def _canonical(self, parts: list[str]) -> str:
-        """The configured name of an HD (namespace & universal id & its type), else its universal id, else its namespace.
+        """The configured name of an HD (namespace & universal ID & its type), otherwise its universal ID, otherwise its namespace.
 
-        A namespace that is configured with universal ids of its own is another issuer beside another universal id.
+        If a namespace is configured with universal IDs, the same namespace with a different universal ID is another authority.
         """
         namespace, universal, kind = ("" if part == DELETE else part for part in (*parts, "", "")[:3])
         by_universal = self._named(universal)
@@ -182,7 +183,7 @@ class IdentifierReader:
         return namespace or self._authority
 
     def _named(self, text: str) -> str:
-        """The configured issuer of that name, or empty."""
+        """The canonical name of a configured authority, or empty."""
         if not text:
             return ""
         found = issuer(self._issuers, text)
@@ -196,7 +197,7 @@ def _usable(found: Sequence[_Cx], *, retired: bool = False) -> list[Identifier]:
 
 
 def _has_universal_id(canonical: str, issuers: Mapping[str, str]) -> bool:
-    """Whether an issuer is configured with an OID, a URL or the like, beside plain names."""
+    """Whether an authority is configured with a universal ID (OID, URL or similar) in addition to plain names."""
     names = [canonical, *(name for name, known in issuers.items() if known == canonical)]
     return any("." in name or ":" in name for name in names)
 

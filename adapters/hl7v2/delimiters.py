@@ -1,4 +1,4 @@
-"""The characters that take a message apart. Pure.
+"""The delimiters of a message, as defined in MSH-1 and MSH-2. Pure.
 
 Source: HL7 v2.9 chapter 2, "Message delimiters".
 """
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from adapters.hl7v2.errors import UnusableMessage
 
-NOWHERE = "\uffff"  # a noncharacter, stands for a delimiter that MSH-2 does not define
+NOWHERE = "\uffff"  # a Unicode noncharacter, used for delimiters that MSH-2 does not define
 
 
 class Delimiters(NamedTuple):
-    """The characters that a message named in MSH-1 and MSH-2. One that it did not name is :data:`NOWHERE`."""
+    """The delimiters of a message. A delimiter that MSH-2 does not define is :data:`NOWHERE`."""
 
     field: str
     component: str
@@ -25,7 +25,7 @@ class Delimiters(NamedTuple):
 
 
 def delimiters_of(text: str) -> Delimiters:
-    """What MSH-1 and MSH-2 name. Raises :class:`UnusableMessage`: delimiters_missing, delimiters_invalid."""
+    """Reads MSH-1 and MSH-2. Raises :class:`UnusableMessage`: delimiters_missing, delimiters_invalid."""
     return _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
 
 
@@ -33,10 +33,10 @@ def delimiters_of(text: str) -> Delimiters:
 def _delimiters(field: str, encoding: str) -> Delimiters:
     if not field or field.isalnum() or field.isspace():
         raise UnusableMessage("delimiters_missing", "MSH-1 has no field separator", "MSH-1")
-    encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end behind MSH-2
+    encoding = encoding.partition("\r")[0].partition("\n")[0]  # MSH may end after MSH-2
     if not encoding or encoding.isspace():
         raise UnusableMessage("delimiters_missing", "MSH-2 is empty, so components and repetitions cannot be told apart", "MSH-2")
-    named = encoding.strip().replace("\\\\", "\\")[:5]  # some engines write the backslash twice, as programs quote it
+    named = encoding.strip().replace("\\\\", "\\")[:5]  # some engines write the backslash twice, as in a string literal
     if any(char.isalnum() or char.isspace() for char in named) or len({field, *named}) <= len(named):
         raise UnusableMessage(
             "delimiters_invalid", "MSH-2 must contain different characters that are not letters, digits or spaces", "MSH-2"

@@ -1,4 +1,4 @@
-"""A group of received messages on its way to ``ingest``: in sequence where that is agreed, and answered whatever happens."""
+"""Passes a group of received messages to ``ingest``, checks sequence numbers if configured, and always produces an answer."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import NamedTuple
 
 from adapters.base import Ingest, IngestResult, Payload, Unmappable
 from adapters.hl7v2.reader import header
-from adapters.hl7v2.sequence import Turn, number, turn
+from adapters.hl7v2.sequence import SequenceCheck, check_sequence, number
 from adapters.notes import Notes
 
-LAST = "sequence.last"
+LAST_NUMBER = "sequence.last"
 NOT_HANDLED = IngestResult("unavailable", "not_handled", "the message cannot be processed now and nothing was stored: send it again")
-OUT_OF_TURN = "MSH-13 is not the next sequence number: messages may be missing. The sender must restart the sequence (0 or -1)"
+OUT_OF_SEQUENCE = "MSH-13 is not the next sequence number: messages may be missing. The sender must restart the sequence (0 or -1)"
 
 
 class Handled(NamedTuple):
-    """What became of a message, and the sequence number to go on with, where numbers are agreed."""
+    """The result of a message, and the next expected sequence number if sequence numbers are used."""
 
     answer: IngestResult
     expected: int | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether it could not be handled, through no fault of its own."""
+        """Whether the message could not be handled for reasons that are not its own."""
         return self.answer is NOT_HANDLED or self.answer is NOT_IN_TIME
 
 
@@ -34,13 +34,16 @@ LATE = Handled(NOT_IN_TIME)
 
 
 class Delivery:
-    """``notes`` keep the last sequence number, ``None`` where MSH-13 means nothing. ``alert`` is told of numbers out of turn."""
+    """Delivers messages to ``ingest``.
+
+    ``notes`` store the last sequence number; ``None`` if MSH-13 is ignored. ``alert`` receives messages with an unexpected number.
+    """
 
     def __init__(self, ingest: Ingest, notes: Notes | None, alert: Callable[[Unmappable], None]) -> None:
         self._ingest, self._notes, self._alert = ingest, notes, alert
 
-    def take(self, payloads: Sequence[Payload]) -> list[Handled]:
-        """Returns when everything that is to be kept is committed, the sequence number included. Never raises."""
+    def deliver(self, payloads: Sequence[Payload]) -> list[Handled]:
+        """Delivers a group. Returns when its data and the sequence number are committed. Never raises."""
         if self._notes is None:
             return [Handled(answer) for answer in self._answers(payloads)]
         try:
@@ -49,7 +52,7 @@ class Delivery:
             return [Handled(NOT_HANDLED)] * len(payloads)
 
     def _answers(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
-        """The answers of ``ingest``; when it fails, nothing is committed, so the senders shall try again."""
+        """The results of ``ingest``. If it fails, nothing is committed, so the senders are asked to send again."""
         try:
             answers = self._ingest(payloads)
         except Exception:
@@ -57,26 +60,29 @@ class Delivery:
         return answers if len(answers) == len(payloads) else [NOT_HANDLED] * len(payloads)
 
     def _in_sequence(self, payloads: Sequence[Payload], notes: Notes) -> list[Handled]:
-        """A crash between the commit and the note is no gap: the sender repeats the number, and the store knows the message."""
-        known = notes.read(LAST)
-        last = before = int(known) if known else None
-        turns: list[Turn] = []
+        """Delivers the messages whose number is expected.
+
+        A crash between the commit and the note does no harm: the sender repeats the number, and the store recognises the message.
+        """
+        stored = notes.read(LAST_NUMBER)
+        last = previous = int(stored) if stored else None
+        checks: list[SequenceCheck] = []
         for payload in payloads:
-            turns.append(turn(_sequence_number(payload.body), last))
-            last = turns[-1].last
-        answers = iter(self._answers([payload for payload, one in zip(payloads, turns, strict=True) if one.taken]))
-        handled = [self._handled(payload, one, answers) for payload, one in zip(payloads, turns, strict=True)]
+            checks.append(check_sequence(_sequence_number(payload.body), last))
+            last = checks[-1].last
+        answers = iter(self._answers([payload for payload, one in zip(payloads, checks, strict=True) if one.accepted]))
+        handled = [self._handled(payload, one, answers) for payload, one in zip(payloads, checks, strict=True)]
         if any(one.answer is NOT_HANDLED for one in handled):
             return [one._replace(expected=None) for one in handled]
-        if last != before:
-            notes.change(LAST, lambda _: "" if last is None else str(last))
+        if last != previous:
+            notes.change(LAST_NUMBER, lambda _: "" if last is None else str(last))
         return handled
 
-    def _handled(self, payload: Payload, one: Turn, answers: Iterator[IngestResult]) -> Handled:
-        if one.taken:
+    def _handled(self, payload: Payload, one: SequenceCheck, answers: Iterator[IngestResult]) -> Handled:
+        if one.accepted:
             return Handled(next(answers), one.expected)
-        self._alert(Unmappable("sequence_mismatch", OUT_OF_TURN, payload.locator, payload.body, "MSH-13"))
-        return Handled(IngestResult("unavailable", "sequence_mismatch", OUT_OF_TURN), one.expected)
+        self._alert(Unmappable("sequence_mismatch", OUT_OF_SEQUENCE, payload.locator, payload.body, "MSH-13"))
+        return Handled(IngestResult("unavailable", "sequence_mismatch", OUT_OF_SEQUENCE), one.expected)
 
 
 def _sequence_number(body: bytes) -> int | None:

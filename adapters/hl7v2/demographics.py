@@ -1,4 +1,4 @@
-"""Name, language, death and protection of a patient, read from PID and PD1 into statements. Pure.
+"""Reads name, language, death and protection of a patient from PID and PD1. Pure.
 
 Source: HL7 v2.9 chapter 3 (PID-5, PID-15, PID-29, PID-30, PD1-12); v2-to-FHIR for death (PID-29, else PID-30).
 """
@@ -17,7 +17,7 @@ from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statemen
 def read_language(
     message: Message, field: str, statements: dict[str, Statement], problems: list[Problem], languages: language.Languages
 ) -> None:
-    """PID-15: its code with the text beside it, else its alternate code with that text."""
+    """Reads PID-15: its code and text, otherwise its alternate code and text."""
     if field == DELETE:
         statements[LANGUAGE] = Statement(None, "PID-15")
         return
@@ -37,14 +37,14 @@ def read_language(
 
 
 def read_death(message: Message, when: str, indicator: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """PID-29 (when), else PID-30 (Y or N). A date of zeros is how some EMRs write an empty one.
+    """Reads PID-29 (date of death), otherwise PID-30 (:func:`read_flag`). A date of zeros is empty: some EMRs write it so.
 
-    Of several PID segments of one patient, one that says so is enough; what another cannot be read for is not taken for no.
+    If one patient has several PID segments, one that states death is enough. An unreadable segment does not mean "not deceased".
     """
-    before = statements.pop(DECEASED, None)
+    earlier = statements.pop(DECEASED, None)
     _read_death(message, when, indicator, statements, problems)
-    if before is not None and (before.value or DECEASED not in statements):
-        statements[DECEASED] = before
+    if earlier is not None and (earlier.value or DECEASED not in statements):
+        statements[DECEASED] = earlier
     if DECEASED in statements and not statements[DECEASED].value and any(one.attribute == DECEASED for one in problems):
         del statements[DECEASED]
 
@@ -62,7 +62,10 @@ def _read_death(message: Message, when: str, indicator: str, statements: dict[st
 
 
 def read_flag(message: Message, attribute: str, field: str, path: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """A yes or no of table 0136, alone or as the code of a CWE. Several answers must agree, else yes counts: it is what protects."""
+    """Reads a yes or no, alone or as the code of a CWE. The spellings are in ``adapters/mapping/tables/yes_no.yaml``.
+
+    If several answers differ, yes counts, because it protects.
+    """
     if field == DELETE:
         statements[attribute] = Statement(None, path)
         return
@@ -75,14 +78,14 @@ def read_flag(message: Message, attribute: str, field: str, path: str, statement
 
 @lru_cache(maxsize=1024)
 def _answer(text: str, component: str) -> str:
-    """yes, no, unknown, or empty for what no table knows: the code, else the text beside it."""
+    """yes, no or unknown, from the code, otherwise from its text; empty if the table contains neither."""
     words = [word for part in text.split(component)[:2] if (word := part.strip().upper()) and word != DELETE]
-    known = (answer for word in words for answer, spelled in table("flags").items() if word in spelled)
+    known = (answer for word in words for answer, spelled in table("yes_no").items() if word in spelled)
     return next(known, "") if words else "unknown"
 
 
 def read_name(message: Message, field: str, statements: dict[str, Statement], problems: list[Problem]) -> None:
-    """The legal name (XPN.7 = L), else the first."""
+    """Reads the legal name (XPN.7 = L), otherwise the first name."""
     if field == DELETE:
         statements[DISPLAY_NAME] = Statement(None, "PID-5")
         return

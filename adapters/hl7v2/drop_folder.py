@@ -1,15 +1,18 @@
-"""A drop folder, wherever it is: which files count, their messages in batches, and what becomes of a file that was read.
+"""Reads a drop folder, local or remote: selects the files, reads their messages in batches, and moves or remembers the files.
 
-``after: move`` (the default): once the messages of a file are committed it goes to ``done``, or to ``error`` when nothing in it could
-be used. The folder is the ledger. A crash before the move reads the file again, which changes nothing twice; the other way round, a
-ledger of names would skip a new file that looks like an old one. ``after: keep`` is for folders that we may not write to: the cursor
-remembers size and time of every file that is there and was read.
+``after: move`` (the default): once the messages of a file are committed, the file is moved to ``done``, or to ``error`` if nothing in it
+could be used. The folder itself shows which files are read. After a crash before the move the file is read again, which changes nothing
+twice. A list of names would instead skip a new file with the name of an old one. ``after: keep`` is for folders without write access:
+the cursor stores size and time of every file that is present and was read.
 
-Symbolic links are not followed, whatever they lead to. Files in ``done`` are removed after ``keep_done``, at most once an hour.
-Files are known by digests of their names (``adapters.locators``) wherever somebody may read it: names hold patients' numbers.
+Symbolic links are never followed. Files in ``done`` are removed after ``keep_done``, at most once an hour. Files are identified by digests
+of their names (``adapters.locators``) wherever people can read it, because names contain patients' numbers.
 
-Batches say how many messages they hold (BTS-1, FTS-1). Where another number came, the rejection ``batch_count_mismatch`` tells a
-person, and what came is applied all the same: part of an upload is missing, and to hold back an opt-out for that would be worse.
+Some senders upload under the final name, so a file could be read while it is still being written (github.com/nextgenhealthcare/connect
+issue 2265): ``settle`` and :data:`UNFINISHED` prevent this.
+
+Batches state how many messages they contain (BTS-1, FTS-1). A different count is reported as the rejection ``batch_count_mismatch``. The
+received messages are applied anyway: part of an upload is missing, and holding back an opt-out for that would be worse.
 """
 
 from __future__ import annotations
@@ -37,8 +40,8 @@ MOVE, KEEP = "move", "keep"
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".writing")
 
 
-class Dropped(NamedTuple):
-    """A file that waits. ``written`` is in seconds since 1970 by the clock of the folder."""
+class DroppedFile(NamedTuple):
+    """A file in the drop folder. ``written`` is its modification time in seconds since 1970, by the clock of the folder."""
 
     name: str
     size: int
@@ -46,66 +49,66 @@ class Dropped(NamedTuple):
 
 
 class Folder(Protocol):
-    """Where files are dropped. Every method may raise ``OSError`` or :class:`AdapterError`; none follows a symbolic link."""
+    """A drop folder. Every method may raise ``OSError`` or :class:`AdapterError`; none follows a symbolic link."""
 
-    def settled(self) -> Iterator[Dropped]:
-        """The files that nobody writes to any more, by name."""
+    def settled(self) -> Iterator[DroppedFile]:
+        """The files that are no longer being written, in the order of their names."""
         ...
 
-    def chunks(self, file: Dropped) -> Iterator[bytes]: ...
+    def chunks(self, file: DroppedFile) -> Iterator[bytes]: ...
 
-    def is_unchanged(self, file: Dropped) -> bool: ...
+    def is_unchanged(self, file: DroppedFile) -> bool: ...
 
-    def move(self, file: Dropped, folder: str) -> None:
-        """Moves it to that folder inside of this one, overwriting nothing."""
+    def move(self, file: DroppedFile, folder: str) -> None:
+        """Moves the file to a subfolder without overwriting another file."""
         ...
 
     def clear(self, folder: str, before: float) -> None:
-        """Removes the files of that folder that were moved there before (seconds since 1970)."""
+        """Removes the files that were moved to the subfolder before a time (seconds since 1970)."""
         ...
 
 
-class Done(NamedTuple):
-    """What becomes of files that were read: ``after`` is :data:`MOVE` or :data:`KEEP`; ``keep`` in seconds, ``None`` for ever."""
+class AfterRead(NamedTuple):
+    """The handling of files after reading: ``after`` is :data:`MOVE` or :data:`KEEP`; ``keep`` is in seconds, ``None`` for ever."""
 
     after: str = MOVE
     keep: float | None = KEEP_DONE
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Done:
+    def from_options(cls, options: Mapping[str, Any]) -> AfterRead:
         """From a source's ``after`` and ``keep_done``."""
         kept = options.get("keep_done", KEEP_DONE)
         return cls(str(options.get("after") or MOVE), None if kept is None else float(kept))
 
 
 def is_waiting(name: str) -> bool:
-    """Whether a name is that of a whole file: hidden ones and uploads under way are not."""
+    """Whether the name is that of a complete file: not hidden, and not an upload in progress."""
     return not name.startswith(".") and not name.lower().endswith(UNFINISHED)
 
 
-def messages(chunks: Iterator[bytes], file: Dropped) -> Iterator[Payload]:
-    """The messages in one file, streamed in constant memory; every byte of the file ends in one of them."""
+def messages(chunks: Iterator[bytes], file: DroppedFile) -> Iterator[Payload]:
+    """The messages in one file, streamed in constant memory; every byte of the file is part of a payload."""
     first = next(chunks, b"")
     codec = wide(first[:4])
     stream: Iterable[bytes] = chain([first], chunks)
     written = datetime.fromtimestamp(file.written, UTC)
-    for number, body in enumerate(counted(pieces(_narrowed(stream, codec) if codec else stream)), 1):
+    for number, body in enumerate(counted(pieces(_to_utf8(stream, codec) if codec else stream)), 1):
         yield Payload(body, f"{opaque(file.name)}#{number}", datetime.now(UTC), written)
 
 
-def fetch(folder: Folder, mapper: Mapper, request: Fetch, done: Done, notes: Notes) -> Iterator[Batch]:
-    """The settled files in the order of their names; a dry read leaves them. ``patient`` and ``since`` mean nothing to a folder."""
-    if done.after == KEEP:
-        yield from _kept(folder, mapper, request)
+def fetch(folder: Folder, mapper: Mapper, request: Fetch, after_read: AfterRead, notes: Notes) -> Iterator[Batch]:
+    """Reads the settled files in the order of their names. A dry read does not move them. ``patient`` and ``since`` have no effect."""
+    if after_read.after == KEEP:
+        yield from _read_and_keep(folder, mapper, request)
         return
     for file in folder.settled():
-        yield from _moved(folder, mapper, file, dry=request.dry)
-    if done.keep is not None and not request.dry:
-        yield from _cleared(folder, done.keep, notes)
+        yield from _read_and_move(folder, mapper, file, dry=request.dry)
+    if after_read.keep is not None and not request.dry:
+        yield from _remove_old(folder, after_read.keep, notes)
 
 
-def _cleared(folder: Folder, keep: float, notes: Notes) -> Iterator[Batch]:
-    """Removes what was kept long enough. That it cannot be is told, and no reason for a run to fail."""
+def _remove_old(folder: Folder, keep: float, notes: Notes) -> Iterator[Batch]:
+    """Removes old files from ``done``. A failure is reported as a note and does not fail the run."""
     now = datetime.now(UTC)
     last = notes.read(CLEARED)
     if last and timedelta(0) <= now - datetime.fromisoformat(last) < CLEAR_EVERY:
@@ -117,8 +120,8 @@ def _cleared(folder: Folder, keep: float, notes: Notes) -> Iterator[Batch]:
     notes.change(CLEARED, lambda _: now.isoformat())
 
 
-def _moved(folder: Folder, mapper: Mapper, file: Dropped, *, dry: bool) -> Iterator[Batch]:
-    """The batches of one file. The engine asks for the next batch when one is committed, so the end is the time to move."""
+def _read_and_move(folder: Folder, mapper: Mapper, file: DroppedFile, *, dry: bool) -> Iterator[Batch]:
+    """The batches of one file, which is moved at the end: the engine requests the next batch only after the previous one is committed."""
     usable = False
     for batch in _batches(folder, mapper, file):
         usable = usable or any(not isinstance(item, Unmappable) for item in batch.items)
@@ -127,32 +130,32 @@ def _moved(folder: Folder, mapper: Mapper, file: Dropped, *, dry: bool) -> Itera
         folder.move(file, DONE if usable else ERROR)
 
 
-def _kept(folder: Folder, mapper: Mapper, request: Fetch) -> Iterator[Batch]:
-    """The batches of the files that were not read yet; the last batch of each brings the cursor that knows it."""
-    read = _ledger(request.cursor)
+def _read_and_keep(folder: Folder, mapper: Mapper, request: Fetch) -> Iterator[Batch]:
+    """The batches of files that were not read before. The last batch of each file has the cursor that includes the file."""
+    read = _files_read(request.cursor)
     waiting = list(folder.settled())
     ledger = {name: found for file in waiting if read.get(name := key(file.name)) == (found := [file.size, file.written])}
     for file in waiting:
         if key(file.name) in ledger and not request.full:
             continue
-        held: Batch | None = None
+        previous: Batch | None = None
         for batch in _batches(folder, mapper, file):
-            if held is not None:
-                yield held
-            held = batch
+            if previous is not None:
+                yield previous
+            previous = batch
         if folder.is_unchanged(file):
             ledger[key(file.name)] = [file.size, file.written]
-        yield (held or Batch([]))._replace(cursor=json.dumps(ledger))
+        yield (previous or Batch([]))._replace(cursor=json.dumps(ledger))
 
 
-def _batches(folder: Folder, mapper: Mapper, file: Dropped) -> Iterator[Batch]:
+def _batches(folder: Folder, mapper: Mapper, file: DroppedFile) -> Iterator[Batch]:
     stream = messages(folder.chunks(file), file)
-    for group in _grouped(stream):
+    for group in _groups(stream):
         pairs: list[tuple[Item, bytes]] = [(item, payload.body) for payload in group for item in mapper.read(payload)]
         yield Batch([item for item, _ in pairs], None, [body for _, body in pairs])
 
 
-def _grouped(stream: Iterable[Payload]) -> Iterator[list[Payload]]:
+def _groups(stream: Iterable[Payload]) -> Iterator[list[Payload]]:
     group: list[Payload] = []
     room = BATCH_BYTES
     for payload in stream:
@@ -165,8 +168,8 @@ def _grouped(stream: Iterable[Payload]) -> Iterator[list[Payload]]:
         yield group
 
 
-def _ledger(cursor: str | None) -> dict[str, list[float]]:
-    """Digest of the name -> size and time. A cursor of another kind knows no file: reading one again is harmless."""
+def _files_read(cursor: str | None) -> dict[str, list[float]]:
+    """The files in a cursor: digest of the name -> size and time. An unknown cursor contains no files; reading a file again is harmless."""
     try:
         found = json.loads(cursor or "{}")
     except ValueError:
@@ -174,7 +177,7 @@ def _ledger(cursor: str | None) -> dict[str, list[float]]:
     return found if isinstance(found, dict) else {}
 
 
-def _narrowed(chunks: Iterable[bytes], codec: str) -> Iterator[bytes]:
-    """UTF-16 and UTF-32 as UTF-8, so that messages can be found by their bytes."""
+def _to_utf8(chunks: Iterable[bytes], codec: str) -> Iterator[bytes]:
+    """Converts UTF-16 and UTF-32 to UTF-8, so that messages can be found by their bytes."""
     for text in codecs.iterdecode(chunks, codec):
         yield text.encode()

@@ -1,9 +1,9 @@
-"""Where connections come from: a port that EMRs connect to, or an address that we connect to ourselves.
+"""MLLP endpoints: a port that EMRs connect to, or an address that we connect to.
 
-Who may connect to a port is decided when a connection is accepted, before TLS, so that strangers cost nothing.
+Admission is decided when a connection is accepted and before TLS, so unknown peers cost little.
 
-Some interface engines are servers on both ends: they hand out messages to whoever connects to them. The connection that we make
-is made again whenever it ends, after a wait that doubles up to :data:`LONGEST_WAIT`.
+Some interface engines are servers in both directions: they send messages to the client that connects to them. Such a connection is
+made again whenever it ends, after a wait that doubles up to :data:`LONGEST_WAIT`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 HANDSHAKE = 10.0  # seconds for TLS
 BACKLOG = 128
 CHECK = 5.0
-NO_ROOM = 0.1  # seconds until the next try where the process has no descriptor left for a connection
+NO_ROOM = 0.1  # seconds until the next accept if the process has no file descriptors left
 Address = tuple[str, int]
 Refused = Callable[[str], None]
-"""Told why a connection was refused (``adapters.hl7v2.admission``)."""
+"""Called with the reason for each refused connection (``adapters.hl7v2.admission``)."""
 
 
 class MllpEndpoint(Protocol):
-    """``open`` returns when connections can come; raises :class:`AdapterError` when they never will."""
+    """Where connections come from. ``open`` returns when connections are possible and raises :class:`AdapterError` if they cannot be."""
 
     async def open(self, connection: Callable[[], Connection]) -> Address: ...
 
@@ -39,13 +39,13 @@ class MllpEndpoint(Protocol):
     def check(self) -> Iterator[Finding]: ...
 
     @property
-    def most(self) -> int: ...
+    def max_connections(self) -> int: ...
 
-    def narrow(self, most: int) -> None: ...
+    def limit_connections(self, connections: int) -> None: ...
 
 
-class Port:
-    """We listen. ``admission`` decides who may connect; ``refused`` is told of everybody else."""
+class ListeningEndpoint:
+    """Listens on a port. ``admission`` decides who may connect; ``refused`` is called for every other connection."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext | None, admission: Admission, refused: Refused) -> None:
         self._address, self._tls, self._admission, self._refused = address, tls, admission, refused
@@ -69,13 +69,13 @@ class Port:
         return bound
 
     @property
-    def most(self) -> int:
-        """How many connections may be open."""
-        return self._admission.most
+    def max_connections(self) -> int:
+        """The maximum number of open connections."""
+        return self._admission.max_connections
 
-    def narrow(self, most: int) -> None:
-        """Takes no more than so many."""
-        self._admission.narrow(most)
+    def limit_connections(self, connections: int) -> None:
+        """Lowers the maximum number of open connections."""
+        self._admission.limit_connections(connections)
 
     def close(self) -> None:
         for task in self._accepting:
@@ -100,7 +100,7 @@ class Port:
             task.add_done_callback(self._tasks.discard)
 
     async def _connected(self, accepted: socket.socket, address: str, one: Connection) -> None:
-        """Hands the connection over, after TLS where that is spoken, and stays until it ends."""
+        """Hands the connection over, after the TLS handshake if TLS is used, and waits until it ends."""
         loop, handshake = asyncio.get_running_loop(), HANDSHAKE if self._tls else None
         try:
             with contextlib.suppress(OSError):
@@ -120,8 +120,8 @@ class Port:
             yield Finding("listen", True, f"{host}:{port} is available for listening{' (TLS)' if self._tls else ''}")
 
 
-class Dial:
-    """We connect. ``server_name`` is the name in their certificate, where it is not the host."""
+class ConnectingEndpoint:
+    """Connects to a server. ``server_name`` is the name in its certificate if it differs from the host."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext | None, server_name: str | None) -> None:
         self._address, self._tls = address, tls
@@ -129,16 +129,16 @@ class Dial:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self, connection: Callable[[], Connection]) -> Address:
-        self._task = asyncio.get_running_loop().create_task(self._keep(connection))
+        self._task = asyncio.get_running_loop().create_task(self._reconnect(connection))
         return self._address
 
     @property
-    def most(self) -> int:
-        """One at a time."""
+    def max_connections(self) -> int:
+        """Always one."""
         return 1
 
-    def narrow(self, most: int) -> None:
-        """There is nothing to take away."""
+    def limit_connections(self, connections: int) -> None:
+        """Has no effect: there is only one connection."""
 
     def close(self) -> None:
         if self._task is not None:
@@ -155,17 +155,17 @@ class Dial:
         else:
             yield Finding("connect", True, f"{host}:{port} accepts connections{' (TLS)' if self._tls else ''}")
 
-    async def _keep(self, connection: Callable[[], Connection]) -> None:
-        """One connection at a time, for as long as the door is open."""
+    async def _reconnect(self, connection: Callable[[], Connection]) -> None:
+        """Keeps one connection open until the endpoint is closed."""
         wait = FIRST_WAIT
         while True:
-            if await self._once(connection):
+            if await self._connect_once(connection):
                 wait = FIRST_WAIT
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    async def _once(self, connection: Callable[[], Connection]) -> bool:
-        """Connects and stays until the connection ends; whether there was one."""
+    async def _connect_once(self, connection: Callable[[], Connection]) -> bool:
+        """Connects and waits until the connection ends. Returns whether it succeeded."""
         loop, handshake = asyncio.get_running_loop(), HANDSHAKE if self._tls else None
         one = connection()
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Segments of a batch or file of batches that stand without any message, and the messages of one payload. Pure."""
+"""Batch and file segments without a message, and the single messages of a batch in one payload. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CUT_OFF = "the batch has no trailer: the rest may be missing, unless the sender 
 
 
 def item(payload: Payload, body: bytes) -> Item:
-    """What segments of a batch say that stand without any message (``batch.counted``)."""
+    """The item for batch segments that are not part of a message (``batch.counted``)."""
     name = body.strip()[:3]
     if name in TRAILERS:
         return Unmappable("batch_count_mismatch", MISCOUNTED, payload.locator, body, f"{name.decode()}-1")
@@ -20,4 +20,5 @@ def item(payload: Payload, body: bytes) -> Item:
 
 
 def part(payload: Payload, body: bytes, number: int) -> Payload:
+    """One message of a batch as a payload of its own."""
     return Payload(body, f"{payload.locator}.{number}", payload.received, payload.written)

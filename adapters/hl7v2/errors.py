@@ -1,4 +1,4 @@
-"""Why a message, or a part of it, cannot be used."""
+"""The error for a message, or a part of a message, that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from store.preference import Identifier, Problem
 
 
 class UnusableMessage(Exception):
-    """The message cannot be used. ``reason`` is a stable code, the text says what to mend and quotes nothing.
+    """The message cannot be used. ``reason`` is a stable code. The text says what to fix and quotes nothing from the message.
 
-    ``others``: patients for whom it counts all the same if it refuses, where the one that it is about cannot be read.
+    ``others``: if the message's own patient is unreadable, the other patients to whom its refusals still apply.
     """
 
     def __init__(self, reason: str, detail: str, path: str = "", others: tuple[Identifier, ...] = ()) -> None:
@@ -16,13 +16,13 @@ class UnusableMessage(Exception):
         super().__init__(detail)
 
     def at(self, path: str) -> UnusableMessage:
-        """The same, of a place."""
+        """The same error with another path."""
         return UnusableMessage(self.reason, self.detail, path)
 
-    def beside(self, others: tuple[Identifier, ...]) -> UnusableMessage:
-        """The same of a message that names further patients."""
+    def with_others(self, others: tuple[Identifier, ...]) -> UnusableMessage:
+        """The same error with further patients."""
         return UnusableMessage(self.reason, self.detail, self.path, others)
 
     def problem(self, path: str, attribute: str = "") -> Problem:
-        """The same of one attribute only, while the rest of the message can be used."""
+        """The same error as a problem of one attribute, when the rest of the message can be used."""
         return Problem(self.reason, path, self.detail, attribute)

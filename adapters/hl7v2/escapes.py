@@ -1,6 +1,7 @@
 """Escape sequences in the text of an element. Pure.
 
-Source: HL7 v2.9 chapter 2, "Use of escape sequences in text fields".
+Source: HL7 v2.9 chapter 2, "Use of escape sequences in text fields". Other than python-hl7 (hl7/containers.py), ``\\X..\\`` is decoded in
+the character set of the message, and ``\\C..\\`` and ``\\M..\\`` are supported.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ NO_TEXT = "a hexadecimal escape sequence is not valid in the character set of th
 
 
 def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
-    """The text that stands for this. Unknown sequences stay as they are. Raises :class:`UnusableMessage`: undecodable."""
+    """The unescaped text. Unknown sequences are left unchanged. Raises :class:`UnusableMessage`: undecodable."""
     escape = delimiters.escape
     pieces = _shifted(text, escape).split(escape)
     out, at = [pieces[0]], 1
@@ -32,7 +33,7 @@ def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
 
 
 def _shifted(text: str, escape: str) -> str:
-    """``\\Cxxyy\\`` and ``\\Mxxyyzz\\`` name the bytes of an ISO 2022 escape: a shift to another character set, and back again."""
+    """``\\Cxxyy\\`` and ``\\Mxxyyzz\\`` are ISO 2022 escape sequences in hexadecimal: they switch to another character set and back."""
     found = _shift(escape).sub(lambda match: "\x1b" + bytes.fromhex(match[1]).decode("latin-1"), text)
     if found == text:
         return text
@@ -49,7 +50,7 @@ def _shift(escape: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1024)
 def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
-    """What one escape sequence stands for; ``None`` when it is not one."""
+    """The text of one escape sequence; ``None`` if it is not a known one."""
     plain = {
         "F": delimiters.field,
         "S": delimiters.component,
@@ -66,9 +67,9 @@ def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
     }
     if sequence in plain:
         return plain[sequence]
-    if sequence.startswith((".sp", ".in", ".ti")):  # lines to skip, indents
+    if sequence.startswith((".sp", ".in", ".ti")):  # skipped lines and indents
         return _laid_out(sequence[:3], sequence[3:].lstrip("+-"))
-    if sequence[:1] != "X" or len(sequence) % 2 == 0:  # Z is the sender's own
+    if sequence[:1] != "X" or len(sequence) % 2 == 0:  # Z sequences are local to the sender
         return None
     try:
         text = bytes.fromhex(sequence[1:]).decode("utf-8" if codec == "ascii" else codec)
@@ -76,13 +77,13 @@ def _meaning(sequence: str, delimiters: Delimiters, codec: str) -> str | None:
         raise UnusableMessage("undecodable", NO_TEXT) from None
     except ValueError:
         return None
-    if "\x00" in text:  # which no database takes
+    if "\x00" in text:  # databases do not accept NUL
         raise UnusableMessage("undecodable", NO_TEXT)
     return text
 
 
 def _laid_out(command: str, count: str) -> str | None:
-    """Formatting that plain text can show: new lines. Indents are dropped."""
+    """Formatting commands as plain text: only line breaks are kept, indents are dropped."""
     if count and not count.isdecimal():
         return None
     return "\n" * (99 if len(count) > 2 else int(count or 1)) if command == ".sp" else ""

@@ -1,4 +1,4 @@
-"""What kind of message it is, what happened, and whether it is meant: MSH-9, MSH-11 and EVN-1 in the spellings that come. Pure.
+"""Reads message type, event and processing ID (MSH-9, EVN-1, MSH-11) in the spellings that senders use. Pure.
 
 Source: HL7 v2.9 chapters 2 (MSH) and 3 (trigger events), tables 0076 (message type), 0003 (event) and 0103 (processing id).
 """
@@ -15,26 +15,26 @@ from adapters.mapping.tables import table
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})  # these must have a PID
 MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40"})
-RENAMED = "A47"  # a change of identifier: one record before and after
-MOVED = "A43"  # the record hangs on another one of a higher level; the patient stays who it is
-DELETED = frozenset({"A23", "A29"})  # the EMR forgets the record; what was said against contacting the person is not taken back by that
+RENAMED = "A47"  # a change of identifier: the record stays the same
+MOVED = "A43"  # the record moves to another superior record; the patient stays the same
+DELETED = frozenset({"A23", "A29"})  # the EMR deletes the record; this does not clear the person's refusals
 ADDED = "A28"
-SWAPPED = "A17"  # two patients exchange their beds: each PID is a patient
+SWAPPED = "A17"  # two patients swap beds: each PID segment is one patient
 ACCOUNT_MERGE = "A35"  # account numbers only: both sides are one patient
 QUIET = {
     "A35": "account_merge",
     "A41": "account_merge",
     "A42": "visit_merge",
     "A44": "account_move",
-    "A45": "visit_move",  # a visit goes to another patient; both patients stay who they are
-    "A24": "records_linked",  # reversible: both records keep what was said of each
+    "A45": "visit_move",  # a visit moves to another patient; both patients stay the same
+    "A24": "records_linked",  # reversible: each record keeps its own statements
     "A37": "records_unlinked",
 }
-"""Events about something else: filtered with this reason, unless the message says something about contacting its patients."""
+"""Events that do not concern patients: filtered with this reason, unless the message states contact preferences."""
 ACKNOWLEDGEMENTS = ("ACK", "MCF")
 PRODUCTION = "P"
 NOT_PRODUCTION = {
-    "P": "processing_production",  # where a source reads training only
+    "P": "processing_production",  # for a source that accepts only training messages
     "T": "processing_training",
     "D": "processing_debugging",
     "N": "processing_testing",
@@ -49,9 +49,9 @@ _KNOWN = re.compile(r"A(?:0[1-9]|[1-5]\d|6[0-2])|[B-Z]\d\d")
 
 
 def kind(message: Message) -> tuple[str, str]:
-    """Message type and event, MSH-9 and in old messages EVN-1. Raises :class:`UnusableMessage` for what is neither, rather than guess.
+    """Message type and event from MSH-9, or the event from EVN-1 in old messages.
 
-    The event may be one that no standard knows; see :func:`is_known`.
+    Raises :class:`UnusableMessage` if either is missing: nothing is guessed. The event may be non-standard, see :func:`is_known`.
     """
     field = message.field("MSH", 9)
     kind, event, is_structure = _spelled(field, message.delimiters.component)
@@ -60,33 +60,33 @@ def kind(message: Message) -> tuple[str, str]:
     if not _TYPE.fullmatch(kind):
         raise UnusableMessage("message_type_missing", "MSH-9 does not contain the message type", "MSH-9")
     if kind == "ADT" and (not event or is_structure or not is_known(event)):
-        told = _event(message.field("EVN", 1).partition(message.delimiters.component)[0])
-        event = told if is_known(told) else event or told
+        recorded = _event(message.field("EVN", 1).partition(message.delimiters.component)[0])
+        event = recorded if is_known(recorded) else event or recorded
         if not event:
             raise UnusableMessage("event_missing", "neither MSH-9.2 nor EVN-1 contains the event", "MSH-9.2")
     return kind, event
 
 
 def is_known(event: str) -> bool:
-    """Whether it is an event of the standard, or may be a site's own."""
+    """Whether the event is in the standard, or has the form of a local one."""
     return _KNOWN.fullmatch(event) is not None
 
 
 def is_type(kind: str) -> bool:
-    """Whether a message type is one of the standard, or a site's own."""
+    """Whether the message type is in the standard, or is local to a site (begins with Z)."""
     return kind.startswith("Z") or kind in _types()
 
 
 def processing(message: Message) -> str:
-    """A code of table 0103, P (production) where MSH-11 is empty. Raises :class:`UnusableMessage` for what is none, or is several.
+    """The processing ID (table 0103); P (production) if MSH-11 is empty. Raises :class:`UnusableMessage` for unknown or several IDs.
 
-    MSH-11.2 does not matter: it says whether the message comes from an archive or in intervals.
+    MSH-11.2 (processing mode: archive, restore, interval) is ignored.
     """
     field = message.field("MSH", 11)
     if field in (PRODUCTION, ""):
         return PRODUCTION
     component, repetition = message.delimiters.component, message.delimiters.repetition
-    codes = {_shown(one.partition(component)[0]) for one in _legible(message, field, "MSH-11").split(repetition)} - {""}
+    codes = {_cleaned(one.partition(component)[0]) for one in _legible(message, field, "MSH-11").split(repetition)} - {""}
     found = {_processing().get(code, "") for code in codes} or {PRODUCTION}
     if len(found) > 1 or "" in found:
         detail = "MSH-11 is not a processing ID of table 0103, so this may not be a production message: correct it at the sender"
@@ -103,8 +103,8 @@ def _legible(message: Message, field: str, path: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _spelled(field: str, component: str) -> tuple[str, str, bool]:
-    """Type and event of ``ADT^A08``, ``adt^a8``, ``ADT_A08`` and the like; whether the event may be the name of a structure only."""
-    parts = [_shown(part) for part in field.split(component)]
+    """Type and event from ``ADT^A08``, ``adt^a8``, ``ADT_A08`` and similar, and whether the event may only be a structure name."""
+    parts = [_cleaned(part) for part in field.split(component)]
     joined = _JOINED.fullmatch(parts[0])
     event = parts[1] if len(parts) > 1 else ""
     if joined:
@@ -114,15 +114,15 @@ def _spelled(field: str, component: str) -> tuple[str, str, bool]:
 
 @lru_cache(maxsize=1024)
 def _event(text: str) -> str:
-    text = "".join(_shown(text).split())
+    text = "".join(_cleaned(text).split())
     match = _EVENT.fullmatch(text)
     code = match[1] if match else text
     code = f"A{code}" if code.isdigit() else code
     return f"{code[0]}{code[1:]:0>2}" if match else code
 
 
-def _shown(text: str) -> str:
-    """In capitals, without quotes (which are HL7's delete, too) and what cannot be seen around it."""
+def _cleaned(text: str) -> str:
+    """The text in capitals, without quotes (``""`` is also HL7's delete) and without invisible characters around it."""
     return "".join([letter if letter.isprintable() else " " for letter in text]).replace('"', "").strip().upper()
 
 

@@ -1,6 +1,6 @@
-"""HL7 v2 in files: a drop folder that another system writes into, and single files given by a person.
+"""HL7 v2 in files: a drop folder that another system writes to, and single files given on the command line.
 
-A file counts when nobody has written to it for ``settle`` seconds.
+A file is read when nobody has written to it for ``settle`` seconds.
 
 Options: ``path`` (the drop folder), ``settle`` (seconds, default 2), ``after`` and ``keep_done`` (``adapters.hl7v2.drop_folder``), and
 those of the mapper.
@@ -19,64 +19,64 @@ from typing import BinaryIO
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
 from adapters.hl7v2 import drop_folder
-from adapters.hl7v2.drop_folder import CHUNK, MOVE, Done, Dropped
+from adapters.hl7v2.drop_folder import CHUNK, MOVE, AfterRead, DroppedFile
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 SETTLE = 2.0
 
 
 def payloads(path: Path) -> Iterator[Payload]:
-    """The messages in one file, streamed in constant memory; every byte of the file ends in one of them."""
+    """The messages in one file, streamed in constant memory; every byte of the file is part of a payload."""
     status = path.stat()
     with path.open("rb") as stream:
         yield from drop_folder.messages(_read(stream), _dropped(path.name, status))
 
 
 class LocalFolder:
-    """A folder of this machine, or one that is mounted on it. The folder itself may be reached by a link; nothing in it is."""
+    """A local or mounted folder. The path of the folder may be a symbolic link; links in the folder are not followed."""
 
     def __init__(self, path: Path, settle: float) -> None:
         self.path, self._settle = path, settle
 
-    def waiting(self) -> list[Dropped]:
+    def waiting(self) -> list[DroppedFile]:
         with os.scandir(self.path) as entries:
             found = [entry for entry in entries if entry.is_file(follow_symlinks=False) and drop_folder.is_waiting(entry.name)]
             return sorted(_dropped(entry.name, entry.stat(follow_symlinks=False)) for entry in found)
 
     def links(self) -> int:
-        """How many symbolic links are in it, which nobody follows."""
+        """The number of symbolic links in the folder. They are not followed."""
         with os.scandir(self.path) as entries:
             return sum(entry.is_symlink() for entry in entries)
 
-    def settled(self) -> Iterator[Dropped]:
+    def settled(self) -> Iterator[DroppedFile]:
         now = datetime.now(UTC).timestamp()
         return (file for file in self.waiting() if now - file.written >= self._settle)
 
-    def chunks(self, file: Dropped) -> Iterator[bytes]:
-        """Not of what was put in its place since it was looked at: a link, or a pipe that nobody writes to."""
+    def chunks(self, file: DroppedFile) -> Iterator[bytes]:
+        """The bytes of a file. Fails if the file was replaced by a link or a pipe after it was listed."""
         number = os.open(self.path / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(number, "rb") as stream:
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 raise OSError(errno.EINVAL, "it is no longer a file")
             yield from _read(stream)
 
-    def is_unchanged(self, file: Dropped) -> bool:
+    def is_unchanged(self, file: DroppedFile) -> bool:
         return _dropped(file.name, (self.path / file.name).stat(follow_symlinks=False)) == file
 
-    def move(self, file: Dropped, folder: str) -> None:
+    def move(self, file: DroppedFile, folder: str) -> None:
         with _opened(self.path) as here:
             with suppress(FileExistsError):
                 os.mkdir(folder, dir_fd=here)
-            with _opened(folder, here) as there:
+            with _opened(folder, here) as destination:
                 target, number = file.name, 0
-                while _is_there(target, there):
+                while _exists(target, destination):
                     number += 1
                     target = f"{file.name}.{number}"
-                os.rename(file.name, target, src_dir_fd=here, dst_dir_fd=there)
+                os.rename(file.name, target, src_dir_fd=here, dst_dir_fd=destination)
 
     def clear(self, folder: str, before: float) -> None:
-        """A file was moved when its status last changed, or later than that."""
+        """Removes old files. The status change time of a file is the time of its move, or later."""
         with suppress(FileNotFoundError), _opened(self.path) as here, _opened(folder, here) as there, os.scandir(there) as entries:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
@@ -86,7 +86,7 @@ class LocalFolder:
 
 @contextmanager
 def _opened(folder: str | Path, inside: int | None = None) -> Iterator[int]:
-    """A folder as a descriptor, so that nobody puts another in its place. One inside of a drop folder must not be a link."""
+    """Opens a folder as a descriptor, so that it cannot be replaced meanwhile. A subfolder (``inside``) must not be a link."""
     flags = os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if inside is not None else 0)
     try:
         number = os.open(folder, flags, dir_fd=inside)
@@ -100,7 +100,7 @@ def _opened(folder: str | Path, inside: int | None = None) -> Iterator[int]:
         os.close(number)
 
 
-def _is_there(name: str, folder: int) -> bool:
+def _exists(name: str, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -109,15 +109,15 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 class FilesAdapter:
-    """Reads the drop folder of one source."""
+    """Reads the local drop folder of one source."""
 
     def __init__(self, settings: SourceSettings) -> None:
         options = settings.options
         self.mapper = Hl7Mapper(settings)
         self._named = bool(options.get("path"))
         self._folder = LocalFolder(Path(str(options.get("path") or "")), float(options.get("settle", SETTLE)))
-        self._done = Done.of(options)
-        self.notes: Notes = Remembered()
+        self._after_read = AfterRead.from_options(options)
+        self.notes: Notes = InMemoryNotes()
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return payloads(path)
@@ -130,7 +130,7 @@ class FilesAdapter:
         if not self._is_permitted(path):
             raise AdapterError("the drop folder is not readable and writable: fix its permissions, or set 'after: keep'", permanent=True)
         try:
-            yield from drop_folder.fetch(self._folder, self.mapper, request, self._done, self.notes)
+            yield from drop_folder.fetch(self._folder, self.mapper, request, self._after_read, self.notes)
         except OSError as error:
             raise AdapterError(f"a file of the drop folder cannot be read or moved: {error.strerror}") from error
 
@@ -144,18 +144,19 @@ class FilesAdapter:
             yield Finding("drop folder", False, "files cannot be read and moved: fix the permissions, or set 'after: keep'")
         else:
             yield Finding(
-                "drop folder", True, "readable and writable" if self._done.after == MOVE else "readable; files stay where they are"
+                "drop folder", True, "readable and writable" if self._after_read.after == MOVE else "readable; files stay where they are"
             )
             yield Finding("waiting", True, f"{len(self._folder.waiting())} file(s) are waiting")
             if links := self._folder.links():
                 yield Finding("links", False, f"{links} symbolic link(s) are not followed: put the files there instead")
 
     def _is_permitted(self, path: Path) -> bool:
-        return os.access(path, os.R_OK | os.X_OK | (os.W_OK if self._done.after == MOVE else 0))
+        return os.access(path, os.R_OK | os.X_OK | (os.W_OK if self._after_read.after == MOVE else 0))
 
 
-def _dropped(name: str, status: os.stat_result) -> Dropped:
-    return Dropped(name, status.st_size, status.st_mtime_ns / 1e9)
+def _dropped(name: str, status: os.stat_result) -> DroppedFile:
+    """The file in the form in which the drop folder compares it."""
+    return DroppedFile(name, status.st_size, status.st_mtime_ns / 1e9)
 
 
 def _read(stream: BinaryIO) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The messages of all connections that wait to be handled, in the order of arrival, and how much of them there is."""
+"""The queue of received messages of all connections, in the order of arrival, limited by count and bytes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class InboxMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Inbox:
-    """``most`` messages and ``most_bytes`` may wait; bytes count until they are answered."""
+    """Holds up to ``max_messages`` and ``max_bytes``. Bytes count until their message is answered."""
 
-    most: int
-    most_bytes: int
+    max_messages: int
+    max_bytes: int
     _waiting: deque[InboxMessage] = field(default_factory=deque)
     _bytes: int = 0
 
@@ -31,21 +31,21 @@ class Inbox:
 
     @property
     def has_room(self) -> bool:
-        """Whether connections may be read on."""
-        return len(self._waiting) < self.most and self._bytes < self.most_bytes
+        """Whether reading from connections may continue."""
+        return len(self._waiting) < self.max_messages and self._bytes < self.max_bytes
 
     @property
     def is_low(self) -> bool:
-        """Whether connections that were held back may be read again."""
-        return len(self._waiting) < self.most // 2 and self._bytes < self.most_bytes // 2
+        """Whether paused connections may be read again."""
+        return len(self._waiting) < self.max_messages // 2 and self._bytes < self.max_bytes // 2
 
     def put(self, received: InboxMessage) -> None:
-        """One more."""
+        """Adds a message."""
         self._bytes += len(received.payload.body)
         self._waiting.append(received)
 
     def group(self, size: int, size_bytes: int) -> list[InboxMessage]:
-        """The next ones, by count and by bytes; at least one where any waits."""
+        """Removes and returns the next messages, limited by count and bytes; at least one if any is waiting."""
         found: list[InboxMessage] = []
         room = size_bytes
         while self._waiting and len(found) < size and (not found or len(self._waiting[0].payload.body) <= room):
@@ -54,5 +54,5 @@ class Inbox:
         return found
 
     def answered(self, received: InboxMessage) -> None:
-        """Its bytes no longer count."""
+        """Stops counting the bytes of an answered message."""
         self._bytes -= len(received.payload.body)

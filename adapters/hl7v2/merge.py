@@ -1,7 +1,9 @@
-"""Merges, changes of identifier and moves: events whose PID and MRG segments come in pairs. Pure.
+"""Merges, changes of identifier and moves: events with pairs of PID and MRG segments. Pure.
 
-Source: HL7 v2.9 chapter 3 (A40, A43, A47; MRG) and v2.5 chapter 3 (A18, A30, A34, A35, A36: withdrawn later, still sent). PID-3
-holds what is true from now on, MRG-1 what was before. Demographics in a merge are not read: they come in an update of their own.
+Source: HL7 v2.9 chapter 3 (A40, A43, A47; MRG) and v2.5 chapter 3 (A18, A30, A34, A35, A36: withdrawn in 2.7 but still sent, for
+example A34 and A35 by Medhost, github.com/drajer-health/eCRNow issue 541). PID-3 contains the identifiers after the event, MRG-1 those
+before it. Demographics in a merge are not read: they arrive in a separate update. Senders also merge a record with itself
+(github.com/dcm4che/dcm4chee-arc-light issues 1086 and 4697); such a message is rejected.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from store.times import Time
 def merges(
     message: Message, identifiers: IdentifierReader, effective: Time, evidence: str, locator: str, *, renamed: bool = False
 ) -> list[PatientMerge]:
-    """Every pair of the message. Raises :class:`UnusableMessage` if one of them cannot be used, so that none is half done.
+    """The merges of all pairs of the message. Raises :class:`UnusableMessage` if one pair cannot be used, so that none is applied in part.
 
-    ``renamed`` is A47: MRG-1 and PID-3 are two identifiers of one record.
+    ``renamed`` is for A47: MRG-1 and PID-3 are two identifiers of one record.
     """
     today = effective.latest.date()
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
@@ -31,7 +33,7 @@ def merges(
 
 
 def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
-    """Who an A43 is about: what PID-3 and MRG-1 both name. What differs is the record that it hangs on, before and after."""
+    """The patient of an A43: the identifiers in both PID-3 and MRG-1. The others are the superior record before and after the move."""
     pairs = list(_groups(message))
     if len(pairs) != 1:
         raise UnusableMessage("move_ambiguous", "a move needs one PID and one MRG segment: send one message per patient", "MRG")
@@ -44,18 +46,18 @@ def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple
 
 
 def names_two_patients(message: Message, identifiers: IdentifierReader, today: date) -> bool:
-    """Whether MRG-1 names another patient than PID-3 does, which an account merge (A35) must not."""
+    """Whether MRG-1 and PID-3 identify different patients, which is invalid in an account merge (A35)."""
     try:
         return any(
             set(_merged(message, mrg, identifiers, today)).isdisjoint(_survivor(message, pid, identifiers, today))
             for pid, mrg in _groups(message)
         )
     except UnusableMessage:
-        return False  # it names nobody, so it concerns accounts only
+        return False  # it identifies no patient, so it concerns accounts only
 
 
 def patients(message: Message) -> list[Message]:
-    """The message once for each PID: what stands before the first one, and what stands behind that PID up to the next."""
+    """One message per PID: the segments before the first PID, and those from this PID to the next."""
     starts = [at for at, line in enumerate(message.lines) if line.startswith("PID")]
     if len(starts) < 2:
         return [message] if starts else []
@@ -74,23 +76,23 @@ def _groups(message: Message) -> Iterator[tuple[list[str], list[str]]]:
             if not paired and any(pid[1:]):
                 break
             pid, paired, before = fields, False, pid
-            again = bool(before) and is_same_patient(before, pid)
+            repeated = bool(before) and is_same_patient(before, pid)
         elif line.startswith("MRG"):
             if not pid:
                 raise UnusableMessage("merge_incomplete", "an MRG segment comes before any PID segment", "MRG")
             paired = True
             yield pid, message.fields(line)
-    if not paired and not again:
+    if not paired and not repeated:
         raise UnusableMessage("merge_incomplete", "a PID segment of this merge has no MRG segment", "MRG")
 
 
 def is_same_patient(first: list[str], other: list[str]) -> bool:
-    """Whether a further PID segment adds nobody: it is empty, or the first one again. Its set id (PID-1) does not matter."""
+    """Whether another PID segment is empty or repeats the first. Its set ID (PID-1) is ignored."""
     return not any(other[2:]) or other[2:] == first[2:]
 
 
 def are_one(message: Message, pids: Sequence[list[str]], identifiers: IdentifierReader, today: date) -> bool:
-    """Whether PID segments that differ name one patient: each by the same own identifier."""
+    """Whether different PID segments are about one patient: all have the same own identifier."""
     try:
         return len({_survivor(message, pid, identifiers, today)[0] for pid in pids}) == 1
     except UnusableMessage:
@@ -101,30 +103,30 @@ def _pair(
     message: Message, pid: list[str], mrg: list[str], identifiers: IdentifierReader, today: date
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
     found, merged = patient(message, pid, identifiers, today), _merged(message, mrg, identifiers, today)
-    survivor = _who_stays(found, merged)
-    # An identifier on both sides (a national number) says nothing about which record goes.
-    gone = tuple(one for one in merged if one not in survivor)
-    if not gone:
+    survivor = _surviving(found, merged)
+    # An identifier on both sides (a national number) does not identify the retired record.
+    retired = tuple(one for one in merged if one not in survivor)
+    if not retired:
         raise UnusableMessage("merge_with_itself", "MRG-1 and PID-3 identify the same patient", "MRG-1")
-    return survivor, gone
+    return survivor, retired
 
 
-def _who_stays(found: Subject, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
-    """The survivor's identifiers. PID-3 may list the number that goes among the survivor's, even before it."""
+def _surviving(found: Subject, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+    """The survivor's identifiers. PID-3 may also list the retired identifier, even first."""
     staying = [one for one in found.others if one not in merged]
     if found.identifiers[0] in merged and staying:
         return (staying[0], *(one for one in found.identifiers if one not in merged))
     return found.identifiers
 
 
-def _records(gone: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:
-    """What MRG-1 names, record by record: several identifiers of one issuer and type are several records that go."""
-    alike = [one for one in gone if (one.authority, one.type) == (gone[0].authority, gone[0].type)]
-    return [gone] if len(alike) == 1 else [(one,) for one in alike]
+def _records(retired: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]]:
+    """The retired records in MRG-1. Several identifiers of one authority and type are several records."""
+    alike = [one for one in retired if (one.authority, one.type) == (retired[0].authority, retired[0].type)]
+    return [retired] if len(alike) == 1 else [(one,) for one in alike]
 
 
 def patient(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> Subject:
-    """Who a PID segment is about: by PID-3, else by the fields that older versions have for it."""
+    """The patient of a PID segment: from PID-3, otherwise from PID-2 or PID-4, which older versions use."""
     places = [CxField(f"PID-{number}", _field(pid, number)) for number in (3, 2, 4)]
     return identifiers.read(message, places, today)
 

@@ -1,18 +1,19 @@
-"""MLLP: many connections, one queue, one group commit at a time.
+"""The MLLP listener: many connections, one queue, one group commit at a time.
 
-Frames of all connections go into one queue in the order of arrival. A single drain takes whatever is there, hands it to
-``ingest`` in one thread and answers each message when ``ingest`` has returned, so an acknowledgement means that the message
-is committed. The busier it gets, the larger the groups. When the queue is full, connections are not read any more.
+The frames of all connections enter one queue in the order of arrival. A single task takes the waiting messages, passes them to
+``ingest`` in one thread, and answers each message after ``ingest`` has returned. So an acknowledgement means that the message is
+committed. Groups grow with the load. While the queue is full, connections are not read.
 
-No sender waits for a store that hangs: after ``answer_within`` what was handed over, and what waits behind it, is answered AR. Should
-it be committed all the same, the sender's second try changes nothing.
+Senders do not wait for a store that hangs: after ``answer_within`` the group and the messages behind it are answered AR. If the group is
+committed after all, the sender's second attempt changes nothing.
 
-Messages that come twice (a lost acknowledgement, a nervous sender) need no ledger here: the store knows the payloads of each
-patient (``store.domain.duplicates``), written with what they changed, so the second one changes nothing; and its acknowledgement is made
-of the message alone, so it is the first one again. A message that was refused is looked at anew, since the mapping may have been mended.
+Duplicate messages (after a lost acknowledgement, or from a sender that retries too early, for example thousands of them in
+github.com/nextgenhealthcare/connect issue 1314) need no record here. The store keeps the payloads of each patient
+(``store.domain.duplicates``) in the transaction that applies them, so a duplicate changes nothing. Its acknowledgement depends only on the
+message, so it is the same as the first one. A rejected message is processed again, because the mapping may have been fixed.
 
-Options: ``listen`` (``host:port``) or ``connect`` (the same, for an EMR that waits to be called), ``tls`` (``adapters.hl7v2.tls``),
-``ack`` (``adapters.hl7v2.ack``), ``sequence`` (MSH-13 is obeyed), ``max_message_bytes``, ``idle_timeout`` and ``frame_timeout`` (seconds,
+Options: ``listen`` (``host:port``) or ``connect`` (the same, for an EMR that is the server), ``tls`` (``adapters.hl7v2.tls``),
+``ack`` (``adapters.hl7v2.ack``), ``sequence`` (MSH-13 is checked), ``max_message_bytes``, ``idle_timeout`` and ``frame_timeout`` (seconds,
 0 for never), ``answer_within`` (seconds), ``max_connections``, ``max_connections_per_address``, ``peers`` (addresses and networks that may
 connect), ``group_size``, and those of the mapper.
 """
@@ -37,11 +38,11 @@ from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.admission import Admission, networks
 from adapters.hl7v2.connection import Connection
 from adapters.hl7v2.delivery import LATE, Delivery, Handled
-from adapters.hl7v2.endpoint import Address, Dial, MllpEndpoint, Port
+from adapters.hl7v2.endpoint import Address, ConnectingEndpoint, ListeningEndpoint, MllpEndpoint
 from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
 from adapters.hl7v2.inbox import Inbox, InboxMessage
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 GROUP = 500
 GROUP_BYTES = 8 * 1024 * 1024
@@ -49,33 +50,34 @@ QUEUE = 4 * GROUP
 QUEUE_BYTES = 64 * 1024 * 1024
 CONNECTIONS, PER_ADDRESS = 256, 64
 IDLE, FRAME = 3600.0, 30.0
-ANSWER_WITHIN = 8.0  # seconds; senders wait ten or more
-HANGING = 1.0  # seconds between refusals while the store hangs, so that senders that try again at once do not spin
-ERRORS, TELL_WITHIN = 20, 1.0  # bad frames told of at once, and the seconds that the first may wait for others
-MOST_ERRORS = 1000  # bad frames that wait to be told of, at most: further ones are let go, like their connections
-DRAIN = 10.0  # seconds that a stop waits for acknowledgements to be taken
+ANSWER_WITHIN = 8.0  # seconds; senders wait ten or more (30 is typical, Infor Cloverleaf documentation)
+HANGING = 1.0  # seconds between refusals while the store hangs, to slow down senders that retry at once
+ERRORS_PER_REPORT, REPORT_WITHIN = 20, 1.0  # invalid frames per report, and the seconds that the first may wait for others
+MAX_ERRORS = 1000  # maximum of unreported invalid frames: further ones are dropped, like their connections
+DRAIN = 10.0  # seconds that a stop waits for peers to read their acknowledgements
 
 
 class MllpListener:
-    """Listens for one source. ``on_frame_errors`` may be set before ``serve``; it is told of connections that had to be closed, and
-    of messages out of sequence, as :class:`Unmappable` values that hold the bytes, soon and in the same thread as ``ingest``.
-    ``on_refused`` is told of each connection that was refused (``adapters.hl7v2.admission``), ``on_unavailable`` of how many messages
-    were answered AR because they could not be handled; both in the listener's own thread, so they return at once.
-    ``notes`` keep the last sequence number; to outlive the process they are set before ``serve``, too.
+    """Listens for one source. Callbacks and ``notes`` are set before ``serve``.
+
+    ``on_frame_errors`` receives connections that had to be closed and messages with a wrong sequence number, as :class:`Unmappable` values
+    with the received bytes, after a short delay and in the thread of ``ingest``. ``on_refused`` is called for each refused connection
+    (``adapters.hl7v2.admission``), ``on_unavailable`` with the number of messages that were answered AR because they could not be handled.
+    Both run in the listener's own thread and must return at once. ``notes`` store the last sequence number.
     """
 
     def __init__(self, settings: SourceSettings) -> None:
         options = settings.options
         self.mapper = Hl7Mapper(settings)
         self.on_frame_errors: Callable[[Sequence[Unmappable]], None] | None = None
-        self.on_refused: Callable[[str], None] = _nothing
-        self.on_unavailable: Callable[[int], None] = _nothing
-        self.notes: Notes = Remembered()
+        self.on_refused: Callable[[str], None] = _ignore
+        self.on_unavailable: Callable[[int], None] = _ignore
+        self.notes: Notes = InMemoryNotes()
         self.bound = threading.Event()
         self.address: Address | None = None
         self._name = settings.name
-        self._door = _door(options, lambda why: self.on_refused(why))
-        self._acknowledger = Acknowledger.of(options.get("ack") or {})
+        self._endpoint = _endpoint(options, lambda why: self.on_refused(why))
+        self._acknowledger = Acknowledger.from_options(options.get("ack") or {})
         self._in_sequence = bool(options.get("sequence", False))
         self._limit = int(options.get("max_message_bytes", DEFAULT_LIMIT))
         self._too_large = ("frame_too_large", f"the frame is larger than {self._limit} bytes (max_message_bytes): only its start was kept")
@@ -85,7 +87,7 @@ class MllpListener:
         self._group = int(options.get("group_size", GROUP))
         self._inbox = Inbox(QUEUE, QUEUE_BYTES)
         self._errors: deque[Unmappable] = deque()
-        self._tell_by = 0.0
+        self._report_by = 0.0
         self._connections: set[Connection] = set()
         self._numbers = itertools.count(1)
         self._stopping, self._closed = threading.Event(), False
@@ -93,34 +95,34 @@ class MllpListener:
 
     @property
     def connections(self) -> int:
-        """How many may be open."""
-        return self._door.most
+        """The maximum number of open connections."""
+        return self._endpoint.max_connections
 
-    def narrow(self, connections: int) -> None:
-        """Takes no more than so many, where the process may not have as many descriptors. Before ``serve``."""
-        self._door.narrow(connections)
+    def limit_connections(self, connections: int) -> None:
+        """Lowers the maximum number of connections if the process has too few file descriptors. Call before ``serve``."""
+        self._endpoint.limit_connections(connections)
 
     def serve(self, ingest: Ingest) -> None:
         """Listens until :meth:`stop`. Raises :class:`AdapterError` when the address cannot be used."""
         _run(self._serve(ingest))
 
     def stop(self) -> None:
-        """From any thread, at once: no new messages; what has arrived is handled and answered, then ``serve`` returns."""
+        """Stops, from any thread, without waiting: no new messages are accepted, received ones are answered, then ``serve`` returns."""
         self._stopping.set()
         loop = self._loop
         if loop is not None:
             try:
                 loop.call_soon_threadsafe(self._wake)
             except RuntimeError:
-                return  # the loop has ended by itself in between
+                return  # the loop has ended in the meantime
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path)
 
     def check(self) -> Iterator[Finding]:
-        return self._door.check()
+        return self._endpoint.check()
 
-    # What connections tell us, in the thread of the loop.
+    # Events of connections, called in the thread of the loop.
 
     def opened(self, connection: Connection) -> bool:
         if self._stopping.is_set():
@@ -132,7 +134,7 @@ class MllpListener:
         self._connections.discard(connection)
 
     def received(self, connection: Connection, messages: Sequence[bytes]) -> bool:
-        """Takes the messages; false when the connection shall not be read until the queue is shorter."""
+        """Queues the messages. Returns false if the connection must not be read until the queue is shorter."""
         now = datetime.now(UTC)
         for body in messages:
             refused = self._too_large if isinstance(body, Oversized) else None
@@ -142,7 +144,7 @@ class MllpListener:
         return self._inbox.has_room
 
     def broken(self, connection: Connection, reason: str, detail: str, fragment: bytes) -> None:
-        self._noted(Unmappable(reason, detail, f"{self._name}:{connection.number}", fragment))
+        self._queue_error(Unmappable(reason, detail, f"{self._name}:{connection.number}", fragment))
         self._wake()
 
     def _wake(self) -> None:
@@ -152,25 +154,25 @@ class MllpListener:
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         numbers = itertools.count(1)
-        self.address = await self._door.open(lambda: Connection(self, next(numbers), self._limit, self._idle, self._frame))
+        self.address = await self._endpoint.open(lambda: Connection(self, next(numbers), self._limit, self._idle, self._frame))
         self.bound.set()
-        intake = Delivery(ingest, self.notes if self._in_sequence else None, self._noted)
+        delivery = Delivery(ingest, self.notes if self._in_sequence else None, self._queue_error)
         with ThreadPoolExecutor(1, thread_name_prefix=f"ingest-{self._name}") as executor:
-            await self._drain(intake, executor)
-        await self._hang_up()
+            await self._drain(delivery, executor)
+        await self._close_connections()
 
-    async def _drain(self, intake: Delivery, executor: ThreadPoolExecutor) -> None:
+    async def _drain(self, delivery: Delivery, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._close_if_stopping()
-            if self._errors and (not self._inbox or len(self._errors) >= ERRORS or time.monotonic() >= self._tell_by):
+            if self._errors and (not self._inbox or len(self._errors) >= ERRORS_PER_REPORT or time.monotonic() >= self._report_by):
                 found = [self._errors.popleft() for _ in range(len(self._errors))]
-                await self._finished(loop.run_in_executor(executor, _tell, self.on_frame_errors, found))
+                await self._wait_for(loop.run_in_executor(executor, _report_errors, self.on_frame_errors, found))
             elif self._inbox:
                 group = self._inbox.group(self._group, GROUP_BYTES)
-                handling = loop.run_in_executor(executor, intake.take, [one.payload for one in group])
-                if await self._finished(handling, group):
-                    self._answer(group, handling.result())
+                delivered = loop.run_in_executor(executor, delivery.deliver, [one.payload for one in group])
+                if await self._wait_for(delivered, group):
+                    self._answer(group, delivered.result())
             elif self._stopping.is_set():
                 return
             else:
@@ -181,12 +183,12 @@ class MllpListener:
     def _close_if_stopping(self) -> None:
         if self._stopping.is_set() and not self._closed:
             self._closed = True
-            self._door.close()
+            self._endpoint.close()
             for connection in self._connections:
                 connection.pause()
 
-    async def _finished(self, work: asyncio.Future[Any], group: Sequence[InboxMessage] = ()) -> bool:
-        """Waits for the work. When the store hangs, the group and what comes after it is answered AR; false when the group was."""
+    async def _wait_for(self, work: asyncio.Future[Any], group: Sequence[InboxMessage] = ()) -> bool:
+        """Waits for the work. If it takes too long, the group and later messages are answered AR. Returns whether it was in time."""
         done, _ = await asyncio.wait({work}, timeout=self._answer_within)
         in_time = bool(done)
         while not done:
@@ -197,11 +199,11 @@ class MllpListener:
             done, _ = await asyncio.wait({work}, timeout=HANGING)
         return in_time
 
-    def _noted(self, found: Unmappable) -> None:
-        """Errors are told together: each telling is a commit, and a sender that has gone wrong must not slow the others."""
-        if self.on_frame_errors is not None and len(self._errors) < MOST_ERRORS:
+    def _queue_error(self, found: Unmappable) -> None:
+        """Queues an error to be reported with others: each report is a commit, and one faulty sender must not slow the others."""
+        if self.on_frame_errors is not None and len(self._errors) < MAX_ERRORS:
             if not self._errors:
-                self._tell_by = time.monotonic() + TELL_WITHIN
+                self._report_by = time.monotonic() + REPORT_WITHIN
             self._errors.append(found)
 
     def _answer(self, group: Sequence[InboxMessage], handled: Sequence[Handled]) -> None:
@@ -216,8 +218,8 @@ class MllpListener:
             for connection in self._connections:
                 connection.resume()
 
-    async def _hang_up(self) -> None:
-        """Closes connections once the last acknowledgements are taken."""
+    async def _close_connections(self) -> None:
+        """Closes the connections once the last acknowledgements are sent."""
         for connection in tuple(self._connections):
             connection.close()
         deadline = asyncio.get_running_loop().time() + DRAIN
@@ -227,25 +229,25 @@ class MllpListener:
             connection.abort()
 
 
-def _tell(listener: Callable[[Sequence[Unmappable]], None] | None, errors: Sequence[Unmappable]) -> None:
+def _report_errors(listener: Callable[[Sequence[Unmappable]], None] | None, errors: Sequence[Unmappable]) -> None:
     try:
         if listener is not None:
             listener(errors)
     except Exception:
-        return  # the connection is closed all the same; whoever listens keeps its own log
+        return  # the connection is closed anyway; the callback does its own logging
 
 
-def _nothing(_: object) -> None:
-    """Nobody wants to know."""
+def _ignore(_: object) -> None:
+    """The default callback: does nothing."""
 
 
-def _door(options: Mapping[str, Any], refused: Callable[[str], None]) -> MllpEndpoint:
+def _endpoint(options: Mapping[str, Any], refused: Callable[[str], None]) -> MllpEndpoint:
     secured = options.get("tls") or {}
     if bool(options.get("listen")) == bool(options.get("connect")):
         raise ValueError("write either 'listen' or 'connect', as 'host:port', for example listen: 127.0.0.1:2575")
     if options.get("listen"):
-        return Port(_address("listen", str(options["listen"])), tls.listening(secured), _admission(options), refused)
-    return Dial(_address("connect", str(options["connect"])), tls.connecting(secured), secured.get("server_name"))
+        return ListeningEndpoint(_address("listen", str(options["listen"])), tls.listening(secured), _admission(options), refused)
+    return ConnectingEndpoint(_address("connect", str(options["connect"])), tls.connecting(secured), secured.get("server_name"))
 
 
 def _admission(options: Mapping[str, Any]) -> Admission:

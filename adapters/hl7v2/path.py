@@ -1,8 +1,8 @@
-"""Paths into a message: ``ZCP-2``, ``PID-13[*].7``, ``PID-13[2].4.1``, ``NK1[2]-5``. Pure; compiled once, then fast.
+"""Paths into a message: ``ZCP-2``, ``PID-13[*].7``, ``PID-13[2].4.1``, ``NK1[2]-5``. Pure; compiled once.
 
-``SEG[s]-F[r].C.S``: segment, its repetition, field, its repetition, component, subcomponent. An index counts from 1;
-``[*]`` and no index mean every repetition, because reading only the first of ``OK~DNC`` would miss the no. A path without
-a component reads the first one of an element that has several, as other engines do, unless that is empty.
+``SEG[s]-F[r].C.S``: segment, its repetition, field, its repetition, component, subcomponent. Indexes count from 1. ``[*]`` and no index
+mean every repetition, because reading only the first of ``OK~DNC`` would miss the refusal. A path without a component reads the first
+component if the element has several, as other interface engines do, unless it is empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXAMPLES = "ZCP-2, PID-13[*].7, PD1-11.1 or NK1[2]-5"
 
 
 class Path(NamedTuple):
-    """A path taken apart. ``None`` for an index means every repetition, for a part that it was not named."""
+    """The parts of a path. An index of ``None`` means every repetition; a component of ``None`` was not given."""
 
     segment: str
     occurrence: int | None
@@ -31,7 +31,7 @@ class Path(NamedTuple):
 
 
 def parse(text: str) -> Path:
-    """Takes a path apart. ``ValueError`` says what is wrong with it."""
+    """Parses a path. Raises ``ValueError`` with the reason if it is invalid."""
     match = _PATH.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"is not an HL7 path: write it like {EXAMPLES}")
@@ -43,7 +43,7 @@ def parse(text: str) -> Path:
 
 
 def compile_path(text: str) -> Find:
-    """A function from a message to everything the path finds there. ``ValueError`` says what is wrong with the path."""
+    """Compiles a path to a function that finds its values in a message. Raises ``ValueError`` with the reason if it is invalid."""
     path = parse(text)
     starred = "*" in text.partition("-")[2]
     plain = "*" not in text and path.occurrence is None and path.repetition is None and path.segment != "MSH"
@@ -51,7 +51,7 @@ def compile_path(text: str) -> Find:
 
     def find(message: Message) -> Sequence[FoundValue]:
         segments = message.segments(path.segment)
-        if plain and len(segments) == 1:  # nearly always
+        if plain and len(segments) == 1:  # the usual case
             text = segments[0][path.field] if path.field < len(segments[0]) else ""
             if message.delimiters.repetition not in text:
                 found = _element(message, path, text, at)
@@ -82,7 +82,7 @@ def _in_field(message: Message, path: Path, field: str, at: str, starred: bool) 
 
 
 def _element(message: Message, path: Path, text: str, at: str) -> FoundValue | None:
-    """What the element holds; ``None`` when it is not there."""
+    """The value of the element; ``None`` if it is absent."""
     part = _part(text, path.component, message.delimiters.component)
     if part != DELETE:
         part = _part(part, path.subcomponent, message.delimiters.subcomponent)
@@ -97,7 +97,7 @@ def _element(message: Message, path: Path, text: str, at: str) -> FoundValue | N
 
 def _part(text: str, number: int | None, delimiter: str) -> str:
     if text == DELETE:
-        return text  # deleting the whole deletes the part
+        return text  # deleting an element deletes its components
     if delimiter not in text:
         return text if number in (None, 1) else ""
     parts = text.split(delimiter)

@@ -2,12 +2,15 @@
 
 Source: HL7 v2.9 chapter 2, "Message construction rules".
 
-Speed comes from doing nothing early: the bytes are decoded once, cut into lines once, and a segment is cut into fields
-when somebody asks for it. Repetitions and components are plain ``str.split`` where they are needed. A field has three
-states: a value, ``""`` in quotes (:data:`DELETE`, take back what was said) and empty (nothing is said).
+It is fast because it is lazy: the bytes are decoded and split into lines once, and a segment is split into fields on first use.
+Repetitions and components are split with ``str.split`` where needed. A field has three states: a value, ``""`` (:data:`DELETE`: delete
+the earlier value) and empty (no statement).
 
-Bytes that fit no character set spoil the element they stand in and nothing else: only :meth:`Message.unescape` of that element fails.
-A line that is no segment is kept apart (``adapters.hl7v2.torn``).
+Senders end segments with LF or CR LF in place of CR (github.com/hitgeek/simple-hl7 issue 45, github.com/nextgenhealthcare/connect issues
+53 and 57), but LF may also be text inside a field (github.com/deoxxa/hl7 pull 3). See :func:`_mixed`.
+
+Undecodable bytes affect only their element: only :meth:`Message.unescape` of that element fails. Lines that are not segments are stored
+separately (``adapters.hl7v2.torn``).
 """
 
 from __future__ import annotations
@@ -24,23 +27,22 @@ from adapters.mapping.tables import table
 
 DELETE = '""'
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
-_BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and blanks that senders leave around a message
+_BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and spaces that senders leave around a message
 _BLANK_TEXT = _BLANK.decode()
-_LOST = re.compile("[\x00\udc80-\udcff]")  # what bytes become that could not be decoded (PEP 383); NUL is text that no database takes
+_LOST = re.compile("[\x00\udc80-\udcff]")  # undecodable bytes (PEP 383), and NUL, which databases do not accept
 SEGMENTS = frozenset(table("segments")["standard"].split())
 NO_TEXT = "bytes do not match any permitted character set: set 'charset' or 'charset_fallback' of the source"
-TORN = "torn"  # a line that is no segment: most likely the end of one that a carriage return cut in two
-DOUBTFUL = "doubtful"  # it looks like a segment whose name no standard knows: a site's own, or the end of one that was cut in two
-_LONGEST = 12  # characters of a name together with what cannot be seen around it
+TORN = "torn"  # a line that is not a segment: probably the rest of a field that contains a carriage return
+DOUBTFUL = "doubtful"  # a segment with a non-standard name: local to the site, or the rest of a field
+_LONGEST = 12  # characters of a name including invisible characters around it
 _HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
 
 
 class Message:
-    """One message. ``lines`` are its segments as text, in order; fields are counted from 1 as the standard does.
+    """One message. ``lines`` are its segments as text, in order. Fields are counted from 1 as in the standard.
 
-    ``raw`` are all lines where some of them are no segments, or have a name that no standard knows; then ``oddity`` is
-    :data:`TORN` or :data:`DOUBTFUL`, and ``odd`` are the lines that are no segments. ``damaged``: some of it is no text, because the
-    bytes fit no character set or are NUL.
+    If some lines are not segments or have a non-standard name, ``oddity`` is :data:`TORN` or :data:`DOUBTFUL`, ``raw`` are all lines, and
+    ``odd`` are the lines that are not segments. ``damaged``: the message contains undecodable bytes or NUL.
     """
 
     __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "lines", "odd", "oddity", "raw")
@@ -55,15 +57,15 @@ class Message:
         for line in lines:
             name = line[:3]
             if line[3:4] != field or not (name in SEGMENTS or (name[0] == "Z" and name.isupper() and name.isalnum() and name.isascii())):
-                self._sort(lines)
+                self._classify(lines)
                 break
             if name in names:
                 names[name].append(line)
             else:
                 names[name] = [line]
 
-    def _sort(self, lines: list[str]) -> None:
-        """The lines again, of a message in which not each is plainly a segment."""
+    def _classify(self, lines: list[str]) -> None:
+        """Separates segments from other lines, for a message in which some lines are not standard segments."""
         self.lines, self._names = [], {}
         for line in lines:
             kind = line_kind(line, self.delimiters.field)
@@ -72,25 +74,25 @@ class Message:
             if kind == TORN:
                 self.odd = (*self.odd, line)
             else:
-                name, behind = _taken_apart(line, self.delimiters.field)
-                segment = name.upper() + behind
+                name, rest = _split_name(line, self.delimiters.field)
+                segment = name.upper() + rest
                 self.lines.append(segment)
                 self._names.setdefault(segment[:3], []).append(segment)
 
     def part(self, lines: list[str]) -> Message:
-        """A message of some of the lines."""
+        """A message that consists of some of the lines."""
         found = Message(lines, self.delimiters, self.codec, damaged=self.damaged)
         found.odd = self.odd
         return found
 
     @property
     def names(self) -> Sequence[str]:
-        """The names of the segments present, each once, in order."""
+        """The names of the segments in the message, each once, in order."""
         return tuple(self._names)
 
     @property
     def strange(self) -> list[str]:
-        """The names of segments that are in no standard."""
+        """The segment names that are not in the standard."""
         return [name for name in self._names if name not in SEGMENTS]
 
     def segments(self, name: str) -> list[list[str]]:
@@ -104,16 +106,16 @@ class Message:
         """The fields of one segment."""
         fields = line.split(self.delimiters.field)
         if line[:3] in ("MSH", "FHS", "BHS"):
-            fields.insert(1, self.delimiters.field)  # the separator itself is field 1
+            fields.insert(1, self.delimiters.field)  # the field separator is field 1
         return fields
 
     def field(self, name: str, number: int) -> str:
-        """A field of the first segment of that name, still escaped; empty when there is none."""
+        """A field of the first segment of that name, still escaped; empty if there is none."""
         segments = self.segments(name)
         return segments[0][number] if segments and number < len(segments[0]) else ""
 
     def unescape(self, text: str) -> str:
-        """The text that an element stands for. Unknown escape sequences stay as they are. Raises :class:`UnusableMessage`: undecodable."""
+        """The unescaped text of an element. Unknown escape sequences are left unchanged. Raises :class:`UnusableMessage`: undecodable."""
         if self.damaged and _LOST.search(text):
             raise UnusableMessage("undecodable", NO_TEXT)
         if self.delimiters.escape not in text:
@@ -122,10 +124,10 @@ class Message:
 
 
 def read(body: bytes, charset: str | None = None, fallback: str | None = None) -> Message:
-    """The message in these bytes. Raises :class:`UnusableMessage`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
+    """Reads a message. Raises :class:`UnusableMessage`: not_hl7, undecodable, delimiters_missing, delimiters_invalid."""
     raw = body if body.startswith(b"MSH") else _trimmed(body)
     damaged = False
-    if raw.startswith(b"MSH") and raw.isascii() and b"\x1b" not in raw:  # ESC shifts to Japanese in ISO 2022; UTF-16 may be ASCII, too
+    if raw.startswith(b"MSH") and raw.isascii() and b"\x1b" not in raw:  # ESC is a switch in ISO 2022; UTF-16 bytes may be ASCII too
         text, codec = raw.decode("ascii"), "ascii"
     else:
         text, codec, damaged = _decoded(raw, charset, fallback)
@@ -135,32 +137,32 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     damaged = damaged or "\x00" in text
     delimiters = delimiters_of(text)
     if codec == "ascii" and delimiters.escape + "X" in text:
-        codec = _declared(raw, charset) or codec  # all its letters are ASCII, but those written in hexadecimal need not be
+        codec = _declared(raw, charset) or codec  # the text is ASCII, but hexadecimal escapes may be in the declared character set
     return Message(_lines(text, delimiters.field), delimiters, codec, damaged=damaged)
 
 
 def line_kind(line: str, field: str) -> str:
-    """Empty for a line that is a segment, however its name is written; else :data:`TORN` or :data:`DOUBTFUL`."""
-    name, behind = _taken_apart(line, field)
+    """Empty if the line is a segment, in any spelling of its name; otherwise :data:`TORN` or :data:`DOUBTFUL`."""
+    name, rest = _split_name(line, field)
     shaped = len(name) == 3 and name.isascii() and name.isalnum() and name[0].isalpha()
-    if not shaped or (not behind and not name.isupper()):
+    if not shaped or (not rest and not name.isupper()):
         return TORN
     if name.upper() in SEGMENTS or name[0] in "Zz":
         return ""
-    return DOUBTFUL if name.isupper() and line.startswith(name) and len(line) == len(name) + len(behind) else TORN
+    return DOUBTFUL if name.isupper() and line.startswith(name) and len(line) == len(name) + len(rest) else TORN
 
 
-def _taken_apart(line: str, field: str) -> tuple[str, str]:
-    """The name without what cannot be seen around it (blanks, a byte order mark, NUL, bytes that are no text), and what is behind it."""
+def _split_name(line: str, field: str) -> tuple[str, str]:
+    """The segment name without invisible characters (spaces, byte order mark, NUL, undecodable bytes), and the rest of the line."""
     name = line.partition(field)[0]
-    behind = line[len(name) :]
+    rest = line[len(name) :]
     if len(name) != 3 or not name.isascii() or not name.isalnum():
         name = "".join([letter for letter in name[:_LONGEST] if letter.isprintable() and not letter.isspace()]) + name[_LONGEST:]
-    return name, behind
+    return name, rest
 
 
 def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
-    """Delimiters and MSH fields, read byte by byte in whatever character set; ``None`` when there is no usable MSH."""
+    """Delimiters and MSH fields, read without knowing the character set; ``None`` if there is no usable MSH."""
     try:
         raw = _trimmed(body)
         line = re.split(r"[\r\n]", raw[:65536].decode(charsets.wide(raw) or "latin-1", "ignore").lstrip("\ufeff"), maxsplit=1)[0]
@@ -173,7 +175,7 @@ def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
 
 
 def _trimmed(body: bytes) -> bytes:
-    """Without framing bytes, blanks, a UTF-8 byte order mark and batch headers in front of MSH."""
+    """The message without framing bytes, spaces, a UTF-8 byte order mark and batch headers before MSH."""
     if charsets.wide(body):
         return body
     raw = body.lstrip(_BLANK).removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
@@ -190,7 +192,7 @@ def _declared(raw: bytes, charset: str | None) -> str | None:
 
 
 def _decoded(raw: bytes, charset: str | None, fallback: str | None) -> tuple[str, str, bool]:
-    """The text, its codec, and whether some bytes of it are lost."""
+    """The text, its codec, and whether it contains undecodable bytes."""
     wide = charsets.wide(raw)
     try:
         if wide:
@@ -218,9 +220,9 @@ def _lines(text: str, field: str) -> list[str]:
 
 @cache
 def _mixed(field: str) -> re.Pattern[str]:
-    """Where CR ends segments, LF may be text inside a note; it ends a segment only where the next one begins.
+    """The line separator of messages with both CR and LF. LF may be text inside a note, so it separates only before a segment name.
 
-    A message begins with the delimiters behind MSH; without them the letters are part of the note.
+    ``MSH`` counts as a segment name only if its delimiters follow; otherwise it is part of the note.
     """
     bar = re.escape(field)
     unseen = rf"[^\w\r\n{bar}]{{0,4}}"

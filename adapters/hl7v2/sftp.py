@@ -1,8 +1,8 @@
-"""HL7 v2 files on somebody else's SFTP server: the drop folder (``adapters.hl7v2.drop_folder``) at the end of an SSH connection.
+"""HL7 v2 files on an SFTP server: a remote drop folder (``adapters.hl7v2.drop_folder``).
 
-The server is known by its host key, which the configuration pins: without it anybody on the way could hand us messages, or get
-the password. Clocks of servers and time zones of listings cannot be trusted, so a file counts when two looks at it, ``settle`` seconds
-apart, see the same size and time.
+The configuration pins the server's host key. Without it, an attacker in the network could send messages or read the password. Server
+clocks and the time zones of listings are unreliable (file ages off by an hour: github.com/nextgenhealthcare/connect issue 3426). So a file
+is read only if two listings, ``settle`` seconds apart, show the same size and time.
 
 Options: ``host``, ``port`` (22), ``user``, ``private_key`` (PEM or OpenSSH text, with ``password`` as its passphrase) or ``password``,
 ``host_key`` (as in ``known_hosts``: ``ssh-ed25519 AAAA…``; several while keys are changed), ``path``, ``settle`` (seconds, default
@@ -30,25 +30,25 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, Payload, SourceSettings
 from adapters.hl7v2 import drop_folder, files
-from adapters.hl7v2.drop_folder import Done, Dropped
+from adapters.hl7v2.drop_folder import AfterRead, DroppedFile
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 SETTLE, TIMEOUT, PORT = 2.0, 30.0, 22
-BLOCK = 32 * 1024  # what every server gives in one answer
-RSA = ("rsa-sha2-512", "rsa-sha2-256")  # an ssh-rsa key signs in these ways; SHA-1 is not spoken
+BLOCK = 32 * 1024  # the block size that every server supports in one response
+RSA = ("rsa-sha2-512", "rsa-sha2-256")  # signature algorithms of ssh-rsa keys; SHA-1 is not accepted
 KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
 class HostKey(NamedTuple):
-    """A pinned key: its type, and its bytes."""
+    """A pinned host key: its type and its bytes."""
 
     kind: str
     body: bytes
 
 
 class Server(NamedTuple):
-    """How the server is reached, and as whom."""
+    """Address and credentials of the server."""
 
     host: str
     port: int
@@ -60,45 +60,45 @@ class Server(NamedTuple):
 
 
 class RemoteFolder:
-    """A folder of an open SFTP connection. Listings and ``lstat`` tell links from files; what a link leads to is never looked at."""
+    """A folder of an open SFTP connection. Listings and ``lstat`` identify links, which are never followed."""
 
     def __init__(self, client: paramiko.SFTPClient, path: str, settle: float) -> None:
         self._client, self._path, self._settle = client, path.rstrip("/") or "/", settle
 
-    def waiting(self) -> list[Dropped]:
+    def waiting(self) -> list[DroppedFile]:
         found = [_dropped(one) for one in self._client.listdir_attr(self._path) if stat.S_ISREG(one.st_mode or 0)]
         return sorted(file for file in found if drop_folder.is_waiting(file.name))
 
-    def settled(self) -> Iterator[Dropped]:
-        before = self.waiting()
-        if not before:
+    def settled(self) -> Iterator[DroppedFile]:
+        listed = self.waiting()
+        if not listed:
             return iter(())
         pause(self._settle)
-        return iter([file for file in self.waiting() if file in before])
+        return iter([file for file in self.waiting() if file in listed])
 
-    def chunks(self, file: Dropped) -> Iterator[bytes]:
-        """Read in turn, not ahead: a thread of paramiko's that reads ahead dies aloud when the connection breaks."""
+    def chunks(self, file: DroppedFile) -> Iterator[bytes]:
+        """The bytes of a file. No prefetch: paramiko's prefetch thread raises an uncaught exception when the connection breaks."""
         if not stat.S_ISREG(self._client.lstat(self._at(file.name)).st_mode or 0):
             raise AdapterError("a file in the drop folder was replaced by something else: check the folder")
         with self._client.open(self._at(file.name), "rb") as stream:
             yield from iter(lambda: stream.read(BLOCK), b"")
 
-    def is_unchanged(self, file: Dropped) -> bool:
+    def is_unchanged(self, file: DroppedFile) -> bool:
         found = self._client.lstat(self._at(file.name))
         return (found.st_size, found.st_mtime) == (file.size, file.written)
 
-    def move(self, file: Dropped, folder: str) -> None:
-        """A plain rename never overwrites (SFTP version 3), so a name that is taken gets a number."""
-        with suppress(OSError):  # it is there already, or the rename says what is wrong
+    def move(self, file: DroppedFile, folder: str) -> None:
+        """Moves a file. A rename in SFTP version 3 never overwrites (draft-ietf-secsh-filexfer-02, 6.5), so a name in use gets a number."""
+        with suppress(OSError):  # the folder exists, or the rename below reports the error
             self._client.mkdir(self._at(folder))
         if not stat.S_ISDIR(self._client.lstat(self._at(folder)).st_mode or 0):
             raise AdapterError(drop_folder.LINKED.format(folder=folder), permanent=True)
         target, number = self._at(folder, file.name), 0
-        while self._is_there(target):
+        while self._exists(target):
             number += 1
             target = self._at(folder, f"{file.name}.{number}")
         self._client.rename(self._at(file.name), target)
-        with suppress(OSError):  # when it was moved is its time of access; a server that does not take that has one of its own
+        with suppress(OSError):  # stores the time of the move as access time; a server that refuses keeps its own
             self._client.utime(target, (now(), file.written))
 
     def clear(self, folder: str, before: float) -> None:
@@ -109,7 +109,7 @@ class RemoteFolder:
                 if stat.S_ISREG(one.st_mode or 0) and max(one.st_mtime or 0, one.st_atime or 0) < before:
                     self._client.remove(self._at(folder, one.filename))
 
-    def _is_there(self, path: str) -> bool:
+    def _exists(self, path: str) -> bool:
         try:
             self._client.lstat(path)
         except FileNotFoundError:
@@ -121,7 +121,7 @@ class RemoteFolder:
 
 
 class SftpAdapter:
-    """Reads the remote drop folder of one source. Building it raises ``ValueError`` for a key that cannot be read."""
+    """Reads the remote drop folder of one source. Building it raises ``ValueError`` for an unreadable key."""
 
     def __init__(self, settings: SourceSettings) -> None:
         options = settings.options
@@ -129,8 +129,8 @@ class SftpAdapter:
         self._server = _server(options)
         self._path = str(options.get("path") or ".")
         self._settle = float(options.get("settle", SETTLE))
-        self._done = Done.of(options)
-        self.notes: Notes = Remembered()
+        self._after_read = AfterRead.from_options(options)
+        self.notes: Notes = InMemoryNotes()
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path)
@@ -138,7 +138,7 @@ class SftpAdapter:
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         """The settled files in the order of their names (``adapters.hl7v2.drop_folder``), over one connection."""
         with self._folder() as folder:
-            yield from drop_folder.fetch(folder, self.mapper, request, self._done, self.notes)
+            yield from drop_folder.fetch(folder, self.mapper, request, self._after_read, self.notes)
 
     def check(self) -> Iterator[Finding]:
         try:
@@ -150,7 +150,7 @@ class SftpAdapter:
 
     @contextmanager
     def _folder(self) -> Iterator[RemoteFolder]:
-        with _told(), _connected(self._server) as client:
+        with _errors_translated(), _connected(self._server) as client:
             yield RemoteFolder(client, self._path, self._settle)
 
 
@@ -180,8 +180,8 @@ NOT_KNOWN = "the server's key does not match 'host_key': confirm the change with
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What went wrong, in our words: whose turn it is, and no text of the server's."""
+def _errors_translated() -> Iterator[None]:
+    """Converts errors to an :class:`AdapterError` that says what to do and contains no text from the server."""
     try:
         yield
     except AdapterError:
@@ -222,7 +222,7 @@ def _server(options: Mapping[str, Any]) -> Server:
 
 
 def _host_key(text: str) -> HostKey:
-    """A line of ``known_hosts``, with or without the host before it."""
+    """Parses a line of ``known_hosts``, with or without the host name."""
     words = text.split()
     for kind, body in pairwise(words):
         if kind.startswith(("ssh-", "ecdsa-")):
@@ -232,7 +232,7 @@ def _host_key(text: str) -> HostKey:
 
 
 def _algorithms(known: Sequence[HostKey]) -> tuple[str, ...]:
-    """Only what the pinned keys can do, so that a server with keys of several types shows one of them."""
+    """The algorithms of the pinned keys, so that a server with several keys presents a pinned one."""
     return tuple(dict.fromkeys(name for one in known for name in (RSA if one.kind == "ssh-rsa" else (one.kind,))))
 
 
@@ -243,5 +243,5 @@ def _private_key(text: str, password: str) -> paramiko.PKey:
     raise ValueError("private_key cannot be read: it must be an OpenSSH or PEM key; an encrypted one needs 'password'")
 
 
-def _dropped(found: paramiko.SFTPAttributes) -> Dropped:
-    return Dropped(str(getattr(found, "filename", "")), found.st_size or 0, float(found.st_mtime or 0))
+def _dropped(found: paramiko.SFTPAttributes) -> DroppedFile:
+    return DroppedFile(str(getattr(found, "filename", "")), found.st_size or 0, float(found.st_mtime or 0))

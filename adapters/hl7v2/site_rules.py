@@ -1,6 +1,6 @@
-"""A site's own rules, applied to a message: attributes whose text needs reading (phones, e-mail, language) included. Pure.
+"""Applies the rules of a site to a message, including attributes whose text must be parsed (phones, e-mail, language). Pure.
 
-Consent at each number: rules that end in ``#*`` read beside the numbers of PID-13, PID-14 and PID-40. Pure.
+Rules that end in ``#*`` read a consent per number, from components of PID-13, PID-14 and PID-40.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLACE = re.compile(r"PID(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?")
 
 
 class EachNumber:
-    """The rules of one source that are read number by number. Raises ``MappingError`` for a path that is beside no number."""
+    """The rules of one source that apply per number. Raises ``MappingError`` for a path that does not belong to a number."""
 
     def __init__(self, rules: Sequence[Rule], telecoms: TelecomReader) -> None:
         self._rules = [rule for rule in rules if rule.attribute.endswith(EACH)]
@@ -35,14 +35,14 @@ class EachNumber:
                     raise MappingError(rule.attribute, "has no number: read a component of PID-13, PID-14 or PID-40, like PID-13.9")
 
     def apply(self, message: Message, problems: list[Problem], codes: Read) -> dict[str, Statement]:
-        """What is stated for each number. What refuses at a number that cannot be read is a problem of the consent for all numbers."""
+        """The statements per number. A refusal at an unreadable number is a problem of the consent for all numbers."""
         stated: dict[str, Statement] = {}
         for rule in self._rules:
-            stated |= partial.at_each(rule, message, lambda path: self._number(message, path), problems, codes)
+            stated |= partial.apply_per_number(rule, message, lambda path: self._number(message, path), problems, codes)
         return stated
 
     def _number(self, message: Message, path: str) -> str | None:
-        """The number that a path is beside; empty where none can be read."""
+        """The number that a path belongs to; empty if it is unreadable, ``None`` if the path has no number."""
         place = PLACE.match(path)
         if place is None:
             return None
@@ -55,7 +55,7 @@ _KINDS = frozenset(kind.value for kind in PhoneKind)
 
 
 class SiteRules:
-    """The compiled rules of one source. Raises ``MappingError`` for one that is wrong."""
+    """The compiled rules of one source. Raises ``MappingError`` for an invalid rule."""
 
     def __init__(
         self,
@@ -68,51 +68,51 @@ class SiteRules:
         self._rules = compile_mapping(mapping, compile_path)
         self._region = region
         self._tables, self._languages = tables or contact_tables.standard(), languages or language.STANDARD
-        # A number that is preferred may be one of the phones, so it is read last.
+        # The preferred number may refer to one of the phones, so its rule runs last.
         ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
-        self._steps = tuple((rule, base(rule.attribute) in _READ) for rule in ordered if not rule.attribute.endswith(EACH))
+        self._steps = tuple((rule, base(rule.attribute) in _PARSED) for rule in ordered if not rule.attribute.endswith(EACH))
         self._each = EachNumber(self._rules, TelecomReader(region, self._tables))
         self._readers = _readers([*self.paths_by_attribute(), (RESTRICTED, parse("PD1-12"))])
         self._segments = frozenset(path.segment for path in self.paths)
 
     def paths_by_attribute(self) -> list[tuple[str, Path]]:
-        """Every place that is read, with the attribute."""
+        """Every path that is read, with its attribute."""
         return [(base(rule.attribute), parse(path)) for rule in self._rules for path in rule.paths]
 
     def unread(self, message: Message) -> dict[str, str]:
-        """Attributes that can refuse, each with the segment it is read from, where a line may be that segment with its name spoiled."""
+        """Attributes that can refuse -> their segment, if a line of the message may be that segment with a misspelled name."""
         lines = [(line, line.partition(message.delimiters.field)[0][: look_alike.LONGEST]) for line in message.odd]
         found: dict[str, str] = {}
         for segment, shape, attributes in self._readers:
-            is_open = segment[0] == "Z" or not message.segments(segment)  # of a site's own there may be several
+            is_open = segment[0] == "Z" or not message.segments(segment)  # a Z-segment may occur several times
             torn = any(shape.search(line) or (is_open and look_alike.is_near(name, segment)) for line, name in lines)
             if torn or (is_open and any(self._is_spoiled(name, segment) for name in message.strange)):
                 found |= dict.fromkeys(attributes, segment)
         return found
 
     def _is_spoiled(self, name: str, segment: str) -> bool:
-        """Whether a segment of no standard may be another one. One that begins with Z is a site's own unless it looks the same."""
+        """Whether a non-standard name may be a misspelled ``segment``. A Z name is local to the site unless it looks the same."""
         if name in self._segments:
             return False
         return look_alike.looks_like(name, segment) if name[0] == "Z" else look_alike.is_near(name, segment)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Everything that the rules read."""
+        """All paths that the rules read."""
         return tuple(parse(path) for rule in self._rules for path in rule.paths)
 
     def apply(
         self, message: Message, statements: dict[str, Statement], problems: list[Problem], codes: Read, *, present: bool = False
     ) -> None:
-        """Replaces what the standard fields said by what the rules say. A rule that cannot read its value is a problem.
+        """Replaces the statements of standard fields by those of the rules. A value that a rule cannot read becomes a problem.
 
-        ``present``: a rule says nothing where the message has nothing to read, whatever its ``on_absent``.
+        ``present``: a rule states nothing if the message has no value to read, whatever its ``on_absent``.
         """
-        for rule, is_text in self._steps:
+        for rule, is_parsed in self._steps:
             if present and not rule.find(message):
                 continue
             outcome = partial.apply_rule(rule, message, problems, codes)
-            if is_text:
+            if is_parsed:
                 outcome = self._usable(rule, outcome, message, statements, problems)
                 for name in [one for one in statements if base(one) == rule.attribute]:
                     del statements[name]
@@ -122,22 +122,22 @@ class SiteRules:
         statements |= self._each.apply(message, problems, codes)
 
     def finds(self, message: Message) -> bool:
-        """Whether a rule reads anything in the message."""
+        """Whether a rule finds a value in the message."""
         return any(rule.find(message) for rule in self._rules)
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
-        """What the rules make of codes that were read before (``store.domain.source_codes``)."""
+        """Applies the rules to codes that were read earlier (``store.domain.source_codes``)."""
         return partial.read_again(self._rules, attribute, codes)
 
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
-        """(path, code) of every code that no ``values`` table knows, once, whatever ``on_unknown`` makes of it."""
+        """(path, code) of every code that is not in a ``values`` table, once, whatever ``on_unknown`` is."""
         found = [(rule, one) for rule in self._rules for one in rule.find(message)]
         return list(dict.fromkeys((one.path, one.text) for rule, one in found if one.text and not rule.knows(one.text)))
 
     def _usable(
         self, rule: Rule, outcome: Statement | None, message: Message, statements: Mapping[str, Statement], problems: list[Problem]
     ) -> Statement | None:
-        """The statement in the shape of its attribute; text that cannot be used becomes a problem and no statement."""
+        """The statement with its text converted to the attribute's type. Unusable text becomes a problem, not a statement."""
         if outcome is None or outcome.value is None:
             return outcome
         family = base(rule.attribute)
@@ -150,7 +150,7 @@ class SiteRules:
         return None if value is None else Statement(value, outcome.path)
 
     def _list(self, rule: Rule, found: Sequence[FoundValue], path: str, problems: list[Problem]) -> Statement | None:
-        """The list; an empty one only where there was nothing that could not be used."""
+        """The list of usable values. It is empty only if there were no unusable ones."""
         family, kind = base(rule.attribute), rule.attribute.partition("#")[2].lower()
         values: list[Any] = []
         for one in found:
@@ -171,14 +171,14 @@ class SiteRules:
         return Phone(number, use, text, None, use == PhoneKind.CELL.value or telecom.is_mobile(number))
 
 
-_READ = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})
+_PARSED = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})
 
 
 def _readers(paths: Sequence[tuple[str, Path]]) -> list[tuple[str, re.Pattern[str], list[str]]]:
-    """Each segment that rules read what can refuse from: its name, how it looks in a line that is no segment, and what is read.
+    """The segments from which rules read attributes that can refuse: name, pattern to find it in other lines, attributes.
 
-    Its name may be spoiled at its end and anywhere behind something else, with some delimiter behind it. Three letters of a standard
-    segment may also be the end of a word.
+    The pattern finds the name anywhere in a line, with up to two extra characters and a delimiter after it. The name of a standard segment
+    must not follow a letter, because its three letters may be the end of a word.
     """
     named: dict[str, list[str]] = {}
     for attribute, path in paths:

@@ -1,7 +1,7 @@
-"""When a message was stated (product rule 5.1): EVN-2, else MSH-7, or in the order that a source sets (``time_from``). Pure.
+"""Determines when a message was stated (product rule 5.1): EVN-2, otherwise MSH-7, or the order configured in ``time_from``. Pure.
 
-EVN-2 is when the event was recorded, MSH-7 when the message was made; PID-33, when the record was last changed, only breaks ties
-(HL7 v2.9 chapters 2 and 3). A time without an offset is in that of MSH-7, which is the same sender's.
+EVN-2 is the time at which the event was recorded, MSH-7 the time at which the message was created. PID-33, the time of the last change of
+the record, only breaks ties (HL7 v2.9 chapters 2 and 3). A time without an offset uses the offset of MSH-7, which has the same sender.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ABSENT = times.unknown(times.BEGINNING)
 
 
 class StatedAt(NamedTuple):
-    """``version`` is PID-33 in whole seconds, 0 where it is not known to the second."""
+    """The time of a message. ``version`` is PID-33 in seconds since 1970; 0 if it is not known to the second."""
 
     effective: Time
     version: int
@@ -33,37 +33,38 @@ class StatedAt(NamedTuple):
 
 
 def read(message: Message, updated: str, zone: tzinfo, received: datetime, undated: datetime, order: Sequence[str] = ORDER) -> StatedAt:
-    """When a message was stated. ``updated`` is PID-33 as it came; ``undated``: the latest that it can have been without a time."""
+    """The time of a message. ``updated`` is PID-33 as received; ``undated`` is the latest possible time of a message without one."""
     component = message.delimiters.component
     texts = {
         EVENT: message.field("EVN", 2).partition(component)[0].strip(),
         SENT: message.field("MSH", 7).partition(component)[0].strip(),
-        UPDATED: updated.partition(component)[0].strip("0 ") and updated.partition(component)[0],  # zeros are how some write an empty one
+        UPDATED: updated.partition(component)[0].strip("0 ") and updated.partition(component)[0],  # zeros: how some write an empty one
     }
     zone = timestamp.offset(texts[SENT]) or zone
     found = {place: timestamp.time(text, zone) for place, text in texts.items() if text and text != DELETE}
     problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
-    effective = _first(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
+    effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
     if times.is_ahead(effective, received):
         problems.append(Problem("time_in_future", "", "the sender's clock or time zone, or ours, is wrong; only refusals apply"))
     return StatedAt(effective, _version(found.get(UPDATED)), tuple(problems))
 
 
-def _first(found: Mapping[str, Time | None], order: Sequence[str], undated: datetime) -> Time:
-    """The first time that is there. Where it cannot be read, the next one says until when it can have been."""
-    there = [found[place] for place in order if place in found]
-    readable = next((time for time in there if time is not None), None)
+def _effective(found: Mapping[str, Time | None], order: Sequence[str], undated: datetime) -> Time:
+    """The first time present. If it is unreadable, the next readable one is its upper bound."""
+    present = [found[place] for place in order if place in found]
+    readable = next((time for time in present if time is not None), None)
     if readable is None:
         return times.unknown(undated)
-    return readable if there[0] is not None else times.unknown(readable.latest)
+    return readable if present[0] is not None else times.unknown(readable.latest)
 
 
 def _in_any_zone(found: Mapping[str, Time | None], texts: Mapping[str, str]) -> dict[str, Time | None]:
-    """The times, where the message's own does not say which offset the others are in: one without an offset may be in any."""
-    return {place: time and _anywhere(texts[place], time) for place, time in found.items()}
+    """The times if MSH-7 gives no offset: a time without an offset may be in any time zone."""
+    return {place: time and _in_any_offset(texts[place], time) for place, time in found.items()}
 
 
-def _anywhere(text: str, time: Time) -> Time:
+def _in_any_offset(text: str, time: Time) -> Time:
+    """The period that covers the time in every time zone; unchanged if it has an offset."""
     if timestamp.offset(text) is not None:
         return time
     first, last = timestamp.time(text, _EAST), timestamp.time(text, _WEST)

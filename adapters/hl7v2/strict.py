@@ -1,4 +1,4 @@
-"""Strict checking of a message against its own version of the standard, by hl7apy. For diagnosis only: it is slow."""
+"""Validates a message strictly against its version of the standard, with hl7apy. For diagnosis only, because it is slow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import read
 
-# hl7apy quotes the value that is in no table; this report shall not.
+# hl7apy quotes values that are not in a table. The report must not contain values.
 _VALUE = re.compile(r"Value .* not in table", re.DOTALL)
 
 
 def validate(body: bytes) -> list[str]:
-    """What is wrong with the message, in plain sentences that quote no value; empty when it follows its version."""
+    """The errors of the message as sentences without values; empty if it conforms to its version."""
     try:
         message = read(body)
     except UnusableMessage as error:

@@ -1,8 +1,8 @@
-"""TLS for MLLP, and for the API: who we are, and by which authority the other side is known.
+"""TLS contexts for MLLP and for the API: our certificate, and the authorities that are trusted.
 
-Certificates and keys are PEM, as text (``file:PATH`` and ``${NAME}`` in the configuration give text) or as the path of a file.
-TLS 1.2 is the oldest spoken. Listening, ``client_ca`` makes it mutual: only who shows a certificate of that authority gets in.
-Connecting, ``ca`` is the authority of the other side (else those of the machine) and ``server_name`` its name in the certificate.
+Certificates and keys are PEM, as text (``file:PATH`` and ``${NAME}`` in the configuration give text) or as a file path. The minimum version
+is TLS 1.2. For a listener, ``client_ca`` enables mutual TLS: clients need a certificate from that authority. For a client, ``ca`` is the
+authority of the server (default: those of the operating system), and ``server_name`` is its name in the certificate.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ PEM = "-----BEGIN"
 
 
 def listening(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """For connections that are made to us; ``None`` when nothing is configured. ``ValueError`` for what cannot be used."""
+    """The context for a listener; ``None`` if TLS is not configured. ``ValueError`` for unusable settings."""
     if not options:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not options.get("certificate"):
         raise ValueError("tls.certificate is missing: a listener needs a certificate")
-    _show(context, options)
+    _load_certificate(context, options)
     if options.get("client_ca"):
-        _trust(context, options, "client_ca")
+        _load_authority(context, options, "client_ca")
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
 def connecting(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """For connections that we make; ``None`` when nothing is configured. ``ValueError`` for what cannot be used."""
+    """The context for a client; ``None`` if TLS is not configured. ``ValueError`` for unusable settings."""
     if not options:
         return None
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.get("ca"):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # this authority, and none of the machine's
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts only this authority, not those of the operating system
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        _trust(context, options, "ca")
+        _load_authority(context, options, "ca")
     if options.get("certificate"):
-        _show(context, options)
+        _load_certificate(context, options)
     return context
 
 
-def _show(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
+def _load_certificate(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
     with _files(str(options["certificate"]), str(options.get("key") or "")) as (certificate, key):
         try:
             context.load_cert_chain(certificate, key, password=lambda: str(options.get("password") or ""))
@@ -56,7 +56,7 @@ def _show(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
             raise ValueError("tls.certificate and tls.key cannot be used: they must be PEM and belong to each other") from None
 
 
-def _trust(context: ssl.SSLContext, options: Mapping[str, Any], name: str) -> None:
+def _load_authority(context: ssl.SSLContext, options: Mapping[str, Any], name: str) -> None:
     text = str(options[name])
     try:
         context.load_verify_locations(cadata=text if text.startswith(PEM) else Path(text).read_text("ascii"))
@@ -66,7 +66,7 @@ def _trust(context: ssl.SSLContext, options: Mapping[str, Any], name: str) -> No
 
 @contextmanager
 def _files(certificate: str, key: str) -> Iterator[tuple[str, str | None]]:
-    """Both as paths: OpenSSL reads a key from files only. A text is written where nobody else can read, for a moment."""
+    """Both as file paths, because OpenSSL reads keys only from files. PEM text is written briefly to a private temporary file."""
     with tempfile.TemporaryDirectory(prefix="emr-sync-") as folder:
 
         def path(text: str, name: str) -> str:

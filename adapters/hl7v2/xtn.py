@@ -1,8 +1,8 @@
-"""A field of telecommunication numbers (XTN) in every generation. Pure.
+"""Reads telecommunication numbers (XTN) of all HL7 versions. Pure.
 
-Source: HL7 v2.9 chapter 2A, data type XTN; tables 0201 (use) and 0202 (equipment); v2-to-FHIR "Data type XTN to
-ContactPoint" for the order in which a number is looked for: put together from components 5, 6 and 7 when 7 is valued,
-else 12, else 1.
+Source: HL7 v2.9 chapter 2A, data type XTN; tables 0201 (use) and 0202 (equipment). The order of the components is that of v2-to-FHIR,
+"Data type XTN to ContactPoint": the number from components 5, 6 and 7 if 7 is valued, otherwise 12, otherwise 1. Senders fill only one
+of these forms (github.com/CDCgov/prime-reportstream issue 812: only 5 to 7), and put e-mail before the phones (issue 2214).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.mapping import contact_tables, telecom
 from adapters.mapping.contact_tables import (
-    NOBODYS_ADDRESS,
     PLACEHOLDER,
+    PLACEHOLDER_ADDRESS,
     REFUSED,
-    REFUSED_NOWHERE,
+    REFUSED_UNUSABLE,
     REFUSES,
     REMARKED,
     WRONG_NUMBER,
@@ -30,25 +30,25 @@ from adapters.mapping.contact_tables import (
 from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
 
 CELL = PhoneKind.CELL.value
-ADDRESSES = (0, 3, 5, 6, 11)  # the components, from 0, that hold a number or an address
-NUMBERS = (6, 11, 0, 3)  # those that a number may be in; component 6 is its area
-MAILED = (3, 0, 6, 11)  # those that an address may be in
-READ = (0, 1, 2, 3, 4, 5, 6, 11, 12, 13, 17)  # those that a number or an address is read from; what stands in others may be anything
+ADDRESSES = (0, 3, 5, 6, 11)  # components, counted from 0, that contain a number or an address
+NUMBERS = (6, 11, 0, 3)  # components that may contain a number; the area code is component 5
+MAILED = (3, 0, 6, 11)  # components that may contain an address
+READ = (0, 1, 2, 3, 4, 5, 6, 11, 12, 13, 17)  # components that are read; others may contain anything
 REMARK = 8
 MAIL = ("NET", "INTERNET", "X.400")  # HL7 tables 0201 and 0202
-UNORDERED = 1_000_000  # behind everything that has a preference order
-FAR = timedelta(days=3653)  # an end beyond that is how some EMRs write that there is none
+UNORDERED = 1_000_000  # sorts after every entry with a preference order
+FAR = timedelta(days=3653)  # some EMRs write an end date beyond this if there is no end
 _ABSENT = [""] * 18
 UNUSABLE = Problem("phone_unusable", "", "this cannot be converted to an E.164 number", PHONES)
 NO_ADDRESS = Problem("email_unusable", "", "this is not an e-mail address", EMAIL)
 
 
 class Telecoms(NamedTuple):
-    """What a field says. A list is stated only if it holds something, or nothing that could not be used.
+    """The contents of a field. A list is stated only if it has entries or if no entry was unusable.
 
-    ``phones`` in the order sent; ``preferred`` are (preference order, number, path), the lowest order is the most preferred; ``refused``
-    are (attribute, path) of consents that remarks deny; ``turns`` are the days ahead on which an entry begins or is over, with the list's
-    attribute; ``wrong`` are numbers that a remark says are not the patient's.
+    ``phones`` are in the order sent. ``preferred`` are (preference order, number, path); the lowest order is the most preferred (XTN.18).
+    ``refused`` are (attribute, path) of consents that remarks deny. ``turns`` are the future days on which an entry begins or ends, with
+    the attribute of its list. ``wrong`` are numbers that, by a remark, are not the patient's.
     """
 
     states_phones: bool
@@ -63,77 +63,78 @@ class Telecoms(NamedTuple):
 
 
 class TelecomReader:
-    """Reads XTN fields of one source. ``region`` is where numbers without a country code are dialled from.
+    """Reads the XTN fields of one source. ``region`` applies to numbers without a country code.
 
-    ``is_text``: XTN.9 is a remark, as the standard has it, and not a code that the site's rules read.
+    ``is_text``: XTN.9 is a remark, as in the standard, and not a code that the site's rules read.
     """
 
     def __init__(self, region: str | None, tables: ContactTables | None = None, *, is_text: bool = True) -> None:
         self._region, self._tables, self._is_text = region, tables or contact_tables.standard(), is_text
 
     def read(self, message: Message, field: str, path: str, kind: str, today: date) -> Telecoms:
-        """What a field says. ``kind`` is what its numbers are for when they do not say; ``today`` drops what has ended."""
-        said = _Said(path)
+        """Reads a field. ``kind`` is the default kind of its numbers; entries that ended before ``today`` are dropped."""
+        contents = _Contents(path)
         plain = DELETE not in field and message.delimiters.escape not in field and not message.damaged
         for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
             if repetition:
                 parts = repetition.split(message.delimiters.component)
-                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, said, number, is_text=self._is_text)
+                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, contents, number, is_text=self._is_text)
                 if cleaned is not None:
-                    self._hear(said, number, cleaned, kind, today)
-        return said.result()
+                    self._add(contents, number, cleaned, kind, today)
+        return contents.result()
 
     def number(self, message: Message, repetition: str) -> str | None:
-        """The number of one repetition in E.164, in use or not; ``None`` when it is no usable phone, or there are several."""
-        parts = _cleaned(message, repetition.split(message.delimiters.component), _Said(""), 1, is_text=False)
+        """The number of one repetition in E.164, whether or not its period is current; ``None`` if it has no or several usable numbers."""
+        parts = _cleaned(message, repetition.split(message.delimiters.component), _Contents(""), 1, is_text=False)
         if parts is None:
             return None
         coded = self._tables.codes(parts[1], parts[2])
         found = self._numbers(parts) if coded.is_phone and not coded.is_mail else ()
         return found[0][1] if len(found) == 1 else None
 
-    def _hear(self, said: _Said, number: int, parts: list[str], kind: str, today: date) -> None:
+    def _add(self, contents: _Contents, number: int, parts: list[str], kind: str, today: date) -> None:
+        """Adds the numbers and addresses of one repetition."""
         texts = f"{parts[0]}{parts[3]}{parts[6]}{parts[11]}"
         if not texts:
             return
         coded = self._tables.codes(parts[1], parts[2])
         mail = _mail(parts, coded) if coded.is_mail or "@" in texts else ""
-        said.stated = True
+        contents.stated = True
         if parts[12] or parts[13]:
-            said.turn(parts, EMAIL if mail else PHONES, today)
+            contents.turn(parts, EMAIL if mail else PHONES, today)
             if parts[13] and _ended(parts[13], today):
                 return
         order = int(parts[17]) if parts[17].isdecimal() and len(parts[17]) < 10 else None
-        path = f"{said.path}[{number}]"
+        path = f"{contents.path}[{number}]"
         if mail and not _begins_later(parts[12], today):
             for address in telecom.addresses(mail):
-                said.email(address, order, path, self._tables)
+                contents.email(address, order, path, self._tables)
         if coded.is_phone and (not mail or (not coded.is_mail and _has_number(parts))):
-            self._dialled(said, parts, coded.kind or kind, order, path)
+            self._add_numbers(contents, parts, coded.kind or kind, order, path)
 
-    def _dialled(self, said: _Said, parts: list[str], kind: str, order: int | None, path: str) -> None:
-        """The numbers of one repetition. A remark is about each of them."""
+    def _add_numbers(self, contents: _Contents, parts: list[str], kind: str, order: int | None, path: str) -> None:
+        """Adds the numbers of one repetition. A remark applies to each of them."""
         found = self._numbers(parts)
-        beside = parts[6]
+        text_around = parts[6]
         if parts[0] or parts[8] or parts[11]:
-            texts = (parts[0], beside, parts[8] if self._is_text else "", parts[11])
-            beside = " ".join(text for text in texts if "@" not in text)
-        remark = self._tables.remark(beside) if not beside.isdecimal() and has_words(beside) else ""
+            texts = (parts[0], text_around, parts[8] if self._is_text else "", parts[11])
+            text_around = " ".join(text for text in texts if "@" not in text)
+        remark = self._tables.remark(text_around) if not text_around.isdecimal() and has_words(text_around) else ""
         for raw, number in found:
             if number is None or self._tables.is_placeholder(number):
                 written = raw or parts[6] or parts[11] or parts[0]
-                said.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, path, remark)
+                contents.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, path, remark)
             elif remark == WRONG_NUMBER:
-                said.wrong.add(number)
-                said.problem(REMARKED[remark], path)
+                contents.wrong.add(number)
+                contents.problem(REMARKED[remark], path)
             else:
                 textable = kind == CELL or (number[:2] != "+1" and telecom.is_mobile(number))
-                said.phone(Phone(number, kind, raw, order, textable, _iso(parts[12]), _iso(parts[13])), path)
+                contents.phone(Phone(number, kind, raw, order, textable, _iso(parts[12]), _iso(parts[13])), path)
                 if remark:
-                    said.remark(number, remark, path)
+                    contents.remark(number, remark, path)
 
     def _numbers(self, parts: list[str]) -> list[tuple[str, str | None]]:
-        """The numbers as written and in E.164: of the first of the generations that gives a usable one."""
+        """The numbers as written and in E.164, from the first component that gives a usable one."""
         region = contact_tables.region(parts[4]) or self._region if parts[4] else self._region
         found: list[tuple[str, str | None]] = []
         if parts[6] and "@" not in parts[6]:
@@ -148,8 +149,8 @@ class TelecomReader:
         return found or [("", None)]
 
 
-class _Said:
-    """What the repetitions of the field at ``path`` have said so far."""
+class _Contents:
+    """Collects the contents of the repetitions of the field at ``path``."""
 
     __slots__ = ("emails", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
 
@@ -166,7 +167,7 @@ class _Said:
     def email(self, text: str, order: int | None, path: str, tables: ContactTables) -> None:
         address = telecom.email(text)
         if address is None or tables.is_placeholder(address):
-            self.problem(NO_ADDRESS if address is None else NOBODYS_ADDRESS, path)
+            self.problem(NO_ADDRESS if address is None else PLACEHOLDER_ADDRESS, path)
         else:
             self.emails.append((UNORDERED if order is None else order, address))
 
@@ -186,9 +187,9 @@ class _Said:
         self.problem(REMARKED.get(remark, REFUSED), path)
 
     def unusable(self, problem: Problem, path: str, remark: str) -> None:
-        """What a remark refuses beside a number that cannot be used is not known of any number, so it may be of each."""
+        """Records an unusable number. A refusal in its remark is a problem of the consent for all numbers."""
         self.problem(problem, path)
-        self.problems += [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
+        self.problems += [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
 
     def problem(self, problem: Problem, path: str) -> None:
         self.problems.append(problem._replace(path=path))
@@ -200,7 +201,7 @@ class _Said:
 
     def result(self) -> Telecoms:
         if len(self.emails) > 1:
-            self.emails.sort(key=lambda one: one[0])  # stable: without a preference order, as sent
+            self.emails.sort(key=lambda one: one[0])  # stable: entries without a preference order stay in the order sent
         phones, emails = tuple(self.phones.values()), tuple([address for _, address in self.emails])
         unread = {one.attribute for one in self.problems if one.reason != "phone_wrong"} if self.problems else ()
         clears = self.stated and (not unread or bool(phones or emails))
@@ -218,25 +219,25 @@ class _Said:
 
 
 def _mail(parts: list[str], coded: ContactCodes) -> str:
-    """The text that holds the address, wherever it stands; of what says that it is one, also text that is none."""
+    """The text of the address, from any component. If the codes say e-mail, also a text that is not an address."""
     found = next((parts[at] for at in MAILED if "@" in parts[at]), "")
     return found or (parts[3] or parts[0] if coded.is_mail else "")
 
 
 def _has_number(parts: list[str]) -> bool:
-    """Whether one of the components holds something else than an address."""
+    """Whether a component contains something other than an address."""
     return any(parts[at] and "@" not in parts[at] for at in NUMBERS)
 
 
 @lru_cache(maxsize=1024)
 def _calling(country: str) -> str:
-    """The calling code in component 5, empty where it names a country otherwise."""
+    """The calling code in component 5; empty if it is a country code or name."""
     calling = country.lstrip("+0") if contact_tables.region(country) is None else ""
     return calling if calling.isdecimal() else ""
 
 
 def _put_together(country: str, area: str, text: str, region: str | None) -> tuple[str, str | None]:
-    """Components 5, 6 and 7 as one number. The last may hold the area code, and the country's, once more."""
+    """Components 5, 6 and 7 as one number. Component 7 may repeat the area code and the country code."""
     calling = _calling(country) if country else ""
     raw = f"{area} {text}" if area else text
     raw = text if text[:1] == "+" else f"+{calling} {raw}" if calling else raw
@@ -248,26 +249,27 @@ def _put_together(country: str, area: str, text: str, region: str | None) -> tup
     return raw, number
 
 
-def _cleaned(message: Message, parts: list[str], said: _Said, number: int, *, is_text: bool) -> list[str] | None:
-    """The 18 components, unescaped; a deleted one is as empty as one that is not there. ``None``: one that is read here is no text.
+def _cleaned(message: Message, parts: list[str], contents: _Contents, number: int, *, is_text: bool) -> list[str] | None:
+    """The 18 components, unescaped; a deleted component is empty. ``None`` if a component that is read here is undecodable.
 
-    Deleting a number or an address (``^PRN^PH^""``) states the list, deleting a code beside it does not.
+    Senders write ``""`` inside components (github.com/muccg/rdrf issue 2152). Deleting a number or an address (``^PRN^PH^""``) states the
+    list; deleting a code does not.
     """
-    said.stated = said.stated or any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
+    contents.stated = contents.stated or any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
     out = list(_ABSENT)
     for at in (*READ, REMARK) if is_text else READ:
         if at < len(parts) and parts[at] != DELETE:
             try:
                 out[at] = message.unescape(parts[at])
             except UnusableMessage as error:
-                said.illegible(error.problem(f"{said.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
+                contents.illegible(error.problem(f"{contents.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
                 if at != REMARK:
                     return None
     return out
 
 
 def _is_mail(parts: list[str]) -> bool:
-    """Whether a repetition that is not legible throughout looks like an address."""
+    """Whether a partly undecodable repetition looks like an address."""
     return any("@" in part for part in parts) or any(part.strip().upper() in MAIL for part in parts[1:3])
 
 

@@ -14,7 +14,7 @@ from time import sleep as pause_for
 from zoneinfo import ZoneInfo
 
 from adapters.base import Wait
-from adapters.notes import Notes, Remembered
+from adapters.notes import InMemoryNotes, Notes
 
 REQUESTS, EXPORT = "budget.requests", "budget.export"
 HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
@@ -95,7 +95,7 @@ class Budget:
     limits: BudgetLimits
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = pause_for
-    notes: Notes = field(default_factory=Remembered)
+    notes: Notes = field(default_factory=InMemoryNotes)
 
     def spend(self) -> None:
         """Takes the next slot for a request, and waits for it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.http.budget import BudgetLimits, quiet_hours
 from adapters.http.download import DownloadLimits
-from adapters.options import listed, number, own
+from adapters.options import listed, number, section
 
 PAGE_LIMITS = ("max_page_bytes", "page_deadline")
 FILE_LIMITS = (*PAGE_LIMITS, "max_file_bytes", "max_line_bytes", "file_deadline")
@@ -28,7 +28,7 @@ def base_url(options: Mapping[str, Any], what: str) -> str:
 
 def limits(options: Mapping[str, Any], time_zone: str, known: tuple[str, ...] = LIMITS) -> BudgetLimits:
     """The source's ``budget``; ``known`` are the limits that its protocol can keep."""
-    part = own("budget", options.get("budget") or {}, known)
+    part = section("budget", options.get("budget") or {}, known)
     return BudgetLimits(
         requests_per_minute=number(part, "requests_per_minute", 0, least=0, most=60_000),
         parallel=int(number(part, "parallel", 4, least=1, most=32)),
@@ -40,7 +40,7 @@ def limits(options: Mapping[str, Any], time_zone: str, known: tuple[str, ...] = 
 
 def download(options: Mapping[str, Any], known: tuple[str, ...] = PAGE_LIMITS) -> DownloadLimits:
     """The source's ``download``: how large answers may be, and how long they may take."""
-    part, defaults = own("download", options.get("download") or {}, known), DownloadLimits()
+    part, defaults = section("download", options.get("download") or {}, known), DownloadLimits()
     return DownloadLimits(
         max_page_bytes=int(number(part, "max_page_bytes", defaults.max_page_bytes, least=1, most=2**40)),
         max_file_bytes=int(number(part, "max_file_bytes", defaults.max_file_bytes, least=1, most=2**40)),

@@ -1,1 +1,1 @@
-"""From what an EMR wrote to our words, whatever the protocol: site rules, code tables, telecom, language."""
+"""Mapping that all protocols share: site rules, code tables, telephone numbers and addresses, languages, identifiers."""

@@ -1,12 +1,12 @@
-"""How several values of one attribute come to one. Pure.
+"""Combines several values of one attribute into one. Pure.
 
-EMRs keep a preference for each kind of communication, a consent for each number, a code for each repetition of a field; a rule says by
-its ``aggregate`` what they mean together:
+EMRs keep a preference per kind of communication, a consent per number, or a code per repetition of a field. The ``aggregate`` of a rule
+defines the combined value:
 
-* ``most_restrictive`` (the default; also written ``any_denied``): one that refuses refuses.
-* ``all_denied``: it refuses when every one refuses and permits when every one permits; when they differ nothing is stated of the whole,
-  and what was stated before is taken back. With several paths each of them must be there.
-* ``first``: the first one found counts, for lists whose order has a meaning.
+* ``most_restrictive`` (the default; also ``any_denied``): one refusal is enough to refuse.
+* ``all_denied``: refuses if all values refuse, permits if all permit. If they differ, nothing is stated and an earlier statement is
+  cleared. If the rule has several paths, each must have a value.
+* ``first``: the first value found counts, for lists whose order has a meaning.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from store.preference import Statement
 MOST_RESTRICTIVE = "most_restrictive"
 
 Aggregate = Callable[[Sequence[Statement], Any], Statement | None]
-"""Takes the statements in the order found, at least one, and the attribute's most restrictive value (``None``: it has none)."""
+"""Takes at least one statement, in the order found, and the most restrictive value of the attribute (``None`` if it has none)."""
 
 
 def most_restrictive(statements: Sequence[Statement], worst: Any) -> Statement:
-    """The most restrictive, else the first. Where one of several permits and another takes back, nothing is permitted."""
+    """The most restrictive statement, else the first. If one permits and another clears, the result clears."""
     return statements[0] if worst is None else min(statements, key=lambda one: (one.value != worst, one.value is not None))
 
 
 def all_denied(statements: Sequence[Statement], worst: Any) -> Statement:
-    """The value that all agree on, else a clear."""
+    """The value that all statements share; otherwise a statement that clears the attribute."""
     first = statements[0]
     return first if all(one.value == first.value for one in statements) else Statement(None, first.path)
 
 
 def first(statements: Sequence[Statement], worst: Any) -> Statement:
-    """The first."""
+    """The first statement."""
     return statements[0]
 
 

@@ -1,10 +1,13 @@
-"""Lists of allowed channels: an EMR that names those it may use, per patient or per kind of communication. Pure.
+"""Lists of allowed channels: some EMRs list the permitted channels, per patient or per kind of communication. Pure.
+
+An example is Epic's list of approved media per communication concept (tables COMMUNICATION_PREFERENCES and COMM_PREFERENCES_APRV of the EHI
+export, open.epic.com/EHITables).
 
 ``topic.appointments.*: {from: PATH, values: {Email: email, Text: sms, Phone: voice, Mail: other, "Do not contact": none}, others: denied}``
-is one rule for each channel. A channel that the list names is granted. What the list does not name is denied only where the mapping
-says so (``others: denied``); it is taken back with ``others: clear``, and says nothing without either. A code that means ``none``
-denies every channel, whatever else the list names; one that means ``other`` is a channel that is not ours (letters, fax), so that the
-list is known and stated. An absent list is no statement.
+becomes one rule per channel. Channels in the list are granted. ``others`` decides about channels that are not in the list: ``denied``
+denies them, ``clear`` clears them, and by default nothing is stated about them. A code that means ``none`` denies every channel,
+whatever else is in the list. A code that means ``other`` is a channel that the service does not use (letters, fax), so the list has
+a known code. An absent list states nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ OTHERS = (NO_STATEMENT, "clear", DENIED)
 MEANINGS = (*(channel.value for channel in Channel), NONE, OTHER, NO_STATEMENT)
 
 
-class UnreadableList(ValueError):
-    """A list that cannot be read. ``attribute`` names it as it was written."""
+class ListRuleError(ValueError):
+    """A list rule with an error. ``attribute`` is its name as written."""
 
     def __init__(self, attribute: str, message: str) -> None:
         self.attribute = attribute
@@ -32,62 +35,62 @@ class UnreadableList(ValueError):
 
 
 def expanded(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The mapping, in which each list became a rule per channel. What is written for one channel stands over its list."""
-    made: dict[str, Mapping[str, Any]] = {}
+    """The mapping with each list replaced by one rule per channel. A rule for a single channel overrides the list."""
+    rules: dict[str, Mapping[str, Any]] = {}
     for attribute, rule in mapping.items():
         if attribute.endswith(ANY):
             _check(attribute, rule)
             own = {key: value for key, value in rule.items() if key != "written_as"} | {"written_as": attribute}
-            made |= {f"{attribute[:-1]}{channel.value}": own | {"allows": channel.value} for channel in Channel}
-    return made | {attribute: rule for attribute, rule in mapping.items() if not attribute.endswith(ANY)}
+            rules |= {f"{attribute[:-1]}{channel.value}": own | {"allows": channel.value} for channel in Channel}
+    return rules | {attribute: rule for attribute, rule in mapping.items() if not attribute.endswith(ANY)}
 
 
 def _check(attribute: str, rule: Mapping[str, Any]) -> None:
     if attribute != CONSENT + "*" and not (attribute.startswith(TOPIC) and attribute.count(".") == 2):
-        raise UnreadableList(attribute, "cannot be a list of channels: write consent.* or topic.<name>.*")
+        raise ListRuleError(attribute, "cannot be a list of channels: write consent.* or topic.<name>.*")
     values = rule.get("values")
     if not isinstance(values, Mapping) or not values:
-        raise UnreadableList(attribute, "needs 'values': the meaning of each code in the list, one of " + ", ".join(MEANINGS))
-    wrong = next((meaning for meaning in map(_word, values.values()) if meaning not in MEANINGS), None)
+        raise ListRuleError(attribute, "needs 'values': the meaning of each code in the list, one of " + ", ".join(MEANINGS))
+    wrong = next((meaning for meaning in map(_meaning, values.values()) if meaning not in MEANINGS), None)
     if wrong is not None:
-        raise UnreadableList(attribute, f"a code of the list cannot mean {wrong!r}: use one of {', '.join(MEANINGS)}")
+        raise ListRuleError(attribute, f"a code of the list cannot mean {wrong!r}: use one of {', '.join(MEANINGS)}")
     if (rule.get("others") or NO_STATEMENT) not in OTHERS:
-        raise UnreadableList(attribute, f"others is {rule['others']!r}: use one of {', '.join(OTHERS)}")
+        raise ListRuleError(attribute, f"others is {rule['others']!r}: use one of {', '.join(OTHERS)}")
     if rule.get("aggregate"):
-        raise UnreadableList(attribute, "a list of channels has no aggregate: use 'others' for channels that are not listed")
+        raise ListRuleError(attribute, "a list of channels has no aggregate: use 'others' for channels that are not listed")
 
 
 def under(preset: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The preset's rules that the site's lists leave standing: a list of the site's stands over each channel of the preset's."""
+    """The preset's rules that the site's lists do not override. A list of the site overrides the preset's rule of each channel."""
     covered = {f"{attribute[:-1]}{channel.value}" for attribute in site if attribute.endswith(ANY) for channel in Channel}
     return {attribute: rule for attribute, rule in preset.items() if attribute not in covered}
 
 
 def table(values: Mapping[Any, Any]) -> dict[str, str]:
-    """Codes -> meanings; a code matches as written, else without regard to case."""
-    made = {str(code).lower() if isinstance(code, bool) else str(code): _word(meaning) for code, meaning in values.items()}
-    return {code.casefold(): meaning for code, meaning in made.items()} | made
+    """Codes -> meanings. A code matches as written, otherwise without regard to case."""
+    meanings = {str(code).lower() if isinstance(code, bool) else str(code): _meaning(meaning) for code, meaning in values.items()}
+    return {code.casefold(): meaning for code, meaning in meanings.items()} | meanings
 
 
-def _word(meaning: Any) -> str:
-    """YAML's unquoted ``no`` is a way to write ``none``."""
+def _meaning(meaning: Any) -> str:
+    """The meaning as text. YAML reads an unquoted ``no`` as false; it means ``none``."""
     text = str(meaning).lower() if isinstance(meaning, bool) else str(meaning)
     return NONE if text in ("no", "false") else text
 
 
 def reduce_to(channel: str, others: str | None) -> Aggregate:
-    """What a list states about one channel."""
-    return partial(_said, channel, others or NO_STATEMENT)
+    """An aggregate that reduces a list to the statement about one channel."""
+    return partial(_channel_statement, channel, others or NO_STATEMENT)
 
 
-def _said(channel: str, others: str, listed: Sequence[Statement], worst: Any) -> Statement | None:
+def _channel_statement(channel: str, others: str, listed: Sequence[Statement], worst: Any) -> Statement | None:
     refused = next((one for one in listed if one.value in (NONE, DENIED)), None)
     if refused is not None:
         return Statement(DENIED, refused.path)
     read = [one for one in listed if one.value is not None]
     named = next((one for one in read if one.value == channel), None)
     if not read or (named is not None and len(read) < len(listed)):
-        return Statement(None, listed[0].path)  # deleted, or a part of it could not be read: no permission to rely on
+        return Statement(None, listed[0].path)  # deleted or partly unreadable: no permission can be derived from it
     if named is not None:
         return Statement(GRANTED, named.path)
     return None if others == NO_STATEMENT else Statement(DENIED if others == DENIED else None, listed[0].path)

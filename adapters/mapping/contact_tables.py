@@ -1,6 +1,6 @@
-"""What codes, remarks and placeholders beside numbers and addresses mean, by tables that a site extends. Pure.
+"""Meanings of the codes, remarks and placeholders that come with telephone numbers and addresses. Pure.
 
-The tables are data: ``tables/contact.yaml`` and ``placeholder_contacts.txt``.
+The tables are data that a site can extend: ``tables/contact.yaml`` and ``placeholder_contacts.txt`` (with their sources).
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from store.preference import CONSENT, EMAIL, PHONES, PhoneKind, Problem
 KINDS = frozenset({PhoneKind.CELL.value, PhoneKind.HOME.value, PhoneKind.WORK.value, PhoneKind.OTHER.value})
 PHONE, MAIL, NO_PHONE = "phone", "email", "none"
 MEANINGS = (*sorted(KINDS), PHONE, MAIL, NO_PHONE)
-"""What a code of use or equipment may mean."""
+"""The meanings that a code of use or equipment may have."""
 
 WRONG_NUMBER, NOTED, NOTHING = "wrong_number", "noted", "nothing"
 VOICE, SMS = f"{CONSENT}voice", f"{CONSENT}sms"
 REFUSES = {"no_calls": (VOICE,), "no_texts": (SMS,), "neither": (VOICE, SMS)}
 REMARKS = (*REFUSES, WRONG_NUMBER, NOTED, NOTHING)
-"""What a remark may mean; ``noted``: it is reported, and the number used; ``nothing``: it need not be reported."""
+"""The meanings that a remark may have. ``noted``: it is reported and the number is used. ``nothing``: it is not reported."""
 
 REMARKED = {
     NOTED: Problem("phone_remark", "", "a comment on the number was not understood; the number is used"),
     WRONG_NUMBER: Problem("phone_wrong", "", "a comment marks the number as wrong or out of service, so it is not used", PHONES),
 }
 REFUSED = Problem("phone_refused", "", "a comment forbids calls or texts to the number and is applied")
-REFUSED_NOWHERE = "a comment forbids calls or texts, but its number cannot be used"
+REFUSED_UNUSABLE = "a comment forbids calls or texts, but its number cannot be used"
 PLACEHOLDER = Problem("phone_placeholder", "", "this is a placeholder for an unknown number", PHONES)
-NOBODYS_ADDRESS = Problem("email_placeholder", "", "this is a placeholder for an unknown address", EMAIL)
+PLACEHOLDER_ADDRESS = Problem("email_placeholder", "", "this is a placeholder for an unknown address", EMAIL)
 
 SAME_DIGIT = 7
-"""From so many on, one digit repeated is no number."""
+"""A number of at least this many digits that are all the same is a placeholder."""
 
 _NOT_DIGITS = re.compile(r"\D+", re.ASCII)
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -44,7 +44,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class ContactCodes(NamedTuple):
-    """What use and equipment say. ``kind`` is empty when they do not say what the number is for."""
+    """The meaning of use and equipment. ``kind`` is empty if they do not state what the number is for."""
 
     kind: str
     is_phone: bool
@@ -52,7 +52,7 @@ class ContactCodes(NamedTuple):
 
 
 class ContactTables:
-    """The tables of one source: ``own`` are the site's ``use``, ``equipment``, ``remarks`` and ``placeholders``."""
+    """The tables of one source. ``own`` are the site's ``use``, ``equipment``, ``remarks`` and ``placeholders``."""
 
     def __init__(self, own: Mapping[str, Any] | None = None) -> None:
         own = own or {}
@@ -63,7 +63,7 @@ class ContactTables:
         self.remark = lru_cache(maxsize=1024)(self._remark)
 
     def _codes(self, use: str, equipment: str) -> ContactCodes:
-        """XTN.2 and XTN.3 in our words, without regard to case. An unknown use is another one."""
+        """The meaning of XTN.2 and XTN.3, without regard to case. An unknown use counts as ``other``."""
         use, equipment = use.strip().upper(), equipment.strip().upper()
         by_use = self._use.get(use, PhoneKind.OTHER.value) if use else ""
         by_equipment = self._equipment.get(equipment, PHONE)
@@ -72,18 +72,18 @@ class ContactTables:
         return ContactCodes(kind, NO_PHONE not in found, MAIL in found)
 
     def _remark(self, text: str) -> str:
-        """What the words in a text beside a number mean: one of :data:`REMARKS`, or empty where there is nothing to tell."""
+        """The meaning of the words in a text next to a number: one of :data:`REMARKS`, or empty if there is nothing to report."""
         words = [word.casefold() for word in _WORDS.findall(text)]
-        spoken = f" {' '.join(words)} "
-        meant = next((meaning for phrase, meaning in self._remarks.items() if f" {phrase} " in spoken), "")
+        padded = f" {' '.join(words)} "
+        meant = next((meaning for phrase, meaning in self._remarks.items() if f" {phrase} " in padded), "")
         if meant == NOTHING:
             return ""
         if meant:
-            return NOTED if meant in REFUSES and not _some().isdisjoint(words) else meant
+            return NOTED if meant in REFUSES and not _limiting_words().isdisjoint(words) else meant
         return "" if _labels().issuperset(words) else NOTED
 
     def is_placeholder(self, text: str) -> bool:
-        """Whether a number (in E.164, or as written) or an address is what is written where none is known."""
+        """Whether a number (in E.164, or as written) or an address is a placeholder for an unknown one."""
         known = self._placeholders
         if "@" in text:
             address = text.strip().casefold()
@@ -107,7 +107,7 @@ def _is_one_digit(digits: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def region(country: str) -> str | None:
-    """The region (ISO 3166-1 alpha-2) of a country as it is written, ``None`` where it is no such code."""
+    """The region (ISO 3166-1 alpha-2) of a country code or name; ``None`` if it is not one."""
     text = country.strip().upper()
     found = table("contact")["country"].get(text)
     return str(found) if found else text if len(text) == 2 and text.isascii() and text.isalpha() else None
@@ -122,7 +122,7 @@ def _folded(remarks: Mapping[str, Any]) -> dict[str, str]:
 
 
 class _Placeholders(NamedTuple):
-    """Numbers by their digits; addresses by what is before the at sign or behind it alone, and by both."""
+    """Numbers by their digits. Addresses by local part alone (``none@*``), by domain alone (``*@none.com``), or by pattern."""
 
     numbers: frozenset[str]
     names: frozenset[str]
@@ -152,11 +152,11 @@ def _labels() -> frozenset[str]:
 
 
 @cache
-def _some() -> frozenset[str]:
+def _limiting_words() -> frozenset[str]:
     return frozenset(table("contact")["some"].split())
 
 
 @cache
 def standard() -> ContactTables:
-    """The tables without a site's own."""
+    """The tables without entries of a site."""
     return ContactTables()

@@ -1,6 +1,6 @@
-"""What a message or resource is called by its sender, also where nothing else of it can be read. Pure.
+"""The sender's own name for a message or resource, readable even if the rest of the payload is not. Pure.
 
-The control id (MSH-10) or the resource's type and id name a message, not a person: with it, the EMR's staff find what was rejected.
+The control ID (MSH-10), or type and id of a resource, identify a message and not a person. With it the EMR's staff can find a rejected one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ PLAIN = re.compile(r"[\x21-\x7e]{1,199}")
 TYPE, ID = re.compile(r"[A-Z][A-Za-z]{1,63}"), re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
-def named(payload: bytes) -> str:
-    """``MSG00001``, ``Consent/17``, or nothing where the payload does not tell."""
+def message_name(payload: bytes) -> str:
+    """``MSG00001``, ``Consent/17``, or empty if the payload has no usable identification."""
     return _message(payload[:HEAD]) or _resource(payload)
 
 

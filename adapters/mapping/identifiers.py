@@ -1,6 +1,6 @@
-"""What identifiers of any EMR have in common: placeholders, several where there should be one, how a reason names them. Pure.
+"""Rules for identifiers that all protocols share: placeholders, several identifiers instead of one, and their description. Pure.
 
-Placeholders are what systems write where they do not know an identifier. The list is data (``placeholder_identifiers.txt``).
+Placeholders are values that systems write if they do not know an identifier. The list is data (``placeholder_identifiers.txt``).
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from store.preference import RESTRICTED, Identifier, PatientStatements
 
 MEDICAL_RECORD = "MR"  # HL7 table 0203, which FHIR uses too
 SAME_DIGIT = 7
-"""From so many on, one digit repeated is no identifier; zeros are none in any number."""
+"""A value of at least this many digits that are all the same is a placeholder; zeros are one at any length."""
 SEVERAL_OWN = "several_own_identifiers"
 SEVERAL_OWN_DETAIL = "several identifiers have the source's issuer and type: the first active one is used; refusals apply to all"
 A_NAME = re.compile(r"[A-Za-z][A-Za-z _.-]{0,39}\d{0,2}|urn:oid:[0-9.]{3,80}|https?://[a-z.-]{3,40}[a-z/._-]{0,60}", re.IGNORECASE)
 A_TYPE = re.compile(r"[A-Za-z0-9]{1,6}")
 
 
-class Named(NamedTuple):
-    """Who a payload is about: its own identifiers first. ``others`` are further ones of the same issuer and type: other patients."""
+class PatientIdentifiers(NamedTuple):
+    """The identifiers of a payload, the source's own first. ``others`` have the same authority and type, so they are other patients."""
 
     identifiers: tuple[Identifier, ...]
     others: tuple[Identifier, ...] = ()
 
 
 def one_each(own: Iterable[Identifier]) -> tuple[list[Identifier], list[Identifier]]:
-    """The first of each issuer and type, and the others."""
+    """The first identifier of each authority and type, and the rest."""
     kept: dict[tuple[str, str], Identifier] = {}
     found = list(dict.fromkeys(own))
     for one in found:
@@ -41,12 +41,12 @@ def one_each(own: Iterable[Identifier]) -> tuple[list[Identifier], list[Identifi
 
 
 def best_guess(found: Sequence[Identifier]) -> list[Identifier]:
-    """By which identifier a source knows its patients that does not say so: the first medical record number, else the first of any type."""
+    """The patient identifier of a source without configured authority and type: the first MRN, otherwise the first of any type."""
     return ([one for one in found if one.type.upper() == MEDICAL_RECORD] or list(found))[:1]
 
 
 def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[PatientStatements]:
-    """What refuses, and what may have, for each of several own identifiers: it cannot be told which of the patients is meant."""
+    """The refusals and possible refusals of a record, for each further own identifier: the patient it is about is ambiguous."""
     refused = {name: one for name, one in item.statements.items() if name != RESTRICTED and refuses(name, one.value)}
     unread = tuple(one for one in item.problems if refusal(one.attribute) is not None)
     if not refused and not unread:
@@ -54,8 +54,8 @@ def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[Pa
     return [replace(item, identifiers=(one,), statements=refused, restricted=False, problems=unread, codes={}, later=()) for one in others]
 
 
-def described(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:
-    """Issuers and types that came, each with its flaw, as a reason may name them: never a value, nor what may be one in the wrong place."""
+def describe(found: Sequence[tuple[Identifier, str]], known: Collection[str]) -> str:
+    """The received authorities and types with their flaws, as text for a reason. Never contains a value, or text that may be one."""
     return f"; received: {', '.join(dict.fromkeys(_shown(one, flaw, known) for one, flaw in found))}" if found else ""
 
 
@@ -66,18 +66,18 @@ def _shown(one: Identifier, flaw: str, known: Collection[str]) -> str:
 
 
 def is_placeholder(value: str, more: Collection[str] = ()) -> bool:
-    """Whether an identifier's value identifies nobody. ``more`` are placeholders of the site (:func:`folded`)."""
+    """Whether the value of an identifier is a placeholder. ``more`` are placeholders of the site (:func:`folded`)."""
     text = fold(value)
     return not text or text in more or text in _listed() or _is_one_digit(text)
 
 
 def folded(values: Iterable[str]) -> frozenset[str]:
-    """Placeholders of a site as :func:`is_placeholder` compares them."""
+    """Placeholders of a site, folded for :func:`is_placeholder`."""
     return frozenset(fold(value) for value in values)
 
 
 def fold(value: str) -> str:
-    """The letters and digits of a value, without case."""
+    """The letters and digits of a value, casefolded."""
     text = value if value.isalnum() else "".join([letter for letter in value if letter.isalnum()])
     return text.casefold()
 

@@ -1,6 +1,7 @@
-"""ISO 8601 dates and times, as FHIR, JSON records and some interface engines write them. Pure.
+"""Reads ISO 8601 dates and times as used by FHIR, JSON records and some interface engines. Pure.
 
-``2026``, ``2026-06``, ``2026-06-01``, ``2026-06-01T08:00[:00[.123]][Z|±hh:mm]``, as precise as they are written (``store.times``).
+``2026``, ``2026-06``, ``2026-06-01``, ``2026-06-01T08:00[:00[.123]][Z|±hh:mm]``. The result keeps the precision
+of the text (``store.times``).
 Source: FHIR R4 2.24.0.1 (instant, dateTime, date).
 """
 
@@ -15,11 +16,11 @@ _TIME = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):?(\d\d)?(?::?(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|[+-]\d\d:?\d\d|[+-]\d\d)?)?)?)?", re.ASCII
 )
 
-FARTHEST = timedelta(hours=14)  # from UTC, of any time zone
+FARTHEST = timedelta(hours=14)  # the largest offset from UTC of any time zone
 
 
 def read(text: str, zone: tzinfo) -> Time | None:
-    """The time that the text names, or ``None`` when it is none. Without an offset it is in ``zone``."""
+    """The time, or ``None`` if the text is not a time. A time without an offset is in ``zone``."""
     match = _TIME.fullmatch(text.strip())
     if match is None:
         return None
@@ -31,7 +32,7 @@ def read(text: str, zone: tzinfo) -> Time | None:
 
 
 def period(parts: list[str | None], zone: tzinfo) -> Time:
-    """From year, month, day, hour, minute, second and fraction, as far as they are written. ``ValueError`` where they are no time."""
+    """The time from year, month, day, hour, minute, second and fraction; absent parts are ``None``. ``ValueError`` if it is not valid."""
     year, month, day, hour, minute, second, fraction = parts
     start = datetime(int(year or 0), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0))
     if month is None:
@@ -48,7 +49,7 @@ def period(parts: list[str | None], zone: tzinfo) -> Time:
 
 
 def tzinfo_of(offset: str | None) -> timezone | None:
-    """The zone of an offset (``Z``, ``+01:00``, ``-0600``, ``+01``). ``ValueError`` for one that no place on earth has."""
+    """The time zone of an offset (``Z``, ``+01:00``, ``-0600``, ``+01``). ``ValueError`` for an offset that no time zone has."""
     if not offset:
         return None
     if offset in "Zz":
@@ -56,5 +57,5 @@ def tzinfo_of(offset: str | None) -> timezone | None:
     minutes = int(offset[3:].lstrip(":") or 0)
     away = timedelta(hours=int(offset[1:3]), minutes=minutes)
     if minutes > 59 or away > FARTHEST:
-        raise ValueError("no offset")
+        raise ValueError("not an offset")
     return timezone(-away if offset[0] == "-" else away)

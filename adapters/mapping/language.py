@@ -1,9 +1,9 @@
-"""Languages as EMRs write them, as BCP-47 tags. Pure.
+"""Converts the language codes and names of EMRs to BCP-47 tags. Pure.
 
-ISO 639-1 codes, both alphabets of 639-2 and the 639-3 codes that clinics use, BCP-47 tags, the English names of the IANA
-language subtag registry, EMRs' own codes by a table (``tables/languages.yaml``) and a site's own. A code of ISO 639-3 that is in
-no table is read only where it is said to be of a standard: letters that an EMR made up are nearly always some language's code
-there. "Declined", "unknown" and codes that name no language are ``None``.
+Accepted are ISO 639-1 codes, both sets of ISO 639-2 codes (T and B), the ISO 639-3 codes in clinical use, BCP-47 tags, the English names
+of the IANA language subtag registry, the proprietary codes of EMRs in ``tables/languages.yaml``, and those of the site. An ISO 639-3
+code that is in no table is accepted only if its code system is declared to be ISO 639 or BCP-47: nearly every proprietary three-letter
+code is also the ISO 639-3 code of an unrelated language. "Declined", "unknown" and codes for no language give ``None``.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ COMMON = {
     "vi": "vi", "vie": "vi", "ar": "ar", "ara": "ar", "ru": "ru", "rus": "ru", "pt": "pt", "por": "pt",
 }  # fmt: skip
 DECLINED = ("declin", "refus", "unknown", "unspec", "undetermined", "not ", "no ", "unavail", "patient ")
-# ISO 639 gives some of these to small languages; in an EMR they are the null flavours of HL7 or "not a language".
+# ISO 639 assigns some of these to small languages. In an EMR they are null flavours (HL7 v3 NullFlavor) or mean "no language".
 NO_LANGUAGE = frozenset({"", "und", "zxx", "mul", "mis", "unk", "oth", "ask", "asku", "nask", "dec", "none", "other"})
 STANDARDS = ("639", "BCP", "5646", "3066", "1.0.639")
-"""What the name or URI of a code system holds whose codes are those of ISO 639 or BCP-47."""
+"""Parts of a code system's name or URI that show that its codes are ISO 639 or BCP-47."""
 
-_LEAST_NAME = 4  # letters: shorter names of the registry are also somebody's codes
-_PRIVATE = re.compile(r"q[a-t][a-z]|x")  # ISO 639-2 leaves qaa to qtz to local use, BCP-47 everything behind x
+_LEAST_NAME = 4  # letters: shorter names in the registry are also codes in use
+_PRIVATE = re.compile(r"q[a-t][a-z]|x")  # ISO 639-2 reserves qaa to qtz for local use, BCP-47 everything after x
 _SEVERAL = re.compile(r"\s*[;/,()]\s*")
 _MACRO = re.compile(r"\s*\(macrolanguage\)$")
 
 
 def bcp47(code: str) -> str | None:
-    """The BCP-47 tag of a code, tag or English name, in its canonical case, or ``None``."""
+    """The BCP-47 tag of a code, tag or English name, in canonical case, or ``None``."""
     return COMMON.get(code) or STANDARD.tag(code)
 
 
 def is_declined(code: str) -> bool:
-    """Whether the text says that the language is not known, rather than naming one that we do not know."""
+    """Whether the text states that the language is unknown or declined, unlike an unrecognised language."""
     text = code.strip().casefold()
     return text in NO_LANGUAGE or text.startswith(DECLINED)
 
 
 def is_standard(system: str) -> bool:
-    """Whether a code system is said to be ISO 639 or BCP-47."""
+    """Whether the code system is declared to be ISO 639 or BCP-47."""
     return any(one in system.upper() for one in STANDARDS)
 
 
 class Languages:
-    """The languages of one source: ``own`` are the site's codes and names, each with its tag. ``ValueError``: one is no BCP-47 tag."""
+    """The languages of one source. ``own`` maps the site's codes and names to tags. ``ValueError`` for an invalid BCP-47 tag."""
 
     def __init__(self, own: Mapping[str, str] | None = None) -> None:
         for code, tag in (own or {}).items():
@@ -62,23 +62,23 @@ class Languages:
         self.coded = lru_cache(maxsize=4096)(self._coded)
 
     def _read(self, code: str) -> str | None:
-        """The tag of one text, be it a code or a name."""
+        """The tag of a code or name."""
         text = code.strip().casefold()
         return self._own.get(text) or COMMON.get(text) or _codes().get(text) or _tag(text.replace("_", "-")) or _name(text)
 
     def _coded(self, code: str, text: str, system: str) -> str | None:
-        """The tag of a code with a text beside it.
+        """The tag of a code and its display text.
 
-        The text is what a person chose, and an EMR's own code may be another language's in ISO 639 (``CRE`` for Haitian Creole), so it
-        comes first unless the code is the site's own or said to be of a standard.
+        A person chose the text, and an EMR's proprietary code may be the ISO 639 code of another language (``CRE`` for Haitian Creole), so
+        the text takes precedence unless the code is the site's own or its code system is declared to be a standard.
         """
         folded = code.strip().casefold()
         if folded in self._own:
             return self._own[folded]
         if is_standard(system) and (tag := COMMON.get(folded) or _tag(folded.replace("_", "-"), any_of_iso=True)):
             return tag
-        beside = text.strip().casefold()
-        return self._own.get(beside) or _name(beside) or self._read(code) or self._read(text)
+        display = text.strip().casefold()
+        return self._own.get(display) or _name(display) or self._read(code) or self._read(text)
 
 
 def _tag(text: str, *, any_of_iso: bool = False) -> str | None:
@@ -96,7 +96,7 @@ def _tag(text: str, *, any_of_iso: bool = False) -> str | None:
 
 
 def _name(text: str) -> str | None:
-    """By English name; of ``spanish; castilian`` the first that is known."""
+    """The tag of an English name; for ``spanish; castilian`` that of the first known name."""
     return next((tag for name in (text, *_SEVERAL.split(text)) if (tag := _named(name)) is not None), None)
 
 
@@ -118,7 +118,7 @@ def _codes() -> dict[str, str]:
 
 @cache
 def _three_letters() -> frozenset[str]:
-    """The codes of ISO 639-2, T and B, and those of ISO 639-3 that clinics use."""
+    """The ISO 639-2 codes (T and B) and the ISO 639-3 codes in clinical use."""
     from langcodes.data_dicts import LANGUAGE_ALPHA3, LANGUAGE_ALPHA3_BIBLIOGRAPHIC
 
     two_letters = [code for code in LANGUAGE_ALPHA3 if len(code) == 2]
@@ -128,11 +128,11 @@ def _three_letters() -> frozenset[str]:
 
 @cache
 def _registry() -> dict[str, str]:
-    """English name -> tag, from the IANA registry that ``langcodes`` carries. Read when a name first needs it."""
+    """English name -> tag, from the IANA registry bundled with ``langcodes``. Loaded on first use."""
     from langcodes.registry_parser import parse_registry
 
     names: dict[str, str] = {}
-    for entry in parse_registry():  # type: ignore[no-untyped-call]  # the library types only its front door
+    for entry in parse_registry():  # type: ignore[no-untyped-call]  # the library has no types for this module
         if entry.get("Type") == "language" and "Deprecated" not in entry:
             for name in entry["Description"]:
                 names.setdefault(_MACRO.sub("", name.casefold()), entry["Subtag"])
@@ -140,4 +140,4 @@ def _registry() -> dict[str, str]:
 
 
 STANDARD = Languages()
-"""The languages without a site's own."""
+"""The languages without codes of a site."""

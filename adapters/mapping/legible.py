@@ -1,8 +1,8 @@
-"""JSON of which a part is illegible: bytes of another character set, halves of characters, NUL, escapes that JSON does not have. Pure.
+"""Repairs JSON with illegible parts: bytes of another character set, lone surrogates, NUL, invalid escapes. Pure.
 
-One illegible name must not take a refusal beside it. So where JSON does not decode, what is illegible in it is exchanged for a mark and
-the rest is read; whoever reads a text that is the mark reports it, and no text may count as read that is one.
-Sources: RFC 8259 7 (strings) and 8.1 (UTF-8); no database takes NUL or half a character.
+An illegible name must not hide a refusal in the same record. If JSON does not decode, illegible texts are replaced by a mark and the rest
+is read. Code that reads a marked text reports it, and never uses the mark as a value.
+Sources: RFC 8259 sections 7 (strings) and 8.1 (UTF-8). Databases accept neither NUL nor lone surrogates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 MARK = "\ufffd"
-"""What stands in the place of an illegible text."""
+"""Replaces an illegible text."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MARKED = (f'"{MARK}"'.encode(), b'"\\ufffd"')
 
@@ -22,7 +22,7 @@ _ILLEGIBLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def repaired(body: bytes) -> bytes:
-    """The same JSON, legible. Raises ``ValueError`` for what is no JSON in any case."""
+    """The same JSON with marks for illegible texts. Raises ``ValueError`` if it is not JSON."""
     text = body.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
     text = _ESCAPE.sub(lambda found: found[0] if found[1] else "\\u0000", text)
     try:
@@ -32,7 +32,7 @@ def repaired(body: bytes) -> bytes:
 
 
 def loads(body: bytes) -> Any:
-    """The JSON, with marks for what is illegible. Raises ``ValueError`` for what is none."""
+    """The parsed JSON, with marks for illegible texts. Raises ``ValueError`` if it is not JSON."""
     try:
         return json.loads(body)
     except ValueError:
@@ -40,12 +40,12 @@ def loads(body: bytes) -> Any:
 
 
 def is_marked(body: bytes) -> bool:
-    """Whether some text of the JSON is the mark: it was illegible on the way to us, or on the page that it was taken from."""
+    """Whether a text in the JSON is the mark: it was illegible in this payload or in an earlier step."""
     return any(mark in body for mark in MARKED)
 
 
 def marks(value: Any, path: str) -> Iterator[str]:
-    """The paths of what was illegible."""
+    """The paths of the illegible texts."""
     if value == MARK:
         yield path
     elif isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""A record of which a part cannot be read: the unit of failure is the attribute, not the record. Pure.
+"""Applies rules to a record that is partly unreadable: the unit of failure is the attribute, not the record. Pure.
 
-What can be read is stated, refusals above all; the rest is a :class:`~store.preference.Problem` of its attribute. A refusal is stated also
-where other values of its rule cannot be read, if one refusal among several refuses.
+Readable values are stated. Each unreadable value becomes a :class:`~store.preference.Problem` of its attribute. A refusal is stated even
+if other values of its rule are unreadable, provided that the rule's ``aggregate`` lets one refusal decide.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from adapters.mapping.refusals import is_opt_out
 from adapters.mapping.site_rules import EACH, FoundValue, Read, Rule, RuleRejection
 from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Problem, Statement, base
 
-MOST = 20  # illegible places reported of one record
-LONG = 200  # characters: no path of one element
+MAX_REPORTED = 20  # illegible places reported per record
+MAX_PATH = 200  # characters; a longer path is not that of a single element
 
 Stated = dict[str, Statement]
 
 
 def apply_rule(rule: Rule, record: Any, problems: list[Problem], codes: Read) -> Statement | None:
-    """What the rule states of the record. ``codes`` takes what a rule with a table read."""
+    """The statement of a rule about a record. The codes that a rule with a table read are added to ``codes``."""
     return _read(rule, rule.attribute, rule.read(record), problems, codes)
 
 
 def judge(rule: Rule, found: Sequence[FoundValue], problems: list[Problem]) -> Statement | None:
-    """What the rule states by what it found in one place."""
+    """The statement of a rule from values already found."""
     outcome = rule.judge(found)
     return _stated(rule, outcome, found, problems) if isinstance(outcome, RuleRejection) else outcome
 
 
 def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
-    """What the rules make of codes that were read before; ``None`` where none reads the attribute in that place."""
+    """Applies the rules to codes that were read earlier; ``None`` if no rule reads the attribute at that path."""
     each = f"{base(attribute)}{EACH}"
     rule = next((one for one in rules if one.attribute in (attribute, each) and one.path == codes.place and _keeps(one)), None)
     if rule is None:
@@ -47,22 +47,23 @@ def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Sta
 def _read(rule: Rule, attribute: str, found: Sequence[FoundValue], problems: list[Problem], codes: Read) -> Statement | None:
     known = len(problems)
     statement = judge(rule, found, problems)
-    is_said = found or statement is not None or len(problems) > known
-    if _keeps(rule) and is_said and not any(one.flaw for one in found):
-        kept = tuple((one.text if one.text is None else rule.kept(one.text), one.path) for one in found)
+    has_result = found or statement is not None or len(problems) > known
+    if _keeps(rule) and has_result and not any(one.flaw for one in found):
+        kept = tuple((one.text if one.text is None else rule.stored_form(one.text), one.path) for one in found)
         codes[attribute] = Codes(rule.path, kept, silent=statement is None and len(problems) == known)
     return statement
 
 
 def _keeps(rule: Rule) -> bool:
-    """Whether the codes of a rule are kept: it has a table of them, and its outcome is the value itself."""
+    """Whether the codes of a rule are stored: it has a table, and its outcome is the value of the attribute."""
     return rule.values is not None and base(rule.attribute) not in (PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE)
 
 
-def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:
-    """What a rule for each number states; ``number_of`` gives the number at a path, empty for none that can be read, ``None`` for no phone.
+def apply_per_number(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:
+    """The statements of a rule that applies per number (``consent.sms#*``).
 
-    What refuses at a number that cannot be read is a problem of the consent for all numbers.
+    ``number_of`` returns the number at a path, empty if it is unreadable, ``None`` if there is no phone. A refusal at an unreadable number
+    is a problem of the consent for all numbers.
     """
     numbers: dict[str, list[FoundValue]] = {}
     for found in rule.find(record):
@@ -73,38 +74,38 @@ def at_each(rule: Rule, record: Any, number_of: Callable[[str], str | None], pro
             detail = "this value forbids contact at a number that cannot be read: correct the number in the EMR"
             problems.append(Problem("consent_number_unreadable", found.path, detail, base(rule.attribute)))
     names, known = {rule.attribute[:-1] + number: found for number, found in numbers.items()}, len(problems)
-    made = {name: _read(rule, name, found, problems, codes) for name, found in names.items()}
-    if len(problems) > known:  # they are of the consent for all numbers: no reading of one number settles them
+    outcomes = {name: _read(rule, name, found, problems, codes) for name, found in names.items()}
+    if len(problems) > known:  # these concern the consent for all numbers: reading the codes of one number again cannot resolve them
         for name in names:
-            if made[name] is None and name in codes and not codes[name].silent:
+            if outcomes[name] is None and name in codes and not codes[name].silent:
                 del codes[name]
-    return {attribute: one for attribute, one in made.items() if one is not None}
+    return {attribute: one for attribute, one in outcomes.items() if one is not None}
 
 
 def leave_out_illegible(
     ruled: Stated, rules: Sequence[Rule], record: Mapping[str, Any], root: str, elements: Mapping[str, str], problems: list[Problem]
 ) -> None:
-    """Of a record that is illegible in part: reports each place, with the attribute that is read there.
+    """Reports each illegible place of a record with the attribute that is read there, and drops unreliable statements.
 
-    What such an attribute takes back or permits is not known to be so. ``root`` begins the record's paths; ``elements`` are the
-    attributes that are read without a rule, by the beginning of their paths.
+    If part of an attribute is illegible, only its refusals are kept. Statements that clear or permit are dropped. ``root`` is the first
+    part of the record's paths. ``elements`` maps path prefixes to the attributes that are read without a rule.
     """
-    for path in islice(marks(record, root), MOST):
+    for path in islice(marks(record, root), MAX_REPORTED):
         readers = [rule.attribute for rule in rules if any(one.path == path for one in rule.find(record))]
         known = {(one.path, one.attribute) for one in problems}
         for attribute in readers or [next((name for start, name in elements.items() if path.startswith(start)), "")]:
             if (path, base(attribute)) not in known:
                 problems.append(Problem("text_unreadable", path, "it contains invalid bytes or characters", base(attribute)))
-        for name in [name for name, one in ruled.items() if _is_of(name, readers) and not is_opt_out(name, one.value)]:
+        for name in [name for name, one in ruled.items() if _belongs_to(name, readers) and not is_opt_out(name, one.value)]:
             del ruled[name]
 
 
-def _is_of(attribute: str, readers: Sequence[str]) -> bool:
+def _belongs_to(attribute: str, readers: Sequence[str]) -> bool:
     return attribute in readers or any(one.endswith(EACH) and base(one) == base(attribute) for one in readers)
 
 
 def _stated(rule: Rule, refusal: RuleRejection, found: Sequence[FoundValue], problems: list[Problem]) -> Statement | None:
-    path = refusal.path if len(refusal.path) < LONG else refusal.path.partition(".")[0]
+    path = refusal.path if len(refusal.path) < MAX_PATH else refusal.path.partition(".")[0]
     problems.append(Problem(refusal.reason, path, refusal.detail, base(refusal.attribute)))
     known = [one for one in found if rule.reads(one)] if rule.aggregate == MOST_RESTRICTIVE else []
     outcome = rule.judge(known) if known else None

@@ -1,4 +1,4 @@
-"""Which values stop contact, and which attributes can hold one. Pure."""
+"""Defines which values stop contact, and which attributes can have such a value. Pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def refuses(attribute: str, value: Any) -> bool:
 
 
 def can_refuse(attribute: str) -> bool:
-    """Whether the attribute is a choice of the patient's that can refuse contact; death and protection are none."""
+    """Whether the attribute is a choice of the patient that can refuse contact. Death and protection are facts, not choices."""
     return attribute not in _FACTS and refusal(attribute) is not None
 
 
 def is_opt_out(attribute: str, value: Any) -> bool:
-    """Whether the value is such a choice, and refuses."""
+    """Whether the value is a choice of the patient (:func:`can_refuse`) that refuses contact."""
     return can_refuse(attribute) and refuses(attribute, value)

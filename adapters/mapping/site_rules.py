@@ -1,12 +1,12 @@
-"""The mapping rules of a source: a path, a table of the site's codes, and what to do when there is no table entry.
+"""The mapping rules of a source: a path, a table of the site's codes, and the action for absent or unknown codes. Pure.
 
-Pure. A rule is compiled once (:func:`compile_mapping`) and applied to any payload of its protocol; the protocol hands in
-how a path is compiled. A rule's outcome is a :class:`Statement`, ``None`` (no statement) or a :class:`RuleRejection` of the payload.
-Nothing may default to granted: ``on_absent`` and ``on_unknown`` know only no_statement, clear, reject and most_restrictive.
+A rule is compiled once (:func:`compile_mapping`) and applied to any payload of its protocol. The protocol provides the function that
+compiles paths. The outcome of a rule is a :class:`Statement`, ``None`` (no statement) or a :class:`RuleRejection` of the payload.
+No default is granted: ``on_absent`` and ``on_unknown`` accept only no_statement, clear, reject and most_restrictive.
 
-Several values of one rule come to one by its ``aggregate`` (``adapters/mapping/aggregation.py``). A rule of an attribute that ends in
-``.*`` reads a list of allowed channels and is one rule for each channel (``adapters/mapping/allow_list.py``); one that ends in ``#*``
-reads a consent at each contact point, and its protocol says which number that is.
+``aggregate`` combines several values of a rule (``adapters/mapping/aggregation.py``). A rule for an attribute that ends in ``.*`` reads a
+list of allowed channels and becomes one rule per channel (``adapters/mapping/allow_list.py``). A rule for an attribute that ends in
+``#*`` reads a consent at each contact point; the protocol determines the number.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ RESTRICTIVE: dict[str, Any] = {
     TOPIC: DENIED,
 }
 EACH = "#*"
-"""Ends an attribute that is read at each contact point and stated for its number: ``consent.sms#*``."""
+"""The suffix of an attribute that is read at each contact point and stated for its number: ``consent.sms#*``."""
 BY = ("field", "rank", "first")
-"""How a source says which phone is preferred: a field names it, a preference order, or its place in the list."""
+"""How a source identifies the preferred phone: by a field, by a preference order, or by its position in the list."""
 
 
 class MappingError(ValueError):
-    """A rule that cannot be compiled. ``attribute`` names it; the message says how to mend it."""
+    """A rule that cannot be compiled. ``attribute`` names it; the message says how to fix it."""
 
     def __init__(self, attribute: str, message: str) -> None:
         self.attribute = attribute
@@ -72,9 +72,9 @@ class MappingError(ValueError):
 
 
 class FoundValue(NamedTuple):
-    """One value that a path found: its text (``None`` is an explicit delete, HL7's ``""``) and its concrete path.
+    """A value found by a path: its text (``None`` is an explicit delete, ``""`` in HL7 v2) and its concrete path.
 
-    ``flaw``: why what stands there cannot be read as text; empty for what can. ``reason`` is its stable code.
+    ``flaw`` explains why the value cannot be read as text; it is empty for a readable value. ``reason`` is the stable code of the flaw.
     """
 
     text: str | None
@@ -84,8 +84,7 @@ class FoundValue(NamedTuple):
 
 
 class RuleRejection(NamedTuple):
-    """The payload must be rejected. ``code`` is the site's own code, for the ranking of unmapped codes; ``flaw`` that of
-    :class:`FoundValue`."""
+    """A rule rejects the payload. ``code`` is the site's code, for the ranking of unmapped codes. ``flaw`` as in :class:`FoundValue`."""
 
     reason: str
     path: str
@@ -95,7 +94,7 @@ class RuleRejection(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """What to mend, without the code itself."""
+        """What to fix, without the code itself."""
         if self.flaw:
             return f"{self.attribute}: {self.flaw}"
         if self.reason == "code_unmapped":
@@ -105,15 +104,15 @@ class RuleRejection(NamedTuple):
 
 Find = Callable[[Any], Sequence[FoundValue]]
 Read = dict[str, Codes]
-"""What rules with a table read of one payload, by attribute."""
+"""The codes that rules with a table read from one payload, by attribute."""
 CompilePath = Callable[[str], Find]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One attribute's rule. ``values`` is ``None`` when the text found is itself the value.
+    """The rule for one attribute. ``values`` is ``None`` if the text found is the value itself.
 
-    ``finds`` are its ``paths`` compiled: several are several places that speak about the one attribute.
+    ``finds`` are the compiled ``paths``. A rule with several paths reads the attribute in several places.
     """
 
     attribute: str
@@ -127,32 +126,32 @@ class Rule:
 
     @property
     def path(self) -> str:
-        """The paths as they are shown to people."""
+        """The paths as one text, for display."""
         return " | ".join(self.paths)
 
     def knows(self, code: str) -> bool:
-        """Whether its table has the code. A rule without a table takes any text."""
+        """Whether the table contains the code. A rule without a table accepts any text."""
         return self.values is None or self._meaning(code) is not _UNMAPPED
 
     def reads(self, found: FoundValue) -> bool:
-        """Whether it makes something of a text that was found; a delete is none."""
+        """Whether the rule can interpret a value that was found. A delete has no text to interpret."""
         return found.text is not None and not found.flaw and self.knows(found.text)
 
     def find(self, payload: Any) -> Sequence[FoundValue]:
-        """Everything that the rule reads."""
+        """All values at the paths of the rule."""
         return self.finds[0](payload) if len(self.finds) == 1 else [one for find in self.finds for one in find(payload)]
 
     def apply(self, payload: Any) -> Statement | RuleRejection | None:
-        """What the payload states by this rule."""
+        """The outcome of the rule for a payload."""
         return self.judge(self.read(payload))
 
     def read(self, payload: Any) -> Sequence[FoundValue]:
-        """What :meth:`judge` looks at: everything found, or nothing where a value is missing that the rule needs."""
+        """The values for :meth:`judge`: all values found, or none if the rule needs a value in each path and one is missing."""
         found = self.find(payload)
         return () if self.aggregate == "all_denied" and not all(find(payload) for find in self.finds) else found
 
     def judge(self, found: Sequence[FoundValue]) -> Statement | RuleRejection | None:
-        """What the values found come to. One that must be rejected rejects the payload."""
+        """The outcome for the values found. One value that must be rejected rejects the payload."""
         if not found:
             return self._fallback(self.on_absent, "value_absent", self.path, "")
         outcomes = [self._translate(one) for one in found]
@@ -172,9 +171,9 @@ class Rule:
             return self._fallback(self.on_unknown, "code_unmapped", found.path, found.text)
         return None if target == NO_STATEMENT else Statement(target, found.path)
 
-    def kept(self, code: str) -> str:
-        """A code as it is kept beside what it was mapped to."""
-        return code if self.knows(code) else unknown_codes.kept(code)
+    def stored_form(self, code: str) -> str:
+        """A code in the form in which it is stored with the value that it was mapped to."""
+        return code if self.knows(code) else unknown_codes.stored_form(code)
 
     def _meaning(self, code: str) -> Any:
         table = self.values or {}
@@ -190,41 +189,41 @@ class Rule:
 
 
 def fingerprint(mapping: Mapping[str, Any], *more: Any) -> str:
-    """Tells a mapping from others: equal for rules, and whatever else reads a payload, that are written alike."""
+    """The fingerprint of a mapping and of everything else (``more``) that affects how payloads are read. Equal text, equal fingerprint."""
     written = json.dumps([mapping, *more], sort_keys=True, default=str)
     return hashlib.blake2b(written.encode(), digest_size=6).hexdigest()
 
 
 def compile_mapping(mapping: Mapping[str, Mapping[str, Any]], compile_path: CompilePath) -> tuple[Rule, ...]:
-    """Rules in the order written; :func:`standard` rules are the protocol's own and are left out.
+    """Compiles the rules in the order written, except :func:`standard` rules, which the protocol implements itself.
 
-    Raises :class:`MappingError` for the first that is wrong.
+    Raises :class:`MappingError` for the first invalid rule.
     """
     rules = {attribute: rule for attribute, rule in expanded(mapping).items() if not standard(attribute, rule)}
     return tuple(compile_rule(attribute, rule, compile_path) for attribute, rule in rules.items())
 
 
 def expanded(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The mapping with a rule for each channel in the place of a list of channels. What is written for one channel stands over it."""
+    """The mapping with each list of channels replaced by one rule per channel. A rule for a single channel overrides the list."""
     try:
         return allow_list.expanded(mapping)
-    except allow_list.UnreadableList as error:
+    except allow_list.ListRuleError as error:
         raise MappingError(error.attribute, str(error)) from error
 
 
 def standard(attribute: str, rule: Mapping[str, Any]) -> bool:
-    """Whether the rule only chooses how the standard fields are read (``preferred_phone: {by: rank}``)."""
+    """Whether the rule only selects how the standard fields are read (``preferred_phone: {by: rank}``)."""
     return attribute == PREFERRED_PHONE and rule.get("by") in ("rank", "first")
 
 
 def paths(rule: Mapping[str, Any]) -> tuple[str, ...]:
-    """The paths of a rule as written: ``from`` is one, or a list."""
+    """The paths of a rule as written: ``from`` is one path or a list."""
     written = rule.get("from") or ()
     return tuple(str(one) for one in written) if isinstance(written, (list, tuple)) else (str(written),)
 
 
 def compile_rule(attribute: str, rule: Mapping[str, Any], compile_path: CompilePath) -> Rule:
-    """One rule of an :func:`expanded` mapping. Raises :class:`MappingError` when it is wrong."""
+    """Compiles one rule of an :func:`expanded` mapping. Raises :class:`MappingError` if it is invalid."""
     named = str(rule.get("written_as") or attribute)
     if not paths(rule):
         raise MappingError(named, "has no 'from': set the field or FHIRPath to read")
@@ -252,7 +251,7 @@ def _found_by(attribute: str, path: str, compile_path: CompilePath) -> Find:
 
 
 def _table(attribute: str, values: Mapping[Any, Any]) -> dict[str, Any]:
-    """Codes -> values. A code matches as written, else without regard to case where that is no other code."""
+    """Codes -> values. A code matches as written, otherwise without regard to case unless another code has that spelling."""
     table = {_text(code): _checked(attribute, _text(target)) for code, target in values.items()}
     return {code.casefold(): target for code, target in table.items()} | table
 
@@ -265,7 +264,7 @@ def _checked(attribute: str, text: str) -> Any:
 
 
 def _target(attribute: str, text: str) -> Any:
-    """The value that a text means for the attribute. Families without a closed list take the text itself."""
+    """The value of a text for the attribute. Attributes without a closed list of values use the text itself."""
     if text in (NO_STATEMENT, "unknown", "clear"):
         return NO_STATEMENT if text == NO_STATEMENT else None
     allowed = _targets(attribute)
@@ -287,7 +286,7 @@ def _family(attribute: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """YAML booleans as the words they look like; everything else as its text."""
+    """A YAML boolean as the text ``true`` or ``false``; any other value as text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,7 +1,7 @@
-"""Phone numbers and e-mail addresses as EMRs write them, in one shape. Pure.
+"""Normalizes telephone numbers and e-mail addresses. Pure.
 
-Numbers become E.164. A number counts when it is *possible* in its numbering plan: area codes are opened faster than
-metadata is released, and test exchanges must work. What is not usable is ``None``, never a guess.
+Numbers become E.164. A number is accepted if it is *possible* in its numbering plan, not only if it is valid: new area codes open
+faster than ``phonenumbers`` publishes metadata, and test exchanges must work. An unusable text gives ``None``, never a guess.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ NANP_REGIONS = frozenset({
     "AG", "AI", "AS", "BB", "BM", "BS", "CA", "DM", "DO", "GD", "GU", "JM", "KN",
     "KY", "LC", "MP", "MS", "PR", "SX", "TC", "TT", "US", "VC", "VG", "VI",
 })  # fmt: skip
-"""As ``phonenumbers`` has them (a test compares): the library is imported for the first number that needs it."""
+"""The same regions as in ``phonenumbers`` (a test compares them), listed here so that the library is imported only when needed."""
 
-# What people put between digits. Deleting it is the whole of the fast path.
+# Separators between digits. The fast path only removes these.
 _SEPARATORS = str.maketrans("", "", " ()-.")
 _NANP = re.compile(r"[2-9]\d\d[2-9]\d{6}", re.ASCII)
-# Letters, '#', ',' and ';' begin an extension, a dialling pause or a remark; the number must be complete before them.
+# Letters, '#', ',' and ';' start an extension, a dialling pause or a remark. The number must be complete before them.
 _REMARK = re.compile(r"[^\W\d_]+\.?|[#;,]+")
 _DIGIT = re.compile(r"\d")
 _NOT_DIGITS = re.compile(r"\D+")
-_BETWEEN = re.compile(r"[/;\r\n]+")  # what several numbers in one text are written with
+_BETWEEN = re.compile(r"[/;\r\n]+")  # separators between several numbers in one text
 _BETWEEN_ADDRESSES = re.compile(r"[/;,\s]+")
-_LEAST_DIGITS = 7  # of a number that is whole without its area
+_LEAST_DIGITS = 7  # of a number that is complete without its area code
 _EMAIL = re.compile(r"[^\s@,;<>\"()\[\]\\:]+@(?:[^\s@.,;<>\"()\[\]\\:]+\.)+[^\s@.,;<>\"()\[\]\\:]{2,}")
 _EMAIL_LIMIT = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 
@@ -38,8 +38,8 @@ _EMAIL_LIMIT = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 def e164(raw: str, region: str | None) -> str | None:
     """The number in E.164, or ``None`` when it is not usable.
 
-    ``region`` (ISO 3166-1 alpha-2) is where numbers without a country code are dialled from. An extension or a remark
-    behind the number is dropped; letters that stand for digits make the number unusable.
+    ``region`` (ISO 3166-1 alpha-2) applies to numbers without a country code. An extension or a remark after the number is
+    dropped. Letters in place of digits make the number unusable.
     """
     digits = raw.translate(_SEPARATORS)
     if digits.startswith("+1"):
@@ -58,7 +58,7 @@ def by_library(raw: str, region: str | None) -> str | None:
     text = next((part for part in _REMARK.split(text) if _DIGIT.search(part)), "")
     number = _possible(text, region)
     if number is None and text.strip().startswith("00"):
-        # Many EMRs keep '00' for '+', also where it is not what one dials (North America, Australia).
+        # Many EMRs write '00' for '+', even in regions with another international prefix (011 in North America, 0011 in Australia).
         number = _possible("+" + text.strip()[2:], None)
     return number
 
@@ -72,14 +72,14 @@ def _possible(text: str, region: str | None) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
-        return None  # also numbers that work only inside one town
+        return None  # including IS_POSSIBLE_LOCAL_ONLY: numbers that work only within one area
     if number.country_code == NANP_CODE and not _NANP.fullmatch(str(number.national_number)):
         return None
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
 def several(raw: str, region: str | None) -> tuple[str, ...]:
-    """The numbers in a text, each as it is written; the text itself where there is one. A slash may be within a number: ``030/123456``."""
+    """The numbers in a text, as written; the text itself if it has only one. A slash may be part of a number: ``030/123456``."""
     if _BETWEEN.search(raw) is None:
         return (raw,)
     parts = tuple(part for piece in _BETWEEN.split(raw) if _DIGIT.search(part := piece.strip()))
@@ -88,19 +88,19 @@ def several(raw: str, region: str | None) -> tuple[str, ...]:
 
 
 def repeats(raw: str, country: str, area: str) -> bool:
-    """Whether the digits of a number begin with an area code that is also given by itself, or with country and area."""
+    """Whether a number starts with the area code, or country and area code, that is also in a separate component."""
     digits, area = _NOT_DIGITS.sub("", raw), _NOT_DIGITS.sub("", area)
     return bool(area) and digits.startswith((area, f"{country}{area}"))
 
 
 def addresses(raw: str) -> tuple[str, ...]:
-    """The e-mail addresses in a text, each as it is written; the text itself where there is one."""
+    """The e-mail addresses in a text, as written; the text itself if it has only one."""
     return tuple(part for part in _BETWEEN_ADDRESSES.split(raw) if part) if raw.count("@") > 1 else (raw,)
 
 
 @lru_cache(maxsize=65536)
 def is_mobile(number: str) -> bool:
-    """Whether the numbering plan says that this E.164 number is a mobile. North America's plan never says so."""
+    """Whether the numbering plan identifies this E.164 number as a mobile. The North American plan does not distinguish mobiles."""
     if number.startswith("+1"):
         return False
     import phonenumbers
@@ -121,10 +121,9 @@ def email(raw: str) -> str | None:
 
 
 def resolve_preferred(value: str, phones: Iterable[Phone], region: str | None = None) -> str | None:
-    """The number that an EMR's "preferred phone" means: a kind (cell, home, work) or a number, else ``None``.
+    """The number meant by an EMR's "preferred phone", which is a kind (cell, home, work) or a number; ``None`` if neither.
 
-    A number is looked for among ``phones`` first, as E.164 or as it was written; a number in full that is not
-    among them is taken as it is.
+    A number is matched with ``phones`` first, in E.164 or as written. A complete number that is not among them is used as it is.
     """
     kind = KINDS.get(value.strip().casefold())
     if kind is not None:

@@ -1,6 +1,7 @@
-"""A code that no table of a mapping knows, kept so that a later mapping may know it (product rule 5.8). Pure.
+"""Stores codes that are not in a mapping's table, so that a corrected mapping can apply to them later (product rule 5.8). Pure.
 
-Its text may be about the patient, so what is kept is a digest: a table that has the code finds it by that, and nobody can read it.
+The text of an unknown code may describe the patient, so only a digest is stored. A later table that contains the code recognises the
+digest, and nobody can read the text.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 MARK = "digest:"
-"""Begins what is kept of a code that was in no table."""
+"""The prefix of a stored code that was in no table."""
 
 
-def kept(code: str) -> str:
-    """What is kept of a code: digests of it as written, and without regard to case."""
+def stored_form(code: str) -> str:
+    """The stored form of a code: digests of its text as written and casefolded."""
     return f"{MARK}{_digest(code)}:{_digest(code.casefold())}"
 
 
 def known_as(code: str, table: Iterable[str]) -> str:
-    """The code of the table that was kept like this: the same as written, else without regard to case; otherwise the text itself."""
+    """The table code that matches a stored code, as written or without regard to case; otherwise ``code`` itself."""
     if not code.startswith(MARK):
         return code
     as_written, _, folded = code.removeprefix(MARK).partition(":")

@@ -1,4 +1,7 @@
-"""The addresses of a bulk export at the rehearsal EMR: kick-off, status, files, and the group that is exported."""
+"""The bulk export endpoints of the rehearsal EMR: kick-off, status, files, and the exported Group.
+
+Source: HL7 FHIR Bulk Data Access (hl7.org/fhir/uv/bulkdata).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ CHUNK = 64 * 1024
 
 
 class RehearsalReply(NamedTuple):
-    """``body`` is plain data to be sent as JSON, or lines to be streamed."""
+    """A response. ``body`` is plain data to send as JSON, or lines to stream."""
 
     status: int
     body: Any
@@ -28,7 +31,10 @@ class RehearsalReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BulkPages:
-    """``root`` is the server's address, ``base_url`` its FHIR endpoint. ``open_files``: files take no token, and refuse one."""
+    """Answers the requests of a bulk export. ``root`` is the server's address, ``base_url`` its FHIR endpoint.
+
+    ``open_files``: files need no token and refuse one, like Oracle Health's pre-signed URLs (github.com/cerner/fhir.cerner.com pull 899).
+    """
 
     desk: ExportDesk
     root: str
@@ -36,7 +42,7 @@ class BulkPages:
     open_files: bool = False
 
     def kick_off(self, path: str, parameters: Mapping[str, str], headers: Any, patients: Sequence[str] = ()) -> RehearsalReply:
-        """``path`` is below the endpoint: ``$export``, ``Patient/$export``, ``Group/NAME/$export``."""
+        """Starts an export. ``path`` is relative to the endpoint: ``$export``, ``Patient/$export`` or ``Group/NAME/$export``."""
         group = path.split("/")[1] if path.startswith("Group/") else None
         if group is not None and not self.desk.known_group(group):
             return _refusal(404, "not-found", "no such group")
@@ -46,7 +52,7 @@ class BulkPages:
         if "respond-async" not in (headers.get("Prefer") or ""):
             return _refusal(400, "invalid", "an export needs Prefer: respond-async")
         try:
-            name = self.desk.ask(parameters, None if group == "everybody" else group, patients)
+            name = self.desk.start(parameters, None if group == "everybody" else group, patients)
         except BadExport as error:
             return _refusal(400, "invalid", str(error))
         if name is None:
@@ -54,13 +60,13 @@ class BulkPages:
         return RehearsalReply(202, {}, (("Content-Location", f"{self.root}/export-status/{name}"),))
 
     def kick_off_posted(self, path: str, body: bytes, headers: Any) -> RehearsalReply:
-        """The same, asked for with a Parameters resource: the only way to name patients."""
+        """Starts an export from a Parameters resource, the only way to select patients."""
         try:
-            asked = [(one["name"], next(value for key, value in one.items() if key.startswith("value"))) for one in _parameters(body)]
+            parameters = [(one["name"], next(value for key, value in one.items() if key.startswith("value"))) for one in _parameters(body)]
         except (ValueError, KeyError, TypeError, StopIteration):
             return _refusal(400, "invalid", "an export request needs Parameters")
-        patients = [str(value["reference"]) for name, value in asked if name == "patient"]
-        return self.kick_off(path, {name: str(value) for name, value in asked if name != "patient"}, headers, patients)
+        patients = [str(value["reference"]) for name, value in parameters if name == "patient"]
+        return self.kick_off(path, {name: str(value) for name, value in parameters if name != "patient"}, headers, patients)
 
     def status(self, name: str) -> RehearsalReply:
         percent, job = self.desk.poll(name), self.desk.job(name)
@@ -68,8 +74,8 @@ class BulkPages:
             return _refusal(404, "not-found", "no such export")
         if percent < 100:
             return RehearsalReply(202, {}, (("X-Progress", f"{percent}% of the export is done"), ("Retry-After", self.desk.retry_after)))
-        made = self.desk.manifest(name, job, root=f"{self.root}/files", token=not self.open_files, request=f"{self.base_url}/$export")
-        return RehearsalReply(200, made, kind="application/json")
+        manifest = self.desk.manifest(name, job, root=f"{self.root}/files", token=not self.open_files, request=f"{self.base_url}/$export")
+        return RehearsalReply(200, manifest, kind="application/json")
 
     def drop(self, name: str) -> RehearsalReply:
         return RehearsalReply(202, {}) if self.desk.drop(name) else _refusal(404, "not-found", "no such export")
@@ -82,7 +88,7 @@ class BulkPages:
         return RehearsalReply(200, self._spoiled(lines), kind=NDJSON)
 
     def _spoiled(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        """The lines as the planned faults have them."""
+        """The lines, changed by the planned faults."""
         faults = self.desk.faults
         if faults.take("html-file"):
             return iter([b"<!DOCTYPE html>\n<html><body>The gateway is being maintained</body></html>\n"])
@@ -94,21 +100,21 @@ class BulkPages:
         if not self.desk.known_group(name):
             return _refusal(404, "not-found", "no such group")
         members = [{"entity": {"reference": f"Patient/{resource.resource_id(index)}"}} for index in self.desk.members(name)]
-        made = {"resourceType": "Group", "id": name, "type": "person", "actual": True, "member": members}
-        return RehearsalReply(200, made if members else {key: value for key, value in made.items() if key != "member"})
+        group = {"resourceType": "Group", "id": name, "type": "person", "actual": True, "member": members}
+        return RehearsalReply(200, group if members else {key: value for key, value in group.items() if key != "member"})
 
 
 def _cut(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines, of which the last breaks off."""
-    before = b""
+    """The lines with the last one truncated."""
+    previous = b""
     for line in lines:
-        yield before
-        before = line
-    yield before[: len(before) // 2]
+        yield previous
+        previous = line
+    yield previous[: len(previous) // 2]
 
 
 def chunks(lines: Iterable[bytes], *, zipped: bool) -> Iterator[bytes]:
-    """The lines in the chunks of an HTTP/1.1 body, compressed where the client takes that."""
+    """The lines as an HTTP/1.1 chunked body, compressed if ``zipped``."""
     zipper = zlib.compressobj(1, zlib.DEFLATED, 31) if zipped else None
     for block in _blocks(lines):
         if data := zipper.compress(block) if zipper else block:
@@ -119,15 +125,15 @@ def chunks(lines: Iterable[bytes], *, zipped: bool) -> Iterator[bytes]:
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    held, size = [], 0
+    block, size = [], 0
     for line in lines:
-        held.append(line)
+        block.append(line)
         size += len(line)
         if size >= CHUNK:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+            yield b"".join(block)
+            block, size = [], 0
+    if block:
+        yield b"".join(block)
 
 
 def _parameters(body: bytes) -> list[dict[str, Any]]:
@@ -140,7 +146,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 def as_json(body: Any) -> bytes:
-    """Plain data as it is sent."""
+    """Plain data as compact JSON."""
     return json.dumps(body, separators=(",", ":")).encode()
 
 

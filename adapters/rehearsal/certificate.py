@@ -1,4 +1,4 @@
-"""A certificate for the rehearsal EMR's TLS: its own authority, made at start, good for loopback and for a day."""
+"""The TLS certificate of the rehearsal EMR: self-signed, created at start, valid for loopback and for one day."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """PEM texts. ``certificate`` is also the authority that a client has to trust."""
+    """Certificate and key as PEM. ``certificate`` is also the authority that a client must trust."""
 
     certificate: str
     key: str
 
     def server(self) -> ssl.SSLContext:
-        """The context of a server that shows it."""
+        """The TLS context of a server with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # the standard library takes a key only from a file
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # the standard library reads a key only from a file
             file.write(self.key + self.certificate)
             file.flush()
             context.load_cert_chain(file.name)
         return context
 
     def client(self) -> ssl.SSLContext:
-        """The context of a client that trusts it, and nobody else."""
+        """The TLS context of a client that trusts only this certificate."""
         return ssl.create_default_context(cadata=self.certificate)
 
 
-def made() -> Certificate:
-    """A new one. It signs itself, so it names itself an authority."""
+def create() -> Certificate:
+    """Creates a self-signed certificate, which is therefore marked as an authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rehearsal.example")])
     now = datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""What has changed in the rehearsal EMR, and when. Memory does not grow with the population.
+"""Records what changed in the rehearsal EMR, and when. Memory does not grow with the population.
 
-Patients fall into ``GROUPS`` groups by index. One tick changes one group, so the state of everybody is one revision and one
-time per group, and "who changed since" is arithmetic instead of a scan.
+Patients are divided into ``GROUPS`` groups by index. One tick changes one group, so the state of all patients is one revision and one
+time per group, and the patients changed since a time are computed without a scan.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def utc_now() -> datetime:
 
 
 class ChartEntry(NamedTuple):
-    """A patient as the EMR holds it now."""
+    """The current record of a patient in the EMR."""
 
     person: Person
     updated: datetime
@@ -33,14 +33,14 @@ class ChartEntry(NamedTuple):
 
 
 class Chart:
-    """The population over time. Safe to read while another thread ticks."""
+    """The population over time. Safe to read while another thread calls ``tick``."""
 
     def __init__(self, population: Population, clock: Clock = utc_now) -> None:
         self.population, self.clock = population, clock
         self._lock = Lock()
         self._ticks = 0
-        opened = clock()
-        self._groups = [(0, opened - timedelta(hours=group + 1)) for group in range(GROUPS)]
+        started = clock()
+        self._groups = [(0, started - timedelta(hours=group + 1)) for group in range(GROUPS)]
         self._removed: dict[int, datetime] = {}
 
     def tick(self) -> range:
@@ -53,28 +53,28 @@ class Chart:
         return range(group, self.population.size, GROUPS)
 
     def remove(self, index: int) -> None:
-        """The patient's record is deleted."""
+        """Deletes the patient's record."""
         self._removed[index] = self.clock()
 
     def is_removed(self, index: int) -> bool:
         return index in self._removed
 
     def removed(self, since: datetime) -> list[int]:
-        """Whose record was deleted at or after a time."""
+        """The patients whose record was deleted at or after a time."""
         return [index for index, at in self._removed.items() if at >= since]
 
     def entry(self, index: int) -> ChartEntry:
-        """``IndexError`` when there is no such patient."""
+        """The current record of a patient. ``IndexError`` if there is no such patient."""
         revision, updated = self._groups[index % GROUPS]
         return ChartEntry(self.population.person(index, revision), updated)
 
     def indexes(self, matches: Callable[[datetime], bool], start: int = 0) -> Iterator[int]:
-        """Patients whose last change passes, in order, from ``start`` on."""
+        """The patients whose last change matches, in order, from ``start`` on."""
         groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
         return (index for index in range(start, self.population.size) if index % GROUPS in groups and index not in self._removed)
 
     def count(self, matches: Callable[[datetime], bool]) -> int:
-        """How many patients pass."""
+        """The number of patients whose last change matches."""
         groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
-        everybody = sum(len(range(group, self.population.size, GROUPS)) for group in groups)
-        return everybody - sum(1 for index in self._removed if index % GROUPS in groups)
+        total = sum(len(range(group, self.population.size, GROUPS)) for group in groups)
+        return total - sum(1 for index in self._removed if index % GROUPS in groups)

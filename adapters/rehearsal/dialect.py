@@ -1,4 +1,4 @@
-"""How this EMR writes contact preferences, and the site mapping that reads them: the same data that a site would write in YAML."""
+"""The codes of the rehearsal EMR for contact preferences, and the site mapping for them: the same data as a site's YAML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Mapping = dict[str, dict[str, Any]]
 
 
 def fhir_mapping() -> Mapping:
-    """The preferences are extensions of Patient."""
+    """The mapping for FHIR, where preferences are extensions of Patient."""
     return {
         "do_not_contact": {"from": f"Patient.extension('{DO_NOT_CONTACT}').valueBoolean", "values": {"true": "yes", "false": "no"}},
         "preferred_method": {"from": f"Patient.extension('{PREFERRED_METHOD}').valueCode", "values": dict(METHOD_VALUES)},
@@ -23,7 +23,10 @@ def fhir_mapping() -> Mapping:
 
 
 def hl7_mapping() -> Mapping:
-    """The preferences are a Z-segment; texting follows the publicity code (user table 0215 as immunization registries use it)."""
+    """The mapping for HL7 v2, where preferences are in a Z-segment.
+
+    Texting follows the publicity code (user-defined table 0215 as used by US immunization registries, see ``hl7v2-immunization.yaml``).
+    """
     return {
         "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}},
         "preferred_method": {"from": "ZCP-3", "values": dict(METHOD_VALUES)},

@@ -1,4 +1,8 @@
-"""What interface engines do to a stream of messages: repeated, out of order, in another character set than MSH-18 says. Pure."""
+"""Simulates disorder in a stream of messages: duplicates, wrong order, a character set other than that in MSH-18. Pure.
+
+Seen in the field: duplicates after an ACK timeout (github.com/nextgenhealthcare/connect issue 1314), Latin-1 without a matching MSH-18
+(github.com/panates/hl7v2 pull 28).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from itertools import islice
 
 
 def duplicated(messages: Iterable[bytes], every: int) -> Iterator[bytes]:
-    """Each ``every``-th message comes again at once, as after an acknowledgement that was lost."""
+    """Repeats each ``every``-th message at once, as after a lost acknowledgement."""
     for number, message in enumerate(messages, 1):
         yield message
         if number % every == 0:
@@ -15,14 +19,14 @@ def duplicated(messages: Iterable[bytes], every: int) -> Iterator[bytes]:
 
 
 def reordered(messages: Iterable[bytes], window: int) -> Iterator[bytes]:
-    """Every ``window`` messages come in the opposite order: the later word overtakes the earlier one."""
+    """Reverses the order within every ``window`` messages, so that later statements arrive before earlier ones."""
     stream = iter(messages)
     while group := list(islice(stream, window)):
         yield from reversed(group)
 
 
 def miswritten(messages: Iterable[bytes], every: int) -> Iterator[bytes]:
-    """Each ``every``-th message is ISO 8859-1 with a letter that shows it, while its MSH-18 still says UTF-8."""
+    """Encodes each ``every``-th message in ISO 8859-1 with a non-ASCII letter, while its MSH-18 still says UTF-8."""
     for number, message in enumerate(messages, 1):
         yield _latin(message) if number % every == 0 else message
 

@@ -1,11 +1,11 @@
-"""The rehearsal EMR: an EMR to practise against, whole and on loopback only.
+"""The rehearsal EMR: a complete simulated EMR for practice, on loopback only.
 
 ::
 
     with RehearsalEmr(patients=200, seed=7) as emr:
         emr.fhir_source(enterprise="…")  # a source for the configuration of emr-sync, ready to use
         emr.hl7_source(enterprise="…", listen="127.0.0.1:2575")
-        emr.tick()                  # some patients change their minds
+        emr.tick()                  # some patients change a preference
         emr.send("127.0.0.1", 2575) # the EMR's ADT feed
 """
 
@@ -31,9 +31,9 @@ CLIENT_ID = "emr-sync-rehearsal"
 
 
 class RehearsalEmr:
-    """A FHIR endpoint, an ADT feed and a population. ``clock`` is the EMR's own time: what ``Date`` and ``lastUpdated`` say.
+    """A FHIR endpoint, an ADT feed and a population. ``clock`` is the EMR's own time, used for ``Date`` and ``lastUpdated``.
 
-    With ``tls`` the endpoint speaks HTTPS with a certificate of its own. ``open_files``: an export's files take no token.
+    With ``tls`` the endpoint uses HTTPS with its own certificate. ``open_files``: export files need no token.
     """
 
     client_id = CLIENT_ID
@@ -54,7 +54,7 @@ class RehearsalEmr:
         self.chart = Chart(Population(seed, patients), clock)
         self.faults = faults or Faults()
         self.exports = ExportDesk(self.chart, self.faults)
-        self.certificate = certificate.made() if tls else None
+        self.certificate = certificate.create() if tls else None
         self.key = ClientKey(algorithm)
         self.desk = TokenDesk(CLIENT_ID, self.key, clock)
         self._clinic = Clinic(self.chart, self.desk, self.faults, self.exports, search_by_last_updated, open_files)
@@ -63,7 +63,7 @@ class RehearsalEmr:
 
     @property
     def base_url(self) -> str:
-        """The FHIR endpoint, known once it was started; it answers until ``stop``."""
+        """The URL of the FHIR endpoint. Available after ``start``; it answers until ``stop``."""
         return self._started.base_url
 
     @property
@@ -72,21 +72,21 @@ class RehearsalEmr:
 
     @property
     def private_key(self) -> str:
-        """The client's private key, PEM. Made at start, good for this EMR only."""
+        """The client's private key as PEM. Created at start, valid for this EMR only."""
         return self.key.private_pem
 
     @property
     def authorities(self) -> dict[str, list[str]]:
-        """An enterprise's ``authorities`` under which the patients of both dialects meet."""
+        """The ``authorities`` of an enterprise that link the patients of both dialects."""
         return {AUTHORITY: [MRN_SYSTEM]}
 
     @property
     def mapping(self) -> dict[str, Mapping]:
-        """The site mapping of each dialect this EMR speaks: ``fhir`` and ``hl7v2``."""
+        """The site mapping for each protocol of this EMR: ``fhir`` and ``hl7v2``."""
         return {"fhir": fhir_mapping(), "hl7v2": hl7_mapping()}
 
     def start(self) -> RehearsalEmr:
-        """Opens the FHIR endpoint. Messages and exports need no start."""
+        """Opens the FHIR endpoint. Messages and NDJSON files do not need it."""
         self._server = FhirServer(self._clinic, self._port, self.certificate.server() if self.certificate else None)
         self._server.start()
         return self
@@ -108,25 +108,25 @@ class RehearsalEmr:
         self.stop()
 
     def tick(self) -> range:
-        """Time passes: some patients (one in 25) change a preference. Returns their indexes."""
+        """Changes a preference of some patients (one in 25). Returns their indexes."""
         return self.chart.tick()
 
     def remove(self, index: int) -> None:
-        """A patient's record is deleted: it is gone from reads, and named in the next export that asks for changes."""
+        """Deletes a patient's record: reads no longer return it, and the next export of changes lists it as deleted."""
         self.chart.remove(index)
 
     def entry(self, index: int) -> ChartEntry:
-        """A patient as the EMR holds it now."""
+        """The current record of a patient in the EMR."""
         return self.chart.entry(index)
 
     def messages(self, event: str = "A08", *, since: datetime | None = None, indexes: Iterable[int] | None = None) -> Iterator[bytes]:
-        """ADT messages of everybody, of those changed at or after ``since``, or of ``indexes``."""
+        """ADT messages of all patients, of those changed at or after ``since``, or of ``indexes``."""
         if indexes is None:
             indexes = self.chart.indexes(lambda updated: since is None or updated >= since)
         return (hl7.message(self.chart.entry(index), event) for index in indexes)
 
     def merge_message(self, survivor: int, merged: int) -> bytes:
-        """An ADT^A40 for two patients, as of now."""
+        """An ADT^A40 that merges two patients now."""
         return hl7.merge(self.entry(survivor), self.entry(merged), self.chart.clock())
 
     def send(
@@ -139,12 +139,12 @@ class RehearsalEmr:
         on_ack: OnAck | None = None,
         tls: SSLContext | None = None,
     ) -> Report:
-        """Sends messages (everybody's A08 unless given) over MLLP, with TLS where given, and waits for every acknowledgement."""
+        """Sends messages (default: one A08 per patient) over MLLP, optionally with TLS, and waits for every acknowledgement."""
         sender = MllpSender(host, port, connections=connections, on_ack=on_ack, lose_every=self.faults.lost_acks, tls=tls)
         return sender.send(self._disordered(self.messages() if messages is None else messages))
 
     def _disordered(self, messages: Iterable[bytes]) -> Iterable[bytes]:
-        """The stream as the planned faults have it."""
+        """The stream, changed by the planned faults."""
         faults = self.faults
         if faults.wrong_charsets:
             messages = disorder.miswritten(messages, faults.wrong_charsets)
@@ -153,11 +153,11 @@ class RehearsalEmr:
         return disorder.reordered(messages, faults.reordered) if faults.reordered else messages
 
     def export(self, path: Path) -> int:
-        """Writes everybody as NDJSON; returns how many."""
+        """Writes all patients as NDJSON. Returns their number."""
         return ndjson.write(self.chart, path)
 
     def fhir_source(self, *, enterprise: str, private_key: str | None = None) -> dict[str, Any]:
-        """A ``sources`` entry for the FHIR endpoint. ``private_key`` is how the configuration names the secret (``file:…``)."""
+        """A ``sources`` entry for the FHIR endpoint. ``private_key`` is the reference to the secret in the configuration (``file:…``)."""
         trust = {"ca": self.certificate.certificate} if self.certificate else {}
         return trust | {
             "enterprise": enterprise,
@@ -176,13 +176,13 @@ class RehearsalEmr:
         }
 
     def bulk_source(self, *, enterprise: str, private_key: str | None = None, group: str | None = None) -> dict[str, Any]:
-        """A ``sources`` entry that reads the same endpoint by bulk exports, of everybody or of a group."""
+        """A ``sources`` entry that reads the same endpoint by bulk exports, of all patients or of a group."""
         export = {"level": "group", "group": group} if group else {"level": "patient"}
         changes = {"adapter": "fhir.bulk", "display_name": "Rehearsal EMR (bulk exports)", "export": export}
         return self.fhir_source(enterprise=enterprise, private_key=private_key) | changes
 
     def hl7_source(self, *, enterprise: str, listen: str) -> dict[str, Any]:
-        """A ``sources`` entry for a listener that this EMR's ADT feed can be sent to."""
+        """A ``sources`` entry for a listener that receives the ADT feed of this EMR."""
         return {
             "enterprise": enterprise,
             "display_name": "Rehearsal EMR (ADT feed)",

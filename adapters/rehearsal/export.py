@@ -1,6 +1,7 @@
-"""The rehearsal EMR's bulk exports: what was asked for, how far each is, and the lines of its files, made when they are fetched.
+"""The bulk exports of the rehearsal EMR: requests, progress, and the lines of files, which are created on download.
 
-Memory does not grow with the population: a file is a range of indexes.
+Memory does not grow with the population: a file is a range of patient indexes.
+Source: HL7 FHIR Bulk Data Access (hl7.org/fhir/uv/bulkdata).
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ REPEATED = 10
 
 
 class BadExport(ValueError):
-    """A kick-off that cannot be understood; names the parameter, never its value."""
+    """An invalid kick-off request. The message names the parameter, never its value."""
 
 
 @dataclass(slots=True)
 class ExportJob:
-    """One export. ``group`` is ``None`` for everybody; ``polls`` are still to be answered with "not yet"; ``only`` these were named."""
+    """One export. ``group`` is ``None`` for all patients. ``polls``: status requests still to be answered with "in progress". ``only``: the
+    selected patients, ``None`` for all.
+    """
 
     since: datetime | None
     group: str | None
-    asked: datetime
+    started: datetime
     polls: int
     left_out: frozenset[int] = frozenset()
     extra_count: int = 0
@@ -47,10 +50,11 @@ def _set() -> Event:
 
 @dataclass(slots=True)
 class ExportDesk:
-    """Takes exports and hands out their files. ``polls``: how often each says "not yet"; ``most``: exports at a time;
-    ``by_name``: exports of patients that are named are taken.
+    """Accepts exports and returns their files. Thread-safe.
 
-    ``groups`` are name -> indexes of their members; ``everybody`` is always there. Safe for threads.
+    ``polls``: how often each export answers "in progress". ``most``: maximum number of concurrent exports. ``by_name``: whether exports of
+    selected patients are supported. ``groups``: name -> indexes of the members; ``everybody`` always exists. ``asked``, ``dropped`` and
+    ``polls_answered`` count requests. While ``may_delete`` is cleared, a DELETE request gets no response.
     """
 
     chart: Chart
@@ -64,14 +68,12 @@ class ExportDesk:
     asked: int = 0
     dropped: int = 0
     polls_answered: int = 0
-    hold_deletion: Event = field(default_factory=_set)
+    may_delete: Event = field(default_factory=_set)
     _jobs: dict[str, ExportJob] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def ask(self, parameters: Mapping[str, str], group: str | None, patients: Sequence[str] = ()) -> str | None:
-        """Begins an export, of everybody or of the ``patients`` (references); ``None`` while too many are under way. Raises
-        :class:`BadExport`.
-        """
+    def start(self, parameters: Mapping[str, str], group: str | None, patients: Sequence[str] = ()) -> str | None:
+        """Starts an export of all patients or of ``patients`` (references). ``None`` if too many are active. Raises :class:`BadExport`."""
         since = _since(parameters.get("_since"))
         only = self._named(patients) if patients else None
         with self._lock:
@@ -94,7 +96,7 @@ class ExportDesk:
         return self._jobs.get(name)
 
     def poll(self, name: str) -> int | None:
-        """How many per cent are done, and 100 from then on; ``None`` when there is no such export."""
+        """The progress in percent; ``None`` if there is no such export."""
         with self._lock:
             if (job := self._jobs.get(name)) is None:
                 return None
@@ -104,20 +106,20 @@ class ExportDesk:
             job.polls -= 1
             return 100 * (self.polls - job.polls) // (self.polls + 1)
 
-    def ready(self) -> None:
-        """Every export under way is made now."""
+    def finish_all(self) -> None:
+        """Finishes every active export now."""
         with self._lock:
             for job in self._jobs.values():
                 job.polls = 0
 
     @property
     def under_way(self) -> int:
-        """Exports that nobody has deleted."""
+        """The number of exports that were not deleted."""
         return len(self._jobs)
 
     def drop(self, name: str) -> bool:
-        """The client is done with it. While ``hold_deletion`` is clear, the answer is not given."""
-        self.hold_deletion.wait()
+        """Deletes an export on the client's request. Waits while ``may_delete`` is cleared."""
+        self.may_delete.wait()
         with self._lock:
             self.dropped += 1
             return self._jobs.pop(name, None) is not None
@@ -126,22 +128,22 @@ class ExportDesk:
         return name == "everybody" or name in self.groups
 
     def members(self, name: str) -> Iterator[int]:
-        """The indexes in a group."""
+        """The indexes of the members of a group."""
         return iter(range(self.chart.population.size) if name == "everybody" else self.groups[name])
 
     def manifest(self, name: str, job: ExportJob, *, root: str, token: bool, request: str) -> dict[str, Any]:
-        """What a finished export answers."""
+        """The manifest of a finished export."""
         files = [(part, count) for part, count in self._parts(job) if count]
         output = [{"type": "Patient", "url": f"{root}/{name}/{part}.ndjson", "count": count + job.extra_count} for part, count in files]
         deleted = [{"type": "Bundle", "url": f"{root}/{name}/deleted.ndjson"}] if job.since and self.chart.removed(job.since) else []
         error = [{"type": "OperationOutcome", "url": f"{root}/{name}/error.ndjson", "count": len(job.left_out)}] if job.left_out else []
         late = self.faults.late_transaction_time
-        time = instant(self.chart.clock().astimezone(UTC)) if late == "end" else late or instant(job.asked)
-        made = {"transactionTime": time, "request": request, "requiresAccessToken": token}
-        return made | {"output": output, "deleted": deleted, "error": error}
+        time = instant(self.chart.clock().astimezone(UTC)) if late == "end" else late or instant(job.started)
+        manifest = {"transactionTime": time, "request": request, "requiresAccessToken": token}
+        return manifest | {"output": output, "deleted": deleted, "error": error}
 
     def lines(self, job: ExportJob, part: str) -> Iterator[bytes] | None:
-        """The lines of one file; ``None`` when there is none of that name."""
+        """The lines of one file; ``None`` if there is no such file."""
         if part == "error" and job.left_out:
             return iter([_line(outcome("exception", "a resource could not be exported"))])
         if part == "deleted" and job.since:
@@ -169,7 +171,7 @@ class ExportDesk:
 
 
 def _counts(updated: datetime, job: ExportJob) -> bool:
-    # To the millisecond, because that is all that meta.lastUpdated and transactionTime show.
+    # Compared with millisecond precision, like meta.lastUpdated and transactionTime.
     return job.since is None or updated.replace(microsecond=updated.microsecond // 1000 * 1000) >= job.since
 
 

@@ -1,4 +1,4 @@
-"""Faults on demand: what the next requests to the rehearsal EMR will meet instead of an answer."""
+"""Faults that the rehearsal EMR simulates on request."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """Answer ``status`` (0: cut the connection in the middle of the body) with ``headers``, after ``delay`` seconds.
+    """A response with ``status`` and ``headers`` after ``delay`` seconds. Status 0 cuts the connection in the middle of the body.
 
-    A status of 200 only delays: the request is then answered as usual.
+    Status 200 only delays: the request is then answered as usual.
     """
 
     status: int
@@ -22,10 +22,10 @@ CUT = Fault(0)
 
 
 class Faults:
-    """A queue of faults, taken one per request for patients or their exports (never for metadata or tokens), from any thread.
+    """A queue of faults, one per request for patients or exports (not for metadata or tokens). Thread-safe.
 
-    Beside it: faults of exports, taken one per export or file (``expire``, ``leave_out``, ``miscount``), and those of the ADT feed:
-    each number is "every how many messages", 0 for never.
+    There are also faults of exports, one per export or file (``expire``, ``leave_out``, ``miscount``), and faults of the ADT feed. Each
+    number of the latter is an interval in messages; 0 means never.
     """
 
     def __init__(self) -> None:
@@ -37,53 +37,53 @@ class Faults:
         self.taken = 0
         self.left_out = 0  # the index of the patient that a partial export leaves out
         self.repeat_lines = False
-        self.announce_more = 0  # searches announce so many patients that never come
-        self.endless_links = False  # every page links to another one, which is empty
+        self.announce_more = 0  # searches report this many patients more than they return
+        self.endless_links = False  # every page links to another, empty page
         self.no_metadata = False
         self.byte_order_mark = False  # before every Bundle
-        self.late_transaction_time = ""  # what manifests say instead; "end": when the export is finished
-        self.refused_reads: dict[int, int] = {}  # index of a patient -> the status that answers a read
+        self.late_transaction_time = ""  # replaces transactionTime in manifests; "end": the time when the export finished
+        self.refused_reads: dict[int, int] = {}  # index of a patient -> status of the response to a read
         self.duplicates = self.reordered = self.wrong_charsets = self.lost_acks = 0
 
     def unauthorized(self, times: int = 1) -> None:
-        """Refuse a valid token."""
+        """Refuses a valid token (401)."""
         self._add(Fault(401), times)
 
     def throttle(self, times: int = 1, *, retry_after: str = "1") -> None:
-        """429 with Retry-After: seconds, or an HTTP date."""
+        """Answers 429 with Retry-After: seconds or an HTTP date."""
         self._add(Fault(429, (("Retry-After", retry_after),)), times)
 
     def fail(self, times: int = 1, *, status: int = 500, retry_after: str = "") -> None:
-        """A server error, with a Retry-After where one is given."""
+        """Answers with a server error, optionally with Retry-After."""
         self._add(Fault(status, (("Retry-After", retry_after),) if retry_after else ()), times)
 
     def cut(self, times: int = 1) -> None:
-        """Close the connection in the middle of the body."""
+        """Closes the connection in the middle of the body."""
         self._add(CUT, times)
 
     def stall(self, times: int = 1, *, seconds: float) -> None:
-        """Answer late."""
+        """Delays the response."""
         self._add(Fault(200, delay=seconds), times)
 
-    def answer_well(self, times: int = 1) -> None:
-        """Let requests through, so that a later fault meets a page in the middle."""
+    def succeed(self, times: int = 1) -> None:
+        """Answers normally, so that the next fault affects a later page."""
         self._add(Fault(200), times)
 
     def expire(self, times: int = 1) -> None:
-        """The next files of an export are gone."""
+        """The next files of an export have expired."""
         self._plan("expired", times)
 
     def leave_out(self, index: int = 0, times: int = 1) -> None:
-        """The next exports leave a patient out, and say so in their errors."""
+        """The next exports omit a patient and report it under ``error``."""
         self.left_out = index
         self._plan("partial", times)
 
     def miscount(self, times: int = 1) -> None:
-        """The next exports claim a line more for each file than there is."""
+        """The next exports report a count that is one too high for each file."""
         self._plan("miscount", times)
 
     def slip(self, times: int = 1) -> None:
-        """A row goes away between two pages: the next page begins one patient too late."""
+        """The next page begins one patient too late, as if a row was deleted between two pages."""
         self._plan("slipped", times)
 
     def report_errors(self, times: int = 1) -> None:
@@ -91,15 +91,15 @@ class Faults:
         self._plan("error-entry", times)
 
     def spoil_files(self, how: str, times: int = 1) -> None:
-        """The next files of an export come with status 200 and are no NDJSON: ``html``, ``cut`` (in the middle of a line), ``pretty``."""
+        """The next files of an export have status 200 but are not valid NDJSON: ``html``, ``cut`` (in the middle of a line), ``pretty``."""
         self._plan(f"{how}-file", times)
 
     def redirect(self, times: int = 1) -> None:
-        """The next kick-offs are sent on, to another address of this server (307)."""
+        """The next kick-off requests are redirected (307) to the same server."""
         self._plan("redirected", times)
 
     def take(self, name: str) -> bool:
-        """Whether a planned fault of exports strikes now."""
+        """Whether a planned fault of this name applies now; uses it up."""
         with self._lock:
             if not self._planned[name]:
                 return False
@@ -108,7 +108,7 @@ class Faults:
             return True
 
     def next(self) -> Fault | None:
-        """The fault for this request, or ``None``."""
+        """Takes the fault for this request, or ``None``."""
         with self._lock:
             if not self._queue:
                 return Fault(200, delay=self.delay) if self.delay else None

@@ -1,6 +1,7 @@
-"""The rehearsal EMR's FHIR endpoint, on loopback only: R4 read and search of Patient behind SMART Backend Services.
+"""The FHIR endpoint of the rehearsal EMR, on loopback only: R4 read and search of Patient, secured by SMART Backend Services.
 
-The standard library's server with HTTP/1.1 keep-alive, one thread per connection. Built by :class:`adapters.rehearsal.emr.RehearsalEmr`.
+It uses the HTTP server of the standard library with keep-alive and one thread per connection. Built by
+:class:`adapters.rehearsal.emr.RehearsalEmr`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LAST_UPDATED = ("_lastUpdated", "date")
 
 @dataclass(frozen=True, slots=True)
 class Clinic:
-    """What the endpoint serves and how it behaves."""
+    """The data and the behaviour of the endpoint."""
 
     chart: Chart
     desk: TokenDesk
@@ -44,22 +45,22 @@ class Clinic:
     exports: ExportDesk
     by_last_updated: bool = True
     open_files: bool = False
-    exhausted: list[int] = field(default_factory=list)  # a link beyond the end for each: no two are the same
+    exhausted: list[int] = field(default_factory=list)  # one entry per link beyond the last page, so that each link is different
 
 
 class FhirServer:
-    """``start`` binds (port 0: any free one) and returns at once; ``stop`` closes and waits. With ``tls`` it speaks nothing else."""
+    """The server. Port 0 selects a free port. ``start`` returns at once; ``stop`` closes and waits. With ``tls`` it accepts only HTTPS."""
 
     def __init__(self, clinic: Clinic, port: int = 0, tls: SSLContext | None = None) -> None:
         self.stopping = Event()
 
         class Handler(_Handler):
-            """The addresses of this server."""
+            """The request handler with the addresses of this server."""
 
         Handler.clinic, Handler.stopping = clinic, self.stopping
         self._server = _Server((LOOPBACK, port), Handler)
         if tls is not None:
-            # Without the handshake, which else would be made before a thread is there for the connection.
+            # No handshake here: it would block the accepting thread. The thread of the connection does it.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.root = f"{'http' if tls is None else 'https'}://{LOOPBACK}:{self._server.server_address[1]}"
         self.base_url, self.token_url = f"{self.root}/fhir/r4", f"{self.root}/token"
@@ -75,12 +76,12 @@ class FhirServer:
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
-        self._server.hang_up()
+        self._server.close_connections()
         self._server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
-    """Knows its open connections, so that ``stop`` also ends those that a client keeps alive."""
+    """Tracks its open connections, so that ``stop`` also closes those that a client keeps alive."""
 
     daemon_threads = True
     block_on_close = True
@@ -97,13 +98,13 @@ class _Server(ThreadingHTTPServer):
         finally:
             self._open.discard(request)
 
-    def hang_up(self) -> None:
+    def close_connections(self) -> None:
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is its own business."""
+        """Ignores clients that close their connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -136,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._guarded(lambda: self._reply(self.pages.drop(path.removeprefix(STATUS))))
 
     def _bulk(self, path: str, query: str) -> Callable[[], RehearsalReply] | None:
-        """What answers an address that belongs to exports; ``None`` for every other one."""
+        """The function that answers a bulk export request; ``None`` for other paths."""
         below = path.removeprefix("/fhir/r4/")
         if path.startswith(STATUS):
             return lambda: self.pages.status(path.removeprefix(STATUS))
@@ -163,17 +164,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _guarded(self, answer: Callable[[], None], *, open_to_all: bool = False) -> None:
         fault = self.clinic.faults.next()
-        if fault is not None and self._suffered(fault):
+        if fault is not None and self._applied(fault):
             return
         token = self.headers.get("Authorization")
         if open_to_all and token is not None:
             return self._refuse(400, "security", "this storage does not accept a token: its URL is the key")
-        if not open_to_all and not self.clinic.desk.good(token):
+        if not open_to_all and not self.clinic.desk.is_valid(token):
             return self._refuse(401, "login", "a valid access token is required", (("WWW-Authenticate", "Bearer"),))
         answer()
 
     def _reply(self, reply: RehearsalReply) -> None:
-        """Plain data as JSON; lines in chunks, compressed where the client takes that."""
+        """Sends plain data as JSON, or lines as a chunked body, compressed if the client accepts it."""
         if reply.kind != NDJSON:
             return self._send(reply.status, reply.body, reply.kind, reply.headers)
         zipped = "gzip" in (self.headers.get("Accept-Encoding") or "")
@@ -209,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         page = next((value for name, value in parameters if name == PAGE), None)
         search = resume(page) if page is not None else parse(parameters, by_last_updated=self.clinic.by_last_updated)
         indexes, following = search.page(chart)
-        following, faults = self._disturbed(following), self.clinic.faults
+        following, faults = self._next_start(following), self.clinic.faults
         links = {"self": self._link(search)}
         if following is not None:
             links["next"] = self._link(replace(search, start=following))
@@ -222,8 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
             bundle.setdefault("entry", []).append({"resource": resource.outcome("exception", "a shard did not answer")})
         self._send(200, bundle)
 
-    def _disturbed(self, following: int | None) -> int | None:
-        """Where the next page begins, as the planned faults have it."""
+    def _next_start(self, following: int | None) -> int | None:
+        """The start of the next page, changed by the planned faults."""
         faults, size = self.clinic.faults, self.clinic.chart.population.size
         if following is None:
             if not faults.endless_links:
@@ -235,8 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _link(self, search: Search) -> str:
         return f"{self.base_url}/Patient?{PAGE}={search.token()}"
 
-    def _suffered(self, fault: Fault) -> bool:
-        """Whether the fault was the answer."""
+    def _applied(self, fault: Fault) -> bool:
+        """Applies a fault. Returns whether it was the response."""
         if fault.delay:
             self.stopping.wait(fault.delay)
         if fault.status == 200:
@@ -285,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library would answer as HTML: a broken request, another method."""
+        """Answers errors that the standard library would send as HTML: an invalid request, an unsupported method."""
         self.close_connection = True
         self._refuse(code, "not-supported" if code == 501 else "invalid", "the request is invalid or its method is not supported")
 
@@ -294,9 +295,9 @@ class _Handler(BaseHTTPRequestHandler):
         return format_datetime(self.clinic.chart.clock().astimezone(UTC), usegmt=True)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: request lines hold identifiers."""
+        """Logs nothing, because request lines contain identifiers."""
 
 
 def _is_export(below: str) -> bool:
-    """Whether an address below the endpoint is that of a kick-off."""
+    """Whether a path below the endpoint is a kick-off request."""
     return below in ("$export", "Patient/$export") or (below.startswith("Group/") and below.endswith("/$export") and below.count("/") == 2)

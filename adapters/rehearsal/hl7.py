@@ -1,7 +1,7 @@
-"""The HL7 v2 face of an invented patient: ADT messages written by hand, as an interface engine would send them. Pure.
+"""ADT messages of an invented patient, as an interface engine would send them. Pure.
 
-Version 2.7, because PRS (personal number) in XTN.2 and the preference order in XTN.18 exist only since 2.6 and 2.7. An unknown
-preference is an unvalued field, which in HL7 v2 states nothing.
+The version is 2.7, because XTN.18 (preference order) exists since 2.6 and PRS (personal number) in XTN.2 since 2.7. An unknown preference
+is an unvalued field, which states nothing in HL7 v2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ESCAPES = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "~": "\\R\\"
 
 
 def message(entry: ChartEntry, event: str = "A08") -> bytes:
-    """An ADT message that states everything the EMR holds about a patient."""
+    """An ADT message with all data of a patient."""
     person = entry.person
     control = f"RH{person.index:08d}{person.revision:04d}{event}"
     segments = [*_head(event, control, entry.updated), _pid(person, entry.updated), _pd1(person)]
@@ -30,14 +30,14 @@ def message(entry: ChartEntry, event: str = "A08") -> bytes:
 
 
 def merge(survivor: ChartEntry, merged: ChartEntry, at: datetime) -> bytes:
-    """An ADT^A40: what was known under ``merged`` now belongs to ``survivor``."""
-    person, wrong = survivor.person, merged.person
-    control = f"RH{person.index:08d}{wrong.index % 10_000:04d}A40"
-    return _joined([*_head("A40", control, at), _pid(person, at), f"MRG|{_identifier(wrong.mrn)}||||||{_name(wrong)}"])
+    """An ADT^A40 that merges the record ``merged`` into ``survivor``."""
+    person, retired = survivor.person, merged.person
+    control = f"RH{person.index:08d}{retired.index % 10_000:04d}A40"
+    return _joined([*_head("A40", control, at), _pid(person, at), f"MRG|{_identifier(retired.mrn)}||||||{_name(retired)}"])
 
 
 def timestamp(time: datetime) -> str:
-    """An HL7 time to the millisecond, in UTC and saying so."""
+    """An HL7 timestamp with milliseconds, in UTC with its offset."""
     utc = time.astimezone(UTC)
     return utc.strftime("%Y%m%d%H%M%S.") + f"{utc.microsecond // 1000:03d}+0000"
 
@@ -76,7 +76,7 @@ def _pd1(person: Person) -> str:
 
 
 def _nk1(person: Person) -> str:
-    """A next of kin whose number must never be taken for the patient's own."""
+    """A next of kin, whose number must never be used as the patient's own."""
     return f"NK1|1|{_escaped(person.family)}^Kin|SPO^Spouse^HL70063||^PRN^PH^^1^999^5550199"
 
 
@@ -107,7 +107,7 @@ def _zcp(person: Person) -> str:
 
 
 def _private(person: Person) -> str:
-    """PID-13. Its first repetition is the primary (home) number; it stays empty when there is none."""
+    """PID-13. Its first repetition is the primary (home) number; it is empty if there is none (HL7 v2.9 chapter 3, PID-13)."""
     home = [one for one in person.numbers if one.kind == "home"]
     cell = [one for one in person.numbers if one.kind == "cell"]
     email = [f"^NET^Internet^{_escaped(person.email)}"] if person.email else []

@@ -1,7 +1,7 @@
-"""Where invented names, numbers and addresses come from. Pure data and arithmetic: nothing here belongs to a person.
+"""Invented names and telephone numbers. Pure data and arithmetic: nothing here belongs to a person.
 
-Numbers are ``+1 area 555 line``. The first hundred lines of every area are 0100 to 0199, which the numbering plan
-reserves for fiction; larger populations go on with other lines of the exchange 555, which is not given to subscribers.
+Numbers are ``+1 area 555 line``. The first hundred lines of every area are 0100 to 0199, which the North American Numbering Plan reserves
+for fiction. Larger populations also use other lines of exchange 555, which are not assigned to subscribers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SPACE = len(AREAS) * LINES
 
 
 def number(slot: int, seed: int) -> str:
-    """The invented number of a slot in E.164. Slots below ``SPACE`` never share a number."""
+    """The invented number of a slot in E.164. Different slots below ``SPACE`` have different numbers."""
     slot %= SPACE
     row, column = divmod(slot, len(AREAS))
     line = 100 + row

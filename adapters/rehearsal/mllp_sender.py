@@ -1,6 +1,6 @@
-"""Sends HL7 v2 messages over MLLP as an EMR's interface engine does: keeps what was not acknowledged and sends it again.
+"""Sends HL7 v2 messages over MLLP like an EMR's interface engine: keeps unacknowledged messages and sends them again.
 
-Its own few lines of framing and ACK reading, so that it is a peer of our listener and not a mirror of it.
+It has its own framing and ACK parsing, so that it tests the listener with independent code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ssl import SSLContext
 
 START, END = b"\x0b", b"\x1c\r"
 LONGEST_ACK = 1024 * 1024
-GOODBYE = 2.0  # seconds
+CLOSE_WITHIN = 2.0  # seconds
 ACCEPTED, FAILED, REFUSED = ("AA", "CA"), ("AE", "CE"), ("AR", "CR")
 
 OnAck = Callable[[str, str], None]
@@ -23,7 +23,7 @@ OnAck = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class Report:
-    """What became of a stream of messages. Each is accepted, failed (AE: its content) or given up (never well answered)."""
+    """The result of a stream of messages. Each is accepted, failed (AE: its content) or given up (no final answer)."""
 
     accepted: int = 0
     failed: int = 0
@@ -41,17 +41,17 @@ class Report:
 
     @property
     def rate(self) -> float:
-        """Messages answered for good, per second."""
+        """Messages with a final result, per second."""
         return self.sent / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class MllpSender:
-    """``send`` blocks until every message is answered or given up.
+    """Sends messages over MLLP. ``send`` blocks until every message is answered or given up.
 
-    A message that is refused (AR), not answered in ``timeout`` seconds or cut off is sent again, ``attempts`` times in all with
-    ``pause`` seconds between. ``on_ack`` is told the control id and code of every acknowledgement that was taken.
-    Every ``lose_every``-th acknowledgement is lost on its way: the connection breaks, and the message is sent again.
+    A message is sent again if it is refused (AR), not answered in ``timeout`` seconds, or the connection breaks: up to ``attempts`` times,
+    with ``pause`` seconds in between. ``on_ack`` receives the control ID and code of every accepted acknowledgement. Every
+    ``lose_every``-th acknowledgement is lost: the connection breaks, and the message is sent again.
     """
 
     host: str
@@ -65,21 +65,21 @@ class MllpSender:
     tls: SSLContext | None = None
 
     def send(self, messages: Iterable[bytes]) -> Report:
-        """Streams ``messages``: no more than one per connection is held."""
+        """Sends ``messages`` as a stream, with at most one per connection in memory."""
         return asyncio.run(self._send(iter(messages)))
 
     async def _send(self, messages: Iterator[bytes]) -> Report:
         report = Report()
-        began = time.perf_counter()
+        started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(self.connections):
-                group.create_task(_Lane(self, report).run(messages))
-        report.seconds = time.perf_counter() - began
+                group.create_task(_SenderConnection(self, report).run(messages))
+        report.seconds = time.perf_counter() - started
         return report
 
 
-class _Lane:
-    """One connection: one message at a time, the next only when this one is settled."""
+class _SenderConnection:
+    """One connection. It sends one message at a time, the next one only after a final result."""
 
     def __init__(self, sender: MllpSender, report: Report) -> None:
         self._sender, self._report = sender, report
@@ -109,7 +109,7 @@ class _Lane:
         self._report.given_up += 1
 
     async def _attempt(self, message: bytes, control: str) -> str | None:
-        """The acknowledgement code, or ``None`` when there was none."""
+        """The acknowledgement code, or ``None`` if there was none."""
         try:
             code = await asyncio.wait_for(self._exchange(message, control), self._sender.timeout)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -141,26 +141,26 @@ class _Lane:
         while True:
             frame = await self._reader.readuntil(END)
             code, answered = acknowledgement(frame[:-2].lstrip(START))
-            # A late ACK of an earlier message must not settle this one (mirth connect issues 2070 and 2071).
+            # A late ACK of an earlier message must not answer this one (github.com/nextgenhealthcare/connect issues 2070 and 2071).
             if answered == control:
                 return code
 
     async def _disconnect(self) -> None:
         if self._writer is not None:
             self._writer.close()
-            with suppress(OSError, TimeoutError):  # TLS says good-bye; a peer that is gone does not answer it
-                await asyncio.wait_for(self._writer.wait_closed(), GOODBYE)
+            with suppress(OSError, TimeoutError):  # TLS waits for the peer's close_notify, which a lost peer does not send
+                await asyncio.wait_for(self._writer.wait_closed(), CLOSE_WITHIN)
             self._reader = self._writer = None
 
 
 def control_id(message: bytes) -> str:
-    """MSH-10. Empty when the message has none."""
+    """MSH-10; empty if the message has none."""
     fields = message.split(b"\r", 1)[0].split(message[3:4], 10)
     return fields[9].decode("ascii", "replace") if len(fields) > 9 else ""
 
 
 def acknowledgement(message: bytes) -> tuple[str, str]:
-    """MSA-1 and MSA-2; both empty when there is no MSA segment."""
+    """MSA-1 and MSA-2; both empty if there is no MSA segment."""
     separator = message[3:4]
     for segment in message.split(b"\r"):
         if segment.startswith(b"MSA" + separator):

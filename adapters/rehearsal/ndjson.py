@@ -1,4 +1,4 @@
-"""The whole population as a file of NDJSON (one Patient resource per line), streamed: as a bulk export would deliver it."""
+"""Writes the whole population as NDJSON (one Patient resource per line), streamed like a bulk export."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from adapters.rehearsal.resource import patient
 
 
 def lines(chart: Chart) -> Iterator[bytes]:
-    """One line per patient as it is now, without the line end."""
+    """One line per patient, current state, without the line end."""
     for index in range(chart.population.size):
         yield json.dumps(patient(chart.entry(index)), separators=(",", ":")).encode()
 
 
 def write(chart: Chart, path: Path) -> int:
-    """Writes the file; returns how many patients. Memory does not grow with the population."""
+    """Writes the file and returns the number of patients. Memory does not grow with the population."""
     count = 0
     with path.open("wb") as file:
         for line in lines(chart):

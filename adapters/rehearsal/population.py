@@ -1,7 +1,7 @@
-"""A seeded synthetic population: patient ``index`` at ``revision`` is computed, never stored, so memory stays flat.
+"""A synthetic population from a seed. Patient ``index`` at ``revision`` is computed and never stored, so memory does not grow.
 
-Pure: the same seed gives the same people on every machine. A revision changes one preference of a patient: first one of
-do-not-contact, preferred method, texting and cell phone, then the next one of them, and so on.
+Pure: the same seed gives the same people on every machine. Each revision changes one preference of a patient, in rotation:
+do-not-contact, preferred method, texting, cell phone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPOCH = date(1930, 1, 1)
 
 
 class InventedPhone(NamedTuple):
-    """A phone as the EMR keeps it: ``kind`` is cell, home or work; ``rank`` 1 is preferred, ``None`` is not ranked."""
+    """A phone in the EMR. ``kind`` is cell, home or work. ``rank`` 1 is preferred, ``None`` means no rank."""
 
     kind: str
     e164: str
@@ -30,7 +30,7 @@ class InventedPhone(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One invented patient at one revision. ``None`` is always "the EMR has no statement"."""
+    """One invented patient at one revision. ``None`` always means that the EMR has no statement."""
 
     index: int
     revision: int
@@ -51,17 +51,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """``size`` patients, indexes 0 to ``size - 1``."""
+    """A population of ``size`` patients with indexes 0 to ``size - 1``."""
 
     seed: int
     size: int
 
     def person(self, index: int, revision: int = 0) -> Person:
-        """Patient ``index`` as of ``revision``. ``IndexError`` when there is no such patient."""
+        """Patient ``index`` at ``revision``. ``IndexError`` if there is no such patient."""
         if not 0 <= index < self.size:
             raise IndexError("no such patient in this population")
         dice = blake2b(b"%d:%d" % (self.seed, index), digest_size=32).digest()
-        turns = _turns(dice[0], revision)
+        changes = _change_counts(dice[0], revision)
         return Person(
             index=index,
             revision=revision,
@@ -70,18 +70,18 @@ class Population:
             given=GIVEN[dice[1] % len(GIVEN)],
             gender="female" if dice[2] % 2 else "male",
             birth_date=EPOCH + timedelta(days=int.from_bytes(dice[3:5], "big") % 34_000),
-            numbers=_numbers(self.seed, index, dice, turns[3]),
+            numbers=_numbers(self.seed, index, dice, changes[3]),
             email=f"{GIVEN[dice[1] % len(GIVEN)].lower()}.{index}@example.org" if dice[5] < 180 else None,
             language=_language(dice[6]),
             deceased_on=date(2020, 1, 1) + timedelta(days=dice[8]) if dice[7] < 6 else None,
             restricted=dice[9] < 5,
-            do_not_contact=_flipped(_tristate(dice[10], yes=26, no=154), turns[0]),
-            preferred_method=_method(dice[11], turns[1]),
-            texting_ok=_flipped(_tristate(dice[12], yes=128, no=38), turns[2]),
+            do_not_contact=_flipped(_tristate(dice[10], yes=26, no=154), changes[0]),
+            preferred_method=_method(dice[11], changes[1]),
+            texting_ok=_flipped(_tristate(dice[12], yes=128, no=38), changes[2]),
         )
 
     def people(self) -> Iterator[Person]:
-        """Everybody at revision 0, in order."""
+        """All patients at revision 0, in order."""
         return (self.person(index) for index in range(self.size))
 
 
@@ -91,13 +91,13 @@ def mrn(index: int) -> str:
 
 
 def index_of(mrn_value: str) -> int | None:
-    """The patient of a medical record number, or ``None`` when it is not one of ours."""
+    """The patient with a medical record number, or ``None`` if the number is not from this population."""
     digits = mrn_value.removeprefix("MRN")
     return int(digits) - FIRST_MRN if digits != mrn_value and digits.isascii() and digits.isdigit() else None
 
 
-def _turns(start: int, revision: int) -> tuple[int, int, int, int]:
-    """How often each of the four changing things has changed after ``revision`` changes."""
+def _change_counts(start: int, revision: int) -> tuple[int, int, int, int]:
+    """The number of changes of each of the four preferences after ``revision`` changes in total."""
     first, second, third, fourth = ((start + revision - kind) // 4 - (start - kind) // 4 for kind in range(4))
     return first, second, third, fourth
 
@@ -107,7 +107,7 @@ def _family(seed: int, household: int) -> str:
 
 
 def _numbers(seed: int, index: int, dice: bytes, changes: int) -> tuple[InventedPhone, ...]:
-    """Every slot of an even number is somebody's cell; home and work lines share the odd ones."""
+    """The phones of a patient. Even slots are cell phones; home and work numbers use the odd slots."""
     mix = dice[13]
     found = []
     if mix < 200:
@@ -121,7 +121,7 @@ def _numbers(seed: int, index: int, dice: bytes, changes: int) -> tuple[Invented
 
 
 def _cell(index: int, share: int, changes: int) -> int:
-    """One in eight uses the cell phone of the household's first member; a replaced phone comes from far away."""
+    """The slot of a cell phone. One in eight patients shares that of the household's first member; a replacement has a distant slot."""
     owner = index - index % HOUSEHOLD if share < 32 else index
     return 2 * owner + 2 * changes * (SPACE // 14)
 
@@ -139,7 +139,7 @@ def _tristate(roll: int, *, yes: int, no: int) -> bool | None:
 
 
 def _flipped(value: bool | None, times: int) -> bool | None:
-    """What was never stated is first stated as a yes; every further change turns it round."""
+    """The value after some changes: an unstated one first becomes yes, and every further change inverts it."""
     if times == 0:
         return value
     return bool(times % 2) if value is None else value ^ bool(times % 2)

@@ -1,4 +1,4 @@
-"""The FHIR face of an invented patient: R4 resources as plain data. Pure."""
+"""FHIR R4 resources of an invented patient, as plain data. Pure."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def resource_id(index: int) -> str:
 
 
 def index_of(identifier: str) -> int | None:
-    """The patient of a resource id, or ``None`` when it is not one of ours."""
+    """The patient with a resource ID, or ``None`` if the ID is not from this population."""
     digits = identifier.removeprefix(ID_PREFIX)
     return int(digits) if digits != identifier and digits.isascii() and digits.isdigit() else None
 
 
 def instant(time: datetime) -> str:
-    """A FHIR instant in UTC, to the millisecond."""
+    """A FHIR instant in UTC with milliseconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
 
 
 def patient(entry: ChartEntry) -> Resource:
-    """The Patient resource. A restricted record comes without telecom, as real servers return it."""
+    """The Patient resource. A restricted record has no telecom, as in NHS PDS (github.com/NHSDigital/personal-demographics-service-api)."""
     person = entry.person
     meta: Resource = {"versionId": str(entry.version), "lastUpdated": instant(entry.updated)}
     if person.restricted:
         meta["security"] = [RESTRICTED]
-    made: Resource = {
+    resource: Resource = {
         "resourceType": "Patient",
         "id": resource_id(person.index),
         "meta": meta,
@@ -52,12 +52,12 @@ def patient(entry: ChartEntry) -> Resource:
         "communication": _communication(person),
     }
     if person.deceased_on:
-        made["deceasedDateTime"] = person.deceased_on.isoformat()
-    return {key: value for key, value in made.items() if value != []}
+        resource["deceasedDateTime"] = person.deceased_on.isoformat()
+    return {key: value for key, value in resource.items() if value != []}
 
 
 def searchset(entries: Iterable[Resource], *, base_url: str, total: int, links: dict[str, str]) -> Resource:
-    """A Bundle of search results; ``links`` are relation -> URL. Without results it has no ``entry``: FHIR knows no empty lists."""
+    """A Bundle of search results; ``links`` are relation -> URL. Without results it has no ``entry``: FHIR forbids empty lists."""
     found = [{"fullUrl": f"{base_url}/Patient/{one['id']}", "resource": one, "search": {"mode": "match"}} for one in entries]
     bundle: Resource = {
         "resourceType": "Bundle",
@@ -74,7 +74,7 @@ def outcome(code: str, diagnostics: str) -> Resource:
 
 
 def capability(*, token_url: str, search: Iterable[tuple[str, str]]) -> Resource:
-    """The CapabilityStatement; ``search`` are the (name, type) pairs that Patient can be searched by."""
+    """The CapabilityStatement; ``search`` are the search parameters of Patient as (name, type)."""
     oauth = [{"url": "token", "valueUri": token_url}]
     security = {
         "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}],
@@ -126,7 +126,7 @@ def _phone(number: InventedPhone) -> Resource:
 
 
 def _written(e164: str) -> str:
-    """As people write it: +1-217-555-0123."""
+    """The number with hyphens: +1-217-555-0123."""
     return f"{e164[:2]}-{e164[2:5]}-{e164[5:8]}-{e164[8:]}"
 
 

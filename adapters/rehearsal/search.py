@@ -1,4 +1,4 @@
-"""Patient searches: parameters, pages and their opaque next links. Pure but for the chart it reads."""
+"""Patient searches: parameters, pages and opaque next links. Pure except for the chart that it reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPARES: dict[str, Callable[[datetime, datetime], bool]] = {
 
 
 class BadSearch(ValueError):
-    """A parameter that cannot be understood; names the parameter, never its value."""
+    """An invalid search parameter. The message names the parameter, never its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,16 @@ class Search:
     start: int = 0
 
     def token(self) -> str:
-        """The page as an opaque word for a link."""
+        """The page as an opaque token for a link."""
         return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode().rstrip("=")
 
     def matches(self, updated: datetime) -> bool:
-        # Compared to the millisecond, because that is all that meta.lastUpdated shows.
+        # Compared with millisecond precision, like meta.lastUpdated.
         shown = updated.replace(microsecond=updated.microsecond // 1000 * 1000)
         return all(COMPARES[name](shown, datetime.fromisoformat(bound)) for name, bound in self.bounds)
 
     def page(self, chart: Chart) -> tuple[list[int], int | None]:
-        """Indexes on this page, and where the next one starts (``None``: this is the last)."""
+        """The indexes on this page, and the start of the next page (``None`` for the last page)."""
         found = list(islice(self._indexes(chart), self.count + 1))
         return (found[:-1], found[-1]) if len(found) > self.count else (found, None)
 
@@ -66,7 +66,7 @@ class Search:
 
 
 def resume(token: str) -> Search:
-    """The page of a next link. :class:`BadSearch` when the link was not made here."""
+    """The page of a next link. Raises :class:`BadSearch` if the link is not from this server."""
     try:
         fields = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         only = None if fields["only"] is None else tuple(int(index) for index in fields["only"])
@@ -76,7 +76,7 @@ def resume(token: str) -> Search:
 
 
 def parse(parameters: Sequence[tuple[str, str]], *, by_last_updated: bool) -> Search:
-    """A search from query parameters. Parameters that the server does not support are ignored, as the standard allows."""
+    """A search from query parameters. Unsupported parameters are ignored, as FHIR R4 allows (Search, "Handling Errors")."""
     count, bounds, only = DEFAULT_PAGE, [], None
     for name, value in parameters:
         if name == "_count":

@@ -1,7 +1,7 @@
-"""The rehearsal EMR's authorization server: SMART Backend Services, verified as strictly as a real one would.
+"""The authorization server of the rehearsal EMR: SMART Backend Services with strict checks.
 
-HL7 SMART App Launch 2.2, "Backend Services" and "Client Authentication: Asymmetric": the assertion is signed with RS384 or
-ES384, issuer and subject are the client, the audience is the token endpoint, it lives at most five minutes and is used once.
+Source: HL7 SMART App Launch 2.2, "Backend Services" and "Client Authentication: Asymmetric". The assertion is signed with RS384 or ES384,
+its issuer and subject are the client, its audience is the token endpoint, it expires within five minutes, and it is used once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TokenRefused(Exception):
 
 
 class ClientKey:
-    """The key pair of the one registered client, made at start; ``private_pem`` is what the client would keep secret."""
+    """The key pair of the only registered client, created at start. ``private_pem`` is the client's secret."""
 
     def __init__(self, algorithm: str) -> None:
         if algorithm not in ALGORITHMS:
@@ -45,7 +45,7 @@ class ClientKey:
 
 
 class TokenDesk:
-    """Verifies client assertions and issues access tokens; knows which tokens are good."""
+    """Verifies client assertions, and issues and checks access tokens."""
 
     def __init__(self, client_id: str, key: ClientKey, clock: Clock, *, lifetime: timedelta = timedelta(minutes=5)) -> None:
         self.client_id, self.key, self.clock, self.lifetime = client_id, key, clock, lifetime
@@ -71,8 +71,8 @@ class TokenDesk:
         seconds = int(self.lifetime.total_seconds())
         return {"access_token": token, "token_type": "bearer", "expires_in": seconds, "scope": form["scope"]}
 
-    def good(self, authorization: str | None) -> bool:
-        """Whether an Authorization header carries a token that is still good."""
+    def is_valid(self, authorization: str | None) -> bool:
+        """Whether an Authorization header contains a valid token."""
         scheme, _, token = (authorization or "").partition(" ")
         until = self._tokens.get(token) if scheme.casefold() == "bearer" else None
         return until is not None and self.clock() < until
@@ -80,7 +80,7 @@ class TokenDesk:
     def _verified(self, assertion: str, token_url: str) -> dict[str, Any]:
         required: Options = {"require": ["iss", "sub", "aud", "exp", "jti"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
-            # PyJWT would compare times with the machine's clock; here the EMR's own clock counts.
+            # PyJWT compares times with the system clock. Here the EMR's own clock is used (see _accept_once).
             claims: dict[str, Any] = jwt.decode(
                 assertion,
                 key=self.key.public,

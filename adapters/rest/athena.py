@@ -22,7 +22,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, SourceSettings
+from adapters.base import AdapterError, Batch, Fetch, Finding, IncompleteFetch, SourceSettings
 from adapters.http.auth import Clock
 from adapters.http.completeness import Whole
 from adapters.options import joined, number
@@ -102,7 +102,7 @@ class AthenaAdapter(JsonAdapter):
         for place, page in enumerate(self.pages(client, CHANGED, self._asked() | parameters), 1):
             yield self.batch(page.records, page.answer.at, f"{where}-{place}", None)
             if page.short:
-                raise BrokeOff(page.short)
+                raise IncompleteFetch(page.short)
 
     def _acknowledged(self, client: JsonClient, cursor: str) -> Iterator[Batch]:
         """Each answer takes its patients off the list, so the list is always read from its beginning."""
@@ -117,7 +117,7 @@ class AthenaAdapter(JsonAdapter):
             whole.page(map(self.key, records))
             yield self.batch(records, answer.at, f"acknowledge-{page}", None)
             if whole.endless:
-                raise BrokeOff(whole.missing())
+                raise IncompleteFetch(whole.missing())
 
     def _asked(self) -> dict[str, str]:
         return self._limited(self.server.page_size) | ({"departmentid": self._departments} if self._departments else {})

@@ -141,7 +141,7 @@ class JsonMapper:
         stated: Stated = {}
         for rule in self.rules:
             if rule.attribute.endswith(EACH):
-                stated |= partial.at_each(rule, record, _numbers(by_entry), problems, codes)
+                stated |= partial.apply_per_number(rule, record, _numbers(by_entry), problems, codes)
         return {name: one for name, one in stated.items() if one.value is not None or not restricted}
 
     def _standard(

@@ -15,7 +15,7 @@ from adapters.base import SourceSettings
 from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import base_url, download, limits
-from adapters.options import joined, number, own, texts
+from adapters.options import joined, number, section, texts
 from store.preference import PhoneKind
 
 KINDS = tuple(kind.value for kind in PhoneKind)
@@ -104,7 +104,7 @@ class ServerOptions:
 def record_options(settings: SourceSettings) -> RecordOptions:
     options = joined(settings)
     known = ("id", "patient_id", "name", "phones", "emails", "updated", "merged_into")
-    part = own("record", options.get("record") or {}, known)
+    part = section("record", options.get("record") or {}, known)
     if not part.get("id"):
         raise ValueError("record.id is missing: set the path of the record's own id, or use a preset")
     plain = {name: str(part.get(name) or "") for name in ("id", "updated", "merged_into")}
@@ -119,7 +119,7 @@ def record_options(settings: SourceSettings) -> RecordOptions:
 
 def list_options(settings: SourceSettings) -> ListOptions:
     known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one", "total", "errors")
-    part = own("list", joined(settings).get("list") or {}, known)
+    part = section("list", joined(settings).get("list") or {}, known)
     if not part.get("path"):
         raise ValueError("list.path is missing: set the path below base_url that lists patients, or use a preset")
     plain = {name: str(part.get(name) or "") for name in known if name not in ("parameters", "since_format")}
@@ -144,7 +144,7 @@ def server_options(settings: SourceSettings) -> ServerOptions:
 
 def _phone(where: str, written: Any) -> PhonePlace:
     known = ("number", "kind", "each", "kind_from", "kinds", "rank", "unless")
-    place = {name: value for name, value in own(where, written, known).items() if value is not None}
+    place = {name: value for name, value in section(where, written, known).items() if value is not None}
     kinds = {str(code).casefold(): str(kind) for code, kind in (place.pop("kinds", None) or {}).items()}
     wrong = next((kind for kind in (*kinds.values(), str(place.get("kind") or KINDS[0])) if kind not in KINDS), None)
     if wrong is not None:
@@ -155,7 +155,7 @@ def _phone(where: str, written: Any) -> PhonePlace:
 
 
 def _email(where: str, written: Any) -> EmailPlace:
-    place = {name: str(value) for name, value in own(where, written, ("address", "each", "unless")).items() if value is not None}
+    place = {name: str(value) for name, value in section(where, written, ("address", "each", "unless")).items() if value is not None}
     if not place.get("address"):
         raise ValueError(f"{where}.address is missing: set the path of the address")
     return EmailPlace(**place)

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from adapters.mapping import telecom
 from adapters.mapping.contact_tables import (
-    NOBODYS_ADDRESS,
     PLACEHOLDER,
+    PLACEHOLDER_ADDRESS,
     REFUSED,
-    REFUSED_NOWHERE,
+    REFUSED_UNUSABLE,
     REFUSES,
     REMARKED,
     WRONG_NUMBER,
@@ -91,7 +91,7 @@ class RecordReader:
                         if address is None:
                             problems.append(Problem("email_unusable", node.path, "it is not a valid e-mail address", EMAIL))
                         elif self._tables.is_placeholder(address):
-                            problems.append(NOBODYS_ADDRESS._replace(path=node.path))
+                            problems.append(PLACEHOLDER_ADDRESS._replace(path=node.path))
                         else:
                             found[address] = None
         return Listed(present, tuple(found), {}, None, len(problems) > before)
@@ -163,7 +163,7 @@ def _remarked(remark: str, path: str, *, known: bool) -> list[Problem]:
     """The problems of a remark. What it refuses beside no usable number may be refused at each."""
     if known:
         return [REMARKED.get(remark, REFUSED)._replace(path=path)]
-    return [Problem("phone_refused", path, REFUSED_NOWHERE, consent) for consent in REFUSES.get(remark, ())]
+    return [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
 
 
 def _is_there(record: dict[str, Any], path: str) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Finding, Item, Payload, SourceSettings, Unmappable
+from adapters.base import AdapterError, Batch, Fetch, Finding, IncompleteFetch, Item, Payload, SourceSettings, Unmappable
 from adapters.http import headers
 from adapters.http.auth import Clock
 from adapters.http.budget import Budget
@@ -81,7 +81,7 @@ class JsonAdapter:
                 cursor = started.isoformat() if page.last and not page.short else None
                 yield self.batch(page.records, page.answer.at, f"page-{number}", cursor)
                 if page.short:
-                    raise BrokeOff(page.short)
+                    raise IncompleteFetch(page.short)
 
     def check(self) -> Iterator[Finding]:
         """What ``check SOURCE`` shows: access, plan, one record read and mapped."""

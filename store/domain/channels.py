@@ -60,7 +60,10 @@ def lifts(appointment: Appointment | None, policy: Policy) -> bool:
 
 
 def wish(ask: Ask, contact: ContactPreferences, policy: Policy, rule: Governance, at: datetime) -> Wish:
-    """What governs the choice of channel and number for this message type."""
+    """Which method and number the patient, the appointment and the policy leave open for this message type.
+
+    ``strict``: only ``method`` may be used; :func:`obstacle` then closes the other channels as ``not_preferred``.
+    """
     phones = _in_period(contact.phones, at)
     if not rule.number:
         return Wish(phones)

@@ -18,7 +18,7 @@ import msgspec
 
 from store import times
 from store.domain.decision_request import Evidence
-from store.domain.sms_consent import Word
+from store.domain.sms_consent import ConsentEvent, Events
 from store.domain.source_codes import Reading, Readings
 from store.domain.unreadable import Marks, Unreadable
 from store.errors import DocumentDamaged
@@ -79,7 +79,7 @@ def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
 _encode = msgspec.json.Encoder().encode
 _assertions = _reading(msgspec.json.Decoder(tuple[list[StoredPayload], dict[str, Said]]).decode)
 _provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]]).decode)
-_words = _reading(msgspec.json.Decoder(tuple[Word, ...]).decode)
+_consent_events = _reading(msgspec.json.Decoder(tuple[ConsentEvent, ...]).decode)
 _marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
 _readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
 _code = _reading(msgspec.json.Decoder(Codes).decode)
@@ -216,9 +216,9 @@ class Provenance:
         return Evidence(attribute, authority, payload.evidence_id, found[0], payload.earliest, payload.latest)
 
 
-def read_words(text: str) -> tuple[Word, ...]:
-    """What was said about texting one number."""
-    return _words(text)
+def read_consent_events(text: str) -> Events:
+    """The consent events of one number, or of a binding."""
+    return _consent_events(text)
 
 
 def digest(

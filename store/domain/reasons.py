@@ -40,7 +40,10 @@ REFUSALS = {
 
 SKIPS = {
     NO_COPY: "The message has no text for this channel.",
-    NOT_PREFERRED: "The patient prefers another contact method, or none.",
+    NOT_PREFERRED: (
+        "The patient or the appointment chose another contact method, or none, and the policy when_preferred_impossible allows no other;"
+        " or the appointment that lifts Do Not Contact named another."
+    ),
     TOPIC_DECLINED: "The patient declined the topic on this channel.",
     SMS_OPTED_OUT: "The patient opted out of texts by a reply, through staff or in the EMR, or an unclear reply awaits review.",
     VOICE_DENIED: "The patient denied calls, in general or to every number on file.",

@@ -1,14 +1,11 @@
-"""SMS consent: what an opt-out is, what it forbids, and how a reply is answered. Pure.
+"""SMS consent: the events of a number, the opt-outs in force, what they forbid, and how a reply is answered. Pure.
 
 Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product rule 6).
-What a reply means is in ``store.domain.reply_recognition``; whom it binds, in ``store.domain.opt_out_binding``.
+``store.domain.reply_recognition`` classifies a reply; ``store.domain.opt_out_binding`` decides which patients it binds.
 
-What ``START`` may undo is the patient's own ``STOP``: a denial by staff or by the EMR stands (product rule 5.4).
-
-What was last said about texting a number, and the opt-outs that stand for it. Pure.
-
-The newest word of each authority, line and topic counts, whatever the order they arrive in: a START cannot lift a STOP that
-was sent after it, and a STOP that arrives after a newer START of its line is history. At the same instant an opt-out wins.
+The newest event of each authority, line and topic counts, in whatever order they arrive: a START cannot lift a STOP that was sent after
+it, and a STOP that arrives after a newer START of its line is history. At the same instant an opt-out wins. A START undoes the patient's
+own STOP only: a denial by staff or by the EMR remains (product rule 5.4).
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from store.preference import DENIED, PATIENT, STAFF, ContactPreferences
 OPT_OUT = "opt_out"
 OPT_IN = "opt_in"
 REVIEW = "review"
-"""A reply that may mean an opt-out; also who speaks for it (the authority) until a person looks at it."""
+"""A reply that may mean an opt-out; also the authority of its event until a person decides it."""
 
 LINE = "line"
 ALL_LINES = "all_lines"
@@ -43,9 +40,9 @@ CONFIRMATIONS = {
 
 
 class OptOut(NamedTuple):
-    """One standing "do not text me".
+    """One opt-out in force.
 
-    ``line`` is ``None`` for all lines but ``except_lines`` (where the patient said START since). ``number`` is E.164, empty where staff
+    ``line`` is ``None`` for all lines but ``except_lines`` (where the patient sent START since). ``number`` is E.164, empty if staff
     recorded it for a patient who had none. ``scope`` is one of :data:`SCOPES`; ``topic`` is set for that scope only. ``authority`` is
     ``patient``, ``staff``, or ``review`` for an unclear reply that waits for a person.
     """
@@ -60,14 +57,14 @@ class OptOut(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """What a reply means by itself: ``kind`` is ``opt_out``, ``opt_in``, ``review`` or ``None``."""
+    """How a reply was classified: ``kind`` is ``opt_out``, ``opt_in``, ``review`` or ``None``."""
 
     kind: str | None
     scope: str | None
 
 
 class ReplyOutcome(NamedTuple):
-    """What became of a reply. ``confirmation`` is one of :data:`CONFIRMATIONS`; ``patients`` counts who has the number."""
+    """The result of a reply. ``confirmation`` is one of :data:`CONFIRMATIONS`; ``patients`` counts those who have the number."""
 
     kind: str | None
     scope: str | None
@@ -75,15 +72,15 @@ class ReplyOutcome(NamedTuple):
     patients: int = 0
 
 
-def widened(said: Recognised, at: datetime, revoke_all_from: date | None, time_zone: str) -> Recognised:
-    """An opt-out from one line counts for all lines from the day that the site has chosen, in its time zone."""
-    if said.kind not in (OPT_OUT, REVIEW) or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
-        return said
-    return said._replace(scope=ALL_LINES)
+def widened(reply: Recognised, at: datetime, revoke_all_from: date | None, time_zone: str) -> Recognised:
+    """An opt-out from one line counts for all lines from the day the site has configured, in its time zone."""
+    if reply.kind not in (OPT_OUT, REVIEW) or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
+        return reply
+    return reply._replace(scope=ALL_LINES)
 
 
 def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
-    """Whether it forbids a text about ``topic`` from ``line``. What the ask leaves open is taken so that less is sent."""
+    """Whether it forbids a text about ``topic`` from ``line``. An ask without a line or topic is blocked by any of them."""
     if opt_out.scope == TOPIC and topic is not None and opt_out.topic != topic:
         return False
     if opt_out.line is None:
@@ -91,28 +88,28 @@ def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
     return line is None or opt_out.line == line
 
 
-def reply(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> ReplyOutcome:
-    """The answer to a reply. One confirmation for what changed; a repeated STOP gets none."""
-    return ReplyOutcome(said.kind, said.scope, _confirmation(said, before, now, line), patients)
+def outcome(reply: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> ReplyOutcome:
+    """The result of a reply. A change gets one confirmation; a repeated STOP gets none."""
+    return ReplyOutcome(reply.kind, reply.scope, _confirmation(reply, before, now, line), patients)
 
 
 def by_staff(numbers: Iterable[str], line: str | None, at: datetime, topic: str | None = None) -> tuple[OptOut, ...]:
-    """What staff record by hand for all of a patient's numbers; ``line`` ``None`` is every line, ``topic`` ``None`` every topic."""
+    """The opt-outs that staff record for a patient's numbers; ``line`` ``None`` is every line, ``topic`` ``None`` every topic."""
     scope = TOPIC if topic is not None else ALL_LINES if line is None else LINE
     return tuple(OptOut(line, number, scope, topic, STAFF, at) for number in numbers)
 
 
 def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[str, ...]:
-    """The numbers that may not be texted on some line, by anybody's word, also those no longer on file; sorted."""
-    said = {one.number for one in opt_outs if one.scope != TOPIC and one.number}
+    """The numbers opted out on some line by any authority, also those no longer on file; sorted."""
+    numbers = {one.number for one in opt_outs if one.scope != TOPIC and one.number}
     on_file = {phone.number for phone in contact.phones}
     if contact.consents.get("sms") == DENIED:
-        return tuple(sorted(said | on_file))
-    return tuple(sorted(said | {number for number in on_file if contact.consents.get(f"sms#{number}") == DENIED}))
+        return tuple(sorted(numbers | on_file))
+    return tuple(sorted(numbers | {number for number in on_file if contact.consents.get(f"sms#{number}") == DENIED}))
 
 
 def display(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> str:
-    """The words on the facesheet: ``Opted In`` or ``Opted Out of N numbers``."""
+    """The text on the facesheet: ``Opted In`` or ``Opted Out of N numbers``."""
     opt_outs = tuple(opt_outs)
     count = len(opted_out_numbers(contact, opt_outs))
     if not count and contact.consents.get("sms") != DENIED and all(one.scope == TOPIC for one in opt_outs):
@@ -120,10 +117,10 @@ def display(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> str:
     return f"Opted Out of {count} number{'' if count == 1 else 's'}"
 
 
-def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:
-    if said.kind == OPT_OUT:
+def _confirmation(reply: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str) -> str:
+    if reply.kind == OPT_OUT:
         return OPT_OUT_CONFIRMED if _closed(now, line) != _closed(before, line) else NO_CONFIRMATION
-    if said.kind != OPT_IN:
+    if reply.kind != OPT_IN:
         return NO_CONFIRMATION
     if any(blocks(one, line, None) for one in now):
         return STILL_OPTED_OUT
@@ -131,16 +128,16 @@ def _confirmation(said: Recognised, before: Collection[OptOut], now: Collection[
 
 
 def _closed(opt_outs: Iterable[OptOut], line: str) -> set[tuple[object, ...]]:
-    """What the patient's own words close: this line, and all lines but the exceptions."""
+    """What the patient's own opt-outs close: this line, and all lines but the exceptions."""
     own = [one for one in opt_outs if one.authority == PATIENT and one.scope != TOPIC]
     everywhere = {one.except_lines for one in own if one.line is None}
     return {("line",) for one in own if blocks(one, line, None)} | {("all", *excepted) for excepted in everywhere}
 
 
-class Word(NamedTuple):
-    """One authority's word about one number on one line (``None``: all lines), opt-out or opt-in.
+class ConsentEvent(NamedTuple):
+    """An opt-out or opt-in by one authority, for one number on one line (``None``: all lines).
 
-    The authority ``review`` speaks for a reply that a person has not looked at yet.
+    The authority ``review`` stands for a reply that a person has not decided yet.
     """
 
     number: str
@@ -152,65 +149,69 @@ class Word(NamedTuple):
     topic: str | None = None
 
 
-def replied(said: Recognised, line: str, number: str, at: datetime) -> Word:
-    """The word of a patient who replied; an unclear reply counts as an opt-out until a person looks."""
-    where = None if said.scope == ALL_LINES else line
-    authority = REVIEW if said.kind == REVIEW else PATIENT
-    return Word(number, where, authority, said.kind in (OPT_OUT, REVIEW), at, said.scope or LINE)
+Events = tuple[ConsentEvent, ...]
+"""The events of one number, or of one patient's binding to it: the newest of each authority, line and topic."""
 
 
-def received(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
-    """The words with one of the patient's. A clear opt-in answers what was unclear before it."""
-    if word.authority == PATIENT and not word.opted_out:
-        words = _settled(words, word)
-    return heard(words, word)
+def of_reply(reply: Recognised, line: str, number: str, at: datetime) -> ConsentEvent:
+    """The event of a patient's reply; an unclear reply counts as an opt-out until a person decides it."""
+    where = None if reply.scope == ALL_LINES else line
+    authority = REVIEW if reply.kind == REVIEW else PATIENT
+    return ConsentEvent(number, where, authority, reply.kind in (OPT_OUT, REVIEW), at, reply.scope or LINE)
 
 
-def heard(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
-    """The words with one more; the same tuple again when it is no news."""
-    for old in words:
-        if (old.number, old.line, old.authority, old.topic) == (word.number, word.line, word.authority, word.topic):
-            if (old.at, old.opted_out) >= (word.at, word.opted_out):
-                return words
-            return (*(one for one in words if one is not old), word)
-    return (*words, word)
+def add(events: Events, new: ConsentEvent) -> Events:
+    """The events with one more; the same tuple if it is not newer than what is known."""
+    for old in events:
+        if (old.number, old.line, old.authority, old.topic) == (new.number, new.line, new.authority, new.topic):
+            if (old.at, old.opted_out) >= (new.at, new.opted_out):
+                return events
+            return (*(one for one in events if one is not old), new)
+    return (*events, new)
 
 
-def recorded(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
-    """The words with one that staff recorded. What staff record twice stands since the first time.
+def add_reply(events: Events, new: ConsentEvent) -> Events:
+    """The events with a patient's reply. A clear opt-in also ends an unclear reply before it."""
+    if new.authority == PATIENT and not new.opted_out:
+        events = _ending_unclear(events, new)
+    return add(events, new)
 
-    An opt-in that staff record is the patient's word too, given through them: it lifts the patient's own opt-outs, and staff's.
+
+def add_by_staff(events: Events, new: ConsentEvent) -> Events:
+    """The events with one that staff recorded. An opt-out recorded twice keeps its first time.
+
+    An opt-in that staff record was given by the patient through them: it lifts the patient's own opt-outs and staff's.
     """
-    if not word.opted_out:
-        return heard(heard(_settled(words, word), word), word._replace(authority=PATIENT))
-    key = (word.number, word.line, word.authority, word.topic, ())
-    stands = any((one.number, one.line, one.authority, one.topic, one.except_lines) == key for one in standing(words))
-    return words if stands else heard(words, word)
+    if not new.opted_out:
+        return add(add(_ending_unclear(events, new), new), new._replace(authority=PATIENT))
+    key = (new.number, new.line, new.authority, new.topic, ())
+    is_known = any((one.number, one.line, one.authority, one.topic, one.except_lines) == key for one in active(events))
+    return events if is_known else add(events, new)
 
 
-def standing(words: Iterable[Word]) -> tuple[OptOut, ...]:
-    """The opt-outs in force. A later opt-in to one line makes an exception of it in the same authority's word for all lines.
+def active(events: Iterable[ConsentEvent]) -> tuple[OptOut, ...]:
+    """The opt-outs in force. A later opt-in to one line makes it an exception of the same authority's opt-out from all lines.
 
-    One to all lines, which only staff can record, also lifts what was said before it about a single line.
+    An opt-in to all lines, which only staff can record, also lifts earlier opt-outs from a single line.
     """
-    said = tuple(words)
-    everywhere = tuple(one for one in said if one.line is None and not one.opted_out)
-    return tuple(_opt_out(word, said) for word in said if word.opted_out and not any(_lifts(one, word) for one in everywhere))
+    every = tuple(events)
+    everywhere = tuple(one for one in every if one.line is None and not one.opted_out)
+    return tuple(_opt_out(event, every) for event in every if event.opted_out and not any(_lifts(one, event) for one in everywhere))
 
 
-def _settled(words: tuple[Word, ...], word: Word) -> tuple[Word, ...]:
-    """Where an unclear reply waits for a person, a clear opt-in counts against it as well."""
-    if all(one.authority != REVIEW for one in words):
-        return words
-    return heard(words, word._replace(authority=REVIEW))
+def _ending_unclear(events: Events, opt_in: ConsentEvent) -> Events:
+    """If an unclear reply waits for a person, a clear opt-in counts against it as well."""
+    if all(one.authority != REVIEW for one in events):
+        return events
+    return add(events, opt_in._replace(authority=REVIEW))
 
 
-def _opt_out(word: Word, said: tuple[Word, ...]) -> OptOut:
-    excepted = sorted(one.line for one in said if one.line is not None and word.line is None and _lifts(one, word))
-    return OptOut(word.line, word.number, word.scope, word.topic, word.authority, word.at, tuple(excepted))
+def _opt_out(event: ConsentEvent, every: Events) -> OptOut:
+    excepted = sorted(one.line for one in every if one.line is not None and event.line is None and _lifts(one, event))
+    return OptOut(event.line, event.number, event.scope, event.topic, event.authority, event.at, tuple(excepted))
 
 
-def _lifts(one: Word, word: Word) -> bool:
-    """Whether one word is a later opt-in by the same authority about the same; their lines are for the caller to look at."""
-    same = (one.number, one.authority, one.topic) == (word.number, word.authority, word.topic)
-    return same and not one.opted_out and one.at > word.at
+def _lifts(one: ConsentEvent, opt_out: ConsentEvent) -> bool:
+    """Whether an event is a later opt-in by the same authority, for the same number and topic. Lines are for the caller to compare."""
+    same = (one.number, one.authority, one.topic) == (opt_out.number, opt_out.authority, opt_out.topic)
+    return same and not one.opted_out and one.at > opt_out.at

@@ -30,7 +30,7 @@ from store.patients.patient_batch import Author
 from store.patients.patient_state import PatientState
 from store.patients.preferences import Preferences
 from store.patients.reader import PatientReader
-from store.patients.retired_marks import SavedMarks, heard, read, text
+from store.patients.retired_marks import SavedMarks, last_received, read, text
 from store.preference import STAFF, Assertion, emr
 from store.runs.runs import Journal
 
@@ -142,10 +142,10 @@ class Release:
         )
         saved = []
         for patient in work.resume(patients).values():
-            saved.append((number, patient.id, *(text(patient.held.get(one), patient.heard.get(one)) for one in (authority, STAFF))))
+            saved.append((number, patient.id, *(text(patient.held.get(one), patient.last_received.get(one)) for one in (authority, STAFF))))
             held = patient.held
-            if patient.is_dated:
-                held = uncovered(held, authority, work.ahead.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
+            if patient.has_future:
+                held = uncovered(held, authority, work.future.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
             _change(work, patient, inherit(held, authority, source, rules, now), now)
             work.changes.append(work.line(patient, {"mastered_by": (source, None, "")}, number, now))
         self._finish(transaction, work, authority)
@@ -174,8 +174,8 @@ class Release:
             for side in patient.lineage.sides(number) if patient.lineage is not None else ():
                 if side.seq in merges:  # it was retired when the records met
                     work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
-            held = covered(patient.held, source, mine, work.ahead.of(patient.id), authority) if patient.is_dated else patient.held
-            _change(work, patient, give_back(held, authority, source, before, rules, now), now, heard(mark))
+            held = covered(patient.held, source, mine, work.future.of(patient.id), authority) if patient.has_future else patient.held
+            _change(work, patient, give_back(held, authority, source, before, rules, now), now, last_received(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
 
@@ -234,7 +234,7 @@ def _record(work: Application, patient: PatientState, held: dict[str, SourceAsse
         changed = {name: _handed(was.get(name), now.get(name)) for name in {**was, **now}}
         said = {name: one for name, one in changed.items() if one is not None}
         if said:
-            work.tell(patient, said, "", by.now, by._replace(authority=authority))
+            work.add_history(patient, said, "", by.now, by._replace(authority=authority))
 
 
 def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str] | None:
@@ -250,6 +250,6 @@ def _change(
     _record(work, patient, held)
     for authority in held:  # also those that keep theirs: what they repeat from now on may end a kept refusal
         patient.content[authority] = None
-        patient.heard.setdefault(authority, heard or now)
+        patient.last_received.setdefault(authority, heard or now)
     patient.held, patient.touched = held, set(held)
     patient.visible = patient.recorded = True

@@ -218,7 +218,7 @@ class Verdicts:
             work.resume({answering[row.patient_id] for row in said})
             for (_, patient, *_), payload in groupby(said, key=_order):
                 survivor = answering[patient]
-                work.let_through(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
+                work.apply_held(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
             work.finish()
             outdated |= work.outdated
         return len(outdated)

@@ -1,6 +1,6 @@
-"""Writes what sources state, a batch at a time: read what stands, merge in memory, write rows in a handful of statements.
+"""Applies what sources state, a batch at a time: reads the patients concerned, merges in memory, writes rows in a few statements.
 
-A payload whose content already stands costs one row of an update (``store.patients.duplicate_detection``); only patients with something
+A payload that only repeats what is in force costs one updated row (``store.patients.duplicate_detection``). Only patients with something
 new are read whole, merged and written (``store.patients.patient_state``).
 """
 
@@ -24,13 +24,13 @@ from store.patients.patient_state import PatientState
 from store.preference import EMR, STAFF, PatientStatements
 
 MEETS = "records_meet"
-"""The reason of an item that waits for two records to be joined, within ``store``: nobody else is told of it."""
+"""The reason of an item that waits for two records to be merged. It is used inside ``store`` only."""
 
 
 class Outcome(NamedTuple):
-    """What became of one item: ``applied | unchanged | stale | merged | rejected``, with a reason code when rejected.
+    """The result of one item: ``applied | unchanged | stale | merged | held | rejected``, with a reason code when rejected.
 
-    ``undecided``: for how many attributes nobody could tell whether it is newer.
+    ``undecided``: the number of attributes for which its time and the known one overlap (product rule 5.1).
     """
 
     outcome: str
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 class Application(PatientBatch):
-    """A batch that is decided: what each payload, and each thing that falls due, changes. Use once: :meth:`run`."""
+    """A batch of payloads, or of statements that fall due, applied to its patients. Use once."""
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
         """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
@@ -49,24 +49,24 @@ class Application(PatientBatch):
         found = KnownPatients(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
         digests = [payload.digest(item) for item in items]
         patients = [_known(found.directory, item) for item in items]
-        news = {
+        with_news = {
             patient
             for patient, digest in zip(patients, digests, strict=True)
-            if patient is not None and not found.standing[patient].is_said_by(digest, self.enterprise.basis)
+            if patient is not None and not found.content[patient].is_repeated_by(digest, self.enterprise.basis)
         }
-        self._load(news)
-        found.learn_about((one, item) for one, item in zip(patients, items, strict=True) if one is not None and one in news)
+        self._load(with_news)
+        found.learn_about((one, item) for one, item in zip(patients, items, strict=True) if one is not None and one in with_news)
         repeats, outcomes = Repeats(author.authority, author.now), []
         for patient, item, digest in zip(patients, items, digests, strict=True):
-            if patient is not None and patient not in news:
-                repeats.hear(patient, found.standing[patient], item, digest)
+            if patient is not None and patient not in with_news:
+                repeats.add(patient, found.content[patient], item, digest)
                 outcomes.append(Outcome("unchanged", patient_id=patient))
             else:
                 outcomes.append(self._apply(found.directory, item, digest))
-        writing = self._prepared()
+        rows = self._prepared()
         with self.database.together(self.transaction, len(items)):
             repeats.write(self.database, self.transaction)
-            self._write(writing)
+            self._write(rows)
             if self.gate is not None:
                 self.gate.write()
         return outcomes
@@ -86,98 +86,116 @@ class Application(PatientBatch):
             patient = self.patient(found.patient)
             record = self._record(patient, directory, item)
         self.identifiers.name(directory, patient.id, record, item.identifiers, self.naming.kinds(item.identifiers))
-        before, outcome = self.undecided, self.state(patient, item, digest, record)
+        before, outcome = self.undecided, self.receive(patient, item, digest, record)
         return Outcome(outcome, patient_id=patient.id, undecided=self.undecided - before)
 
     def _refuse_for_each(self, directory: Directory, item: PatientStatements) -> None:
-        """What refuses in a payload that names several known patients counts for each of them; nothing else of it does."""
+        """Applies the refusals of a payload that names several known patients to each of them, and nothing else of it."""
         refused = payload.refusals(item)
         if not refused.statements and not refused.problems:
             return
         for number in sorted(directory.owners(item.identifiers, self.naming)):
             patient = self.patient(number)
-            self.state(patient, refused, payload.digest(refused), self._record(patient, directory, item))
+            self.receive(patient, refused, payload.digest(refused), self._record(patient, directory, item))
 
     def _record(self, patient: PatientState, directory: Directory, item: PatientStatements) -> int:
-        """The record that a payload is about by its identifiers, where a patient is more than one; in doubt the patient's first."""
+        """The record that a payload is about by its identifiers, where a patient has several; in doubt the patient's first."""
         found = directory.origin(item.identifiers, self.naming) if patient.lineage is not None else None
         return patient.id if found is None else found
 
-    def state(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None = None) -> str:
-        """Merges one payload into an open patient; says what became of it. ``record`` is the one it is about, where there are several."""
-        authority, now = self.author.authority, self.author.now
-        held, key = patient.held.get(authority), duplicates.key(digest, item.effective, item.version, item.evidence_id)
-        receipt = max([now, *patient.heard.values()])  # our clock may have stepped back, or be another machine's
-        patient.heard[authority] = receipt
-        patient.touched.add(authority)
-        again = self.read_again(patient, record)
-        held = patient.held.get(authority)
-        if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
-            return again or "unchanged"
-        doubtful = held is not None and duplicates.resembles(held.seen, key)
-        first = duplicates.first_receipt(held.seen, item.content, item.effective) if held is not None else None
-        line = duplicates.came(held.seen if held is not None else "", item.content, item.effective, receipt)
+    def receive(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None = None) -> str:
+        """Merges one payload into an open patient; returns the outcome. ``record`` is the one it is about, where there are several."""
+        receipt = self._receipt(patient)
+        reread = self.read_again(patient, record)
+        held = patient.held.get(self.author.authority)
+        seen = held.seen if held is not None else ""
+        key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
+        if held is not None and duplicates.knows(seen, key) and not payload.was_read_otherwise(held, item):
+            return reread or "unchanged"
+        doubtful = duplicates.resembles(seen, key)
+        first = duplicates.first_receipt(seen, item.content, item.effective)
+        seen = duplicates.remember(duplicates.came(seen, item.content, item.effective, receipt), key)
         item = payload.of_restricted(held, payload.as_received(item, first or receipt))
-        is_dated = self._keep_ahead(patient, item, record)
+        has_future_news = self._keep_future(patient, item, record)
         item = periods.until_then(held, item) if item.later else item
-        whole, item = item, without_late(patient.held, authority, item)
-        merged, refused = self._merged(patient, item, record, doubtful=doubtful)
-        back: frozenset[str] = frozenset()
-        if self.gate is not None and not patient.is_new:
-            back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
-            if back:
-                item = payload.without(item, back)
-                merged, refused = self._merged(patient, item, record, doubtful=doubtful)
-                merged = replace(merged, outcome="held")
-        merged = merged if item is whole else replace(merged, settled=False)
-        self.undecided += merged.undecided
-        was = held.unreadable if held is not None else {}
-        self._keep(patient, item, merged, digest, duplicates.remember(line, key))
-        self.keep_refusals(patient, refused)
-        self._tell_side(patient, payload.without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
-        is_news = merged.outcome == "unchanged" and (is_dated or patient.held[authority].unreadable != was)
-        return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
+        merged = self._merge(patient, item, digest, record, seen, doubtful=doubtful)
+        marks = held.unreadable if held is not None else {}
+        if merged.outcome == "unchanged" and (has_future_news or patient.held[self.author.authority].unreadable != marks):
+            return "applied"
+        return reread if reread and merged.outcome in ("unchanged", "stale") else merged.outcome
+
+    def _receipt(self, patient: PatientState) -> datetime:
+        """When this payload was received: never before the patient's last, as our clock may have been set back or be another machine's."""
+        receipt = max([self.author.now, *patient.last_received.values()])
+        patient.last_received[self.author.authority] = receipt
+        patient.touched.add(self.author.authority)
+        return receipt
 
     def read_again(self, patient: PatientState, record: int | None = None) -> str:
-        """Reads the codes of a patient by today's mapping, where another did: ``applied``, ``held`` or nothing
-        (``store.patients.remap``)."""
+        """Reads a patient's codes by today's mapping if another one read them: ``applied``, ``held`` or "" (``store.patients.remap``)."""
         return remap.read_again(self, patient, record or patient.id)
 
-    def _keep_ahead(self, patient: PatientState, item: PatientStatements, record: int | None) -> bool:
-        """Keeps what the periods of a payload will change; whether that is something else than before."""
-        if not item.later and not patient.is_dated:
+    def _keep_future(self, patient: PatientState, item: PatientStatements, record: int | None) -> bool:
+        """Keeps the statements of a payload that begin or end later; whether they differ from those known before."""
+        if not item.later and not patient.has_future:
             return False
-        changed = self.ahead.hear(patient.id, self.author.authority, item, record or patient.id, known=not patient.is_new)
-        patient.is_dated = True
+        changed = self.future.replace(patient.id, self.author.authority, item, record or patient.id, known=not patient.is_new)
+        patient.has_future = True
         patient.visible = patient.visible or changed
         return changed
+
+    def _merge(
+        self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, seen: str, *, doubtful: bool
+    ) -> assertions.Merged:
+        """Merges what may take effect now. What the gate holds back waits for a person; the record itself is told of the rest."""
+        effective = self._without_late(patient, item)
+        merged, refused = self._merged(patient, effective, record, doubtful=doubtful)
+        back: frozenset[str] = frozenset()
+        if self.gate is not None and not patient.is_new:
+            back = self.gate.sift(patient.id, patient.held, effective, merged, record=record or patient.id)
+        if back:
+            effective = payload.without(effective, back)
+            merged, refused = self._merged(patient, effective, record, doubtful=doubtful)
+            merged = replace(merged, outcome="held")
+        merged = merged if effective is item else replace(merged, settled=False)
+        self.undecided += merged.undecided
+        self._keep(patient, effective, merged, digest, seen)
+        self.keep_refusals(patient, refused)
+        self._update_side(patient, payload.without(item, back) if back else item, digest, record)
+        return merged
+
+    def _without_late(self, patient: PatientState, item: PatientStatements) -> PatientStatements:
+        """A payload without what is older than a refusal that staff inherited from its source (``store.domain.retirement``)."""
+        return without_late(patient.held, self.author.authority, item) if STAFF in patient.held else item
 
     def _merged(
         self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool, is_due: bool = False
     ) -> tuple[assertions.Merged, list[RecordRefusal] | None]:
-        """What would stand with a payload, and what records would refuse, where any does or did. ``is_due``: or was, and was held."""
+        """The assertions with a payload, and the refusals of records where there are any. ``is_due``: it was stated or held before."""
         authority, now = self.author.authority, self.author.now
         held = patient.held.get(authority)
         merging = periods.merged if is_due else _merged
         merged = merging(held, item, now, doubtful=doubtful, joined=patient.joined)
         if not patient.is_refused and not record_refusals.is_told(item, held):
             return merged, None
-        then = record_refusals.after(self.refusals_of(patient), item, held, patient.id, authority, record or patient.id, replaces=is_due)
-        mine = [one for one in then if one.authority == authority]
-        return record_refusals.restored(merged, item, held, mine, now, patient.joined), then
+        refusals = record_refusals.after(
+            self.refusals_of(patient), item, held, patient.id, authority, record or patient.id, replaces=is_due
+        )
+        own = [one for one in refusals if one.authority == authority]
+        return record_refusals.restored(merged, item, held, own, now, patient.joined), refusals
 
     def fall_due(self, patient: PatientState) -> None:
-        """Applies what the author stated for a moment that has come, as old as its payload is."""
+        """Applies the author's statements whose moment has come, with the time of their payload."""
         authority, now = self.author.authority, self.author.now
-        kept = self.ahead.of(patient.id)
+        kept = self.future.of(patient.id)
         due = [one for one in periods.in_order(kept, now) if one.authority == authority]
         for one in due:
             self._fall_due(patient, patient.held.get(authority), one)
-        self.ahead.put(patient.id, [one for one in kept if one not in due])
+        self.future.put(patient.id, [one for one in kept if one not in due])
 
     def _fall_due(self, patient: PatientState, held: assertions.SourceAssertions | None, one: periods.FutureStatement) -> None:
         authority, now, item = self.author.authority, self.author.now, one.item
-        effective = without_late(patient.held, authority, periods.due_item(one, held))
+        effective = self._without_late(patient, periods.due_item(one, held))
         if held is None and not effective.statements:
             return
         due = replace(item, codes=periods.due_codes(held, one))
@@ -186,72 +204,82 @@ class Application(PatientBatch):
         if self.gate is not None and self.gate.sift(patient.id, patient.held, due, merged, record=one.origin):
             return
         patient.touched.add(authority)
-        patient.heard.setdefault(authority, now)
-        patient.visible = True  # also where the value is the same, such as of phones that keep their periods
+        patient.last_received.setdefault(authority, now)
+        patient.visible = True  # also if the value is the same, such as of phones that keep their periods
         self._keep(patient, effective, replace(merged, settled=False), "", "")
-        if held is not None and not effective.statements:  # of the record itself it counts
+        if held is not None and not effective.statements:  # it still counts for the record itself
             patient.held[authority] = replace(patient.held[authority], codes=payload.codes(held, due, now, held.unreadable))
         self.keep_refusals(patient, refused)
-        self._tell_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
+        self._update_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
-    def _tell_side(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None) -> None:
+    def _update_side(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None) -> None:
+        """Merges a payload into the record it is about, beside the patient, so that an unmerge can restore that record."""
         if patient.lineage is not None and record is not None:
-            self.sides.hear(patient.lineage, record, ReceivedPayload(self.author.authority, item, digest, self.author.now))
+            self.sides.receive(patient.lineage, record, ReceivedPayload(self.author.authority, item, digest, self.author.now))
 
-    def let_through(self, patient: PatientState, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
-        """Merges what was held back and is let through now, as old as it is; whether it still changes anything.
+    def apply_held(self, patient: PatientState, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
+        """Merges an approved statement with the time it has; whether it still changes anything.
 
-        What another mapping read than the one that counts by now is read again instead, with the next message or by ``remap``.
+        One that was read by another mapping than today's is not applied: it is read again, with the next message or by ``remap``.
         """
         authority, now = self.author.authority, self.author.now
         patient.touched.add(authority)
-        patient.heard.setdefault(authority, now)
+        patient.last_received.setdefault(authority, now)
         held = patient.held.get(authority)
-        of_kept = remap.OF_KEPT in item.codes.values()
+        is_reading = remap.OF_KEPT in item.codes.values()
         if held is not None and payload.is_of_another_mapping(held, item):
             self.outdated.add(patient.id)
-            patient.held[authority] = held if of_kept else payload.to_read_again(held, item, now)
+            patient.held[authority] = held if is_reading else payload.to_read_again(held, item, now)
             return False
-        if held is not None and of_kept:
-            return remap.let_through(self, patient, held, item.statements)
-        whole, item = item, without_late(patient.held, authority, item)
-        merged, refused = self._merged(patient, item, record, doubtful=doubtful, is_due=bool(ordering.refuser(item.evidence_id)))
-        self._keep(patient, item, replace(merged, settled=False), "", "")
+        if held is not None and is_reading:
+            return remap.apply_held(self, patient, held, item.statements)
+        effective = self._without_late(patient, item)
+        merged, refused = self._merged(patient, effective, record, doubtful=doubtful, is_due=bool(ordering.refuser(item.evidence_id)))
+        self._keep(patient, effective, replace(merged, settled=False), "", "")
         self.keep_refusals(patient, refused)
-        self._tell_side(patient, whole, documents.digest((), whole.statements, whole.version), record)
+        self._update_side(patient, item, documents.digest((), item.statements, item.version), record)
         return bool(merged.changed)
 
-    def _keep(self, patient: PatientState, item: PatientStatements, merged: assertions.Merged, digest: str, heard: str) -> None:
-        """What stands from now on. ``heard``: the payloads seen, with this one; empty for a statement that was kept."""
+    def _keep(self, patient: PatientState, item: PatientStatements, merged: assertions.Merged, digest: str, seen: str) -> None:
+        """Puts the merged assertions in place. ``seen``: the payloads known, with this one; "" for a statement that was kept."""
         authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
-        line, since = heard or (held.seen if held else ""), held.since if held else now
-        was = held.unreadable if held is not None else {}
-        marks = was
-        if was or item.problems:
-            marks = unreadable.after(was, held.current() if held is not None else {}, item, whole=bool(heard), joined=patient.joined)
+        marks = marks_before = held.unreadable if held is not None else {}
+        if marks_before or item.problems:
+            before = held.current() if held is not None else {}
+            marks = unreadable.after(marks_before, before, item, whole=bool(seen), joined=patient.joined)
         patient.held[authority] = assertions.SourceAssertions(
-            merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, payload.codes(held, item, now, marks)
+            merged.assertions,
+            merged.confirmed,
+            merged.confirmed,
+            seen or (held.seen if held is not None else ""),
+            held.since if held is not None else now,
+            marks,
+            payload.codes(held, item, now, marks),
         )
         if authority.startswith(EMR) and STAFF in patient.held:
             self._yield_staff(patient, item)
-        is_read = not any(one.unreadable for one in patient.held.values())
-        alone = patient.lineage is None and not local_dnc.may_yield(patient.held) and is_read
-        patient.content[authority] = digest if merged.settled and alone else None
+        patient.content[authority] = digest if merged.settled and _may_be_repeated(patient) else None
         changed = {**payload.repeated(patient.held, item, merged), **merged.changed}
-        patient.visible = patient.visible or held is None or bool(changed) or marks != was
+        patient.visible = patient.visible or held is None or bool(changed) or marks != marks_before
         if changed:
             self.record(patient, item, changed)
 
     def _yield_staff(self, patient: PatientState, item: PatientStatements) -> None:
-        """What staff has by a merge, or of a retired source that could not be read, yields to what an EMR states since."""
-        was = patient.held[STAFF]
-        now = local_dnc.lifted(was) if local_dnc.lifts(patient.held, item) else was
-        marks = unreadable.settled_by(was.unreadable, item)
-        if now is was and marks == was.unreadable:
+        """Ends what staff holds since a merge or a retirement, once an EMR states something later."""
+        before = patient.held[STAFF]
+        after = local_dnc.lifted(before) if local_dnc.lifts(patient.held, item) else before
+        marks = unreadable.settled_by(before.unreadable, item)
+        if after is before and marks == before.unreadable:
             return
-        patient.held[STAFF] = replace(now, unreadable=marks)
+        patient.held[STAFF] = replace(after, unreadable=marks)
         patient.touched.add(STAFF)
         patient.visible = True
+
+
+def _may_be_repeated(patient: PatientState) -> bool:
+    """Whether the same content may confirm the patient without being merged: nothing in it would settle or lift anything."""
+    is_read = not any(one.unreadable for one in patient.held.values())
+    return patient.lineage is None and is_read and not (STAFF in patient.held and local_dnc.may_yield(patient.held))
 
 
 def _merged(
@@ -262,7 +290,7 @@ def _merged(
 
 
 def _known(directory: Directory, item: PatientStatements) -> int | None:
-    """The patient whom a payload is about by its first identifier, where that is known."""
+    """The patient that the payload's first identifier belongs to, if it is known."""
     try:
         return directory.find(item.identifiers[0])
     except IdentifierConflict:

@@ -1,9 +1,8 @@
 """What was known about a patient at an earlier time, and from which message: the history, read up to that time.
 
-The history holds every value that an authority newly stated, so the assertions of any moment can be laid out again; what was in force
-follows from them by the rules of ``store.domain.assertions`` and by the configuration that was in force then (``store.patients.as_of``).
-
-The configuration of an enterprise that was in force at an earlier time: whether it synced, its sources by rank, and what waited.
+The history holds every value that an authority newly stated, so the assertions of any moment can be rebuilt. What was in force follows
+by the rules of ``store.domain.assertions`` under the configuration of that time: whether the enterprise synced, its sources by rank, and
+a configuration that waited for approval.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from store.domain.ids import parsed, shown
 from store.domain.opt_out_binding import in_force as bound_in_force
 from store.domain.patient import PatientRef
 from store.domain.phone_numbers import listed
-from store.domain.sms_consent import OPT_OUT, OptOut, Word, received, recorded, standing
+from store.domain.sms_consent import OPT_OUT, ConsentEvent, Events, OptOut, active, add_by_staff, add_reply
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
 from store.patients.reader import PatientReader, names
@@ -38,17 +37,17 @@ WAITED = """SELECT b.basis FROM bases b JOIN runs r ON r.id = b.run_id
 
 
 def former(database: Database, connection: Connection, enterprise: Enterprise, at: datetime) -> Enterprise:
-    """The enterprise by what was in force ``at`` that time; by the first that was written down for all time before it.
+    """The enterprise under the configuration in force ``at`` that time; before the first one recorded, under that.
 
-    Everything else of it (names, time zone) is as it is now.
+    Everything else (names, time zone) is as it is now.
     """
-    then = database.bound(at)
-    written = database.select(connection, IN_FORCE, [then, enterprise.name])
+    moment = database.bound(at)
+    written = database.select(connection, IN_FORCE, [moment, enterprise.name])
     if not written:
         return enterprise
     basis = next((text for text, begun in reversed(written) if begun), written[0][0])
     plain = replace(enterprise, waiting=None)
-    waited = database.select(connection, WAITED, [enterprise.name, then, then])
+    waited = database.select(connection, WAITED, [enterprise.name, moment, moment])
     return replace(plain.under(parse(basis)), waiting=plain.under(parse(waited[0][0])) if waited else None)
 
 
@@ -89,13 +88,13 @@ class Past:
         if not lines:
             raise PatientUnknown("nothing was known about this patient at that time")
         rules = former(self.database, self.connection, self.enterprise, at)
-        said = _assertions(lines, self._joined(number, at))
-        in_force = assertions.in_force(said, rules)
+        by_authority = _assertions(lines, self._joined(number, at))
+        in_force = assertions.in_force(by_authority, rules)
         contact = assertions.contact(in_force)
-        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, listed(said.values()), at))
+        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, listed(by_authority.values()), at))
 
     def _records(self, ref: PatientRef) -> set[int]:
-        """The records meant, as they were before any merge."""
+        """The records that the ref names, as they were before any merge."""
         row = PatientReader(self.database, self.connection, self.enterprise).rows([ref])[0]
         if isinstance(row, StoreError):
             raise row
@@ -106,14 +105,14 @@ class Past:
         return {found[2] for found in named if found[3] != LOOKUP} or {found[2] for found in named} or {row[3]}
 
     def _survivor(self, number: int, at: datetime) -> int:
-        """Which record stood for this one at that time."""
+        """The record that this one had been merged into at that time, or itself."""
         into = None
         for line in self._lines(number, at):
             into = documents.read(line[5]).get(MERGED_INTO, (None, into))[1]
         return number if into is None else self._survivor(parsed(into) or 0, at)
 
     def _joined(self, number: int, at: datetime) -> dict[str, dict[str, dict[str, Assertion]]]:
-        """By the evidence of each merge into a record: what the other record had been told."""
+        """By the evidence of each merge into a record: the assertions about the other record."""
         found = {}
         for other, evidence_id, when in self._select(JOINED, [number, self.database.bound(at)]):
             found[evidence_id] = _assertions(self._lines(other, instant(when)), self._joined(other, instant(when)))
@@ -121,9 +120,9 @@ class Past:
 
     def _opt_outs(self, patient: int, numbers: Collection[str], at: datetime) -> tuple[OptOut, ...]:
         events = self._select(EVENTS, [self.enterprise.name, sorted(numbers), self.database.bound(at)]) if numbers else []
-        by_number = [one for number in sorted(numbers) for one in standing(_words(row for row in events if row[0] == number))]
-        bound = Bindings(self.database, self.connection, self.enterprise.name).then(patient, at)
-        return bound_in_force(by_number, (one for each in bound for one in standing(each.words)))
+        by_number = [one for number in sorted(numbers) for one in active(_events(row for row in events if row[0] == number))]
+        bound = Bindings(self.database, self.connection, self.enterprise.name).at(patient, at)
+        return bound_in_force(by_number, (one for each in bound for one in active(each.events)))
 
     def _lines(self, number: int, at: datetime) -> list[Any]:
         return self._select(LINES, [self.enterprise.name, number, self.database.bound(at)])
@@ -133,41 +132,41 @@ class Past:
 
 
 def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[str, Assertion]]]) -> dict[str, dict[str, Assertion]]:
-    """Authority -> attribute -> what it asserted last. ``joined``: what was said of the records that became this one."""
+    """Authority -> attribute -> its last assertion. ``joined``: the assertions about records that were merged into this one."""
     found: dict[str, dict[str, Assertion]] = {}
     stated: dict[tuple[str, str, Any], Assertion] = {}
     for at, _, authority, evidence_id, effective, changes in lines:
         for attribute, (before, after, path) in documents.read(changes).items():
             if base(attribute) in ATTRIBUTES or attribute.startswith((CONSENT, TOPIC)):  # else an event, like a merge
-                said = Assertion(documents.listed(attribute, after), times.at(instant(effective)), instant(at), evidence_id, path)
+                new = Assertion(documents.listed(attribute, after), times.at(instant(effective)), instant(at), evidence_id, path)
                 if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
-                    said = _again(said, stated.get((_owner(authority, path), attribute, said.value)))
+                    new = _restated(new, stated.get((_origin(authority, path), attribute, new.value)))
                 elif evidence_id in joined:
-                    said = _again(said, joined[evidence_id].get(authority, {}).get(attribute))
-                was = found.setdefault(authority, {}).get(attribute)
-                if was is not None and before == after and path:  # stated again, at a newer time
-                    said = was._replace(effective=said.effective)
-                found[authority][attribute] = said
-                if said.value is not None:
-                    stated[authority, attribute, said.value] = said
+                    new = _restated(new, joined[evidence_id].get(authority, {}).get(attribute))
+                old = found.setdefault(authority, {}).get(attribute)
+                if old is not None and before == after and path:  # stated again, at a newer time
+                    new = old._replace(effective=new.effective)
+                found[authority][attribute] = new
+                if new.value is not None:
+                    stated[authority, attribute, new.value] = new
     return found
 
 
-def _owner(authority: str, path: str) -> str:
-    """Whose words these were: what staff has from a retired source, that source said."""
+def _origin(authority: str, path: str) -> str:
+    """The authority that stated it first: for what staff inherited, the retired source."""
     return emr(path.split(":", 2)[1]) if path.startswith(INHERITED) else authority
 
 
-def _again(said: Assertion, before: Assertion | None) -> Assertion:
-    """What only changed hands, or came back when a merge was undone, names the message that had brought it."""
-    if before is None or before.value != said.value:
-        return said
-    return before._replace(recorded=said.recorded, path=said.path) if said.path else before
+def _restated(new: Assertion, before: Assertion | None) -> Assertion:
+    """A value that only changed its authority, or came back by an unmerge, names the message that first brought it."""
+    if before is None or before.value != new.value:
+        return new
+    return before._replace(recorded=new.recorded, path=new.path) if new.path else before
 
 
-def _words(events: Iterable[Any]) -> tuple[Word, ...]:
-    words: tuple[Word, ...] = ()
-    for number, line, authority, kind, at, scope, topic in events:
-        word = Word(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
-        words = recorded(words, word) if authority == STAFF else received(words, word)
-    return words
+def _events(rows: Iterable[Any]) -> Events:
+    events: Events = ()
+    for number, line, authority, kind, at, scope, topic in rows:
+        event = ConsentEvent(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
+        events = add_by_staff(events, event) if authority == STAFF else add_reply(events, event)
+    return events

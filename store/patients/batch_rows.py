@@ -23,7 +23,7 @@ NEXT_VERSION = (*PATIENT_COLUMNS[2:7], "updated")
 
 
 @dataclass(slots=True)
-class Writing:
+class BatchRows:
     """What a batch writes of its patients. ``first``: assertions of patients who had none; ``replaced``: phones of those who had some."""
 
     new: list[Row] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Writing:
     gone: list[Row] = field(default_factory=list)
 
     def add(self, patient: PatientState, enterprise: Enterprise, now: datetime) -> None:
-        """One patient that something was said about."""
+        """Adds the rows of one patient that changed."""
         (self.first if patient.is_new else self.further).extend(patient.assertion_rows())
         if not patient.visible:
             return

@@ -1,4 +1,4 @@
-"""Payloads whose content stands already: nothing of the patient is read or written but when it was said again."""
+"""Payloads that repeat what is in force: of their patients only the time of the repeat is read and written."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ OF_PATIENTS = "SELECT value, authority, type, patient_id, origin, kind FROM iden
 
 
 class KnownContent(NamedTuple):
-    """What is known of a patient and one authority without having read the patient."""
+    """What is known of a patient and one authority without reading the patient whole."""
 
     basis: str
     content: str | None
     confirmed: Time | None
     seen: str
-    heard: datetime | None = None
+    last_received: datetime | None = None
 
-    def is_said_by(self, digest: str, basis: str) -> bool:
-        """Whether a payload of that digest says what stands, and it is in force for the present configuration."""
+    def is_repeated_by(self, digest: str, basis: str) -> bool:
+        """Whether a payload of that digest repeats what is in force under the present configuration."""
         return self.content == digest and self.basis == basis
 
 
 class KnownPatients:
-    """Who the payloads of a batch are about, and what stands of them."""
+    """The patients that the payloads of a batch are about."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class KnownPatients:
         values = list({one.value for item in items for one in _deciding(item, naming)})
         rows = database.select(transaction, FIND, [authority, enterprise, values])
         self.directory = Directory(KnownIdentifier(*row[:6]) for row in rows)
-        self.standing = {row[3]: KnownContent(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _heard(row[11])) for row in rows}
+        self.content = {row[3]: KnownContent(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _received(row[11])) for row in rows}
         self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
 
     def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
@@ -74,7 +74,7 @@ class KnownPatients:
 
 
 def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:
-    """The identifiers that may decide whom a payload is about."""
+    """The identifiers that may decide which patient a payload is about."""
     if len(item.identifiers) == 1:
         return item.identifiers
     kinds = naming.kinds(item.identifiers)
@@ -85,7 +85,7 @@ def _confirmed(earliest: object, latest: object) -> Time | None:
     return None if earliest is None else interval(earliest, latest)
 
 
-def _heard(value: object) -> datetime | None:
+def _received(value: object) -> datetime | None:
     return None if value is None else instant(value)
 
 
@@ -96,20 +96,20 @@ class Repeats:
         self.authority, self.now = authority, now
         self._found: dict[int, KnownContent] = {}
 
-    def hear(self, patient: int, standing: KnownContent, item: PatientStatements, digest: str) -> None:
-        """One payload says again what stands of a patient."""
-        known = self._found.get(patient, standing)
+    def add(self, patient: int, content: KnownContent, item: PatientStatements, digest: str) -> None:
+        """Counts a payload that repeats what is known of a patient."""
+        known = self._found.get(patient, content)
         key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
-        line, confirmed = duplicates.remember(known.seen, key), known.confirmed
-        receipt = max(self.now, known.heard or self.now)  # our clock may have stepped back, or be another machine's
+        seen, confirmed = duplicates.remember(known.seen, key), known.confirmed
+        receipt = max(self.now, known.last_received or self.now)  # our clock may have stepped back, or be another machine's
         if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
-            said = times.received(item.effective, receipt)
-            confirmed = times.newest(said, confirmed) if confirmed is not None else said
-        self._found[patient] = KnownContent(known.basis, known.content, confirmed, line, receipt)
+            stated = times.received(item.effective, receipt)
+            confirmed = times.newest(stated, confirmed) if confirmed is not None else stated
+        self._found[patient] = KnownContent(known.basis, known.content, confirmed, seen, receipt)
 
     def write(self, database: Database, transaction: Connection) -> None:
-        """Says of each patient that it was heard again, and for which time."""
+        """Writes when each patient was received last, and the time for which it was confirmed."""
         found = ((patient, one, one.confirmed) for patient, one in self._found.items() if one.confirmed is not None)
-        rows = [(time.earliest, time.end, one.seen, one.heard, patient, self.authority) for patient, one, time in found]
-        heard = ("confirmed", "confirmed_latest", "seen", "last_heard")
-        database.update(transaction, AssertionRow, ("patient_id", "authority"), heard, rows)
+        rows = [(time.earliest, time.end, one.seen, one.last_received, patient, self.authority) for patient, one, time in found]
+        columns = ("confirmed", "confirmed_latest", "seen", "last_heard")
+        database.update(transaction, AssertionRow, ("patient_id", "authority"), columns, rows)

@@ -1,4 +1,4 @@
-"""The safeguard as a batch sees it: what it asks before it makes somebody more contactable, and who keeps what has to wait."""
+"""The safeguard as a batch sees it: what may take effect now, and what has to wait for a person."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from store.preference import PatientStatements
 
 
 class Gate(Protocol):
-    """Stands before one batch of one source: ``load``, then ``sift`` each payload, then ``write``."""
+    """The gate of one batch of one source: ``load``, then ``sift`` each payload, then ``write``."""
 
     def load(self, patients: Iterable[int]) -> None:
-        """Reads what is held already of these patients."""
+        """Reads the changes already held for these patients."""
 
     def sift(
         self, patient: int, by_authority: Mapping[str, SourceAssertions], item: PatientStatements, merged: Merged, *, record: int
     ) -> frozenset[str]:
-        """The attributes of a payload that must not take effect. ``merged`` is what would stand if all of it did."""
+        """The attributes of a payload that must not take effect now. ``merged`` is the result if all of them did."""
 
     def write(self) -> None:
-        """Writes what is held back now."""
+        """Writes the changes held back."""
 
 
 class Guard(Protocol):

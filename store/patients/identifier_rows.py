@@ -1,4 +1,4 @@
-"""By which identifiers patients are known from now on: what a batch writes of them."""
+"""The identifier rows that a batch writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store.preference import Identifier
 
 
 class Identifiers:
-    """The rows of one batch: ``new`` identifiers, and those ``renamed``, which are of another kind than they were kept by."""
+    """The rows of one batch: ``new`` identifiers, and ``renamed`` ones, whose kind changed."""
 
     def __init__(self, enterprise: str) -> None:
         self.enterprise = enterprise
@@ -19,7 +19,7 @@ class Identifiers:
         self.renamed: list[Row] = []
 
     def name(self, directory: Directory, patient: int, record: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> None:
-        """The patient answers to these identifiers from now on; what is new came with that record."""
+        """Gives the patient these identifiers; new ones belong to that record."""
         for one, kind, was in directory.missing(patient, identifiers, kinds):
             if was is None:
                 row = Named(one.value, one.authority, one.type, patient, record, kind)
@@ -30,7 +30,7 @@ class Identifiers:
             directory.add(row)
 
     def clear(self) -> None:
-        """They are written."""
+        """Forgets the rows after they were written."""
         self.new.clear()
         self.renamed.clear()
 

@@ -1,4 +1,4 @@
-"""Finds patients who would not be one today, shows what parting them changes, and parts them (product rule 5.9)."""
+"""Finds patients that today's identity rules would not join, shows what a split changes, and splits them (product rule 5.9)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ OnProgress = Callable[[int, int], None]
 
 
 class Joined(NamedTuple):
-    """A patient who would be several today, and what parting changes.
+    """A patient that today's rules would not join, and what a split changes.
 
-    ``kept`` stops contact and holds for each; of that, ``returning`` was lifted since, perhaps by what the other stated. ``unknown`` is
-    what nobody can tell any more. ``left_out``: identifiers that come again with the next payload. ``blocked``: why it has to wait.
+    ``kept``: refusals that each part keeps; ``returning``: those of them that were lifted since, perhaps by the other's evidence.
+    ``unknown``: attributes that nobody can assign. ``left_out``: identifiers that come again with the next payload. ``blocked``: why the
+    split has to wait.
     """
 
     id: str
@@ -58,7 +59,7 @@ class IdentityCheck:
         self.sources: Sequence[Naming] = [self.enterprise.naming(one.name) for one in self.enterprise.sources]
 
     def find(self, only: Iterable[int] = (), on_progress: OnProgress = lambda done, total: None) -> list[Joined]:
-        """Everybody who would be several today, or of some patients those who would. Changes nothing."""
+        """All patients that today's rules would not join, or those among ``only``. Changes nothing."""
         with self.database.read() as connection:
             wanted = list(only)
             total = len(wanted) or self.database.select(connection, COUNT, [self.enterprise.name])[0][0]
@@ -70,7 +71,7 @@ class IdentityCheck:
         return found
 
     def split(self, number: int, *, actor: Actor, now: datetime) -> list[str]:
-        """Parts a patient; the store ids of those it becomes. Empty where it is one today, or cannot be parted yet."""
+        """Splits a patient; returns the new store ids. Empty if it is one person, or cannot be split yet."""
         with self.database.write(self.enterprise.name) as transaction:
             found = next(iter(self._of(transaction, [number])), None)
             parts = self._several(transaction, [number])[1].get(number)
@@ -116,8 +117,8 @@ class IdentityCheck:
         returning = {name for authority, held in kept.items() for name, one in held.items() if had.get((authority, name)) != one.value}
         unknown = {name for (_, name), value in had.items() if value is not None and name not in stays}
         blocked = MERGED if patient.lineage is not None else HELD if patient.id in waiting else ""
-        mine = [row for part in found.parts for row in part]
-        left_out = tuple(_identifier(row) for row in rows if row not in mine)
+        assigned = [row for part in found.parts for row in part]
+        left_out = tuple(_identifier(row) for row in rows if row not in assigned)
         parts = tuple(tuple(_identifier(row) for row in part) for part in found.parts)
         names = _sorted(stays), _sorted(returning), _sorted(unknown)
         return Joined(shown(patient.id), found.why, parts, left_out, *names, blocked)

@@ -1,4 +1,4 @@
-"""Rows that are kept beside the assertions of patients, as one transaction reads, changes and writes them."""
+"""Rows beside the assertions of patients (future statements, refusals of records) as one transaction reads, changes and writes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KeptRows(ABC, Generic[T]):
     table: ClassVar[type[Table]]
     columns: ClassVar[tuple[str, ...]]
     key: ClassVar[int]
-    """So many columns, from the first, tell a row."""
+    """The number of leading columns that identify a row."""
 
     def __init__(self, database: Database, transaction: Connection) -> None:
         self.database, self.transaction = database, transaction
@@ -31,37 +31,37 @@ class KeptRows(ABC, Generic[T]):
         self._now: dict[int, list[T]] = {}
 
     def of(self, patient: int, *, known: bool = True) -> list[T]:
-        """What is kept of a patient as it is now. ``known``: something may be kept already."""
+        """A patient's rows, with the changes so far. ``known``: there may be some in the database."""
         if patient not in self._now:
             self._was[patient] = self._read([patient]).get(patient, []) if known else []
             self._now[patient] = self._was[patient]
         return self._now[patient]
 
-    def put(self, patient: int, those: Sequence[T]) -> None:
-        """From now on this is what is kept of a patient."""
+    def put(self, patient: int, rows: Sequence[T]) -> None:
+        """Replaces a patient's rows."""
         self.of(patient)
-        self._now[patient] = list(those)
+        self._now[patient] = list(rows)
 
     def move(self, survivor: int, merged: int) -> None:
-        """Two patients are one: what is kept of either is kept of both."""
+        """Moves the rows of a merged patient to the survivor."""
         self.write()
         self.transaction.exec_driver_sql(f"UPDATE {self.table.__tablename__} SET patient_id = {survivor} WHERE patient_id = {merged}")
         self._forget(survivor, merged)
 
     def give_back(self, survivor: int, merged: int, origins: Sequence[int], since: datetime) -> None:
-        """They are two again. Who was meant by what was stated ``since`` they met is not known: what refuses is kept of both."""
+        """Parts two patients again. Refusals stated ``since`` the merge may be about either: both keep them."""
         self.write()
         both = [one for one in self.of(survivor) if one.refuses and one.effective.latest >= since]
         numbers = ", ".join(str(number) for number in origins)
-        told = f"UPDATE {self.table.__tablename__} SET patient_id = {merged} WHERE patient_id = {survivor} AND origin IN ({numbers})"
-        self.transaction.exec_driver_sql(told)
+        update = f"UPDATE {self.table.__tablename__} SET patient_id = {merged} WHERE patient_id = {survivor} AND origin IN ({numbers})"
+        self.transaction.exec_driver_sql(update)
         owners = [(one, (merged, survivor)[one.origin in origins]) for one in both]
         copies = [self._stored(one._replace(patient_id=other, origin=other)) for one, other in owners]
         self.database.upsert(self.transaction, self.table, self.columns, copies)
         self._forget(survivor, merged)
 
     def share(self, number: int, others: Sequence[int]) -> None:
-        """One patient turned out to be several: what refuses is kept of each."""
+        """Splits one patient into several: each keeps the refusals."""
         for other in others:
             self.of(other, known=False)
             self.put(other, [one._replace(patient_id=other, origin=other) for one in self.of(number) if one.refuses])
@@ -81,7 +81,7 @@ class KeptRows(ABC, Generic[T]):
             self._was[patient] = self._now[patient]
 
     def _written(self, patients: Sequence[int]) -> None:
-        """Something else is kept of these patients."""
+        """Called after the rows of these patients were written."""
 
     def _forget(self, *patients: int) -> None:
         for patient in patients:
@@ -90,7 +90,7 @@ class KeptRows(ABC, Generic[T]):
 
     @abstractmethod
     def _read(self, patients: Iterable[int]) -> dict[int, list[T]]:
-        """What is kept, by patient. Who has nothing is missing."""
+        """The rows by patient. Patients without any are missing."""
 
     @abstractmethod
     def _stored(self, one: T) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What people change here: the Do Not Contact toggle and the preferred phone. The lock is asked inside the write transaction."""
+"""Changes by people here: the Do Not Contact toggle and the preferred phone. The lock is checked inside the write transaction."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class LocalChange:
         self.reader = PatientReader(database, transaction, enterprise)
 
     def read(self, patient_id: str, if_version: int | None) -> Patient:
-        """The patient as it stands, which must be at ``if_version`` where that is given."""
+        """The patient. Raises :class:`VersionConflict` if ``if_version`` is given and is not its version."""
         patient = self.reader.patient(PatientRef(id=patient_id))
         if if_version is not None and patient.version != if_version:
             raise VersionConflict(f"the patient changed and is now at version {patient.version}: read it again before changing it")
         return patient
 
     def do_not_contact(self, patient: Patient, value: str, settings: SettingsStore, *, actor: Actor, reason: str, now: datetime) -> None:
-        """Sets the toggle, if the table of product section 4 lets this role."""
+        """Sets the toggle, if this role may (product section 4)."""
         setting_on = settings.within(self.transaction, self.enterprise.name).do_not_contact_toggle
         current = patient.contact.do_not_contact
         if may_set_do_not_contact(self.enterprise, patient.marks, actor, setting_on=setting_on, current=current, value=value):
-            self.say(patient, DO_NOT_CONTACT, value, actor=actor, reason=reason, now=now)
+            self.write(patient, DO_NOT_CONTACT, value, actor=actor, reason=reason, now=now)
 
     def preferred_phone(self, patient: Patient, number: str, *, actor: Actor, now: datetime) -> None:
         """Chooses one of the patient's phones."""
@@ -54,20 +54,20 @@ class LocalChange:
             return
         if not any(phone.number == number for phone in patient.contact.phones):
             raise ValueRefused("preferred_phone must be one of the patient's phones, written in E.164")
-        self.say(patient, PREFERRED_PHONE, number, actor=actor, reason="", now=now)
+        self.write(patient, PREFERRED_PHONE, number, actor=actor, reason="", now=now)
 
-    def say(self, patient: Patient, attribute: str, value: Any, *, actor: Actor, reason: str, now: datetime) -> None:
+    def write(self, patient: Patient, attribute: str, value: Any, *, actor: Actor, reason: str, now: datetime) -> None:
         """Writes one statement of the staff authority, with the person in the history."""
         person = f"{actor.role}:{actor.name}"
         author = Author(STAFF, now, actor=person, reason=reason)
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0
         opened = work.resume([number])[number]
-        work.author = author._replace(now=_after(opened, now))
+        work.author = author._replace(now=_later_than_known(opened, now))
         item = PatientStatements((), {attribute: Statement(value, "")}, times.at(work.author.now), person)
-        work.state(opened, item, documents.digest((), item.statements))
+        work.receive(opened, item, documents.digest((), item.statements))
         work.finish()
-        said = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
+        detail = {"value": value, "reason": reason} if attribute == DO_NOT_CONTACT else {}
         Audit(self.database).changed(
             self.transaction,
             self.enterprise.name,
@@ -76,12 +76,12 @@ class LocalChange:
             actor=person,
             now=now,
             version=opened.version + 1,
-            **said,
+            **detail,
         )
 
 
-def _after(patient: PatientState, now: datetime) -> datetime:
-    """People here take turns, so the later change is the newer one, and it is later than all that was received, whatever clocks say."""
+def _later_than_known(patient: PatientState, now: datetime) -> datetime:
+    """The time of a change made here: later than every former change and everything received, whatever the clocks say."""
     own = patient.held.get(STAFF)
-    said = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []
-    return max([now, *patient.heard.values(), *(one + times.STEP for one in said)])
+    known = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []
+    return max([now, *patient.last_received.values(), *(one + times.STEP for one in known)])

@@ -1,7 +1,6 @@
-"""Two records of one person become one (product rule 5.7): what was said of both is joined, every opt-out survives.
+"""Merges two records of one person (product rule 5.7): assertions are joined, and every opt-out of either survives.
 
-The merged patient's rows stay as they were, so that the merge can be undone; its identifiers and its id keep answering, with
-the survivor.
+The merged patient's rows are kept unchanged, so that the merge can be undone. Its identifiers and its id resolve to the survivor.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Joining:
         self.database, self.transaction = application.database, application.transaction
 
     def run(self) -> Outcome:
-        """Joins the two records, or says why not.
+        """Merges the two records, or returns the reason why not.
 
         Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``, ``patient_unknown``.
         """
@@ -81,14 +80,14 @@ class Joining:
         self.owners.learn(KnownIdentifier(*row) for row in rows)
 
     def _about(self, identifiers: Sequence[Identifier]) -> int | None:
-        """Whose they are. A linking identifier that leads to somebody with another own one names nobody here: the merge says who goes."""
+        """The owner of these identifiers. A linking identifier of a patient with another own one is ignored: a merge names both."""
         try:
             return self.owners.resolve(identifiers, self.work.naming).patient
         except LinkRefused:
             return None
 
     def _complete(self, patient_id: int) -> str:
-        """They are one record already, perhaps met by a further identifier: all that are named here answer to it from now on."""
+        """Adds the identifiers of a merge whose two records are one patient already, perhaps linked by another identifier."""
         patient = self.work.resume([patient_id])[patient_id]
         self._keep_identifiers(patient, self.item.survivor)
         self._keep_identifiers(patient, self.item.merged, replaced=True)
@@ -97,7 +96,7 @@ class Joining:
         return "merged" if new else "unchanged"
 
     def _rename(self, survivor: int | None, merged: int | None) -> Outcome:
-        """One record under a new identifier. Where the new one is another record's already, only a merge may say that they are one."""
+        """Gives a record a new identifier. One that belongs to another record is rejected: only a merge may join the two."""
         if survivor is not None and merged is not None and survivor != merged:
             detail = "the new identifier belongs to another patient: if both are the same person, send a merge"
             return Outcome("rejected", "identifier_in_use", detail)
@@ -107,9 +106,8 @@ class Joining:
         return Outcome(self._complete(patient), patient_id=patient)
 
     def _was_undone(self, merged: int) -> bool:
-        """Whether this very message merged the record before. Since then a person took it apart: a repeat does not join it again."""
-        said = [merged, self.work.author.authority, self.item.evidence_id]
-        found = self.database.select(self.transaction, MERGED_BY, said)
+        """Whether this very message merged the record before and a person undid it: a repeat does not merge it again."""
+        found = self.database.select(self.transaction, MERGED_BY, [merged, self.work.author.authority, self.item.evidence_id])
         return any(instant(effective) == times.received(self.stated, instant(at)).latest for effective, at in found)
 
     def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
@@ -118,7 +116,7 @@ class Joining:
         self._keep_identifiers(survivor, self.item.survivor)
         merged = opened[merged_id] if merged_id is not None else self.work.create()
         self._keep_identifiers(merged, self.item.merged)
-        before = linking.stood(self.work, survivor.id)
+        before = linking.assertions_as_text(self.work, survivor.id)
         for one in (survivor, merged):
             self.work.learn_refusals(one)
         had = [(one.id, number) for one in (survivor, merged) for number in sorted(one.numbers)]
@@ -128,7 +126,7 @@ class Joining:
         self.work.finish()
         Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
-        self.work.ahead.move(survivor.id, merged.id)
+        self.work.future.move(survivor.id, merged.id)
         self.work.refusals.move(survivor.id, merged.id)
         return survivor.id
 
@@ -139,17 +137,19 @@ class Joining:
         self.work.identifiers.name(self.owners, patient.id, patient.id, identifiers, kinds)
 
     def _take_over(self, survivor: PatientState, merged: PatientState) -> None:
-        """The survivor now stands for everything said of either."""
+        """Joins the assertions about both into the survivor."""
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
         for one in (survivor, merged):
             one.held = {authority: payload.to_be_joined(held) for authority, held in one.held.items()}
         local = any(local_dnc.stands(one.held, self.work.enterprise) for one in (survivor, merged))
         for authority, held in merged.held.items():
-            mine = survivor.held.get(authority)
-            joined = payload.joined(mine, held) if mine else held
+            own = survivor.held.get(authority)
+            joined = payload.joined(own, held) if own else held
             survivor.held[authority] = joined
-            survivor.content[authority] = None  # the next payload is looked at whole
-            survivor.heard[authority] = max(survivor.heard.get(authority, merged.heard[authority]), merged.heard[authority])
+            survivor.content[authority] = None  # the next payload is merged, not only compared
+            survivor.last_received[authority] = max(
+                survivor.last_received.get(authority, merged.last_received[authority]), merged.last_received[authority]
+            )
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
         kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]
@@ -166,9 +166,9 @@ class Joining:
             survivor.touched.add(authority)
 
     def _record(self, survivor: PatientState, authority: str, was: dict[str, object], joined: assertions.SourceAssertions) -> None:
-        said = {name: (was.get(name), one.value, one.path) for name, one in joined.assertions.items() if was.get(name) != one.value}
+        changes = {name: (was.get(name), one.value, one.path) for name, one in joined.assertions.items() if was.get(name) != one.value}
         by = self.work.author._replace(authority=authority)
-        self.work.tell(survivor, said, self.item.evidence_id, self.item.effective.earliest, by)
+        self.work.add_history(survivor, changes, self.item.evidence_id, self.item.effective.earliest, by)
 
     def _retire(self, survivor: PatientState, merged: PatientState, before: str) -> None:
         work, now = self.work, self.work.author.now
@@ -182,12 +182,12 @@ class Joining:
 
 
 def _alike(one: Identifier, other: Identifier) -> bool:
-    """Records of one person may share further identifiers; the one that a source knows them by is never the same."""
+    """Whether both name the same record. Two records of one person may share further identifiers, never the own one."""
     return one.value == other.value and is_alike(one, other)
 
 
 def _refuse_inverse(patient: int, owners: Directory, item: PatientMerge) -> None:
-    """Already one record. Said again it changes nothing; said the other way round it would close a circle."""
+    """Refuses a merge of two records that are one patient already, in the opposite direction: it would close a circle."""
     survivor, merged = owners.came_with(item.survivor[0]), owners.came_with(item.merged[0])
     if survivor not in (patient, None) and merged == patient:
         raise MergeRefused("the survivor was merged into this patient earlier: the two messages contradict each other")

@@ -1,8 +1,8 @@
-"""What each of two records that became one says under its own names, kept beside what stands for both.
+"""The two sides of a merge: what each record holds by its own evidence, kept beside the merged patient.
 
-While the two are one patient, what is said of either counts for both. But a merge can be a mistake, and when it is undone each record
-must be what its own evidence says. So a payload is also heard by the side that its identifiers belong to, as though there had been no
-merge. The sides are kept with the merge; until something is said since, a side is what stood when the two met.
+While the two are one patient, a statement about either counts for both. A merge can be a mistake, and when it is undone each record must
+hold what its own evidence states. So a payload is also merged into the side that its identifiers belong to, as if there had been no
+merge. The sides are kept with the merge. Until a payload arrives for it, a side is what its record held at the merge.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from store.preference import EMR, STAFF, PatientStatements
 Records = dict[str, SourceAssertions]
 """Authority -> what it holds about one record."""
 
-MET = "SELECT survivor, before, own FROM merges WHERE seq = ?"
-AS_IT_WENT = """SELECT authority, assertions, effective, confirmed, seen, since, effective_latest, confirmed_latest, unreadable, codes
+MERGE = "SELECT survivor, before, own FROM merges WHERE seq = ?"
+OF_MERGED_RECORD = """SELECT authority, assertions, effective, confirmed, seen, since, effective_latest, confirmed_latest, unreadable, codes
  FROM assertions WHERE patient_id = ?"""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPayload:
-    """One payload of one authority, as a side hears it. ``digest`` is that of its whole content, before anything was held back."""
+    """One payload of one authority. ``digest`` is that of its whole content, before anything was held back."""
 
     authority: str
     item: PatientStatements
@@ -43,8 +43,8 @@ class ReceivedPayload:
 
 
 @dataclass(slots=True)
-class Met:
-    """The two sides of one merge: as they met, and as they are by what was said under their own names since."""
+class MergeSides:
+    """The two sides of one merge: ``before`` it (the survivor), and each record's ``own`` state by what was stated about it since."""
 
     survivor: int
     before: Records
@@ -56,69 +56,70 @@ class Sides:
 
     def __init__(self, database: Database, transaction: Connection) -> None:
         self.database, self.transaction = database, transaction
-        self.met: dict[int, Met] = {}
+        self.merges: dict[int, MergeSides] = {}
         self.changed: set[int] = set()
 
-    def hear(self, lineage: Lineage, record: int, heard: ReceivedPayload) -> None:
-        """A payload about one of the patient's records, beside the patient itself."""
+    def receive(self, lineage: Lineage, record: int, received: ReceivedPayload) -> None:
+        """Merges a payload into the sides of one of the patient's records."""
         for side in lineage.sides(record):
-            now = _after(self.own(side), heard, lineage.joined_before(side))
-            if now is not None:
-                self.put(side, now)
+            records = _merged(self.own(side), received, lineage.joined_before(side))
+            if records is not None:
+                self.put(side, records)
 
-    def then(self, side: Side) -> Records:
-        """What stood of a side when the two records met."""
-        met = self._met(side.seq)
-        return dict(met.before) if side.record == met.survivor else self._as_it_went(side.record)
+    def before_merge(self, side: Side) -> Records:
+        """What a side held when the two records were merged."""
+        merge = self._merge(side.seq)
+        return dict(merge.before) if side.record == merge.survivor else self._of_merged_record(side.record)
 
     def own(self, side: Side) -> Records:
-        """What stands of a side by its own evidence."""
-        met = self._met(side.seq)
-        if side.record not in met.own:
-            met.own[side.record] = self.then(side)
-        return dict(met.own[side.record])
+        """What a side holds by its own evidence."""
+        merge = self._merge(side.seq)
+        if side.record not in merge.own:
+            merge.own[side.record] = self.before_merge(side)
+        return dict(merge.own[side.record])
 
     def put(self, side: Side, records: Mapping[str, SourceAssertions]) -> None:
-        """From now on this is what stands of a side."""
-        self._met(side.seq).own[side.record] = dict(records)
+        """Replaces what a side holds."""
+        self._merge(side.seq).own[side.record] = dict(records)
         self.changed.add(side.seq)
 
     def write(self) -> None:
         """Writes the sides that changed."""
-        rows = [(written(self.met[seq].own), seq) for seq in sorted(self.changed)]
+        rows = [(written(self.merges[seq].own), seq) for seq in sorted(self.changed)]
         self.database.update(self.transaction, MergeRow, ("seq",), ("own",), rows)
         self.changed.clear()
 
-    def _met(self, seq: int) -> Met:
-        if seq not in self.met:
-            survivor, before, own = self.database.select(self.transaction, MET, [seq])[0]
+    def _merge(self, seq: int) -> MergeSides:
+        if seq not in self.merges:
+            survivor, before, own = self.database.select(self.transaction, MERGE, [seq])[0]
             sides = {int(record): _records(rows) for record, rows in documents.read(own or "{}").items()}
-            self.met[seq] = Met(
+            self.merges[seq] = MergeSides(
                 survivor, _records(row[1:5] + row[6:8] + row[10:12] + row[9:10] + row[12:13] for row in documents.read(before)), sides
             )
-        return self.met[seq]
+        return self.merges[seq]
 
-    def _as_it_went(self, record: int) -> Records:
-        """The merged record's rows stay as they were."""
-        return _records(self.database.select(self.transaction, AS_IT_WENT, [record]))
+    def _of_merged_record(self, record: int) -> Records:
+        """What a merged record held at the merge: its rows are never changed."""
+        return _records(self.database.select(self.transaction, OF_MERGED_RECORD, [record]))
 
 
-def _after(records: Records, heard: ReceivedPayload, joined: datetime | None) -> Records | None:
-    """A side with one payload more; ``None`` where it has heard it before, as it is read now."""
-    item, held = heard.item, records.get(heard.authority)
-    key = duplicates.key(heard.digest, item.effective, item.version, item.evidence_id)
+def _merged(records: Records, received: ReceivedPayload, joined: datetime | None) -> Records | None:
+    """A side with one more payload; ``None`` if it knows that payload already, read by the same mapping."""
+    item, held = received.item, records.get(received.authority)
+    key = duplicates.key(received.digest, item.effective, item.version, item.evidence_id)
     if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
         return None
     doubtful = held is not None and duplicates.resembles(held.seen, key)
-    item = without_late(records, heard.authority, payload.of_restricted(held, item))
-    stands = decided(held, item, heard.now, joined)
-    merged = assertions.merge(held, item, heard.now, doubtful=doubtful, joined=joined, decided=stands)
-    line, since = (duplicates.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
-    was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
-    marks = unreadable.after(was, before, item, whole=True, joined=joined)
-    codes = payload.codes(held, item, heard.now, marks)
-    after = {**records, heard.authority: SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, line, since, marks, codes)}
-    if heard.authority.startswith(EMR) and local_dnc.lifts(after, item):
+    item = without_late(records, received.authority, payload.of_restricted(held, item))
+    stated_by_records = decided(held, item, received.now, joined)
+    merged = assertions.merge(held, item, received.now, doubtful=doubtful, joined=joined, decided=stated_by_records)
+    seen, since = (duplicates.remember(held.seen, key), held.since) if held is not None else (key, received.now)
+    marks, before = (held.unreadable, held.current()) if held is not None else ({}, {})
+    marks = unreadable.after(marks, before, item, whole=True, joined=joined)
+    codes = payload.codes(held, item, received.now, marks)
+    now = SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, seen, since, marks, codes)
+    after = {**records, received.authority: now}
+    if received.authority.startswith(EMR) and local_dnc.lifts(after, item):
         after[STAFF] = local_dnc.lifted(after[STAFF])
     return after
 
@@ -129,16 +130,16 @@ def written(own: Mapping[int, Mapping[str, SourceAssertions]]) -> str:
 
 
 def _row(authority: str, held: SourceAssertions) -> tuple[Any, ...]:
-    stated, again = held.effective, held.confirmed
-    said, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
-    return authority, said, stated.earliest, again.earliest, held.seen, held.since, stated.end, again.end, marks, held.codes
+    stated, confirmed = held.effective, held.confirmed
+    text, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
+    return authority, text, stated.earliest, confirmed.earliest, held.seen, held.since, stated.end, confirmed.end, marks, held.codes
 
 
 def _records(rows: Any) -> Records:
-    return {str(authority): _held(*said) for authority, *said in rows}
+    return {str(authority): _held(*columns) for authority, *columns in rows}
 
 
-def _held(text: str, effective: Any, confirmed: Any, line: str, since: Any, *rest: Any) -> SourceAssertions:
-    latest, confirmed_latest, marks, codes, *_ = (*rest, None, None, None, None)  # sides that were written by an earlier version have less
-    stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
-    return SourceAssertions(documents.read_assertions(text), stated, again, line, instant(since), documents.read_marks(marks), codes)
+def _held(text: str, effective: Any, confirmed: Any, seen: str, since: Any, *rest: Any) -> SourceAssertions:
+    latest, confirmed_latest, marks, codes, *_ = (*rest, None, None, None, None)  # sides written by an earlier version have fewer columns
+    times = interval(effective, latest), interval(confirmed, confirmed_latest)
+    return SourceAssertions(documents.read_assertions(text), *times, seen, instant(since), documents.read_marks(marks), codes)

@@ -1,10 +1,9 @@
-"""The opt-out report: every number that may not be texted by the word of a patient or of staff, on which line, since when, whose it is.
+"""The opt-out report: every number that patients or staff opted out, on which line, since when, and whose number it is.
 
-What an EMR denies is not here: it is a value of its patient, with its evidence, on the facesheet.
+A denial by an EMR is not part of it: it is shown with its evidence on the patient's facesheet.
 
-Some of the opt-out report, for people who look at it: the next ones behind a number, in bounded time, whatever is filtered.
-
-A number that thousands of patients have (a care home's, a placeholder) is shown with some of them, and with how many there are.
+:func:`opted_out` yields the whole report, :func:`part` one page of it in bounded time, whatever is filtered. A number that thousands of
+patients have (a care home's, a placeholder) is shown with a few of them and their count.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from store.db.database import Database
 from store.domain import documents
 from store.domain.ids import shown
 from store.domain.opt_out_binding import NO_NUMBER
-from store.domain.sms_consent import OptOut, standing
+from store.domain.sms_consent import OptOut, active
 from store.patients.opt_out_bindings import Bindings
 
 LOOKED_THROUGH = 5_000
-"""At most so many numbers are read for one part: a filter that fits few must not hold it up."""
+"""The most numbers read for one page, so that a filter that fits few cannot hold it up."""
 NEXT_NUMBERS = """SELECT number, words FROM sms_words w WHERE enterprise = ? AND number > ? AND number LIKE ? AND (words LIKE ? OR EXISTS (
  SELECT 1 FROM sms_bindings b WHERE b.enterprise = w.enterprise AND b.number = w.number AND b.until IS NULL AND b.words LIKE ?))
  ORDER BY number LIMIT ?"""
@@ -38,9 +37,9 @@ SOME_OWNERS = 3
 
 
 class OptOutPage(NamedTuple):
-    """Some opt-outs by number, each with at most ``SOME_OWNERS`` patients; ``owners``: number -> how many there are.
+    """One page of opt-outs by number, each with at most ``SOME_OWNERS`` patients; ``owners``: number -> their count.
 
-    ``after``: the number to go on from, ``None`` where nothing more can come.
+    ``after``: where the next page begins; ``None`` on the last one.
     """
 
     opt_outs: tuple[OptedOut, ...] = ()
@@ -49,7 +48,7 @@ class OptOutPage(NamedTuple):
 
 
 def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "", after: str = "", limit: int = 100) -> OptOutPage:
-    """The next opt-outs behind a number that holds the digits: ``limit`` or a few more, for a number's own are never torn apart."""
+    """The next opt-outs after a number, of numbers that contain the digits: ``limit`` or a few more, as one number is never split."""
     words = f'%"{wanted.authority}"%' if wanted.authority else "%true%"  # an opt-out is written as true
     found: list[OptedOut] = []
     how_many: dict[str, int] = {}
@@ -79,14 +78,14 @@ def part(database: Database, enterprise: str, wanted: Wanted, *, digits: str = "
 PAGE = 2_000
 NUMBERS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number > ? ORDER BY number LIMIT ?"
 WITHOUT_NUMBER = (NO_NUMBER, "[]")
-"""Where opt-outs of patients who had no number come in: first."""
+"""The row of opt-outs by patients without a number: first."""
 OWNERS = "SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number IN ?? ORDER BY patient_id"
 
 
 class OptedOut(NamedTuple):
-    """One standing opt-out. ``line`` ``None``: every line but ``except_lines``. ``number`` is empty where its patient had none.
+    """One opt-out in force. ``line`` ``None``: every line but ``except_lines``. ``number`` is empty if its patient had none.
 
-    ``patients``, by the store's id: whom it holds for. They have the number now, or had it when they opted out.
+    ``patients``: the store ids of those it holds for. They have the number now, or had it when they opted out.
     """
 
     number: str
@@ -100,9 +99,9 @@ class OptedOut(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which opt-outs to show; what is ``None`` is not asked about.
+    """A filter of opt-outs; ``None`` filters nothing.
 
-    ``line``: those that hold on this line, which those of all lines do too. ``since`` and ``until`` (not included): when it was said.
+    ``line``: those in force on this line, including those of all lines. ``since``, and ``until`` (excluded): when they were stated.
     """
 
     line: str | None = None
@@ -113,7 +112,7 @@ class Wanted(NamedTuple):
     until: datetime | None = None
 
     def fits(self, one: OptOut) -> bool:
-        """Whether it is to be shown."""
+        """Whether an opt-out passes the filter."""
         return (
             (self.line is None or one.line == self.line or (one.line is None and self.line not in one.except_lines))
             and self.authority in (None, one.authority)
@@ -130,7 +129,7 @@ Owners = Callable[[list[str]], Mapping[str, Sequence[str]]]
 
 
 def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, after: str = "") -> Iterator[OptedOut]:
-    """Every standing opt-out that is wanted, by number, from beyond the number ``after``. Reads a page at a time, each for itself."""
+    """Every opt-out in force that passes the filter, by number, after the number ``after``. Reads one page per connection."""
     first = not after
     while True:
         with database.read() as connection:
@@ -145,22 +144,22 @@ def opted_out(database: Database, enterprise: str, wanted: Wanted = EVERYTHING, 
 
 
 def among(rows: list[Any], wanted: Wanted, owners_of: Owners, bindings: Bindings) -> list[OptedOut]:
-    """The wanted ones among some rows of numbers and words, in their order, with whom each holds for."""
-    refused = {number: [one for one in standing(documents.read_words(words)) if wanted.fits(one)] for number, words in rows}
+    """The opt-outs of some rows that pass the filter, in order, each with the patients it holds for."""
+    refused = {number: [one for one in active(documents.read_consent_events(text)) if wanted.fits(one)] for number, text in rows}
     bound: dict[OptOut, set[str]] = {}
     for each in bindings.of_numbers(list(refused)):
-        for one in filter(wanted.fits, standing(each.words)):
+        for one in filter(wanted.fits, active(each.events)):
             bound.setdefault(_same(one, refused[each.number]), set()).add(shown(each.patient))
     numbers = [number for number, found in refused.items() if number and found]
     owners = owners_of(numbers) if numbers else {}
     every = [(one, owners.get(number, ())) for number, found in refused.items() for one in found]
     known = {one for one, _ in every}
     every += [(one, ()) for one in bound if one not in known]
-    return [_row(one, sorted({*mine, *bound.get(one, ())})) for one, mine in sorted(every, key=lambda each: _order(each[0]))]
+    return [_row(one, sorted({*patients, *bound.get(one, ())})) for one, patients in sorted(every, key=lambda each: _order(each[0]))]
 
 
 def _same(one: OptOut, by_number: Iterable[OptOut]) -> OptOut:
-    """The opt-out of the number that says the same, for one that binds a patient; itself where there is none."""
+    """The same opt-out of the number itself, for one that binds a patient; itself if there is none."""
     return next((other for other in by_number if other._replace(at=one.at) == one), one)
 
 

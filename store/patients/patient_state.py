@@ -1,4 +1,4 @@
-"""Patients while a batch works on them: read from the rows they stand in, made into rows again."""
+"""A patient while a batch works on it: read from its rows, and made into rows again."""
 
 from __future__ import annotations
 
@@ -52,10 +52,12 @@ Row = tuple[Any, ...]
 
 @dataclass(slots=True)
 class PatientState:
-    """A patient while a batch works on it. ``is_held``: the safeguard keeps something about it. ``lineage``: it is several records.
-    ``is_dated``: a period changes something of it. ``is_refused``: a record of it refuses something, or did.
+    """A patient while a batch works on it.
 
-    ``numbers``: those that are written down as the patient's, each with whether it is in force (1 or 0).
+    ``numbers``: the phone numbers in the patient's rows, each with whether it is in force (1 or 0). ``held``: what each authority
+    asserts. ``is_held``: the safeguard holds changes of it. ``has_future``: a period will change it. ``is_refused``: one of its records
+    refuses something, or did. ``visible``: what people and senders see of it changes. ``recorded``: its history has a new line.
+    ``lineage`` and ``joined``: the records it was merged from, and the last merge; ``None`` for a single record.
     """
 
     id: int
@@ -64,10 +66,10 @@ class PatientState:
     numbers: Mapping[str, int] = field(default_factory=dict)
     held: dict[str, assertions.SourceAssertions] = field(default_factory=dict)
     content: dict[str, str | None] = field(default_factory=dict)
-    heard: dict[str, datetime] = field(default_factory=dict)
+    last_received: dict[str, datetime] = field(default_factory=dict)
     is_new: bool = False
     is_held: bool = False
-    is_dated: bool = False
+    has_future: bool = False
     is_refused: bool = False
     touched: set[str] = field(default_factory=set)
     visible: bool = False
@@ -81,31 +83,38 @@ class PatientState:
         return [self.id, *(self.lineage.by_merged if self.lineage is not None else ())]
 
     def hold(self, row: Sequence[Any]) -> None:
-        """Takes in what one authority asserts; a row of :data:`ASSERTION_COLUMNS` without the patient."""
-        authority, text, effective, confirmed, content, line, since, heard, marks, latest, confirmed_latest, codes = row
-        said, unread = documents.read_assertions(text), documents.read_marks(marks)
-        stated, again = interval(effective, latest), interval(confirmed, confirmed_latest)
-        self.held[authority] = assertions.SourceAssertions(said, stated, again, line, instant(since), unread, codes)
-        self.content[authority], self.heard[authority] = content, instant(heard)
+        """Adds what one authority asserts, from a row of :data:`ASSERTION_COLUMNS` without the patient."""
+        authority, text, effective, confirmed, content, seen, since, last_received, marks, latest, confirmed_latest, codes = row
+        self.held[authority] = assertions.SourceAssertions(
+            documents.read_assertions(text),
+            interval(effective, latest),
+            interval(confirmed, confirmed_latest),
+            seen,
+            instant(since),
+            documents.read_marks(marks),
+            codes,
+        )
+        self.content[authority], self.last_received[authority] = content, instant(last_received)
 
     def assertion_rows(self) -> Iterator[Row]:
-        """A row for each authority of which something was heard."""
+        """A row of :data:`ASSERTION_COLUMNS` for each authority that was touched."""
         for authority in self.touched:
-            held, content = self.held[authority], self.content.get(authority)
-            text = documents.write_assertions(held.assertions)
-            said = (
+            held = self.held[authority]
+            yield (
+                self.id,
+                authority,
+                documents.write_assertions(held.assertions),
                 held.effective.earliest,
                 held.confirmed.earliest,
-                content,
+                self.content.get(authority),
                 held.seen,
                 held.since,
-                self.heard[authority],
+                self.last_received[authority],
                 documents.write_marks(held.unreadable),
                 held.effective.end,
                 held.confirmed.end,
                 held.codes,
             )
-            yield (self.id, authority, text, *said)
 
     @property
     def listed(self) -> frozenset[str]:
@@ -117,8 +126,8 @@ class PatientState:
         in_force = assertions.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
         contact = assertions.contact(in_force, assertions.unread(self.held, enterprise))
         numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
-        said = (documents.write(contact), documents.write_provenance(in_force), self.created, now)
-        return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *said), numbers
+        texts = documents.write(contact), documents.write_provenance(in_force)
+        return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *texts, self.created, now), numbers
 
 
 def sources(authorities: Iterable[str]) -> str:
@@ -127,7 +136,7 @@ def sources(authorities: Iterable[str]) -> str:
 
 
 def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, PatientState]:
-    """Patients with all that anybody asserts about them. ``basis`` is the one that values are in force for now."""
+    """Patients with the assertions of every authority. ``basis`` is the enterprise's present configuration."""
     found: dict[int, PatientState] = {}
     on_file: dict[int, dict[str, int]] = {}
     joined = set()
@@ -137,7 +146,7 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
             on_file[row[0]] = {phone.number: 1 for phone in documents.read_contact(row[3]).phones}
             outdated = row[2] != basis
             patient = PatientState(row[0], instant(row[4]), row[1], visible=outdated)
-            patient.is_held, patient.is_dated, patient.is_refused = (bool(one) for one in row[6:9])
+            patient.is_held, patient.has_future, patient.is_refused = (bool(one) for one in row[6:9])
             found[row[0]] = patient
             if row[5]:
                 joined.add(patient.id)
@@ -151,8 +160,8 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
 
 
 def lineages(database: Database, transaction: Connection, numbers: list[int]) -> dict[int, Lineage]:
-    """Of which records patients are made, where they are several."""
+    """The merges behind patients that have several records."""
     joins: dict[int, list[Join]] = {}
     for number, seq, survivor, merged, effective in database.select(transaction, JOINED, [numbers]) if numbers else ():
         joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))
-    return {number: Lineage(those) for number, those in joins.items()}
+    return {number: Lineage(merges) for number, merges in joins.items()}

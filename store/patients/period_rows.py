@@ -1,4 +1,4 @@
-"""Reads and writes what is ahead of patients, inside transactions that the caller opened."""
+"""Rows of statements whose period begins or ends later, inside transactions that the caller opened."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ PATIENTS = """SELECT DISTINCT p.id FROM patients p JOIN statements_ahead a ON a.
 
 
 def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[FutureStatement]]:
-    """What is ahead, by patient. Who has nothing ahead is missing."""
+    """The future statements of patients. Patients without any are missing."""
     found: dict[int, list[FutureStatement]] = {}
     for row in database.select(connection, OF, [list(patients)]):
         found.setdefault(row[0], []).append(_read(row))
     return found
 
 
-class AheadRows(KeptRows[FutureStatement]):
-    """What is ahead of the patients that one transaction touches."""
+class FutureRows(KeptRows[FutureStatement]):
+    """The future statements of the patients that one transaction touches."""
 
     table, columns, key = AheadRow, COLUMNS, 6
 
-    def hear(self, patient: int, authority: str, item: PatientStatements, origin: int, *, known: bool) -> bool:
-        """A payload about a patient; whether something else is ahead by it. ``known``: the patient may have something ahead already."""
+    def replace(self, patient: int, authority: str, item: PatientStatements, origin: int, *, known: bool) -> bool:
+        """Replaces a patient's future statements by those of a new payload; whether they differ. ``known``: there may be some already."""
         kept = self.of(patient, known=known)
         new = periods.after(kept, item, patient, authority, origin)
         self.put(patient, new)
         return set(new) != set(kept)
 
     def share(self, number: int, others: Sequence[int]) -> None:
-        """One patient turned out to be several: what will stop contact is ahead of each of them, and nothing else."""
+        """Splits one patient into several: each gets the future refusals, and nothing else."""
         super().share(number, others)
         self.put(number, [one for one in self.of(number) if one.refuses])
 
     def _written(self, patients: Sequence[int]) -> None:
-        """When each of them is due."""
+        """Writes when each patient's next statement is due."""
         rows = [(min((one.due for one in self.of(patient)), default=None), patient) for patient in patients]
         self.database.update(self.transaction, PatientRow, ("id",), ("due",), rows)
 
@@ -73,17 +73,17 @@ class AheadRows(KeptRows[FutureStatement]):
 
 
 def sources_due(database: Database, connection: Connection, enterprise: str, now: datetime) -> list[str]:
-    """The authorities of whose statements something is due."""
-    then = database.bound(now)
-    return [str(row[0]) for row in database.select(connection, SOURCES, [then, enterprise, then])]
+    """The authorities with statements that are due."""
+    due = database.bound(now)
+    return [str(row[0]) for row in database.select(connection, SOURCES, [due, enterprise, due])]
 
 
 def patients_due(
     database: Database, connection: Connection, enterprise: str, authority: str, now: datetime, last: int, many: int
 ) -> list[int]:
-    """The next patients behind ``last`` of whom something is due by one authority."""
-    then = database.bound(now)
-    return [row[0] for row in database.select(connection, PATIENTS, [authority, then, enterprise, then, last, many])]
+    """The next ``many`` patients after ``last`` for whom a statement of one authority is due."""
+    due = database.bound(now)
+    return [row[0] for row in database.select(connection, PATIENTS, [authority, due, enterprise, due, last, many])]
 
 
 def _read(row: Sequence[Any]) -> FutureStatement:

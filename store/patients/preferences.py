@@ -1,6 +1,6 @@
-"""The unified preference store: what sources state goes in, what is in force comes out. The way in for every caller.
+"""The preference store: takes what sources and people state, returns what is in force. Every caller comes in here.
 
-Times are aware UTC and always passed in. Every change is one transaction, in which its enterprise has one writer.
+Times are aware UTC and always passed in. Every change is one transaction, with one writer per enterprise.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ UNREADABLE = """SELECT a.authority, count(*) FROM assertions a JOIN patients p O
  WHERE a.unreadable IS NOT NULL AND p.merged_into IS NULL GROUP BY a.authority"""
 HISTORY_LIMIT = 1_000
 NUMBERS_AT_HAND = 10_000
-"""So many numbers and lines are read once only: every ask names one of a few lines."""
+"""The size of the cache of numbers and lines read: every ask names one of a few lines."""
 
 
 class Preferences:
     """The repository of patients' preferences. Thread-safe; one per process.
 
-    ``read_number`` knows the numbering plans; ``sealing`` seals the replies that wait for a person (without it they are not kept).
+    ``read_number`` knows the numbering plans; ``sealing`` encrypts the replies that wait for a person (without it their text is not kept).
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Preferences:
         self._readers: dict[str, source_codes.CodeReader] = {}
 
     def reads_by(self, source: str, reader: source_codes.CodeReader) -> None:
-        """From now on this is how a source is read."""
+        """Sets the reader of a source's codes: its present mapping."""
         self._readers[source] = reader
 
     def apply_many(
@@ -102,8 +102,8 @@ class Preferences:
                 statements = [item for item in group if isinstance(item, PatientStatements)]
                 found = self.application(transaction, enterprise, author, guard).run(statements)
                 for item, outcome in zip(statements, found, strict=True):
-                    met = outcome.reason == MEETS
-                    outcomes.append(self._met(transaction, enterprise, author, guard, item) if met else outcome)
+                    must_join = outcome.reason == MEETS
+                    outcomes.append(self._join_record(transaction, enterprise, author, guard, item) if must_join else outcome)
         return outcomes
 
     def find(self, enterprise: str, ref: PatientRef, now: datetime | None = None) -> Patient:
@@ -115,13 +115,13 @@ class Preferences:
             return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref), now)
 
     def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[Known | StoreError]:
-        """What decisions look at: for each ref, in order, its patient or the error that says why there is none."""
+        """What decisions need: for each ref, in order, its patient or the error that says why there is none."""
         canonical = [self._canonical(enterprise, ref) for ref in refs]
         with self.database.read() as connection:
             return self._reader(connection, enterprise).known(canonical, self.freshness, now)
 
     def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[HistoryEntry]:
-        """What was newly stated about a patient, the newest payloads first, so many; merged records' lines included."""
+        """The last changes of a patient, newest first, including those of merged records."""
         with self.database.read() as connection:
             row = self._reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
             if isinstance(row, StoreError):
@@ -132,7 +132,7 @@ class Preferences:
         return [entry for row in sorted(rows, key=_seq, reverse=True)[:limit] for entry in _entries(row)]
 
     def as_of(self, enterprise: str, ref: PatientRef, at: datetime) -> AsOf:
-        """What was known about a patient at an earlier time. Raises :class:`PatientUnknown` where nothing was."""
+        """What was known about a patient at an earlier time. Raises :class:`PatientUnknown` if nothing was."""
         with self.database.read() as connection:
             return Past(self.database, connection, self.enterprises[enterprise]).patient(self._canonical(enterprise, ref), at)
 
@@ -143,7 +143,7 @@ class Preferences:
         return [ChangedPatient(row[0], shown(row[1]), row[2], instant(row[3]), tuple(documents.read(row[4]))) for row in rows]
 
     def unreadable(self) -> dict[str, int]:
-        """Source -> how many patients newer evidence of it could not be read for (``store.domain.unreadable``)."""
+        """Source -> the number of patients with newer evidence that could not be read (``store.domain.unreadable``)."""
         with self.database.read() as connection:
             return {authority.removeprefix(EMR): count for authority, count in self.database.select(connection, UNREADABLE, [])}
 
@@ -206,37 +206,38 @@ class Preferences:
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
     def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
-        """What a patient texted to a line. An opt-out counts for every number that ``number`` may mean; an opt-in takes one number.
+        """Records a patient's text message to a line. An opt-out counts for every number that ``number`` may mean; an opt-in needs one.
 
-        ``received_at`` is ``None`` where the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
-        :class:`ValueRefused` for what is no line, and where the number cannot be told.
+        ``received_at`` is ``None`` if the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
+        :class:`ValueRefused` if the line or the number cannot be read.
         """
-        numbering, said = self.numbering(enterprise), self.read_reply(enterprise, body)
+        numbering, reply = self.numbering(enterprise), self.read_reply(enterprise, body)
         where, numbers = numbering.line(line), numbering.meant(number)
-        if not numbers or (len(numbers) > 1 and said.kind not in (sms_consent.OPT_OUT, sms_consent.REVIEW)):
+        if not numbers or (len(numbers) > 1 and reply.kind not in (sms_consent.OPT_OUT, sms_consent.REVIEW)):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
-        recognised = sms_consent.Recognised(said.kind, said.scope)
-        if said.kind is None:
-            return sms_consent.reply(recognised, (), (), where)
+        recognised = sms_consent.Recognised(reply.kind, reply.scope)
+        if reply.kind is None:
+            return sms_consent.outcome(recognised, (), (), where)
         with self.database.write(enterprise) as transaction:
             sms = self._sms(transaction, enterprise)
-            replies = [sms.reply(recognised, where, one, said.term, received_at, now) for one in numbers]
-            if said.kind == sms_consent.REVIEW:
-                kept = [
-                    Unclear(one, where, str(reply.scope), body, received_at or now) for one, reply in zip(numbers, replies, strict=True)
+            outcomes = [sms.reply(recognised, where, one, reply.term, received_at, now) for one in numbers]
+            if reply.kind == sms_consent.REVIEW:
+                unclear = [
+                    Unclear(one, where, str(outcome.scope), body, received_at or now)
+                    for one, outcome in zip(numbers, outcomes, strict=True)
                 ]
-                self.replies.add(transaction, enterprise, kept, now)
-        return replies[0]._replace(patients=sum(reply.patients for reply in replies))
+                self.replies.add(transaction, enterprise, unclear, now)
+        return outcomes[0]._replace(patients=sum(outcome.patients for outcome in outcomes))
 
     def read_reply(self, enterprise: str, body: str) -> RecognizedReply:
-        """How the enterprise reads a reply. Changes nothing."""
+        """How the enterprise's words classify a reply. Changes nothing."""
         rules = self.enterprises[enterprise]
         return reply_recognition.read(body, rules.opt_in_words, rules.opt_out_words)
 
     def decide_reply(self, enterprise: str, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> KeptReply:
-        """A person says whether an unclear reply is an opt-out (``opt_out``) or not (``dismiss``).
+        """Decides an unclear reply: it is an opt-out (``opt_out``) or not (``dismiss``).
 
-        Raises :class:`ReplyUnknown`, :class:`VersionConflict` where somebody decided already, or :class:`RoleRefused`.
+        Raises :class:`ReplyUnknown`, :class:`VersionConflict` if it was decided already, or :class:`RoleRefused`.
         """
         with self.database.write(enterprise) as transaction:
             review = Review(self._sms(transaction, enterprise), self.replies)
@@ -248,15 +249,15 @@ class Preferences:
         return Numbering(self.enterprises[enterprise].default_region, self.read_number)
 
     def unmerge(self, enterprise: str, ref: PatientRef, *, actor: Actor, reason: str, now: datetime) -> tuple[Patient, Patient]:
-        """Undoes a merge; ``ref`` names the record that was merged away. The survivor and that record, as they stand now.
+        """Undoes a merge; ``ref`` names the record that was merged away. Returns the survivor and that record.
 
         Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
         """
         author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
         with self.database.write(enterprise) as transaction:
             parted = Unmerging(self.application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
-            said = {"survivor": shown(parted.survivor), "reason": reason}
-            Audit(self.database).changed(transaction, enterprise, UNMERGED, shown(parted.restored), actor=author.actor, now=now, **said)
+            detail = {"survivor": shown(parted.survivor), "reason": reason}
+            Audit(self.database).changed(transaction, enterprise, UNMERGED, shown(parted.restored), actor=author.actor, now=now, **detail)
             reader = self._reader(transaction, enterprise)
             return reader.patient(PatientRef(id=shown(parted.survivor))), reader.patient(PatientRef(id=shown(parted.restored)))
 
@@ -271,8 +272,10 @@ class Preferences:
     def _join(self, transaction: Connection, enterprise: str, author: Author, item: PatientMerge) -> Outcome:
         return Joining(self.application(transaction, enterprise, author), item).run()
 
-    def _met(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None, item: PatientStatements) -> Outcome:
-        """Joins the patient of a payload with the one who was known by its record id alone, and applies the payload."""
+    def _join_record(
+        self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None, item: PatientStatements
+    ) -> Outcome:
+        """Merges the patient of a payload with the one known by its FHIR resource id alone, then applies the payload."""
         naming = self.enterprises[enterprise].naming(author.authority.removeprefix(EMR))
         record = next(one for one in item.identifiers if naming.is_record_id(one))
         joined = self._join(
@@ -283,7 +286,7 @@ class Preferences:
         return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were separated by a user")
 
     def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
-        """Work on patients in a transaction of the caller's."""
+        """A batch of one author, in a transaction that the caller opened."""
         rules = self.enterprises[enterprise]
         gate = guard.gate(self.database, transaction, rules, author.authority, author.now) if guard is not None else None
         reader = self._readers.get(author.authority.removeprefix(EMR))

@@ -1,4 +1,4 @@
-"""Reads patients: one with everything for a facesheet, many with just what decisions look at."""
+"""Reads patients: one with everything for a facesheet, many with just what decisions need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from store.domain.lock import Mark
 from store.domain.opt_out_binding import in_force
 from store.domain.patient import Patient, PatientRef, UnreadAttribute
 from store.domain.patient_at import Dated
-from store.domain.sms_consent import OptOut, standing
+from store.domain.sms_consent import OptOut, active
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients import patient_state, refusal_rows
 from store.patients.freshness import Freshness
@@ -32,11 +32,11 @@ BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.s
 BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into, p.due
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
 UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
-WORDS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
+EVENTS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
 BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND until IS NULL
  UNION ALL SELECT ph.patient_id, w.words FROM patient_phones ph JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number
  WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
-"""What patients are bound by, and what was said of numbers that only a source lists whose phones are not in force."""
+"""SMS consent that binds patients, and of numbers that only a source lists whose phones are not in force."""
 ASSERTIONS = (
     "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable, effective_latest, confirmed_latest,"
     " codes FROM assertions WHERE patient_id IN ??"
@@ -71,7 +71,7 @@ class PatientReader:
         return rows
 
     def contacts(self, rows: Iterable[Any]) -> dict[int, ContactPreferences]:
-        """What is in force, by patient; computed anew where it was stored for another configuration."""
+        """The preferences in force, by patient; computed again if they were stored under another configuration."""
         basis = self.enterprise.basis
         found: dict[int, ContactPreferences] = {}
         outdated: dict[int, dict[str, assertions.SourceAssertions]] = {}
@@ -90,46 +90,46 @@ class PatientReader:
         return assertions.contact(in_force, assertions.unread(held, self.enterprise))
 
     def _dated(self, patients: list[int]) -> dict[int, Dated]:
-        """What periods change of patients, with all that anybody asserts about them."""
+        """Patients with future statements, and the assertions of every authority."""
         if not patients:
             return {}
         held: dict[int, dict[str, assertions.SourceAssertions]] = {number: {} for number in patients}
         for row in self._select(ASSERTIONS, [patients]):
             held[row[0]][row[1]] = _held(row)
-        those = of(self.database, self.connection, patients)
+        future = of(self.database, self.connection, patients)
         refusals = refusal_rows.of(self.database, self.connection, patients)
         lineages = patient_state.lineages(self.database, self.connection, patients)
         joined = {number: one.joined for number, one in lineages.items()}
         return {
-            number: Dated(held[number], tuple(those.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number))
+            number: Dated(held[number], tuple(future.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number))
             for number in patients
         }
 
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
-        """Patient -> the opt-outs that hold: those of their numbers, and those that the patient is bound by. Who has none is missing."""
+        """Patient -> the opt-outs in force: of their numbers, and those that bind the patient. Patients without any are missing."""
         numbers = list({phone[0] for contact in contacts.values() for phone in contact.phones})
-        words = dict(self._select(WORDS, [self.enterprise.name, numbers])) if numbers else {}
-        by_number = {number: standing(documents.read_words(text)) for number, text in words.items()}
+        events = dict(self._select(EVENTS, [self.enterprise.name, numbers])) if numbers else {}
+        by_number = {number: active(documents.read_consent_events(text)) for number, text in events.items()}
         bound: dict[int, list[OptOut]] = {}
         patients = list(contacts)
         for patient, text in self._select(BOUND, [patients, patients]) if patients else ():
-            bound.setdefault(patient, []).extend(standing(documents.read_words(text)))
+            bound.setdefault(patient, []).extend(active(documents.read_consent_events(text)))
         if not by_number and not bound:
             return {}
         found = {}
         for patient, contact in contacts.items():
-            mine = [one for phone in contact.phones for one in by_number.get(phone.number, ())]
-            if mine or patient in bound:
-                found[patient] = in_force(mine, bound.get(patient, ()))
+            of_phones = [one for phone in contact.phones for one in by_number.get(phone.number, ())]
+            if of_phones or patient in bound:
+                found[patient] = in_force(of_phones, bound.get(patient, ()))
         return found
 
     def held(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, Mark]]:
-        """What each authority holds about one patient, and the mark it makes."""
+        """What each authority asserts about one patient, and its mark."""
         found: list[tuple[str, assertions.SourceAssertions, Mark]] = []
         for row in self._select(ASSERTIONS, [[patient]]):
-            held, authority, heard = _held(row), row[1], instant(row[6])
+            held, authority, last_received = _held(row), row[1], instant(row[6])
             held = replace(held, assertions=held.current(), effective=held.confirmed)
-            found.append((authority, held, Mark(authority.removeprefix(EMR), held.since, heard, frozenset(held.assertions))))
+            found.append((authority, held, Mark(authority.removeprefix(EMR), held.since, last_received, frozenset(held.assertions))))
         return found
 
     def patient(self, ref: PatientRef, now: datetime | None = None) -> Patient:
@@ -168,9 +168,9 @@ class PatientReader:
         )
 
     def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[Known | StoreError]:
-        """What decisions look at, in the order of the refs.
+        """What decisions need, in the order of the refs.
 
-        Evidence that was stored for another configuration explains another value: then there is none.
+        Evidence stored under another configuration may explain another value: it is left out.
         """
         rows = self.rows(refs)
         there = {row[3]: row for row in rows if type(row) is tuple}
@@ -178,8 +178,8 @@ class PatientReader:
         opt_outs = self.opt_outs(contacts)
         age, basis = freshness.ages(self.enterprise, now), self.enterprise.basis
         ages = {sources: age(sources) for sources in {row[6] for row in there.values()}}
-        unheard = [number for number, row in there.items() if ages[row[6]].as_of is None]
-        updated = self._updated(unheard) if unheard else {}
+        never_received = [number for number, row in there.items() if ages[row[6]].as_of is None]
+        updated = self._updated(never_received) if never_received else {}
         found: dict[int, Known] = {}
         dated = self._dated([number for number, row in there.items() if row[10] is not None])
         for number, row in there.items():
@@ -191,7 +191,7 @@ class PatientReader:
         return [found[row[3]] if type(row) is tuple else row for row in rows]
 
     def _updated(self, patients: list[int]) -> dict[int, datetime]:
-        """When the rows of patients were written last. Apart: the driver takes longer to read a time than the rest of a row."""
+        """When patients were written last. A query of its own: the driver takes longer to read a time than the rest of a row."""
         return {number: instant(at) for number, at in self._select(UPDATED, [patients])}
 
     def _select(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
@@ -205,10 +205,8 @@ def _is_due(row: Any, now: datetime) -> bool:
 def _held(row: Any) -> assertions.SourceAssertions:
     """What one authority asserts, from a row of :data:`ASSERTIONS`."""
     _, _, text, effective, confirmed, since, _, marks, latest, confirmed_latest, codes = row
-    said, unread = documents.read_assertions(text), documents.read_marks(marks)
-    return assertions.SourceAssertions(
-        said, interval(effective, latest), interval(confirmed, confirmed_latest), "", instant(since), unread, codes
-    )
+    stated = interval(effective, latest), interval(confirmed, confirmed_latest)
+    return assertions.SourceAssertions(documents.read_assertions(text), *stated, "", instant(since), documents.read_marks(marks), codes)
 
 
 def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, list[Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""Reads and writes what the records of patients refuse, inside transactions that the caller opened."""
+"""Rows of refusals by single records (Consents, Flags), inside transactions that the caller opened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF = f"SELECT {', '.join(COLUMNS)} FROM record_refusals WHERE patient_id IN ??"
 
 
 def of(database: Database, connection: Connection, patients: Iterable[int]) -> dict[int, list[RecordRefusal]]:
-    """What records refuse, by patient. Who has no such record is missing."""
+    """The refusals of patients' records. Patients without any are missing."""
     found: dict[int, list[RecordRefusal]] = {}
     for row in database.select(connection, OF, [list(patients)]):
         found.setdefault(row[0], []).append(_read(row))
@@ -30,7 +30,7 @@ def of(database: Database, connection: Connection, patients: Iterable[int]) -> d
 
 
 class RefusalRows(KeptRows[RecordRefusal]):
-    """What the records of the patients refuse that one transaction touches."""
+    """The refusals of records of the patients that one transaction touches."""
 
     table, columns, key = RefusalRow, COLUMNS, 5
 

@@ -1,6 +1,7 @@
-"""A patient whom another mapping read is read again by today's, from the codes that are kept (product rule 5.8).
+"""Reads the kept codes of a patient again when the mapping changed (product rule 5.8).
 
-It is as old as it was: a newer statement stays newer. What would make the patient more contactable passes the safeguard like any evidence.
+The result keeps the time of its evidence: a newer statement stays newer. What would permit more contact passes the safeguard, like any
+other evidence.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from store.domain import documents, payload, source_codes
 from store.domain.assertions import Merged, SourceAssertions, anchored, join
 from store.domain.ordering import record_of, stated
 from store.domain.record_merge import Lineage, Side
-from store.domain.record_refusals import RecordRefusal, after, standing
+from store.domain.record_refusals import RecordRefusal, after
+from store.domain.record_refusals import standing as with_refusals
 from store.domain.side_codes import refusals, refusing, with_sides
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
@@ -25,17 +27,17 @@ REASON = "read with another mapping"
 Assertions = Mapping[str, Assertion]
 
 OF_KEPT = Codes("", ())
-"""Stands for the codes that are kept already, where what was folded from them waits for the safeguard."""
+"""Marks a held change that was read from the kept codes, so that the codes are not kept twice."""
 
 
 def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
-    """Folds the codes of the author's authority; what became of it: ``applied``, ``held``, or empty where nothing changed."""
+    """Reads the author's codes by today's mapping: ``applied``, ``held``, or "" where nothing changed."""
     held = patient.held.get(work.author.authority)
     now = _folded(held, work.reader, patient.joined) if held is not None else None
     if held is None or now is None:
         return ""
     refused = _refused(work, patient, held, now, record)
-    now = standing({work.author.authority: now}, refused, work.author.now)[work.author.authority]
+    now = with_refusals({work.author.authority: now}, refused, work.author.now)[work.author.authority]
     if patient.lineage is not None:
         _sides_again(work, patient.lineage, patient.records)
         now = _with_sides(work, patient.lineage, patient.records, now)
@@ -45,20 +47,20 @@ def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     back = _held_back(work, patient, record, before, now, changed)
     assertions = {name: one for name, one in now.assertions.items() if name not in back}
     assertions |= {name: before[name] for name in back if name in before}
-    told = {name: one for name, one in changed.items() if name not in back}
+    applied = {name: one for name, one in changed.items() if name not in back}
     patient.held[work.author.authority] = replace(now, assertions=assertions)
     work.keep_refusals(patient, refused, but=back)
     patient.content[work.author.authority] = None
     patient.touched.add(work.author.authority)
-    patient.heard.setdefault(work.author.authority, work.author.now)
-    patient.visible = patient.visible or bool(told) or now.unreadable != held.unreadable
-    _record(work, patient, told, before, assertions)
-    return "applied" if told or now.unreadable != held.unreadable else "held" if back else ""
+    patient.last_received.setdefault(work.author.authority, work.author.now)
+    patient.visible = patient.visible or bool(applied) or now.unreadable != held.unreadable
+    _record(work, patient, applied, before, assertions)
+    return "applied" if applied or now.unreadable != held.unreadable else "held" if back else ""
 
 
 def as_read_now(held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
-    """What stands of a payload's attributes of which today's reading waits for the safeguard: by all codes, not beside the former
-    reading."""
+    """The assertions of a payload's attributes whose present reading waits for the safeguard: read from all codes, so that the payload is
+    not compared with the former reading."""
     if held is None or not item.mapping or payload.is_of_another_mapping(held, item):
         return {}
     before = held.current()
@@ -66,10 +68,10 @@ def as_read_now(held: SourceAssertions | None, item: PatientStatements, now: dat
     kept = payload.codes_of(held)[1] if waiting else None
     if kept is None:
         return {}
-    told = source_codes.after(kept, item, now, held, held.unreadable)
+    codes = source_codes.after(kept, item, now, held, held.unreadable)
     by_codes = [name for name in waiting if name in kept and not record_of(item.evidence_id) and not record_of(before[name].evidence_id)]
-    stands = {name: source_codes.standing(name, told[name], joined, item.mapping) for name in by_codes}
-    return {name: one or _cleared(item, name, now) for name, one in stands.items()}
+    read = {name: source_codes.standing(name, codes[name], joined, item.mapping) for name in by_codes}
+    return {name: one or _cleared(item, name, now) for name, one in read.items()}
 
 
 def _cleared(item: PatientStatements, name: str, now: datetime) -> Assertion:
@@ -77,7 +79,7 @@ def _cleared(item: PatientStatements, name: str, now: datetime) -> Assertion:
 
 
 def _folded(held: SourceAssertions, reader: source_codes.CodeReader | None, joined: datetime | None) -> SourceAssertions | None:
-    """What is asserted by today's mapping; ``None`` where it is that already, or nobody can tell."""
+    """The assertions by today's mapping; ``None`` if they are that already, or if no codes are kept."""
     if reader is None or held.codes is None or held.codes.startswith(f"{reader.mapping} "):
         return None
     now, again = source_codes.fold(held, documents.read_codes(held.codes)[1], reader, joined)
@@ -85,7 +87,7 @@ def _folded(held: SourceAssertions, reader: source_codes.CodeReader | None, join
 
 
 def _refused(work: PatientBatch, patient: PatientState, held: SourceAssertions, now: SourceAssertions, record: int) -> list[RecordRefusal]:
-    """What the records of the author refuse by today's mapping."""
+    """The refusals of the author's records by today's mapping."""
     kept = [one for one in work.refusals_of(patient) if one.authority == work.author.authority]
     was, again = (documents.read_codes(one.codes or "")[1] for one in (held, now))
     for item in source_codes.read_otherwise(was, again):
@@ -94,29 +96,29 @@ def _refused(work: PatientBatch, patient: PatientState, held: SourceAssertions, 
 
 
 def _with_sides(work: PatientBatch, lineage: Lineage, records: Iterable[int], now: SourceAssertions) -> SourceAssertions:
-    """What is asserted, with what each record that the patient is says by older codes of its own."""
+    """The assertions, with those that each of the patient's records makes by older codes of its own."""
     own = (work.sides.own(side) for record in records for side in lineage.sides(record))
     return with_sides(now, [one[work.author.authority] for one in own if work.author.authority in one], lineage.joined)
 
 
 def _kept_by_merges(work: PatientBatch, lineage: Lineage) -> dict[int, dict[str, Assertion]]:
-    """By record, what refused of either when it became one with others, as old as the merge made it (rule 5.7): by today's mapping."""
+    """By record, the refusals of either side at each merge, dated by that merge (rule 5.7) and read by today's mapping."""
     kept: dict[int, dict[str, Assertion]] = {}
     for one in sorted(lineage.by_merged.values()):
-        met: list[SourceAssertions] = []
+        sides: list[SourceAssertions] = []
         for side in (Side(one.seq, one.survivor), Side(one.seq, one.merged)):
-            held = work.sides.then(side).get(work.author.authority)
+            held = work.sides.before_merge(side).get(work.author.authority)
             if held is not None:
                 again = _folded(held, work.reader, lineage.joined_before(side)) or held
-                met.append(refusing(again, kept.get(side.record, {})))
-        if met:
-            both = join(*met) if len(met) > 1 else met[0]
+                sides.append(refusing(again, kept.get(side.record, {})))
+        if sides:
+            both = join(*sides) if len(sides) > 1 else sides[0]
             kept[one.survivor] = refusals(anchored(both, one.effective))
     return kept
 
 
 def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -> None:
-    """The same of each record that the patient is, so that all are right when they part."""
+    """Reads the codes of each of the patient's records again, so that they are right after an unmerge."""
     for side in (side for record in records for side in lineage.sides(record)):
         own = work.sides.own(side)
         held = own.get(work.author.authority)
@@ -125,8 +127,8 @@ def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -
             work.sides.put(side, {**own, work.author.authority: now})
 
 
-def let_through(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
-    """What a reading by today's mapping would permit takes effect now: it is folded from the codes again, and is no new evidence."""
+def apply_held(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
+    """Applies an approved reading of the kept codes: they are read again, and count as no new evidence."""
     by, kept = documents.read_codes(held.codes or " {}")
     now, again = source_codes.fold(held, kept, _AsItIs(by), patient.joined)
     if patient.lineage is not None:
@@ -135,16 +137,16 @@ def let_through(work: PatientBatch, patient: PatientState, held: SourceAssertion
     before = held.current()
     assertions = {name: one for name, one in before.items() if name not in names}
     assertions |= {name: now.assertions[name] for name in names if name in now.assertions}
-    told = _changed(before, assertions)
+    applied = _changed(before, assertions)
     patient.held[work.author.authority] = replace(held, assertions=assertions, effective=held.confirmed)
     patient.content[work.author.authority] = None
-    patient.visible = patient.visible or bool(told)
-    _record(work, patient, told, before, assertions)
-    return bool(told)
+    patient.visible = patient.visible or bool(applied)
+    _record(work, patient, applied, before, assertions)
+    return bool(applied)
 
 
 class _AsItIs(NamedTuple):
-    """Reads no code another way than it was read last."""
+    """A reader that reads every code as it was read last."""
 
     mapping: str
 
@@ -165,19 +167,19 @@ def _held_back(
     now: SourceAssertions,
     changed: Mapping[str, tuple[Any, Any]],
 ) -> set[str]:
-    """The attributes that the safeguard keeps as they were."""
+    """The attributes that the safeguard holds back."""
     back: set[str] = set()
     if work.gate is None or patient.is_new or work.reader is None:
         return back
     mapping = work.reader.mapping
     for name, pair in changed.items():
-        said = now.assertions.get(name) or before[name]
+        evidence = now.assertions.get(name) or before[name]
         item = PatientStatements(
             (),
-            {name: Statement(pair[1], said.path)},
-            said.effective,
-            said.evidence_id,
-            said.version,
+            {name: Statement(pair[1], evidence.path)},
+            evidence.effective,
+            evidence.evidence_id,
+            evidence.version,
             mapping=mapping,
             codes={name: OF_KEPT},
         )
@@ -186,9 +188,11 @@ def _held_back(
     return back
 
 
-def _record(work: PatientBatch, patient: PatientState, told: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions) -> None:
-    """Lines of the history, by the evidence whose reading changed."""
+def _record(
+    work: PatientBatch, patient: PatientState, changed: Mapping[str, tuple[Any, Any]], before: Assertions, after: Assertions
+) -> None:
+    """Adds a history line for each change, with the evidence whose reading changed."""
     by = work.author._replace(reason=work.author.reason or REASON)
-    for name, (was, now) in sorted(told.items()):
-        said = after.get(name) or before[name]
-        work.tell(patient, {name: (was, now, said.path)}, said.evidence_id, said.effective.earliest, by)
+    for name, (was, now) in sorted(changed.items()):
+        evidence = after.get(name) or before[name]
+        work.add_history(patient, {name: (was, now, evidence.path)}, evidence.evidence_id, evidence.effective.earliest, by)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from store.audit.audit_log import DECIDED_REPLY, Audit
 from store.domain import sms_consent
 from store.domain.lock import Actor, Role
-from store.domain.sms_consent import OPT_IN, OPT_OUT, REVIEW, Recognised, Word, heard, replied
+from store.domain.sms_consent import OPT_IN, OPT_OUT, REVIEW, ConsentEvent, Recognised, add, of_reply
 from store.errors import RoleRefused, ValueRefused
 from store.patients.patient_batch import Author
 from store.patients.replies import DISMISSED, KeptReply, Replies
@@ -16,9 +16,9 @@ from store.preference import STAFF
 
 DISMISS = "dismiss"
 DECIDERS = (Role.ENTERPRISE, Role.STAFF, "cli")
-"""Also whoever runs the program on its machine."""
+"""The roles that may decide; ``cli`` is whoever runs the program on its machine."""
 DECISIONS = {OPT_OUT: OPT_OUT, DISMISS: DISMISSED}
-"""What a person may say -> the state of the reply then."""
+"""A person's decision -> the state of the reply."""
 
 
 class Review:
@@ -37,23 +37,25 @@ class Review:
             raise ValueRefused(f"the decision must be one of {', '.join(DECISIONS)}")
         person, changed = f"{actor.role}:{actor.name}", set[int]()
         if decision == OPT_OUT:
-            word = replied(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)
-            changed |= self.sms.hear(word, heard, self._who(reply), person, reason, now)
+            event = of_reply(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)
+            changed |= self.sms.record(event, add, self._who(reply), person, reason, now)
         if not self.replies.others_wait(self.sms.transaction, self.enterprise, reply):
             changed |= self._resume(reply, person, reason, now)
         self.replies.close(self.sms.transaction, reply, DECISIONS[decision], actor=person, reason=reason, now=now)
         by, what = Author(STAFF, now, actor=person, reason=reason), OPT_OUT if decision == OPT_OUT else OPT_IN
         self.sms.touch(changed, by, now, what)
-        said = {"decision": decision, "reason": reason}
-        Audit(self.sms.database).changed(self.sms.transaction, self.enterprise, DECIDED_REPLY, reply.id, actor=person, now=now, **said)
+        detail = {"decision": decision, "reason": reason}
+        Audit(self.sms.database).changed(self.sms.transaction, self.enterprise, DECIDED_REPLY, reply.id, actor=person, now=now, **detail)
 
     def _resume(self, reply: KeptReply, person: str, reason: str, now: datetime) -> set[int]:
-        """The suspension ends. It says nothing about what the patient or staff said clearly."""
+        """Ends the suspension. Clear opt-outs of the patient or staff remain."""
         where = None if reply.scope == sms_consent.ALL_LINES else reply.line
-        before = [one.at for one in self.sms.words_of(reply.number) if (one.authority, one.line) == (REVIEW, where)]
+        before = [one.at for one in self.sms.events_of(reply.number) if (one.authority, one.line) == (REVIEW, where)]
         at = max([now, *(one + timedelta(microseconds=1) for one in before)])
-        return self.sms.hear(Word(reply.number, where, REVIEW, False, at, reply.scope), heard, self._who(reply), person, reason, now)
+        opt_in = ConsentEvent(reply.number, where, REVIEW, False, at, reply.scope)
+        return self.sms.record(opt_in, add, self._who(reply), person, reason, now)
 
     def _who(self, reply: KeptReply) -> set[int]:
-        """Whom the reply suspended: those who had the number then."""
-        return {one.patient for one in self.sms.bindings.of_numbers([reply.number]) if any(word.authority == REVIEW for word in one.words)}
+        """The patients that the reply suspended: those who had the number then."""
+        bound = self.sms.bindings.of_numbers([reply.number])
+        return {one.patient for one in bound if any(event.authority == REVIEW for event in one.events)}

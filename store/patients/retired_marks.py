@@ -1,7 +1,7 @@
-"""What a retired source asserted about each patient, and what staff did then, so that retiring it can be undone.
+"""What a retired source and staff asserted about each patient at the retirement, so that it can be undone.
 
-A merge may be undone after its patient's source was retired. Each record then has what its own side says, with the source's values
-in staff's hands, and undoing the retirement gives each its own mark back.
+A merge may be undone after its patient's source was retired. Each record then holds what its own side states, with staff owning the
+source's values, and undoing the retirement gives each record its own mark back.
 """
 
 from __future__ import annotations
@@ -29,30 +29,28 @@ MERGES_SINCE = "SELECT m.seq FROM merges m JOIN releases r ON r.enterprise = m.e
 Records = Mapping[str, SourceAssertions]
 
 
-def text(held: SourceAssertions | None, heard: datetime | None) -> str:
+def text(held: SourceAssertions | None, last_received: datetime | None) -> str:
     """One authority's row about a patient as text; ``null`` where there is none."""
     if held is None:
         return "null"
-    said = documents.write_assertions(held.assertions)
-    stated, again = documents.write_time(held.effective), documents.write_time(held.confirmed)
-    return documents.write(
-        (said, stated, again, held.seen, held.since, heard or held.confirmed.latest, documents.write_marks(held.unreadable), held.codes)
-    )
+    assertions, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
+    times = documents.write_time(held.effective), documents.write_time(held.confirmed)
+    return documents.write((assertions, *times, held.seen, held.since, last_received or held.confirmed.latest, marks, held.codes))
 
 
 def read(saved: str) -> SourceAssertions | None:
-    """The same back."""
+    """The inverse of :func:`text`."""
     row = documents.read(saved)
     if row is None:
         return None
-    said, effective, confirmed, seen, since, _, *rest = row
-    marks, codes = [*rest, None, None][:2]  # what an earlier version saved has less
-    stated, again = documents.read_time(effective), documents.read_time(confirmed)
-    return SourceAssertions(documents.read_assertions(said), stated, again, seen, instant(since), documents.read_marks(marks), codes)
+    assertions, effective, confirmed, seen, since, _, *rest = row
+    marks, codes = [*rest, None, None][:2]  # an earlier version saved fewer values
+    times = documents.read_time(effective), documents.read_time(confirmed)
+    return SourceAssertions(documents.read_assertions(assertions), *times, seen, instant(since), documents.read_marks(marks), codes)
 
 
-def heard(saved: str) -> datetime:
-    """When the source of a mark was last heard."""
+def last_received(saved: str) -> datetime:
+    """When the source of a mark was last received."""
     return instant(documents.read(saved)[5])
 
 
@@ -63,7 +61,7 @@ class SavedMarks:
         self.database, self.transaction = database, transaction
 
     def keep(self, rows: list[tuple[Any, ...]]) -> None:
-        """``rows``: release id, patient, the source's mark and staff's words as :func:`text`."""
+        """Writes marks. A row: release id, patient, what the source and what staff assert, both as :func:`text`."""
         self.database.insert(self.transaction, ReleasedMarkRow, COLUMNS, rows)
 
     def merges_since(self, release: str) -> set[int]:
@@ -71,9 +69,9 @@ class SavedMarks:
         return {seq for (seq,) in self.database.select(self.transaction, MERGES_SINCE, [release])}
 
     def part(self, seq: int, now: Records, halves: Mapping[int, Records], enterprise: Enterprise) -> dict[int, Records]:
-        """The two records of a merge that is undone, of which sources were retired meanwhile; ``now`` is what stands for both.
+        """The two records of an undone merge, with sources that were retired meanwhile; ``now``: the assertions about both.
 
-        A source that has spoken about them again since is theirs again.
+        A source that has stated something about them since then counts as live.
         """
         parted = dict(halves)
         for release, source, at in self._select(RELEASED_SINCE, [seq]):

@@ -1,7 +1,7 @@
-"""One patient who turns out to be several (``store.domain.strangers``) is parted, in one transaction.
+"""Splits a patient who turns out to be several people (``store.domain.strangers``), in one transaction.
 
-Each gets the identifiers that are certainly its own, and everything that stops contact. The rest was stated of nobody knows whom: it is
-unknown until a source states it again. So are the other identifiers: they come again with the next payload.
+Each gets the identifiers that are certainly its own, and every refusal. Nobody can tell whom the rest was stated about: it is unknown
+until a source states it again. The other identifiers come again with the next payload.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ Kept = Mapping[str, Mapping[str, Assertion]]
 
 
 class Splitting:
-    """Parts one patient. Use once: :meth:`run`."""
+    """One split. Use once: :meth:`run`."""
 
     def __init__(self, application: Application) -> None:
         self.work = application
         self.database, self.transaction = application.database, application.transaction
 
     def run(self, number: int, parts: Sequence[Part]) -> list[int]:
-        """The store ids of the patients. The former id is nobody's from now on: whoever kept it may have meant any of them."""
+        """Splits the patient; returns the new store ids. The former id identifies nobody from now on: it may have meant any of them."""
         patient = self.work.resume([number])[number]
         kept, numbers = self.kept(patient), patient.listed
         new = [self.work.create() for _ in parts]
         was, ids = dict(patient.held), [one.id for one in new]
         for one in (patient, *new):
             self._hold(one, was, kept, like=patient)
-        self.work.ahead.share(number, ids)
+        self.work.future.share(number, ids)
         self.work.refusals.share(number, ids)
         self._line(patient, self.work.author.authority, {"split_into": (None, ", ".join(shown(one) for one in ids), "")})
         self.work.finish()
@@ -58,13 +58,13 @@ class Splitting:
         return ids
 
     def kept(self, patient: PatientState) -> Kept:
-        """What stops contact, now or in the past."""
+        """The refusals of the patient, now or in the past."""
         rows = self.database.select(self.transaction, HISTORY, [patient.id])
         lines = (HistoryLine(instant(at), who, evidence, instant(when), documents.read(text)) for at, who, evidence, when, text in rows)
         return staying(patient.held, lines)
 
     def _hold(self, patient: PatientState, was: Mapping[str, SourceAssertions], kept: Kept, *, like: PatientState) -> None:
-        """From now on only what stops contact is known of the patient. A source that stated something goes on mastering it."""
+        """Leaves a patient only the refusals. A source that stated something still masters it."""
         before = was if patient is like else {}
         for authority, held in was.items():
             had, now = before[authority].assertions if authority in before else {}, kept[authority]
@@ -72,7 +72,7 @@ class Splitting:
             if now or authority.startswith(EMR):
                 newest = reduce(times.newest, (one.effective for one in now.values()), times.at(ALWAYS))
                 patient.held[authority] = SourceAssertions(dict(now), newest, newest, "", held.since, held.unreadable)
-                patient.heard[authority], patient.content[authority] = like.heard[authority], None
+                patient.last_received[authority], patient.content[authority] = like.last_received[authority], None
                 patient.touched.add(authority)
         if patient is not like:
             self._line(patient, self.work.author.authority, {"split_from": (None, shown(like.id), "")})
@@ -93,10 +93,10 @@ class Splitting:
 
     def _line(self, patient: PatientState, authority: str, changes: dict[str, tuple[Any, Any, str]]) -> None:
         by = self.work.author
-        self.work.tell(patient, changes, "", by.now, by._replace(authority=authority))
+        self.work.add_history(patient, changes, "", by.now, by._replace(authority=authority))
 
     def _name(self, number: int, parts: Mapping[int, Part]) -> None:
-        """Identifiers that are certainly somebody's; what a retired source stated of the one patient can be given back to nobody."""
+        """Gives each patient its own identifiers. Marks of a retired source can be given back to none of them."""
         self.database.delete(self.transaction, IdentifierRow, IDENTIFIER_KEY, self.database.select(self.transaction, IDENTIFIERS, [number]))
         enterprise = self.work.enterprise.name
         rows = [(enterprise, row.value, row.authority, row.type, one, one, OWN) for one, part in parts.items() for row in part]

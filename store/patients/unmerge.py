@@ -1,9 +1,7 @@
-"""A merge is undone by a person: two records again, each with its own identifiers and history (product rule 5.7).
+"""Undoes a merge on a person's request: two records again, each with its own identifiers and history (product rule 5.7).
 
-``store.domain.record_merge`` says what each of them holds. Merges of one survivor are undone in the reverse order, the latest first. The
-EMR may merge the two again, but a repeat of the message that was undone does not (``store.patients.merge``).
-
-Which records were merged into a patient's, by whose word: for people who look at the patient. Merges that were undone are none.
+``store.domain.record_merge`` decides what each of them holds. Merges into one survivor are undone in reverse order, the latest first. The
+EMR may merge the two again, but a repeat of the message whose merge was undone does not (``store.patients.merge``).
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ MERGED_INTO = """WITH RECURSIVE gone(id) AS (SELECT id FROM patients WHERE enter
 
 
 class MergedRecord(NamedTuple):
-    """A record that is part of another one's patient now: its opaque id, who merged it, and when that became true."""
+    """A record that was merged into a patient: its opaque id, the source of the merge, and since when."""
 
     id: str
     source: str
@@ -45,7 +43,7 @@ class MergedRecord(NamedTuple):
 
 
 def merged_records(database: Database, enterprise: str, patient_id: str) -> list[MergedRecord]:
-    """The records that went into this patient, also through others; the latest merge first, each record once."""
+    """The records merged into a patient, also through others; the latest merge first, each record once. Undone merges are left out."""
     with database.read() as connection:
         rows = database.select(connection, MERGED_INTO, [enterprise, parsed(patient_id)])
     found = [MergedRecord(shown(row[0]), row[1].removeprefix(EMR), row[2], instant(row[3]), instant(row[4])) for row in rows]
@@ -75,7 +73,7 @@ class Unmerging:
         self.database, self.transaction = application.database, application.transaction
 
     def run(self, ref: PatientRef) -> UnmergedRecords:
-        """Takes the record that ``ref`` names out of the one it was merged into.
+        """Separates the record that ``ref`` names from the one it was merged into.
 
         Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
         """
@@ -109,34 +107,36 @@ class Unmerging:
         found: int | None = rows[0][0]
         return found
 
-    def _part(self, mine_was: Side, theirs_was: Side, merge: Merge, at: datetime) -> None:
-        survivor_id, merged_id = mine_was.record, theirs_was.record
+    def _part(self, survivor_side: Side, merged_side: Side, merge: Merge, at: datetime) -> None:
+        survivor_id, merged_id = survivor_side.record, merged_side.record
         opened = self.work.resume([survivor_id, merged_id])
         survivor, merged = opened[survivor_id], opened[merged_id]
-        merged.numbers = {}  # its numbers were taken off the list of who has which
+        merged.numbers = {}  # its rows were deleted by the merge
         kept, was, since = self.work.refusals, set(survivor.held), at if merge.effective == ALWAYS else merge.effective
         now = record_refusals.without_earlier(survivor.held, kept.of(survivor_id), since)
-        mine, theirs = part(now, self._half(mine_was), self._half(theirs_was), merge)
+        of_survivor, of_merged = part(now, self._half(survivor_side), self._half(merged_side), merge)
         marks = SavedMarks(self.database, self.transaction)
-        parted = marks.part(mine_was.seq, survivor.held, {survivor_id: mine, merged_id: theirs}, self.work.enterprise)
+        parted = marks.part(survivor_side.seq, survivor.held, {survivor_id: of_survivor, merged_id: of_merged}, self.work.enterprise)
         below = self._below(merged_id)
         kept.give_back(survivor_id, merged_id, below, since)
-        mine, theirs = (record_refusals.standing(parted[one], kept.of(one), self.work.author.now, was) for one in (survivor_id, merged_id))
-        self._drop(survivor, mine)
-        self._drop(merged, theirs)
-        self._hold(survivor, mine, merge, {"unmerged": (None, shown(merged_id), "")})
-        self._hold(merged, theirs, merge, {"merged_into": (shown(survivor_id), None, "")})
+        of_survivor, of_merged = (
+            record_refusals.standing(parted[one], kept.of(one), self.work.author.now, was) for one in (survivor_id, merged_id)
+        )
+        self._drop(survivor, of_survivor)
+        self._drop(merged, of_merged)
+        self._hold(survivor, of_survivor, merge, {"unmerged": (None, shown(merged_id), "")})
+        self._hold(merged, of_merged, merge, {"merged_into": (shown(survivor_id), None, "")})
         self.work.finish()
         self.database.update(self.transaction, PatientRow, ("id",), ("merged_into",), [(None, merged_id)])
-        self.work.ahead.give_back(survivor_id, merged_id, below, merge.effective)
+        self.work.future.give_back(survivor_id, merged_id, below, merge.effective)
         origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
 
     def _half(self, side: Side) -> Half:
-        return Half(self.work.sides.then(side), self.work.sides.own(side))
+        return Half(self.work.sides.before_merge(side), self.work.sides.own(side))
 
     def _hold(self, patient: PatientState, held: dict[str, SourceAssertions], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
-        """From now on the patient is what ``held`` says; the history shows every value that changes by it."""
+        """Replaces the patient's assertions; the history shows every value that changes."""
         for authority in sorted({*patient.held, *held}):
             was = patient.held[authority].assertions if authority in patient.held else {}
             now = held[authority].assertions if authority in held else {}
@@ -147,8 +147,8 @@ class Unmerging:
             }
             if changed:
                 self._line(patient, authority, changed, merge)
-            patient.heard.setdefault(authority, self.work.author.now)
-            patient.content[authority] = None  # the next payload is looked at whole
+            patient.last_received.setdefault(authority, self.work.author.now)
+            patient.content[authority] = None  # the next payload is merged, not only compared
         patient.held, patient.touched, patient.visible = held, set(held), True
         self._line(patient, self.work.author.authority, event, merge)
 
@@ -159,14 +159,14 @@ class Unmerging:
 
     def _line(self, patient: PatientState, authority: str, changes: dict[str, tuple[Any, Any, str]], merge: Merge) -> None:
         by = self.work.author
-        self.work.tell(patient, changes, merge.evidence_id, by.now, by._replace(authority=authority))
+        self.work.add_history(patient, changes, merge.evidence_id, by.now, by._replace(authority=authority))
 
     def _drop(self, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
         rows = [(patient.id, authority) for authority in patient.held if authority not in held]
         self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), rows)
 
     def _below(self, patient: int) -> list[int]:
-        """The record and every one that was merged into it before."""
+        """The record, and every record that was merged into it before."""
         found, level = [patient], [patient]
         while level:
             level = [number for (number,) in self.database.select(self.transaction, BELOW, [level])]
@@ -175,5 +175,5 @@ class Unmerging:
 
 
 def _path(authority: str, now: Assertion | None) -> str:
-    """What staff has from a retired source says so in its path; else the line tells of the merge, not of a message."""
+    """The path of a history line: empty for an unmerge, but what staff inherited from a retired source keeps its path."""
     return now.path if now is not None and authority == STAFF else ""

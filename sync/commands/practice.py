@@ -32,7 +32,7 @@ FAULTS: dict[str, Callable[[Faults], object]] = {
     "503": lambda faults: faults.fail(status=503),
     "cut": lambda faults: faults.cut(),
     "late": lambda faults: faults.stall(seconds=5),
-    "well": lambda faults: faults.answer_well(),
+    "well": lambda faults: faults.succeed(),
     "broken-next": lambda faults: setattr(faults, "break_next_links", True),
     "expired": lambda faults: faults.expire(),
     "partial": lambda faults: faults.leave_out(),

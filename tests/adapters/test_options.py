@@ -1,3 +1,5 @@
+"""Reading the options of a source."""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -7,7 +9,7 @@ import pytest
 
 from adapters.base import SourceSettings
 from adapters.http.options import base_url, limits
-from adapters.options import joined, listed, number, one_of, own, switch, texts
+from adapters.options import joined, listed, number, one_of, section, switch, texts
 
 
 def test_the_site_s_options_stand_over_the_preset_s() -> None:
@@ -30,20 +32,20 @@ def test_values_may_be_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (lambda: switch({"a": "perhaps"}, "a", default=True), "a is 'perhaps': use true or false"),
         (lambda: number({"a": "many"}, "a", 1, least=1, most=9), "a is 'many': use a number from 1 to 9"),
         (lambda: number({"a": 10}, "a", 1, least=1, most=9), "a is 10: use a number from 1 to 9"),
         (lambda: one_of({"a": "c"}, "a", ("a", "b")), "a is 'c': use one of a, b"),
-        (lambda: own("group", "text", ("a", "b")), "group must be a section with settings: a, b"),
-        (lambda: own("group", {"c": 1}, ("a", "b")), "unknown setting group.c: use a, b"),
+        (lambda: section("group", "text", ("a", "b")), "group must be a section with settings: a, b"),
+        (lambda: section("group", {"c": 1}, ("a", "b")), "unknown setting group.c: use a, b"),
         (lambda: base_url({"base_url": "ehr.example"}, "the endpoint"), "base_url is missing or not an HTTP URL: give the endpoint"),
         (lambda: limits({"budget": {"parallel": 2}}, "UTC", ("quiet_hours",)), "unknown setting budget.parallel: use quiet_hours"),
     ],
 )
-def test_a_wrong_value_says_what_it_takes(wrong: Any, said: str) -> None:
-    with pytest.raises(ValueError, match="^" + said.replace("(", "\\(")):
+def test_an_invalid_value_names_the_accepted_values(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match="^" + message.replace("(", "\\(")):
         wrong()
 
 

@@ -1,4 +1,4 @@
-"""Preferences in the shapes that EMRs keep them in: by topic, as lists of allowed channels, with the polarity turned round."""
+"""Forms in which EMRs keep preferences: by topic, as lists of allowed channels, with negative polarity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def one(payload: Mapping[str, Any], attribute: str = "consent.sms", **rule: Any)
 
 
 def listed(codes: list[str | None] | None, **rule: Any) -> dict[str, Any]:
-    """What a list of approved media states, by channel; a channel of which it says nothing is missing."""
+    """The statements of a list of approved media, by channel. Channels without a statement are missing."""
     rules = compiled("topic.appointments.*", **({"from": "media", "values": MEDIA} | rule))
     outcomes = {made.attribute.rpartition(".")[2]: made.apply({} if codes is None else {"media": codes}) for made in rules}
     return {channel: outcome.value if isinstance(outcome, Statement) else outcome for channel, outcome in outcomes.items() if outcome}
@@ -49,7 +49,7 @@ ANSWERS = {"Y": "granted", "N": "denied", "?": "unknown"}
         ("first", ["Y"], ["N"], "granted"),
     ],
 )
-def test_topics_come_to_one_consent_as_the_mapping_declares(
+def test_topics_are_combined_into_one_consent_as_declared(
     aggregate: str | None, announcements: list[str], billing: list[str], value: str | None
 ) -> None:
     payload = {"announcements": announcements, "billing": billing}
@@ -58,23 +58,23 @@ def test_topics_come_to_one_consent_as_the_mapping_declares(
     assert outcome.value == value
 
 
-def test_all_denied_needs_a_word_on_each_topic() -> None:
+def test_all_denied_needs_a_value_for_each_topic() -> None:
     rule = {"from": ["announcements", "billing"], "values": ANSWERS, "aggregate": "all_denied"}
     assert one({"announcements": ["N"]}, **rule) is None
     assert one({"announcements": ["N"]}, **rule, on_absent="most_restrictive") == Statement("denied", "announcements | billing")
 
 
-def test_any_denied_is_content_with_the_topics_that_are_there() -> None:
+def test_any_denied_uses_the_topics_that_are_present() -> None:
     assert one({"billing": ["N"]}, **{"from": ["announcements", "billing"], "values": ANSWERS}) == Statement("denied", "billing[0]")
 
 
-def test_turned_polarity_denies_and_its_opposite_grants_nothing() -> None:
+def test_negative_polarity_denies_and_its_opposite_grants_nothing() -> None:
     rule = {"from": "disable_sms", "values": {True: "denied", False: "no_statement"}}
     assert one({"disable_sms": ["true"]}, **rule) == Statement("denied", "disable_sms[0]")
     assert one({"disable_sms": ["false"]}, **rule) is None
 
 
-def test_a_list_grants_what_it_names_and_says_nothing_of_the_others() -> None:
+def test_a_list_grants_its_channels_and_states_nothing_about_others() -> None:
     assert listed(["Email", "Mail"]) == {"email": "granted"}
 
 
@@ -83,7 +83,7 @@ def test_a_list_denies_the_others_only_where_the_mapping_declares_it() -> None:
     assert listed(["Mail"], others="denied") == {"email": "denied", "sms": "denied", "voice": "denied"}
 
 
-def test_a_list_may_take_the_others_back() -> None:
+def test_a_list_may_clear_the_others() -> None:
     assert listed(["Email"], others="clear") == {"email": "granted", "sms": None, "voice": None}
 
 
@@ -96,7 +96,7 @@ def test_an_absent_list_denies_nobody(others: str) -> None:
     assert listed(None, others=others) == {}
 
 
-def test_a_deleted_list_takes_back_every_channel() -> None:
+def test_a_deleted_list_clears_every_channel() -> None:
     assert listed([None], others="denied") == {"email": None, "sms": None, "voice": None}
 
 
@@ -105,18 +105,18 @@ def test_an_unknown_medium_beside_a_known_one_never_grants_more(on_unknown: str,
     assert listed(["Email", "Pigeon"], on_unknown=on_unknown)["email"] == email
 
 
-def test_an_unknown_medium_rejects_unless_the_mapping_says_else() -> None:
+def test_an_unknown_medium_rejects_by_default() -> None:
     assert isinstance(listed(["Email", "Pigeon"])["email"], RuleRejection)
 
 
-def test_what_is_written_for_one_channel_stands_over_its_list() -> None:
+def test_a_rule_for_one_channel_overrides_the_list() -> None:
     mapping = {"consent.sms": {"from": "texting", "values": ANSWERS}, "consent.*": {"from": "media", "values": MEDIA}}
     rules = {made.attribute: made for made in compile_mapping(mapping, compile_path)}
     assert set(rules) == {"consent.sms", "consent.voice", "consent.email"}
     assert rules["consent.sms"].apply({"media": ["Text"], "texting": ["N"]}) == Statement("denied", "texting[0]")
 
 
-def test_a_list_of_the_sites_stands_over_each_channel_of_the_presets() -> None:
+def test_a_list_of_the_site_overrides_each_channel_of_the_preset() -> None:
     preset = {"consent.sms": {"from": "a"}, "consent.sms#*": {"from": "b"}, "topic.billing.sms": {"from": "c"}}
     assert set(under(preset, {"consent.*": {}})) == {"consent.sms#*", "topic.billing.sms"}
 
@@ -135,7 +135,7 @@ def test_a_list_of_the_sites_stands_over_each_channel_of_the_presets() -> None:
         ("consent.sms", {"by": "first", "values": ANSWERS}, "by is 'first'"),
     ],
 )
-def test_a_wrong_shape_says_what_to_mend(attribute: str, rule: dict[str, Any], words: str) -> None:
+def test_an_invalid_rule_names_the_error(attribute: str, rule: dict[str, Any], words: str) -> None:
     with pytest.raises(MappingError, match=words) as error:
         compiled(attribute, **({"from": "media", "values": MEDIA} | rule))
     assert error.value.attribute == attribute

@@ -1,6 +1,6 @@
-"""Text that cannot be read, in the place of each attribute and by each protocol: a problem of that attribute, and never a statement of it.
+"""Unreadable text in each attribute and each protocol is a problem of that attribute and never a statement.
 
-Which of them mark a patient as unreadable is the store's matter (``tests/store/domain/test_unreadable.py``).
+Which problems mark a patient as unreadable is tested in ``tests/store/domain/test_unreadable.py``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "active": {"values": {"Y": "true", "N": "false"}},
     **{name: {"values": {"Y": "granted", "N": "denied"}} for name in ("consent.sms", "consent.voice", "consent.email", TOPIC)},
 }
-"""What a rule reads; the other attributes are read from their own elements."""
+"""Attributes read by a rule, with their tables. The other attributes are read from standard elements."""
 UNKNOWN = ["reject", "no_statement", "clear"]
 
 
@@ -35,16 +35,16 @@ def only_a_problem(found: PatientStatements, attribute: str) -> None:
     assert not [name for name in found.statements if base(name) == attribute]
     assert attribute in {base(one.attribute) for one in found.problems}
     kept = [code for name, codes in found.codes.items() if base(name) == attribute for code, _ in codes.found]
-    assert all(code is None or code.startswith(MARK) for code in kept), "only a digest is kept of what may be about the patient"
+    assert all(code is None or code.startswith(MARK) for code in kept), "only a digest of an unknown code is stored"
 
 
-def test_every_attribute_is_tried() -> None:
+def test_every_attribute_is_covered() -> None:
     assert {*VALUES, "phones", "email", "display_name"} == {*ATTRIBUTES, TOPIC}
 
 
 @pytest.mark.parametrize("attribute", VALUES)
 @pytest.mark.parametrize("lost", ["\udc81", "\\XFF\\", "\x00"])
-def test_by_a_rule_of_hl7(attribute: str, lost: str) -> None:
+def test_rules_for_hl7(attribute: str, lost: str) -> None:
     body = adt("A08").decode() + f"ZCP|1|Y{lost}|"
     mapping = {attribute: {"from": "ZCP-2", **VALUES[attribute]}}
     only_a_problem(stated(body.encode("utf-8", "surrogateescape"), mapping=mapping), attribute)
@@ -62,7 +62,7 @@ def test_by_a_rule_of_hl7(attribute: str, lost: str) -> None:
     ],
 )
 @pytest.mark.parametrize("lost", ["\udc81", "\\XFF\\"])
-def test_in_the_fields_of_pid(attribute: str, field: str, text: str, lost: str) -> None:
+def test_fields_of_pid(attribute: str, field: str, text: str, lost: str) -> None:
     body = adt("A08", **{field: "FIELD"}).decode().replace("FIELD", text.format(lost))
     only_a_problem(stated(body.encode("utf-8", "surrogateescape")), attribute)
 
@@ -70,7 +70,7 @@ def test_in_the_fields_of_pid(attribute: str, field: str, text: str, lost: str) 
 @pytest.mark.parametrize("attribute", VALUES)
 @pytest.mark.parametrize("unknown", UNKNOWN)
 @pytest.mark.parametrize("lost", ["\\u0000", "\\ud800"])
-def test_by_a_rule_of_fhir(attribute: str, unknown: str, lost: str) -> None:
+def test_rules_for_fhir(attribute: str, unknown: str, lost: str) -> None:
     rule = {"from": "Patient.extension('https://e.example/x').valueString", "on_unknown": unknown, **VALUES[attribute]}
     resource = fhir.patient(extension=[{"url": "https://e.example/x", "valueString": "Y~"}])
     (found,) = fhir.mapper(mapping={attribute: rule}).read(fhir.payload(json.dumps(resource).replace("~", lost).encode()))
@@ -90,7 +90,7 @@ def test_by_a_rule_of_fhir(attribute: str, unknown: str, lost: str) -> None:
         ("display_name", {"name": [{"family": "Exam~ple"}]}),
     ],
 )
-def test_in_the_elements_of_a_patient(attribute: str, elements: dict[str, Any]) -> None:
+def test_elements_of_a_patient(attribute: str, elements: dict[str, Any]) -> None:
     body = json.dumps(fhir.patient(**elements)).replace("~", "\\u0000").encode()
     (found,) = fhir.mapper().read(fhir.payload(body))
     assert isinstance(found, PatientStatements)
@@ -99,7 +99,7 @@ def test_in_the_elements_of_a_patient(attribute: str, elements: dict[str, Any]) 
 
 @pytest.mark.parametrize("attribute", VALUES)
 @pytest.mark.parametrize("unknown", UNKNOWN)
-def test_by_a_rule_of_a_json_record(attribute: str, unknown: str) -> None:
+def test_rules_for_json_records(attribute: str, unknown: str) -> None:
     rule = {"from": "x", "on_unknown": unknown, **VALUES[attribute]}
     (found,) = rest.mapper({attribute: rule}).read(rest.payload(json.dumps({"id": 7, "x": "Y~"}).replace("~", "\\u0000").encode()))
     assert isinstance(found, PatientStatements)
@@ -114,7 +114,7 @@ def test_by_a_rule_of_a_json_record(attribute: str, unknown: str) -> None:
         ("display_name", {"first": "Pa~t"}),
     ],
 )
-def test_in_the_places_of_a_json_record(attribute: str, elements: dict[str, Any]) -> None:
+def test_members_of_a_json_record(attribute: str, elements: dict[str, Any]) -> None:
     body = json.dumps({"id": 7, **elements}).replace("~", "\\u0000").encode()
     (found,) = rest.mapper().read(rest.payload(body))
     assert isinstance(found, PatientStatements)

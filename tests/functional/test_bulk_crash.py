@@ -84,7 +84,7 @@ def all_there_once(url: str) -> None:
 def test_killed_while_the_server_prepares_the_export(emr: RehearsalEmr, config: Path, database_url: str) -> None:
     emr.exports.polls, emr.exports.retry_after = 1_000_000, "1"
     killed_when(config, lambda: state(database_url).job is not None and emr.exports.polls_answered > 0)
-    emr.exports.ready()
+    emr.exports.finish_all()
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == PATIENTS
     all_there_once(database_url)
     assert emr.exports.asked == 1, "it went on from the status address"
@@ -112,9 +112,9 @@ def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url:
 @pytest.mark.crash
 def test_killed_before_the_export_is_deleted_at_the_server(emr: RehearsalEmr, config: Path, database_url: str) -> None:
     """The last file is stored; the request to delete the export meets a server that does not answer."""
-    emr.exports.hold_deletion.clear()
+    emr.exports.may_delete.clear()
     killed_when(config, lambda: bool(state(database_url).ended))
-    emr.exports.hold_deletion.set()
+    emr.exports.may_delete.set()
     assert stored(database_url) == PATIENTS
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == 0
     all_there_once(database_url)

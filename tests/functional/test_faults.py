@@ -89,7 +89,7 @@ def in_the_middle(fault: Plan) -> Plan:
     """After some requests that are answered well."""
 
     def plan(faults: Faults) -> None:
-        faults.answer_well(2)
+        faults.succeed(2)
         fault(faults)
 
     return plan

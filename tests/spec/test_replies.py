@@ -12,15 +12,15 @@ from store.domain.sms_consent import (
     OPT_IN_CONFIRMED,
     OPT_OUT_CONFIRMED,
     STILL_OPTED_OUT,
+    ConsentEvent,
     OptOut,
-    Word,
+    active,
+    add,
     blocks,
     by_staff,
     display,
-    heard,
-    replied,
-    reply,
-    standing,
+    of_reply,
+    outcome,
 )
 from store.preference import ContactPreferences
 from tests.spec.replies import OPT_OUT_WORDS, REPLIES
@@ -49,9 +49,9 @@ def test_a_site_adds_opt_out_words() -> None:
 
 
 def test_start_and_stop_all_of_one_instant_are_a_stop() -> None:
-    said = [replied(recognise(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
+    said = [of_reply(recognise(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
     for words in (said, said[::-1]):
-        assert blocks(standing(heard((words[0],), words[1]))[0], LINE, None)
+        assert blocks(active(add((words[0],), words[1]))[0], LINE, None)
 
 
 def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
@@ -60,10 +60,10 @@ def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
 
 def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
     """The opt-outs in force after the patient sends these texts to these lines, in turn."""
-    words: tuple[Word, ...] = ()
+    words: tuple[ConsentEvent, ...] = ()
     for minute, (body, line) in enumerate(said):
-        words = heard(words, replied(recognise(body), line, number, AT + timedelta(minutes=minute)))
-    return standing(words)
+        words = add(words, of_reply(recognise(body), line, number, AT + timedelta(minutes=minute)))
+    return active(words)
 
 
 def test_start_undoes_the_patients_own_stop() -> None:
@@ -80,24 +80,24 @@ def test_start_on_another_line_leaves_the_stop() -> None:
 
 
 def test_start_does_not_undo_what_staff_recorded() -> None:
-    by_clinic = Word(CELL, LINE, "staff", True, AT)
-    words = heard((by_clinic,), replied(recognise("START"), LINE, CELL, AT + timedelta(minutes=1)))
-    assert standing(words) == (OptOut(LINE, CELL, authority="staff", at=AT),)
+    by_clinic = ConsentEvent(CELL, LINE, "staff", True, AT)
+    words = add((by_clinic,), of_reply(recognise("START"), LINE, CELL, AT + timedelta(minutes=1)))
+    assert active(words) == (OptOut(LINE, CELL, authority="staff", at=AT),)
 
 
 def test_a_start_that_arrives_late_does_not_lift_a_newer_stop() -> None:
-    stop, start = replied(recognise("STOP"), LINE, CELL, AT), replied(recognise("START"), LINE, CELL, AT - timedelta(minutes=1))
-    assert standing(heard((stop,), start)) == (OptOut(LINE, CELL, at=AT),)
+    stop, start = of_reply(recognise("STOP"), LINE, CELL, AT), of_reply(recognise("START"), LINE, CELL, AT - timedelta(minutes=1))
+    assert active(add((stop,), start)) == (OptOut(LINE, CELL, at=AT),)
 
 
 def test_a_stop_that_arrives_late_does_not_undo_a_newer_start() -> None:
-    start, stop = replied(recognise("START"), LINE, CELL, AT), replied(recognise("STOP"), LINE, CELL, AT - timedelta(minutes=1))
-    assert standing(heard((start,), stop)) == ()
+    start, stop = of_reply(recognise("START"), LINE, CELL, AT), of_reply(recognise("STOP"), LINE, CELL, AT - timedelta(minutes=1))
+    assert active(add((start,), stop)) == ()
 
 
 def test_at_the_same_instant_an_opt_out_wins() -> None:
-    stop, start = replied(recognise("STOP"), LINE, CELL, AT), replied(recognise("START"), LINE, CELL, AT)
-    assert standing(heard((stop,), start)) == standing(heard((start,), stop)) == (OptOut(LINE, CELL, at=AT),)
+    stop, start = of_reply(recognise("STOP"), LINE, CELL, AT), of_reply(recognise("START"), LINE, CELL, AT)
+    assert active(add((stop,), start)) == active(add((start,), stop)) == (OptOut(LINE, CELL, at=AT),)
 
 
 def test_start_on_a_line_makes_an_exception_of_stop_all() -> None:
@@ -121,25 +121,25 @@ def test_stop_all_again_closes_every_exception() -> None:
 def test_a_stop_repeated_only_becomes_newer() -> None:
     (once,), (twice,) = after(("STOP", LINE)), after(("STOP", LINE), ("quit", LINE))
     assert once._replace(at=None) == twice._replace(at=None)
-    assert reply(recognise("quit"), (once,), (twice,), LINE).confirmation == NO_CONFIRMATION
+    assert outcome(recognise("quit"), (once,), (twice,), LINE).confirmation == NO_CONFIRMATION
 
 
 def test_one_confirmation_for_a_stop_and_none_for_its_repetition() -> None:
     stop, stopped = recognise("STOP"), (OptOut(LINE, CELL),)
-    assert reply(stop, (), stopped, LINE, patients=2) == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
-    assert reply(stop, stopped, stopped, LINE).confirmation == NO_CONFIRMATION
+    assert outcome(stop, (), stopped, LINE, patients=2) == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
+    assert outcome(stop, stopped, stopped, LINE).confirmation == NO_CONFIRMATION
 
 
 def test_start_is_confirmed_only_when_texts_will_come_again() -> None:
     start, stopped = recognise("START"), (OptOut(LINE, CELL),)
     by_clinic = OptOut(LINE, CELL, authority="staff")
-    assert reply(start, stopped, (), LINE).confirmation == OPT_IN_CONFIRMED
-    assert reply(start, (*stopped, by_clinic), (by_clinic,), LINE).confirmation == STILL_OPTED_OUT
-    assert reply(start, (), (), LINE).confirmation == NO_CONFIRMATION
+    assert outcome(start, stopped, (), LINE).confirmation == OPT_IN_CONFIRMED
+    assert outcome(start, (*stopped, by_clinic), (by_clinic,), LINE).confirmation == STILL_OPTED_OUT
+    assert outcome(start, (), (), LINE).confirmation == NO_CONFIRMATION
 
 
 def test_an_unrecognised_reply_is_not_answered() -> None:
-    assert reply(recognise("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
+    assert outcome(recognise("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
 
 
 def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:

@@ -52,9 +52,9 @@ def test_connections_leave_descriptors_for_the_rest(limit: int, wanted: Mapping[
 
 def test_fewer_connections_are_fewer_of_one_address_too() -> None:
     admission = Admission(256, 64)
-    admission.narrow(16)
+    admission.limit_connections(16)
     assert [admission.enter("10.0.0.1") for _ in range(5)] == ["", "", "", "", "address_full"]
-    assert (admission.most, ConnectionLimits(512, 128).narrowed(32)) == (16, ConnectionLimits(32, 8))
+    assert (admission.max_connections, ConnectionLimits(512, 128).narrowed(32)) == (16, ConnectionLimits(32, 8))
     assert ConnectionLimits(512, 128).narrowed(512) == ConnectionLimits(512, 128)
 
 

@@ -127,7 +127,7 @@ def test_only_loopback_is_this_machine(host: str, local: bool) -> None:
 
 
 def test_the_api_under_tls_tells_browsers_to_come_back_by_tls(tmp_path: Path) -> None:
-    made = certificate.made()
+    made = certificate.create()
     (tmp_path / "api.pem").write_text(made.certificate)
     (tmp_path / "api.key").write_text(made.key)
     file = tmp_path / "config.yaml"

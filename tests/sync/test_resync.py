@@ -122,7 +122,7 @@ def test_what_a_run_takes_in_is_counted_by_the_hour_and_a_dry_run_is_not(emr_syn
 def test_what_passes_is_survived(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     emr.faults.unauthorized()
     emr.faults.throttle(retry_after="0")
-    emr.faults.answer_well()
+    emr.faults.succeed()
     emr.faults.cut()
     ended = emr_sync("resync", FHIR, "--json")
     assert (ended.code, ended.value["status"]) == (0, "done")

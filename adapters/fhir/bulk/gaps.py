@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from adapters.base import BrokeOff
+from adapters.base import IncompleteFetch
 from adapters.fhir.bulk.job import PendingExport
 
 MOST_TOLD = 3
@@ -32,9 +32,9 @@ class Gaps:
         return f"the export was incomplete ({_short(self.reasons)}): {MEANWHILE}"
 
     def ended(self) -> None:
-        """Raises :class:`~adapters.base.BrokeOff` where a file was not whole. The export is not asked for twice: servers allow few."""
+        """Raises :class:`~adapters.base.IncompleteFetch` if a file was incomplete. It is not requested again: servers limit exports."""
         if self.broken:
-            raise BrokeOff(_short(self.reasons), again=False)
+            raise IncompleteFetch(_short(self.reasons), again=False)
 
 
 def _short(reasons: list[str]) -> str:

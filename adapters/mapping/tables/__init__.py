@@ -1,4 +1,4 @@
-"""Tables of codes that EMRs use, as data: one YAML file each, read once. A site adds its own codes in the settings of a source."""
+"""Tables of codes used by EMRs, one YAML file each, loaded once. A site adds its own codes in the configuration of a source."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ FOLDER = Path(__file__).parent
 
 @cache
 def table(name: str) -> dict[str, Any]:
-    """The table ``name``. Codes are text, also those that YAML takes for numbers or booleans when they stand without quotes."""
+    """The table ``name``. All codes are text, including unquoted ones that YAML would read as numbers or booleans."""
     loaded = yaml.load((FOLDER / f"{name}.yaml").read_text("utf-8"), Loader=yaml.CBaseLoader)
     return dict(loaded)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, Fetch, Filtered, IncompleteFetch, Unmappable
 from adapters.fhir.rest import RestAdapter
 from adapters.registry import build
 from adapters.rehearsal.emr import RehearsalEmr
@@ -110,7 +110,7 @@ def test_patient_that_nobody_knows_gives_nothing(emr: RehearsalEmr, name: str) -
 
 
 def test_refused_token_is_bought_again_in_the_middle_of_a_run(emr: RehearsalEmr) -> None:
-    emr.faults.answer_well(2)
+    emr.faults.succeed(2)
     emr.faults.unauthorized()
     assert len(items(list(adapter(emr).fetch(Fetch())))) == 35
     assert emr.desk.issued == 2
@@ -120,7 +120,7 @@ def test_throttling_cuts_and_errors_are_waited_out(emr: RehearsalEmr) -> None:
     slept: list[float] = []
     emr.faults.throttle(retry_after="7")
     emr.faults.cut()
-    emr.faults.answer_well()
+    emr.faults.succeed()
     emr.faults.fail()
     assert len(items(list(adapter(emr, slept).fetch(Fetch())))) == 35
     assert len(slept) == 3
@@ -287,7 +287,7 @@ def test_check_says_when_no_patient_can_be_seen() -> None:
 def test_a_total_counts_unless_the_site_says_that_it_does_not(trust_total: bool) -> None:
     with serving(answering(metadata=capability(), Patient=found(patient(), total=500))) as server:
         batches: list[Batch] = []
-        with nullcontext() if not trust_total else pytest.raises(BrokeOff, match="announced 500 Patient records but sent 1"):
+        with nullcontext() if not trust_total else pytest.raises(IncompleteFetch, match="announced 500 Patient records but sent 1"):
             batches.extend(plain(server, options={"trust_total": trust_total}).fetch(Fetch()))
     assert len(batches[0].items) == 1
     assert (batches[-1].cursor is None) == trust_total
@@ -296,7 +296,7 @@ def test_a_total_counts_unless_the_site_says_that_it_does_not(trust_total: bool)
 @pytest.mark.parametrize("total", [500, "500", 500.0])
 def test_a_total_counts_however_it_is_written(total: Any) -> None:
     answers = answering(metadata=capability(), Patient=found(patient(), total=total))
-    with serving(answers) as server, pytest.raises(BrokeOff, match="announced 500"):
+    with serving(answers) as server, pytest.raises(IncompleteFetch, match="announced 500"):
         list(plain(server).fetch(Fetch()))
 
 

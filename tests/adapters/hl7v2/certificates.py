@@ -1,4 +1,4 @@
-"""An authority of certificates for one test, made on the spot."""
+"""A certificate authority for one test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Authority:
-    """Signs certificates. ``pem`` is its own."""
+    """Issues certificates. ``pem`` is its own certificate."""
 
     def __init__(self, name: str = "Test authority") -> None:
         self._name, self._key = _name(name), ec.generate_private_key(ec.SECP256R1())
@@ -24,7 +24,7 @@ class Authority:
         self.pem = _pem(certificate.add_extension(usage, critical=True).sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str) -> tuple[str, str]:
-        """A certificate for the loopback address and its key, both PEM."""
+        """A certificate for the loopback address and its key, both as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK)), x509.DNSName(name)])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

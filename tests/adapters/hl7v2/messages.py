@@ -1,4 +1,4 @@
-"""Messages of invented patients, built field by field so that a test shows only what it is about."""
+"""Messages of invented patients, built field by field, so that a test shows only the fields that it needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def adt(event: str = "A08", *more: str, header: str = "", **pid: str) -> bytes:
 
 
 def settings(**changes: Any) -> SourceSettings:
-    """A source whose patients are known by GENHOSP's MR."""
+    """The settings of a source whose patient identifier is the MR of GENHOSP."""
     known: dict[str, Any] = {
         "name": "genhosp-adt",
         "adapter": "hl7v2.mllp",
@@ -45,7 +45,7 @@ def items(body: bytes, **changes: Any) -> list[Item]:
 
 
 def stated(body: bytes, **changes: Any) -> PatientStatements:
-    """The one patient that the message is about."""
+    """The statements about the only patient of the message."""
     (item,) = items(body, **changes)
     assert isinstance(item, PatientStatements), item
     return item

@@ -1,4 +1,4 @@
-"""A real SSH server with SFTP over one folder of this machine, for tests: paramiko's server side on loopback."""
+"""An SFTP server for tests: paramiko's server on loopback, serving one local folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USER, PASSWORD = "sync", "an invented password"
 
 
 class Door(paramiko.ServerInterface):
-    """Lets in one user, by password or by key."""
+    """Authenticates one user, by password or by key."""
 
     def __init__(self, key: paramiko.PKey | None) -> None:
         self._key = key
@@ -44,7 +44,7 @@ def _answered(work: Any) -> Any:
 
 
 class Files(paramiko.SFTPServerInterface):
-    """SFTP version 3 over a folder."""
+    """SFTP version 3 for a local folder."""
 
     def __init__(self, server: paramiko.ServerInterface, folder: Path) -> None:
         super().__init__(server)
@@ -92,7 +92,7 @@ class Files(paramiko.SFTPServerInterface):
 
 
 class Server:
-    """Serves until closed. ``line`` is its public key as a client pins it."""
+    """The server, which runs until closed. ``line`` is its public key in the form that a client pins."""
 
     def __init__(self, folder: Path, host_key: paramiko.PKey, user_key: paramiko.PKey | None = None) -> None:
         self._folder, self._host_key, self._user_key = folder, host_key, user_key
@@ -113,11 +113,11 @@ class Server:
             transport.add_server_key(self._host_key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files, self._folder)
             self._transports.append(transport)
-            with suppress(paramiko.SSHException, EOFError, OSError):  # a client may leave in the middle
+            with suppress(paramiko.SSHException, EOFError, OSError):  # a client may disconnect at any time
                 transport.start_server(server=Door(self._user_key))
 
     def cut(self) -> None:
-        """Breaks every connection."""
+        """Closes every connection abruptly."""
         for transport in self._transports:
             transport.close()
 

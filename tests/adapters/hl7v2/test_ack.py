@@ -1,3 +1,5 @@
+"""Acknowledgements in original and enhanced mode."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ REJECTED = IngestResult("rejected", "code_unmapped", "the code | here is in no t
 
 
 def replies(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> list[bytes]:
-    return Acknowledger.of(ack).replies(message, answer, NOW)
+    return Acknowledger.from_options(ack).replies(message, answer, NOW)
 
 
 def answered(message: bytes, answer: IngestResult = APPLIED, **ack: str) -> bytes:
@@ -38,12 +40,12 @@ def test_it_works() -> None:
     assert reply == f"MSH|^~\\&|SYNC|HUB|ADT|GENHOSP|20261101150000+0000||ACK^A08|{own}|P|2.5.1\rMSA|AA|MSG00001\r".encode()
 
 
-def test_a_message_that_comes_twice_gets_the_acknowledgement_that_it_got_first() -> None:
+def test_a_duplicate_message_gets_the_same_acknowledgement() -> None:
     assert answered(adt()) == answered(adt())
     assert answered(adt()) != answered(adt("A31"))
 
 
-def test_a_message_that_was_refused_and_is_now_taken_gets_another_acknowledgement() -> None:
+def test_a_refused_message_that_is_later_accepted_gets_a_new_acknowledgement() -> None:
     assert read(answered(adt(), IngestResult("unavailable"))).field("MSH", 10) != read(answered(adt())).field("MSH", 10)
 
 
@@ -66,7 +68,7 @@ def test_own_control_ids_fit_into_msh_10() -> None:
         ("Y", "NE", ["CA"]),  # not in table 0155
     ],
 )
-def test_what_was_committed_is_acknowledged_as_msh_15_and_16_ask(accept: str, application: str, sent: list[str]) -> None:
+def test_committed_messages_are_acknowledged_as_msh_15_and_16_request(accept: str, application: str, sent: list[str]) -> None:
     assert codes(asking(accept, application)) == sent
 
 
@@ -74,19 +76,19 @@ def test_what_was_committed_is_acknowledged_as_msh_15_and_16_ask(accept: str, ap
     ("accept", "application", "sent"),
     [
         ("AL", "NE", ["CE"]),
-        ("AL", "AL", ["CE"]),  # what is not accepted has no application acknowledgement
+        ("AL", "AL", ["CE"]),  # a message that is not accepted gets no application acknowledgement
         ("NE", "ER", ["AE"]),
         ("SU", "AL", ["AE"]),
         ("ER", "SU", ["CE"]),
         ("NE", "NE", []),
     ],
 )
-def test_what_is_refused_is_said_once(accept: str, application: str, sent: list[str]) -> None:
+def test_a_refused_message_gets_one_acknowledgement(accept: str, application: str, sent: list[str]) -> None:
     assert codes(asking(accept, application), REJECTED) == sent
 
 
 @pytest.mark.parametrize(("accept", "application", "code"), [("AL", "NE", "CR"), ("NE", "NE", "CR"), ("", "NE", "AR"), ("SU", "SU", "CR")])
-def test_whoever_wants_no_answer_is_told_all_the_same_when_nothing_was_kept(accept: str, application: str, code: str) -> None:
+def test_a_sender_that_wants_no_answer_gets_one_when_nothing_was_stored(accept: str, application: str, code: str) -> None:
     assert codes(asking(accept, application), IngestResult("unavailable")) == [code]
 
 
@@ -104,12 +106,12 @@ def test_a_source_may_have_codes_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("ack", [{"rejected": "CA"}, {"refused": "AE"}, {"mode": "both"}])
-def test_a_word_that_is_none_is_refused(ack: dict[str, str]) -> None:
+def test_an_invalid_ack_option_is_refused(ack: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"ack"):
-        Acknowledger.of(ack)
+        Acknowledger.from_options(ack)
 
 
-def test_the_sequence_number_to_go_on_with_is_msa_4() -> None:
+def test_msa_4_is_the_next_expected_sequence_number() -> None:
     (reply,) = Acknowledger().replies(adt(), APPLIED, NOW, expected=8)
     assert read(reply).segments("MSA")[0] == ["MSA", "AA", "MSG00001", "", "8"]
 
@@ -136,12 +138,12 @@ def test_an_outcome_has_its_code(outcome: str, code: str) -> None:
     assert read(answered(adt(), IngestResult(outcome))).field("MSA", 1) == code
 
 
-def test_the_structure_of_the_acknowledgement_is_named_where_the_sender_names_structures() -> None:
+def test_the_acknowledgement_has_a_structure_if_the_message_has_one() -> None:
     header = "MSH|^~\\&|A|B|C|D|2026||ADT^A08^ADT_A01|1|P|2.5"
     assert read(answered(adt(header=header))).field("MSH", 9) == "ACK^A08^ACK"
 
 
-def test_a_refusal_says_why_in_the_shape_of_the_version() -> None:
+def test_an_error_has_the_form_of_the_senders_version() -> None:
     new = read(answered(adt(), REJECTED))
     assert new.segments("ERR")[0][3:] == [
         "103^Table value not found^HL70357",
@@ -163,7 +165,7 @@ def test_delimiters_and_character_set_are_those_of_the_message() -> None:
 
 
 @pytest.mark.parametrize("message", [b"", b"hello", b"MSH", b"MSH|", b"MSH||", b"MSH|^~\\&", b"\xff\xfe\xfa", b"PID|1\r"])
-def test_a_message_that_can_hardly_be_read_is_answered(message: bytes) -> None:
+def test_a_barely_readable_message_is_answered(message: bytes) -> None:
     reply = read(answered(message, IngestResult("rejected", "not_hl7", "no MSH")))
     assert reply.field("MSA", 1) == "AE"
     assert reply.field("MSH", 10)
@@ -174,7 +176,7 @@ def test_an_acknowledgement_is_never_acknowledged(kind: str) -> None:
     assert replies(f"MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5|||AL|AL\rMSA|AA|7\r".encode(), APPLIED) == []
 
 
-def test_a_response_to_a_query_is_an_acknowledgement_too() -> None:
+def test_a_response_to_a_query_counts_as_an_acknowledgement() -> None:
     assert replies(b"MSH|^~\\&|A|B|C|D|2026||RSP^K22|1|P|2.5|||AL|AL\rMSA|AA|7\rQAK|Q1|OK\r", REJECTED) == []
 
 
@@ -188,7 +190,7 @@ PARTLY = IngestResult(
 )
 
 
-def test_a_message_of_which_a_part_was_used_is_accepted_with_a_warning_for_each_problem() -> None:
+def test_a_partly_used_message_is_accepted_with_a_warning_per_problem() -> None:
     lines = answered(adt(), PARTLY).decode().split("\r")
     assert lines[1:] == [
         "MSA|AA|MSG00001",
@@ -200,11 +202,11 @@ def test_a_message_of_which_a_part_was_used_is_accepted_with_a_warning_for_each_
 
 
 @pytest.mark.parametrize("outcome", ["unchanged", "stale", "held", "merged"])
-def test_the_warning_comes_again_with_a_repeat(outcome: str) -> None:
+def test_a_repeat_gets_the_warning_again(outcome: str) -> None:
     assert b"|W|code_unmapped" in answered(adt(), PARTLY._replace(outcome=outcome))
 
 
-def test_a_source_chooses_the_code_of_a_message_used_in_part() -> None:
+def test_a_source_chooses_the_code_of_partly_used_messages() -> None:
     assert codes(adt(), PARTLY, partial="AE") == ["AE"]
     assert b"|W|" in answered(adt(), PARTLY, partial="AE")
     assert codes(adt(), APPLIED, partial="AE") == ["AA"]
@@ -212,13 +214,13 @@ def test_a_source_chooses_the_code_of_a_message_used_in_part() -> None:
     assert codes(asking("AL", ""), PARTLY) == ["CA"]
     assert codes(asking("AL", "AL"), PARTLY, partial="AE") == ["CE"]
     with pytest.raises(ValueError, match="partial"):
-        Acknowledger.of({"partly": "AA"})
+        Acknowledger.from_options({"partly": "AA"})
 
 
-def test_before_version_2_5_a_warning_is_a_text_that_nobody_takes_for_an_error() -> None:
+def test_before_version_2_5_a_warning_is_only_a_text() -> None:
     old = adt(header="MSH|^~\\&|A|B|C|D|2026||ADT^A08|7|P|2.3")
     assert answered(old, PARTLY).decode().split("\r")[1:] == ["MSA|AA|7|applied in part", ""]
 
 
-def test_warnings_have_an_end() -> None:
+def test_the_number_of_warnings_is_limited() -> None:
     assert answered(adt(), IngestResult("applied", problems=PARTLY.problems * 100)).count(b"ERR|") == 20

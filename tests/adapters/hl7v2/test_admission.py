@@ -1,4 +1,4 @@
-"""Who may connect to a listener, as a table."""
+"""Admission of connections to a listener."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from adapters.hl7v2.admission import ADDRESS_FULL, FULL, NOT_A_PEER, Admission, 
         (["fe80::/10"], "fe80::1%eth0", ""),
     ],
 )
-def test_only_peers_that_are_listed_may_connect(peers: list[str], address: str, refused: str) -> None:
+def test_only_listed_peers_may_connect(peers: list[str], address: str, refused: str) -> None:
     assert Admission(10, 10, networks(peers)).enter(address) == refused
 
 
-def test_one_address_cannot_take_the_room_of_the_others() -> None:
-    admission = Admission(most=4, most_per_address=2)
+def test_one_address_cannot_use_all_connections() -> None:
+    admission = Admission(max_connections=4, max_per_address=2)
     assert [admission.enter("10.0.0.1") for _ in range(3)] == ["", "", ADDRESS_FULL]
     assert [admission.enter("10.0.0.2") for _ in range(3)] == ["", "", ADDRESS_FULL]
     assert admission.enter("10.0.0.3") == FULL
@@ -37,6 +37,6 @@ def test_one_address_cannot_take_the_room_of_the_others() -> None:
 
 
 @pytest.mark.parametrize("text", ["10.1.2", "10.1.2.3/33", "emr.example", "10.1.2.3/24", ""])
-def test_what_is_no_address_and_no_network_is_refused(text: str) -> None:
+def test_invalid_addresses_and_networks_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write an address or a network"):
         networks([text])

@@ -1,3 +1,5 @@
+"""Splitting a stream of bytes into messages."""
+
 from __future__ import annotations
 
 import pytest
@@ -27,12 +29,12 @@ TWO = b"MSH|^~\\&|A|||||ADT^A08|2|P|2.5\rPID|||2\r"
         (b"", []),
     ],
 )
-def test_a_stream_is_cut_where_messages_begin(stream: bytes, found: list[bytes]) -> None:
+def test_a_stream_is_split_at_message_starts(stream: bytes, found: list[bytes]) -> None:
     assert list(split(stream)) == found
     assert list(pieces(bytes([byte]) for byte in stream)) == found
 
 
-def test_a_stream_that_never_begins_a_message_is_cut_so_that_memory_stays_flat() -> None:
+def test_a_stream_without_a_message_start_is_cut_to_limit_memory() -> None:
     found = list(pieces((b"x" * 1000 for _ in range(100)), largest=10_000))
     assert max(len(one) for one in found) <= 11_000
     assert b"".join(found) == b"x" * 100_000

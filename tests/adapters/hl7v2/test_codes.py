@@ -1,4 +1,4 @@
-"""The codes that a statement was read from travel with it in every event, so that a corrected mapping can read them again."""
+"""Statements keep their source codes in every event, so that a corrected mapping can read them again."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def codes(*texts: str | None, silent: bool = False) -> dict[str, Codes]:
 
 @pytest.mark.parametrize("event", ["A08", "A23", "A40", "A24", "A17"])
 @pytest.mark.parametrize(("code", "silent"), [("DNC", False), ("OK", False), ("?", True)])
-def test_they_travel_in_events_about_something_else(event: str, code: str, silent: bool) -> None:
+def test_codes_are_kept_in_events_about_something_else(event: str, code: str, silent: bool) -> None:
     body = adt(event, *([MRG] if event == "A40" else []), f"ZCP|1|{code}", "PD1||||||||||||Y")
     (item,) = (one for one in items(body, mapping=SITE) if isinstance(one, PatientStatements))
     assert item.codes == codes(code, silent=silent)
 
 
-def test_what_such_an_event_does_not_take_back_no_mapping_reads_again() -> None:
+def test_codes_that_clear_nothing_in_such_an_event_are_not_kept() -> None:
     assert stated(adt("A23", 'ZCP|1|""'), mapping=SITE).codes == {}
 
 
 @pytest.mark.parametrize(("code", "silent"), [("DNC", False), ("OK", False), ("?", True)])
-def test_they_travel_beside_a_line_that_is_no_segment(code: str, silent: bool) -> None:
+def test_codes_are_kept_if_a_line_is_not_a_segment(code: str, silent: bool) -> None:
     assert stated(adt("A08", f"ZCP|1|{code}", "NTE|1||a note\rthat goes on"), mapping=SITE).codes == codes(code, silent=silent)
 
 
 @pytest.mark.parametrize("line", ["ZCP|1\r|DNC", "ZCP|1|\rDNC|T"])
-def test_a_refusal_of_one_reading_has_none_because_a_permission_of_one_is_not_trusted(line: str) -> None:
+def test_a_refusal_in_only_one_reading_has_no_codes(line: str) -> None:
     item = stated(adt("A08", line), mapping=SITE)
     assert (item.statements["do_not_contact"].value, item.codes) == ("yes", {})

@@ -1,4 +1,4 @@
-"""Drop folders into which somebody puts what is no file, and what becomes of files that were read. For both kinds of folder."""
+"""Drop folders with symbolic links, and the handling of files after reading. For local and remote folders."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_old_files_are_not_removed_through_a_link(build: Build, folder: Path) ->
     assert old.exists()
 
 
-def test_what_is_put_in_the_place_of_a_file_is_not_read(build: Build, folder: Path) -> None:
+def test_a_link_that_replaces_a_file_is_not_read(build: Build, folder: Path) -> None:
     for name in ("a.hl7", "b.hl7"):
         (folder / name).write_bytes(adt())
     fetching = build().fetch(Fetch())
@@ -96,16 +96,16 @@ def test_what_is_put_in_the_place_of_a_file_is_not_read(build: Build, folder: Pa
     assert (folder.parent / "elsewhere" / "secret.hl7").exists()
 
 
-def test_check_tells_of_links(folder: Path) -> None:
+def test_check_reports_links(folder: Path) -> None:
     (folder / "a.hl7").symlink_to(folder / "nowhere")
     found = list(test_files.adapter(folder).check())
     assert [(one.what, one.ok) for one in found if not one.ok] == [("links", False)]
     assert "a.hl7" not in found[-1].detail
 
 
-def test_files_in_done_are_removed_when_they_were_there_long_enough(build: Build, folder: Path) -> None:
+def test_files_in_done_are_removed_after_keep_done(build: Build, folder: Path) -> None:
     (folder / "a.hl7").write_bytes(adt())
-    os.utime(folder / "a.hl7", (time.time() - 400 * DAY,) * 2)  # old when it came: it is kept from when it was read
+    os.utime(folder / "a.hl7", (time.time() - 400 * DAY,) * 2)  # already old on arrival: keep_done starts when it was read
     (folder / "letter.txt").write_bytes(b"no message")
     read_all(build(keep_done=30 * DAY))
     assert names(folder / "done") == ["a.hl7"]
@@ -117,7 +117,7 @@ def test_files_in_done_are_removed_when_they_were_there_long_enough(build: Build
 
 
 @pytest.mark.parametrize("kept", [{"keep_done": None}, {"after": "keep", "keep_done": 1e-6}], ids=["for ever", "not ours"])
-def test_files_that_shall_stay_do(build: Build, folder: Path, kept: dict[str, Any]) -> None:
+def test_files_that_must_be_kept_are_not_removed(build: Build, folder: Path, kept: dict[str, Any]) -> None:
     (folder / "done").mkdir()
     (folder / "done" / "a.hl7").write_bytes(adt())
     os.utime(folder / "done" / "a.hl7", (1, 1))
@@ -125,7 +125,7 @@ def test_files_that_shall_stay_do(build: Build, folder: Path, kept: dict[str, An
     assert names(folder / "done") == ["a.hl7"]
 
 
-def test_old_files_are_looked_for_once_an_hour_and_not_by_a_dry_read(build: Build, folder: Path) -> None:
+def test_old_files_are_removed_once_an_hour_and_not_by_a_dry_read(build: Build, folder: Path) -> None:
     adapter = build(keep_done=1e-6)
     (folder / "a.hl7").write_bytes(adt())
     read_all(adapter, dry=True)
@@ -137,7 +137,7 @@ def test_old_files_are_looked_for_once_an_hour_and_not_by_a_dry_read(build: Buil
     assert names(folder / "done") == ["b.hl7"]
 
 
-def test_no_name_of_a_file_is_told(build: Build, folder: Path) -> None:
+def test_file_names_are_never_shown(build: Build, folder: Path) -> None:
     (folder / SECRET).write_bytes(adt())
     batches = read_all(build(after="keep"))
     assert [item.locator for batch in batches for item in batch.items] == [f"{opaque(SECRET)}#1"]
@@ -145,11 +145,11 @@ def test_no_name_of_a_file_is_told(build: Build, folder: Path) -> None:
     assert read_all(build(after="keep"), cursor=batches[-1].cursor) == []
 
 
-def test_the_locator_of_a_file_is_what_b2sum_says_of_its_name() -> None:
+def test_the_locator_of_a_file_is_the_b2sum_of_its_name() -> None:
     assert opaque("a08.hl7") == "file-212cc59b01cb"
 
 
-def test_fat_messages_come_a_few_at_a_time(folder: Path) -> None:
+def test_batches_are_limited_by_bytes(folder: Path) -> None:
     (folder / "a.hl7").write_bytes((adt() + b"NTE|1||" + b"x" * 3_000_000 + b"\r") * 7)
     batches = read_all(test_files.adapter(folder))
     assert [len(batch.items) for batch in batches] == [2, 2, 2, 1]

@@ -1,3 +1,5 @@
+"""The local drop folder."""
+
 from __future__ import annotations
 
 import os
@@ -64,7 +66,7 @@ def test_a_file_without_anything_usable_goes_to_error(tmp_path: Path) -> None:
     assert names(tmp_path / "error") == ["empty.hl7", "letter.txt"]
 
 
-def test_a_file_that_is_still_written_to_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
     for name in ("new.hl7", "upload.hl7.tmp", "upload.part", ".hidden", "old.hl7"):
         (tmp_path / name).write_bytes(adt())
     os.utime(tmp_path / "old.hl7", (1, 1))
@@ -72,7 +74,7 @@ def test_a_file_that_is_still_written_to_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path / "done") == ["old.hl7"]
 
 
-def test_a_file_that_grew_while_it_was_read_stays(tmp_path: Path) -> None:
+def test_a_file_that_grew_while_it_was_read_is_not_moved(tmp_path: Path) -> None:
     path = tmp_path / "a.hl7"
     path.write_bytes(adt())
     fetching = adapter(tmp_path).fetch(Fetch())
@@ -82,19 +84,19 @@ def test_a_file_that_grew_while_it_was_read_stays(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.hl7"]
 
 
-def test_a_file_of_a_name_that_was_there_before_overwrites_nothing(tmp_path: Path) -> None:
+def test_a_moved_file_does_not_overwrite_another_of_the_same_name(tmp_path: Path) -> None:
     for _ in range(3):
         (tmp_path / "a.hl7").write_bytes(adt())
         read_all(tmp_path)
     assert names(tmp_path / "done") == ["a.hl7", "a.hl7.1", "a.hl7.2"]
 
 
-def test_a_large_file_comes_in_batches(tmp_path: Path) -> None:
+def test_a_large_file_is_read_in_batches(tmp_path: Path) -> None:
     (tmp_path / "a.hl7").write_bytes(adt() * 2500)
     assert [len(batch.items) for batch in read_all(tmp_path)] == [1000, 1000, 500]
 
 
-def test_a_merge_of_several_pairs_keeps_its_payload_beside_each(tmp_path: Path) -> None:
+def test_each_pair_of_a_merge_has_the_payload(tmp_path: Path) -> None:
     body = adt("A40", "MRG|MRN2", "PID|||MRN3^^^GENHOSP^MR", "MRG|MRN4")
     (tmp_path / "a.hl7").write_bytes(body)
     (batch,) = read_all(tmp_path)
@@ -128,29 +130,29 @@ def test_memory_stays_flat_over_a_large_file(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_folder_that_is_not_there_stops_the_source(tmp_path: Path) -> None:
+def test_a_missing_folder_stops_the_source(tmp_path: Path) -> None:
     with pytest.raises(AdapterError) as error:
         read_all(tmp_path / "nowhere")
     assert error.value.permanent
     assert [finding.ok for finding in adapter(tmp_path / "nowhere").check()] == [False]
 
 
-def test_a_source_without_a_folder_says_what_to_set() -> None:
+def test_a_source_without_a_path_names_the_setting() -> None:
     nameless = FilesAdapter(settings(adapter="hl7v2.files"))
     assert "'path'" in next(iter(nameless.check())).detail
     with pytest.raises(AdapterError, match="'path'"):
         list(nameless.fetch(Fetch()))
 
 
-def test_check_counts_what_is_waiting(tmp_path: Path) -> None:
+def test_check_counts_waiting_files(tmp_path: Path) -> None:
     (tmp_path / "a.hl7").write_bytes(adt())
     findings = list(adapter(tmp_path).check())
     assert all(finding.ok for finding in findings)
     assert findings[-1].detail.startswith("1 ")
 
 
-def batched(messages: int, said: int | str, *, batches: int | str = 1) -> bytes:
-    return b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + adt() * messages + f"BTS|{said}\rFTS|{batches}\r".encode()
+def batched(messages: int, count: int | str, *, batches: int | str = 1) -> bytes:
+    return b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + adt() * messages + f"BTS|{count}\rFTS|{batches}\r".encode()
 
 
 def reasons(folder: Path) -> list[str]:
@@ -179,12 +181,12 @@ def test_the_counts_of_a_batch_are_checked(tmp_path: Path, body: bytes, wrong: i
     assert reasons(tmp_path) == ["batch_count_mismatch"] * wrong
 
 
-def test_what_came_of_a_batch_that_counts_otherwise_is_applied(tmp_path: Path) -> None:
+def test_a_batch_with_a_wrong_count_is_applied(tmp_path: Path) -> None:
     (tmp_path / "batch.hl7").write_bytes(batched(3, 4))
     (batch,) = read_all(tmp_path)
     assert [type(item).__name__ for item in batch.items] == ["PatientStatements"] * 3 + ["Unmappable"]
-    (told,) = [item for item in batch.items if isinstance(item, Unmappable)]
-    assert (told.path, told.payload, told.locator) == ("BTS-1", b"BTS|4", f"{opaque('batch.hl7')}#4")
+    (rejection,) = [item for item in batch.items if isinstance(item, Unmappable)]
+    assert (rejection.path, rejection.payload, rejection.locator) == ("BTS-1", b"BTS|4", f"{opaque('batch.hl7')}#4")
 
 
 HEAD = b"FHS|^~\\&|A\rBHS|^~\\&|B\r"
@@ -207,14 +209,14 @@ HEAD = b"FHS|^~\\&|A\rBHS|^~\\&|B\r"
         (adt(f5="BHS^FHS"), []),
     ],
 )
-def test_a_batch_that_does_not_end_is_told(tmp_path: Path, body: bytes, paths: list[str]) -> None:
+def test_a_batch_without_a_trailer_is_reported(tmp_path: Path, body: bytes, paths: list[str]) -> None:
     (tmp_path / "batch.hl7").write_bytes(body)
     items = [item for batch in read_all(tmp_path) for item in batch.items]
     assert [(one.reason, one.path) for one in items if isinstance(one, Unmappable)] == [("batch_truncated", path) for path in paths]
     assert sum(isinstance(one, PatientStatements) for one in items) == body.count(b"MSH"), "what came of it is applied"
 
 
-def test_a_batch_in_one_frame_that_does_not_end_is_told(tmp_path: Path) -> None:
+def test_a_batch_without_a_trailer_in_one_frame_is_reported(tmp_path: Path) -> None:
     frame = Payload(HEAD + adt() * 2, "genhosp-adt:1#1", RECEIVED)
     items = adapter(tmp_path).mapper.read(frame)
     assert [one.reason for one in items if isinstance(one, Unmappable)] == ["batch_truncated"]
@@ -231,7 +233,7 @@ def kept(folder: Path, cursor: str | None = None, **request: Any) -> list[Batch]
     return list(adapter(folder, after="keep").fetch(Fetch(cursor=cursor, **request)))
 
 
-def test_files_that_are_kept_are_read_once(tmp_path: Path) -> None:
+def test_kept_files_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "a.hl7").write_bytes(adt())
     (tmp_path / "b.hl7").write_bytes(adt() * 2500)
     first = kept(tmp_path)
@@ -241,14 +243,14 @@ def test_files_that_are_kept_are_read_once(tmp_path: Path) -> None:
     assert len(kept(tmp_path, first[-1].cursor, full=True)) == 4
 
 
-def test_a_kept_file_that_was_not_read_to_its_end_is_read_again(tmp_path: Path) -> None:
+def test_a_kept_file_that_was_read_in_part_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "a.hl7").write_bytes(adt() * 2500)
     first, second, third = kept(tmp_path)
     assert (first.cursor, second.cursor) == (None, None)
     assert third.cursor is not None
 
 
-def test_a_kept_file_that_changed_is_read_again_and_one_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+def test_a_changed_kept_file_is_read_again_and_a_deleted_one_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "a.hl7").write_bytes(adt())
     (tmp_path / "b.hl7").write_bytes(adt())
     cursor = kept(tmp_path)[-1].cursor
@@ -260,7 +262,7 @@ def test_a_kept_file_that_changed_is_read_again_and_one_that_is_gone_is_forgotte
     assert "b.hl7" not in batch.cursor
 
 
-def test_an_empty_file_that_is_kept_is_remembered(tmp_path: Path) -> None:
+def test_an_empty_kept_file_is_remembered(tmp_path: Path) -> None:
     (tmp_path / "empty.hl7").write_bytes(b"")
     (batch,) = kept(tmp_path, "not of this adapter")
     assert (batch.items, kept(tmp_path, batch.cursor)) == ([], [])

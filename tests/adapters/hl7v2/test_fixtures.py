@@ -1,3 +1,5 @@
+"""The example message and the standard preset of the documentation."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,19 +20,19 @@ SITE = {
 }
 
 
-def test_the_worked_message_says_what_the_pages_promise() -> None:
+def test_the_example_message_maps_as_documented() -> None:
     preset = yaml.safe_load((ROOT / "adapters/presets/hl7v2-standard.yaml").read_text())
     mapper = Hl7Mapper(settings(preset=preset, mapping=SITE))
     (payload,) = payloads(ROOT / "tests/fixtures/hl7v2/adt_a08_do_not_contact.hl7")
     assert isinstance(payload, Payload)
-    (said,) = mapper.read(payload)
-    assert isinstance(said, PatientStatements)
-    values = {name: one.value for name, one in said.statements.items()}
+    (item,) = mapper.read(payload)
+    assert isinstance(item, PatientStatements)
+    values = {name: one.value for name, one in item.statements.items()}
     assert values["do_not_contact"] == "yes"
     assert values["preferred_method"] == "sms"
     assert values["consent.sms"] == "granted"
     assert [(phone.kind, phone.number, phone.textable) for phone in values["phones#PID-13"]] == [("cell", "+12175559876", True)]
-    assert said.evidence_id == "MSG00001"
+    assert item.evidence_id == "MSG00001"
 
 
 def test_the_standard_preset_names_its_sources() -> None:

@@ -1,3 +1,5 @@
+"""MLLP framing."""
+
 from __future__ import annotations
 
 import pytest
@@ -17,14 +19,14 @@ from adapters.hl7v2.reader import read
         b"  \x0bone\x1c\n\x0btwo\x1c",
     ],
 )
-def test_frames_are_found_in_every_dialect(wire: bytes) -> None:
+def test_frames_are_found_in_every_variant(wire: bytes) -> None:
     deframer = Deframer()
     assert deframer.feed(wire) == [b"one", b"two"]
     assert deframer.error is None
     assert not deframer.pending
 
 
-def test_a_message_is_given_out_as_soon_as_it_ends() -> None:
+def test_a_message_is_returned_as_soon_as_it_ends() -> None:
     deframer = Deframer()
     assert deframer.feed(b"\x0bone\x1c") == [b"one"]
     assert deframer.feed(b"\r") == []
@@ -34,7 +36,7 @@ def test_a_message_is_given_out_as_soon_as_it_ends() -> None:
     assert deframer.feed(b"o\x1c\r") == [b"two"]
 
 
-def test_a_separator_tab_inside_text_is_text() -> None:
+def test_a_vertical_tab_inside_text_is_text() -> None:
     assert Deframer().feed(frame(b"a\x0bb")) == [b"a\x0bb"]
 
 
@@ -45,7 +47,7 @@ def test_a_separator_tab_inside_text_is_text() -> None:
         (b"\x0bone\x1c\r\x0bMSH|cut\x0bMSH|whole\x1c\r", "frame_unfinished"),
     ],
 )
-def test_an_error_ends_the_stream_and_keeps_what_came_before(wire: bytes, reason: str) -> None:
+def test_an_error_ends_the_stream_and_keeps_earlier_messages(wire: bytes, reason: str) -> None:
     deframer = Deframer(limit=100)
     assert deframer.feed(wire) == [b"one"]
     assert deframer.error is not None
@@ -55,11 +57,11 @@ def test_an_error_ends_the_stream_and_keeps_what_came_before(wire: bytes, reason
     assert deframer.rest == b""
 
 
-def test_a_frame_of_just_the_limit_is_taken() -> None:
+def test_a_frame_of_exactly_the_limit_is_accepted() -> None:
     assert Deframer(limit=100).feed(frame(b"x" * 100)) == [b"x" * 100]
 
 
-def test_a_frame_beyond_the_limit_is_swallowed_and_what_follows_arrives() -> None:
+def test_a_frame_beyond_the_limit_is_dropped_and_later_frames_arrive() -> None:
     wire = frame(b"one") + frame(b"x" * 101) + frame(b"two") + frame(b"y" * 1_000_000) + frame(b"three")
     for size in (1, 7, 64, len(wire)):
         deframer = Deframer(limit=100)
@@ -70,7 +72,7 @@ def test_a_frame_beyond_the_limit_is_swallowed_and_what_follows_arrives() -> Non
             assert deframer.rest == b""
 
 
-def test_of_a_frame_beyond_the_limit_only_the_head_is_held_in_memory() -> None:
+def test_only_the_start_of_a_frame_beyond_the_limit_is_kept_in_memory() -> None:
     deframer = Deframer(limit=100_000)
     assert deframer.feed(b"\x0b" + b"x" * 100_001) == []
     for _ in range(100):
@@ -83,7 +85,7 @@ def test_of_a_frame_beyond_the_limit_only_the_head_is_held_in_memory() -> None:
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-16"])
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_text_in_two_bytes_a_letter_may_hold_the_framing_byte(codec: str, size: int) -> None:
+def test_utf_16_text_may_contain_the_framing_byte(codec: str, size: int) -> None:
     text = "MSH|^~\\&|A\rNTE|1||\u201cquoted\u201d \u0d1d"
     body = text.encode(codec)
     wire = frame(body) + frame(b"MSH|two")
@@ -92,13 +94,13 @@ def test_text_in_two_bytes_a_letter_may_hold_the_framing_byte(codec: str, size: 
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_the_frame_itself_may_be_in_two_bytes_a_letter(codec: str) -> None:
+def test_the_frame_itself_may_be_utf_16(codec: str) -> None:
     wire = "\x0bMSH|^~\\&|A|||||||||\rPID|1||Zoë\r\x1c\r".encode(codec) * 2
     found = Deframer().feed(wire)
     assert [read(one).field("PID", 3) for one in found] == ["Zoë"] * 2
-    with pytest.raises(UnusableMessage):  # nobody can tell which half of a letter was lost
+    with pytest.raises(UnusableMessage):  # it is unknown which half of a letter was lost
         read(Deframer().feed("\x0bMSH|^~\\&|A\rPID|1||\u017e\r\x1c\r".encode(codec))[0])
 
 
-def test_an_empty_frame_is_no_message() -> None:
+def test_an_empty_frame_is_not_a_message() -> None:
     assert Deframer().feed(frame(b"") + frame(b"one")) == [b"one"]

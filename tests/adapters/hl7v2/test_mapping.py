@@ -1,3 +1,5 @@
+"""Mapping of HL7 v2 messages to statements."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,7 @@ SITE = {
 
 
 def test_it_works() -> None:
-    said = stated(
+    item = stated(
         adt(
             "A08",
             segment("PD1", f11="02^Reminder^HL70215", f12="N"),
@@ -34,12 +36,12 @@ def test_it_works() -> None:
         ),
         mapping=SITE,
     )
-    assert said.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"),)
-    assert said.evidence_id == "MSG00001"
-    assert said.locator == "test#1"
-    assert said.effective.earliest == datetime(2026, 11, 1, 14, 30, tzinfo=UTC), "MSH-7"
-    assert said.problems == ()
-    assert said.statements == {
+    assert item.identifiers == (Identifier("GENHOSP", "MR", "MRN10001"),)
+    assert item.evidence_id == "MSG00001"
+    assert item.locator == "test#1"
+    assert item.effective.earliest == datetime(2026, 11, 1, 14, 30, tzinfo=UTC), "MSH-7"
+    assert item.problems == ()
+    assert item.statements == {
         "phones#PID-13": Statement(
             (
                 Phone("+12175550123", "home", "(217)555-0123"),
@@ -61,7 +63,7 @@ def test_it_works() -> None:
 
 
 @pytest.mark.parametrize("event", ["A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"])
-def test_an_update_says_what_is_true_of_a_patient(event: str) -> None:
+def test_an_update_states_patient_data(event: str) -> None:
     assert isinstance(items(adt(event))[0], PatientStatements)
 
 
@@ -77,7 +79,7 @@ def test_an_update_says_what_is_true_of_a_patient(event: str) -> None:
         ("ACK", "acknowledgement"),
     ],
 )
-def test_what_is_none_of_our_concern_is_filtered_with_its_reason(kind: str, reason: str) -> None:
+def test_irrelevant_messages_are_filtered_with_a_reason(kind: str, reason: str) -> None:
     body = adt(header=f"MSH|^~\\&|A|B|C|D|20261101083000||{kind}|M1|P|2.5")
     assert items(body) == [Filtered(reason, "test#1")]
 
@@ -102,14 +104,14 @@ def test_the_event_of_an_old_message_is_taken_from_evn() -> None:
         (adt(f3="1^^^GENHOSP^AN"), "patient_id_missing", "PID-3"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_its_reason_and_kept(body: bytes, reason: str, path: str) -> None:
+def test_unusable_messages_are_rejected_with_a_reason_and_kept(body: bytes, reason: str, path: str) -> None:
     item = refused(body)
     assert (item.reason, item.path, item.payload, item.locator) == (reason, path, body, "test#1")
     assert item.detail
     assert "MRN10001" not in item.detail
 
 
-def test_a_message_without_a_control_id_is_told_from_others_by_its_content() -> None:
+def test_a_message_without_a_control_id_is_identified_by_its_content() -> None:
     header = "MSH|^~\\&|A|B|C|D|20261101083000||ADT^A08||P|2.5"
     first, second = (stated(adt(header=header, f13=phone)).evidence_id for phone in ("(217)555-0123", "(217)555-0124"))
     assert first.startswith("sha256:")
@@ -129,24 +131,24 @@ def test_an_empty_batch_is_filtered() -> None:
 # Phones and e-mail: absent, deleted, restricted
 
 
-def test_an_empty_field_says_nothing() -> None:
+def test_an_empty_field_states_nothing() -> None:
     assert statements(adt()) == {}
 
 
 def test_a_deleted_field_clears_its_slots_only() -> None:
-    said = statements(adt(f13='""', f14="(217)555-0125"))
-    assert said["phones#PID-13"] == Statement(None, "PID-13")
-    assert said["email#PID-13"] == Statement(None, "PID-13")
-    assert said["phones#PID-14"].value
+    found = statements(adt(f13='""', f14="(217)555-0125"))
+    assert found["phones#PID-13"] == Statement(None, "PID-13")
+    assert found["email#PID-13"] == Statement(None, "PID-13")
+    assert found["phones#PID-14"].value
 
 
-def test_a_list_without_an_address_takes_the_addresses_back() -> None:
-    said = statements(adt(f13="(217)555-0123^PRN^PH"))
-    assert said["email#PID-13"] == Statement(None, "PID-13")
+def test_a_list_without_an_address_clears_the_addresses() -> None:
+    found = statements(adt(f13="(217)555-0123^PRN^PH"))
+    assert found["email#PID-13"] == Statement(None, "PID-13")
 
 
 @pytest.mark.parametrize("field", ["^PRN^PH", "~", "~^PRN^PH~", '^""^PH'])
-def test_codes_without_a_number_say_nothing(field: str) -> None:
+def test_codes_without_a_number_state_nothing(field: str) -> None:
     assert statements(adt(f13=field)) == {}
 
 
@@ -155,37 +157,37 @@ def test_a_number_deleted_inside_its_components_is_cleared() -> None:
 
 
 @pytest.mark.parametrize("field", ["", '""', '^PRN^PH^""'])
-def test_a_protected_record_without_phones_says_nothing_about_them(field: str) -> None:
-    said = stated(adt("A08", segment("PD1", f12="Y"), f13=field))
-    assert said.restricted
-    assert said.statements == {"restricted": Statement(True, "PD1-12")}
+def test_a_protected_record_without_phones_states_no_phones(field: str) -> None:
+    item = stated(adt("A08", segment("PD1", f12="Y"), f13=field))
+    assert item.restricted
+    assert item.statements == {"restricted": Statement(True, "PD1-12")}
 
 
-def test_a_protected_record_still_says_no() -> None:
-    said = stated(adt("A08", segment("PD1", f12="Y"), "ZCP|1|DNC"), mapping=SITE)
-    assert said.restricted
-    assert said.statements["do_not_contact"].value == "yes"
+def test_a_protected_record_can_refuse() -> None:
+    item = stated(adt("A08", segment("PD1", f12="Y"), "ZCP|1|DNC"), mapping=SITE)
+    assert item.restricted
+    assert item.statements["do_not_contact"].value == "yes"
 
 
 def test_an_unusable_phone_is_a_problem_and_the_rest_is_kept() -> None:
-    said = stated(adt(f13="1-800-Dentist^PRN^PH~(217)555-0123^PRN^PH~^NET^Internet^nowhere"))
-    assert [phone.number for phone in said.statements["phones#PID-13"].value] == ["+12175550123"]
-    assert [(one.reason, one.path) for one in said.problems] == [("phone_unusable", "PID-13[1]"), ("email_unusable", "PID-13[3]")]
-    assert "800" not in "".join(one.detail for one in said.problems)
+    item = stated(adt(f13="1-800-Dentist^PRN^PH~(217)555-0123^PRN^PH~^NET^Internet^nowhere"))
+    assert [phone.number for phone in item.statements["phones#PID-13"].value] == ["+12175550123"]
+    assert [(one.reason, one.path) for one in item.problems] == [("phone_unusable", "PID-13[1]"), ("email_unusable", "PID-13[3]")]
+    assert "800" not in "".join(one.detail for one in item.problems)
 
 
 def test_the_lowest_preference_order_names_the_preferred_phone() -> None:
     ranked = "^PRN^PH^^1^217^5550123^^^^^^^^^^^3~^PRS^CP^^1^217^5550124^^^^^^^^^^^1"
-    said = statements(adt(f40=ranked))
-    assert said["preferred_phone"] == Statement("+12175550124", "PID-40[2].18")
+    found = statements(adt(f40=ranked))
+    assert found["preferred_phone"] == Statement("+12175550124", "PID-40[2].18")
 
 
-def test_two_phones_at_the_top_leave_the_preference_open() -> None:
+def test_two_phones_with_the_top_order_leave_the_preference_open() -> None:
     ranked = "^PRN^PH^^1^217^5550123^^^^^^^^^^^1~^PRS^CP^^1^217^5550124^^^^^^^^^^^1"
     assert "preferred_phone" not in statements(adt(f40=ranked))
 
 
-def test_the_order_of_phones_alone_prefers_none() -> None:
+def test_the_order_of_phones_alone_is_not_a_preference() -> None:
     assert "preferred_phone" not in statements(adt(f13="(217)555-0123^PRN^PH~(217)555-0124^PRS^CP"))
 
 
@@ -200,13 +202,13 @@ def test_language_is_read_from_its_code_or_its_text(field: str, value: str | Non
     assert statements(adt(f15=field))["language"] == Statement(value, "PID-15")
 
 
-def test_a_declined_language_says_nothing_and_an_unknown_code_is_a_problem() -> None:
+def test_a_declined_language_states_nothing_and_an_unknown_code_is_a_problem() -> None:
     assert stated(adt(f15="UNK^Declined")).problems == ()
     assert [one.reason for one in stated(adt(f15="17")).problems] == ["language_unusable"]
 
 
 @pytest.mark.parametrize(
-    ("when", "indicator", "said"),
+    ("when", "indicator", "expected"),
     [
         ("20260401", "", Statement(True, "PID-29")),
         ("20260401", "N", Statement(True, "PID-29")),
@@ -221,22 +223,22 @@ def test_a_declined_language_says_nothing_and_an_unknown_code_is_a_problem() -> 
         ("", "", None),
     ],
 )
-def test_death_is_a_date_or_an_indicator(when: str, indicator: str, said: Statement | None) -> None:
-    assert statements(adt(f29=when, f30=indicator)).get("deceased") == said
+def test_death_is_a_date_or_an_indicator(when: str, indicator: str, expected: Statement | None) -> None:
+    assert statements(adt(f29=when, f30=indicator)).get("deceased") == expected
 
 
-def test_a_date_of_death_that_is_none_is_a_problem() -> None:
+def test_an_invalid_date_of_death_is_a_problem() -> None:
     assert [one.reason for one in stated(adt(f29="soon")).problems] == ["death_unusable"]
 
 
-def test_the_legal_name_is_shown_and_can_be_kept_out() -> None:
+def test_the_legal_name_is_read_unless_names_are_not_kept() -> None:
     body = adt(f5="Nick^Pat^^^^^N~O\\T\\Example&van^Pat^Q^Jr^^^L")
     assert statements(body)["display_name"] == Statement("Pat Q O&Example Jr", "PID-5")
     assert statements(body, keep_names=False) == {}
     assert statements(adt(f5='""'))["display_name"] == Statement(None, "PID-5")
 
 
-# When
+# Time of the statement
 
 
 def times_of(pid_33: str = "", evn_2: str = "", msh_7: str = "", **changes: Any) -> PatientStatements:
@@ -273,45 +275,43 @@ SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=count) for count in (1, 60, 3600,
         ("", "", "", times.unknown(RECEIVED)),
     ],
 )
-def test_the_time_is_the_event_s_else_the_message_s_as_precise_as_it_is_written(
-    pid_33: str, evn_2: str, msh_7: str, expected: times.Time
-) -> None:
-    said = times_of(pid_33, evn_2, msh_7)
-    assert (said.effective, said.problems) == (expected, ())
+def test_the_time_is_evn_2_otherwise_msh_7_with_its_precision(pid_33: str, evn_2: str, msh_7: str, expected: times.Time) -> None:
+    item = times_of(pid_33, evn_2, msh_7)
+    assert (item.effective, item.problems) == (expected, ())
 
 
 @pytest.mark.parametrize("offset", ["+0000", "+00:00", "+00", "Z", "z", " Z", "-0000"])
 @pytest.mark.parametrize("sent", ["20261101090000", "2026110109", "20261101090000.5", "2026-11-01T09:00:00", "2026-11-01 09:00"])
-def test_a_time_without_an_offset_is_in_that_of_the_messages_however_it_is_written(sent: str, offset: str) -> None:
-    said = times_of("", "20261101082700", sent + offset)
-    assert (said.effective, said.problems) == (span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND), ())
+def test_a_time_without_an_offset_uses_the_offset_of_msh_7(sent: str, offset: str) -> None:
+    item = times_of("", "20261101082700", sent + offset)
+    assert (item.effective, item.problems) == (span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND), ())
 
 
 @pytest.mark.parametrize(
     "sent", ["20261101090000+2500", "20261101090000+2400", "20261101090000-9999", "20261101090000+0060", "20261101090000+1500",
              "2026-11-01T09:00:00+00:60", "2026-11-01T09:00:00+25:00", "20261301090000", "yesterday", "2026-11-01T09:00:00 CST"],
 )  # fmt: skip
-def test_a_time_of_the_message_that_cannot_be_read_leaves_the_offset_of_others_open(sent: str) -> None:
-    said = times_of("", "20261101082700", sent)
-    assert said.effective == times.Time(
+def test_an_unreadable_msh_7_leaves_the_offset_of_other_times_open(sent: str) -> None:
+    item = times_of("", "20261101082700", sent)
+    assert item.effective == times.Time(
         datetime(2026, 10, 31, 18, 27, tzinfo=UTC), datetime(2026, 11, 1, 20, 27, tzinfo=UTC) + SECOND - times.STEP
     )
-    assert [(one.reason, one.path) for one in said.problems] == [("time_unreadable", "MSH-7")]
-    said = times_of("", "20261101082700-0500", sent)
-    assert said.effective == span(datetime(2026, 11, 1, 13, 27, tzinfo=UTC), SECOND)
-    assert [(one.reason, one.path) for one in said.problems] == [("time_unreadable", "MSH-7")]
+    assert [(one.reason, one.path) for one in item.problems] == [("time_unreadable", "MSH-7")]
+    item = times_of("", "20261101082700-0500", sent)
+    assert item.effective == span(datetime(2026, 11, 1, 13, 27, tzinfo=UTC), SECOND)
+    assert [(one.reason, one.path) for one in item.problems] == [("time_unreadable", "MSH-7")]
 
 
 @pytest.mark.parametrize("text", ["20261101082700Z", "20261101082700+00:00", "20261101082700+00"])
-def test_a_time_is_read_with_its_offset_however_that_is_written(text: str) -> None:
+def test_offsets_are_read_in_every_form(text: str) -> None:
     assert times_of("", text, "20261101082700").effective == span(datetime(2026, 11, 1, 8, 27, tzinfo=UTC), SECOND)
 
 
 @pytest.mark.parametrize(("updated", "problems"), [("yesterday", ["PID-33"]), ("", []), ("00000000000000", []), ('""', [])])
-def test_a_last_update_that_cannot_be_read_changes_nothing_and_is_reported(updated: str, problems: list[str]) -> None:
-    said = times_of(updated, "20261101082800", "20261101082700")
-    assert (said.effective, said.version) == (span(datetime(2026, 11, 1, 14, 28, tzinfo=UTC), SECOND), 0)
-    assert [one.path for one in said.problems if one.reason == "time_unreadable"] == problems
+def test_an_unreadable_last_update_changes_nothing_and_is_reported(updated: str, problems: list[str]) -> None:
+    item = times_of(updated, "20261101082800", "20261101082700")
+    assert (item.effective, item.version) == (span(datetime(2026, 11, 1, 14, 28, tzinfo=UTC), SECOND), 0)
+    assert [one.path for one in item.problems if one.reason == "time_unreadable"] == problems
 
 
 @pytest.mark.parametrize(
@@ -322,10 +322,10 @@ def test_a_last_update_that_cannot_be_read_changes_nothing_and_is_reported(updat
         ("20261399999999", "20261101082700", datetime(2026, 11, 1, 14, 27, 0, 999_999, UTC)),
     ],
 )
-def test_a_time_that_cannot_be_read_is_a_problem_and_may_be_any_until_the_message_was_sent(evn_2: str, msh_7: str, until: datetime) -> None:
-    said = times_of("", evn_2, msh_7)
-    assert said.effective == times.unknown(until)
-    assert [one.reason for one in said.problems] == ["time_unreadable"]
+def test_an_unreadable_time_is_a_problem_and_is_bounded_by_msh_7(evn_2: str, msh_7: str, until: datetime) -> None:
+    item = times_of("", evn_2, msh_7)
+    assert item.effective == times.unknown(until)
+    assert [one.reason for one in item.problems] == ["time_unreadable"]
 
 
 @pytest.mark.parametrize(
@@ -336,13 +336,13 @@ def test_the_last_update_of_the_record_only_breaks_ties(pid_33: str, version: in
 
 
 def test_a_source_may_take_its_times_from_elsewhere() -> None:
-    said = times_of("20251101082900", "20261101082800", "20261101082700", options={"time_from": ["PID-33", "MSH-7"]})
-    assert said.effective.earliest == datetime(2025, 11, 1, 13, 29, tzinfo=UTC)
-    said = times_of("", "20261101082800", "20261101082700", options={"time_from": ["PID-33", "MSH-7"]})
-    assert said.effective.earliest == datetime(2026, 11, 1, 14, 27, tzinfo=UTC)
+    item = times_of("20251101082900", "20261101082800", "20261101082700", options={"time_from": ["PID-33", "MSH-7"]})
+    assert item.effective.earliest == datetime(2025, 11, 1, 13, 29, tzinfo=UTC)
+    item = times_of("", "20261101082800", "20261101082700", options={"time_from": ["PID-33", "MSH-7"]})
+    assert item.effective.earliest == datetime(2026, 11, 1, 14, 27, tzinfo=UTC)
 
 
-def test_without_a_time_a_file_was_true_at_any_time_until_it_was_written() -> None:
+def test_without_a_time_a_file_is_bounded_by_its_modification_time() -> None:
     written = datetime(2026, 10, 1, tzinfo=UTC)
     body = adt(header="MSH|^~\\&|A|B|C|D|||ADT^A08|M1|P|2.5")
     found = Hl7Mapper(settings()).read(Payload(b"BHS|^~\\&|A\r" + body + body, "x", RECEIVED, written))
@@ -350,38 +350,38 @@ def test_without_a_time_a_file_was_true_at_any_time_until_it_was_written() -> No
 
 
 def test_a_time_in_the_future_is_a_problem() -> None:
-    said = times_of("", "20261101093000")
-    assert [one.reason for one in said.problems] == ["time_in_future"]
+    item = times_of("", "20261101093000")
+    assert [one.reason for one in item.problems] == ["time_in_future"]
     assert times_of("", "20261101091000").problems == (), "clocks differ by minutes"
 
 
 # The site's own rules
 
 
-def test_absent_codes_say_nothing_and_deleted_ones_clear() -> None:
+def test_absent_codes_state_nothing_and_deleted_ones_clear() -> None:
     assert statements(adt("A08", "ZCP|1||"), mapping=SITE) == {}
     assert statements(adt("A08", 'ZCP|1|""'), mapping=SITE) == {"do_not_contact": Statement(None, "ZCP-2")}
 
 
 def test_an_unmapped_code_is_a_problem_of_its_attribute_and_is_not_quoted() -> None:
-    said = stated(adt("A08", "ZCP|1|MAYBE"), mapping=SITE)
-    (item,) = said.problems
-    assert "do_not_contact" not in said.statements
+    record = stated(adt("A08", "ZCP|1|MAYBE"), mapping=SITE)
+    (item,) = record.problems
+    assert "do_not_contact" not in record.statements
     assert (item.reason, item.path, item.attribute) == ("code_unmapped", "ZCP-2", "do_not_contact")
     assert "MAYBE" not in item.detail
     assert "do_not_contact" in item.detail
 
 
-def test_a_no_in_a_second_repetition_counts() -> None:
-    said = statements(adt("A08", "ZCP|1|OK~DNC"), mapping=SITE)
-    assert said["do_not_contact"] == Statement("yes", "ZCP-2[2]")
+def test_a_refusal_in_a_second_repetition_counts() -> None:
+    found = statements(adt("A08", "ZCP|1|OK~DNC"), mapping=SITE)
+    assert found["do_not_contact"] == Statement("yes", "ZCP-2[2]")
 
 
 def test_a_rule_of_the_site_replaces_the_standard_reading_and_the_preset() -> None:
     rules = {"language": {"from": "ZCP-4"}, "deceased": {"from": "ZCP-5", "values": {"D": "yes", "L": "no"}}}
     preset = {"mapping": {"language": {"from": "ZCP-9"}, **SITE}}
-    said = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=rules, preset=preset)
-    assert said == {
+    found = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=rules, preset=preset)
+    assert found == {
         "do_not_contact": Statement("yes", "ZCP-2"),
         "language": Statement("es", "ZCP-4"),
         "deceased": Statement(False, "ZCP-5"),
@@ -390,17 +390,17 @@ def test_a_rule_of_the_site_replaces_the_standard_reading_and_the_preset() -> No
 
 def test_phones_and_addresses_from_the_site_replace_all_standard_slots() -> None:
     rules = {"phones": {"from": "ZCP-6[*]"}, "email": {"from": "ZCP-7"}}
-    said = stated(adt("A08", "ZCP|1|||||217-555-0101~x~217-555-0102|pat@example.org", f13="(217)555-0199"), mapping=rules)
-    assert [phone.number for phone in said.statements["phones"].value] == ["+12175550101", "+12175550102"]
-    assert said.statements["email"] == Statement(("pat@example.org",), "ZCP-7")
-    assert set(said.statements) == {"phones", "email"}
-    assert [(one.reason, one.path) for one in said.problems] == [("phone_unusable", "ZCP-6[2]")]
+    item = stated(adt("A08", "ZCP|1|||||217-555-0101~x~217-555-0102|pat@example.org", f13="(217)555-0199"), mapping=rules)
+    assert [phone.number for phone in item.statements["phones"].value] == ["+12175550101", "+12175550102"]
+    assert item.statements["email"] == Statement(("pat@example.org",), "ZCP-7")
+    assert set(item.statements) == {"phones", "email"}
+    assert [(one.reason, one.path) for one in item.problems] == [("phone_unusable", "ZCP-6[2]")]
 
 
-def test_a_slot_of_the_site_stands_beside_the_standard_ones() -> None:
-    said = statements(adt("A08", "ZCP|1|||||217-555-0101", f13="(217)555-0199"), mapping={"phones#cell": {"from": "ZCP-6"}})
-    assert said["phones#cell"].value == (Phone("+12175550101", "cell", "217-555-0101", None, True),)
-    assert said["phones#PID-13"].value
+def test_a_slot_of_the_site_is_added_to_the_standard_ones() -> None:
+    found = statements(adt("A08", "ZCP|1|||||217-555-0101", f13="(217)555-0199"), mapping={"phones#cell": {"from": "ZCP-6"}})
+    assert found["phones#cell"].value == (Phone("+12175550101", "cell", "217-555-0101", None, True),)
+    assert found["phones#PID-13"].value
 
 
 def test_a_preferred_phone_may_be_a_kind() -> None:
@@ -408,8 +408,8 @@ def test_a_preferred_phone_may_be_a_kind() -> None:
     phones = "(217)555-0123^PRN^PH~(217)555-0124^PRS^CP"
     body = adt("A08", segment("ZCP", f8="C"), f13=phones)
     assert statements(body, mapping=rules)["preferred_phone"] == Statement("+12175550124", "ZCP-8")
-    said = stated(adt("A08", segment("ZCP", f8="C"), f13="(217)555-0123^PRN^PH"), mapping=rules)
-    assert [one.reason for one in said.problems] == ["preferred_phone_unusable"]
+    item = stated(adt("A08", segment("ZCP", f8="C"), f13="(217)555-0123^PRN^PH"), mapping=rules)
+    assert [one.reason for one in item.problems] == ["preferred_phone_unusable"]
 
 
 def test_absence_may_be_made_to_reject() -> None:
@@ -417,7 +417,7 @@ def test_absence_may_be_made_to_reject() -> None:
     assert [(one.reason, one.attribute) for one in stated(adt(), mapping=rules).problems] == [("value_absent", "do_not_contact")]
 
 
-def test_a_rule_that_cannot_be_compiled_is_named_at_once() -> None:
+def test_an_invalid_rule_is_named_when_the_mapper_is_built() -> None:
     with pytest.raises(MappingError, match="ZCP2"):
         Hl7Mapper(settings(mapping={"do_not_contact": {"from": "ZCP2"}}))
     with pytest.raises(ValueError, match="charset"):
@@ -427,7 +427,7 @@ def test_a_rule_that_cannot_be_compiled_is_named_at_once() -> None:
 # Explain
 
 
-def test_explain_shows_what_is_said_what_is_unused_and_what_is_unmapped() -> None:
+def test_explain_shows_stated_unused_and_unmapped_values() -> None:
     rules = {**SITE, "do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes"}, "on_unknown": "no_statement"}}
     body = adt("A08", "ZCP|1|HM|T|extra", f7="19700101", f15="eng", f13="(217)555-0123")
     explained = Hl7Mapper(settings(mapping=rules)).explain(Payload(body, "x", RECEIVED))
@@ -437,7 +437,7 @@ def test_explain_shows_what_is_said_what_is_unused_and_what_is_unmapped() -> Non
     assert explained.unmapped == [("ZCP-2", "HM")]
 
 
-def test_explain_of_what_cannot_be_read_is_the_refusal() -> None:
+def test_explain_of_an_unreadable_message_is_the_rejection() -> None:
     explained = Hl7Mapper(settings()).explain(Payload(b"hello", "x", RECEIVED))
     assert [type(one) for one in explained.items] == [Unmappable]
     assert not explained.stated
@@ -450,7 +450,7 @@ def test_explain_of_a_merge_names_both_sides() -> None:
     assert ("merged", "GENHOSP|MR|MRN2", "MRG-1") in explained.stated
 
 
-def test_a_protected_record_takes_no_refusal_back() -> None:
+def test_a_protected_record_clears_no_refusal() -> None:
     assert "do_not_contact" not in statements(adt("A08", segment("PD1", f12="Y"), 'ZCP|1|""'), mapping=SITE)
 
 
@@ -460,14 +460,14 @@ def test_a_message_type_in_another_spelling_is_read(kind: str) -> None:
     assert statements(body, mapping=SITE)["do_not_contact"].value == "yes"
 
 
-def test_an_unmapped_code_costs_its_attribute_only() -> None:
-    said = stated(adt("A08", "ZCP|1|DNC|FAX"), mapping=SITE)
-    assert said.statements["do_not_contact"].value == "yes"
-    assert "preferred_method" not in said.statements
-    assert [(one.reason, one.path, one.attribute) for one in said.problems] == [("code_unmapped", "ZCP-3", "preferred_method")]
+def test_an_unmapped_code_affects_only_its_attribute() -> None:
+    item = stated(adt("A08", "ZCP|1|DNC|FAX"), mapping=SITE)
+    assert item.statements["do_not_contact"].value == "yes"
+    assert "preferred_method" not in item.statements
+    assert [(one.reason, one.path, one.attribute) for one in item.problems] == [("code_unmapped", "ZCP-3", "preferred_method")]
 
 
-def test_a_denial_beside_a_number_that_cannot_be_read_is_a_problem_of_the_consent() -> None:
+def test_a_denial_at_an_unreadable_number_is_a_problem_of_the_consent() -> None:
     rule = {"consent.sms#*": {"from": "PID-13.9", "values": {"NO": "denied", "YES": "granted"}}}
-    said = stated(adt("A08", f13="call her^PRN^CP^^^^^^NO~(217)555-0123^PRN^CP^^^^^^YES"), mapping=rule)
-    assert "consent.sms" in {one.attribute for one in said.problems}
+    item = stated(adt("A08", f13="call her^PRN^CP^^^^^^NO~(217)555-0123^PRN^CP^^^^^^YES"), mapping=rule)
+    assert "consent.sms" in {one.attribute for one in item.problems}

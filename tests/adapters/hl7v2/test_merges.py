@@ -1,3 +1,5 @@
+"""Merges and account merges."""
+
 from __future__ import annotations
 
 import pytest
@@ -16,19 +18,19 @@ def merges(body: bytes) -> list[PatientMerge]:
 
 
 @pytest.mark.parametrize("event", ["A18", "A34", "A40"])
-def test_mrg_names_what_is_merged_and_pid_what_survives(event: str) -> None:
+def test_mrg_is_the_merged_record_and_pid_the_survivor(event: str) -> None:
     (merge,) = merges(adt(event, "MRG|MRN2^^^GENHOSP^MR", f3="MRN1^^^GENHOSP^MR"))
     assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
     assert merge.evidence_id == "MSG00001"
     assert merge.effective.earliest.isoformat() == "2026-11-01T14:30:00+00:00"
 
 
-def test_a_merge_may_hold_several_pairs() -> None:
+def test_a_merge_may_contain_several_pairs() -> None:
     body = adt("A40", "PD1|x", "MRG|MRN2", "PID|||MRN3^^^GENHOSP^MR", "MRG|MRN4^^^&1.2.36.146.595&ISO", f3="MRN1^^^GENHOSP^MR")
     assert [(one.survivor, one.merged) for one in merges(body)] == [((ONE,), (TWO,)), ((THREE,), (FOUR,))]
 
 
-def test_two_records_may_go_into_one() -> None:
+def test_two_records_may_be_merged_into_one() -> None:
     body = adt("A40", "MRG|MRN2", "MRG|MRN3", f3="MRN1^^^GENHOSP^MR")
     assert [(one.survivor, one.merged) for one in merges(body)] == [((ONE,), (TWO,)), ((ONE,), (THREE,))]
 
@@ -50,7 +52,7 @@ def test_an_identifier_that_both_sides_share_stays_with_the_survivor() -> None:
         (("PID|||MRN3^^^GENHOSP^MR", "MRG|MRN4"), "merge_incomplete"),
     ],
 )
-def test_a_merge_that_is_not_whole_is_refused_whole(segments: tuple[str, ...], reason: str) -> None:
+def test_an_incomplete_merge_is_refused_completely(segments: tuple[str, ...], reason: str) -> None:
     assert refused(adt("A40", *segments)).reason == reason
 
 
@@ -59,11 +61,11 @@ def test_an_account_merge_is_filtered_while_both_sides_are_one_patient() -> None
     assert items(adt("A35", "MRG|||ACC1")) == [Filtered("account_merge", "test#1")]
 
 
-def test_an_account_merge_of_two_patients_is_for_a_person_to_settle() -> None:
+def test_an_account_merge_of_two_patients_is_rejected() -> None:
     assert refused(adt("A35", "MRG|MRN2^^^GENHOSP^MR||ACC1")).reason == "merge_ambiguous"
 
 
-def test_moving_a_visit_to_another_patient_joins_nobody() -> None:
+def test_moving_a_visit_to_another_patient_is_not_a_merge() -> None:
     assert items(adt("A45", "MRG|MRN2^^^GENHOSP^MR||||V1")) == [Filtered("visit_move", "test#1")]
 
 
@@ -81,7 +83,7 @@ def test_moving_a_visit_to_another_patient_joins_nobody() -> None:
     ],
 )
 @pytest.mark.parametrize("event", ["A18", "A34", "A40"])
-def test_every_way_to_name_the_record_that_goes_is_read(event: str, segments: tuple[str, ...]) -> None:
+def test_every_field_of_the_retired_record_is_read(event: str, segments: tuple[str, ...]) -> None:
     (merge,) = merges(adt(event, *segments, f3="MRN1^^^GENHOSP^MR"))
     assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
 
@@ -92,7 +94,7 @@ def test_the_survivor_of_an_old_merge_is_in_another_field(fields: dict[str, str]
     assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
 
 
-def test_a_record_that_goes_may_be_named_by_a_linking_identifier_alone() -> None:
+def test_a_retired_record_may_have_only_a_linking_identifier() -> None:
     body = adt("A40", "MRG|E2^^^EMPI^PI", f3="MRN1^^^GENHOSP^MR")
     (item,) = items(body, linking=frozenset({"EMPI"}))
     assert isinstance(item, PatientMerge)
@@ -100,13 +102,13 @@ def test_a_record_that_goes_may_be_named_by_a_linking_identifier_alone() -> None
     assert refused(body).reason == "patient_id_missing"
 
 
-def test_a_survivor_that_has_ended_is_no_survivor() -> None:
+def test_an_ended_identifier_is_not_a_survivor() -> None:
     detail = refused(adt("A40", "MRG|MRN2", f3="MRN1^^^GENHOSP^MR^^^20200101")).detail
     assert "GENHOSP/MR (ended)" in detail
 
 
 @pytest.mark.parametrize("pid_3", ["MRN1^^^GENHOSP^MR~MRN2^^^GENHOSP^MR", "MRN2^^^GENHOSP^MR~MRN1^^^GENHOSP^MR"])
-def test_the_number_that_goes_may_be_listed_among_the_survivors(pid_3: str) -> None:
+def test_the_retired_identifier_may_be_in_pid_3(pid_3: str) -> None:
     (merge,) = [one for one in items(adt("A40", "MRG|MRN2", f3=pid_3)) if isinstance(one, PatientMerge)]
     assert (merge.survivor, merge.merged) == ((ONE,), (TWO,))
 
@@ -120,10 +122,10 @@ def test_the_number_that_goes_may_be_listed_among_the_survivors(pid_3: str) -> N
         ("A40", ["MRG|MRN10001^^^GENHOSP^MR"], "merge_with_itself"),
     ],
 )
-def test_a_refusal_is_not_lost_with_the_event_that_it_came_with(event: str, mrg: list[str], reason: str) -> None:
+def test_a_refusal_in_a_rejected_event_is_not_lost(event: str, mrg: list[str], reason: str) -> None:
     rule = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}}}
-    rejected, said = items(adt(event, *mrg, "ZCP|1|DNC", f13="2175550123"), mapping=rule)
+    rejected, item = items(adt(event, *mrg, "ZCP|1|DNC", f13="2175550123"), mapping=rule)
     assert isinstance(rejected, Unmappable)
     assert rejected.reason == reason
-    assert isinstance(said, PatientStatements)
-    assert {name: one.value for name, one in said.statements.items()} == {"do_not_contact": "yes"}
+    assert isinstance(item, PatientStatements)
+    assert {name: one.value for name, one in item.statements.items()} == {"do_not_contact": "yes"}

@@ -1,4 +1,4 @@
-"""The listener over real sockets."""
+"""The MLLP listener over real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WAIT = 10.0
 
 
 class Keeper:
-    """Stands for the engine: keeps what it is given; may be told to wait or to fail."""
+    """A fake engine: keeps the payloads that it receives; it can wait or fail on request."""
 
     def __init__(self, answer: IngestResult = IngestResult("applied")) -> None:  # noqa: B008 (a frozen value)
         self.answer = answer
@@ -79,7 +79,7 @@ def message(number: int) -> bytes:
 
 
 def outcome(reply: bytes) -> tuple[str, str]:
-    """The code, and which message it is about."""
+    """The acknowledgement code and the control ID of its message."""
     acknowledgement = read(reply)
     return acknowledgement.field("MSA", 1), acknowledgement.field("MSA", 2)
 
@@ -107,7 +107,7 @@ def test_nothing_is_answered_before_it_is_committed() -> None:
         assert outcome(connection.receive()) == ("AA", "MSG00001")
 
 
-def test_what_arrives_while_a_group_is_committed_becomes_the_next_group() -> None:
+def test_messages_received_during_a_commit_are_the_next_group() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with served(keeper) as listener, sender(listener) as connection:
@@ -134,7 +134,7 @@ def test_a_group_has_a_limit() -> None:
     assert max(len(group) for group in keeper.groups) <= 10
 
 
-def test_many_connections_each_get_their_own_acknowledgements_in_order() -> None:
+def test_each_of_many_connections_gets_its_acknowledgements_in_order() -> None:
     keeper = Keeper()
     failures: list[BaseException] = []
 
@@ -158,7 +158,7 @@ def test_many_connections_each_get_their_own_acknowledgements_in_order() -> None
     assert len(set(keeper.bodies)) == 2000
 
 
-def test_more_than_the_queue_holds_is_taken_in_turn() -> None:
+def test_more_messages_than_the_queue_holds_are_all_handled() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with served(keeper) as listener, sender(listener) as connection:
@@ -181,7 +181,7 @@ def test_a_refusal_is_answered_with_its_code(answer: IngestResult, code: str) ->
         assert outcome(connection.send(message(1))) == (code, "MSG00001")
 
 
-def test_a_failing_ingest_is_answered_ar_and_the_connection_lives_on() -> None:
+def test_a_failing_ingest_is_answered_ar_and_the_connection_stays_open() -> None:
     keeper = Keeper()
     keeper.failing = True
     with served(keeper) as listener, sender(listener) as connection:
@@ -192,12 +192,12 @@ def test_a_failing_ingest_is_answered_ar_and_the_connection_lives_on() -> None:
         assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
 
 
-def test_answers_that_do_not_match_their_messages_are_no_answers() -> None:
+def test_a_wrong_number_of_results_is_answered_ar() -> None:
     with served(lambda payloads: []) as listener, sender(listener) as connection:
         assert outcome(connection.send(message(1))) == ("AR", "MSG00001")
 
 
-def test_an_acknowledgement_is_taken_and_not_answered() -> None:
+def test_a_received_acknowledgement_is_not_answered() -> None:
     keeper = Keeper()
     with served(keeper) as listener, sender(listener) as connection:
         connection.write(frame(adt(header="MSH|^~\\&|A|B|C|D|2026||ACK^A08|ACK7|P|2.5") + b"MSA|AA|7\r"))
@@ -212,12 +212,12 @@ def test_an_acknowledgement_is_taken_and_not_answered() -> None:
         (b"\x0bMSH|cut\x0bMSH|whole\x1c\r", "frame_unfinished"),
     ],
 )
-def test_a_wrong_frame_closes_its_connection_only_and_is_reported(wire: bytes, reason: str) -> None:
-    keeper, reported, told = Keeper(), list[Unmappable](), threading.Event()
+def test_an_invalid_frame_closes_only_its_connection_and_is_reported(wire: bytes, reason: str) -> None:
+    keeper, reported, notified = Keeper(), list[Unmappable](), threading.Event()
 
     def report(errors: Sequence[Unmappable]) -> None:
         reported.extend(errors)
-        told.set()
+        notified.set()
 
     listener = MllpListener(listening(max_message_bytes=4096))
     listener.on_frame_errors = report
@@ -230,7 +230,7 @@ def test_a_wrong_frame_closes_its_connection_only_and_is_reported(wire: bytes, r
         assert outcome(bad.receive()) == ("AA", "MSG00002")
         with pytest.raises(ConnectionError):
             bad.receive()
-        assert told.wait(WAIT)
+        assert notified.wait(WAIT)
         assert outcome(good.send(message(3))) == ("AA", "MSG00003")
     listener.stop()
     thread.join(WAIT)
@@ -238,7 +238,7 @@ def test_a_wrong_frame_closes_its_connection_only_and_is_reported(wire: bytes, r
     assert reported[0].payload
 
 
-def test_a_frame_beyond_the_limit_is_answered_and_what_follows_arrives() -> None:
+def test_a_frame_beyond_the_limit_is_answered_and_later_frames_arrive() -> None:
     keeper = Keeper()
     large = message(2) + b"NTE|1||" + b"x" * 100_000
     with served(keeper, max_message_bytes=8192) as listener, sender(listener) as connection:
@@ -250,21 +250,21 @@ def test_a_frame_beyond_the_limit_is_answered_and_what_follows_arrives() -> None
     assert (item.reason, len(payload.body)) == ("frame_too_large", 4096)
     assert payload.body in item.payload
     (again,) = listener.mapper.read(Payload(item.payload, "replayed", payload.received))
-    assert isinstance(again, Unmappable)  # a head is no message, also when it is replayed
+    assert isinstance(again, Unmappable)  # the start of a message is not a message, even when it is replayed
 
 
 def test_a_connection_lost_inside_a_frame_is_reported() -> None:
-    told = threading.Event()
+    notified = threading.Event()
     reported: list[Unmappable] = []
     listener = MllpListener(listening())
-    listener.on_frame_errors = lambda errors: (reported.extend(errors), told.set())[1]
+    listener.on_frame_errors = lambda errors: (reported.extend(errors), notified.set())[1]
     thread = threading.Thread(target=listener.serve, args=(Keeper(),))
     thread.start()
     assert listener.bound.wait(WAIT)
     with sender(listener) as connection:
         connection.write(b"\x0bMSH|half")
         connection._socket.shutdown(socket.SHUT_WR)
-        assert told.wait(WAIT)
+        assert notified.wait(WAIT)
     listener.stop()
     thread.join(WAIT)
     assert [(one.reason, one.payload) for one in reported] == [("frame_unfinished", b"MSH|half")]
@@ -283,7 +283,7 @@ def test_a_peer_that_closes_its_side_still_gets_its_acknowledgements() -> None:
             connection.receive()
 
 
-def test_stop_while_busy_answers_what_has_arrived_and_returns() -> None:
+def test_stop_while_busy_answers_received_messages_and_returns() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     listener = MllpListener(listening())
@@ -305,7 +305,7 @@ def test_stop_while_busy_answers_what_has_arrived_and_returns() -> None:
         socket.create_connection(listener.address, WAIT)
 
 
-def test_a_listener_that_was_stopped_before_it_began_returns_at_once() -> None:
+def test_a_listener_stopped_before_serve_returns_at_once() -> None:
     listener = MllpListener(listening())
     listener.stop()
     listener.serve(Keeper())
@@ -319,7 +319,7 @@ def test_a_silent_connection_is_closed() -> None:
             connection.receive()
 
 
-def test_a_connection_too_many_is_turned_away() -> None:
+def test_a_connection_above_the_limit_is_refused() -> None:
     with served(Keeper(), max_connections=1) as listener, sender(listener) as first:
         assert outcome(first.send(message(1))) == ("AA", "MSG00001")
         with sender(listener) as second, pytest.raises(ConnectionError):
@@ -327,7 +327,7 @@ def test_a_connection_too_many_is_turned_away() -> None:
         assert outcome(first.send(message(2))) == ("AA", "MSG00002")
 
 
-def test_an_address_in_use_stops_the_source_and_check_says_so() -> None:
+def test_an_address_in_use_stops_the_source_and_check_reports_it() -> None:
     with served(Keeper()) as listener:
         assert listener.address is not None
         host, port = listener.address
@@ -340,15 +340,15 @@ def test_an_address_in_use_stops_the_source_and_check_says_so() -> None:
 
 
 @pytest.mark.parametrize("listen", ["", "2575", "host", "host:port", "host:99999"])
-def test_an_address_that_is_none_is_refused(listen: str) -> None:
+def test_an_invalid_address_is_refused(listen: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         MllpListener(listening(listen=listen))
 
 
-# python-hl7, the sender that everybody has
+# python-hl7, a common sender
 
 
-def test_the_client_of_python_hl7_reads_our_acknowledgements() -> None:
+def test_the_client_of_python_hl7_reads_the_acknowledgements() -> None:
     keeper = Keeper()
     with served(keeper) as listener:
         assert listener.address is not None

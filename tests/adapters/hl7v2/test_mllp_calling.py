@@ -1,4 +1,4 @@
-"""An EMR that waits to be called: we connect, it sends."""
+"""An EMR that is the MLLP server: we connect, it sends."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.adapters.hl7v2.messages import settings
 from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome
 
 
-class Waiting:
-    """An EMR's interface engine that is a server and hands messages to whoever connects."""
+class ServerEngine:
+    """An interface engine that is a server and sends messages to each client that connects."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self._context = context
@@ -28,7 +28,7 @@ class Waiting:
         self.address = "{}:{}".format(*self._server.getsockname())
 
     @contextmanager
-    def called(self) -> Iterator[socket.socket]:
+    def accepted(self) -> Iterator[socket.socket]:
         plain, _ = self._server.accept()
         plain.settimeout(WAIT)
         with self._context.wrap_socket(plain, server_side=True) if self._context else plain as connection:
@@ -39,8 +39,8 @@ class Waiting:
 
 
 @contextmanager
-def calling(waiting: Waiting, keeper: Keeper, **options: object) -> Iterator[MllpListener]:
-    listener = MllpListener(settings(options={"connect": waiting.address, **options}))
+def connecting(engine: ServerEngine, keeper: Keeper, **options: object) -> Iterator[MllpListener]:
+    listener = MllpListener(settings(options={"connect": engine.address, **options}))
     thread = threading.Thread(target=listener.serve, args=(keeper,))
     thread.start()
     try:
@@ -48,7 +48,7 @@ def calling(waiting: Waiting, keeper: Keeper, **options: object) -> Iterator[Mll
     finally:
         listener.stop()
         thread.join(WAIT)
-        waiting.close()
+        engine.close()
         assert not thread.is_alive()
 
 
@@ -61,24 +61,24 @@ def deliver(connection: socket.socket, number: int) -> tuple[str, str]:
 
 
 def test_it_works() -> None:
-    waiting, keeper = Waiting(), Keeper()
-    with calling(waiting, keeper), waiting.called() as connection:
+    engine, keeper = ServerEngine(), Keeper()
+    with connecting(engine, keeper), engine.accepted() as connection:
         assert deliver(connection, 1) == ("AA", "MSG00001")
         assert deliver(connection, 2) == ("AA", "MSG00002")
     assert keeper.bodies == [message(1), message(2)]
 
 
-def test_the_connection_is_made_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_is_reopened_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
-    waiting, keeper = Waiting(), Keeper()
-    with calling(waiting, keeper):
+    engine, keeper = ServerEngine(), Keeper()
+    with connecting(engine, keeper):
         for number in range(3):
-            with waiting.called() as connection:
+            with engine.accepted() as connection:
                 assert deliver(connection, number) == ("AA", f"MSG{number:05d}")
     assert keeper.bodies == [message(number) for number in range(3)]
 
 
-def test_an_emr_that_is_not_there_yet_is_called_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_is_retried_until_the_emr_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -97,33 +97,33 @@ def test_an_emr_that_is_not_there_yet_is_called_until_it_is(monkeypatch: pytest.
     assert not thread.is_alive()
 
 
-def test_stop_hangs_up_and_calls_no_more() -> None:
-    waiting = Waiting()
-    with calling(waiting, Keeper()) as listener, waiting.called() as connection:
+def test_stop_closes_the_connection_and_does_not_reconnect() -> None:
+    engine = ServerEngine()
+    with connecting(engine, Keeper()) as listener, engine.accepted() as connection:
         assert deliver(connection, 1) == ("AA", "MSG00001")
         listener.stop()
         assert connection.recv(1) == b""
 
 
-def test_a_call_may_be_secured_both_ways() -> None:
+def test_an_outgoing_connection_may_use_mutual_tls() -> None:
     authority = Authority()
     certificate, key = authority.issue("emr.example")
     context = tls.listening({"certificate": certificate, "key": key, "client_ca": authority.pem})
-    ours = dict(zip(("certificate", "key"), authority.issue("sync.example"), strict=True))
-    waiting, keeper = Waiting(context), Keeper()
-    with calling(waiting, keeper, tls={"ca": authority.pem, "server_name": "emr.example", **ours}), waiting.called() as connection:
+    client_tls = dict(zip(("certificate", "key"), authority.issue("sync.example"), strict=True))
+    engine, keeper = ServerEngine(context), Keeper()
+    with connecting(engine, keeper, tls={"ca": authority.pem, "server_name": "emr.example", **client_tls}), engine.accepted() as connection:
         assert deliver(connection, 1) == ("AA", "MSG00001")
     assert keeper.bodies == [message(1)]
 
 
-def test_check_says_whether_the_emr_answers() -> None:
-    waiting = Waiting()
-    (finding,) = MllpListener(settings(options={"connect": waiting.address})).check()
+def test_check_reports_whether_the_emr_accepts_connections() -> None:
+    engine = ServerEngine()
+    (finding,) = MllpListener(settings(options={"connect": engine.address})).check()
     assert finding.ok
-    waiting.close()
+    engine.close()
 
 
 @pytest.mark.parametrize("options", [{}, {"listen": "127.0.0.1:0", "connect": "127.0.0.1:1"}, {"connect": "nowhere"}])
-def test_a_source_either_listens_or_calls(options: dict[str, str]) -> None:
+def test_a_source_either_listens_or_connects(options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"listen|connect"):
         MllpListener(settings(options=options))

@@ -1,4 +1,4 @@
-"""Peers that mean ill, or are broken: they take neither the room nor the time of the others."""
+"""Hostile or broken peers must not use up the connections or the time of others."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SOON = 0.2
 
 
 class Watched:
-    """A listener, and what it told of."""
+    """A listener and the events that it reported."""
 
     def __init__(self, keeper: Keeper, **options: Any) -> None:
         self.listener = MllpListener(listening(**options))
         self.reported: list[Unmappable] = []
         self.refused: list[str] = []
         self.unavailable: list[int] = []
-        self.told = threading.Event()
+        self.reported_event = threading.Event()
         self.listener.on_frame_errors = self._report
         self.listener.on_refused = self.refused.append
         self.listener.on_unavailable = self.unavailable.append
@@ -37,7 +37,7 @@ class Watched:
 
     def _report(self, errors: Sequence[Unmappable]) -> None:
         self.reported.extend(errors)
-        self.told.set()
+        self.reported_event.set()
 
     def connected(self, source: str = "127.0.0.1") -> socket.socket:
         assert self.listener.address is not None
@@ -57,8 +57,8 @@ def watched(keeper: Keeper, **options: Any) -> Iterator[Watched]:
         assert not found.thread.is_alive()
 
 
-def hung_up(connection: socket.socket) -> bool:
-    """Waits for the other side to close."""
+def is_disconnected(connection: socket.socket) -> bool:
+    """Waits until the other side closes."""
     try:
         return connection.recv(4096) == b""
     except ConnectionError:
@@ -70,7 +70,7 @@ def exchanged(connection: socket.socket, number: int) -> bytes:
     found = b""
     while not found.endswith(b"\x1c\r"):
         part = connection.recv(4096)
-        assert part, "hung up on"
+        assert part, "disconnected"
         found += part
     return found
 
@@ -85,14 +85,14 @@ def test_idle_connections_of_one_address_do_not_lock_out_another() -> None:
     assert found.refused.count("address_full") == 256 - 64
 
 
-def test_connections_of_one_address_are_capped_and_their_places_come_free() -> None:
+def test_connections_per_address_are_limited_and_released() -> None:
     with watched(Keeper(), max_connections_per_address=2) as found:
         with found.connected() as first, found.connected() as second:
             assert b"MSA|AA|" in exchanged(first, 1)
             assert b"MSA|AA|" in exchanged(second, 2)
             with found.connected() as third:
-                assert hung_up(third)
-        for number in range(20):  # each is counted again only when the one before has ended
+                assert is_disconnected(third)
+        for number in range(20):  # each connection is counted only after the previous one has ended
             with found.connected() as one:
                 try:
                     assert b"MSA|AA|" in exchanged(one, number)
@@ -107,20 +107,20 @@ def test_only_listed_peers_are_served_and_the_others_are_counted() -> None:
     keeper = Keeper()
     with watched(keeper, peers=["127.0.0.2/32", "10.0.0.0/8"]) as found:
         with found.connected() as stranger:
-            assert hung_up(stranger)
+            assert is_disconnected(stranger)
         with found.connected(OTHER) as emr:
             assert b"MSA|AA|" in exchanged(emr, 1)
     assert found.refused == ["not_a_peer"]
     assert keeper.bodies == [message(1)]
 
 
-def test_a_stranger_is_refused_before_tls_and_silent_handshakes_count() -> None:
+def test_unknown_peers_are_refused_before_tls_and_handshakes_count() -> None:
     authority = Authority()
     certificate, key = authority.issue("listener.example")
     secured = {"certificate": certificate, "key": key}
     with watched(Keeper(), tls=secured, max_connections_per_address=1) as found, found.connected():
         with found.connected() as second:
-            assert hung_up(second)
+            assert is_disconnected(second)
         context = tls.connecting({"ca": authority.pem})
         assert context is not None
         with context.wrap_socket(found.connected(OTHER), server_hostname="127.0.0.1") as emr:
@@ -128,15 +128,15 @@ def test_a_stranger_is_refused_before_tls_and_silent_handshakes_count() -> None:
     assert found.refused == ["address_full"]
 
 
-def test_a_peer_that_leaves_a_frame_unfinished_is_hung_up_on_and_reported_once() -> None:
+def test_a_peer_with_an_unfinished_frame_is_disconnected_and_reported_once() -> None:
     with watched(Keeper(), frame_timeout=SOON) as found, found.connected() as peer:
         assert b"MSA|AA|" in exchanged(peer, 1)
         peer.sendall(b"\x0bMSH|half")
-        assert hung_up(peer)
+        assert is_disconnected(peer)
     assert [(one.reason, one.payload) for one in found.reported] == [("frame_unfinished", b"MSH|half")]
 
 
-def test_a_peer_that_drips_bytes_is_hung_up_on() -> None:
+def test_a_peer_that_sends_a_frame_too_slowly_is_disconnected() -> None:
     with watched(Keeper(), frame_timeout=2 * SOON) as found, found.connected() as peer:
         peer.settimeout(SOON / 4)
         ended = False
@@ -155,7 +155,7 @@ def test_a_peer_that_drips_bytes_is_hung_up_on() -> None:
 
 
 def test_a_peer_that_sends_frame_after_frame_is_not_late() -> None:
-    """Each frame has its own time, also where none ever ends with what arrives."""
+    """Each frame has its own timeout, even if every chunk ends inside a frame."""
     with watched(Keeper(), frame_timeout=SOON) as found, sender(found.listener) as peer:
         whole = b"".join(frame(message(number)) for number in range(12))
         cut, half = len(frame(message(0))), 5
@@ -167,8 +167,8 @@ def test_a_peer_that_sends_frame_after_frame_is_not_late() -> None:
     assert [one.reason for one in found.reported] == ["frame_unfinished"], "only what the last chunk began"
 
 
-def test_a_frame_that_we_did_not_read_on_is_not_late() -> None:
-    keeper, count = Keeper(), 3000  # more than may wait: the connection is not read, inside of some frame
+def test_a_frame_is_not_late_while_reading_is_paused() -> None:
+    keeper, count = Keeper(), 3000  # more than the queue holds: reading pauses inside a frame
     keeper.go_on.clear()
     with watched(keeper, frame_timeout=SOON, answer_within=WAIT) as found, sender(found.listener) as peer:
         writing = threading.Thread(target=lambda: peer.write(b"".join(frame(message(number)) for number in range(count))))
@@ -181,15 +181,15 @@ def test_a_frame_that_we_did_not_read_on_is_not_late() -> None:
     assert found.reported == []
 
 
-def test_only_the_beginning_of_an_unfinished_frame_is_kept() -> None:
+def test_only_the_start_of_an_unfinished_frame_is_kept() -> None:
     with watched(Keeper()) as found:
         with found.connected() as peer:
             peer.sendall(b"\x0bMSH|" + b"x" * 500_000)
-        assert found.told.wait(WAIT)
+        assert found.reported_event.wait(WAIT)
     assert [len(one.payload) for one in found.reported] == [HEAD]
 
 
-def test_a_store_that_hangs_is_answered_for_and_what_it_does_later_is_not_answered_twice() -> None:
+def test_messages_are_answered_once_while_the_store_hangs() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with watched(keeper, answer_within=SOON) as found, sender(found.listener) as first, sender(found.listener) as second:
@@ -203,20 +203,20 @@ def test_a_store_that_hangs_is_answered_for_and_what_it_does_later_is_not_answer
     assert keeper.bodies == [message(1), message(1), message(2)]
 
 
-def test_bad_frames_that_cannot_be_kept_hold_up_no_acknowledgement_for_ever() -> None:
+def test_failing_error_reports_do_not_block_acknowledgements() -> None:
     keeper, hangs = Keeper(), threading.Event()
     with watched(keeper, answer_within=SOON) as found:
-        found.listener.on_frame_errors = lambda errors: (found.told.set(), hangs.wait(WAIT))[0]
+        found.listener.on_frame_errors = lambda errors: (found.reported_event.set(), hangs.wait(WAIT))[0]
         with found.connected() as bad:
             bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert found.told.wait(WAIT)
+            assert found.reported_event.wait(WAIT)
         with sender(found.listener) as good:
             assert outcome(good.send(message(1))) == ("AR", "MSG00001")
             hangs.set()
             assert outcome(good.send(message(1))) == ("AA", "MSG00001")
 
 
-def test_a_group_is_cut_by_bytes() -> None:
+def test_a_group_is_limited_by_bytes() -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with watched(keeper) as found, sender(found.listener) as peer:

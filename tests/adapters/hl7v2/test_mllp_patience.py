@@ -1,4 +1,4 @@
-"""Peers that are slow: to be answered, and to take their answers."""
+"""Slow peers: those that wait long for an answer, and those that read their answers slowly."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, message, outcome, sende
 IDLE = 0.1
 COUNT = 5_000
 LONG = IngestResult("rejected", "odd", "x" * 8_000)
-"""Makes long acknowledgements: those of all messages are far more than the buffers of both ends hold."""
+"""Makes acknowledgements long: together they exceed the socket buffers of both ends."""
 
 
 @pytest.mark.parametrize("messages", [1, 3])
-def test_a_peer_that_waits_in_silence_for_its_acknowledgement_is_not_hung_up_on(messages: int) -> None:
+def test_a_peer_that_waits_for_its_acknowledgement_is_not_disconnected(messages: int) -> None:
     keeper = Keeper()
     keeper.go_on.clear()
     with served(keeper, idle_timeout=IDLE, group_size=1) as listener, sender(listener) as connection:
@@ -32,7 +32,7 @@ def test_a_peer_that_waits_in_silence_for_its_acknowledgement_is_not_hung_up_on(
             connection.receive()
 
 
-def test_a_peer_has_the_whole_idle_time_after_its_acknowledgement_however_long_it_waited_for_it() -> None:
+def test_the_idle_time_starts_after_the_acknowledgement() -> None:
     keeper, idle = Keeper(), 10 * IDLE
     keeper.go_on.clear()
     with served(keeper, idle_timeout=idle) as listener, sender(listener) as connection:
@@ -46,7 +46,7 @@ def test_a_peer_has_the_whole_idle_time_after_its_acknowledgement_however_long_i
 
 
 def handled(keeper: Keeper) -> int:
-    """How many messages were taken when nothing more is for a while."""
+    """The number of accepted messages once it stays the same for a while."""
     seen, same = -1, 0
     while same < 4:
         now = len(keeper.bodies)
@@ -55,11 +55,11 @@ def handled(keeper: Keeper) -> int:
     return seen
 
 
-def test_a_peer_that_does_not_read_its_acknowledgements_is_held_back_and_holds_up_nobody() -> None:
+def test_a_peer_that_does_not_read_its_acknowledgements_is_paused_and_blocks_nobody() -> None:
     keeper = Keeper(LONG)
-    with served(keeper, idle_timeout=10 * IDLE) as listener:  # on a slow machine the writing thread may wait for that long
+    with served(keeper, idle_timeout=10 * IDLE) as listener:  # on a slow machine the writing thread may wait this long
         assert listener.address is not None
-        deaf = _deaf(listener.address)
+        deaf = _slow_reader(listener.address)
         padding = b"NTE|1||" + b"x" * 2_000
         writing = threading.Thread(target=lambda: [deaf.sendall(frame(message(number) + padding)) for number in range(COUNT)])
         writing.start()
@@ -75,10 +75,10 @@ def test_a_peer_that_does_not_read_its_acknowledgements_is_held_back_and_holds_u
         assert not writing.is_alive()
 
 
-def _deaf(address: tuple[str, int]) -> socket.socket:
-    """A connection with little room for what it is sent."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.settimeout(6 * WAIT)
-    made.connect(address)
-    return made
+def _slow_reader(address: tuple[str, int]) -> socket.socket:
+    """A connection with a small receive buffer."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(6 * WAIT)
+    connection.connect(address)
+    return connection

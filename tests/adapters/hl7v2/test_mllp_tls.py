@@ -15,16 +15,16 @@ from adapters.hl7v2.mllp import MllpListener
 from tests.adapters.hl7v2.certificates import Authority
 from tests.adapters.hl7v2.test_mllp import WAIT, Keeper, listening, message, outcome, served
 
-OURS, THEIRS = Authority(), Authority("Another authority")
-CERTIFICATE, KEY = OURS.issue("listener.example")
+AUTHORITY, OTHER_AUTHORITY = Authority(), Authority("Another authority")
+CERTIFICATE, KEY = AUTHORITY.issue("listener.example")
 SECURED = {"certificate": CERTIFICATE, "key": KEY}
-MUTUAL = SECURED | {"client_ca": OURS.pem}
+MUTUAL = SECURED | {"client_ca": AUTHORITY.pem}
 
 
-def known(authority: Authority | None = None) -> ssl.SSLContext:
-    """A sender that trusts our authority and shows a certificate of ``authority``."""
-    shown = dict(zip(("certificate", "key"), authority.issue("sender.example"), strict=True)) if authority else {}
-    context = tls.connecting({"ca": OURS.pem} | shown)
+def sender_context(authority: Authority | None = None) -> ssl.SSLContext:
+    """The TLS context of a sender that trusts our authority and has a certificate from ``authority``."""
+    certificate = dict(zip(("certificate", "key"), authority.issue("sender.example"), strict=True)) if authority else {}
+    context = tls.connecting({"ca": AUTHORITY.pem} | certificate)
     assert context is not None
     return context
 
@@ -36,37 +36,38 @@ def connected(listener: MllpListener, context: ssl.SSLContext | None) -> MllpCli
 
 def test_it_works() -> None:
     keeper = Keeper()
-    with served(keeper, tls=SECURED) as listener, connected(listener, known()) as connection:
+    with served(keeper, tls=SECURED) as listener, connected(listener, sender_context()) as connection:
         connection.write(b"".join(frame(message(number)) for number in range(30)))
         assert [outcome(connection.receive()) for _ in range(30)] == [("AA", f"MSG{number:05d}") for number in range(30)]
     assert keeper.bodies == [message(number) for number in range(30)]
 
 
-def test_a_sender_with_a_certificate_of_the_authority_gets_in() -> None:
-    with served(Keeper(), tls=MUTUAL) as listener, connected(listener, known(OURS)) as connection:
+def test_a_sender_with_a_certificate_of_the_authority_is_accepted() -> None:
+    with served(Keeper(), tls=MUTUAL) as listener, connected(listener, sender_context(AUTHORITY)) as connection:
         assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
 
 
-@pytest.mark.parametrize("shown", [None, THEIRS], ids=["none", "of another authority"])
-def test_a_sender_with_no_certificate_of_the_authority_does_not(shown: Authority | None) -> None:
+@pytest.mark.parametrize("authority", [None, OTHER_AUTHORITY], ids=["none", "of another authority"])
+def test_a_sender_without_a_certificate_of_the_authority_is_refused(authority: Authority | None) -> None:
     keeper = Keeper()
     with served(keeper, tls=MUTUAL) as listener:
-        with pytest.raises(OSError, match=r"."), connected(listener, known(shown)) as connection:  # TLS 1.3 says so at the first read
+        # TLS 1.3 reports it at the first read.
+        with pytest.raises(OSError, match=r"."), connected(listener, sender_context(authority)) as connection:
             connection.send(message(1))
-        with connected(listener, known(OURS)) as good:
+        with connected(listener, sender_context(AUTHORITY)) as good:
             assert outcome(good.send(message(2))) == ("AA", "MSG00002")
     assert keeper.bodies == [message(2)]
 
 
-def test_a_listener_that_the_sender_does_not_trust_gets_no_message() -> None:
+def test_an_untrusted_listener_gets_no_message() -> None:
     keeper = Keeper()
-    stranger = tls.connecting({"ca": THEIRS.pem})
+    stranger = tls.connecting({"ca": OTHER_AUTHORITY.pem})
     with served(keeper, tls=SECURED) as listener, pytest.raises(ssl.SSLCertVerificationError):
         connected(listener, stranger)
     assert keeper.bodies == []
 
 
-def test_plain_text_on_a_tls_port_is_hung_up_on_and_harms_nobody() -> None:
+def test_plain_text_on_a_tls_port_is_disconnected_and_harms_nobody() -> None:
     keeper = Keeper()
     with served(keeper, tls=SECURED) as listener:
         assert listener.address is not None
@@ -74,22 +75,22 @@ def test_plain_text_on_a_tls_port_is_hung_up_on_and_harms_nobody() -> None:
             plain.sendall(frame(message(1)))
             while plain.recv(4096):  # at most a TLS alert, then the end
                 pass
-        with connected(listener, known()) as good:
+        with connected(listener, sender_context()) as good:
             assert outcome(good.send(message(2))) == ("AA", "MSG00002")
     assert keeper.bodies == [message(2)]
 
 
-def test_versions_before_tls_1_2_are_not_spoken() -> None:
-    for context in (tls.listening(SECURED), tls.connecting({"ca": OURS.pem}), tls.connecting({"server_name": "x"})):
+def test_versions_before_tls_1_2_are_refused() -> None:
+    for context in (tls.listening(SECURED), tls.connecting({"ca": AUTHORITY.pem}), tls.connecting({"server_name": "x"})):
         assert context is not None
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-def test_certificates_and_keys_may_be_named_by_their_files(tmp_path: Path) -> None:
-    for name, text in (("certificate", CERTIFICATE), ("key", KEY), ("client_ca", OURS.pem)):
+def test_certificates_and_keys_may_be_file_paths(tmp_path: Path) -> None:
+    for name, text in (("certificate", CERTIFICATE), ("key", KEY), ("client_ca", AUTHORITY.pem)):
         (tmp_path / name).write_text(text)
     files = {name: str(tmp_path / name) for name in ("certificate", "key", "client_ca")}
-    with served(Keeper(), tls=files) as listener, connected(listener, known(OURS)) as connection:
+    with served(Keeper(), tls=files) as listener, connected(listener, sender_context(AUTHORITY)) as connection:
         assert outcome(connection.send(message(1))) == ("AA", "MSG00001")
 
 
@@ -97,12 +98,12 @@ def test_certificates_and_keys_may_be_named_by_their_files(tmp_path: Path) -> No
     ("options", "names"),
     [
         ({"key": KEY}, "tls.certificate"),
-        ({"certificate": CERTIFICATE, "key": THEIRS.issue("x")[1]}, "tls.key"),
+        ({"certificate": CERTIFICATE, "key": OTHER_AUTHORITY.issue("x")[1]}, "tls.key"),
         ({"certificate": "nowhere.pem", "key": "nowhere.key"}, "tls.certificate"),
         (SECURED | {"client_ca": "nowhere.pem"}, "tls.client_ca"),
         (SECURED | {"client_ca": "-----BEGIN NOTHING"}, "tls.client_ca"),
     ],
 )
-def test_what_cannot_be_used_is_told_when_the_listener_is_built(options: dict[str, str], names: str) -> None:
+def test_unusable_tls_settings_fail_when_the_listener_is_built(options: dict[str, str], names: str) -> None:
     with pytest.raises(ValueError, match=names):
         MllpListener(listening(tls=options))

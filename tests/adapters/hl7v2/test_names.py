@@ -1,4 +1,4 @@
-"""Names of segments as senders write them; lines that may hold statements and cannot be read are told of the attribute."""
+"""Segment names as senders write them. Unreadable lines that may contain statements are reported for their attribute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SITE = {
 LINE = "line_not_a_segment"
 
 
-def said(*more: str) -> PatientStatements:
+def read_item(*more: str) -> PatientStatements:
     return stated(adt("A08", *more), mapping=SITE)
 
 
@@ -28,7 +28,7 @@ def unread(found: PatientStatements) -> set[str]:
 @pytest.mark.parametrize(
     "name", ["zcp", "Zcp", "ZcP", "zCP", "ZCP ", " ZCP", "ZCP\t", "\ufeffZCP", "\xa0ZCP", "\x00ZCP", "Z\u200bCP", "\u2028zcp", "\udc81ZCP"]
 )
-def test_a_name_is_read_in_any_case_and_with_what_cannot_be_seen_around_it(name: str) -> None:
+def test_a_segment_name_is_read_in_any_case_and_with_invisible_characters(name: str) -> None:
     body = adt("A08", "ZCP|1|DNC|T").decode().replace("ZCP", name).encode("utf-8", "surrogateescape")
     found = stated(body, mapping=SITE)
     assert found.statements["do_not_contact"] == Statement("yes", "ZCP-2")
@@ -37,20 +37,20 @@ def test_a_name_is_read_in_any_case_and_with_what_cannot_be_seen_around_it(name:
 
 
 @pytest.mark.parametrize("name", ["Pid", "pID", "PID ", "\xa0PID"])
-def test_so_is_that_of_any_other_segment(name: str) -> None:
+def test_any_other_segment_name_is_read_likewise(name: str) -> None:
     found = stated(adt("A08", "ZCP|1|DNC").replace(b"PID|", f"{name}|".encode()), mapping=SITE)
     assert (found.statements["do_not_contact"].value, found.problems) == ("yes", ())
 
 
 @pytest.mark.parametrize("line", ["ZCP|1|DNC", "zcp|1|DNC", "Zcp|1|DNC", " ZCP|1|DNC", "\ufeffZCP|1|DNC", "pd1|1||||||||||01"])
-def test_a_segment_behind_a_lone_line_feed_is_read_in_any_case(line: str) -> None:
-    found = said(f"NTE|1||hello\n{line}")
+def test_a_segment_after_a_single_line_feed_is_read_in_any_case(line: str) -> None:
+    found = read_item(f"NTE|1||hello\n{line}")
     assert [name for name, one in found.statements.items() if one.value in ("yes", "denied")] in (["do_not_contact"], ["consent.sms"])
 
 
 @pytest.mark.parametrize("text", ["MSH|x", "MSH|", "yes|no", "and so on"])
-def test_a_line_feed_in_a_note_still_ends_none_and_begins_no_message(text: str) -> None:
-    found = said(f"NTE|1||a\n{text}", "ZCP|1|DNC")
+def test_a_line_feed_in_a_note_does_not_end_it_or_start_a_message(text: str) -> None:
+    found = read_item(f"NTE|1||a\n{text}", "ZCP|1|DNC")
     assert (found.statements["do_not_contact"].value, found.problems) == ("yes", ())
 
 
@@ -58,20 +58,20 @@ def test_a_line_feed_in_a_note_still_ends_none_and_begins_no_message(text: str) 
     "line", ['"ZCP|1|DNC"', "ZCP1|1|DNC", "ZCP^1^DNC", "\xefZCP|1|DNC", "#ZCP|1|DNC", "xzcp|1|DNC", "a note ZCP|1|DNC"]
 )
 @pytest.mark.parametrize("before", [(), ("ZCP|1|OK|T",)])
-def test_a_line_that_may_be_a_segment_of_the_sites_rules_leaves_unread_what_they_read_there(line: str, before: tuple[str, ...]) -> None:
-    found = said(*before, "PV1|1", line)
+def test_a_line_that_may_be_a_mapped_segment_leaves_its_attributes_unread(line: str, before: tuple[str, ...]) -> None:
+    found = read_item(*before, "PV1|1", line)
     assert found.statements.get("do_not_contact", Statement("yes", "")).value == "yes"
     assert unread(found) | set(found.statements) == {"do_not_contact", "preferred_method"}
 
 
-def test_a_refusal_beside_such_a_line_counts() -> None:
-    found = said("ZCP|1|DNC|T", "PV1|1", "ZCP1|2|OK|X")
+def test_a_refusal_in_a_message_with_such_a_line_counts() -> None:
+    found = read_item("ZCP|1|DNC|T", "PV1|1", "ZCP1|2|OK|X")
     assert (found.statements["do_not_contact"].value, unread(found)) == ("yes", {"preferred_method"})
 
 
 @pytest.mark.parametrize("line", ["rapd1 test", "a note that goes on", "ZZZ1|DNC", "something about ZCP"])
-def test_a_line_that_is_none_leaves_nothing_else_unread(line: str) -> None:
-    found = said("ZCP|1|OK|T", "PV1|1", line)
+def test_an_unrelated_line_leaves_nothing_else_unread(line: str) -> None:
+    found = read_item("ZCP|1|OK|T", "PV1|1", line)
     assert unread(found) == set()
     assert {name: one.value for name, one in found.statements.items()} == {"do_not_contact": "no", "preferred_method": "sms"}
 
@@ -89,7 +89,7 @@ def test_in_events_about_something_else_too(event: str) -> None:
     "name", ["2CP", "7CP", "ZC\u0420", "Z\udc81P", "CP", "ZC", "ZCPP", "XCP", "\uff3a\uff23\uff30", "Z-CP", "\u017dCP", "QZCP"]
 )
 @pytest.mark.parametrize("before", [(), ("ZCP|1|OK|T",)])
-def test_a_line_whose_name_is_the_segments_but_for_a_letter_leaves_its_attributes_unread(name: str, before: tuple[str, ...]) -> None:
+def test_a_segment_name_with_one_wrong_letter_leaves_its_attributes_unread(name: str, before: tuple[str, ...]) -> None:
     body = adt("A08", *before, "PV1|1", "XXX|1|DNC|T").decode().replace("XXX", name).encode("utf-8", "surrogateescape")
     found = stated(body, mapping=SITE)
     assert unread(found) == {"do_not_contact", "preferred_method"}
@@ -97,7 +97,7 @@ def test_a_line_whose_name_is_the_segments_but_for_a_letter_leaves_its_attribute
 
 
 @pytest.mark.parametrize("name", ["ZC0", "ZCQ", "Z0C"])
-def test_two_segments_of_a_site_that_look_the_same_are_told_apart_only_where_rules_read_both(name: str) -> None:
+def test_similar_z_segments_are_distinguished_only_if_rules_read_both(name: str) -> None:
     rules = {"do_not_contact": {"from": "ZCO-2", "values": {"DNC": "yes", "OK": "no"}}}
     found = stated(adt("A08", f"{name}|1|DNC"), mapping=rules)
     assert unread(found) == ({"do_not_contact"} if name == "ZC0" else set())
@@ -106,18 +106,18 @@ def test_two_segments_of_a_site_that_look_the_same_are_told_apart_only_where_rul
 
 
 @pytest.mark.parametrize("name", ["PDl", "PDI", "RD1", "PD", "PD!"])
-def test_a_spoiled_segment_of_the_standard_may_have_said_that_the_record_is_protected(name: str) -> None:
-    found = said(f"{name}||||||||||01||Y", 'ZCP|1|""')
+def test_a_misspelled_standard_segment_may_protect_the_record(name: str) -> None:
+    found = read_item(f"{name}||||||||||01||Y", 'ZCP|1|""')
     assert unread(found) == {"consent.sms", "restricted"}
     assert "do_not_contact" not in found.statements
 
 
 @pytest.mark.parametrize("name", ["PDA", "PDC", "ZPC", "ZGP", "OBX", "NTE"])
 def test_a_segment_of_another_name_leaves_nothing_unread(name: str) -> None:
-    assert said(f"{name}|1|DNC").problems == ()
+    assert read_item(f"{name}|1|DNC").problems == ()
 
 
 @pytest.mark.parametrize("name", ["P1D", "PlD", "P\udc81D", "PD", "\u0420ID", "PID1"])
-def test_a_patient_whose_segment_is_spoiled_is_not_dropped_in_silence(name: str) -> None:
+def test_a_misspelled_pid_is_not_dropped_silently(name: str) -> None:
     body = adt("A08", "ZCP|1|DNC").decode().replace("PID|", f"{name}|").encode("utf-8", "surrogateescape")
     assert refused(body, mapping=SITE).reason == "patient_segment_missing"

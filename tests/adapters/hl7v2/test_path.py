@@ -1,3 +1,5 @@
+"""Paths into a message."""
+
 from __future__ import annotations
 
 import pytest
@@ -54,12 +56,12 @@ MESSAGE = read(
         ("MSH-9.2", [("A08", "MSH-9.2")]),
     ],
 )
-def test_a_path_finds_what_is_there_and_says_where(path: str, found: list[tuple[str | None, str]]) -> None:
+def test_a_path_finds_values_and_their_paths(path: str, found: list[tuple[str | None, str]]) -> None:
     assert list(compile_path(path)(MESSAGE)) == [FoundValue(*one) for one in found]
 
 
 @pytest.mark.parametrize("path", ["", "PID", "PID-", "PID.3", "pid-3", "PID-3-1", "PID-3.", "PID-3[x]", "Patient.telecom", "PID-3.1.2.3"])
-def test_what_is_no_path_is_refused_with_an_example(path: str) -> None:
+def test_an_invalid_path_is_refused_with_an_example(path: str) -> None:
     with pytest.raises(ValueError, match="ZCP-2"):
         compile_path(path)
 

@@ -1,3 +1,5 @@
+"""The reader: line ends, delimiters, escapes, character sets."""
+
 from __future__ import annotations
 
 import pytest
@@ -21,7 +23,7 @@ def test_a_line_feed_inside_a_note_does_not_end_a_segment() -> None:
     assert message.field("PID", 3) == "7"
 
 
-def test_a_segment_behind_a_lone_line_feed_is_not_lost() -> None:
+def test_a_segment_after_a_single_line_feed_is_not_lost() -> None:
     message = read(f"{MSH}\rPID|1||7\nZCP|1|DNC\r".encode())
     assert message.field("ZCP", 2) == "DNC"
     assert message.field("PID", 3) == "7"
@@ -29,7 +31,7 @@ def test_a_segment_behind_a_lone_line_feed_is_not_lost() -> None:
 
 @pytest.mark.parametrize("before", [b"", b"\x0b", b"\xef\xbb\xbf", b"\r\n  ", b"\x00\x0b\xef\xbb\xbf", b"FHS|^~\\&|A\rBHS|^~\\&|B\r"])
 @pytest.mark.parametrize("after", [b"", b"\x1c\r", b"\x1c\r\n", b"\x00\x00", b"\r\n\r\n"])
-def test_what_stands_around_a_message_is_no_part_of_it(before: bytes, after: bytes) -> None:
+def test_bytes_around_a_message_are_not_part_of_it(before: bytes, after: bytes) -> None:
     message = read(before + f"{MSH}\rPID|1||7".encode() + after)
     assert message.lines[0] == MSH
     assert message.lines[-1] == "PID|1||7"
@@ -42,7 +44,7 @@ def test_delimiters_come_from_the_message() -> None:
     assert message.unescape(message.field("PID", 4)) == "a#b*c@d!e/f"
 
 
-def test_a_backslash_quoted_twice_is_one_escape_character() -> None:
+def test_a_doubled_backslash_is_one_escape_character() -> None:
     message = read(b"MSH|^~\\\\&|APP\rPID|1||7^^^GEN&1.2&ISO\r")
     assert message.delimiters[:5] == ("|", "^", "~", "\\", "&")
 
@@ -94,7 +96,7 @@ def test_an_odd_header_is_read_or_refused_with_its_reason(start: str, reason: st
         ("", ""),
     ],
 )
-def test_escapes_are_undone_and_unknown_ones_kept(escaped: str, text: str) -> None:
+def test_escapes_are_decoded_and_unknown_ones_kept(escaped: str, text: str) -> None:
     assert read(f"{MSH}\r".encode()).unescape(escaped) == text
 
 
@@ -131,7 +133,7 @@ def decoded(msh_18: str, text: bytes, **options: str) -> str:
         ("ASCII", "utf-8"),
     ],
 )
-def test_text_is_decoded_by_what_msh_18_says(msh_18: str, codec: str) -> None:
+def test_text_is_decoded_as_msh_18_declares(msh_18: str, codec: str) -> None:
     assert decoded(msh_18, "Zoë".encode(codec)) == "Zoë"
 
 
@@ -141,21 +143,21 @@ def test_japanese_by_escape_sequences_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("msh_18", ["", "UNICODE UTF-8", "ASCII", "NO SUCH SET"])
-def test_bytes_that_fit_nowhere_are_refused_and_never_replaced(msh_18: str) -> None:
+def test_undecodable_bytes_are_refused_and_never_replaced(msh_18: str) -> None:
     with pytest.raises(UnusableMessage) as refusal:
         decoded(msh_18, b"Zo\xeb")
     assert refusal.value.reason == "undecodable"
     assert decoded(msh_18, b"Zo\xeb", fallback="8859/1") == "Zoë"
 
 
-def test_a_configured_charset_is_trusted_before_msh_18() -> None:
+def test_a_configured_charset_overrides_msh_18() -> None:
     assert decoded("8859/1", "Zoë".encode(), charset="UNICODE UTF-8") == "Zoë"
     with pytest.raises(UnusableMessage):
         decoded("8859/1", b"Zo\xeb", charset="UNICODE UTF-8", fallback="8859/1")
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_wide_text_is_recognised_by_its_bytes(codec: str) -> None:
+def test_utf_16_and_utf_32_are_detected_by_their_bytes(codec: str) -> None:
     assert read(f"{MSH}\rPID|1||Zoë\r".encode(codec)).field("PID", 3) == "Zoë"
 
 
@@ -168,7 +170,7 @@ def test_a_hexadecimal_escape_is_in_the_character_set_of_the_message() -> None:
     assert refusal.value.reason == "undecodable"
 
 
-def test_a_hexadecimal_escape_among_ascii_is_in_the_character_set_that_msh_18_names() -> None:
+def test_a_hexadecimal_escape_in_ascii_text_uses_the_character_set_of_msh_18() -> None:
     message = read(f"{MSH}||||||8859/1\rPID|1||\\XEB\\\r".encode())
     assert message.unescape(message.field("PID", 3)) == "ë"
     message = read(f"{MSH}||||||\rPID|1||\\XC3AB\\\r".encode())
@@ -194,7 +196,7 @@ def test_the_multibyte_sets_of_table_0211_are_read(msh_18: str, codec: str, text
     assert decoded(msh_18, text.encode(codec)) == text
 
 
-def test_escapes_that_shift_to_another_character_set_are_followed() -> None:
+def test_escapes_that_switch_the_character_set_are_decoded() -> None:
     message = read(f"{MSH}||||||~ISO IR87\rPID|1||Yamada \\M2442\\;3ED\\C2842\\ Taro\r".encode())
     assert message.unescape(message.field("PID", 3)) == "Yamada 山田 Taro"
 
@@ -210,12 +212,12 @@ def test_escapes_that_shift_to_another_character_set_are_followed() -> None:
         ("a\\.spx\\", "a\\.spx\\"),
     ],
 )
-def test_formatting_becomes_what_plain_text_can_show(escaped: str, text: str) -> None:
+def test_formatting_becomes_plain_text(escaped: str, text: str) -> None:
     assert read(f"{MSH}\r".encode()).unescape(escaped) == text
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_text_of_two_bytes_a_letter_is_read_though_each_byte_is_ascii(codec: str) -> None:
+def test_utf_16_is_read_even_if_each_byte_is_ascii(codec: str) -> None:
     body = ("MSH|^~\\&|A|B|||20261101||ADT^A08|1|P|2.5\rPID|||1\r").encode(codec)
     assert body.isascii()
     assert read(body).field("PID", 3) == "1"

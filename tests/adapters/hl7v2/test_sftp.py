@@ -22,7 +22,7 @@ from tests.adapters.hl7v2.test_files import names
 
 
 def private_key(passphrase: str = "") -> tuple[str, paramiko.PKey]:
-    """A key as text, and as paramiko has it."""
+    """A key as text and as a paramiko object."""
     plain = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
     openssh = serialization.PrivateFormat.OpenSSH
     text = ed25519.Ed25519PrivateKey.generate().private_bytes(serialization.Encoding.PEM, openssh, plain).decode()
@@ -77,12 +77,12 @@ def test_it_works(server: Server, folder: Path) -> None:
     assert read_all(server) == []
 
 
-def test_a_key_lets_us_in_too(server: Server, folder: Path) -> None:
+def test_login_with_a_key_works(server: Server, folder: Path) -> None:
     (folder / "a.hl7").write_bytes(adt())
     assert len(read_all(server, password="", private_key=USER_TEXT)) == 1
 
 
-def test_an_encrypted_key_is_opened_by_its_passphrase(tmp_path: Path) -> None:
+def test_an_encrypted_key_is_decrypted_with_its_passphrase(tmp_path: Path) -> None:
     text, key = private_key("an invented passphrase")
     with serving(tmp_path, HOST_KEY, key) as server:
         assert read_all(server, private_key=text, password="an invented passphrase", path="/") == []
@@ -90,7 +90,7 @@ def test_an_encrypted_key_is_opened_by_its_passphrase(tmp_path: Path) -> None:
         adapter(server, private_key=text, password="")
 
 
-def test_a_server_that_shows_another_key_gets_nothing_from_us(server: Server, folder: Path) -> None:
+def test_a_server_with_another_host_key_gets_no_data(server: Server, folder: Path) -> None:
     (folder / "a.hl7").write_bytes(adt())
     error = refused(server, host_key=f"{OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}")
     assert error.permanent
@@ -98,28 +98,28 @@ def test_a_server_that_shows_another_key_gets_nothing_from_us(server: Server, fo
     assert names(folder) == ["a.hl7"]
 
 
-def test_while_a_host_key_is_changed_both_are_known(server: Server) -> None:
+def test_two_host_keys_are_accepted_during_a_change(server: Server) -> None:
     both = [f"{OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}", f"sftp.example {server.line} a comment"]
     assert read_all(server, host_key=both) == []
 
 
-def test_a_server_without_a_key_of_the_pinned_type_is_not_the_one(server: Server) -> None:
+def test_a_server_without_a_key_of_the_pinned_type_is_refused(server: Server) -> None:
     key = paramiko.ECDSAKey.generate()
     assert refused(server, host_key=f"{key.get_name()} {key.get_base64()}").permanent
 
 
 @pytest.mark.parametrize("changes", [{"password": "wrong"}, {"user": "nobody"}, {"private_key": private_key()[0]}])
-def test_who_is_not_let_in_must_mend_the_settings(server: Server, changes: dict[str, str]) -> None:
+def test_a_failed_login_is_permanent_and_names_the_settings(server: Server, changes: dict[str, str]) -> None:
     error = refused(server, **changes)
     assert error.permanent
     assert PASSWORD not in str(error)
 
 
-def test_a_folder_that_is_not_there_stops_the_source(server: Server) -> None:
+def test_a_missing_folder_stops_the_source(server: Server) -> None:
     assert refused(server, path="/nowhere").permanent
 
 
-def test_a_server_that_is_down_is_tried_again_later(server: Server) -> None:
+def test_an_unreachable_server_is_retried_later(server: Server) -> None:
     server.close()
     assert not refused(server).permanent
     assert [finding.ok for finding in adapter(server).check()] == [False]
@@ -146,14 +146,14 @@ def test_a_file_is_moved_only_when_its_messages_are_committed(server: Server, fo
     assert names(folder) == ["a.hl7"]
 
 
-def test_a_file_of_a_name_that_was_there_before_overwrites_nothing(server: Server, folder: Path) -> None:
+def test_a_moved_file_does_not_overwrite_another_of_the_same_name(server: Server, folder: Path) -> None:
     for _ in range(3):
         (folder / "a.hl7").write_bytes(adt())
         read_all(server)
     assert names(folder / "done") == ["a.hl7", "a.hl7.1", "a.hl7.2"]
 
 
-def test_a_file_that_grows_between_two_looks_is_left_alone(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grows_between_two_listings_is_not_read(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def grow(seconds: float) -> None:
         with (folder / "new.hl7").open("ab") as stream:
             stream.write(adt())
@@ -166,7 +166,7 @@ def test_a_file_that_grows_between_two_looks_is_left_alone(server: Server, folde
     assert names(folder) == ["new.hl7"]
 
 
-def test_files_on_a_server_that_we_may_not_write_to_are_read_once(server: Server, folder: Path) -> None:
+def test_files_on_a_read_only_server_are_read_once(server: Server, folder: Path) -> None:
     (folder / "a.hl7").write_bytes(adt() * 1500)
     first = read_all(server, after="keep")
     assert [len(batch.items) for batch in first] == [1000, 500]
@@ -174,7 +174,7 @@ def test_files_on_a_server_that_we_may_not_write_to_are_read_once(server: Server
     assert read_all(server, first[-1].cursor, after="keep") == []
 
 
-def test_check_says_what_is_waiting(server: Server, folder: Path) -> None:
+def test_check_reports_waiting_files(server: Server, folder: Path) -> None:
     (folder / "a.hl7").write_bytes(adt())
     findings = list(adapter(server).check())
     assert all(finding.ok for finding in findings)
@@ -182,6 +182,6 @@ def test_check_says_what_is_waiting(server: Server, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"host_key": ""}, {"host_key": "AAAA"}, {"password": ""}, {"user": ""}, {"private_key": "no key"}])
-def test_settings_that_cannot_work_are_told_when_the_adapter_is_built(server: Server, changes: dict[str, str]) -> None:
+def test_invalid_settings_fail_when_the_adapter_is_built(server: Server, changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         adapter(server, **changes)

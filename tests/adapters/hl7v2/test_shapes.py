@@ -1,4 +1,4 @@
-"""Preferences of HL7 v2 messages in all their shapes: lists of allowed channels, the preferred phone by place."""
+"""Forms of preferences in HL7 v2 messages: lists of allowed channels, consent per number, the preferred phone by position."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ FIRST = {"preferred_phone": {"by": "first"}}
 MEDIA = {"E": "email", "T": "sms", "P": "voice", "M": "other", "X": "none"}
 
 
-def test_a_list_of_approved_media_in_a_z_segment_is_a_permission_for_each_channel() -> None:
+def test_a_list_of_approved_media_in_a_z_segment_sets_each_channel() -> None:
     rule = {"topic.appointments.*": {"from": "ZCM-2", "values": MEDIA, "others": "denied"}}
-    said = statements(adt("A08", "ZCM|1|E~M"), mapping=rule)
-    assert said["topic.appointments.email"] == Statement("granted", "ZCM-2[1]")
-    assert said["topic.appointments.sms"] == Statement("denied", "ZCM-2[1]")
-    assert said["topic.appointments.voice"] == Statement("denied", "ZCM-2[1]")
+    found = statements(adt("A08", "ZCM|1|E~M"), mapping=rule)
+    assert found["topic.appointments.email"] == Statement("granted", "ZCM-2[1]")
+    assert found["topic.appointments.sms"] == Statement("denied", "ZCM-2[1]")
+    assert found["topic.appointments.voice"] == Statement("denied", "ZCM-2[1]")
     assert not [name for name in statements(adt("A08", "ZCM|1|"), mapping=rule) if name.startswith("topic")]
 
 
-def test_the_first_repetition_of_pid_13_is_preferred_where_the_site_says_so() -> None:
+def test_the_first_repetition_of_pid_13_is_preferred_if_configured() -> None:
     body = adt(f13="(217)555-0123^PRN^PH~(217)555-0124^PRS^CP^^^^^^^^^^^^^^^1")
     assert statements(body, mapping=FIRST)["preferred_phone"] == Statement("+12175550123", "PID-13[1]")
 
 
 @pytest.mark.parametrize("field", ["~(217)555-0124^PRS^CP", "^NET^Internet^pat@example.org~(217)555-0124^PRS^CP", ""])
-def test_where_the_first_repetition_holds_no_phone_none_is_preferred(field: str) -> None:
+def test_no_phone_is_preferred_if_the_first_repetition_has_none(field: str) -> None:
     assert "preferred_phone" not in statements(adt(f13=field, f14="(217)555-0125"), mapping=FIRST)
 
 
@@ -40,11 +40,11 @@ MAY_TEXT = {"consent.sms#*": {"from": ["PID-13.9", "PID-14.9"], "values": ANSWER
 
 
 def consents(body: bytes, **changes: Any) -> dict[str, Statement]:
-    said = statements(body, mapping=MAY_TEXT, **changes)
-    return {name: one for name, one in said.items() if name.startswith("consent.")}
+    found = statements(body, mapping=MAY_TEXT, **changes)
+    return {name: one for name, one in found.items() if name.startswith("consent.")}
 
 
-def test_consent_beside_each_number_is_stated_for_that_number() -> None:
+def test_consent_at_a_number_is_stated_for_that_number() -> None:
     body = adt(f13="(217)555-0123^PRN^PH^^^^^^N~(217)555-0124^PRS^CP^^^^^^Y~(217)555-0125", f14="^WPN^PH^^^217^5550126^^Y")
     assert consents(body) == {
         "consent.sms#+12175550123": Statement("denied", "PID-13[1].9"),
@@ -54,31 +54,31 @@ def test_consent_beside_each_number_is_stated_for_that_number() -> None:
     assert consents(adt(f13="(217)555-0123^PRN^PH^^^^^^N"))["consent.sms#+12175550123"] == Statement("denied", "PID-13.9")
 
 
-def test_of_a_number_that_stands_there_twice_the_refusal_counts() -> None:
+def test_if_a_number_is_listed_twice_the_refusal_counts() -> None:
     body = adt(f13="(217)555-0123^PRN^PH^^^^^^Y~+1 217 555 0123^PRS^CP^^^^^^N")
     assert {name: one.value for name, one in consents(body).items()} == {"consent.sms#+12175550123": "denied"}
 
 
-def test_an_answer_beside_no_usable_number_is_about_nobody() -> None:
+def test_a_consent_without_a_usable_number_states_nothing() -> None:
     assert consents(adt(f13="^NET^Internet^pat@example.org^^^^^N~ask^PRN^PH^^^^^^N~(217)555-0124^WPN^FX^^^^^^N~~")) == {}
 
 
-def test_an_answer_that_is_deleted_is_taken_back_for_its_number() -> None:
+def test_a_deleted_consent_is_cleared_for_its_number() -> None:
     assert consents(adt(f13='(217)555-0123^PRN^PH^^^^^^""')) == {"consent.sms#+12175550123": Statement(None, "PID-13.9")}
 
 
-def test_an_answer_that_no_table_knows_is_a_problem_of_the_consent() -> None:
-    (told,) = stated(adt(f13="(217)555-0123^PRN^PH^^^^^^MAYBE"), mapping=MAY_TEXT).problems
-    assert (told.reason, told.path, told.attribute) == ("code_unmapped", "PID-13.9", "consent.sms")
-    assert "MAYBE" not in told.detail
+def test_an_unmapped_consent_is_a_problem() -> None:
+    (problem,) = stated(adt(f13="(217)555-0123^PRN^PH^^^^^^MAYBE"), mapping=MAY_TEXT).problems
+    assert (problem.reason, problem.path, problem.attribute) == ("code_unmapped", "PID-13.9", "consent.sms")
+    assert "MAYBE" not in problem.detail
 
 
 @pytest.mark.parametrize("path", ["PID-13", "PID-11.9", "ZCP-2.1"])
-def test_consent_for_each_number_is_read_beside_a_number(path: str) -> None:
+def test_consent_per_number_needs_a_component_of_a_number(path: str) -> None:
     with pytest.raises(MappingError, match="has no number"):
         Hl7Mapper(settings(mapping={"consent.sms#*": {"from": path, "values": ANSWERS}}))
 
 
-def test_a_code_that_no_rule_knows_is_shown_once_though_several_rules_read_it() -> None:
+def test_an_unmapped_code_is_shown_once_even_if_several_rules_read_it() -> None:
     mapper = Hl7Mapper(settings(mapping={"consent.*": {"from": "ZCM-2", "values": MEDIA}}))
     assert mapper.explain(Payload(adt("A08", "ZCM|1|E~FAX"), "test#1", RECEIVED)).unmapped == [("ZCM-2[2]", "FAX")]

@@ -1,3 +1,5 @@
+"""Strict validation with hl7apy."""
+
 from __future__ import annotations
 
 import subprocess
@@ -12,11 +14,11 @@ GOOD = (
 )
 
 
-def test_a_message_that_follows_its_version_has_no_problems() -> None:
+def test_a_conforming_message_has_no_problems() -> None:
     assert strict.validate(GOOD) == []
 
 
-def test_what_a_version_asks_for_is_named() -> None:
+def test_missing_required_elements_are_named() -> None:
     problems = strict.validate(GOOD.replace(b"PV1||O\r", b""))
     assert any("PV1" in one for one in problems)
 
@@ -26,7 +28,7 @@ def test_values_are_not_quoted() -> None:
     assert "SECRET" not in " ".join(problems)
 
 
-def test_what_is_no_message_is_named_plainly() -> None:
+def test_invalid_messages_are_described_plainly() -> None:
     assert strict.validate(b"hello") == ["this does not start with an MSH segment, so it is not an HL7 v2 message"]
     assert strict.validate(adt(header="MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|9.9"))
 

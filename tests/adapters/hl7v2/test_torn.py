@@ -1,4 +1,4 @@
-"""Lines that are no segments: never dropped in silence, and what refuses in them is applied."""
+"""Lines that are not segments are never dropped silently, and refusals in them are applied."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ SITE = {
 LINE = "line_not_a_segment"
 
 
-def said(body: bytes) -> PatientStatements:
+def read_item(body: bytes) -> PatientStatements:
     return stated(body, mapping=SITE)
 
 
-def test_a_refusal_behind_a_carriage_return_inside_of_a_segment_is_applied_and_reported() -> None:
-    found = said(adt("A08", "ZCP|1\r|DNC"))
+def test_a_refusal_after_a_carriage_return_in_a_segment_is_applied_and_reported() -> None:
+    found = read_item(adt("A08", "ZCP|1\r|DNC"))
     assert found.statements["do_not_contact"] == Statement("yes", "ZCP-2")
     assert [(one.reason, one.attribute) for one in found.problems] == [(LINE, "")]
 
 
-def test_a_permission_behind_it_is_not_trusted_and_its_attribute_counts_as_unreadable() -> None:
-    found = said(adt("A08", "ZCP|1\r|OK"))
+def test_a_permission_after_it_is_not_trusted_and_its_attribute_is_unreadable() -> None:
+    found = read_item(adt("A08", "ZCP|1\r|OK"))
     assert "do_not_contact" not in found.statements
     assert [(one.reason, one.attribute) for one in found.problems] == [(LINE, ""), (LINE, "do_not_contact")]
 
 
 @pytest.mark.parametrize("at", range(1, len("ZCP|1|DNC|T")))
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
-def test_wherever_a_segment_is_cut_its_refusal_counts(at: int, end: str) -> None:
+def test_a_refusal_counts_wherever_its_segment_is_split(at: int, end: str) -> None:
     segment = "ZCP|1|DNC|T"
     body = adt("A08", segment[:at] + "\r" + segment[at:]).replace(b"\r", end.encode())
-    assert said(body).statements["do_not_contact"].value == "yes"
+    assert read_item(body).statements["do_not_contact"].value == "yes"
 
 
 @pytest.mark.parametrize("at", range(1, len("PID|1||MRN10001^^^GENHOSP^MR||DOE^JAN||19700101|||||||||||||||||||||||Y")))
-def test_wherever_pid_is_cut_the_right_patient_is_known_to_have_died_or_the_message_is_refused(at: int) -> None:
+def test_a_split_pid_gives_the_right_patient_or_is_rejected(at: int) -> None:
     segment = "PID|1||MRN10001^^^GENHOSP^MR||DOE^JAN||19700101|||||||||||||||||||||||Y"
     body = adt("A08", "ZCP|1|DNC").decode().split("\r")
     body[2] = segment[:at] + "\r" + segment[at:]
@@ -50,8 +50,8 @@ def test_wherever_pid_is_cut_the_right_patient_is_known_to_have_died_or_the_mess
         assert (item.statements["deceased"].value, item.statements["do_not_contact"].value) == (True, "yes")
 
 
-def test_what_both_readings_state_is_stated() -> None:
-    found = said(adt("A08", "ZCP|1|OK|T", "NTE|1||a note\rthat goes on", f15="eng"))
+def test_statements_of_both_readings_are_stated() -> None:
+    found = read_item(adt("A08", "ZCP|1|OK|T", "NTE|1||a note\rthat goes on", f15="eng"))
     assert {name: one.value for name, one in found.statements.items()} == {
         "language": "en",
         "do_not_contact": "no",
@@ -60,13 +60,13 @@ def test_what_both_readings_state_is_stated() -> None:
     assert [one.reason for one in found.problems] == [LINE]
 
 
-def test_a_segment_that_no_standard_knows_is_the_sites_own() -> None:
-    found = said(adt("A08", "ZCP|1|OK|T", "QQQ|1|DNC"))
+def test_a_non_standard_segment_is_local_to_the_site() -> None:
+    found = read_item(adt("A08", "ZCP|1|OK|T", "QQQ|1|DNC"))
     assert (found.statements["do_not_contact"].value, found.problems) == ("no", ())
 
 
-def test_a_cut_that_makes_a_refusal_look_like_a_segment_does_not_hide_it() -> None:
-    found = said(adt("A08", "ZCP|1|\rDNC|T"))
+def test_a_refusal_that_looks_like_a_segment_is_not_hidden() -> None:
+    found = read_item(adt("A08", "ZCP|1|\rDNC|T"))
     assert found.statements["do_not_contact"].value == "yes"
     assert [one.reason for one in found.problems] == [LINE]
 
@@ -74,21 +74,21 @@ def test_a_cut_that_makes_a_refusal_look_like_a_segment_does_not_hide_it() -> No
 @pytest.mark.parametrize("name", ["zcp", "Zcp", "ZcP"])
 def test_segments_in_lower_case_are_read(name: str) -> None:
     body = adt("A08", f"{name}|1|DNC|T").replace(b"PID|", b"pid|").replace(b"EVN|", b"evn|")
-    found = said(body)
+    found = read_item(body)
     assert (found.statements["do_not_contact"], found.problems) == (Statement("yes", "ZCP-2"), ())
 
 
-def test_a_whole_message_is_not_read_twice_for_a_blank_line() -> None:
-    assert said(adt("A08", "", "  ", "ZCP|1|OK")).problems == ()
+def test_a_blank_line_does_not_cause_a_second_reading() -> None:
+    assert read_item(adt("A08", "", "  ", "ZCP|1|OK")).problems == ()
 
 
-def test_garbage_behind_the_message_is_reported_and_takes_nothing_with_it() -> None:
-    found = said(adt("A08", "ZCP|1|OK|T", "PV1|1", "%%EOF"))
+def test_garbage_after_the_message_is_reported_and_affects_nothing() -> None:
+    found = read_item(adt("A08", "ZCP|1|OK|T", "PV1|1", "%%EOF"))
     assert {name: one.value for name, one in found.statements.items()} == {"do_not_contact": "no", "preferred_method": "sms"}
     assert [(one.reason, one.attribute) for one in found.problems] == [(LINE, "")]
 
 
-def test_another_patient_is_not_made_of_half_an_identifier() -> None:
+def test_a_split_identifier_does_not_create_a_patient() -> None:
     body = adt("A08", "ZCP|1|DNC|T", f3="MRN100\r01^^^GENHOSP^MR")
     found = stated(body, mapping=SITE)
     assert (found.identifiers[0].value, found.statements["do_not_contact"].value) == ("MRN10001", "yes")
@@ -96,21 +96,21 @@ def test_another_patient_is_not_made_of_half_an_identifier() -> None:
     assert (found.statements, {one.attribute for one in found.problems}) == ({}, {"", "do_not_contact", "preferred_method"})
 
 
-def test_a_merge_is_done_when_its_identifiers_are_whole_and_else_refused() -> None:
+def test_a_merge_is_applied_only_if_its_identifiers_are_complete() -> None:
     mrg = "MRG|MRN10002^^^GENHOSP^MR"
     done: list[Item] = items(adt("A40", mrg, "ZCP|1\r|DNC"), mapping=SITE)
     assert isinstance(done[0], PatientMerge)
     assert isinstance(done[1], PatientStatements)
     assert done[1].statements["do_not_contact"].value == "yes"
-    told = items(adt("A40", mrg, "a note"), mapping=SITE)
-    assert [type(one) for one in told] in ([Unmappable], [Unmappable, PatientStatements])
-    told = items(adt("A40", "MRG|MRN1000\r2^^^GENHOSP^MR", "ZCP|1|DNC"), mapping=SITE)
-    assert isinstance(told[0], Unmappable)
-    assert isinstance(told[1], PatientStatements)
-    assert told[1].statements["do_not_contact"].value == "yes"
+    found = items(adt("A40", mrg, "a note"), mapping=SITE)
+    assert [type(one) for one in found] in ([Unmappable], [Unmappable, PatientStatements])
+    found = items(adt("A40", "MRG|MRN1000\r2^^^GENHOSP^MR", "ZCP|1|DNC"), mapping=SITE)
+    assert isinstance(found[0], Unmappable)
+    assert isinstance(found[1], PatientStatements)
+    assert found[1].statements["do_not_contact"].value == "yes"
 
 
-def test_a_line_that_is_no_segment_in_a_batch_concerns_its_message_only() -> None:
+def test_a_line_that_is_not_a_segment_affects_only_its_message() -> None:
     one = adt("A08", "ZCP|1\r|DNC")
     two = adt("A08", "ZCP|1|OK", f3="MRN10002^^^GENHOSP^MR")
     first, second = items(b"BHS|^~\\&|A\r" + one + two + b"BTS|2\r", mapping=SITE)
@@ -120,14 +120,14 @@ def test_a_line_that_is_no_segment_in_a_batch_concerns_its_message_only() -> Non
     assert (second.statements["do_not_contact"].value, second.problems) == ("no", ())
 
 
-def test_a_permission_in_a_message_cut_in_its_header_is_not_trusted() -> None:
+def test_a_permission_in_a_message_with_a_split_header_is_not_trusted() -> None:
     body = adt("A08", "ZCP|1|OK").replace(b"|SYNC|", b"\r|SYNC|")
     assert "do_not_contact" not in statements(body, mapping=SITE)
     assert statements(body.replace(b"OK", b"DNC"), mapping=SITE)["do_not_contact"].value == "yes"
 
 
 @pytest.mark.parametrize("line", ["XQA|1||any", "a note"])
-def test_a_message_that_is_unusable_either_way_says_why_and_not_only_that_a_line_is_odd(line: str) -> None:
+def test_a_message_unusable_in_both_readings_gives_its_reason(line: str) -> None:
     (found,) = items(f"MSH|^~\\&|EMR\r{line}\rXQB|1|\rXQA|2|\r".encode(), mapping=SITE)
     assert isinstance(found, Unmappable)
     assert found.reason == "message_type_missing"

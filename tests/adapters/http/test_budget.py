@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.http.budget import Budget, BudgetLimits, export_allowed_at, next_slot, quiet_hours, quiet_until
-from adapters.notes import Remembered
+from adapters.notes import InMemoryNotes
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 
@@ -85,14 +85,14 @@ def test_requests_are_evenly_spaced() -> None:
 
 
 def test_what_was_spent_outlives_the_process() -> None:
-    time, notes = Time(), Remembered()
+    time, notes = Time(), InMemoryNotes()
     Budget(BudgetLimits(requests_per_minute=6), time, time.sleep, notes).spend()
     Budget(BudgetLimits(requests_per_minute=6), time, time.sleep, notes).spend()
     assert time.slept == [10.0]
 
 
 def test_without_a_limit_nothing_is_noted_and_nobody_waits() -> None:
-    time, notes = Time(), Remembered()
+    time, notes = Time(), InMemoryNotes()
     Budget(BudgetLimits(), time, time.sleep, notes).spend()
     assert (time.slept, notes.read("budget.requests")) == ([], None)
 
@@ -103,7 +103,7 @@ def test_a_note_that_cannot_be_read_is_no_obstacle() -> None:
 
 
 def test_one_export_in_its_window_also_after_a_restart() -> None:
-    time, notes = Time(), Remembered()
+    time, notes = Time(), InMemoryNotes()
     limits = BudgetLimits(bulk_every=timedelta(hours=24))
     first = Budget(limits, time, time.sleep, notes)
     assert first.export() is None

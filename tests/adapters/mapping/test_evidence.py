@@ -1,8 +1,10 @@
+"""The sender's own name for a payload."""
+
 from __future__ import annotations
 
 import pytest
 
-from adapters.mapping.evidence import named
+from adapters.mapping.evidence import message_name
 
 HEAD = b"MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|"
 
@@ -35,5 +37,5 @@ HEAD = b"MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101083000-0500||ADT^A08|"
         (b"", ""),
     ],
 )
-def test_the_name_that_the_sender_gave(payload: bytes, expected: str) -> None:
-    assert named(payload) == expected
+def test_the_senders_name_of_a_payload_is_found(payload: bytes, expected: str) -> None:
+    assert message_name(payload) == expected

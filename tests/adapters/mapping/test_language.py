@@ -1,3 +1,5 @@
+"""Languages as BCP-47 tags."""
+
 from __future__ import annotations
 
 import pytest
@@ -50,20 +52,20 @@ def test_codes_tags_and_names_become_bcp47(code: str, tag: str) -> None:
 
 NO_LANGUAGES = ["", "und", "unk", "UNK", "Unknown", "Declined", "zxx", "mul", "Other", "xyz", "1", "qaa", "x-own", "not a language"]
 MADE_UP = ["abc", "eee", "zz", "Qx"]
-"""Letters that name some small language of ISO 639-3, or none."""
+"""Proprietary codes that are codes of unrelated ISO 639-3 languages, or of none."""
 
 
 @pytest.mark.parametrize("code", [*NO_LANGUAGES, *MADE_UP])
-def test_what_names_no_language_is_none(code: str) -> None:
+def test_texts_that_are_not_languages_give_none(code: str) -> None:
     assert language.bcp47(code) is None
 
 
 @pytest.mark.parametrize("text", ["Declined to specify", "unknown", "Patient refused", "UND", "unk", "not asked"])
-def test_a_declined_language_is_told_from_an_unknown_code(text: str) -> None:
+def test_a_declined_language_is_distinguished_from_an_unknown_code(text: str) -> None:
     assert language.is_declined(text)
 
 
-def test_a_code_that_we_do_not_know_is_not_declined() -> None:
+def test_an_unknown_code_is_not_declined() -> None:
     assert not language.is_declined("1")
     assert not language.is_declined("Klingonese")
 
@@ -85,7 +87,7 @@ def test_a_code_that_we_do_not_know_is_not_declined() -> None:
         ("abc", "", "ISO639-3", "abc"),
     ],
 )
-def test_the_text_beside_a_code_counts_before_it_unless_a_standard_has_it(code: str, text: str, system: str, tag: str | None) -> None:
+def test_the_text_takes_precedence_over_a_nonstandard_code(code: str, text: str, system: str, tag: str | None) -> None:
     assert language.STANDARD.coded(code, text, system) == tag
 
 

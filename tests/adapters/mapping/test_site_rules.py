@@ -1,4 +1,4 @@
-"""A rule turns a site's codes into statements; nothing it does not know becomes a yes."""
+"""Site rules convert a site's codes to statements. Unknown codes never permit contact."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_codes_are_translated_and_the_most_restrictive_counts(found: list[str | 
     assert statement.value == value
 
 
-def test_a_clear_counts_more_than_a_grant_but_less_than_a_denial() -> None:
+def test_a_clear_overrides_a_grant_but_not_a_denial() -> None:
     consent = rule("consent.sms", values={"Y": "granted", "N": "denied", "?": "unknown"})
     assert consent.apply(["Y", "?"]) == Statement(None, "Z-1[1]")
     assert consent.apply(["?", "Y", "N"]) == Statement("denied", "Z-1[2]")
@@ -59,7 +59,7 @@ def test_the_first_of_several_languages_counts() -> None:
         ("reject", RuleRejection("value_absent", "Z-1", "do_not_contact")),
     ],
 )
-def test_what_an_absent_value_means_is_configured(on_absent: str, outcome: object) -> None:
+def test_the_meaning_of_an_absent_value_is_configured(on_absent: str, outcome: object) -> None:
     assert rule(on_absent=on_absent).apply([]) == outcome
 
 
@@ -72,32 +72,32 @@ def test_what_an_absent_value_means_is_configured(on_absent: str, outcome: objec
         ("reject", RuleRejection("code_unmapped", "Z-1[0]", "do_not_contact", "MAYBE")),
     ],
 )
-def test_what_an_unknown_code_means_is_configured(on_unknown: str, outcome: object) -> None:
+def test_the_meaning_of_an_unknown_code_is_configured(on_unknown: str, outcome: object) -> None:
     assert rule(on_unknown=on_unknown).apply(["MAYBE"]) == outcome
 
 
-def test_without_configuration_absence_says_nothing_and_an_unknown_code_rejects() -> None:
+def test_by_default_absence_states_nothing_and_an_unknown_code_rejects() -> None:
     assert rule().apply([]) is None
     assert isinstance(rule().apply(["MAYBE"]), RuleRejection)
 
 
-def test_an_unknown_code_rejects_though_another_is_known() -> None:
+def test_an_unknown_code_rejects_even_if_another_is_known() -> None:
     assert isinstance(rule().apply(["OK", "MAYBE"]), RuleRejection)
 
 
-def test_yaml_booleans_mean_what_they_look_like() -> None:
+def test_yaml_booleans_match_their_text() -> None:
     texting = rule("consent.sms", values={True: "granted", False: "denied"})
     assert texting.apply(["true"]) == Statement("granted", "Z-1[0]")
     assert texting.apply(["false"]) == Statement("denied", "Z-1[0]")
     assert rule(values={"DNC": True, "OK": False}).apply(["DNC"]) == Statement("yes", "Z-1[0]")
 
 
-def test_without_a_table_only_the_values_themselves_are_understood() -> None:
+def test_without_a_table_only_the_values_themselves_match() -> None:
     assert rule("preferred_method", values=None).apply(["voice"]) == Statement("voice", "Z-1[0]")
     assert isinstance(rule("preferred_method", values=None).apply(["pigeon"]), RuleRejection)
 
 
-def test_a_code_may_say_nothing() -> None:
+def test_a_code_may_state_nothing() -> None:
     assert rule(values={"DNC": "yes", "-": "no_statement"}).apply(["-"]) is None
 
 
@@ -111,6 +111,6 @@ def test_a_code_may_say_nothing() -> None:
         ({"on_absent": "yes"}, "on_absent is 'yes'"),
     ],
 )
-def test_a_wrong_rule_says_what_to_mend(changes: dict[str, Any], words: str) -> None:
+def test_an_invalid_rule_names_the_error(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(MappingError, match=words):
         rule(**changes)

@@ -1,3 +1,5 @@
+"""Normalization of telephone numbers and e-mail addresses."""
+
 from __future__ import annotations
 
 import phonenumbers
@@ -57,11 +59,11 @@ def test_numbers_become_e164(raw: str, region: str | None, number: str) -> None:
         ("+999 123456789", None),
     ],
 )
-def test_what_is_not_a_whole_number_is_refused(raw: str, region: str | None) -> None:
+def test_incomplete_numbers_are_refused(raw: str, region: str | None) -> None:
     assert telecom.e164(raw, region) is None
 
 
-def test_only_a_numbering_plan_that_says_so_makes_a_number_mobile() -> None:
+def test_a_number_is_mobile_only_by_its_numbering_plan() -> None:
     assert telecom.is_mobile("+447400123456")
     assert not telecom.is_mobile("+442079460018")
     assert not telecom.is_mobile("+12175550123")
@@ -86,7 +88,7 @@ def test_only_a_numbering_plan_that_says_so_makes_a_number_mobile() -> None:
         ("x" * 250 + "@example.org", None),
     ],
 )
-def test_addresses_are_taken_or_refused(raw: str, address: str | None) -> None:
+def test_addresses_are_accepted_or_refused(raw: str, address: str | None) -> None:
     assert telecom.email(raw) == address
 
 
@@ -105,7 +107,7 @@ def test_addresses_are_taken_or_refused(raw: str, address: str | None) -> None:
         ("", None),
     ],
 )
-def test_a_preferred_number_is_named_by_kind_or_by_itself(value: str, number: str | None) -> None:
+def test_a_preferred_number_is_a_kind_or_a_number(value: str, number: str | None) -> None:
     assert telecom.resolve_preferred(value, PHONES) == number
 
 

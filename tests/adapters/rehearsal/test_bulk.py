@@ -1,4 +1,4 @@
-"""The rehearsal EMR's exports over a real socket, as a client sees them."""
+"""Bulk exports of the rehearsal EMR over a real socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 from adapters.base import IngestResult
 from adapters.hl7v2.mllp import MllpListener
 from adapters.rehearsal import disorder
-from adapters.rehearsal.certificate import made
+from adapters.rehearsal.certificate import create
 from adapters.rehearsal.emr import RehearsalEmr
 from tests.adapters.fhir.made import settings
 from tests.adapters.rehearsal.test_fhir_server import Client
@@ -51,7 +51,7 @@ def lines(client: Client, file: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["$export", "Patient/$export", "Group/everybody/$export"])
-def test_an_export_has_everybody_in_files_with_their_counts(client: Client, path: str) -> None:
+def test_an_export_contains_all_patients_with_counts(client: Client, path: str) -> None:
     _, manifest = exported(client, path)
     assert [file["count"] for file in manifest["output"]] == [20, 10]
     found = [one["id"] for file in manifest["output"] for one in lines(client, file)]
@@ -59,7 +59,7 @@ def test_an_export_has_everybody_in_files_with_their_counts(client: Client, path
     assert manifest["requiresAccessToken"] is True
 
 
-def test_a_group_has_its_members_only(emr: RehearsalEmr, client: Client) -> None:
+def test_a_group_export_contains_only_its_members(emr: RehearsalEmr, client: Client) -> None:
     emr.exports.groups["few"] = [3, 25]
     _, manifest = exported(client, "Group/few/$export")
     assert [one["id"] for file in manifest["output"] for one in lines(client, file)] == ["rp-3", "rp-25"]
@@ -76,7 +76,7 @@ def test_a_group_has_its_members_only(emr: RehearsalEmr, client: Client) -> None
         ("Group/nobody", {}, 404),
     ],
 )
-def test_what_a_kick_off_must_be(client: Client, path: str, headers: dict[str, str], status: int) -> None:
+def test_invalid_kick_offs_are_refused(client: Client, path: str, headers: dict[str, str], status: int) -> None:
     assert call(client, path, **headers).status_code == status
 
 
@@ -88,14 +88,14 @@ def test_one_export_at_a_time_until_it_is_deleted(client: Client) -> None:
     assert call(client, "$export", **ASYNC).status_code == 202
 
 
-def test_nothing_of_an_export_is_shown_without_a_token(emr: RehearsalEmr, client: Client) -> None:
+def test_an_export_needs_a_token(emr: RehearsalEmr, client: Client) -> None:
     status, manifest = exported(client)
     for url in (status, manifest["output"][0]["url"], f"{emr.base_url}/Group/everybody"):
         assert requests.get(url, timeout=30).status_code == 401
     assert requests.delete(status, timeout=30).status_code == 401
 
 
-def test_files_are_gzipped_for_those_who_take_that(client: Client) -> None:
+def test_files_are_gzipped_if_the_client_accepts_it(client: Client) -> None:
     _, manifest = exported(client)
     url = manifest["output"][0]["url"]
     plain = call(client, url, **{"Accept-Encoding": "identity"})
@@ -105,7 +105,7 @@ def test_files_are_gzipped_for_those_who_take_that(client: Client) -> None:
     assert gzip.decompress(zipped.raw.read(decode_content=False)) == plain.content
 
 
-def test_who_is_deleted_is_gone_from_reads_and_named_in_the_next_export(emr: RehearsalEmr, client: Client) -> None:
+def test_a_deleted_patient_is_not_readable_and_is_in_the_next_export(emr: RehearsalEmr, client: Client) -> None:
     status, manifest = exported(client)
     call(client, status, "DELETE")
     emr.remove(5)
@@ -123,7 +123,7 @@ def test_tls_is_trusted_by_its_own_certificate_only() -> None:
             requests.get(f"{emr.base_url}/metadata", timeout=30)
 
 
-def test_streams_are_disordered_as_asked() -> None:
+def test_streams_are_disordered_as_planned() -> None:
     messages = [b"MSH|1\rPID|||||Invented\r", b"MSH|2\rPID|||||Invented\r", b"MSH|3\rPID|||||Invented\r"]
     assert list(disorder.duplicated(messages, 2)) == [messages[0], messages[1], messages[1], messages[2]]
     assert list(disorder.reordered(messages, 2)) == [messages[1], messages[0], messages[2]]
@@ -133,8 +133,8 @@ def test_streams_are_disordered_as_asked() -> None:
         wrong[2].decode()
 
 
-def test_the_adt_feed_speaks_tls() -> None:
-    certificate = made()
+def test_the_adt_feed_supports_tls() -> None:
+    certificate = create()
     tls = {"certificate": certificate.certificate, "key": certificate.key}
     listener: Any = MllpListener(settings(adapter="hl7v2.mllp", options={"listen": "127.0.0.1:0", "tls": tls}))
     thread = Thread(target=listener.serve, args=(lambda payloads: [IngestResult("applied") for _ in payloads],))

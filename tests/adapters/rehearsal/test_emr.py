@@ -12,7 +12,7 @@ from adapters.rehearsal.mllp_sender import control_id
 OPENED = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
 
 
-def test_an_export_holds_one_patient_a_line(tmp_path: Path) -> None:
+def test_an_export_has_one_patient_per_line(tmp_path: Path) -> None:
     emr = RehearsalEmr(patients=30)
     assert emr.export(tmp_path / "patients.ndjson") == 30
     found = [json.loads(line) for line in (tmp_path / "patients.ndjson").read_bytes().splitlines()]
@@ -29,7 +29,7 @@ def test_an_export_shows_what_a_tick_changed(tmp_path: Path) -> None:
     assert {index for index, (old, new) in enumerate(pairs) if old != new} == changed
 
 
-def test_the_feed_since_a_time_holds_only_what_changed() -> None:
+def test_the_feed_since_a_time_contains_only_changes() -> None:
     now = [OPENED]
     emr = RehearsalEmr(patients=60, clock=lambda: now[0])
     now[0] += timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""The rehearsal EMR's FHIR endpoint over a real socket, as a client sees it."""
+"""The FHIR endpoint of the rehearsal EMR over a real socket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Client:
-    """The least a SMART backend client must do."""
+    """A minimal SMART backend client."""
 
     def __init__(self, emr: RehearsalEmr) -> None:
         self.emr, self.session, self.token = emr, requests.Session(), ""
@@ -60,7 +60,7 @@ class Client:
         return self.session.get(url, params=parameters, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
 
     def walk(self, **parameters: str) -> list[list[str]]:
-        """Resource ids, page by page."""
+        """The resource IDs, page by page."""
         pages, bundle = [], self.get("Patient", **parameters).json()
         while True:
             pages.append([entry["resource"]["id"] for entry in bundle.get("entry", [])])
@@ -102,7 +102,7 @@ def test_it_works_with_either_algorithm() -> None:
             client.session.close()
 
 
-def test_pages_hold_everybody_once_and_in_order(client: Client) -> None:
+def test_pages_contain_every_patient_once_and_in_order(client: Client) -> None:
     pages = client.walk(_count="25")
     assert [len(page) for page in pages] == [25, 25, 10]
     assert [one for page in pages for one in page] == [f"rp-{index}" for index in range(60)]
@@ -112,7 +112,7 @@ def test_a_full_last_page_has_no_next_link(client: Client) -> None:
     assert [len(page) for page in client.walk(_count="30")] == [30, 30]
 
 
-def test_a_patient_carries_what_the_emr_holds(emr: RehearsalEmr, client: Client) -> None:
+def test_a_patient_resource_contains_the_data_of_the_emr(emr: RehearsalEmr, client: Client) -> None:
     for index in range(60):
         person, response = emr.entry(index).person, client.get(f"Patient/rp-{index}")
         found = response.json()
@@ -128,7 +128,7 @@ def test_a_patient_carries_what_the_emr_holds(emr: RehearsalEmr, client: Client)
         assert response.headers["ETag"] == f'W/"{found["meta"]["versionId"]}"'
 
 
-def test_a_restricted_record_comes_without_telecom() -> None:
+def test_a_restricted_record_has_no_telecom() -> None:
     with RehearsalEmr(patients=400) as emr:
         hidden = next(index for index in range(400) if emr.entry(index).person.restricted and emr.entry(index).person.numbers)
         client = Client(emr).log_in()
@@ -156,7 +156,7 @@ def test_a_changed_patient_has_a_new_version_and_time(emr: RehearsalEmr, client:
     assert (before["versionId"], after["versionId"], after["lastUpdated"]) == ("1", "2", "2026-11-01T08:01:00.000Z")
 
 
-def test_a_server_without_last_updated_says_so_and_ignores_it(clock: Clock) -> None:
+def test_a_server_without_last_updated_declares_and_ignores_it(clock: Clock) -> None:
     with RehearsalEmr(patients=5, clock=clock, search_by_last_updated=False) as emr:
         client = Client(emr).log_in()
         statement = client.get("metadata").json()
@@ -190,13 +190,13 @@ def test_patients_are_found_by_id_and_identifier(client: Client, parameters: dic
 @pytest.mark.parametrize(
     "parameters", [{"_count": "0"}, {"_count": "x"}, {"_lastUpdated": "geyesterday"}, {"_page": "broken"}, {"_page": "W10"}]
 )
-def test_a_search_that_cannot_be_understood_is_refused(client: Client, parameters: dict[str, str]) -> None:
+def test_an_invalid_search_is_refused(client: Client, parameters: dict[str, str]) -> None:
     response = client.get("Patient", **parameters)
     assert (response.status_code, code_of(response)) == (400, "invalid")
 
 
 @pytest.mark.parametrize(("path", "code"), [("Patient/rp-60", "not-found"), ("Patient/x", "not-found"), ("Observation", "not-supported")])
-def test_what_does_not_exist_is_not_found(client: Client, path: str, code: str) -> None:
+def test_unknown_resources_are_not_found(client: Client, path: str, code: str) -> None:
     response = client.get(path)
     assert (response.status_code, code_of(response)) == (404, code)
 
@@ -206,7 +206,7 @@ def test_another_method_gets_an_operation_outcome(emr: RehearsalEmr) -> None:
     assert (response.status_code, code_of(response)) == (501, "not-supported")
 
 
-def test_nothing_is_told_without_a_token(emr: RehearsalEmr) -> None:
+def test_requests_without_a_token_are_refused(emr: RehearsalEmr) -> None:
     response = requests.get(f"{emr.base_url}/Patient", timeout=30)
     assert (response.status_code, code_of(response)) == (401, "login")
 
@@ -240,13 +240,13 @@ def test_a_wrong_assertion_is_refused(client: Client, changes: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("missing", ["jti", "exp", "aud", "iss", "sub"])
-def test_an_assertion_that_leaves_out_a_claim_is_refused(client: Client, missing: str) -> None:
+def test_an_assertion_without_a_required_claim_is_refused(client: Client, missing: str) -> None:
     claims = client.claims()
     del claims[missing]
     assert client.ask_token(claims).json()["error"] == "invalid_client"
 
 
-def test_an_assertion_is_good_once(client: Client) -> None:
+def test_an_assertion_can_be_used_once(client: Client) -> None:
     claims = client.claims()
     assert client.ask_token(claims).status_code == 200
     assert client.ask_token(claims).json()["error"] == "invalid_client"
@@ -269,7 +269,7 @@ def test_a_wrong_form_is_refused(client: Client, form: dict[str, str], error: st
     assert client.ask_token(client.claims(), **form).json()["error"] == error
 
 
-def test_a_fault_meets_one_request_and_the_next_is_well(emr: RehearsalEmr, client: Client) -> None:
+def test_a_fault_affects_one_request_only(emr: RehearsalEmr, client: Client) -> None:
     emr.faults.unauthorized()
     emr.faults.throttle(retry_after="7")
     emr.faults.fail(2, status=503)
@@ -279,8 +279,8 @@ def test_a_fault_meets_one_request_and_the_next_is_well(emr: RehearsalEmr, clien
     assert emr.faults.taken == 4
 
 
-def test_a_cut_connection_is_an_error_and_not_a_short_answer(emr: RehearsalEmr, client: Client) -> None:
-    emr.faults.answer_well()
+def test_a_cut_connection_is_an_error_and_not_a_short_response(emr: RehearsalEmr, client: Client) -> None:
+    emr.faults.succeed()
     emr.faults.cut()
     assert client.get("Patient").ok
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
@@ -295,7 +295,7 @@ def test_a_broken_next_link_fails_where_it_is_followed(emr: RehearsalEmr, client
     assert client.get(following["url"]).status_code == 400
 
 
-def test_a_stalled_answer_does_not_hold_up_stopping() -> None:
+def test_a_stalled_response_does_not_delay_stop() -> None:
     emr = RehearsalEmr(patients=1).start()
     client = Client(emr).log_in()
     emr.faults.stall(seconds=30)
@@ -307,7 +307,7 @@ def test_a_stalled_answer_does_not_hold_up_stopping() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_stopping_ends_connections_that_are_kept_alive(emr: RehearsalEmr, client: Client) -> None:
+def test_stop_closes_keep_alive_connections(emr: RehearsalEmr, client: Client) -> None:
     assert client.get("metadata").ok
     emr.stop()
     with pytest.raises(requests.exceptions.ConnectionError):

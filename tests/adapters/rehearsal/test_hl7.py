@@ -1,4 +1,4 @@
-"""ADT messages of invented patients, read back by libraries that are not ours."""
+"""ADT messages of invented patients, read back by third-party libraries."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def read(body: bytes) -> hl7.Message:
 
 
 def of(**wanted: object) -> int:
-    """The first patient like that."""
+    """The first patient that matches."""
     return next(person.index for person in PEOPLE if all(getattr(person, name) == value for name, value in wanted.items()))
 
 
 @pytest.mark.parametrize("event", [event for event in EVENTS if event != "A40"])
-def test_each_event_reads_as_what_it_is(event: str) -> None:
+def test_each_event_is_read_back(event: str) -> None:
     found = read(message(entry(4), event))
     assert str(found["MSH"][0][9]) == f"ADT^{event}^{EVENTS[event]}"
     assert str(found["EVN"][0][1]) == event
@@ -50,7 +50,7 @@ def test_a_message_is_about_a_kilobyte() -> None:
 
 
 @pytest.mark.parametrize(("value", "code"), [(True, "DNC"), (False, "OK"), (None, "")])
-def test_do_not_contact_is_said_or_not_stated(value: bool | None, code: str) -> None:
+def test_do_not_contact_is_stated_or_empty(value: bool | None, code: str) -> None:
     assert str(read(message(entry(of(do_not_contact=value))))["ZCP"][0][2]) == code
 
 
@@ -70,7 +70,7 @@ def test_without_a_home_number_the_first_repetition_stays_empty() -> None:
     assert cell.startswith("^PRS^CP^^1^")
 
 
-def test_work_numbers_stand_in_their_own_field() -> None:
+def test_work_numbers_are_in_pid_14() -> None:
     index = next(person.index for person in PEOPLE if "work" in {one.kind for one in person.numbers} and not person.restricted)
     number = next(one.e164 for one in entry(index).person.numbers if one.kind == "work")
     assert str(read(message(entry(index)))["PID"][0][14]).startswith(f"^WPN^PH^^1^{number[2:5]}^{number[5:]}")
@@ -102,12 +102,12 @@ def test_the_same_revision_is_the_same_message_and_the_next_is_another() -> None
     assert str(read(message(entry(4)))["MSH"][0][10]) != str(read(message(entry(4, 1)))["MSH"][0][10])
 
 
-def test_a_merge_names_the_survivor_and_the_wrong_number() -> None:
+def test_a_merge_contains_the_survivor_and_the_retired_number() -> None:
     found = read(merge(entry(4), entry(9), UPDATED + timedelta(seconds=1)))
     assert str(found["MSH"][0][9]) == "ADT^A40^ADT_A39"
     assert str(found["PID"][0][3]) == "MRN10005^^^GENHOSP^MR"
     assert str(found["MRG"][0][1]) == "MRN10010^^^GENHOSP^MR"
 
 
-def test_times_say_their_zone() -> None:
+def test_times_have_an_offset() -> None:
     assert timestamp(UPDATED) == "20261101080000.250+0000"

@@ -14,7 +14,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from adapters.rehearsal.mllp_sender import MllpSender, acknowledgement, control_id
 
 Script = Callable[[str, int], bytes | None]
-"""What the peer answers to the n-th time (from 1) it sees a control id; ``None`` hangs up."""
+"""The peer's answer to the n-th message (from 1) with a control ID; ``None`` closes the connection."""
 
 
 def ack(control: str, code: str = "AA") -> bytes:
@@ -37,7 +37,7 @@ class Peer(socketserver.ThreadingTCPServer):
             return self.script(control, self.seen[control])
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """The sender may hang up."""
+        """Handles a sender that disconnects."""
 
 
 class Conversation(socketserver.StreamRequestHandler):
@@ -105,7 +105,7 @@ def test_a_message_that_is_always_refused_is_given_up_and_the_others_go_on(messa
     assert (report.accepted, report.given_up, server.seen[poison]) == (3, 1, 3)
 
 
-def test_silence_is_met_by_sending_again(messages: list[bytes]) -> None:
+def test_an_unanswered_message_is_sent_again(messages: list[bytes]) -> None:
     with peer(lambda control, time: ack(control) if time == 2 else b"") as server:
         report = sender(server, timeout=0.1).send(messages[:1])
     assert (report.accepted, report.resent, server.connections) == (1, 1, 2)
@@ -117,27 +117,27 @@ def test_a_cut_connection_is_opened_again(messages: list[bytes]) -> None:
     assert (report.accepted, report.resent) == (3, 3)
 
 
-def test_a_late_acknowledgement_does_not_settle_another_message(messages: list[bytes]) -> None:
+def test_a_late_acknowledgement_does_not_answer_another_message(messages: list[bytes]) -> None:
     with peer(lambda control, _: ack("OLD", "AE") + ack(control)) as server:
         report = sender(server).send(messages[:2])
     assert (report.accepted, report.codes) == (2, {"AA": 2})
 
 
-def test_nobody_listening_is_reported_and_does_not_hang(messages: list[bytes]) -> None:
+def test_an_unreachable_listener_is_reported_without_hanging(messages: list[bytes]) -> None:
     with peer(lambda control, _: ack(control)) as server:
-        gone = sender(server, attempts=2)
-    report = gone.send(messages[:3])
+        unreachable = sender(server, attempts=2)
+    report = unreachable.send(messages[:3])
     assert (report.sent, report.given_up) == (3, 3)
 
 
-def test_the_caller_hears_of_every_acknowledgement(messages: list[bytes]) -> None:
-    heard: list[tuple[str, str]] = []
+def test_the_caller_receives_every_acknowledgement(messages: list[bytes]) -> None:
+    received: list[tuple[str, str]] = []
     with peer(lambda control, time: ack(control, "AA" if time == 2 else "AR")) as server:
-        sender(server, on_ack=lambda control, code: heard.append((control, code))).send(messages[:1])
-    assert heard == [(control_id(messages[0]), "AR"), (control_id(messages[0]), "AA")]
+        sender(server, on_ack=lambda control, code: received.append((control, code))).send(messages[:1])
+    assert received == [(control_id(messages[0]), "AR"), (control_id(messages[0]), "AA")]
 
 
-def test_the_emr_sends_everybody(messages: list[bytes]) -> None:
+def test_the_emr_sends_all_patients(messages: list[bytes]) -> None:
     emr = RehearsalEmr(patients=40)
     with peer(lambda control, _: ack(control)) as server:
         report = emr.send("127.0.0.1", server.server_address[1])
@@ -147,5 +147,5 @@ def test_the_emr_sends_everybody(messages: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"MSH", b"MSH|^~\\&|A", b"PID|1\rMSA"])
-def test_an_answer_without_an_acknowledgement_acknowledges_nothing(body: bytes) -> None:
+def test_a_response_without_msa_acknowledges_nothing(body: bytes) -> None:
     assert acknowledgement(body) == ("", "")

@@ -1,4 +1,4 @@
-"""The synthetic population: the same for everybody, and never a real person's number."""
+"""The synthetic population: reproducible, and without real telephone numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_person_does_not_depend_on_how_many_there_are() -> None:
 
 
 @pytest.mark.parametrize("index", [-1, 10])
-def test_nobody_lives_outside_the_population(index: int) -> None:
+def test_indexes_outside_the_population_are_errors(index: int) -> None:
     with pytest.raises(IndexError):
         Population(1, 10).person(index)
 
@@ -58,10 +58,10 @@ def test_some_families_share_a_cell_phone_and_most_people_do_not() -> None:
 
 
 def test_numbers_are_of_the_fictional_exchange_and_distinct() -> None:
-    made = [number(slot, seed=5) for slot in range(0, SPACE, 97)]
-    assert len(set(made)) == len(made)
-    assert all(one.startswith("+1") and one[5:8] == "555" and len(one) == 12 for one in made)
-    assert not any(one.endswith("5551212") for one in made)
+    numbers = [number(slot, seed=5) for slot in range(0, SPACE, 97)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(one.startswith("+1") and one[5:8] == "555" and len(one) == 12 for one in numbers)
+    assert not any(one.endswith("5551212") for one in numbers)
 
 
 def test_small_populations_only_use_numbers_reserved_for_fiction() -> None:
@@ -69,12 +69,12 @@ def test_small_populations_only_use_numbers_reserved_for_fiction() -> None:
     assert all("0100" <= line <= "0199" for line in lines)
 
 
-def test_a_record_number_leads_back_to_its_patient() -> None:
+def test_a_record_number_gives_the_index_of_its_patient() -> None:
     assert index_of(mrn(77)) == 77
 
 
 @pytest.mark.parametrize("value", ["", "MRN", "77", "MRN-1", "MRNx", "MRN²"])
-def test_a_foreign_record_number_leads_nowhere(value: str) -> None:
+def test_a_foreign_record_number_gives_nothing(value: str) -> None:
     assert index_of(value) is None
 
 
@@ -90,7 +90,7 @@ def test_every_revision_changes_one_preference(index: int) -> None:
         before = after
 
 
-def test_a_tick_changes_one_group_and_says_when() -> None:
+def test_a_tick_changes_one_group_and_its_time() -> None:
     now = [OPENED]
     chart = Chart(Population(1, 100), clock=lambda: now[0])
     now[0] += timedelta(minutes=5)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, SourceSettings
+from adapters.base import AdapterError, Batch, Fetch, IncompleteFetch, SourceSettings
 from adapters.rest.athena import AthenaAdapter, eastern
 from store.preference import PatientStatements
 from sync.config import presets
@@ -54,7 +54,7 @@ def test_changes_are_read_and_leave_the_list(practice: Practice) -> None:
 def test_a_list_that_never_gets_shorter_is_left_with_a_reason_and_moves_no_cursor(practice: Practice) -> None:
     practice.forgetful = True
     batches: list[Batch] = []
-    with pytest.raises(BrokeOff, match="50 consecutive pages"):
+    with pytest.raises(IncompleteFetch, match="50 consecutive pages"):
         batches.extend(adapter(practice).fetch(Fetch()))
     assert {number for batch in batches for number in numbers(batch)} == {"1", "2", "3", "4", "5"}
     assert [batch.cursor for batch in batches if batch.cursor] == []

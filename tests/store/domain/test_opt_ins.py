@@ -135,5 +135,5 @@ def _kept_by_an_earlier_version(site: Site) -> None:
     with site.database.write(site.enterprise) as transaction:
         work = Application(site.database, transaction, site.enterprises[site.enterprise], Author(PATIENT, site.tick()), site.store.ids)
         opened = work.resume([patient])[patient]
-        work.state(opened, PatientStatements((), said, moment(site.now), "merge"), "")
+        work.receive(opened, PatientStatements((), said, moment(site.now), "merge"), "")
         work.finish()

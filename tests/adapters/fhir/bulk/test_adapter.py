@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.base import AdapterError, Batch, BrokeOff, Fetch, Filtered, Unmappable
+from adapters.base import AdapterError, Batch, Fetch, Filtered, IncompleteFetch, Unmappable
 from adapters.fhir.bulk import job, manifest
 from adapters.fhir.bulk.adapter import BulkAdapter
 from adapters.fhir.bulk.export import Export, Running
@@ -49,7 +49,7 @@ def taken(batches: Iterator[Batch], until: int | None = None) -> tuple[list[Any]
 
 def to_the_break(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The batches of an export that breaks off."""
-    with pytest.raises(BrokeOff):
+    with pytest.raises(IncompleteFetch):
         yield from batches
 
 
