@@ -36,8 +36,8 @@ PERSON = f"r.id + n.i * {APART}"
 OWN = f"replace({{}}, '{CELL}', '+1' || (3000000000 + n.i))"
 REASONS = (
     ("code_unmapped", "the code of {} is in no values table"),
-    ("phone_invalid", "{} is no phone number"),
-    ("time_unreadable", "{} is no time"),
+    ("phone_invalid", "{} is not a phone number"),
+    ("time_unreadable", "{} is not a time"),
 )
 
 

@@ -15,7 +15,7 @@ BEATS = 4
 
 @contextmanager
 def alive(journal: Journal, run: Run, clock: Callable[[], datetime], every: float | None = None) -> Iterator[None]:
-    """Records a sign of life of the run during the block, ``every`` so many seconds."""
+    """Records a heartbeat of the run every ``every`` seconds during the block (default: several per lease)."""
     ended, pause = threading.Event(), journal.lease.total_seconds() / BEATS if every is None else every
 
     def beat() -> None:

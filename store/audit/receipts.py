@@ -34,7 +34,7 @@ class Receipts:
         actors: Sequence[str],
         now: datetime,
     ) -> None:
-        """Writes patient receipt per decision, in order. ``known`` holds :class:`Known`, or an error for a patient who was not found."""
+        """Writes one receipt per decision, in order. ``known`` holds :class:`Known`, or an error for a patient who was not found."""
         lines = [
             ChainLine(now, actor, DECIDED, patient.id if isinstance(patient, Known) else "", _detail(ask, decision))
             for ask, patient, decision, actor in zip(asks, known, decisions, actors, strict=True)

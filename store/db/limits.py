@@ -19,7 +19,7 @@ class DatabaseLimits:
 
     connect: float = 5
     lock: float = 10
-    """How long to wait for a lock; then the caller is settings that the database is busy."""
+    """How long to wait for a lock; then the caller is told that the database is busy."""
     idle: float = 8
     """Between two statements of a transaction; then PostgreSQL ends the connection and releases its locks."""
     statement: float = 300

@@ -1,7 +1,7 @@
 """SQL of bulk statements, built once per table and columns, and rows in the form the driver takes. Pure.
 
 SQLite runs one statement per row (executemany). PostgreSQL gets one array per column, so that any number of rows is one statement. The
-arrays are writers here as text, such as ``{1,2}`` or ``{"a","b"}`` (PostgreSQL manual, "Array Input and Output Syntax"): the driver
+arrays are written here as text, such as ``{1,2}`` or ``{"a","b"}`` (PostgreSQL manual, "Array Input and Output Syntax"): the driver
 would inspect each element in Python to find its type, which the column already tells.
 """
 
@@ -122,7 +122,7 @@ def delete(table: Table, keys: Columns, *, sqlite: bool) -> SqlStatement:
 
 @_cached
 def select(sql: str, *, sqlite: bool) -> str:
-    """Hand-writers SQL as the driver takes it. ``?`` binds one value, ``IN ??`` a list."""
+    """Hand-written SQL as the driver takes it. ``?`` binds one value, ``IN ??`` a list."""
     if sqlite:
         return sql.replace("IN ??", "IN (SELECT value FROM json_each(?))")
     return sql.replace("IN ??", "= ANY(%s)").replace("?", "%s")

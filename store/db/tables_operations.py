@@ -138,7 +138,7 @@ class ScheduleTimeRow(Table):
 
 
 class ProcessRow(Table):
-    """A role of a serving process and its last sign of life (``store.runs.processes``). ``source``: a listener's; otherwise empty."""
+    """A role of a serving process and its last heartbeat (``store.runs.processes``). ``source``: a listener's; otherwise empty."""
 
     __tablename__ = "processes"
     process: Mapped[str] = mapped_column(primary_key=True)

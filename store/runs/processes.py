@@ -22,9 +22,9 @@ from store.domain.documents import instant
 from store.runs.intake_state import IntakeState
 
 EVERY = 5.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 SILENT = timedelta(seconds=20)
-"""After this long without a sign of life a process counts as gone. A busy database may delay one by ten seconds (``store.db.limits``)."""
+"""After this long without a heartbeat a process counts as gone. A busy database may delay one by ten seconds (``store.db.limits``)."""
 FORGOTTEN = timedelta(days=7)
 COLUMNS = ("process", "role", "source", "enterprise", "started", "steady", "seen", "failing", "messages", "reason")
 KEY = ("process", "role", "source")
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 class Seen(NamedTuple):
     """One role of one process, and its failure, if any (since when, how many messages, why).
 
-    ``started``, ``seen``: its first and last sign of life; ``steady``: since when the signs came without a gap.
+    ``started``, ``seen``: its first and last heartbeat; ``steady``: since when heartbeats have come without a gap.
     """
 
     process: str
@@ -62,7 +62,7 @@ class Seen(NamedTuple):
 
 
 class ProcessState(Struct, frozen=True):
-    """A process that is gone: its role, a listener's source, and its last sign of life."""
+    """A process that is gone: its role, a listener's source, and its last heartbeat."""
 
     enterprise: str
     role: str
@@ -71,14 +71,14 @@ class ProcessState(Struct, frozen=True):
 
 
 def is_silent(one: Seen, now: datetime) -> bool:
-    """Whether its last sign of life is too old."""
+    """Whether its last heartbeat is too old."""
     return now - one.seen > SILENT
 
 
 def gone(found: Sequence[Seen], now: datetime) -> list[Seen]:
     """The silent ones that no other has replaced since.
 
-    Empty just after a database outage, when no process could give a sign of life.
+    Empty just after a database outage, when no process could send a heartbeat.
     """
     if not any(not is_silent(one, now) and now - one.steady >= SILENT for one in found):
         return []
@@ -135,7 +135,7 @@ class Processes:
         return self.database.clock() - self.database.skew
 
     def beat(self, places: Iterable[Place], started: datetime, failing: Iterable[IntakeState] = (), steady: datetime | None = None) -> None:
-        """Records a sign of life and the sources that fail. On PostgreSQL it neither waits for runs nor delays them."""
+        """Records a heartbeat and the sources that fail. On PostgreSQL it neither waits for runs nor delays them."""
         by_source, now = {one.source: one for one in failing}, self.now()
         rows = [(self.process, *place, started, steady or started, now, *_failing(by_source.get(place.source))) for place in places]
         with self.database.write(f"process {self.process}") as transaction:

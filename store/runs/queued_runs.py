@@ -1,6 +1,6 @@
 """Requested runs that wait for a worker, which may be on another machine.
 
-A queued run has no owner yet: it gives no signs of life and does not block other runs of its source.
+A queued run has no owner yet: it sends no heartbeats and does not block other runs of its source.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from store.runs.rejections import OPEN, RESOLVED, NotKept, Rejected, Rejection, 
 
 RECEIVED_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
-"""After this long without a sign of life a run's process counts as gone or frozen."""
+"""After this long without a heartbeat a run's process counts as gone or frozen."""
 INTERRUPTED = "interrupted: its process ended before it did"
 
 RUN_COLUMNS = (
@@ -138,7 +138,7 @@ class Journal:
             self._state(transaction, run.source, run.enterprise, "cursor", cursor)
 
     def alive(self, run: Run, now: datetime) -> None:
-        """Records a sign of life while the run waits for the EMR. It does not wait for other, possibly frozen, writers."""
+        """Records a heartbeat while the run waits for the EMR. It does not wait for other, possibly frozen, writers."""
         with self.database.write(run.id) as transaction:
             self.database.update(transaction, RunRow, ("id",), ("alive",), [(self.shared(now), run.id)])
 
@@ -214,7 +214,7 @@ class Journal:
         self.rejection_store.resolve(transaction, number, now=now)
 
     def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
-        """Closes the run of a process that is abandoned."""
+        """Closes the source's run if its process is gone."""
         sql, shared = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'", self.shared(now)
         running = self.database.select(transaction, sql, [source])
         abandoned = [number for number, owner, alive in running if self._is_gone(owner, instant(alive), shared)]
@@ -222,11 +222,11 @@ class Journal:
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), rows)
 
     def shared(self, now: datetime) -> datetime:
-        """Our time by the clock that all machines share. Signs of life must be comparable to within seconds."""
+        """Our time by the clock that all machines share. Heartbeats must be comparable to within seconds."""
         return now - self.database.skew
 
     def _is_gone(self, owner: str, alive: datetime, now: datetime) -> bool:
-        """Whether a process is gone. On this machine: it has ended or is frozen. On another: no sign of life during the lease."""
+        """Whether a process is gone. On this machine: it has ended or is frozen. On another: no heartbeat during the lease."""
         host, _, process = owner.rpartition(":")
         if host != socket.gethostname():
             return now - alive > self.lease

@@ -1,7 +1,7 @@
-"""Users identity sign in with OpenID Connect. The provider's subject identifies them, and its claims determine their roles.
+"""Users who sign in with OpenID Connect. The provider's subject identifies them, and its claims determine their roles.
 
 The provider alone grants nothing: roles come from rules in the configuration. They are set at each sign-in, so a role that was removed at
-the provider is removed here too. A sign-in never takes over another user's name, and a user identity is disabled here cannot sign in.
+the provider is removed here too. A sign-in never takes over another user's name, and a user who is disabled here cannot sign in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BY = "openid"
 
 
 class FederatedSignIn(NamedTuple):
-    """The user identity signed in, or why nobody did."""
+    """The user who signed in, or the reason why not."""
 
     user: User | None
     why: str = ""

@@ -74,7 +74,7 @@ class PatientPages:
         return self._facesheet(visit)
 
     def set_toggle(self, visit: Visit) -> Shown | Goto:
-        """Sets the toggle. The store decides patient may do that; the facesheet shows a refusal."""
+        """Sets the toggle. The store decides who may do that; the facesheet shows a refusal."""
         form, patient = visit.form, visit.path["patient_id"]
 
         def change() -> None:
