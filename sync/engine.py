@@ -39,7 +39,7 @@ BROKE_OFF = (
 
 
 class NotYet(Exception):
-    """The EMR needs longer than this run may wait. The text tells for what; the next run continues from the cursor."""
+    """The EMR needs longer than this run may wait. The text says what for; the next run continues from the cursor."""
 
 
 @dataclass(slots=True)
@@ -227,7 +227,7 @@ class Engine:
         return patience - wait.seconds
 
     def _from_cursor(self, lane: Lane, request: Fetch) -> Fetch:
-        """The request with the committed cursor, where a retry continues. In a full read the cursor only tells what is in progress."""
+        """The request with the committed cursor, where a retry continues. In a full read it only tells what is in progress."""
         if request.patient is not None:
             return request
         return replace(request, cursor=self.journal.cursor(lane.source))

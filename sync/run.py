@@ -30,7 +30,7 @@ class Tally:
 
 
 class Progress(Protocol):
-    """Called after each commit: items done, the total if the EMR tells it, and what the run waits for."""
+    """Called after each commit: items done, the total if the EMR reports it, and what the run waits for."""
 
     def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
 

@@ -97,7 +97,7 @@ class SqliteFile:
             self.check()
             if self._opened is None and _identity(self.path) is None:
                 self.check_lost()
-                with suppress(OSError):  # SQLite's own error tells better what is wrong with the path
+                with suppress(OSError):  # SQLite's own error describes a wrong path better
                     os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
 
     def _after_opening(self) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 TRUNCATED = "rejections_truncated"
-"""The reason of the one row per hour that tells how much was left out."""
+"""The reason of the one row per hour that records how much was left out."""
 
 
 class Room(NamedTuple):

@@ -233,7 +233,7 @@ class RejectionStore:
         return Used(hour, *rows[0][1:]) if rows and instant(rows[0][0]) == hour else Used(hour)
 
     def _note_left_out(self, transaction: Connection, used: Used, source: str, enterprise: str, now: datetime) -> None:
-        """Writes the one row per hour that tells how much was left out."""
+        """Writes the one row per hour that records how much was left out."""
         row = Rejected(TRUNCATED, used.detail(), "", used.hour.isoformat(timespec="minutes"), b"")
         digest, times = _digest(row._replace(path=row.locator)), used.left_out + used.bare
         known = self._known(transaction, source, [digest])

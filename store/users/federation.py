@@ -28,7 +28,7 @@ BY = "openid"
 
 
 class FederatedSignIn(NamedTuple):
-    """The user who signed in, or the reason why not."""
+    """The user who signed in, or the reason of the refusal."""
 
     user: User | None
     why: str = ""

@@ -79,7 +79,7 @@ def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -
 
 
 def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
-    """Saves the findings for the console. Without a database nothing is saved, and a note tells so."""
+    """Saves the findings for the console. Without a database nothing is saved, and a note says so."""
     from store.db import schema
     from store.runs.source_checks import Checked, Findings
     from sync.commands.release import if_there
