@@ -1,5 +1,5 @@
-"""Benchmarks: ``python -m bench [--json] [--quick] [--only NAME]``. Every figure stands beside its floor, measured in the same run.
+"""Benchmarks: ``python -m bench [--json] [--quick] [--only NAME]``. Every figure is shown with a floor, measured in the same run.
 
-One file per bench; each yields :class:`bench.figure.Figure` values. Load comes from processes of its own, servers run as they do
-in production: the real listener, API and store, on SQLite and on a real PostgreSQL with durable commits.
+There is one file per benchmark; each yields :class:`bench.figure.Figure` values. Load comes from separate processes. Servers run as in
+production: the real listener, API and store, on SQLite and on a real PostgreSQL with durable commits.
 """

@@ -1,4 +1,4 @@
-"""The command: runs the benches and prints a table for people, or one JSON value."""
+"""The command: runs the benchmarks and prints a table, or one JSON value."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ BENCHES = {
 
 
 def main() -> int:
-    """Exit code 0 when every goal was reached, 1 when one was missed."""
-    wish = _wish()
+    """Runs the benchmarks. Exit code 0 if every goal was reached, 1 if one was missed."""
+    options = _options()
     errors = Console(stderr=True)
-    databases = Databases(tuple(wish.database or KINDS))
+    databases = Databases(tuple(options.database or KINDS))
     figures: list[Figure] = []
     try:
-        for name in wish.only or BENCHES:
+        for name in options.only or BENCHES:
             with errors.status(f"{name} …"):
-                for figure in import_module(BENCHES[name]).run(databases, quick=wish.quick):
+                for figure in import_module(BENCHES[name]).run(databases, quick=options.quick):
                     figures.append(figure)
                     errors.print(f"{figure.bench} {figure.database}: {figure.what}: {_number(figure.value)} {figure.unit}", highlight=False)
     finally:
         databases.close()
-    if wish.json:
-        print(json.dumps({"machine": _machine(), "quick": wish.quick, "figures": [figure.as_json() for figure in figures]}))
+    if options.json:
+        print(json.dumps({"machine": _machine(), "quick": options.quick, "figures": [figure.as_json() for figure in figures]}))
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(_table(figures))
     return 0 if all(figure.reached for figure in figures) else 1
 
 
-def _wish() -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures emr-sync beside its floors, on this machine.")
     parser.add_argument("--json", action="store_true", help="one JSON value on stdout")
     parser.add_argument("--quick", action="store_true", help="smaller runs: minutes become seconds, figures become rougher")

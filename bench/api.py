@@ -1,7 +1,6 @@
-"""A process that answers senders: ``python -m bench.api CONFIG PORT``, until its standard input ends.
+"""A process that serves the API: ``python -m bench.api CONFIG PORT``, until its standard input ends.
 
-The real API with the real store, served as the service serves it, and beside it one empty route: the same server, the same
-framework, a body read and a few bytes answered.
+It has the real API and store, and an empty route as the floor: same server, same framework, a body read and a few bytes answered.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ EMPTY = "/bench/empty"
 
 
 class Server(NamedTuple):
-    """Where it answers, its process, and a sender's key."""
+    """Its port, its process id, and a sender's key."""
 
     port: int
     pid: int
@@ -40,7 +39,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def answering(databases: Databases, kind: str, patients: int) -> Iterator[Server]:
-    """Runs the API over a store of that many patients."""
+    """Runs the API with a store of that many patients."""
     with databases.fresh(kind) as url, asks.folder() as folder:
         config = site.write(folder, url)
         key = asks.fill(config, patients)

@@ -1,7 +1,7 @@
-"""``apply_many`` in batches of 1,000 patients: all new, all unchanged, all changed, beside writing one row per patient.
+"""``apply_many`` in batches of 1,000 patients: all new, all unchanged, all changed, compared with writing one row per patient.
 
-The floor writes one document of the same patient into a table without any index but its key: executemany on SQLite, COPY on
-PostgreSQL, one durable transaction per 1,000 as well.
+The floor writes one document per patient into a table with no index except its key: executemany on SQLite, COPY on PostgreSQL, also one
+durable transaction per 1,000.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     half_a_minute = timedelta(seconds=30)
     again = [replace(item, effective=times.at(item.effective.latest + half_a_minute), evidence_id=item.evidence_id + "R") for item in first]
     gc.collect()
-    gc.freeze()  # a source streams: the collector must not walk over what this bench keeps ready
+    gc.freeze()  # a source streams: the collector must not walk through the data prepared here
     for kind in databases.kinds:
         found = [_round(databases, kind, settings.enterprises, (first, again, later)) for _ in range(rounds)]
         floor, *rates = (middle(each) for each in zip(*found, strict=True))
@@ -78,14 +78,14 @@ def _figure(kind: str, what: str, real: Rate, floor: float, count: int) -> Figur
 
 
 def _items(mapper: Hl7Mapper, count: int, revision: int) -> Items:
-    """What the feed says about everybody at a revision."""
+    """The feed's statements about all patients at a revision."""
     received = START + timedelta(hours=4)
     found = (mapper.read(Payload(body, "bench", received))[0] for body in feed(count, revision=revision))
     return [item for item in found if isinstance(item, PatientStatements)]
 
 
 class _Applying:
-    """The store as the engine drives it: one transaction per batch."""
+    """The store as the engine uses it: one transaction per batch."""
 
     def __init__(self, database: Database, enterprises: Mapping[str, Enterprise]) -> None:
         self.database, self.preferences = database, Preferences(database, enterprises)
@@ -119,8 +119,8 @@ def _floor(database: Database, items: Items) -> Rate:
 
 
 def _timed(items: Sequence[Any], work: Callable[[Sequence[Any]], None]) -> Rate:
-    """Items a second, in batches."""
-    began, used, rest = time.perf_counter(), time.process_time(), iter(items)
-    while batch := list(islice(rest, BATCH)):
+    """Items per second, in batches."""
+    began, used, remaining = time.perf_counter(), time.process_time(), iter(items)
+    while batch := list(islice(remaining, BATCH)):
         work(batch)
     return Rate(len(items) / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / len(items))

@@ -1,4 +1,4 @@
-"""A store full of patients, and the questions that senders ask about them."""
+"""A store full of patients, and the decision requests of senders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"message_type": "broadcast", "channels": ["sms", "voice"], "line": LINE},
     {"message_type": "campaign", "channels": ["sms", "email"], "line": LINE},
 )
-"""What is asked, in turn: mostly automations, as a sender's day goes."""
+"""The requests, in turn: mostly automations, as in practice."""
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def folder() -> Iterator[Path]:
 
 
 def fill(config: Path, patients: int) -> str:
-    """Ingests an A08 of everybody. Returns a sender's key."""
+    """Ingests an A08 for every patient. Returns a sender's key."""
     parts = Parts.open(load(config, {}))
     source = parts.feed(site.ADT)
     payloads = (Payload(body, "bench", START) for body in feed(patients, revision=0))
@@ -47,12 +47,12 @@ def fill(config: Path, patients: int) -> str:
     return key
 
 
-def one(index: int) -> dict[str, Any]:
-    """The ask about a patient."""
+def ask(index: int) -> dict[str, Any]:
+    """The request about a patient."""
     return {"patient": {"authority": AUTHORITY, "value": mrn(index)}, **KINDS[index % len(KINDS)]}
 
 
 def bodies(patients: int) -> list[bytes]:
-    """One ask about everybody, as JSON, in an order that is not that of the table."""
+    """One request per patient, as JSON, in an order different from the table's."""
     order = sorted(range(patients), key=lambda index: (index * 7919) % patients)
-    return [json.dumps(one(index), separators=(",", ":")).encode() for index in order]
+    return [json.dumps(ask(index), separators=(",", ":")).encode() for index in order]

@@ -1,4 +1,4 @@
-"""Decisions in batch: in process, as JSON arrays of 10,000 and as NDJSON over HTTP, beside reading one row each by its key."""
+"""Decisions in batch: in process, as JSON arrays of 10,000 and as NDJSON over HTTP, compared with reading one row each by its key."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def _in_process(databases: Databases, kind: str, patients: int, seconds: float) 
         config = site.write(folder, url)
         asks.fill(config, patients)
         parts = Parts.open(load(config, {}))
-        lanes = Lanes.made()
+        lanes = Lanes.create()
         callers = Callers(parts.keys, parts.settings.enterprises, lanes, utc_now)
         decisions = Decisions(parts.preferences, callers, utc_now, lanes)
         batches = _batches([msgspec.json.decode(body, type=AskIn) for body in asks.bodies(patients)])
         if not any(answer.decision == "send" for answer in decisions.decide_mixed(site.ENTERPRISE, batches[0])):
             raise RuntimeError("nobody may be sent anything: this would measure refusals")
         gc.collect()
-        gc.freeze()  # what the bench keeps ready is no work of the server's collector
+        gc.freeze()  # the data prepared here must not be work for the server's collector
         found = in_turns(
             4,
             lambda: _rate(lambda batch: _rows(parts.database, batch), batches, seconds / 12),
@@ -77,7 +77,7 @@ def _over_http(databases: Databases, kind: str, patients: int, seconds: float) -
     with api.answering(databases, kind, patients) as (port, _, key):
         arrays = [b"[" + b",".join(batch) + b"]" for batch in _batches(asks.bodies(patients))]
         requests = [load_http.request("/v1/decisions/batch", body, key) for body in arrays]
-        _look(port, key, arrays[0])
+        _check_answers(port, key, arrays[0])
         for clients in (1, 2):
             result = load_http.drive(port, requests, clients=clients, seconds=seconds)
             if result["failures"]:
@@ -86,8 +86,8 @@ def _over_http(databases: Databases, kind: str, patients: int, seconds: float) -
         yield f"NDJSON, {4 * patients:,} lines, 1 client", _ndjson(port, key, b"\n".join(asks.bodies(patients)) + b"\n", 4, patients)
 
 
-def _look(port: int, key: str, body: bytes) -> None:
-    """The answers are what they should be: as many as asked, some to send and some not."""
+def _check_answers(port: int, key: str, body: bytes) -> None:
+    """Checks the answers: one per request, some to send and some not."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/v1/decisions/batch", body, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
     found = json.loads(connection.getresponse().read())
@@ -97,7 +97,7 @@ def _look(port: int, key: str, body: bytes) -> None:
 
 
 def _ndjson(port: int, key: str, lines: bytes, times: int, patients: int) -> float:
-    """Lines sent and answered a second, streamed both ways."""
+    """Lines sent and answered per second, streamed both ways."""
     result = load_ndjson.drive(port, "/v1/decisions/batch", key, lines, times=times)
     if result["lines"] != times * patients:
         raise RuntimeError(f"{times * patients} lines were sent, {result['lines']} answered")
@@ -109,7 +109,7 @@ def _batches(everything: list[Any]) -> list[list[Any]]:
 
 
 def _rate(work: Callable[[list[Any]], object], batches: list[list[Any]], seconds: float) -> Rate:
-    """Asks a second, over whole batches, for about that long."""
+    """Requests per second in whole batches, measured for about that long."""
     began, used, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() < began + seconds:
         batch = batches[done // BATCH % len(batches)]

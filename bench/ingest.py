@@ -1,8 +1,7 @@
-"""Ingesting a large NDJSON file through the command line: patients a second, and memory over time.
+"""Ingesting a large NDJSON file with the command line: patients per second, and memory over time.
 
-The command runs in a process of its own, as an engineer would run it; its resident memory is sampled until it ends. Flat
-means that the last quarter of the run needs no more than the second quarter, give or take a tenth. The floor decodes each
-line and inserts one row.
+The command runs in a separate process, as an engineer would run it; its resident memory is sampled until it ends. "Flat" means that the
+last quarter of the run needs at most a tenth more memory than the second quarter. The floor decodes each line and inserts one row.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def _figures(databases: Databases, kind: str, folder: Path, file: Path, count: i
 
 
 def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list[float]]:
-    """Seconds, and resident memory over time in MB."""
+    """The seconds taken, and resident memory over time in MB."""
     config = site.write(folder, url, sources=(site.FHIR,))
     began, memory = time.perf_counter(), []
     command = [*COMMAND, "-c", str(config), "ingest", site.FHIR, str(file), "--json"]

@@ -1,7 +1,7 @@
 """MLLP intake over 32 connections: every message is mapped, merged and durably committed before its ACK.
 
-The receiver is the real listener, engine and store in a process of its own; the sender is another process. The floor is the
-same listener with the same group commit that only inserts the raw bytes as one row.
+The receiver is the real listener, engine and store in a separate process; the sender is another process. The floor is the same listener
+with the same group commit, but it only inserts the raw bytes as one row.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
 
 
 def _round(databases: Databases, kind: str, count: int) -> list[Rate]:
-    """The floor, everybody new, everybody changed; one after the other."""
+    """The floor, all patients new, all patients changed; one after the other."""
     return [*_rates(databases, kind, "floor", count, revisions=1), *_rates(databases, kind, "real", count, revisions=2)]
 
 

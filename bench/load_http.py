@@ -1,7 +1,7 @@
-"""A load generator of its own process: n clients that each keep one connection busy with POST requests, or one long stream.
+"""A load generator as a separate process: n clients that each keep one connection busy with POST requests.
 
 ``python -m bench.load_http PORT CLIENTS SECONDS`` reads the requests (JSON list of base64) from stdin and prints one JSON
-value: requests counted, seconds, rate, all answered, failures (any status but 2xx, and lost connections) and latencies in milliseconds.
+value: counted requests, seconds, rate, all answered ones, failures (any status except 2xx, and lost connections) and latencies in ms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
-WARM_UP = 0.2  # share of the time that is not counted
+WARM_UP = 0.2  # the share of time that is not counted
 HOST = "127.0.0.1"
 
 
@@ -33,16 +33,16 @@ def head(path: str, length: int, key: str, kind: str) -> bytes:
 
 
 def drive(port: int, requests: Sequence[bytes], *, clients: int, seconds: float) -> dict[str, Any]:
-    """Runs the load in a process of its own."""
-    given = json.dumps([base64.b64encode(one).decode() for one in requests])
+    """Runs the load in a separate process."""
+    encoded = json.dumps([base64.b64encode(one).decode() for one in requests])
     command = [sys.executable, "-m", "bench.load_http", str(port), str(clients), str(seconds)]
-    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60)
+    done = subprocess.run(command, input=encoded, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
 class _Tally:
-    """Counts what was answered between the warm-up and the end."""
+    """Counts the responses between the warm-up and the end."""
 
     def __init__(self, seconds: float) -> None:
         self.start = time.perf_counter() + seconds * WARM_UP
@@ -72,7 +72,7 @@ class _Tally:
 
 
 class _Client(asyncio.Protocol):
-    """Sends the next request when the answer to the last is whole; hangs up when the time is over."""
+    """Sends the next request when the last response is complete; disconnects when the time is over."""
 
     def __init__(self, requests: Iterator[bytes], tally: _Tally) -> None:
         self._requests, self._tally = requests, tally
@@ -126,9 +126,9 @@ async def _load(port: int, clients: int, seconds: float, requests: list[bytes]) 
     loop = asyncio.get_running_loop()
     running = []
     for client in range(clients):
-        begin = client * len(requests) // clients  # elsewhere for every client, so that they do not all ask for one patient at a time
-        mine = cycle(requests[begin:] + requests[:begin])
-        _, protocol = await loop.create_connection(lambda mine=mine: _Client(mine, tally), HOST, port)  # type: ignore[misc]
+        begin = client * len(requests) // clients  # each client starts elsewhere, so that they do not all request the same patient
+        own = cycle(requests[begin:] + requests[:begin])
+        _, protocol = await loop.create_connection(lambda own=own: _Client(own, tally), HOST, port)  # type: ignore[misc]
         running.append(protocol.done)
     await asyncio.gather(*running)
     return tally.result()

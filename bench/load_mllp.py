@@ -1,8 +1,8 @@
-"""A load generator of its own process: sends ADT messages of the rehearsal population and waits for every acknowledgement.
+"""A load generator as a separate process: sends ADT messages of the rehearsal population and waits for every acknowledgment.
 
 ``python -m bench.load_mllp PORT CONNECTIONS MESSAGES REVISION [BAD_EVERY [CA]]`` prints one JSON value when all are answered.
-With BAD_EVERY above 0 a frame that no listener can read comes before every message of that number, and costs its connection.
-With CA, the file of a certificate to trust, the connections are TLS.
+With BAD_EVERY above 0, an unreadable frame is sent before every message with that number, and the connection is lost. With CA, the file of
+a certificate to trust, the connections use TLS.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ START = datetime(2026, 11, 1, 8, tzinfo=UTC)
 
 
 def drive(port: int, *, connections: int, messages: int, revision: int, bad_every: int = 0, ca: str = "") -> dict[str, Any]:
-    """Runs the load in a process of its own; messages are made before the clock starts."""
+    """Runs the load in a separate process; messages are built before the clock starts."""
     command = [sys.executable, "-m", "bench.load_mllp", str(port), str(connections), str(messages), str(revision), str(bad_every), ca]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -33,13 +33,13 @@ def drive(port: int, *, connections: int, messages: int, revision: int, bad_ever
 
 
 def feed(count: int, *, revision: int) -> Iterator[bytes]:
-    """An A08 of everybody at a revision, an hour after the one before."""
+    """An A08 for every patient at a revision, an hour after the previous revision."""
     population, updated = Population(11, count), START + timedelta(hours=revision)
     return (message(ChartEntry(population.person(index, revision), updated)) for index in range(count))
 
 
 def spoiled(messages: Iterable[bytes], every: int) -> Iterator[bytes]:
-    """The messages, with a bad frame before every one of that number."""
+    """The messages, with a bad frame before every ``every``-th one."""
     for number, good in enumerate(messages, 1):
         if every and number % every == 0:
             yield BAD

@@ -1,6 +1,6 @@
-"""A load generator of its own process: one long request of NDJSON, sent while the answer is read.
+"""A load generator as a separate process: one long request of NDJSON, sent while the response is read.
 
-``python -m bench.load_ndjson PORT PATH KEY TIMES`` reads the lines from stdin, sends them so many times over in one body and
+``python -m bench.load_ndjson PORT PATH KEY TIMES`` reads the lines from stdin, sends them TIMES times in one body and
 prints one JSON value: lines answered, and seconds from the first byte sent to the last one read.
 """
 
@@ -21,7 +21,7 @@ CHUNK = 256 * 1024
 
 
 def drive(port: int, path: str, key: str, lines: bytes, *, times: int) -> dict[str, Any]:
-    """Runs the load in a process of its own."""
+    """Runs the load in a separate process."""
     command = [sys.executable, "-m", "bench.load_ndjson", str(port), path, key, str(times)]
     done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, check=True, timeout=600)
     result: dict[str, Any] = json.loads(done.stdout)

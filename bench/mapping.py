@@ -1,7 +1,6 @@
-"""Reading and mapping one ADT^A08 of about 1 KB, one thread, beside hl7apy's parse of the same messages.
+"""Reading and mapping ADT^A08 messages of about 1 KB in one thread, compared with hl7apy's parse of the same messages.
 
-Contents vary from message to message (names, numbers, preferences, which fields are valued), as a feed's do, so that caches
-help no more than they would in production.
+Messages vary in names, numbers, preferences and valued fields, as in a real feed, so that caches help no more than in production.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     if not all(isinstance(mapper.read(payload)[0], PatientStatements) for payload in payloads[:200]):
         raise RuntimeError("the messages do not map: this would measure rejections")
     sample = [payload.body.decode() for payload in payloads[:60]]
-    ours, theirs = in_turns(2 if quick else 5, lambda: _rate(mapper.read, payloads), lambda: _rate(_parse, sample))
+    mapped, parsed = in_turns(2 if quick else 5, lambda: _rate(mapper.read, payloads), lambda: _rate(_parse, sample))
     yield Figure(
         "mapping",
         "read and map one ADT^A08",
-        ours.rate,
+        mapped.rate,
         "messages/s",
-        floor=theirs.rate,
+        floor=parsed.rate,
         floor_is="hl7apy parse_message",
         least_ratio=200,
-        details={"bytes": sum(map(len, bodies)) / len(bodies), "cpu_us": ours.cpu_us},
+        details={"bytes": sum(map(len, bodies)) / len(bodies), "cpu_us": mapped.cpu_us},
     )
 
 
@@ -51,8 +50,8 @@ def _parse(text: str) -> Any:
     return parse_message(text, find_groups=False)
 
 
-def _rate(read: Callable[[Any], Any], given: list[Any]) -> Rate:
+def _rate(read: Callable[[Any], Any], items: list[Any]) -> Rate:
     began, used = time.perf_counter(), time.process_time()
-    for one in given:
+    for one in items:
         read(one)
-    return Rate(len(given) / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / len(given))
+    return Rate(len(items) / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / len(items))

@@ -1,7 +1,7 @@
-"""Rows of a table again and again, in one statement: a store that has grown for years is written in a minute.
+"""Copies rows of a table many times in one statement: a store that has grown for years is written in a minute.
 
-The same SQL on SQLite and PostgreSQL: a recursive table of the numbers 1 to n, and the columns of the rows that stand, some of them
-made anew from the number.
+The SQL is the same for SQLite and PostgreSQL: a recursive table of the numbers 1 to n, and the columns of the existing rows, some of them
+computed from the number.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from store.db.database import Database
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {times:d})"
 
 
-def multiplied(database: Database, connection: Connection, table: Any, times: int, anew: Mapping[str, str], where: str) -> None:
-    """Adds the rows of a table that fit ``where`` so many times. ``anew``: column -> SQL of ``n.i`` (1, 2, …) and ``r``, the row."""
+def multiplied(database: Database, connection: Connection, table: Any, times: int, changed: Mapping[str, str], where: str) -> None:
+    """Copies the rows that match ``where``, ``times`` times. ``changed``: column -> SQL with ``n.i`` (1, 2, …) and ``r``, the row."""
     if times < 1:
         return
-    columns = [column.name for column in table.__table__.columns if column.name != "seq"]  # numbers that the database gives
-    values = ", ".join(anew.get(name, f"r.{name}") for name in columns)
+    columns = [column.name for column in table.__table__.columns if column.name != "seq"]  # the database sets it
+    values = ", ".join(changed.get(name, f"r.{name}") for name in columns)
     name = table.__table__.name
     sql = f"{NUMBERS.format(times=times)} INSERT INTO {name} ({', '.join(columns)}) SELECT {values} FROM n, {name} r WHERE {where}"
-    connection.exec_driver_sql(sql if database.is_sqlite else sql.replace("%", "%%"))  # the driver's mark of a parameter
+    connection.exec_driver_sql(sql if database.is_sqlite else sql.replace("%", "%%"))  # ``%`` marks a parameter for the driver

@@ -1,7 +1,7 @@
-"""Every page of the real service over a store that has grown for years, beside its sign-in form, which reads nothing of the store.
+"""Every page of the real service with a store that has grown for years, compared with its sign-in form, which does not read the store.
 
-One browser asks for one page after the other; what is measured is the time from the request to the last byte of the page, and what
-the service used of the processor for it, which other work on the machine does not draw out as much.
+One browser requests one page after the other. Measured are the time from the request to the last byte, and the processor time of the
+service, which other work on the machine affects less.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import yaml
 
 from bench import asks, crowd, site
-from bench.crowd import AUTHORITY, BUSY, Crowd, Found, Size
+from bench.crowd import AUTHORITY, BUSY, Crowd, Size, Subjects
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.receiver import wait_for
@@ -38,8 +38,8 @@ CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 FORM = "/sign-in"
 
 
-class Asked(NamedTuple):
-    """A page as a browser asks for it."""
+class PageRequest(NamedTuple):
+    """A page as a browser requests it."""
 
     name: str
     role: Role
@@ -47,24 +47,24 @@ class Asked(NamedTuple):
     form: Mapping[str, str] | None = None
 
 
-def asked(found: Found) -> list[Asked]:
-    """Every page that reads the store, with what makes it work hardest."""
+def page_requests(subjects: Subjects) -> list[PageRequest]:
+    """Every page that reads the store, with its most demanding subject."""
     return [
-        Asked("find a patient, form", Role.STAFF, "/patients"),
-        Asked("find a patient by identifier", Role.STAFF, "/patients", {"value": BUSY, "authority": AUTHORITY}),
-        Asked("facesheet, long history", Role.STAFF, f"/patients/{found.patient}"),
-        Asked("default settings", Role.ENTERPRISE, "/settings"),
-        Asked("opt-outs", Role.ENTERPRISE, "/opt-outs"),
-        Asked("opt-outs, a number that few have", Role.ENTERPRISE, "/opt-outs", {"number": "5550123"}),
-        Asked("opt-outs, by staff", Role.ENTERPRISE, "/opt-outs", {"who": "staff"}),
-        Asked("sources", Role.OPERATOR, "/sources"),
-        Asked("source", Role.OPERATOR, f"/sources/{site.ADT}"),
-        Asked("run that holds a set", Role.OPERATOR, f"/runs/{found.run}"),
-        Asked("rejections", Role.OPERATOR, "/rejections"),
-        Asked("rejections, all of one source", Role.OPERATOR, f"/rejections?status=all&source={site.ADT}"),
-        Asked("rejection", Role.OPERATOR, f"/rejections/{found.rejection}"),
-        Asked("audit", Role.AUDITOR, "/audit"),
-        Asked("audit of one patient", Role.AUDITOR, f"/audit?subject={found.patient}"),
+        PageRequest("find a patient, form", Role.STAFF, "/patients"),
+        PageRequest("find a patient by identifier", Role.STAFF, "/patients", {"value": BUSY, "authority": AUTHORITY}),
+        PageRequest("facesheet, long history", Role.STAFF, f"/patients/{subjects.patient}"),
+        PageRequest("default settings", Role.ENTERPRISE, "/settings"),
+        PageRequest("opt-outs", Role.ENTERPRISE, "/opt-outs"),
+        PageRequest("opt-outs, a number that few have", Role.ENTERPRISE, "/opt-outs", {"number": "5550123"}),
+        PageRequest("opt-outs, by staff", Role.ENTERPRISE, "/opt-outs", {"who": "staff"}),
+        PageRequest("sources", Role.OPERATOR, "/sources"),
+        PageRequest("source", Role.OPERATOR, f"/sources/{site.ADT}"),
+        PageRequest("run that holds a set", Role.OPERATOR, f"/runs/{subjects.run}"),
+        PageRequest("rejections", Role.OPERATOR, "/rejections"),
+        PageRequest("rejections, all of one source", Role.OPERATOR, f"/rejections?status=all&source={site.ADT}"),
+        PageRequest("rejection", Role.OPERATOR, f"/rejections/{subjects.rejection}"),
+        PageRequest("audit", Role.AUDITOR, "/audit"),
+        PageRequest("audit of one patient", Role.AUDITOR, f"/audit?subject={subjects.patient}"),
     ]
 
 
@@ -73,14 +73,14 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     for kind in databases.kinds:
         with databases.fresh(kind) as url, asks.folder() as folder:
             config = _config(folder, url)
-            found, passwords = _filled(config, size)
+            subjects, passwords = _filled(config, size)
             with _serving(config) as (port, pid):
-                yield from _measured(kind, size, Browsers(port, pid, passwords), found, times)
+                yield from _measured(kind, size, Browsers(port, pid, passwords), subjects, times)
 
 
 @dataclass(slots=True)
 class Browsers:
-    """A browser of each role, each on a connection of its own."""
+    """A browser per role, each with its own connection."""
 
     port: int
     pid: int
@@ -90,7 +90,7 @@ class Browsers:
     connections: dict[Role, http.client.HTTPConnection] = field(default_factory=dict)
 
     def sign_in(self, role: Role) -> None:
-        """Signs in, and takes the token that forms carry."""
+        """Signs in, and keeps the CSRF token of the forms."""
         self.connections[role] = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         reply, _ = self._reply(role, "POST", FORM, {"name": role, "password": self.passwords[role]})
         self.cookies[role] = (reply.getheader("set-cookie") or "").partition(";")[0]
@@ -100,13 +100,13 @@ class Browsers:
             place = reply.getheader("location") or place
         self.tokens[role] = CSRF.search(body)[1]  # type: ignore[index]
 
-    def settle(self, page: Asked) -> None:
-        """Asks once, on a new connection (the server hung up the idle one): what is read for the first time comes from disk."""
+    def settle(self, page: PageRequest) -> None:
+        """Requests once, on a new connection (the server closed the idle one): the first read comes from disk."""
         self.connections[page.role].close()
         self.milliseconds(page)
 
-    def milliseconds(self, page: Asked) -> float:
-        """How long one page takes. ``RuntimeError`` for a page that does not come."""
+    def milliseconds(self, page: PageRequest) -> float:
+        """The time of one page in milliseconds. ``RuntimeError`` if it fails."""
         method, form = ("GET", None) if page.form is None else ("POST", {"csrf": self.tokens[page.role], **page.form})
         began = time.perf_counter()
         reply, _ = self._reply(page.role, method, page.path, form)
@@ -125,11 +125,11 @@ class Browsers:
         return reply, reply.read().decode()
 
 
-def _measured(kind: str, size: Size, browsers: Browsers, found: Found, times: int) -> Iterator[Figure]:
+def _measured(kind: str, size: Size, browsers: Browsers, subjects: Subjects, times: int) -> Iterator[Figure]:
     for role in browsers.passwords:
         browsers.sign_in(role)
-    for page in asked(found):
-        empty, real = Asked("empty", page.role, FORM), page
+    for page in page_requests(subjects):
+        empty, real = PageRequest("empty", page.role, FORM), page
         browsers.settle(real)
         floor, took, used = [], [], 0.0
         for _ in range(times):
@@ -160,8 +160,8 @@ def _config(folder: Path, url: str) -> Path:
     return path
 
 
-def _filled(config: Path, size: Size) -> tuple[Found, dict[Role, str]]:
-    """What the pages are about, and a password of a user of each role."""
+def _filled(config: Path, size: Size) -> tuple[Subjects, dict[Role, str]]:
+    """Fills the store. Returns the subjects of the pages, and a password per role."""
     parts = Parts.open(load(config, {}))
     try:
         users, roles = Users(parts.database), (Role.STAFF, Role.ENTERPRISE, Role.OPERATOR, Role.AUDITOR)
@@ -173,7 +173,7 @@ def _filled(config: Path, size: Size) -> tuple[Found, dict[Role, str]]:
 
 @contextmanager
 def _serving(config: Path) -> Iterator[tuple[int, int]]:
-    """The service as people run it, but for its listener: nobody sends anything."""
+    """The service as in production, but without listeners."""
     port = int(yaml.safe_load(config.read_text())["api"]["listen"].rpartition(":")[2])
     subprocess.run([EMR_SYNC, "-c", str(config), "migrate"], check=True, stdout=subprocess.DEVNULL)  # the tables of the queue
     command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api"]

@@ -1,7 +1,7 @@
 """A process that receives ADT messages: ``python -m bench.receiver CONFIG real|floor``, until its standard input ends.
 
-``real`` is the listener, the engine and the store as the service composes them. ``floor`` is the same listener with the same
-group commit, whose ingest does nothing but insert one row of raw bytes per message.
+``real`` is the listener, engine and store as in the service. ``floor`` is the same listener with the same group commit, which only inserts
+one row of raw bytes per message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ APPLIED = IngestResult("applied")
 
 @contextmanager
 def receiving(folder: Path, url: str, mode: str, tls: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
-    """Runs a receiver in a process of its own; gives its port and process id."""
+    """Runs a receiver in a separate process; yields its port and process id."""
     port = site.free_port()
     config = site.write(folder, url, mllp=f"127.0.0.1:{port}", tls=tls)
     with subprocess.Popen([sys.executable, "-m", "bench.receiver", str(config), mode], stdin=subprocess.PIPE) as process:
@@ -40,7 +40,7 @@ def receiving(folder: Path, url: str, mode: str, tls: Mapping[str, str] | None =
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], patience: float = 30.0) -> None:
-    """Returns when somebody listens on the port. ``RuntimeError`` when the process ends before."""
+    """Returns when the port accepts connections. ``RuntimeError`` if the process ends before."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
         try:

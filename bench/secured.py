@@ -1,6 +1,6 @@
-"""MLLP intake under TLS over 64 connections, of which one frame in a hundred is bad and costs its connection.
+"""MLLP intake with TLS over 64 connections, where one frame in a hundred is bad and ends its connection.
 
-The floor is the same receiver, plain and with good frames only, in turns with it.
+The floor is the same receiver without TLS and with good frames only, measured in turns.
 """
 
 from __future__ import annotations

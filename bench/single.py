@@ -1,4 +1,4 @@
-"""``POST /v1/decisions``, one ask at a time, 16 clients, beside an empty route of the same server."""
+"""``POST /v1/decisions``, one request at a time, 16 clients, compared with an empty route of the same server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
 
 @dataclass(slots=True)
 class _Clients:
-    """The clients of one server. ``latency`` is that of the load before."""
+    """The clients of one server. ``latency`` is that of the last load."""
 
     server: api.Server
     bodies: list[bytes]

@@ -1,4 +1,4 @@
-"""The site that is measured: one enterprise that syncs, with an ADT feed and, where asked for, a FHIR source of the rehearsal EMR."""
+"""The site to measure: one enterprise that syncs, with an ADT feed and optionally a FHIR source of the rehearsal EMR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENTERPRISE, ADT, FHIR = "bench-hospital", "bench-adt", "bench-fhir"
 
 
 def free_port() -> int:
-    """A port of loopback that nobody had a moment ago."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -46,7 +46,7 @@ def write(
 
 
 def settings(folder: Path, url: str, *, sources: tuple[str, ...] = (ADT,)) -> Settings:
-    """The site's configuration, read as the program reads it."""
+    """The site's configuration, as the program reads it."""
     return load(write(folder, url, sources=sources), {})
 
 

@@ -1,4 +1,4 @@
-"""Measuring in turns, so that whatever else the machine does slows the figure and its floor alike."""
+"""Measuring in turns, so that other work on the machine slows the figure and its floor alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 
 class Rate(NamedTuple):
-    """Things a second, and the processor time that the measured process took for each, in microseconds."""
+    """Items per second, and the processor time of the measured process per item, in microseconds."""
 
     rate: float
     cpu_us: float
@@ -22,12 +22,12 @@ def middle(rates: Sequence[Rate]) -> Rate:
 
 
 def in_turns(rounds: int, *measures: Callable[[], Rate]) -> list[Rate]:
-    """The median of each measure, over rounds in which each has its turn."""
+    """The median of each measure, over rounds in which each is measured once."""
     found = [[measure() for measure in measures] for _ in range(rounds)]
     return [middle(each) for each in zip(*found, strict=True)]
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used of the processor so far."""
+    """The processor time that a process has used so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)

@@ -1,4 +1,4 @@
-"""The answers of the HTTP API, for callers inside the process: a facesheet, a decision."""
+"""The HTTP API's responses for callers inside the process: a facesheet, a decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sync.runtime import Parts
 
 
 def reference(text: str) -> PatientRef:
-    """A patient as it is named on the command line."""
+    """The patient named by an argument of the command line."""
     authority, bar, value = text.rpartition("|")
     if bar:
         return PatientRef(authority=authority, value=value)
@@ -23,14 +23,14 @@ def reference(text: str) -> PatientRef:
 
 
 def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
-    """The facesheet as HTTP answers it."""
+    """The facesheet, as in the HTTP API."""
     toggle = parts.preferences.toggle(found.enterprise, found, role)
     sheet: dict[str, Any] = as_json(facesheet(found, toggle, parts.configurations[found.enterprise]))
     return sheet
 
 
 def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask, actor: str = "") -> dict[str, Any]:
-    """The decision as HTTP answers it; ``actor`` asks. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
+    """The decision, as in the HTTP API, requested by ``actor``. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
     now = parts.clock()
     found = parts.preferences.known(enterprise, [ref], now)[0]
     if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):

@@ -27,14 +27,14 @@ from sync.unmapped import unmapped_codes
 
 
 class OnRequest:
-    """Work that an operator asked for over HTTP."""
+    """Work that an operator requests over HTTP."""
 
     def __init__(self, parts: Parts, queue: Queue) -> None:
         self.parts, self.queue, self.log = parts, queue, logs.logger()
         self.audit = Audit(parts.database)
 
     def resync(self, source: str, by: str) -> Run:
-        """A run, which goes on in the queue. Raises ``RunActive``, or ``ValueRefused`` for a source that is not read."""
+        """Queues a run and returns it. Raises ``RunActive``, or ``ValueRefused`` for a source that cannot be read."""
         try:
             run = self.queue.request(Job(source, "resync"))
         except UsageError as reason:
@@ -44,30 +44,30 @@ class OnRequest:
         return run
 
     def replay_many(self, numbers: Sequence[str], by: str) -> list[dict[str, Any]]:
-        """Tries a selection again, now."""
+        """Replays a selection now."""
         try:
-            done = Replays(self.parts).again(numbers, f"{Role.OPERATOR}:{by}")
+            done = Replays(self.parts).replay_all(numbers, f"{Role.OPERATOR}:{by}")
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("rejections replayed", rejections=len(done), by=by)
         return done
 
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
-        """What trying a selection again would change."""
+        """What replaying a selection would change."""
         try:
             return Replays(self.parts).preview(numbers).as_dict()
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
 
     def codes(self, source: str, by: str) -> Sequence[UnmappedCode]:
-        """The codes of a source that no mapping knows. Payloads are opened for it, and the audit log says so."""
+        """A source's codes that are missing in its mapping. Payloads are decrypted for that, which the audit log records."""
         feed = self.parts.feed(source)
         actor, now = f"{Role.OPERATOR}:{by}", self.parts.clock()
         self.audit.note(feed.enterprise, VIEWED_PAYLOAD, "", actor=actor, now=now, source=source, what="unmapped codes")
         return unmapped_codes(self.parts, source)
 
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
-        """Tries a rejection again, now."""
+        """Replays a rejection now."""
         rejection = self.parts.journal.rejection(rejection_id)
         try:
             feed = self.parts.feed(rejection.source)
@@ -81,10 +81,10 @@ class OnRequest:
 def _look_ups(parts: Parts) -> LookUps:
     log = logs.logger()
 
-    def tell(found: UnknownPatients) -> None:
+    def notify(found: UnknownPatients) -> None:
         log.warning("an API key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
 
-    return LookUps(parts.settings.unknown, parts.clock, tell)
+    return LookUps(parts.settings.unknown, parts.clock, notify)
 
 
 def build_api(parts: Parts, queue: Queue) -> Any:

@@ -1,6 +1,6 @@
-"""The main job on the embedded default, against the rehearsal EMR: real adapters, real scheduler, real store, real sockets.
+"""The demo: a sync of the rehearsal EMR into SQLite, with the real adapters, scheduler, store and sockets.
 
-Nothing here knows how to sync: it writes a configuration, starts the service as ``serve`` does, and looks.
+It contains no sync logic: it writes a configuration, starts the service as ``serve`` does, and shows the results.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(slots=True)
-class Watched:
-    """Looks on while the source is read: hands progress on, keeps the runs that ended."""
+class RunWatcher:
+    """Watches the reading of the source: passes progress on and collects ended runs."""
 
     on_progress: Progress
     runs: list[Run] = field(default_factory=list)
     _ended: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def progress(self, source: str) -> Progress:
-        """Where the worker reports to."""
+        """The callback for the worker's progress."""
         return self.on_progress
 
     def ended(self, run: Run) -> None:
-        """Told by the worker."""
+        """Called by the worker when a run has ended."""
         self.runs.append(run)
         self._ended.release()
 
     def wait(self) -> Run:
-        """The next run that ends."""
+        """Waits for the next run to end."""
         if not self._ended.acquire(timeout=PATIENCE):
             raise UsageError(f"the demo's run did not end within {PATIENCE:g} s; check whether this machine is overloaded, then try again")
         return self.runs[-1]
 
 
 def configuration(emr: RehearsalEmr, folder: Path) -> Path:
-    """The configuration that a site would write for this EMR; JSON is YAML too."""
+    """Writes the configuration that a site would use for this EMR. It is JSON, which is valid YAML."""
     (folder / "private-key.pem").write_text(emr.private_key)
     fhir = emr.fhir_source(enterprise=ENTERPRISE, private_key="file:private-key.pem")
     adt = emr.hl7_source(enterprise=ENTERPRISE, listen=f"{LOOPBACK}:0")
@@ -82,23 +82,23 @@ def configuration(emr: RehearsalEmr, folder: Path) -> Path:
 
 
 @contextmanager
-def staged(emr: RehearsalEmr, folder: Path, on_progress: Progress) -> Iterator[tuple[Service, Watched]]:
-    """The service over the rehearsal EMR, after the scheduler had it read everything once."""
-    watched = Watched(on_progress)
-    with serving(load(configuration(emr, folder)), watch=watched) as service:
-        watched.wait()
-        yield service, watched
+def staged(emr: RehearsalEmr, folder: Path, on_progress: Progress) -> Iterator[tuple[Service, RunWatcher]]:
+    """The service with the rehearsal EMR, after the scheduler has read everything once."""
+    watcher = RunWatcher(on_progress)
+    with serving(load(configuration(emr, folder)), watch=watcher) as service:
+        watcher.wait()
+        yield service, watcher
 
 
-def read_changes(emr: RehearsalEmr, service: Service, watched: Watched) -> Run:
-    """Some patients change their minds; the next read brings only them."""
+def read_changes(emr: RehearsalEmr, service: Service, watcher: RunWatcher) -> Run:
+    """Some patients change their preferences; the next read fetches only them."""
     emr.tick()
     service.queue.put(Job(FHIR))
-    return watched.wait()
+    return watcher.wait()
 
 
 def send_messages(emr: RehearsalEmr, service: Service, on_progress: Callable[[int], None]) -> dict[str, int]:
-    """Others change their minds, and the EMR says so by ADT messages to our listener. Counts by acknowledgement code."""
+    """Others change their preferences, and the EMR sends ADT messages to the listener. Returns counts by acknowledgment code."""
     listener: Any = service.listeners[0].listener
     if not listener.bound.wait(PATIENCE):
         raise UsageError("the demo's listener did not start")
@@ -109,8 +109,8 @@ def send_messages(emr: RehearsalEmr, service: Service, on_progress: Callable[[in
     return dict(report.codes)
 
 
-def somebody(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:
-    """The first patient of the population that fits."""
+def first_patient(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:
+    """The first patient of the population for whom ``wanted`` is true."""
     authority = next(iter(emr.authorities))
     for index in range(emr.chart.population.size):
         person = emr.entry(index).person
@@ -119,7 +119,7 @@ def somebody(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:
     raise UsageError("too few patients to show everything; use --patients 100 or more")
 
 
-def refused_flip(service: Service, patient: Patient) -> str:
+def refused_change(service: Service, patient: Patient) -> str:
     """The error an enterprise user gets when changing a value that the EMR masters."""
     parts = service.parts
     try:
@@ -132,21 +132,21 @@ def refused_flip(service: Service, patient: Patient) -> str:
 
 
 def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, Any]]]:
-    """A few asks, each with its answer."""
+    """A few requests, each with its decision."""
     parts = service.parts
-    refuses = somebody(emr, lambda person: person.do_not_contact is True and bool(person.numbers))
-    willing = somebody(
+    do_not_contact = first_patient(emr, lambda person: person.do_not_contact is True and bool(person.numbers))
+    accepts_texts = first_patient(
         emr, lambda person: person.do_not_contact is not True and person.texting_ok is True and person.preferred_method == "T"
     )
-    reachable = parts.preferences.find(ENTERPRISE, willing)
-    asked = [
-        ("reminder (automation) to a patient with Do Not Contact", refuses, "automation", ("sms", "voice")),
-        ("broadcast to the same patient (Do Not Contact stops automations only)", refuses, "broadcast", ("sms", "voice", "email")),
-        ("reminder to a patient who accepts texts", willing, "automation", ("sms", "voice")),
-        ("broadcast to that patient, after a STOP reply", willing, "broadcast", ("sms", "voice")),
+    reachable = parts.preferences.find(ENTERPRISE, accepts_texts)
+    requests = [
+        ("reminder (automation) to a patient with Do Not Contact", do_not_contact, "automation", ("sms", "voice")),
+        ("broadcast to the same patient (Do Not Contact stops automations only)", do_not_contact, "broadcast", ("sms", "voice", "email")),
+        ("reminder to a patient who accepts texts", accepts_texts, "automation", ("sms", "voice")),
+        ("broadcast to that patient, after a STOP reply", accepts_texts, "broadcast", ("sms", "voice")),
     ]
     answers = []
-    for what, ref, kind, channels in asked:
+    for what, ref, kind, channels in requests:
         if "STOP" in what:
             now = parts.clock()
             for phone in reachable.contact.phones:
@@ -165,5 +165,5 @@ def people(service: Service) -> Iterator[tuple[str, str, Role]]:
 
 
 def locked_patient(emr: RehearsalEmr, service: Service) -> Patient:
-    """A patient whom the EMR says not to contact."""
-    return service.parts.preferences.find(ENTERPRISE, somebody(emr, lambda person: person.do_not_contact is True))
+    """A patient with Do Not Contact from the EMR."""
+    return service.parts.preferences.find(ENTERPRISE, first_patient(emr, lambda person: person.do_not_contact is True))

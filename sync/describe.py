@@ -1,4 +1,4 @@
-"""A source's configuration for the engineers' page. Only the settings named here are shown, so no secret is. Pure."""
+"""The description of a source for the operators' page. Only the settings named here are shown, so no secrets are. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FALLBACKS = {"on_absent": "absent", "on_unknown": "unknown code"}
 
 
 def described(feed: ConfiguredSource) -> About:
-    """Name and value, in the order to read them, and the mapping rule by rule."""
+    """The description: names and values in display order, and the mapping rule by rule."""
     settings = feed.settings
     options, auth = settings.options, settings.options.get("auth")
     rows = [
@@ -43,7 +43,7 @@ def _mapped(attribute: str, rule: Mapping[str, Any]) -> DescribedRule:
     values = rule.get("values")
     codes = tuple((_word(code), _word(value)) for code, value in values.items()) if isinstance(values, Mapping) else ()
     read_from = " | ".join(site_rules.paths(rule)) or f"the standard fields, by {rule.get('by')}"
-    fallbacks = [f"{said}: {str(rule[key]).replace('_', ' ')}" for key, said in FALLBACKS.items() if rule.get(key)]
+    fallbacks = [f"{label}: {str(rule[key]).replace('_', ' ')}" for key, label in FALLBACKS.items() if rule.get(key)]
     return DescribedRule(attribute, read_from, codes, ", ".join(fallbacks))
 
 
@@ -52,7 +52,7 @@ def _word(value: object) -> str:
 
 
 def _address(url: str) -> str:
-    """Scheme, host and path: a user or a token in a URL is nobody's to see."""
+    """A URL's scheme, host, port and path, without a user or token."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}" if parts.hostname else ""
 
@@ -64,7 +64,7 @@ def _times(schedule: Schedule | None) -> str:
 
 
 def _span(time: timedelta) -> str:
-    """A duration as it is written in the configuration, in the largest unit that fits."""
+    """A duration as in the configuration, in the largest unit that divides it."""
     seconds = int(time.total_seconds())
     unit, size = next(((unit, size) for unit, size in UNITS if seconds % size == 0), ("s", 1))
     return f"{seconds // size}{unit}"

@@ -9,13 +9,13 @@ import resource
 from collections.abc import Mapping
 
 OWN = 192
-"""Kept for other uses than callers' connections: the database's pool, files, runs and their downloads."""
+"""Descriptors reserved for other uses than callers' connections: the database's pool, files, runs and downloads."""
 LEAST = 4
-"""Connections that each listener may have in any case."""
+"""The connections that every listener may have at least."""
 
 
 def available(wanted: int) -> int:
-    """How many this process may have: as many as are ``wanted``, where the system's hard limit allows it."""
+    """How many descriptors this process may have. Raises the soft limit to ``wanted``, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft == resource.RLIM_INFINITY or soft >= enough:
@@ -25,7 +25,7 @@ def available(wanted: int) -> int:
 
 
 def shares(limit: int, wanted: Mapping[str, int]) -> dict[str, int]:
-    """How many connections each listener may have, by its name: what it wants, or its share of what the limit leaves. Pure."""
+    """How many connections each listener may have, by name: what it wants, or its share of what is left. Pure."""
     total, room = sum(wanted.values()), limit - min(OWN, limit // 2)
     if total <= room:
         return dict(wanted)

@@ -26,10 +26,10 @@ MORE, LESS, OTHER, NEW = "more_contactable", "less_contactable", "other", "new_p
 
 
 class Difference(NamedTuple):
-    """One attribute of one patient that would change. ``patient`` is the store's id, empty for one it does not have yet.
+    """One attribute of one patient that would change. ``patient`` is the store's id; empty for a new patient.
 
-    ``direction`` is what the safeguard makes of it: ``more_contactable``, ``less_contactable``, else ``other``; ``new_patient`` for one
-    who is not known yet, and whose attributes have the same number in ``new``.
+    ``direction`` is as for the safeguard: ``more_contactable``, ``less_contactable`` or ``other``; ``new_patient`` for a new patient, whose
+    attributes all have the same number in ``new``.
     """
 
     patient: str
@@ -42,10 +42,10 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class DryRun:
-    """Counts by outcome, and the first changes (at most ``SHOWN``; ``more`` says how many are left out).
+    """The result: counts by outcome, and the first changes (at most ``SHOWN``; ``more`` is the number left out).
 
-    ``flips``: the patients known before who would be more, or less, contactable in some attribute. ``new``: patients who are not known
-    yet. ``note``: what is missing in it; ``whole``: the answer did not break off.
+    ``flips``: existing patients who would become more or less contactable in some attribute. ``new``: the number of new patients.
+    ``note``: what is missing in the result. ``whole``: the response was complete.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ class DryRun:
     new: int = 0
 
     def add(self, changes: Sequence[Difference]) -> None:
-        """Keeps what there is room for."""
+        """Adds changes, as many as fit."""
         room = SHOWN - len(self.changes)
         self.changes.extend(changes[:room])
         self.more += max(0, len(changes) - room)
@@ -66,7 +66,7 @@ class DryRun:
                 self.flips[change.direction].add(change.patient)
 
     def numbered(self, changes: Sequence[Difference]) -> Sequence[Difference]:
-        """The changes of one patient. One who is not known yet is counted, and told from other new ones by a number."""
+        """The changes of one patient. A new patient is counted and gets a number that distinguishes them from others."""
         if not any(change.direction == NEW for change in changes):
             return changes
         self.new += 1
@@ -74,24 +74,24 @@ class DryRun:
 
     @property
     def compared(self) -> dict[str, int]:
-        """Counts by outcome and direction, without anything about a patient: what is kept of a comparison."""
+        """Counts by outcome and direction, without patient data: what is kept of a comparison."""
         return {**self.counts, **{direction: len(patients) for direction, patients in self.flips.items()}}
 
     def as_dict(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """The result as JSON."""
         changes = [change._asdict() | {"before": as_value(change.before), "after": as_value(change.after)} for change in self.changes]
         counts = {outcome: self.counts.get(outcome, 0) for outcome in OUTCOMES}
         flips = {direction: len(patients) for direction, patients in self.flips.items()}
-        told = {"new_patients": self.new, "changes": changes, "more_changes": self.more, "note": self.note or None}
-        return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, **told}
+        details = {"new_patients": self.new, "changes": changes, "more_changes": self.more, "note": self.note or None}
+        return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, **details}
 
 
 class _RolledBack(Exception):
-    """Ends a transaction that must leave nothing."""
+    """Rolls back a transaction that must change nothing."""
 
 
 def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> DryRun:
-    """Reads the source and throws the result away, batch by batch. One record twice in a source counts twice."""
+    """Reads the source and rolls back batch by batch. A record that occurs twice in the source counts twice."""
     result = DryRun()
     try:
         _read(engine, lane, adapter, replace(request, dry=True), progress, result)
@@ -108,14 +108,14 @@ def _read(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress
             progress(done, batch.total, batch.wait.what)
             engine.stop.wait(batch.wait.seconds)
         for group in grouped(pieces(batch), engine.batch_size, engine.batch_bytes):
-            attempt(engine, lane, group, result)
+            try_apply(engine, lane, group, result)
         done += len(batch.items)
         progress(done, batch.total)
 
 
 @contextmanager
 def _rolled_back(engine: Engine, lane: Lane) -> Iterator[Any]:
-    """A transaction that leaves nothing."""
+    """A transaction that is always rolled back."""
     try:
         with engine.database.write(lane.enterprise) as transaction:
             yield transaction
@@ -124,8 +124,8 @@ def _rolled_back(engine: Engine, lane: Lane) -> Iterator[Any]:
         return
 
 
-def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
-    """What these pieces would change goes into the result; nothing is changed."""
+def try_apply(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
+    """Adds what these pieces would change to the result. Nothing is changed."""
     with _rolled_back(engine, lane) as transaction:
         answers, patients = _apply(engine, transaction, lane, pieces)
         found = _differences(engine, lane, transaction, patients)
@@ -134,7 +134,7 @@ def attempt(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> 
 
 
 def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> DryRun:
-    """What reading a source's patients again by today's mapping would change, page by page; nothing is changed."""
+    """What a remap of the source's patients with the current mapping would change. Nothing is changed."""
     result, work, after = DryRun(), Remapping(engine.preferences, lane.enterprise, lane.source, mapper), 0
     total = work.waiting()
     while outcomes := _remapped_page(engine, lane, work, after, result):
@@ -159,15 +159,15 @@ def _differences(engine: Engine, lane: Lane, transaction: Any, patients: Iterabl
 
 
 def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[IngestResult], list[int]]:
-    alone = [answer for piece in pieces if (answer := decided_alone(piece.item)) is not None]
+    decided = [answer for piece in pieces if (answer := decided_alone(piece.item)) is not None]
     items = [piece.item for piece in pieces if isinstance(piece.item, PatientStatements | PatientMerge)]
     outcomes = engine.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=engine.clock()) if items else []
     changed = {one.patient_id: None for one in outcomes if one.outcome in ("applied", "merged") and one.patient_id is not None}
-    return [*alone, *(IngestResult(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
+    return [*decided, *(IngestResult(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
 
 
 def _difference(engine: Engine, lane: Lane, reader: PatientReader, patient: str) -> list[Difference]:
-    """What is in force inside the transaction against what is committed, by a connection that does not see it."""
+    """Compares the values in force inside the transaction with the committed ones, which another connection reads."""
     after = reader.patient(PatientRef(id=patient))
     try:
         before: Patient | None = engine.preferences.find(lane.enterprise, PatientRef(id=patient))

@@ -1,6 +1,6 @@
-"""The one path from an adapter to the store: map, batch, commit, count; retry what may succeed, reject what never will.
+"""The path from an adapter to the store: map, batch, commit, count; retry what may succeed, reject what never will.
 
-A batch is one transaction (``sync.intake``). A crash at any point repeats work and changes nothing twice.
+A batch is one transaction (``sync.intake``). After a crash at any point work is repeated, but nothing is changed twice.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ BROKE_OFF = (
 
 
 class NotYet(Exception):
-    """The EMR needs longer than this run may wait. Its text says for what; the cursor knows where to go on."""
+    """The EMR needs longer than this run may wait. The text says what for; the next run continues from the cursor."""
 
 
 @dataclass(slots=True)
 class Engine:
-    """Runs sources and takes in what listeners receive. ``stop`` ends waits and, between batches, runs."""
+    """Runs sources and ingests what listeners receive. ``stop`` ends waits, and runs between batches."""
 
     database: Database
     preferences: Preferences
@@ -73,11 +73,11 @@ class Engine:
         progress: Progress = no_progress,
         patience: float | None = None,
     ) -> Run:
-        """Reads a source from its cursor, or as the request says, until it has no more. Raises ``RunActive``."""
+        """Reads a source from its cursor, or as requested, to the end. Raises ``RunActive``."""
         return self.work(self.begin(lane, kind, request), lane, adapter, request, progress, patience)
 
     def begin(self, lane: Lane, kind: str, request: Fetch) -> Run:
-        """Opens a run, to be worked on at once. Raises ``RunActive``."""
+        """Starts a run. Raises ``RunActive``."""
         return self.journal.start(lane.source, lane.enterprise, kind, now=self.clock(), since=request.since)
 
     def work(
@@ -89,27 +89,27 @@ class Engine:
         progress: Progress = no_progress,
         patience: float | None = None,
     ) -> Run:
-        """Does the work of a run that was begun, and closes it.
+        """Does the work of a started run and closes it.
 
-        An EMR that prepares its answer is waited for, ``patience`` seconds in all (the longest wait between attempts, unless given):
-        a worker must not be held for hours. The run is then closed as ``waiting``, and the next one goes on from its cursor.
+        If the EMR prepares its response, the run waits up to ``patience`` seconds in total (default: the longest wait between attempts), so
+        that a worker is not blocked for hours. Then the run is closed as ``waiting``, and the next one continues from its cursor.
         """
-        self.journal.belongs(lane.source, lane.enterprise)
+        self.journal.forget_other_enterprise(lane.source, lane.enterprise)
         self.preferences.reads_by(lane.source, adapter.mapper)
         tally = Tally(run, partial=request.patient is not None or request.since is not None)
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
-        return self._closing(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
+        return self._close_after(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
 
     def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
-        """Takes in messages or resources from files, as one run. The cursor of the source does not move."""
+        """Ingests messages or resources from files as one run. The source's cursor does not move."""
         self.preferences.reads_by(lane.source, mapper)
         tally = Tally(self.begin(lane, "ingest", Fetch()))
-        return self._closing(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
+        return self._close_after(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
 
     def ingest(self, lane: Lane, mapper: Mapper, payloads: Sequence[Payload]) -> list[IngestResult]:
-        """Maps, applies and commits a group of received payloads; answers in their order.
+        """Maps, applies and commits a group of received payloads. Returns the results in their order, after the commit.
 
-        Returns only after the commit. Raises when nothing could be committed, so that the sender sends again.
+        Raises if nothing could be committed, so that the sender resends.
         """
         self.preferences.reads_by(lane.source, mapper)
         groups = [read(mapper, payload) for payload in payloads]
@@ -117,10 +117,10 @@ class Engine:
         return [summary([next(answers) for _ in group]) for group in groups]
 
     def remap(self, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> Run:
-        """Reads the codes of a source's patients again by today's mapping, as one run; the next goes on where one ended early."""
+        """Applies the current mapping to the kept codes of a source's patients, as one run. If it ends early, the next run continues."""
         tally = Tally(self.begin(lane, "remap", Fetch()), partial=True)
         work = Remapping(self.preferences, lane.enterprise, lane.source, mapper)
-        return self._closing(tally, lane, lambda: self._remap_all(tally, lane, work, progress))
+        return self._close_after(tally, lane, lambda: self._remap_all(tally, lane, work, progress))
 
     def _remap_all(self, tally: Tally, lane: Lane, work: Remapping, progress: Progress) -> bool:
         total, after = work.waiting(), 0
@@ -139,24 +139,24 @@ class Engine:
                 return False
 
     def fall_due(self, enterprise: str) -> int:
-        """Applies what is due by a period that began or ended; how many patients. The safeguard looks at it as at a live feed."""
+        """Applies periods that began or ended and returns the number of patients. The safeguard treats this like a live feed."""
         return FallingDue(self.preferences, self._guard_of_due, stopped=self.stop.is_set).run(enterprise, self.clock())
 
     def _guard_of_due(self, transaction: Any, enterprise: str, source: str, now: datetime) -> Guard:
         return self.safeguard.guard(transaction, Lane(source, enterprise), None, now)
 
-    def _closing(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> Run:
-        """Closes the run as what it became, whatever happens. What is nobody's failure but ours is raised after that."""
+    def _close_after(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> Run:
+        """Does the work and closes the run with its result in any case. Raises errors of the program itself after that."""
         status, error = FAILED, "interrupted"
         try:
             with alive(self.journal, tally.run, self.clock):
-                status, error = self._worked(tally, lane, work)
+                status, error = self._work_and_settle(tally, lane, work)
         except NotYet as reason:
             status, error = WAITING, str(reason)
         except AdapterError as failure:
             error = f"action needed: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
-            error = outage.told(failure) or f"{type(failure).__name__} while processing a batch"  # its text may quote a payload
+            error = outage.explanation(failure) or f"{type(failure).__name__} while processing a batch"  # its text may quote a payload
             if not retry.passes(failure):
                 raise
         finally:
@@ -164,20 +164,20 @@ class Engine:
             self.metrics.run(lane.source, closed.kind, status)
         return closed
 
-    def _worked(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
-        """Does the work; the run's status and its message. The safeguard treats an incomplete response like a complete one."""
+    def _work_and_settle(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
+        """Does the work; returns the run's status and message. The safeguard treats an incomplete response like a complete one."""
         self.fall_due(lane.enterprise)
         try:
             if not work():
                 return STOPPED, BEFORE_THE_END
         except IncompleteFetch as short:
             status, held = self.safeguard.settle(tally, lane)
-            return FAILED if status == DONE else status, _told(held, BROKE_OFF.format(reason=short))
+            return FAILED if status == DONE else status, _joined(held, BROKE_OFF.format(reason=short))
         status, held = self.safeguard.settle(tally, lane)
-        return status, _told(held, *tally.notes)
+        return status, _joined(held, *tally.notes)
 
     def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, patience: float) -> bool:
-        """Reads to the end, through failures that pass. False when it was told to stop before."""
+        """Reads to the end, with retries. Returns ``False`` if it was stopped early."""
         attempt, done, broke_off = 1, 0, False
         while not self.stop.is_set():
             started = self._from_cursor(lane, request)
@@ -201,8 +201,7 @@ class Engine:
                 tally.note(TWICE.format(reason=short))
                 self.stop.wait(self.backoff.first_wait.total_seconds())
             except Exception as error:
-                # Only a cursor that moved is progress: pages that were read again are not, or a page that always fails
-                # would be tried for ever.
+                # Only a moved cursor counts as progress. Otherwise a page that always fails would be retried forever.
                 attempt = 1 if self._from_cursor(lane, request) != started else attempt
                 pause = retry.wait(error, attempt, self.backoff, random.random())
                 if pause is None:
@@ -214,7 +213,7 @@ class Engine:
     def _wait(self, tally: Tally, batch: Batch, wait: Wait, progress: Progress, patience: float) -> float:
         """Saves the cursor and waits; returns the patience left. Waiting does not count as receiving data. Raises :class:`NotYet`.
 
-        A partial read always waits: no later run would know what it has under way.
+        A partial read always waits, since a later run could not continue it.
         """
         if batch.cursor is not None and not tally.partial:
             with self.database.write(tally.run.enterprise) as transaction:
@@ -228,13 +227,13 @@ class Engine:
         return patience - wait.seconds
 
     def _from_cursor(self, lane: Lane, request: Fetch) -> Fetch:
-        """A retry goes on from what is committed. To a read of everything the cursor says only what is under way already."""
+        """The request with the committed cursor, where a retry continues. In a full read it only tells what is in progress."""
         if request.patient is not None:
             return request
         return replace(request, cursor=self.journal.cursor(lane.source))
 
     def _commit_batch(self, tally: Tally, lane: Lane, batch: Batch) -> int:
-        """Commits one batch in parts of at most ``batch_size`` and ``batch_bytes``; the cursor goes with the last part."""
+        """Commits a batch in parts of at most ``batch_size`` and ``batch_bytes``. The cursor is committed with the last part."""
         parts = list(grouped(pieces(batch), self.batch_size, self.batch_bytes)) or [[]]
         for part in parts:
             self.intake.commit(lane, part, tally, batch.cursor if part is parts[-1] else None)
@@ -251,5 +250,5 @@ class Engine:
         return True
 
 
-def _told(*texts: str) -> str:
+def _joined(*texts: str) -> str:
     return "; ".join(text for text in texts if text)

@@ -1,4 +1,4 @@
-"""Sends the heartbeat of a run at intervals, however long the EMR takes to answer."""
+"""The heartbeat of a run, sent at intervals however long the EMR takes to respond."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from datetime import datetime
 from store.runs.runs import Journal, Run
 
 BEATS = 4
-"""In the time after which a silent run counts as gone."""
+"""Heartbeats within the time after which a silent run counts as gone."""
 
 
 @contextmanager
 def alive(journal: Journal, run: Run, clock: Callable[[], datetime], every: float | None = None) -> Iterator[None]:
-    """While the block works, the run does not look abandoned: it is told of ``every`` so many seconds."""
+    """Records a heartbeat of the run every ``every`` seconds during the block (default: several per lease)."""
     ended, pause = threading.Event(), journal.lease.total_seconds() / BEATS if every is None else every
 
     def beat() -> None:

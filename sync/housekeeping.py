@@ -1,4 +1,4 @@
-"""Periodic tasks: erasing what was kept long enough, attesting the history, recomputing values, checking the database."""
+"""Periodic tasks: erasing expired data, attesting the history, recomputing values, checking the database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.audit.checkpoints import LEDGERS, Attesting
-from store.audit.retention import Cutting
+from store.audit.retention import ChainRetention
 from store.audit.verify import heads
 from store.db import outage, schema
 from store.db.clock_skew import is_noticed
@@ -20,11 +20,11 @@ from sync.runtime import Parts
 
 EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
 Chore = Callable[[], int]
-"""Does what is due; returns how many, for the log."""
+"""Does what is due and returns the number, for the log."""
 
 
 class Housekeeping:
-    """A role of the serving process. ``chores`` by what the log calls them. One that fails is logged, and tried again the next time."""
+    """A role of the serving process. ``chores`` by their names in the log. A failure is logged, and the chore runs again next time."""
 
     def __init__(self, chores: Mapping[str, Chore], every: float = EVERY) -> None:
         self.chores, self.every = chores, every
@@ -33,17 +33,17 @@ class Housekeeping:
         self._thread = threading.Thread(target=self._work, name="housekeeping")
 
     def start(self) -> None:
-        """Does it now, and from then on every so often."""
+        """Runs all chores now and then every ``every`` seconds."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when what was under way is done."""
+        """Stops; returns when the chore in progress is done."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def once(self) -> None:
-        """Every chore, one after the other."""
+        """Runs every chore once, one after the other."""
         for name, chore in self.chores.items():
             try:
                 if done := chore():
@@ -58,21 +58,21 @@ class Housekeeping:
 
 
 def chores(parts: Parts) -> dict[str, Chore]:
-    """What is due in an installation, by its settings."""
+    """The hourly chores, according to the settings."""
     settings, clock = parts.settings, parts.clock
-    found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.quarantine.erase(clock() - settings.keep_payloads)}
+    found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.rejection_store.erase(clock() - settings.keep_payloads)}
     found["chain heads logged"] = lambda: _note_heads(parts)
     sessions = Sessions(parts.database, idle=settings.session_idle, longest=settings.session_longest)
     found["sessions ended"] = lambda: sessions.sweep(clock())
     found["held sets expired"] = lambda: sum(parts.expire(name) for name in settings.enterprises)
     for name, keep in (("receipts", settings.keep_receipts), ("audit", settings.keep_audit_log)):
         if keep is not None:
-            found[f"lines of {name} removed"] = _cut(parts, name, keep)
+            found[f"lines of {name} removed"] = _retention(parts, name, keep)
     return found
 
 
 def attestation(parts: Parts) -> dict[str, Chore]:
-    """The history of the last seconds (``store.audit.checkpoints``). The log says nothing of it: it is done for every change."""
+    """Attests the history of the last seconds (``store.audit.checkpoints``). It is not logged, since it runs for every change."""
 
     def attest() -> int:
         for ledger in LEDGERS.values():
@@ -83,7 +83,7 @@ def attestation(parts: Parts) -> dict[str, Chore]:
 
 
 def restatement(parts: Parts) -> dict[str, Chore]:
-    """What another configuration changes of values in force, so that the feed of changes tells of it."""
+    """Recomputes values in force after a change of the configuration, so that the change feed includes them."""
     restating = Restating(parts.preferences, stopped=parts.engine.stop.is_set)
 
     def restate() -> int:
@@ -93,15 +93,15 @@ def restatement(parts: Parts) -> dict[str, Chore]:
 
 
 def falling_due(parts: Parts) -> dict[str, Chore]:
-    """What changes by itself because a period began or ended, so that the feed of changes tells of it."""
+    """Applies periods that began or ended, so that the change feed includes their changes."""
     return {"period changes applied": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
 
 
 def database_watch(parts: Parts) -> dict[str, Chore]:
-    """Logs when the database cannot be used or its clock differs, for those who do not read ``/readyz``."""
+    """Logs when the database cannot be used or its clock differs, for operators who do not monitor ``/readyz``."""
     log = logs.logger()
 
-    def look() -> int:
+    def check() -> int:
         try:
             schema.check(parts.database)
             skew = parts.database.compare_clocks()
@@ -109,31 +109,31 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
             log.error("the database cannot be used", why=str(error))
             return 0
         except Exception as error:
-            log.error("the database cannot be used", why=outage.told(error) or logs.place(error))
+            log.error("the database cannot be used", why=outage.explanation(error) or logs.place(error))
             return 0
         if is_noticed(skew):
             log.warning("this machine's clock differs from the database's", seconds=round(skew.total_seconds(), 3))
         return 0
 
-    return {"database checked": look}
+    return {"database checked": check}
 
 
 def _note_heads(parts: Parts) -> int:
-    """Each in a line of the log, so that a log server keeps what the database alone could not prove (docs/proof.md)."""
+    """Logs each chain's head, so that a log server keeps what the database alone cannot prove (docs/proof.md)."""
     for head in heads(parts.database):
         logs.logger().info("head of chain", enterprise=head.enterprise, chain=head.chain, lines=head.number, hash=head.hash)
-    return 0  # each has its line already
+    return 0  # already logged
 
 
-def _cut(parts: Parts, name: str, keep: timedelta) -> Chore:
-    """By whole days, so that a chain is not cut every hour."""
-    cutting = Cutting(parts.database, name)
+def _retention(parts: Parts, name: str, keep: timedelta) -> Chore:
+    """Retention of a chain, by whole days, so that the chain is not cut every hour."""
+    retention = ChainRetention(parts.database, name)
 
-    def cut() -> int:
+    def remove() -> int:
         now = parts.clock()
-        return cutting.run(_midnight(now - keep), now)
+        return retention.run(_midnight(now - keep), now)
 
-    return cut
+    return remove
 
 
 def _midnight(at: datetime) -> datetime:

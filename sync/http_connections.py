@@ -1,4 +1,4 @@
-"""Limits of HTTP connections that the server lacks: their number, and how long one may stay silent.
+"""Limits on HTTP connections that the server lacks: their number, and how long one may stay silent.
 
 uvicorn closes a connection that is idle after a request (``timeout_keep_alive``), but lets one wait forever before its first, and its
 ``limit_concurrency`` answers 503 to everybody while there are idle ones. So surplus connections are closed here, when they connect.
@@ -17,48 +17,48 @@ from sync.config.settings import ConnectionLimits
 
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-TOLD_EVERY = 60.0
+LOGGED_EVERY = 60.0
 log = logging.getLogger("emr_sync.web")
 
 
 class Bounded(HttpToolsProtocol):
-    """A connection with limits. Those of all connections are attributes of a class made for them (:func:`bounded`)."""
+    """A connection with limits. :func:`bounded` creates a subclass per server, whose attributes all its connections share."""
 
     limits = ConnectionLimits()
-    told = float("-inf")
+    logged_at = float("-inf")
     _deadline: asyncio.TimerHandle | None = None
     _headers_to_come = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes the connection, or closes it where there are too many."""
+        """Accepts the connection, or closes it if there are too many."""
         super().connection_made(transport)
         if self._too_many():
-            self._tell()
+            self._log_refusal()
             self._end(FULL)
             return
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Stops the timer."""
         self._disarm()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Headers that did not come in one piece must come in time. Most do, and cost no timer."""
+        """Starts a timer for incomplete headers. Most headers arrive in one piece and need none."""
         super().data_received(data)
-        asking = self._headers_to_come or self.cycle is None or self.cycle.response_complete  # empty lines are no request
-        if not asking:
+        incomplete = self._headers_to_come or self.cycle is None or self.cycle.response_complete  # empty lines are not a request
+        if not incomplete:
             self._disarm()
         elif self._deadline is None:
             self._arm()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Notes the start of a request."""
         super().on_message_begin()
         self._headers_to_come = True
 
     def on_headers_complete(self) -> None:
-        """They came. The body has a time of its own (``store.web.http.body``)."""
+        """Notes that the headers are complete. The body has a time limit of its own (``store.web.http.body``)."""
         self._headers_to_come = False
         super().on_headers_complete()
 
@@ -66,7 +66,7 @@ class Bounded(HttpToolsProtocol):
         if len(self.connections) > self.limits.connections:
             return True
         host = self.client[0] if self.client else ""
-        return not _here(host) and sum(1 for one in self.connections if _host(one) == host) > self.limits.per_address
+        return not _is_local(host) and sum(1 for one in self.connections if _host(one) == host) > self.limits.per_address
 
     def _arm(self) -> None:
         self._disarm()
@@ -85,16 +85,16 @@ class Bounded(HttpToolsProtocol):
         self.transport.write(answer)
         self.transport.close()
 
-    def _tell(self) -> None:
-        """In the log, at most once a minute: whoever connects too often must not fill it."""
+    def _log_refusal(self) -> None:
+        """Logs a refusal, at most once a minute, so that callers cannot fill the log."""
         kind, now = type(self), self.loop.time()
-        if now - kind.told >= TOLD_EVERY:
-            kind.told = now
+        if now - kind.logged_at >= LOGGED_EVERY:
+            kind.logged_at = now
             log.warning("connections refused: %d are open; raise api.connections or api.connections_per_address", len(self.connections))
 
 
 def bounded(limits: ConnectionLimits) -> type[Bounded]:
-    """The kind of connections of one server."""
+    """The connection class of one server."""
     return type("BoundedConnection", (Bounded,), {"limits": limits})
 
 
@@ -102,7 +102,7 @@ def _host(connection: Any) -> str:
     return connection.client[0] if connection.client else ""
 
 
-def _here(host: str) -> bool:
+def _is_local(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

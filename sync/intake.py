@@ -1,8 +1,7 @@
-"""One group of records into the store, in one transaction: statements, rejections, counts, cursor and the time data was received.
+"""Intake: writes a group of records in one transaction, with rejections, counts, cursor and the time of receipt.
 
-All of them are committed, or none. If an item makes that impossible, the group is halved until only that item is rejected.
-
-Also, pure: one record in process, with the bytes it came from, and what is kept of a rejected one.
+All of it is committed, or nothing. If an item makes that impossible, the group is halved until only that item is rejected. The functions
+that build results and rejections from a record are pure.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from sync.safeguard import Safeguard
 OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
 WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
 UNDECIDED = "undecided"
-"""Counted beside the outcomes: attributes of which nobody could tell which evidence is newer."""
+"""Counted besides the outcomes: attributes whose newest evidence could not be determined."""
 
 NONSENSE = frozenset({"not_hl7", "not_json", "not_fhir", "not_a_record"})
-"""Reasons of payloads that are no message and no record at all."""
+"""Reasons of payloads that are not a message or record at all."""
 
 NOT_KEPT = "part of the message was rejected, and the hourly limit for rejections is reached; keep the message and send it again later"
 
-NOTHING = IngestResult("filtered", "nothing_to_read")
+NOTHING_TO_READ = IngestResult("filtered", "nothing_to_read")
 
 
 class Piece(NamedTuple):
@@ -49,42 +48,43 @@ class Piece(NamedTuple):
 
 
 def read(mapper: Mapper, payload: Payload) -> list[Piece]:
-    """What a payload says. A mapper does not raise; should it, that payload is set aside and the others go on."""
+    """Maps a payload. A mapper should not raise; if it does, only that payload is rejected."""
     try:
         items = mapper.read(payload)
     except Exception as error:
         items = [Unmappable("mapper_failed", f"mapping error ({type(error).__name__}); please report this", payload.locator)]
-    return [Piece(item, payload.body) for item in items] or [Piece(Filtered(NOTHING.reason, payload.locator))]
+    return [Piece(item, payload.body) for item in items] or [Piece(Filtered(NOTHING_TO_READ.reason, payload.locator))]
 
 
 def pieces(batch: Batch) -> list[Piece]:
-    """The items of a batch with the bytes that they came from."""
+    """The items of a batch with the bytes they came from."""
     return [Piece(item, payload) for item, payload in zip(batch.items, batch.payloads or [b""] * len(batch.items), strict=True)]
 
 
 def decided_alone(item: Item) -> IngestResult | None:
+    """The result of an item that the store does not need to see: filtered or unmappable. Otherwise ``None``."""
     if isinstance(item, Filtered):
         return IngestResult("filtered", item.reason)
     return IngestResult("rejected", item.reason, item.detail) if isinstance(item, Unmappable) else None
 
 
 def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> Iterator[Rejected]:
-    """The rows to keep of one piece: the record, when it was rejected, else the parts of it that could not be used.
+    """The rejections of one piece: the record if it was rejected, otherwise the parts of it that could not be used.
 
-    ``answered``: its sender is told that it was rejected. Then, or where it is plain nonsense, a record of nobody may be left out when
-    too many come.
+    ``answered``: its sender is told that it was rejected. Then, or if it is garbage, a record without a patient may be left out when too
+    many arrive.
     """
     item = piece.item
     payload = (item.payload if isinstance(item, Unmappable) else b"") or piece.payload
     if answer.outcome == "rejected":
         path = item.path if isinstance(item, Unmappable) else ""
         nameless = isinstance(item, Unmappable) and (answered or item.reason in NONSENSE)
-        yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record", _called(item, payload), nameless)
+        yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record", _evidence_id(item, payload), nameless)
     for problem in problems(piece) if answer.outcome != "rejected" else ():
-        yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field", _called(item, payload))
+        yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field", _evidence_id(item, payload))
 
 
-def _called(item: Item, payload: bytes) -> str:
+def _evidence_id(item: Item, payload: bytes) -> str:
     return item.evidence_id if isinstance(item, PatientStatements | PatientMerge) else message_name(payload)
 
 
@@ -94,19 +94,19 @@ def problems(piece: Piece) -> tuple[Problem, ...]:
 
 
 def summary(answers: Sequence[IngestResult]) -> IngestResult:
-    """The answer to a payload that held several records: what the sender most needs to hear, and the problems of all."""
-    worst = min(answers, key=lambda answer: WORST_FIRST.index(answer.outcome), default=NOTHING)
+    """The result of a payload with several records: the worst outcome, with the problems of all."""
+    worst = min(answers, key=lambda answer: WORST_FIRST.index(answer.outcome), default=NOTHING_TO_READ)
     return worst if len(answers) < 2 else worst._replace(problems=tuple(problem for answer in answers for problem in answer.problems))
 
 
 def not_kept(answer: IngestResult) -> IngestResult:
-    """What the sender is told where a part could not be used and is not kept here either: that it shall keep the message."""
+    """The result when a part was rejected and is not kept here either. It asks the sender to keep the message."""
     first = answer.problems[0].reason if answer.problems else answer.reason
     return answer._replace(outcome="rejected", reason=first, detail=NOT_KEPT)
 
 
 def grouped(pieces: Iterable[Piece], size: int, size_bytes: int) -> Iterator[list[Piece]]:
-    """Groups of at most ``size`` pieces and, but for one alone that is larger, ``size_bytes`` of payloads."""
+    """Groups of at most ``size`` pieces and ``size_bytes`` of payloads. A larger piece is a group of its own."""
     group: list[Piece] = []
     room = size_bytes
     for piece in pieces:
@@ -120,11 +120,12 @@ def grouped(pieces: Iterable[Piece], size: int, size_bytes: int) -> Iterator[lis
 
 
 def not_storable(error: Exception) -> str:
+    """The detail of a record that the database cannot store."""
     return f"the database cannot store it ({type(error).__name__}); look for control characters or out-of-range numbers"
 
 
 def records(counts: Mapping[str, int]) -> int:
-    """How many records a run has counted so far."""
+    """The number of records counted so far."""
     return sum(counts.get(outcome, 0) for outcome in OUTCOMES)
 
 
@@ -150,7 +151,7 @@ class Intake:
         self.arrivals = Arrivals(self.database)
 
     def commit(self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None) -> list[IngestResult]:
-        """What became of each piece, in order, after the commit. Raises when nothing could be committed. No tally: a live feed."""
+        """Commits the pieces and returns the result of each, in order. Raises if nothing could be committed. A live feed has no tally."""
         try:
             return self._transact(lane, pieces, tally, cursor, {})
         except Exception as error:
@@ -173,16 +174,16 @@ class Intake:
         decided: Mapping[int, IngestResult],
         guard: Guard | None = None,
     ) -> list[IngestResult]:
-        """What becomes of each piece, in its order. ``decided`` are the positions that are not to be tried.
+        """Applies the pieces and returns the result of each, in order. ``decided``: results of positions that must not be tried.
 
-        Without a guard the safeguard looks at the pieces as at a live feed's.
+        Without a guard the safeguard treats the pieces like those of a live feed.
         """
         guard = guard or self.safeguard.guard(transaction, lane, None, now)
         answers = [decided.get(position) or decided_alone(piece.item) for position, piece in enumerate(pieces)]
-        open_ones = [position for position, answer in enumerate(answers) if answer is None]
-        items = [item for position in open_ones if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
+        undecided_positions = [position for position, answer in enumerate(answers) if answer is None]
+        items = [item for position in undecided_positions if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
         outcomes = self._apply(transaction, lane, items, now, run_id, guard) if items else []
-        for position, outcome in zip(open_ones, outcomes, strict=True):
+        for position, outcome in zip(undecided_positions, outcomes, strict=True):
             answers[position] = IngestResult(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]), outcome.undecided)
         return [answer for answer in answers if answer is not None]
 
@@ -202,7 +203,7 @@ class Intake:
                 so_far = tally.counts + counts + undecided
                 self.journal.progress(transaction, tally.run, so_far, None if tally.partial else cursor, now=now)
             if tally is None or not tally.partial:
-                self.journal.heard(transaction, lane.source, lane.enterprise, now=now)
+                self.journal.mark_received(transaction, lane.source, lane.enterprise, now=now)
         if tally is not None:
             tally.counts += counts + undecided
         if not STORED.isdisjoint(counts):
@@ -210,23 +211,23 @@ class Intake:
         self.metrics.outcomes(lane.source, counts)
         self.metrics.undecided(lane.source, undecided[UNDECIDED])
         self.metrics.left_out(lane.source, left_out + len(bare))
-        return [not_kept(answer) if place in bare and tally is None else answer for place, answer in enumerate(answers)]
+        return [not_kept(answer) if position in bare and tally is None else answer for position, answer in enumerate(answers)]
 
     def _reject(
         self, transaction: Any, lane: Lane, pieces: Sequence[Piece], answers: Sequence[IngestResult], run_id: str | None, now: datetime
     ) -> tuple[int, frozenset[int]]:
-        """Keeps what could not be used: how much of it was left out, and the places of pieces of which no payload could be kept."""
-        placed = [
-            (place, row)
-            for place, (piece, answer) in enumerate(zip(pieces, answers, strict=True))
+        """Stores rejections. Returns how many were left out, and the positions of pieces whose payload was not kept."""
+        rows_by_position = [
+            (position, row)
+            for position, (piece, answer) in enumerate(zip(pieces, answers, strict=True))
             for row in rejected(piece, answer, answered=run_id is None)
         ]
-        rows = [row for _, row in placed]
+        rows = [row for _, row in rows_by_position]
         kept = self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
-        return kept.left_out, frozenset(placed[row][0] for row in kept.bare)
+        return kept.left_out, frozenset(rows_by_position[row][0] for row in kept.bare)
 
     def _count_set_aside(self, lane: Lane, error: Exception) -> None:
-        """Some records are bad; when one after the other is, the program or the database is, and nothing more is set aside."""
+        """Counts records that could not be stored. Too many in a row mean a fault of the program or the database: then it raises."""
         self.set_aside[lane.source] += 1
         if self.set_aside[lane.source] > MOST_SET_ASIDE:
             raise AdapterError(

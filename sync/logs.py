@@ -1,8 +1,7 @@
-"""Logs: one line per event, JSON for machines and plain text for a terminal, nothing about any patient.
+"""Logs: one line per event, as JSON or as plain text for a terminal, without patient data.
 
-Events are constant sentences; values are sources, run ids, counts and reason codes. An exception is logged by its kind and
-place, never by its text, which may quote data. For libraries that handle payloads or addresses only the place is logged,
-at every level: their texts quote data.
+Events are constant sentences; values are sources, run ids, counts and reason codes. An exception is logged with its type and place, never
+with its text, which may quote data. For libraries that handle payloads or addresses only the place is logged, at every level.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ OURS = "emr_sync"
 ACCESS = "uvicorn.access"
 UVICORN = ("uvicorn", "uvicorn.error", ACCESS)
 KNOWN = (OURS, "uvicorn", "alembic")
-"""Loggers whose texts say nothing about patients."""
+"""Loggers whose texts contain no patient data."""
 OPAQUE = re.compile(r"(pt|run|rej|key)_[0-9a-f]+")
 REQUEST = re.compile(r'"(\S+) (\S+) HTTP/[\d.]+" (\d+)')
 WORD = re.compile(r"[a-z][a-z.-]*|v1|")
 
 
 def prepare(settings: Logging) -> None:
-    """As :func:`configure`, when the first line is logged: most commands log none, and should not wait for what writes it."""
-    _attach(_AtTheFirstLine(settings), settings)
+    """Like :func:`configure`, but delayed until the first line: most commands log nothing and should not wait for the imports."""
+    _attach(_DelayedHandler(settings), settings)
 
 
 def configure(settings: Logging) -> None:
-    """Sends everything to stderr in one form. Called once, by the program; never at import."""
+    """Sends all logs to stderr in one format. Called once by the program, never at import."""
     import structlog
 
     shared: list[Any] = [
@@ -60,10 +59,10 @@ def _attach(handler: logging.Handler, settings: Logging) -> None:
     level = _level(settings)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(max(level, logging.WARNING))  # below that SQLAlchemy writes rows, urllib3 addresses
+    root.setLevel(max(level, logging.WARNING))  # below that level SQLAlchemy logs rows, and urllib3 URLs
     for name in (OURS, ACCESS):
         logging.getLogger(name).setLevel(level)
-    for name in UVICORN:  # its own handlers, where somebody has set them up, write whole addresses
+    for name in UVICORN:  # its own handlers, if set up, would log whole URLs
         logging.getLogger(name).handlers, logging.getLogger(name).propagate = [], True
 
 
@@ -72,7 +71,7 @@ def _level(settings: Logging) -> int:
 
 
 class _ToStderr(logging.StreamHandler[Any]):
-    """Writes to what stderr is now, not to what it was when the program started."""
+    """Writes to the current stderr, not to the one at the start of the program."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -82,15 +81,15 @@ class _ToStderr(logging.StreamHandler[Any]):
         return sys.stderr
 
 
-class _AtTheFirstLine(logging.Handler):
-    """Makes way for the handler that is configured, and hands the line to it."""
+class _DelayedHandler(logging.Handler):
+    """Configures the real handler at the first line, and passes the line on to it."""
 
     def __init__(self, settings: Logging) -> None:
         super().__init__()
         self.settings = settings
 
     def configure(self) -> None:
-        if self in logging.getLogger().handlers:  # nobody else has configured since
+        if self in logging.getLogger().handlers:  # not configured in the meantime
             configure(self.settings)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -99,7 +98,7 @@ class _AtTheFirstLine(logging.Handler):
 
 
 class _Logger:
-    """A logger of structlog, asked for at the first line."""
+    """A structlog logger, created at the first line."""
 
     def __init__(self, bound: dict[str, str]) -> None:
         self.bound = bound
@@ -108,36 +107,36 @@ class _Logger:
         import structlog
 
         for handler in logging.getLogger().handlers:
-            if isinstance(handler, _AtTheFirstLine):
+            if isinstance(handler, _DelayedHandler):
                 handler.configure()
         return getattr(structlog.get_logger(**self.bound), name)
 
 
 def logger(**bound: str) -> FilteringBoundLogger:
-    """A logger that says these values with every event."""
+    """A logger that adds these values to every event."""
     log: Any = _Logger(bound)
     return log  # type: ignore[no-any-return]
 
 
 def place(error: BaseException) -> str:
-    """Where an exception came from: file, line and kind."""
+    """The type of an exception, and the file and line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
 
 
 def shape(path: str) -> str:
-    """A requested path without what a caller may have put into it: words of ours and opaque ids stay, all else is ``…``."""
+    """A request's path without a caller's data: known words and opaque ids are kept, everything else becomes ``…``."""
     parts = path.partition("?")[0].split("/")
-    return "/".join(part if _is_ours(place, part) else "…" for place, part in enumerate(parts))
+    return "/".join(part if _is_known(index, part) else "…" for index, part in enumerate(parts))
 
 
-def _is_ours(place: int, part: str) -> bool:
-    return OPAQUE.fullmatch(part) is not None or (place != 3 and WORD.fullmatch(part) is not None)
+def _is_known(index: int, part: str) -> bool:
+    return OPAQUE.fullmatch(part) is not None or (index != 3 and WORD.fullmatch(part) is not None)
 
 
 def _without_quotes(_logger: Any, _method: str, event: Any) -> Any:
-    """What a library says, without what it quotes."""
+    """Removes what a library's text may quote."""
     record = event["_record"]
     if record.name == ACCESS:
         found = REQUEST.search(event["event"])
@@ -148,7 +147,7 @@ def _without_quotes(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def _without_text(_logger: Any, _method: str, event: Any) -> Any:
-    """Replaces exceptions by their kind and place."""
+    """Replaces exceptions by their type and place."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):

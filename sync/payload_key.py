@@ -1,6 +1,6 @@
-"""The keys that kept payloads are sealed with: those of the configuration, else a key file beside an SQLite database.
+"""The keys that encrypt kept payloads: those of the configuration, or a key file beside an SQLite database.
 
-On PostgreSQL there is no place of our own to keep a key apart from the data: without ``payload_keys`` no payload is kept.
+With PostgreSQL there is no place of our own to keep a key apart from the data, so without ``payload_keys`` no payload is kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SQLITE = "sqlite:///"
 
 
 def sealing(settings: Settings) -> Sealing | None:
-    """The keys, ``None`` when payloads are not kept. Raises ``UsageError`` for a key file that cannot be read or made."""
+    """The keys; ``None`` if payloads are not kept. Raises ``UsageError`` for a key file that cannot be read or created."""
     if settings.sealing is not None or not settings.database.startswith(SQLITE):
         return settings.sealing
     file = Path(f"{settings.database.removeprefix(SQLITE)}.key")
@@ -34,13 +34,13 @@ def sealing(settings: Settings) -> Sealing | None:
 
 
 def _create(file: Path) -> None:
-    """Makes the file whole or not at all, readable by its owner only. Of two processes that do so, the first counts."""
+    """Creates the file atomically, readable by its owner only. If two processes do this, the first file counts."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
     try:
-        with os.fdopen(handle, "w") as made:
-            made.write(new_key() + "\n")
-            made.flush()
-            os.fsync(made.fileno())
+        with os.fdopen(handle, "w") as stream:
+            stream.write(new_key() + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
         with suppress(FileExistsError):
             os.link(name, file)
     finally:

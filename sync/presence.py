@@ -1,4 +1,4 @@
-"""Sends a heartbeat every few seconds, with what this process cannot do, and notices processes that are gone."""
+"""Sends a heartbeat every few seconds, with the sources that this process cannot serve, and notices processes that are gone."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Presence:
         self._tending = Housekeeping({"heartbeat": self._tend}, EVERY)
 
     def start(self) -> None:
-        """Says it now, and from then on every so often."""
+        """Sends a heartbeat now and then periodically."""
         self._tending.start()
 
     def stop(self) -> None:
-        """Nobody misses a process that ends by itself."""
+        """Stops and removes this process, so that it is not reported as gone."""
         self._tending.stop()
-        with suppress(Exception):  # a database that is away: others will miss it
+        with suppress(Exception):  # without the database, the others will report this process as gone
             self.processes.leave()
 
     def _tend(self) -> int:
@@ -46,7 +46,7 @@ class Presence:
             self._miss(gone(self.processes.read(), self.processes.now()))
             self.processes.sweep()
         except Exception as error:
-            if not outage.told(error):
+            if not outage.explanation(error):
                 raise
         return 0
 
@@ -57,7 +57,7 @@ class Presence:
         self._last = time.monotonic()
 
     def _miss(self, absent: Sequence[Seen]) -> None:
-        """Once for each."""
+        """Logs each missing process once."""
         for one in absent:
             if (one.process, one.place) not in self._missed:
                 self.log.error("a process is gone", process=one.process, role=one.place.role, source=one.place.source or None)

@@ -1,4 +1,4 @@
-"""Puts this process's configuration into force, enterprise by enterprise. The safeguard holds one that permits too much contact."""
+"""Puts this process's configuration in force, by enterprise. The safeguard holds one that would permit too much contact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.config.settings import SafeguardRule, Settings
 
 
 def propose(database: Database, settings: Settings, now: datetime) -> None:
-    """Logs what is held; decisions stay as before."""
+    """Proposes the configuration of each enterprise. Logs those that are held; for them decisions stay as before."""
     for name, configured in settings.enterprises.items():
         held = Proposal(database, configured).make(allows(settings.safeguards.get(name, SafeguardRule())), now)
         if held is not None:
@@ -20,16 +20,16 @@ def propose(database: Database, settings: Settings, now: datetime) -> None:
 
 
 def allows(rule: SafeguardRule) -> Allows:
-    """The rule that a changed configuration is measured by: that of a run."""
+    """The rule for a changed configuration, which is the same as for a run."""
 
-    def within(synced: int, loosened: int) -> bool:
+    def is_within_limit(synced: int, loosened: int) -> bool:
         return safeguard_rule.releases(rule, synced=synced, loosened=loosened, waiting=0)
 
-    return within
+    return is_within_limit
 
 
-def told(held: HeldBasis) -> str:
-    """The sentence for people while a configuration is held."""
+def held_notice(held: HeldBasis) -> str:
+    """The notice to people while a configuration is held."""
     return (
         f"the safeguard holds the changed configuration ({held.basis.words}), which would make {held.patients} patients more contactable. "
         f"The previous one stays in force. See emr-sync runs show {held.run_id}; approve it, or revert the configuration"

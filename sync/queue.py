@@ -1,6 +1,6 @@
-"""The queue inside a process: a few threads do the work. ``queue_shared`` is the queue of worker machines over one PostgreSQL.
+"""The queue inside a process, with a few worker threads. ``queue_shared`` is the queue of several machines over PostgreSQL.
 
-One job per source and kind waits or runs; queueing it again while it waits adds nothing.
+A job that already waits is not queued again.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from store.runs.runs import Run
 
 
 class Job(NamedTuple):
-    """A run to be done: ``kind`` is incremental, full or resync; ``run`` names one that is in the journal already.
+    """A run to do. ``kind`` is incremental, full or resync; ``run`` is the id of a run that is already in the journal.
 
-    Jobs are kept, shown and logged, so they name a source and never a patient. Who wants one patient read does it at once,
-    in their own process (``emr-sync resync --patient``).
+    Jobs are stored, shown and logged, so they name a source and never a patient. Reading one patient is done at once, in the caller's
+    process (``emr-sync resync --patient``).
     """
 
     source: str
@@ -26,7 +26,7 @@ class Job(NamedTuple):
 
 
 class Depth(NamedTuple):
-    """How many jobs wait, and how many are being done."""
+    """The numbers of waiting and running jobs."""
 
     waiting: int
     running: int
@@ -36,33 +36,33 @@ class JobRunner(Protocol):
     """Does jobs (``sync.worker.Worker``)."""
 
     def do(self, job: Job) -> bool:
-        """One job from beginning to end. False when it could not be done now and is to be asked for again."""
+        """Does a job from start to end. ``False`` if it could not be done now and must be queued again."""
 
     def begin(self, job: Job) -> Run:
-        """Opens the job's run. Raises ``RunActive`` or ``Unusable``."""
+        """Starts the job's run. Raises ``RunActive`` or ``UsageError``."""
 
     def work(self, run: Run, job: Job) -> bool:
-        """Does the work of a run that was begun. False as for ``do``."""
+        """Does the work of a started run. ``False`` as in ``do``."""
 
 
 class Queue(Protocol):
     """Takes jobs. Thread-safe."""
 
     def put(self, job: Job) -> bool:
-        """Queues a job. False when the same one waits already, or the queue is closed."""
+        """Queues a job. ``False`` if the same job already waits, or the queue is closed."""
 
     def request(self, job: Job) -> Run:
-        """Queues a job that somebody waits for; its run, to be followed in the journal. Raises ``RunActive`` or ``Unusable``."""
+        """Queues a job that a person requested and returns its run. Raises ``RunActive`` or ``UsageError``."""
 
     def depth(self) -> Depth:
-        """How much there is to do."""
+        """The numbers of jobs."""
 
     def close(self) -> None:
-        """Takes nothing more; returns when what this process works on has ended."""
+        """Takes no more jobs; returns when this process's running jobs have ended."""
 
 
 class LocalQueue:
-    """Hands jobs to threads of its own, started on first use. What waits is forgotten at the end of the process."""
+    """Runs jobs in its own threads, which start on first use. Waiting jobs are lost when the process ends."""
 
     def __init__(self, work: JobRunner, workers: int) -> None:
         self._work, self._pool = work, ThreadPoolExecutor(workers, thread_name_prefix="work")
@@ -80,7 +80,7 @@ class LocalQueue:
         return True
 
     def request(self, job: Job) -> Run:
-        """Begins the run at once. Its work is always called, also while closing, so that the run gets closed."""
+        """Starts the run at once. Its work is always called, even while closing, so that the run gets closed."""
         run = self._work.begin(job)
         job = job._replace(run=run.id)
         with self._lock:
@@ -89,12 +89,12 @@ class LocalQueue:
         return run
 
     def depth(self) -> Depth:
-        """How much there is to do in this process."""
+        """The numbers of jobs in this process."""
         with self._lock:
             return Depth(len(self._waiting), self._running)
 
     def close(self) -> None:
-        """Forgets the jobs that wait and returns when what runs has ended."""
+        """Drops waiting jobs; returns when running ones have ended."""
         self._closing.set()
         self._pool.shutdown(wait=True)
 

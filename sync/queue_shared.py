@@ -1,6 +1,6 @@
-"""The queue in PostgreSQL, by procrastinate: any process asks, any worker machine takes.
+"""The queue in PostgreSQL, with procrastinate: any process adds jobs, any worker machine takes them.
 
-A job row holds a source, a kind and the id of a run. Rows of jobs that are done are removed: the journal has the runs.
+A job row contains a source, a kind and the id of a run. Rows of finished jobs are removed; their runs are in the journal.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from sync.run import Lane
 
 QUEUE, TASK = "emr-sync", "run"
 LATER = 30.0
-"""Seconds until a job that could not be done, or queued, is tried again."""
+"""Seconds until a job that could not be done or queued is retried."""
 URGENCY = {"resync": 1}
-"""Somebody waits for these: of the jobs of one source they go first."""
+"""Priorities by kind. A person waits for a resync, so it goes first among the jobs of a source."""
 DEPTH = """SELECT count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHERE status = 'doing')
            FROM procrastinate_jobs WHERE queue_name = ?"""
 WAITS = "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = ? AND status = 'todo'"
 
 
 class ReadableSources(Protocol):
-    """Which sources can be read (``sync.worker.Worker``)."""
+    """Finds the source of a job (``sync.worker.Worker``)."""
 
     def lane(self, job: Job) -> Lane:
-        """The source of a job. Raises ``Unusable`` when it is not configured, or calls us."""
+        """The job's source. Raises ``UsageError`` if it is not configured or cannot be read."""
 
 
 class SharedQueue:
-    """Writes jobs down. Two of one source are never handed out at once: the row's lock is its source.
+    """Adds jobs. Two jobs of one source never run at once: a row's lock is its source.
 
-    ``stop`` ends the attempts of ``put`` while the database is away.
+    ``stop`` ends the retries of ``put`` while the database is unavailable.
     """
 
     def __init__(self, database: Database, queued: QueuedRuns, sources: ReadableSources, clock: Any, stop: threading.Event) -> None:
         self.database, self.queued, self.sources, self.clock, self.stop = database, queued, sources, clock, stop
         self.log: Any = logs.logger()
-        self._app = App(connector=SyncPsycopgConnector())  # never opened: it writes on connections of ours
+        self._app = App(connector=SyncPsycopgConnector())  # never opened: it writes on our connections
 
     def put(self, job: Job) -> bool:
-        """Queues a job. False when the same one waits already, or this process ends.
+        """Queues a job. ``False`` if the same job already waits, or this process ends.
 
-        A schedule that asks once a week must not be lost to a restart of the database, so this goes on until it is done.
+        It retries until it succeeds, so that a weekly job is not lost because the database restarts.
         """
         while not self.stop.is_set():
             try:
@@ -61,29 +61,29 @@ class SharedQueue:
         return False
 
     def request(self, job: Job) -> Run:
-        """Writes down a run for a worker to take. Raises ``RunActive`` while one is under way or asked for, ``Unusable``."""
+        """Queues a run for a worker. Raises ``RunActive`` while one is in progress or queued, and ``UsageError``."""
         lane = self.sources.lane(job)
 
-        def also(transaction: Any, run: Run) -> None:
+        def enqueue(transaction: Any, run: Run) -> None:
             self._defer(transaction, job._replace(run=run.id))
 
         try:
-            return self.queued.add(*lane, job.kind, now=self.clock(), also=also)
+            return self.queued.add(*lane, job.kind, now=self.clock(), enqueue=enqueue)
         except AlreadyEnqueued as error:
             raise RunActive(f"{lane.source} already has a run that waits for a worker; see emr-sync runs {lane.source}") from error
 
     def depth(self) -> Depth:
-        """How much there is to do on all machines."""
+        """The numbers of jobs on all machines."""
         with self.database.read() as connection:
             return Depth(*self.database.select(connection, DEPTH, [QUEUE])[0])
 
     def waits(self, job: Job) -> bool:
-        """Whether the same job is asked for already."""
+        """Whether the same job already waits."""
         with self.database.read() as connection:
-            return bool(self.database.select(connection, WAITS, [_once(job)]))
+            return bool(self.database.select(connection, WAITS, [_queueing_lock(job)]))
 
     def close(self) -> None:
-        """Nothing to do: what waits is for whoever works next."""
+        """Does nothing: waiting jobs are for other workers."""
 
     def _put(self, job: Job) -> bool:
         try:
@@ -98,11 +98,11 @@ class SharedQueue:
             TASK,
             queue=QUEUE,
             lock=job.source,
-            queueing_lock=_once(job),
+            queueing_lock=_queueing_lock(job),
             priority=URGENCY.get(job.kind, 0),
             connection=driver_connection(transaction),
         ).defer(**job._asdict())
 
 
-def _once(job: Job) -> str:
+def _queueing_lock(job: Job) -> str:
     return f"{job.source}/{job.kind}"

@@ -1,7 +1,7 @@
-"""The role of a worker machine: takes jobs of the shared queue and does them in threads, until it is stopped.
+"""The role of a worker machine: takes jobs from the shared queue and runs them in threads until it is stopped.
 
-A worker sends a heartbeat. One that is silent for ``silence`` counts as gone: its jobs are given back and another takes them.
-If it is alive after all, nothing is done twice, because the journal allows one run per source.
+A worker sends a heartbeat. One that is silent for ``silence`` counts as gone: its jobs are returned to the queue and another worker takes
+them. If it is alive after all, nothing is done twice, because the journal allows one run per source.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from sync import logs, retry
 from sync.queue import Job, JobRunner
 from sync.queue_shared import LATER, QUEUE, TASK, SharedQueue
 
-AT_ONCE = 1.0
-"""Seconds until a job of a worker that stops is there for the others."""
+SOON = 1.0
+"""Seconds until a stopping worker's job is available to other workers."""
 
 POLL = 1.5
-"""Seconds until a job is found that nobody announced, because it went back."""
+"""Seconds between polls, which find jobs without a notification, such as returned ones."""
 TEND = 1.5
-"""Seconds between two looks for workers that are gone. With ``POLL``: how much longer than ``silence`` a lost worker's job waits."""
+"""Seconds between two checks for workers that are gone. ``TEND`` plus ``POLL``: how much longer than ``silence`` a lost job waits."""
 SPARE = 2
-"""Threads beside those that work: a connection that comes back needs one, to look up its host's name."""
+"""Threads besides the workers: a reconnect needs one to look up the host's name."""
 
 
 class Requeued(Exception):
-    """The job goes back to the queue."""
+    """Returns the job to the queue."""
 
 
-class GoesBack(BaseRetryStrategy):
-    """Jobs that could not be done now go back, also when the database was away; those of a worker that stops are wanted at once."""
+class RequeueStrategy(BaseRetryStrategy):
+    """Returns jobs that could not be done now to the queue, also after a database outage. Those of a stopping worker are due soon."""
 
     def __init__(self, stopping: threading.Event) -> None:
         self.stopping = stopping
 
     def get_retry_decision(self, *, exception: BaseException, job: JobRow) -> RetryDecision | None:
-        """When the job is tried again; ``None`` is never."""
+        """When to retry the job; ``None`` for never."""
         if not isinstance(exception, Requeued) and not retry.passes(exception):
             return None
-        pause = AT_ONCE if self.stopping.is_set() else LATER
+        pause = SOON if self.stopping.is_set() else LATER
         return RetryDecision(retry_in={"milliseconds": round(pause * 1000)})
 
 
 class QueueWorker:
-    """Works in a thread with an event loop of its own. While the database is away it waits and connects again.
+    """Works in a thread with its own event loop. While the database is unavailable it waits and reconnects.
 
-    ``stopping`` is set before ``stop`` is called, so that runs end between two batches.
+    ``stopping`` must be set before ``stop`` is called, so that runs end between two batches.
     """
 
     def __init__(self, queue: SharedQueue, work: JobRunner, parallel: int, silence: timedelta, stopping: threading.Event) -> None:
@@ -64,7 +64,7 @@ class QueueWorker:
         self.log: Any = logs.logger()
         self._doing: set[int | None] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked = asyncio.Event()
+        self._stop_requested = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="queue")
 
     def start(self) -> None:
@@ -72,10 +72,10 @@ class QueueWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes no more jobs; returns when those under way have ended or went back."""
+        """Takes no more jobs; returns when running jobs have ended or were returned."""
         if self._loop is not None:
-            with suppress(RuntimeError):  # its loop has ended by itself
-                self._loop.call_soon_threadsafe(self._asked.set)
+            with suppress(RuntimeError):  # the loop has already ended
+                self._loop.call_soon_threadsafe(self._stop_requested.set)
         self._thread.join()
 
     def _serve(self) -> None:
@@ -84,21 +84,21 @@ class QueueWorker:
             self._loop.set_default_executor(ThreadPoolExecutor(self.parallel + SPARE, thread_name_prefix="work"))
             while not self.stopping.is_set():
                 try:
-                    runner.run(self._until_asked())
+                    runner.run(self._until_stop_requested())
                 except Exception as error:
                     self.log.error("the queue cannot be reached", error=logs.place(error))
                     self.stopping.wait(min(LATER, self.silence))
 
-    async def _until_asked(self) -> None:
-        session, asked = asyncio.create_task(self._session()), asyncio.create_task(self._asked.wait())
-        await asyncio.wait((session, asked), return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
+    async def _until_stop_requested(self) -> None:
+        session, stop = asyncio.create_task(self._session()), asyncio.create_task(self._stop_requested.wait())
+        await asyncio.wait((session, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
         session.cancel()
         with suppress(asyncio.CancelledError):
             await session
 
     async def _session(self) -> None:
-        """One connection to the queue, from registering to leaving it. Ends when cancelled, or with what went wrong."""
+        """One session with the queue, from registering to leaving. Ends when cancelled, or raises what went wrong."""
         app = self._application()
         async with app.open_async():
             worker = self._worker(app)
@@ -118,7 +118,7 @@ class QueueWorker:
     def _application(self) -> App:
         pool: dict[str, Any] = {"kwargs": self.queue.database.driver_arguments(), "min_size": 1, "max_size": self.parallel + 1}
         app = App(connector=PsycopgConnector(**pool))
-        app.task(name=TASK, queue=QUEUE, pass_context=True, retry=GoesBack(self.stopping))(self._do)
+        app.task(name=TASK, queue=QUEUE, pass_context=True, retry=RequeueStrategy(self.stopping))(self._do)
         return app
 
     def _worker(self, app: App) -> Any:  # its run() has no types
@@ -135,7 +135,7 @@ class QueueWorker:
         )
 
     def _do(self, context: JobContext, source: str, kind: str, run: str = "") -> None:
-        """One job, in a thread."""
+        """Does one job, in a thread."""
         job = Job(source, kind, run)
         self._doing.add(context.job.id)
         try:
@@ -145,22 +145,22 @@ class QueueWorker:
             self._doing.discard(context.job.id)
 
     async def _tend(self, app: App, worker: Any) -> None:
-        """Says that this worker lives, and gives back the jobs of those that are gone."""
-        forgotten: set[int | None] = set()
+        """Sends this worker's heartbeat, and returns jobs of workers that are gone."""
+        idle_before: set[int | None] = set()
         manager, loop, beat = app.job_manager, asyncio.get_running_loop(), self.silence / 3
-        looked = 0.0
+        checked_at = 0.0
         while True:
             await asyncio.sleep(min(TEND, beat))
             if worker.worker_id is None:
                 continue
             await manager.update_heartbeat(worker.worker_id)
-            if loop.time() - looked >= beat:
-                looked = loop.time()
+            if loop.time() - checked_at >= beat:
+                checked_at = loop.time()
                 doing = [*await manager.list_jobs_async(queue=QUEUE, status=Status.DOING.value, worker_id=worker.worker_id)]
-                idle = {job.id for job in doing} - self._doing  # a lost answer of the database can leave one behind: once is no proof
-                for job in [one for one in doing if one.id in idle & forgotten]:
+                idle = {job.id for job in doing} - self._doing  # a lost response may have left it behind: it must be idle twice
+                for job in [one for one in doing if one.id in idle & idle_before]:
                     await self._give_back(app, job)
-                forgotten = idle
+                idle_before = idle
             for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self.silence):
                 if job.id not in self._doing:
                     await self._give_back(app, job)
@@ -169,7 +169,7 @@ class QueueWorker:
         self.log.warning("job given back", source=job.task_kwargs.get("source"), kind=job.task_kwargs.get("kind"))
         try:
             await app.job_manager.retry_job(job)
-        except UniqueViolation:  # the same one was asked for since
+        except UniqueViolation:  # the same job was queued in the meantime
             await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
         except ConnectorException:
             self.log.info("job already given back", source=job.task_kwargs.get("source"))

@@ -1,4 +1,4 @@
-"""Replays a selection of rejections, or previews that: for the command line and the API."""
+"""Replays or previews a selection of rejections, for the command line and the API."""
 
 from __future__ import annotations
 
@@ -13,37 +13,42 @@ from sync.runtime import Parts, adapter, lane
 
 
 class Replays:
-    """Selections by id; who chooses them sees to it that they are the caller's own."""
+    """Replays selections by id. The caller must make sure that the ids are of the right enterprise."""
 
     def __init__(self, parts: Parts) -> None:
-        self.parts, self.quarantine = parts, parts.journal.quarantine
+        self.parts, self.rejection_store = parts, parts.journal.rejection_store
         self.unopened: list[str] = []
-        """Why payloads could not be opened, one sentence for each."""
+        """Why payloads could not be decrypted, one sentence for each."""
 
-    def again(self, numbers: Iterable[str], actor: str) -> list[dict[str, Any]]:
-        """Each in a transaction of its own: what became of it, and its status now. Raises ``Unusable`` for a source that is gone."""
-        return [self._again(number, actor) for number in numbers]
+    def replay_all(self, numbers: Iterable[str], actor: str) -> list[dict[str, Any]]:
+        """Replays each in its own transaction and returns its result and status. Raises ``UsageError`` for a removed source."""
+        return [self._replay(number, actor) for number in numbers]
 
     def preview(self, numbers: Sequence[str]) -> DryRun:
-        """All of one source together, so that what they say of one patient counts once. Changes nothing."""
-        result, found = DryRun(), [self.quarantine.summary(number) for number in numbers]
+        """What replaying would change: the rejections of a source together, so that a patient is counted once. Changes nothing."""
+        result, found = DryRun(), [self.rejection_store.summary(number) for number in numbers]
         for source in dict.fromkeys(one.source for one in found):
             feed = self.parts.feed(source)
-            mine = [one for one in found if one.source == source]
-            chosen = (rejection for one in mine if (rejection := self._readable(one.id)) is not None)
+            of_source = [one for one in found if one.source == source]
+            chosen = (rejection for one in of_source if (rejection := self._readable(one.id)) is not None)
             preview(self.parts.engine, lane(feed), adapter(feed).mapper, chosen, result)
         return result
 
-    def _again(self, number: str, actor: str) -> dict[str, Any]:
+    def _replay(self, number: str, actor: str) -> dict[str, Any]:
         rejection = self._readable(number)
         if rejection is None:
-            return {"id": number, "outcome": "rejected", "reason": "payload_unreadable", "status": self.quarantine.summary(number).status}
+            return {
+                "id": number,
+                "outcome": "rejected",
+                "reason": "payload_unreadable",
+                "status": self.rejection_store.summary(number).status,
+            }
         feed = self.parts.feed(rejection.source)
         answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, actor)
-        return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.quarantine.summary(number).status}
+        return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.rejection_store.summary(number).status}
 
     def _readable(self, number: str) -> Rejection | None:
-        """The rejection, unless its payload was erased or its key is gone: that must not stop the others."""
+        """The rejection; ``None`` if its payload was erased or its key is missing, which must not stop the others."""
         try:
             return self.parts.journal.rejection(number)
         except PayloadUnreadable as error:

@@ -1,6 +1,6 @@
-"""Roles of a serving process, each a thing with a start and a stop: listeners and the web server.
+"""Roles of a serving process with a start and a stop: listeners and the web server.
 
-The others are ``sync.schedule.Clock``, ``sync.queue_worker.QueueWorker`` and ``sync.housekeeping.Housekeeping``.
+Other roles are ``sync.schedule.Clock``, ``sync.queue_worker.QueueWorker`` and ``sync.housekeeping.Housekeeping``.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from sync.http_connections import bounded
 from sync.runtime import Parts, UsageError, lane
 
 TOO_LATE = "the database did not answer in time; check its locks and its disk"
-TOLD_EVERY = 60.0
+LOGGED_EVERY = 60.0
 Fail = Callable[[str], None]
-"""Told when a role cannot go on, in a sentence for people. The process stops."""
+"""Called with a sentence for people when a role cannot continue. The process then stops."""
 
 
 class ServiceRole(Protocol):
-    """Something that runs until it is stopped. ``stop`` returns when what was under way is done."""
+    """Something that runs until it is stopped. ``stop`` returns when work in progress is done."""
 
     def start(self) -> None: ...
 
@@ -40,13 +40,13 @@ class ServiceRole(Protocol):
 
 
 class ListenRole:
-    """One listener in a thread of its own."""
+    """A listener in its own thread."""
 
     def __init__(self, parts: Parts, feed: ConfiguredSource, listener: Listener, fail: Fail) -> None:
         self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
         self._lane = lane(feed)
         self._why = TOO_LATE
-        self._refusals_told: dict[str, float] = {}
+        self._refusals_logged: dict[str, float] = {}
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
         if isinstance(listener, ReportsPeerErrors):
             listener.on_frame_errors = self._bad_frames
@@ -60,7 +60,7 @@ class ListenRole:
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes nothing new; returns when everything received is committed and acknowledged."""
+        """Accepts nothing new; returns when everything received is committed and acknowledged."""
         self.listener.stop()
         self._thread.join()
 
@@ -73,31 +73,31 @@ class ListenRole:
             self.fail(f"{self.feed.name}: the listener stopped ({logs.place(error)}); please report this line")
 
     def _ingest(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
-        """As the engine does it. What keeps it from that is remembered for whoever looks at readiness, metrics and the log."""
+        """Ingests payloads. The reason of a failure is kept for readiness, metrics and the log."""
         try:
             answers = self.parts.engine.ingest(self._lane, self.listener.mapper, payloads)
         except Exception as error:
-            self._why = outage.told(error) or logs.place(error)
+            self._why = outage.explanation(error) or logs.place(error)
             raise
         self._why = TOO_LATE
         self.parts.intake_health.committed(self.feed.name)
         return answers
 
     def _refused(self, reason: str) -> None:
-        """A connection was. Logged once a minute for each reason: whoever connects too often must not fill the log."""
+        """Counts a refused connection. Logged once a minute per reason, so that peers cannot fill the log."""
         self.parts.metrics.refused(self.feed.name, reason)
         now = time.monotonic()
-        if now - self._refusals_told.get(reason, float("-inf")) >= TOLD_EVERY:
-            self._refusals_told[reason] = now
+        if now - self._refusals_logged.get(reason, float("-inf")) >= LOGGED_EVERY:
+            self._refusals_logged[reason] = now
             logs.logger().warning("connections refused", source=self.feed.name, reason=reason)
 
     def _unavailable(self, messages: int) -> None:
-        """So many were answered AR."""
+        """Counts messages that were answered AR."""
         self.parts.metrics.unavailable(self.feed.name, messages)
         self.parts.intake_health.failed(self.feed.name, self.feed.enterprise, messages, self._why)
 
     def _bad_frames(self, found: Sequence[Unmappable]) -> None:
-        """Keeps what came on connections that had to be closed."""
+        """Stores what arrived on connections that had to be closed."""
         parts, lane = self.parts, self._lane
         rows = [
             Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=message_name(one.payload), nameless=True)
@@ -111,12 +111,12 @@ class ListenRole:
 
 
 class WebRole:
-    """The HTTP API in a thread of its own."""
+    """The HTTP API in its own thread."""
 
     def __init__(self, app: Any, settings: Settings, fail: Fail) -> None:
         self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
         options = api_tls.server_options(settings)
-        self._socket = _bound(address)
+        self._socket = _listening_socket(address)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
             api_tls.strict(app),
@@ -133,11 +133,11 @@ class WebRole:
         self._thread = threading.Thread(target=self._serve, name="api")
 
     def start(self) -> None:
-        """Starts answering."""
+        """Starts serving."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes no new requests; returns when those under way are answered."""
+        """Accepts no new requests; returns when those in progress are answered."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join()
@@ -150,7 +150,7 @@ class WebRole:
             self.fail(f"the API stopped ({logs.place(error)}); please report this line")
 
 
-def _bound(address: Address) -> socket.socket:
+def _listening_socket(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     except OSError as error:

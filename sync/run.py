@@ -1,4 +1,4 @@
-"""A run under way: the source and enterprise it is for, what it has committed so far, and how its progress is reported."""
+"""A run in progress: its source and enterprise, what it has committed so far, and how its progress is reported."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-if TYPE_CHECKING:  # commands without a database use the rest
+if TYPE_CHECKING:  # not imported by commands without a database
     from store.runs.runs import Run
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by outcome.
+    """The counts of a run by outcome.
 
-    ``partial``: the run reads one patient, or what changed since a time that somebody named. That may leave a gap behind the
-    cursor, so the cursor does not move, and the source does not count as received. ``notes`` are shown with the run.
+    ``partial``: the run reads one patient, or changes since a given time. That may leave a gap behind the cursor, so the cursor does not
+    move, and no data counts as received from the source. ``notes`` are shown with the run.
     """
 
     run: Run
@@ -24,23 +24,23 @@ class Tally:
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Keeps one line for whoever looks at the run; the same one once."""
+        """Adds a note, unless it is already there."""
         if text and text not in self.notes:
             self.notes.append(text)
 
 
 class Progress(Protocol):
-    """Called after each commit with the items done so far, how many there will be where the EMR says so, and what is waited for."""
+    """Called after each commit: items done, the total if the EMR reports it, and what the run waits for."""
 
     def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
 
 
 def no_progress(done: int, total: int | None, what: str = "") -> None:
-    """Nobody watches."""
+    """Does nothing."""
 
 
 class Lane(NamedTuple):
-    """Where what a source states goes to."""
+    """A source and the enterprise that its statements belong to."""
 
     source: str
     enterprise: str

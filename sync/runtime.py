@@ -1,4 +1,4 @@
-"""Everything that is built from the settings, once per process: the store, the engine, an adapter per source."""
+"""The composition root: builds the store, the engine and an adapter per source from the settings, once per process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sync.config.problems import UsageError as UsageError
 from sync.engine import Engine
 from sync.intake_health import IntakeHealth
 from sync.metrics import Metrics
-from sync.pace import settle_collector
+from sync.pace import slow_down_collector
 from sync.proposing import propose
 from sync.sources import adapter as adapter
 from sync.sources import feed as feed
@@ -31,15 +31,16 @@ from sync.sources import lane as lane
 from sync.sources import polled as polled
 
 ROLES = ("api", "schedule", "listen", "work")
-"""What a serving process can do (``sync.service``)."""
+"""The roles of a serving process (``sync.service``)."""
 
 
 RUN_IS_GONE = 0.6
-"""Of ``work.silence``: when the queue misses a worker, a third of it after its last sign at the earliest, its run counts as gone, too."""
+"""The part of ``work.silence`` after which a silent run counts as gone. It must be gone when the queue gives up its worker: the last
+heartbeats of the two may be a third of ``work.silence`` apart."""
 
 
 def utc_now() -> datetime:
-    """The clock of the program; tests hand in their own."""
+    """The program's clock; tests pass their own."""
     return datetime.now(UTC)
 
 
@@ -81,19 +82,19 @@ class Parts:
 
     @classmethod
     def open(cls, settings: Settings) -> Parts:
-        """Opens the database and brings the configuration into force (``sync.proposing``).
+        """Opens the database and puts the configuration in force (``sync.proposing``).
 
         An empty database gets its schema; one of another version raises ``SchemaOutdated``.
         """
-        parts = cls.looking(settings)
+        parts = cls.open_to_read(settings)
         with parts.database.closed_on_failure():
             parts.propose()
         return parts
 
     @classmethod
-    def looking(cls, settings: Settings) -> Parts:
-        """The same for who looks only: what is in force stays, whatever this configuration says."""
-        settle_collector()
+    def open_to_read(cls, settings: Settings) -> Parts:
+        """Opens the database for reading. The configuration in force is not changed, even if the settings differ."""
+        slow_down_collector()
         database = connected(settings)
         with database.closed_on_failure():
             if schema.is_empty(database):
@@ -103,12 +104,12 @@ class Parts:
             return cls(settings, database)
 
     def propose(self) -> None:
-        """Brings the configuration into force, or has the safeguard hold it."""
+        """Puts the configuration in force, unless the safeguard holds it."""
         propose(self.database, self.settings, self.clock())
         self.configurations.look()
 
     def expire(self, enterprise: str) -> int:
-        """Rejects what the safeguard held for longer than a person may take; how many sets."""
+        """Rejects changes that were held for too long; returns the number of sets."""
         return len(self.verdicts.expire(enterprise, after=self.settings.safeguards[enterprise].expires, now=self.clock()))
 
     def close(self) -> None:
@@ -116,11 +117,11 @@ class Parts:
         self.database.close()
 
     def feed(self, source: str) -> ConfiguredSource:
-        """One source. Raises ``UsageError`` when it is not configured."""
+        """One source. Raises ``UsageError`` if it is not configured."""
         return feed(self.settings, source)
 
     def polled(self, feed: ConfiguredSource) -> Adapter:
-        """The adapter of a source that is read, with what it noted in earlier runs. Raises ``UsageError`` for one that calls us."""
+        """The adapter of a source that is read, with its notes of earlier runs. Raises ``UsageError`` for a listener."""
         found = polled(feed)
         if isinstance(found, HasNotes):
             found.notes = SourceNotes(self.database, feed.name, feed.enterprise)
@@ -128,16 +129,16 @@ class Parts:
 
 
 def migrate(database: Database) -> None:
-    """Creates or upgrades all tables: the store's, and on PostgreSQL those of the queue that worker machines share."""
+    """Creates or upgrades all tables: the store's, and with PostgreSQL those of the shared queue."""
     schema.migrate(database)
     if not database.is_sqlite:
-        from sync import queue_tables  # procrastinate: no other command should wait for it
+        from sync import queue_tables  # imports procrastinate, which no other command needs
 
         queue_tables.migrate(database)
 
 
 def connected(settings: Settings) -> Database:
-    """The database, known to answer. Raises ``UsageError`` when it does not."""
+    """The database, after a connection test. Raises ``UsageError`` if it does not answer."""
     try:
         database = Database.open(settings.database)
     except ValueError as error:
@@ -147,6 +148,6 @@ def connected(settings: Settings) -> Database:
     except Exception as error:
         database.close()
         if retry.passes(error):
-            raise UsageError(f"{settings.file}: {outage.told(error) or outage.GONE}") from error
+            raise UsageError(f"{settings.file}: {outage.explanation(error) or outage.GONE}") from error
         raise
     return database

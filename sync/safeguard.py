@@ -21,7 +21,7 @@ from sync.run import Lane, Tally
 
 @dataclass(slots=True)
 class Safeguard:
-    """The safeguards of all enterprises; one that has none of its own has the default."""
+    """The safeguards of all enterprises; those without one of their own have the default."""
 
     database: Database
     preferences: Preferences
@@ -38,7 +38,7 @@ class Safeguard:
         return self.safeguards.get(lane.enterprise, SafeguardRule())
 
     def guard(self, transaction: Any, lane: Lane, tally: Tally | None, now: datetime) -> Guard:
-        """A run is looked at as a whole, at its end; what comes by itself, over a rolling hour."""
+        """The guard of a batch. A run is judged as a whole at its end, a live feed over a rolling hour."""
         if tally is not None:
             return HoldAll(tally.run.id)
         rule = self.rule(lane)

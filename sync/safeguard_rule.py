@@ -8,7 +8,7 @@ from datetime import timedelta
 from sync.config.settings import SafeguardRule
 
 WINDOW = timedelta(hours=1)
-"""A live feed has no end: it is counted over a rolling hour."""
+"""The rolling hour over which a live feed is counted, since it has no end."""
 
 HELD = "held by the safeguard: {patients} patients would become more contactable; see emr-sync runs show {run}"
 

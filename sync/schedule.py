@@ -1,6 +1,6 @@
 """The scheduler: queues jobs at the configured times. Several may run; each due job is queued once.
 
-The only importer of APScheduler, which looks every few seconds. The times themselves are in the database, so that they survive restarts.
+Only this file imports APScheduler, which checks every second. The times themselves are in the database, so that they survive restarts.
 
 One scheduler at a time queues a due job and stores its next time in one transaction. If it dies in between, another queues the job
 again: twice is harmless, never is not.
@@ -22,23 +22,23 @@ from sync.config.settings import ConfiguredSource
 from sync.due import Timetable
 from sync.queue import Job
 
-LOOK = "look"
+CHECK = "look"
 EVERY = 1.0
-"""Seconds between two looks: how late something may be asked for, or a clock that was set is noticed."""
+"""Seconds between two checks. A job may be queued that late, and a clock change is noticed that late."""
 LOST_AFTER = 60.0
-"""Seconds until what was asked for should have begun, or is asked for again."""
-Ask = Callable[[Job], object]
+"""Seconds until a requested run should have started; otherwise it is requested again."""
+Enqueue = Callable[[Job], object]
 Lost = Callable[[Job, datetime], bool]
-"""Whether what was asked for then came to nothing, and nobody else has it."""
+"""Whether a job requested at that time was lost."""
 
 
 def nothing_is_lost(job: Job, asked: datetime) -> bool:
-    """Where the queue keeps what was asked for until it is done."""
+    """For a queue that keeps jobs until they are done."""
     return False
 
 
-class Looks(BackgroundScheduler):  # type: ignore[misc]  # the library comes without types
-    """Wakes after :data:`EVERY` seconds at most, by the monotonic clock: a wall clock that was set back would keep its jobs waiting."""
+class MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]  # the library has no types
+    """Wakes at least every :data:`EVERY` seconds of the monotonic clock, so that setting the wall clock back does not delay jobs."""
 
     def _process_jobs(self) -> float:
         soonest = datetime.now(UTC) + timedelta(seconds=EVERY)
@@ -53,56 +53,61 @@ class Clock:
     """The schedules of all sources."""
 
     def __init__(
-        self, feeds: Iterable[ConfiguredSource], ask: Ask, times: ScheduleTimes, now: Callable[[], datetime], lost: Lost = nothing_is_lost
+        self,
+        feeds: Iterable[ConfiguredSource],
+        enqueue: Enqueue,
+        times: ScheduleTimes,
+        now: Callable[[], datetime],
+        lost: Lost = nothing_is_lost,
     ) -> None:
         self.timetables = {(job.source, job.kind): table for feed in feeds for job, table in _timetables(feed)}
-        self.ask, self.times, self.now, self.lost = ask, times, now, lost
+        self.enqueue, self.times, self.now, self.lost = enqueue, times, now, lost
         self.log: Any = logs.logger()
-        self._looked: dict[Key, datetime] = {}
-        self._scheduler = Looks(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
+        self._checked: dict[Key, datetime] = {}
+        self._scheduler = MonotonicScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
 
     def start(self) -> None:
-        """Starts ticking. Sources that are read every so often are read at once, the first time."""
-        self._scheduler.add_job(self._look, IntervalTrigger(seconds=EVERY, timezone=UTC), id=LOOK, next_run_time=datetime.now(UTC))
+        """Starts. Sources with an interval are read at once the first time."""
+        self._scheduler.add_job(self._check, IntervalTrigger(seconds=EVERY, timezone=UTC), id=CHECK, next_run_time=datetime.now(UTC))
         self._scheduler.start()
 
     def stop(self) -> None:
-        """No further ticks; one under way comes to its end."""
+        """Stops, after the check in progress."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
     def tick(self) -> None:
-        """Asks for what is due."""
-        now, kept = self.now(), self.times.read()
-        standing = self._standing(kept, now)
-        if any(kept.get(key) != one or one.due <= now for key, one in standing.items()):
-            standing = self._turn(now)
-        self._ask_again(standing, now)
+        """Queues what is due."""
+        now, stored = self.now(), self.times.read()
+        due_times = self._current(stored, now)
+        if any(stored.get(key) != one or one.due <= now for key, one in due_times.items()):
+            due_times = self._turn(now)
+        self._enqueue_lost(due_times, now)
 
     def _turn(self, now: datetime) -> dict[Key, Due]:
-        with self.times.turn() as (transaction, kept):
-            standing = self._standing(kept, now)
-            for key, one in standing.items():
+        with self.times.turn() as (transaction, stored):
+            due_times = self._current(stored, now)
+            for key, one in due_times.items():
                 if one.due <= now:
-                    self.ask(Job(*key))
-                    standing[key] = self.timetables[key].asked(one, now, random.random())
-            self.times.keep(transaction, {key: one for key, one in standing.items() if kept.get(key) != one})
-        return standing
+                    self.enqueue(Job(*key))
+                    due_times[key] = self.timetables[key].next_after_request(one, now, random.random())
+            self.times.keep(transaction, {key: one for key, one in due_times.items() if stored.get(key) != one})
+        return due_times
 
-    def _ask_again(self, standing: Mapping[Key, Due], now: datetime) -> None:
-        """What a queue inside the process forgot: it ended, or another run was in the way."""
-        for key, one in standing.items():
-            looked = max(one.asked or now, self._looked.get(key, one.asked or now))
-            if one.asked is None or (now - looked).total_seconds() <= LOST_AFTER:
+    def _enqueue_lost(self, due_times: Mapping[Key, Due], now: datetime) -> None:
+        """Queues again what a queue inside the process lost: its process ended, or another run was in progress."""
+        for key, one in due_times.items():
+            last = max(one.asked or now, self._checked.get(key, one.asked or now))
+            if one.asked is None or (now - last).total_seconds() <= LOST_AFTER:
                 continue
-            self._looked[key] = now
+            self._checked[key] = now
             if self.lost(Job(*key), one.asked):
-                self.ask(Job(*key))
+                self.enqueue(Job(*key))
 
-    def _standing(self, kept: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
-        return {key: table.standing(kept.get(key), now) for key, table in self.timetables.items()}
+    def _current(self, stored: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
+        return {key: table.current(stored.get(key), now) for key, table in self.timetables.items()}
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             self.tick()
         except Exception as error:

@@ -44,7 +44,7 @@ from sync.worker import Watch, Worker
 
 API = "api"
 FEWER = "fewer connections than configured: raise the limit of open files (ulimit -n)"
-ASKING = frozenset({"api", "schedule"})
+QUEUEING = frozenset({"api", "schedule"})
 
 
 class Service:
@@ -56,13 +56,13 @@ class Service:
         self.parts, self.wanted = parts, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
             raise UsageError(f"unknown role {sorted(unknown)[0]!r}; use {', '.join(ROLES)}")
-        if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(ASKING):
+        if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(QUEUEING):
             raise UsageError("on SQLite, work needs schedule or api in the same process; add one, or use PostgreSQL")
         self.log = logs.logger()
         self.ended = ended or threading.Event()
         self.failure: str | None = None
         self.worker = Worker(parts, watch)
-        self._tending: ServiceRole | None = None
+        self._queue_worker: ServiceRole | None = None
         self.queue = self._queue()
         self.listeners: list[ListenRole] = []
         self.web: WebRole | None = None
@@ -70,20 +70,20 @@ class Service:
 
     @property
     def address(self) -> Address | None:
-        """Where the API answers, once started."""
+        """The API's address, once started."""
         return self.web.address if self.web else None
 
     @property
     def url(self) -> str | None:
-        """The same, as browsers write it."""
+        """The API's URL, once started."""
         return f"{self.web.scheme}://{self.web.address}" if self.web else None
 
     def start(self) -> None:
-        """Starts every role; what was started is stopped again when one of them cannot be.
+        """Starts every role. If one fails to start, those already started are stopped.
 
         Raises ``UsageError`` before that if data would cross a network unencrypted without ``plain: true``.
         """
-        in_clear = plain.check(self.parts.settings)
+        unencrypted = plain.check(self.parts.settings)
         try:
             for role in self._roles():
                 self._started.append(role)
@@ -91,22 +91,22 @@ class Service:
         except BaseException:
             self.stop()
             raise
-        self._warn(in_clear)
+        self._warn(unencrypted)
         self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
 
-    def _warn(self, in_clear: Iterable[Exposed]) -> None:
-        """What ``check-config`` says at length."""
-        for one in in_clear:
+    def _warn(self, unencrypted: Iterable[Exposed]) -> None:
+        """Logs in short what ``check-config`` explains."""
+        for one in unencrypted:
             self.log.warning("data crosses the network unencrypted", setting=dotted(one.where))
         if is_open_to_others(self.parts.settings.database):
             self.log.warning("other users can read the database file; run chmod 600 on it")
 
     def wait(self) -> None:
-        """Returns when told to end, or when a role cannot go on."""
+        """Returns when the service is told to stop, or when a role fails."""
         self.ended.wait()
 
     def stop(self) -> None:
-        """Drains and stops: no new requests, messages and runs; what is under way is committed and answered."""
+        """Drains and stops: no new requests, messages or runs; those in progress are committed and answered."""
         self.ended.set()
         self.parts.engine.stop.set()
         for role in reversed(self._started):
@@ -116,7 +116,7 @@ class Service:
         self.log.info("stopped")
 
     def fail(self, why: str) -> None:
-        """A role cannot go on: the process ends, so that whoever runs it notices."""
+        """Called when a role cannot continue: the process ends, so that its supervisor notices."""
         self.failure = self.failure or why
         self.ended.set()
 
@@ -124,13 +124,13 @@ class Service:
         parts, settings = self.parts, self.parts.settings
         if parts.database.is_sqlite:
             return LocalQueue(self.worker, settings.parallel)
-        from sync import queue_shared, queue_tables, queue_worker  # procrastinate: only PostgreSQL needs it
+        from sync import queue_shared, queue_tables, queue_worker  # imports procrastinate, which only PostgreSQL needs
 
-        if not self.wanted.isdisjoint({*ASKING, "work"}):
+        if not self.wanted.isdisjoint({*QUEUEING, "work"}):
             queue_tables.check(parts.database)
         shared = queue_shared.SharedQueue(parts.database, self.worker.queued, self.worker, parts.clock, parts.engine.stop)
         if "work" in self.wanted:
-            self._tending = queue_worker.QueueWorker(shared, self.worker, settings.parallel, settings.silence, parts.engine.stop)
+            self._queue_worker = queue_worker.QueueWorker(shared, self.worker, settings.parallel, settings.silence, parts.engine.stop)
         return shared
 
     def _roles(self) -> Iterator[ServiceRole]:
@@ -146,8 +146,8 @@ class Service:
             limits = settings.connections.narrowed(connections[API])
             self.web = WebRole(build_api(self.parts, self.queue), replace(settings, connections=limits), self.fail)
             yield self.web
-        if self._tending:
-            yield self._tending
+        if self._queue_worker:
+            yield self._queue_worker
         if "work" in self.wanted:
             yield Housekeeping(chores(self.parts))
             yield Housekeeping(attestation(self.parts), ATTESTED_EVERY)
@@ -159,9 +159,9 @@ class Service:
             yield Clock(feeds, self.queue.put, ScheduleTimes(parts.database), parts.clock, lost)
 
     def _connections(self, listening: Sequence[tuple[str, Listener]]) -> Mapping[str, int]:
-        """How many each may have of those that were configured; listeners are told."""
-        taking = {name: found for name, found in listening if isinstance(found, AcceptsConnections)}
-        wanted = {name: found.connections for name, found in taking.items()}
+        """The number of connections that the API and each listener may have. Narrows listeners if there are fewer than configured."""
+        limited = {name: found for name, found in listening if isinstance(found, AcceptsConnections)}
+        wanted = {name: found.connections for name, found in limited.items()}
         if "api" in self.wanted:
             wanted[API] = self.parts.settings.connections.connections
         limit = descriptors.available(sum(wanted.values()) + descriptors.OWN)
@@ -170,19 +170,19 @@ class Service:
             self.log.warning(
                 "fewer connections than configured: raise the limit of open files (ulimit -n)", limit=limit, connections=shares
             )
-        for name, found in taking.items():
+        for name, found in limited.items():
             found.limit_connections(shares[name])
         return shares
 
     def _places(self) -> list[Place]:
-        """What this process shows itself as: one for each role, and for each source that it listens to."""
+        """The places of this process: one per role, and one per source that it listens to."""
         feeds = [one for one in self.parts.settings.feeds.values() if one.settings.adapter in LISTENERS]
         listening = [Place("listen", one.name, one.enterprise) for one in feeds]
         others = [Place(role) for role in ROLES if role in self.wanted and role != "listen"]
         return others + (listening if "listen" in self.wanted else [])
 
     def _lost(self, job: Job, asked: datetime) -> bool:
-        """A queue inside the process forgets what waits when it ends."""
+        """Whether a job was lost: a queue inside the process loses waiting jobs when it ends."""
         return self.worker.interrupted.came_to_nothing(*self.worker.lane(job), job.kind, asked, self.parts.clock())
 
 

@@ -12,31 +12,31 @@ from typing import Any
 from sync import logs
 
 DRAIN = 25.0
-"""Seconds for what is under way. Whoever runs the process kills it after 30 (Kubernetes) or 90 (systemd); a crash loses nothing either."""
+"""Seconds for work in progress. Supervisors kill the process after 30 (Kubernetes) or 90 (systemd); a crash loses nothing either."""
 OVERDUE = 1
 
 
 @contextmanager
 def ended_by_signals(ended: threading.Event | None = None, drain: float = DRAIN) -> Iterator[threading.Event]:
-    """The event (``ended``, or a new one) that SIGTERM and Ctrl-C set; after the first they change nothing while the block drains.
+    """The event (``ended``, or a new one) that SIGTERM and Ctrl-C set. Further signals change nothing while the block drains.
 
-    Where the block does not end within ``drain`` seconds after it, because a database neither answers nor goes away, the process ends.
+    If the block does not end within ``drain`` seconds, for example because the database hangs, the process is ended.
     """
-    told, overdue = ended or threading.Event(), threading.Timer(drain, _end_overdue)
+    stop, overdue = ended or threading.Event(), threading.Timer(drain, _end_overdue)
     overdue.daemon = True
 
     def end(*_: Any) -> None:
         if not overdue.is_alive():
             overdue.start()
-        told.set()
+        stop.set()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        yield told
+        yield stop
     finally:
         overdue.cancel()
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

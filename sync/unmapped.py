@@ -17,27 +17,27 @@ from store.web.http.work import UnmappedCode
 from sync.runtime import Parts, adapter
 
 REASON = "code_unmapped"
-LOOKED_AT, TOLD_FROM, SHOWN = 200, 3, 20
+MOST_READ, SHOWN_FROM, SHOWN = 200, 3, 20
 CODE = re.compile(r"[\w.:/+-]{1,20}")
 
 
 def unmapped_codes(parts: Parts, source: str) -> list[UnmappedCode]:
-    """The codes of the newest rejections, the most frequent first."""
+    """The codes in the newest rejections, the most frequent first."""
     return ranked(Counter(pair for pairs in _pairs(parts, source) for pair in pairs))
 
 
 def ranked(records: Mapping[tuple[str, str], int]) -> list[UnmappedCode]:
-    """What may be told of (path, code) and how many records bear it; the covered ones of a path are one."""
-    told: Counter[tuple[str, str]] = Counter()
+    """The codes that may be shown, from the number of records by (path, code). The hidden codes of a path are one entry."""
+    visible: Counter[tuple[str, str]] = Counter()
     for (path, code), count in records.items():
-        told[path, code if count >= TOLD_FROM and CODE.fullmatch(code) else ""] += count
-    return [UnmappedCode(path, code, count) for (path, code), count in told.most_common(SHOWN)]
+        visible[path, code if count >= SHOWN_FROM and CODE.fullmatch(code) else ""] += count
+    return [UnmappedCode(path, code, count) for (path, code), count in visible.most_common(SHOWN)]
 
 
 def _pairs(parts: Parts, source: str) -> Iterator[set[tuple[str, str]]]:
     feed = parts.feed(source)
     mapper, journal = adapter(feed).mapper, parts.journal
-    for one in journal.quarantine.rejections(feed.enterprise, source, OPEN, LOOKED_AT, REASON):
+    for one in journal.rejection_store.rejections(feed.enterprise, source, OPEN, MOST_READ, REASON):
         try:
             payload = journal.rejection(one.id).payload
         except PayloadUnreadable:

@@ -18,34 +18,34 @@ NOT_HERE = "the worker cannot run it ({reason}); give every machine the same con
 
 
 class Watch(Protocol):
-    """Somebody who looks on while runs work."""
+    """Watches runs, as the demo and tests do."""
 
     def progress(self, source: str) -> Progress: ...
 
     def ended(self, run: Run) -> None: ...
 
 
-class NobodyWatches:
-    """The usual case: the journal and the log say enough."""
+class NoWatch:
+    """The default: the journal and the log suffice."""
 
     def progress(self, source: str) -> Progress:
         return no_progress
 
     def ended(self, run: Run) -> None:
-        """Nothing more to say."""
+        """Does nothing."""
 
 
 class Worker:
     """Does jobs, several at once. Never raises from ``do`` and ``work``."""
 
     def __init__(self, parts: Parts, watch: Watch | None = None) -> None:
-        self.parts, self.log, self.watch = parts, logs.logger(), watch or NobodyWatches()
+        self.parts, self.log, self.watch = parts, logs.logger(), watch or NoWatch()
         self.queued, self.interrupted = QueuedRuns(parts.journal), InterruptedRuns(parts.journal)
 
     def do(self, job: Job) -> bool:
-        """One run from beginning to end. False when it is to be asked for again: another is in the way, or this process stops."""
+        """Does a run from start to end. ``False`` if it must be queued again: another run is in progress, or this process stops."""
         try:
-            if self._dies(job):
+            if self._is_put_off(job):
                 return False
             run = self._take(job) if job.run else self.begin(job)
         except UsageError as reason:
@@ -60,17 +60,17 @@ class Worker:
         return run is None or self.work(run, job)
 
     def begin(self, job: Job) -> Run:
-        """Opens the run. Raises ``RunActive`` or ``UsageError``."""
+        """Starts the run. Raises ``RunActive`` or ``UsageError``."""
         return self.parts.engine.begin(self.lane(job), job.kind, _request(job))
 
     def lane(self, job: Job) -> Lane:
-        """The source of the job. Raises ``UsageError`` when it is not configured, or calls us."""
+        """The job's source. Raises ``UsageError`` if it is not configured or is a listener."""
         feed = self.parts.feed(job.source)
         polled(feed)
         return lane(feed)
 
     def work(self, run: Run, job: Job) -> bool:
-        """Does the work of a run that was begun. False as for ``do``."""
+        """Does the work of a started run. ``False`` as in ``do``."""
         feed = self.parts.feed(job.source)
         try:
             ended = self.parts.engine.work(run, lane(feed), self.parts.polled(feed), _request(job), self.watch.progress(job.source))
@@ -82,8 +82,8 @@ class Worker:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=FAILED, error=logs.place(error))
             return not retry.passes(error)
 
-    def _dies(self, job: Job) -> bool:
-        """Whether the last runs of the source died, so that it should wait before the next one does."""
+    def _is_put_off(self, job: Job) -> bool:
+        """Whether the job must wait because the last runs of its source died."""
         pause = self.interrupted.pause(*self.lane(job), self.parts.clock())
         if pause:
             self.log.warning("run put off after interrupted runs", source=job.source, kind=job.kind, seconds=round(pause.total_seconds()))
@@ -94,7 +94,7 @@ class Worker:
         return self.queued.take(job.run, now=self.parts.clock())
 
     def _refuse(self, job: Job, reason: UsageError) -> None:
-        """The job of a source that this machine's configuration does not have. Whoever waits for its run is told."""
+        """Closes the run of a job whose source this machine's configuration does not have, with the reason."""
         self.log.error("run not started", source=job.source, kind=job.kind, reason=type(reason).__name__)
         if job.run:
             self.queued.refuse(job.run, NOT_HERE.format(reason=reason), self.parts.clock())

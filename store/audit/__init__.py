@@ -1,1 +1,1 @@
-"""What was known, said and done, so that nobody can change it unnoticed."""
+"""Tamper-evident records: audit log, decision receipts and the proof of the history."""

@@ -1,7 +1,7 @@
-"""The audit log: who looked at or changed what, and when; a chain per enterprise (``store.audit.hash_chain``).
+"""The audit log: who viewed or changed what, and when. Each enterprise has a chain of its own (``store.audit.hash_chain``).
 
-What an EMR states is not repeated here: that is the patient's history, with its evidence. Subjects are opaque ids of patients, runs,
-rejections, keys and users.
+Statements of an EMR are not repeated here: they are in the patient's history with their evidence. Subjects are opaque ids of patients,
+runs, rejections, keys and users.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Audit:
     def changed(
         self, transaction: Connection, enterprise: str, action: str, subject: str, *, actor: str, now: datetime, **detail: Any
     ) -> None:
-        """A change, in its own transaction: both are there, or neither. The last thing done in it."""
+        """Records a change in the transaction that makes it, as its last step: both are committed, or neither."""
         self.chain.append(transaction, enterprise, [_line(action, subject, actor, now, detail)])
 
     def note(self, enterprise: str, action: str, subject: str, *, actor: str, now: datetime, **detail: Any) -> None:
-        """A view, or a deed that has no transaction. Written before anything is shown."""
+        """Records a view, or an action without a transaction. Call it before anything is shown."""
         self.chain.add(enterprise, [_line(action, subject, actor, now, detail)])
 
     def newest(self, enterprise: str, subject: str | None = None, limit: int = 100) -> list[Link]:
-        """Lines, the newest first."""
+        """Entries, the newest first."""
         return self.chain.newest(enterprise, subject, limit)
 
 

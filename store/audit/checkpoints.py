@@ -1,7 +1,7 @@
-"""The history is proven like the audit log: the digest over the rows that came since the last time becomes a line of a chain.
+"""Makes the history tamper-evident like the audit log: the digest of newly added rows becomes an entry of a hash chain.
 
-Rows are written without any of this, so intake is no slower; a few seconds later they are attested, a few thousand to a line. From
-then on a row that is changed, removed, added or moved is found (``store.audit.verify``). What was never attested proves nothing.
+Intake writes rows without any of this, so it is not slowed down. A few seconds later they are attested, a few thousand per entry. From
+then on a row that is changed, removed, added or moved is found (``store.audit.verify``). Rows not yet attested are not protected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AT_ONCE = 5_000
 
 
 class Ledger(NamedTuple):
-    """A table to which rows are only added, numbered by ``seq`` in the order in which they appear to others."""
+    """An append-only table whose ``seq`` numbers the rows in the order of their commits."""
 
     chain: str
     table: type[Table]
@@ -33,7 +33,7 @@ class Ledger(NamedTuple):
 
 
 class Attested(NamedTuple):
-    """The rows of one enterprise from beyond ``after`` up to ``upto``: how many, and their digest."""
+    """The number and the digest of an enterprise's rows after ``after``, up to and including ``upto``."""
 
     after: int
     upto: int
@@ -55,16 +55,16 @@ LEDGERS = {one.chain: one for one in (HISTORY, SMS)}
 
 
 class Attesting:
-    """Attests what was added to one table, of every enterprise."""
+    """Attests the rows added to one table."""
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self.database, self.ledger, self.chain = database, ledger, Chain(database, ledger.chain)
 
     def run(self, enterprises: Sequence[str], now: datetime) -> int:
-        """Everything that came since the last time; how many rows. Others may do the same at once."""
-        return sum(self._all(enterprise, now) for enterprise in enterprises)
+        """Attests all rows added since the last run and returns their number. Several processes may run this at once."""
+        return sum(self._attest(enterprise, now) for enterprise in enterprises)
 
-    def _all(self, enterprise: str, now: datetime) -> int:
+    def _attest(self, enterprise: str, now: datetime) -> int:
         done = 0
         while True:
             after = upto(self.chain.newest(enterprise, limit=1))
@@ -75,7 +75,7 @@ class Attesting:
             done += self._write(enterprise, found, now)
 
     def _write(self, enterprise: str, found: Attested, now: datetime) -> int:
-        """Unless another process was quicker."""
+        """Adds the entry, unless another process was faster. Returns the number of rows."""
         with self.database.write(self.chain.lock(enterprise)) as transaction:
             if upto(self.chain.last(transaction, enterprise)) != found.after:
                 return 0
@@ -84,17 +84,17 @@ class Attesting:
 
 
 def digested(database: Database, connection: Connection, ledger: Ledger, enterprise: str, after: int, until: int | None = None) -> Attested:
-    """The digest over an enterprise's rows beyond ``after``: some thousand, or all up to ``until``."""
+    """The digest of an enterprise's rows after ``after``: a few thousand, or all up to ``until``."""
     text = database.one_text(ledger.table, ledger.columns)
-    which, parameters = ("LIMIT ?", [AT_ONCE]) if until is None else ("", [])
+    limit, parameters = ("LIMIT ?", [AT_ONCE]) if until is None else ("", [])
     bound = "" if until is None else "AND seq <= ? "
-    sql = f"SELECT seq, {text} FROM {ledger.table.__tablename__} WHERE enterprise = ? AND seq > ? {bound}ORDER BY seq {which}"
+    sql = f"SELECT seq, {text} FROM {ledger.table.__tablename__} WHERE enterprise = ? AND seq > ? {bound}ORDER BY seq {limit}"
     rows = database.select(connection, sql, [enterprise, after, *([] if until is None else [until]), *parameters])
     return Attested(after, rows[-1][0] if rows else after, len(rows), _digest(rows))
 
 
 def read(link: Link) -> Attested:
-    """What a line attests. Raises :class:`ChainBroken` where somebody made it unreadable."""
+    """The rows that an entry attests. Raises :class:`ChainBroken` if the entry was made unreadable."""
     try:
         return Attested(**documents.read(link.line.detail))
     except (ValueError, TypeError):
@@ -102,7 +102,7 @@ def read(link: Link) -> Attested:
 
 
 def upto(newest: Sequence[Link]) -> int:
-    """How far the newest line reaches."""
+    """The last ``seq`` that the newest entry attests; 0 without an entry."""
     return read(newest[0]).upto if newest else 0
 
 

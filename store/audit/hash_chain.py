@@ -1,13 +1,10 @@
-"""Chains of lines that cannot be changed, removed or reordered unnoticed: each line's hash covers the line before it.
+"""Chains of entries that cannot be changed, removed or reordered unnoticed: each entry's hash covers the entry before it.
 
-One chain per enterprise and purpose, numbered from 1. The newest number and hash stand in a row of their own, so that cutting off
-the end shows too; somebody who can rewrite the whole table shows only against a head that was noted elsewhere. Its beginning may be
-removed when its time is over (``store.audit.retention``): a line of the chain says so (``store.audit.hash_chain``), from which the rest
-proves itself.
+There is one chain per enterprise and purpose, numbered from 1. The newest number and hash are also kept in a row of their own, so that
+removing the end is noticed too. A rewrite of the whole table is noticed only against a head that was noted elsewhere.
 
-A cut of a chain: up to which line it was removed, and the hash of that line, from which the rest goes on. Itself a line of the chain.
-
-So the rest still proves itself, and whoever verifies it is told what is not there any more. A cut that was changed does not fit.
+Retention may remove the beginning of a chain (``store.audit.retention``). It adds an entry, a cut, with the number and hash of the last
+entry removed. From there the rest can still be verified, and verification tells what was removed. A changed cut does not match.
 """
 
 from __future__ import annotations
@@ -24,15 +21,15 @@ from store.db.tables_operations import ChainHeadRow, ChainLinkRow
 from store.domain import documents
 from store.domain.documents import instant
 
-ACTION, SUBJECT = "cut_chain", "cut"
-ANY = 2**62
-"""More lines than a chain can have."""
+CUT_ACTION, CUT_SUBJECT = "cut_chain", "cut"
+ANY_NUMBER = 2**62
+"""A number higher than that of any entry."""
 NEWEST = """SELECT number, at, actor, detail FROM chain_links
  WHERE enterprise = ? AND subject = ? AND chain = ? AND action = ? AND number <= ? ORDER BY number DESC LIMIT 1"""
 
 
 class Cut(NamedTuple):
-    """Lines 1 to ``upto`` were removed at that time. ``hash`` is that of the last of them; line ``number`` says so."""
+    """Entries 1 to ``upto`` were removed at that time. ``hash`` is that of the last of them; entry ``number`` records the removal."""
 
     upto: int
     hash: str
@@ -41,20 +38,20 @@ class Cut(NamedTuple):
     number: int
 
 
-def written(upto: int, last: str) -> str:
-    """The detail of the line that says so."""
+def cut_detail(upto: int, last: str) -> str:
+    """The detail of the entry that records a cut."""
     return documents.write({"upto": upto, "hash": last})
 
 
-def newest(database: Database, connection: Connection, enterprise: str, chain: str, until: int) -> Cut | None:
-    """The latest cut that the first ``until`` lines tell of. ``None`` when there is none, or its words were made unreadable."""
-    rows = database.select(connection, NEWEST, [enterprise, SUBJECT, chain, ACTION, until])
+def newest_cut(database: Database, connection: Connection, enterprise: str, chain: str, until: int) -> Cut | None:
+    """The latest cut recorded by the first ``until`` entries. ``None`` if there is none, or it was made unreadable."""
+    rows = database.select(connection, NEWEST, [enterprise, CUT_SUBJECT, chain, CUT_ACTION, until])
     if not rows:
         return None
     number, at, actor, detail = rows[0]
     try:
-        said = documents.read(detail)
-        return Cut(int(said["upto"]), str(said["hash"]), instant(at), actor, number)
+        fields = documents.read(detail)
+        return Cut(int(fields["upto"]), str(fields["hash"]), instant(at), actor, number)
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -77,7 +74,7 @@ class ChainLine(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A line in its place."""
+    """A line with its number and hash: an entry of the chain."""
 
     number: int
     line: ChainLine
@@ -85,7 +82,7 @@ class Link(NamedTuple):
 
 
 class Head(NamedTuple):
-    """How long a chain is, and its last hash."""
+    """The length of a chain and its last hash."""
 
     enterprise: str
     chain: str
@@ -94,7 +91,7 @@ class Head(NamedTuple):
 
 
 def link(previous: str, head: tuple[str, str, int], line: ChainLine) -> str:
-    """The hash of a line: SHA-256 over the hash before it, its place and its content."""
+    """The hash of an entry: SHA-256 of the previous hash, the entry's place and its content."""
     at = line.at.astimezone(UTC).isoformat()
     return hashlib.sha256(documents.write((previous, *head, at, *line[1:])).encode()).hexdigest()
 
@@ -106,12 +103,12 @@ class Chain:
         self.database, self.name = database, name
 
     def add(self, enterprise: str, lines: Sequence[ChainLine]) -> None:
-        """Adds lines in a transaction of their own. Waits for no other writer of the enterprise (PostgreSQL)."""
+        """Adds entries in a transaction of their own. On PostgreSQL it does not wait for other writers of the enterprise."""
         with self.database.write(self.lock(enterprise)) as transaction:
             self.append(transaction, enterprise, lines)
 
     def append(self, transaction: Connection, enterprise: str, lines: Sequence[ChainLine]) -> None:
-        """Adds lines inside the caller's transaction, after everything else that it locks."""
+        """Adds entries in the caller's transaction. Call it last, after everything else that the transaction locks."""
         self.database.lock_also(transaction, self.lock(enterprise))
         found = self.database.select(transaction, HEAD, [enterprise, self.name])
         number, last = found[0] if found else (0, NOTHING_BEFORE)
@@ -124,7 +121,7 @@ class Chain:
         self.database.upsert(transaction, ChainHeadRow, ("enterprise", "chain", "number", "hash"), [(enterprise, self.name, number, last)])
 
     def newest(self, enterprise: str, subject: str | None = None, limit: int = 100) -> list[Link]:
-        """Lines, the newest first."""
+        """Entries, the newest first."""
         of_subject, parameters = (" AND subject = ?", [subject]) if subject is not None else ("", [])
         sql = f"{LINES}{of_subject} ORDER BY number DESC LIMIT ?"
         with self.database.read() as connection:
@@ -132,22 +129,22 @@ class Chain:
         return [_link(row) for row in rows]
 
     def oldest(self, connection: Connection, enterprise: str, limit: int) -> list[Link]:
-        """Lines, the oldest first."""
+        """Entries, the oldest first."""
         rows = self.database.select(connection, f"{LINES} ORDER BY number LIMIT ?", [enterprise, self.name, limit])
         return [_link(row) for row in rows]
 
     def last(self, connection: Connection, enterprise: str) -> list[Link]:
-        """The newest line, if there is one, inside a connection that the caller opened."""
+        """The newest entry, if there is one, read on the caller's connection."""
         rows = self.database.select(connection, f"{LINES} ORDER BY number DESC LIMIT 1", [enterprise, self.name])
         return [_link(row) for row in rows]
 
     def lock(self, enterprise: str) -> str:
-        """The name of the lock that whoever writes the chain holds."""
+        """The name of the lock for writing the chain."""
         return f"{self.name} of {enterprise}"
 
 
 def links(database: Database, connection: Connection, head: Head, after: int = 0) -> Iterator[Link]:
-    """The chain beyond line ``after``, a page at a time, up to its head. Where there is no head, all lines."""
+    """The entries after number ``after`` up to the head, read in pages. Without a head, all of them."""
     upto, parameters = (" AND number <= ?", [head.number]) if head.number else ("", [])
     sql = f"{LINES}{upto} AND number > ? ORDER BY number LIMIT ?"
     while rows := database.select(connection, sql, [head.enterprise, head.chain, *parameters, after, PAGE]):

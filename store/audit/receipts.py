@@ -1,7 +1,7 @@
-"""Decision receipts: what was asked, by whom, and what was answered, for enterprises that want proof; a chain per enterprise.
+"""Decision receipts: who requested which decision and what was answered, for enterprises that want proof. One chain per enterprise.
 
-They are written together, one transaction for all decisions of a group, before any of the answers goes out: a sender that has an
-answer has a receipt. The patient is there as the store's own id; who was asked for and not found is not kept.
+The receipts of a batch are written in one transaction before any answer is sent, so every answer that a sender has is on record. A
+receipt names the patient by the store's own id. Identifiers of patients who were not found are not kept.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Receipts:
         actors: Sequence[str],
         now: datetime,
     ) -> None:
-        """One receipt for each decision, in order. ``known`` holds :class:`Known`, or an error for who was not found."""
+        """Writes one receipt per decision, in order. ``known`` holds :class:`Known`, or an error for a patient who was not found."""
         lines = [
-            ChainLine(now, actor, DECIDED, one.id if isinstance(one, Known) else "", _detail(ask, decision))
-            for ask, one, decision, actor in zip(asks, known, decisions, actors, strict=True)
+            ChainLine(now, actor, DECIDED, patient.id if isinstance(patient, Known) else "", _detail(ask, decision))
+            for ask, patient, decision, actor in zip(asks, known, decisions, actors, strict=True)
         ]
         if lines:
             self.chain.add(enterprise, lines)

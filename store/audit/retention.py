@@ -1,4 +1,4 @@
-"""Removes the beginning of a chain when its time is over, so that the rest still proves itself (``store.audit.hash_chain``)."""
+"""Retention: removes the oldest entries of a chain so that the rest can still be verified (``store.audit.hash_chain``)."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from store.errors import ChainBroken
 ENTERPRISES = "SELECT enterprise FROM chain_heads WHERE chain = ? ORDER BY enterprise"
 HEAD = "SELECT number FROM chain_heads WHERE chain = ? AND enterprise = ?"
 AT_ONCE = 5_000
-HOUSEKEEPING = "housekeeping"
+ACTOR = "housekeeping"
 
 
-class Cutting:
-    """Cuts the chains of one purpose."""
+class ChainRetention:
+    """Applies retention to the chains of one purpose."""
 
     def __init__(self, database: Database, name: str) -> None:
         self.database, self.chain = database, Chain(database, name)
 
     def run(self, before: datetime, now: datetime) -> int:
-        """Removes what every enterprise's chain has from before that time; how many lines.
+        """Removes entries older than ``before`` from the chain of every enterprise and returns their number.
 
-        A few thousand in each transaction, with the line that says so. Lines that do not fit stay, as proof of what was done to them:
-        raises :class:`ChainBroken` once the chains of all others are cut.
+        Each transaction removes a few thousand and records that in a new entry. Entries that do not match are kept as evidence of
+        tampering; :class:`ChainBroken` is raised after the other enterprises' chains are done.
         """
         with self.database.read() as connection:
             enterprises = [row[0] for row in self.database.select(connection, ENTERPRISES, [self.chain.name])]
         done, broken = 0, None
         for enterprise in enterprises:
             try:
-                while self._is_due(enterprise, before) and (piece := self._piece(enterprise, before, now)):
-                    done += piece
+                while self._is_due(enterprise, before) and (removed := self._remove_some(enterprise, before, now)):
+                    done += removed
             except ChainBroken as error:
                 broken = error
         if broken is not None:
@@ -46,32 +46,32 @@ class Cutting:
         return done
 
     def _is_due(self, enterprise: str, before: datetime) -> bool:
-        """Looks without a lock, for nothing is due at most times."""
+        """Whether anything is due. Reads without a lock, since usually nothing is."""
         with self.database.read() as connection:
             return any(one.line.at < before for one in self.chain.oldest(connection, enterprise, 1))
 
-    def _piece(self, enterprise: str, before: datetime, now: datetime) -> int:
+    def _remove_some(self, enterprise: str, before: datetime, now: datetime) -> int:
         with self.database.write(self.chain.lock(enterprise)) as transaction:
             old = self._old(transaction, enterprise, before)
             if not old:
                 return 0
             self._check(transaction, enterprise, old)
-            gone = [(enterprise, self.chain.name, one.number) for one in old]
-            self.database.delete(transaction, ChainLinkRow, ("enterprise", "chain", "number"), gone)
-            said = hash_chain.written(old[-1].number, old[-1].hash)
-            self.chain.append(transaction, enterprise, [ChainLine(now, HOUSEKEEPING, hash_chain.ACTION, hash_chain.SUBJECT, said)])
+            keys = [(enterprise, self.chain.name, one.number) for one in old]
+            self.database.delete(transaction, ChainLinkRow, ("enterprise", "chain", "number"), keys)
+            detail = hash_chain.cut_detail(old[-1].number, old[-1].hash)
+            self.chain.append(transaction, enterprise, [ChainLine(now, ACTOR, hash_chain.CUT_ACTION, hash_chain.CUT_SUBJECT, detail)])
         return len(old)
 
     def _old(self, transaction: Connection, enterprise: str, before: datetime) -> list[Link]:
-        """What is to be removed next. The line that tells of the last cut stays while it is all there is."""
+        """The entries to remove next. The entry that records the last cut is kept while it is the only one."""
         old = list(takewhile(lambda one: one.line.at < before, self.chain.oldest(transaction, enterprise, AT_ONCE)))
-        alone = len(old) == 1 and old[0].line.action == hash_chain.ACTION
-        if alone and self.database.select(transaction, HEAD, [self.chain.name, enterprise])[0][0] == old[0].number:
+        only_the_cut = len(old) == 1 and old[0].line.action == hash_chain.CUT_ACTION
+        if only_the_cut and self.database.select(transaction, HEAD, [self.chain.name, enterprise])[0][0] == old[0].number:
             return []
         return old
 
     def _check(self, transaction: Connection, enterprise: str, old: Sequence[Link]) -> None:
-        start = hash_chain.newest(self.database, transaction, enterprise, self.chain.name, hash_chain.ANY)
+        start = hash_chain.newest_cut(self.database, transaction, enterprise, self.chain.name, hash_chain.ANY_NUMBER)
         number, last = (start.upto, start.hash) if start else (0, NOTHING_BEFORE)
         for found in old:
             number += 1

@@ -1,4 +1,4 @@
-"""Whether chains were tampered with: each is walked from its first line, or from where it was cut, to its head."""
+"""Verifies that chains were not tampered with: walks each from its first entry, or from its last cut, to its head."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHAINS = "SELECT DISTINCT enterprise, chain FROM chain_links"
 
 
 class ChainVerdict(NamedTuple):
-    """What verifying a chain found: ``broken_at`` is the first line that does not fit, ``None`` when all do.
+    """The result for one chain. ``broken_at`` is the first entry that does not match; ``None`` when all match.
 
-    ``cut``: what was removed from its beginning when its time was over.
+    ``cut``: what retention removed from its beginning.
     """
 
     head: Head
@@ -29,13 +29,13 @@ class ChainVerdict(NamedTuple):
 
 
 def heads(database: Database) -> list[Head]:
-    """The end of every chain: whoever keeps it elsewhere can tell later whether what came before is still the same."""
+    """The head of every chain. Kept elsewhere, it shows later whether earlier entries are unchanged."""
     with database.read() as connection:
         return _heads(database, connection)
 
 
 def verify(database: Database, enterprise: str | None = None, noted: Sequence[Head] = ()) -> list[ChainVerdict]:
-    """Walks every chain. ``noted`` are heads from an earlier time, which the chains must still pass through."""
+    """Verifies every chain. ``noted`` are earlier heads, which the chains must still contain."""
     with database.read() as connection:
         heads = {head[:2]: head for head in _heads(database, connection)}
         for row in database.select(connection, CHAINS, []):
@@ -43,44 +43,44 @@ def verify(database: Database, enterprise: str | None = None, noted: Sequence[He
         for one in noted:
             heads.setdefault(one[:2], Head(one.enterprise, one.chain, 0, NOTHING_BEFORE))
     chosen = [head for head in heads.values() if enterprise in (None, head.enterprise)]
-    return [_steady(database, head, [one for one in noted if one[:2] == head[:2]]) for head in chosen]
+    return [_verdict(database, head, [one for one in noted if one[:2] == head[:2]]) for head in chosen]
 
 
 def _heads(database: Database, connection: Connection) -> list[Head]:
     return [Head(*row) for row in database.select(connection, HEADS, [])]
 
 
-def _steady(database: Database, head: Head, noted: Sequence[Head]) -> ChainVerdict:
-    """A chain that is cut while it is walked is walked again: what was removed meanwhile is not missing."""
+def _verdict(database: Database, head: Head, noted: Sequence[Head]) -> ChainVerdict:
+    """The verdict on one chain. If the chain is cut meanwhile, it is walked again: what retention removed is not missing."""
     while True:
         with database.read() as connection:
-            verdict = _walked(database, connection, head, noted)
+            verdict = _walk(database, connection, head, noted)
             if verdict.broken_at is None:
-                return _compared(database, connection, verdict)
+                return _compare_rows(database, connection, verdict)
         with database.read() as connection:
-            now = hash_chain.newest(database, connection, head.enterprise, head.chain, hash_chain.ANY)
-            if now is None or now.number <= head.number or not head.number:
+            cut = hash_chain.newest_cut(database, connection, head.enterprise, head.chain, hash_chain.ANY_NUMBER)
+            if cut is None or cut.number <= head.number or not head.number:
                 return verdict
             head = next(one for one in _heads(database, connection) if one[:2] == head[:2])
 
 
-def _compared(database: Database, connection: Connection, verdict: ChainVerdict) -> ChainVerdict:
-    """Whether the rows are there that a chain over the history attests, and no others."""
+def _compare_rows(database: Database, connection: Connection, verdict: ChainVerdict) -> ChainVerdict:
+    """For a chain over the history: checks that exactly the attested rows are there."""
     head, reached = verdict.head, 0
     ledger = LEDGERS.get(head.chain)
     if ledger is None:
         return verdict
     for one in links(database, connection, head):
-        said = read(one)
-        found = digested(database, connection, ledger, head.enterprise, reached, said.upto)
-        if found != said:
+        attested = read(one)
+        found = digested(database, connection, ledger, head.enterprise, reached, attested.upto)
+        if found != attested:
             return verdict._replace(broken_at=one.number, why="rows covered by this entry were changed, removed or added later")
-        reached = said.upto
+        reached = attested.upto
     return verdict
 
 
-def _walked(database: Database, connection: Connection, head: Head, noted: Sequence[Head]) -> ChainVerdict:
-    start = hash_chain.newest(database, connection, head.enterprise, head.chain, head.number or hash_chain.ANY)
+def _walk(database: Database, connection: Connection, head: Head, noted: Sequence[Head]) -> ChainVerdict:
+    start = hash_chain.newest_cut(database, connection, head.enterprise, head.chain, head.number or hash_chain.ANY_NUMBER)
     number, last = (start.upto, start.hash) if start else (0, NOTHING_BEFORE)
     expected = {one.number: one.hash for one in noted}
 
@@ -88,8 +88,8 @@ def _walked(database: Database, connection: Connection, head: Head, noted: Seque
         return ChainVerdict(head, at, why, start)
 
     if start is not None:
-        if (left := next(links(database, connection, head), None)) is not None and left.number <= start.upto:
-            return broken(left.number, "the entry is present although it is recorded as removed by retention")
+        if (first := next(links(database, connection, head), None)) is not None and first.number <= start.upto:
+            return broken(first.number, "the entry is present although it is recorded as removed by retention")
         if expected.pop(number, last) != last:
             return broken(number, "the entry differs from the noted head: the chain was rewritten")
         if expected and min(expected) < number:

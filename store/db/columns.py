@@ -1,7 +1,7 @@
-"""How rows are declared: an annotated class with a table of SQLAlchemy's Core behind it, built when it is first asked for.
+"""How rows are declared: an annotated class with a SQLAlchemy Core table, which is built when it is first needed.
 
-Only statements and migrations look at the tables. SQLAlchemy's object-relational mapper, of which nothing is used here, takes longer
-to import than most commands take to run, and its PostgreSQL, which partial indexes name, a tenth as long.
+Only statements and migrations need the tables. SQLAlchemy's object-relational mapper is not used: importing it takes longer than most
+commands take to run. Its PostgreSQL dialect, which partial indexes need, takes a tenth of that.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MAPPED, OPTIONAL = "Mapped[", " | None"
 
 
 class Mapped(Generic[Kind]):
-    """The type of a column; ``| None`` lets it be empty."""
+    """The type of a column; ``| None`` makes it nullable."""
 
 
 def mapped_column(*parts: Any, **options: Any) -> Any:
-    """What the type does not say about a column: arguments of ``sqlalchemy.Column``."""
+    """Whatever else a column needs besides its type: arguments of ``sqlalchemy.Column``."""
     return parts, options
 
 
@@ -35,13 +35,13 @@ class PartialIndex(NamedTuple):
     unique: bool = False
 
     def add(self, table: Table) -> None:
-        """To the table, as SQLAlchemy knows it, which then imports both dialects."""
+        """Adds the index to a SQLAlchemy table. SQLAlchemy then imports both dialects."""
         where = text(self.where)
         Index(self.name, *(table.c[name] for name in self.columns), unique=self.unique, postgresql_where=where, sqlite_where=where)
 
 
 class Declared(type):
-    """The type of rows. Their parent gives ``known`` and, by the name of the type, the ``types`` of columns."""
+    """The type of row classes. Their parent class sets ``known``, the metadata, and ``types``, the column type of each Python type."""
 
     known: MetaData
     types: dict[str, Any]
@@ -55,7 +55,7 @@ class Declared(type):
 
     @property
     def __table__(cls) -> Table:
-        """The table."""
+        """The SQLAlchemy table, built on first use."""
         if cls._built is None:
             with BUILDING:  # threads ask at the same time
                 cls._built = cls._built or _table(cls, cls.__dict__["__tablename__"])
@@ -63,7 +63,7 @@ class Declared(type):
 
     @property
     def metadata(cls) -> MetaData:
-        """Every table that was declared, with its partial indexes."""
+        """All declared tables with their partial indexes."""
         with BUILDING:
             for row in Declared.rows.values():
                 _index(row)
@@ -71,15 +71,15 @@ class Declared(type):
 
 
 def _table(row: Declared, name: str) -> Table:
-    given = row.__dict__.get("__table_args__", ())
-    options = {key: value for one in given if isinstance(one, dict) for key, value in one.items()}
-    rest = [one for one in given if not isinstance(one, dict | PartialIndex)]
+    arguments = row.__dict__.get("__table_args__", ())
+    options = {key: value for one in arguments if isinstance(one, dict) for key, value in one.items()}
+    constraints = [one for one in arguments if not isinstance(one, dict | PartialIndex)]
     columns = [_column(row, column, kind) for column, kind in row.__annotations__.items() if kind.startswith(MAPPED)]
-    return Table(name, row.known, *columns, *rest, **options)
+    return Table(name, row.known, *columns, *constraints, **options)
 
 
 def _index(row: Declared) -> None:
-    """Statements do not ask for partial indexes, so only who wants all tables has them made."""
+    """Adds the partial indexes. Statements do not need them, so they are only added when all tables are wanted."""
     table = row.__table__
     known = {index.name for index in table.indexes}
     for one in row.__dict__.get("__table_args__", ()):
@@ -91,7 +91,7 @@ def _column(row: Declared, name: str, annotation: str) -> Column[Any]:
     kind = annotation.removeprefix(MAPPED).removesuffix("]")
     parts, options = row.__dict__.get(name, ((), {}))
     typed = any(isinstance(part, TypeEngine | ForeignKey) for part in parts)
-    for part in parts:  # what refers to a column has the type of that one
+    for part in parts:  # a foreign key has the type of the column it refers to
         if isinstance(part, ForeignKey) and (other := Declared.rows[part.target_fullname.partition(".")[0]]) is not row:
             _ = other.__table__
     types = () if typed else (row.types[kind.removesuffix(OPTIONAL)],)

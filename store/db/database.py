@@ -1,7 +1,7 @@
 """Engine, transactions and bulk writes. The only file that asks which database it is.
 
-A write transaction is the one writer of its enterprise until it ends (SQLite: of the file), so repositories may read, decide
-and write without a race, two sources and staff never undo each other, and the numbers of the change feed appear in order.
+A write transaction is the only writer of its enterprise until it ends (with SQLite: of the file). So repositories can read, decide and
+write without a race, two sources and staff never undo each other, and the numbers of the change feed appear in order.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ FROZEN = """SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_sta
             WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1 AND peer.datname = current_database()
               AND (held.classid::bigint << 32 | held.objid::bigint) = ? AND peer.wait_event = 'ClientRead'
               AND peer.query_start < clock_timestamp() - ? * interval '1 second'"""
-"""Ends a peer that holds the lock and sends nothing more in the middle of a COPY or a pipeline, where no timeout of PostgreSQL applies."""
+"""Ends a session that holds the lock and has stopped sending inside a COPY or a pipeline, where no PostgreSQL timeout applies."""
 LOCK_NOT_AVAILABLE = "55P03"
 log = logging.getLogger("emr_sync")
-COPY_FROM = 64  # rows from which COPY pays for its extra round trips
+COPY_FROM = 64  # number of rows at which COPY makes up for its extra round trips
 
 
 def utc_now() -> datetime:
@@ -45,7 +45,7 @@ def utc_now() -> datetime:
 
 
 class Database:
-    """One database. ``bulk`` writes and ``listed`` parameters differ by its kind; nothing else does."""
+    """One database. Only bulk writes and list parameters differ between SQLite and PostgreSQL."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Database:
 
     @contextmanager
     def closed_on_failure(self) -> Iterator[None]:
-        """Closes every connection when the block raises: whoever prepares the database for others has not handed it over yet."""
+        """Closes all connections when the block raises: while the database is being prepared, nobody else can close it."""
         try:
             yield
         except BaseException:
@@ -100,14 +100,14 @@ class Database:
 
     @contextmanager
     def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
-        """The one writer of the enterprise. Commits at the end of the block, rolls back when it raises.
+        """A transaction as the only writer of the enterprise. Commits at the end of the block, rolls back when it raises.
 
-        Raises when another is the writer for longer than ``limits`` say. ``unbounded`` waits for as long as it takes, as a change of the
-        schema must.
+        Raises when another writer holds the lock for longer than ``limits`` allow. ``unbounded`` waits as long as necessary, for changes
+        of the schema.
         """
         if self.is_sqlite:
             options = {"immediate": True, "unbounded": unbounded}
-            with self._writing(unbounded), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            with self._only_thread(unbounded), self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
                 self._check_file()
             return
@@ -118,13 +118,13 @@ class Database:
             yield connection
 
     def _check_file(self) -> None:
-        """Raises ``Unavailable`` when the file is not there any more: nothing is read from, or committed into, the void."""
+        """Raises ``Unavailable`` when the file is gone, so that nothing is read from or committed to a deleted file."""
         if self.file is not None:
             self.file.check()
 
     @contextmanager
-    def _writing(self, unbounded: bool) -> Iterator[None]:
-        """The one writer of this process, so that threads take turns and SQLite's own waiting is for other programs."""
+    def _only_thread(self, unbounded: bool) -> Iterator[None]:
+        """Lets one thread of this process write at a time. SQLite's own waiting is then only for other processes."""
         if not self._one_writer.acquire(timeout=-1 if unbounded else self.limits.lock):
             raise Unavailable(BUSY)
         try:
@@ -133,53 +133,53 @@ class Database:
             self._one_writer.release()
 
     def compare_clocks(self) -> timedelta:
-        """How much our clock is ahead of the database's; ``skew`` from now on. Every write finds it anew."""
-        if not self.is_sqlite:  # it has ours
+        """Measures how much our clock is ahead of the database's and keeps it in ``skew``. Every write measures it again."""
+        if not self.is_sqlite:  # SQLite uses our clock
             with self.read() as connection:
                 before = self.clock()
-                self._compared(before, self.select(connection, CLOCK, []))
+                self._measure_skew(before, self.select(connection, CLOCK, []))
         return self.skew
 
-    def _compared(self, before: datetime, rows: list[tuple[Any, ...]]) -> None:
+    def _measure_skew(self, before: datetime, rows: list[tuple[Any, ...]]) -> None:
         self.skew = clock_skew.skew(before, rows[0][-1], self.clock())
 
     def _lock(self, connection: Connection, number: int) -> None:
         before = self.clock()
         try:
-            self._compared(before, self.select(connection, LOCK, [number]))
+            self._measure_skew(before, self.select(connection, LOCK, [number]))
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
                 self._end_frozen(number)
             raise
 
     def _end_frozen(self, number: int) -> None:
-        """The next who asks gets the lock. Where the server does not let us, only its administrator can end the peer."""
+        """Ends the session that froze with the lock, so that the next caller gets it. Without that permission only an administrator can."""
         with suppress(DBAPIError), self.read() as connection:
             if self.select(connection, FROZEN, [number, self.limits.lock]):
                 log.warning("ended a database session that was stuck in a transaction")
 
     def bound(self, at: datetime) -> Any:
-        """A time as a parameter of hand-written SQL."""
+        """A time, as a parameter of hand-written SQL."""
         return at.astimezone(UTC).isoformat() if self.is_sqlite else at
 
     def driver_arguments(self) -> dict[str, Any]:
-        """What the driver connects with, for a library that keeps connections of its own to this database."""
+        """The driver's connection arguments, for a library that opens its own connections to this database."""
         return dict(self.engine.dialect.create_connect_args(self.engine.url)[1]) | self._driver_arguments
 
     def lock_also(self, connection: Connection, name: str) -> None:
-        """Inside a write transaction: the one writer of something smaller too, until it ends. SQLite's writer is alone anyhow."""
+        """Takes another lock until the write transaction ends. Does nothing for SQLite, which has only one writer."""
         if not self.is_sqlite:
             self.select(connection, LOCK, [_lock_number(name)])
 
     def insert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
         """Adds rows that do not exist. ``rows`` are tuples in the order of ``columns``."""
-        if len(rows) >= COPY_FROM and not self.is_sqlite and not _in_one_piece(connection):
+        if len(rows) >= COPY_FROM and not self.is_sqlite and not _in_pipeline(connection):
             self._copy(connection, table.__table__.name, columns, rows)
         elif rows:
             self._write(connection, sql.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite), rows)
 
     def upsert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
-        """Adds rows, or replaces those that have the same primary key. No key may come twice in ``rows``."""
+        """Adds rows, or replaces those with the same primary key. A key must not occur twice in ``rows``."""
         if rows:
             self._write(connection, sql.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite, replacing=True), rows)
 
@@ -194,11 +194,11 @@ class Database:
             self._write(connection, sql.delete(table.__table__, tuple(keys), sqlite=self.is_sqlite), rows)
 
     def one_text(self, table: Any, columns: Sequence[str]) -> str:
-        """SQL for a row's columns as one text, the same for as long as the row is."""
+        """SQL that joins a row's columns into one text. The text is the same as long as the row is unchanged."""
         return sql.one_text(table.__table__, tuple(columns), sqlite=self.is_sqlite)
 
     def select(self, connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Rows of hand-written SQL, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
+        """The rows of a hand-written query, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
         text = sql.select(query, sqlite=self.is_sqlite)
         bound = [self._listed(value) if isinstance(value, list) else value for value in parameters]
         cursor = self._cursor(connection, text, bound)
@@ -210,9 +210,9 @@ class Database:
 
     @contextmanager
     def together(self, connection: Connection, rows: int) -> Iterator[None]:
-        """Few rows in many statements, whose answers nobody waits for: PostgreSQL gets them in one piece, at the end of the block.
+        """Sends the statements of the block to PostgreSQL as one pipeline, without waiting for each answer. For few rows.
 
-        Many rows go faster by COPY, which cannot be part of it. SQLite is in the same process: nothing is sent anywhere.
+        Many rows are faster with COPY, which cannot be part of a pipeline. SQLite runs in this process, so there is nothing to send.
         """
         if self.is_sqlite or rows >= COPY_FROM:
             yield
@@ -241,16 +241,16 @@ class Database:
             raise self._translated(connection, error) from error
 
     def _cursor(self, connection: Connection, query: str, parameters: Any) -> Any:
-        """A cursor of the driver. SQLAlchemy takes longer for a small statement than either database, so it is only told of it."""
+        """A cursor of the driver. SQLAlchemy takes longer for a small statement than the database, so only its listeners are called."""
         driver = _driver(connection)
         cursor = driver.cursor() if self.is_sqlite else driver.cursor(binary=True)
         if self.engine.dispatch.before_cursor_execute:
-            for told in self.engine.dispatch.before_cursor_execute:
-                told(connection, cursor, query, parameters, None, False)
+            for listener in self.engine.dispatch.before_cursor_execute:
+                listener(connection, cursor, query, parameters, None, False)
         return cursor
 
     def _translated(self, connection: Connection, error: Any) -> Exception:
-        """A driver's error as SQLAlchemy's, without parameters. After a lost connection those in the pool are lost, too."""
+        """The SQLAlchemy error for a driver's error, without parameters. When the connection was lost, the pool is emptied too."""
         dialect = self.engine.dialect
         if dialect.is_disconnect(error, None, None):
             connection.invalidate(error)
@@ -272,5 +272,5 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _in_one_piece(connection: Connection) -> bool:
+def _in_pipeline(connection: Connection) -> bool:
     return bool(_driver(connection).pgconn.pipeline_status)

@@ -1,7 +1,7 @@
-"""How long the database may keep us waiting. Pure; seconds.
+"""How long to wait for the database, in seconds. Pure.
 
-Without limits a peer that froze, or a machine that lost its power inside a transaction, keeps the enterprise's lock for ever, and a
-connection to a server that is gone is waited on for as long as the operating system tries (a quarter of an hour and more).
+Without limits, a process that froze or a machine that lost power inside a transaction would keep the enterprise's lock forever. A
+connection to a server that is gone would wait for as long as the operating system tries (a quarter of an hour or more).
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ POOL = {"pool_size": 10, "max_overflow": 20, "pool_recycle": 1800}
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLimits:
-    """``idle`` is shorter than ``lock``: whoever waits for a peer that froze still gets the lock when the peer is ended."""
+    """The limits. ``idle`` is shorter than ``lock``: a caller that waits for a frozen session still gets the lock once it is ended."""
 
     connect: float = 5
     lock: float = 10
-    """Until a lock that another holds is given up: the caller then hears that the database is busy."""
+    """How long to wait for a lock; then the caller is told that the database is busy."""
     idle: float = 8
-    """Between two statements of one transaction; PostgreSQL then ends the connection, and its locks."""
+    """Between two statements of a transaction; then PostgreSQL ends the connection and releases its locks."""
     statement: float = 300
     network: float = 10
-    """Until a peer that acknowledges nothing counts as gone, on both sides of the connection."""
+    """How long a peer may acknowledge nothing before it counts as gone, on both sides of the connection."""
 
     def in_sqlite(self) -> str:
-        """The limit that SQLite knows."""
+        """The pragma for the one limit that SQLite has."""
         return f"PRAGMA busy_timeout={_milliseconds(self.lock)}"
 
-    def in_postgresql(self, written: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments for libpq (PostgreSQL manual, 34.1.2). What is ``written`` in the address counts more."""
-        ours = {
+    def in_postgresql(self, url_query: Mapping[str, Any]) -> dict[str, Any]:
+        """Connection arguments for libpq (PostgreSQL manual, 34.1.2). Those in the database URL (``url_query``) take precedence."""
+        defaults = {
             "connect_timeout": round(self.connect),
             "keepalives": 1,
             "keepalives_idle": round(self.network / 2),
@@ -40,12 +40,12 @@ class DatabaseLimits:
             "keepalives_count": round(self.network / 2),
             "tcp_user_timeout": _milliseconds(self.network),
         }
-        options = " ".join((self._of_the_session(), str(written.get("options", "")))).strip()
-        return {name: value for name, value in ours.items() if name not in written} | {"options": options}
+        options = " ".join((self._session_options(), str(url_query.get("options", "")))).strip()
+        return {name: value for name, value in defaults.items() if name not in url_query} | {"options": options}
 
-    def _of_the_session(self) -> str:
-        """What the server is told; the last four are how it finds out that we are gone. A Unix socket ignores them."""
-        told = {
+    def _session_options(self) -> str:
+        """Settings of the server's session. With the last four it notices that we are gone; a Unix socket ignores them."""
+        settings = {
             "lock_timeout": _milliseconds(self.lock),
             "idle_in_transaction_session_timeout": _milliseconds(self.idle),
             "statement_timeout": _milliseconds(self.statement),
@@ -54,7 +54,7 @@ class DatabaseLimits:
             "tcp_keepalives_interval": 1,
             "tcp_keepalives_count": round(self.network / 2),
         }
-        return " ".join(f"-c {name}={value}" for name, value in told.items())
+        return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,7 +1,7 @@
-"""Why the database does not answer, from what its driver tells: a sentence with what to do. Pure.
+"""Why the database does not answer and what to do, as one sentence, from its driver's error. Pure.
 
-Drivers are told by what their errors carry (``sqlite_errorcode``, ``sqlstate``), so none of them is imported. Their texts are never
-repeated: they name hosts, users and values.
+The driver is recognized by the attributes of its errors (``sqlite_errorcode``, ``sqlstate``), so none is imported. The texts of errors
+are never repeated: they name hosts, users and values.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ POSTGRESQL: Mapping[str, str] = {
 """By SQLSTATE (PostgreSQL manual, appendix A)."""
 
 CLASSES: Mapping[str, str] = {"08": GONE, "53": SHORT, "57": ENDED, "58": DISK, "XX": OWN_FAULT}
-"""By the class of the SQLSTATE, its first two characters, where the state is not listed: none of these is about what is stored."""
+"""By the class of the SQLSTATE (its first two characters) where the state is not listed. None of these is about the stored data."""
 
 FILES: Mapping[int, str] = {
     errno.ENOSPC: "the disk is full: free up space, then try again",
@@ -90,19 +90,19 @@ UNREACHED = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout"
 
 
 class Unavailable(Exception):
-    """The database cannot be used now, as we found ourselves. Its text is the sentence."""
+    """The database cannot be used now, as this program found out itself. Its text is the explanation."""
 
 
-def told(error: BaseException) -> str:
-    """The sentence; empty where the error is not the database's or disk's own trouble."""
+def explanation(error: BaseException) -> str:
+    """The explanation of an error; empty if it is not a fault of the database or the disk."""
     chain = list(_chain(error))
     for one in chain:
-        if sentence := _known(one):
+        if sentence := _sentence(one):
             return sentence
     return GONE if any(_is_connection(one) for one in chain) else ""
 
 
-def _known(error: BaseException) -> str:
+def _sentence(error: BaseException) -> str:
     if isinstance(error, Unavailable):
         return str(error)
     if isinstance(error, DocumentDamaged):
@@ -116,17 +116,17 @@ def _known(error: BaseException) -> str:
 
 
 def _is_connection(error: BaseException) -> bool:
-    """PostgreSQL's driver has no code for what happens before, or instead of, an answer of the server."""
+    """Whether the server did not answer. PostgreSQL's driver has no code for that."""
     return type(error).__module__.startswith("psycopg") and type(error).__name__ in UNREACHED and getattr(error, "sqlstate", "") is None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what SQLAlchemy wraps in it, and what it was raised from."""
+    """The error, the driver's error that SQLAlchemy wrapped in it, and the errors it was raised from."""
     seen: set[int] = set()
-    following: list[BaseException | None] = [error]
-    while following:
-        one = following.pop(0)
+    pending: list[BaseException | None] = [error]
+    while pending:
+        one = pending.pop(0)
         if isinstance(one, BaseException) and id(one) not in seen:
             seen.add(id(one))
             yield one
-            following += [getattr(one, "orig", None), one.__cause__]
+            pending += [getattr(one, "orig", None), one.__cause__]

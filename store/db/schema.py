@@ -1,6 +1,6 @@
-"""The schema's version: bring a database to it, or say that it is not there. Alembic does the work (``store/migrations``).
+"""The schema's version: upgrade a database to it, or check that it has it. Alembic runs the migrations (``store/db/migrations``).
 
-What only compares versions does without Alembic, which takes longer to import than most commands take to run.
+Checks compare versions without Alembic, which takes longer to import than most commands take to run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NEWER = "the database has schema {current}, which is newer than this program: in
 def migrate(database: Database) -> None:
     """Creates or upgrades the schema. Safe to call from several processes: they take turns.
 
-    Raises ``Unavailable`` for an SQLite file that is empty and was not.
+    Raises ``Unavailable`` for an SQLite file that is empty and once was not.
     """
     with database.read() as connection:
         current = _current(connection)
@@ -61,7 +61,7 @@ def check(database: Database) -> None:
 
 
 def keep_mark(database: Database) -> None:
-    """Writes down beside an SQLite file that it holds a schema, so that it is missed when it is gone."""
+    """Marks beside an SQLite file that it has a schema, so that its loss is noticed."""
     if database.file is not None:
         database.file.keep_mark()
 
@@ -73,20 +73,20 @@ def is_empty(database: Database) -> bool:
 
 
 def revisions() -> frozenset[str]:
-    """Those that this program knows."""
-    return frozenset(revision for down, revision in _found() if not down)
+    """The revisions that this program knows."""
+    return frozenset(revision for down, revision in _revision_lines() if not down)
 
 
 @cache
-def _found() -> list[tuple[str | None, str]]:
-    """Each revision, and each that another follows (marked)."""
+def _revision_lines() -> list[tuple[str | None, str]]:
+    """The revisions in the files: (``None``, revision), or (``down_``, revision) for one that another revision follows."""
     files = sorted(MIGRATIONS.glob("versions/*.py"))
     return [(match[1], match[2]) for file in files for match in REVISION.finditer(file.read_text("utf-8"))]
 
 
 def head() -> str:
-    """The newest revision: the one that no other follows."""
-    found = _found()
+    """The newest revision, which no other follows."""
+    found = _revision_lines()
     followed = {revision for down, revision in found if down}
     (newest,) = (revision for down, revision in found if not down and revision not in followed)
     return newest

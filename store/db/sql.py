@@ -1,11 +1,8 @@
-"""The text of bulk statements, written once per table and columns, and the rows as the driver takes them. Pure.
+"""SQL of bulk statements, built once per table and columns, and rows in the form the driver takes. Pure.
 
-SQLite runs one statement per row (executemany); PostgreSQL gets one array per column, so that any number of rows is one statement.
-
-Lists as PostgreSQL reads them: ``{1,2}``, ``{"a","b"}``. Pure.
-
-The driver looks at each element of a list to find its type, in Python; the columns say it already. Source: PostgreSQL, "Array Input
-and Output Syntax".
+SQLite runs one statement per row (executemany). PostgreSQL gets one array per column, so that any number of rows is one statement. The
+arrays are written here as text, such as ``{1,2}`` or ``{"a","b"}`` (PostgreSQL manual, "Array Input and Output Syntax"): the driver
+would inspect each element in Python to find its type, which the column already tells.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from store.db.tables import UtcDateTime
 def texts(values: Sequence[str | None]) -> str:
     """A list of text; ``None`` is NULL."""
     try:
-        joined = '","'.join(values)  # type: ignore[arg-type]  # told apart below
+        joined = '","'.join(values)  # type: ignore[arg-type]  # NULL is handled below
     except TypeError:
         return f"{{{','.join(['NULL' if value is None else _quoted(value) for value in values])}}}"
     if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
@@ -37,7 +34,7 @@ def numbers(values: Sequence[int | None]) -> str:
 
 
 def times(values: Sequence[datetime | None]) -> str:
-    """A list of aware times; ``None`` is NULL. The rows of a batch share most of theirs."""
+    """A list of aware times; ``None`` is NULL. The rows of a batch share most of their times, so each is converted once."""
     known: dict[datetime | None, str] = {None: "NULL"}
     for value in values:
         if value is not None and value not in known:
@@ -74,7 +71,7 @@ _ARRAYS: tuple[tuple[Any, Callable[[Sequence[Any]], str]], ...] = (
     (UtcDateTime, times),
     (LargeBinary, octets),
 )
-_kept = lru_cache(maxsize=1_000)  # more than there are places in the code that read or write
+_cached = lru_cache(maxsize=1_000)  # more than the statements in the code
 
 
 class SqlStatement(NamedTuple):
@@ -85,20 +82,22 @@ class SqlStatement(NamedTuple):
     many: bool
 
 
-@_kept
+@_cached
 def insert(table: Table, columns: Columns, *, sqlite: bool, replacing: bool = False) -> SqlStatement:
-    """Adds rows; with ``replacing`` those that have the same primary key are replaced."""
-    rest = _on_conflict(table, columns) if replacing else ""
+    """Adds rows; with ``replacing``, rows with the same primary key are replaced."""
+    tail = _on_conflict(table, columns) if replacing else ""
     names = ", ".join(columns)
     if sqlite:
         marks = ", ".join("?" * len(columns))
-        return SqlStatement(f"INSERT INTO {table.name} ({names}) VALUES ({marks}){rest}", _binder(table, columns), many=True)
+        return SqlStatement(f"INSERT INTO {table.name} ({names}) VALUES ({marks}){tail}", _binder(table, columns), many=True)
     return SqlStatement(
-        f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)}){rest}", _by_column(table, columns), many=False
+        f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)}){tail}",
+        _by_column(table, columns),
+        many=False,
     )
 
 
-@_kept
+@_cached
 def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> SqlStatement:
     """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
     names = (*columns, *keys)
@@ -111,7 +110,7 @@ def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> Sq
     return SqlStatement(f"UPDATE {table.name} SET {assigned} FROM {incoming} WHERE {matched}", _by_column(table, names), many=False)
 
 
-@_kept
+@_cached
 def delete(table: Table, keys: Columns, *, sqlite: bool) -> SqlStatement:
     """Removes the rows that match each tuple of ``keys``."""
     if sqlite:
@@ -121,7 +120,7 @@ def delete(table: Table, keys: Columns, *, sqlite: bool) -> SqlStatement:
     return SqlStatement(f"DELETE FROM {table.name} USING {gone} WHERE {matched}", _by_column(table, keys), many=False)
 
 
-@_kept
+@_cached
 def select(sql: str, *, sqlite: bool) -> str:
     """Hand-written SQL as the driver takes it. ``?`` binds one value, ``IN ??`` a list."""
     if sqlite:
@@ -129,9 +128,9 @@ def select(sql: str, *, sqlite: bool) -> str:
     return sql.replace("IN ??", "= ANY(%s)").replace("?", "%s")
 
 
-@_kept
+@_cached
 def one_text(table: Table, columns: Columns, *, sqlite: bool) -> str:
-    """A row's columns put together by the database, which takes a tenth of the time of reading them. Times to the microsecond, in UTC."""
+    """Joins a row's columns in the database, ten times faster than reading them. Times are in UTC, to the microsecond."""
     if sqlite:
         return " || char(31) || ".join(f"coalesce({name}, '')" for name in columns)
     time = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
@@ -156,29 +155,29 @@ def _arrays(table: Table, columns: Columns) -> str:
 
 @cache
 def _postgresql() -> Any:
-    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # only where it is PostgreSQL
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # only imported for PostgreSQL
 
     return PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 def _by_column(table: Table, columns: Columns) -> Callable[[Rows], Sequence[str]]:
-    written = [next(write for kind, write in _ARRAYS if isinstance(table.c[name].type, kind)) for name in columns]
+    writers = [next(write for kind, write in _ARRAYS if isinstance(table.c[name].type, kind)) for name in columns]
 
     def by_column(rows: Rows) -> Sequence[str]:
-        return [write(column) for write, column in zip(written, zip(*rows, strict=True), strict=True)]
+        return [write(column) for write, column in zip(writers, zip(*rows, strict=True), strict=True)]
 
     return by_column
 
 
 def _binder(table: Table, columns: Columns) -> Callable[[Rows], Sequence[Any]]:
-    """SQLite has no type for times: they are ISO 8601 text in UTC, which sorts by time."""
+    """Binds rows for SQLite, which has no type for times: they are ISO 8601 text in UTC, which sorts by time."""
     times = [place for place, name in enumerate(columns) if isinstance(table.c[name].type, UtcDateTime)]
     if not times:
         return list
 
     def bound(rows: Rows) -> Sequence[Any]:
         known: dict[datetime | None, str | None] = {None: None}  # the rows of a batch share most of their times
-        found = []
+        bound_rows = []
         for row in rows:
             values = list(row)
             for place in times:
@@ -187,7 +186,7 @@ def _binder(table: Table, columns: Columns) -> Callable[[Rows], Sequence[Any]]:
                 if text is None and at is not None:
                     text = known[at] = at.astimezone(UTC).isoformat()
                 values[place] = text
-            found.append(values)
-        return found
+            bound_rows.append(values)
+        return bound_rows
 
     return bound

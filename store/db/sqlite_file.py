@@ -1,8 +1,8 @@
-"""The SQLite file: how it is opened, and whether it is still there.
+"""The SQLite file: how it is opened, and the check that it is still there.
 
-A program goes on writing into a file that was deleted or replaced: what it writes is then in no directory, and gone with its last
-connection. So each transaction looks whether the file at the path is the one that was opened. And since SQLite makes the file that it
-does not find, a small file beside it says that there was a database: an empty one is never begun in its place.
+A process can go on writing to a file that was deleted or replaced; what it writes is lost with its last connection. So each transaction
+checks that the file at the path is the one that was opened. SQLite also creates a file that it does not find. So a small file beside it
+marks that there was a database, and an empty one is never created in its place.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA wal_autocheckpoint=4000",  # 16 MB: pages that many commits touch go to the file once
 )
-FOR_EVER = "PRAGMA busy_timeout=2147483647"
+NO_TIMEOUT = "PRAGMA busy_timeout=2147483647"
 MARK = ".created"
-MARKED = "The database beside this file belongs to emr-sync. If it is missing, emr-sync does not create an empty one: restore it from a\n"
-MARKED += "backup. Delete this file only to start with an empty database. All known opt-outs are lost then.\n"
+MARK_TEXT = "The database beside this file belongs to emr-sync. If it is missing, emr-sync does not create an empty one: restore it from\n"
+MARK_TEXT += "a backup. Delete this file only to start with an empty database. All known opt-outs are lost then.\n"
 OWNER_ONLY = 0o600
 
 
 class SqliteFile:
-    """One database file as this process opened it first. Thread-safe."""
+    """The database file that this process opened first. Thread-safe."""
 
     def __init__(self, path: str) -> None:
         self.path, self.mark = Path(path), Path(path + MARK)
@@ -44,23 +44,23 @@ class SqliteFile:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Raises :class:`Unavailable` when another file, or none, stands where the one was that is open here."""
+        """Raises :class:`Unavailable` when the opened file is gone from its path or was replaced."""
         if self._opened is not None and _identity(self.path) != self._opened:
             raise Unavailable(MOVED)
 
     def keep_mark(self) -> None:
-        """Writes down that there is a database."""
+        """Marks that there is a database."""
         if not self.mark.exists():
-            with suppress(OSError):  # who may not write here makes no file either
-                self.mark.write_text(MARKED, "ascii")
+            with suppress(OSError):  # without write permission SQLite cannot create a file either
+                self.mark.write_text(MARK_TEXT, "ascii")
 
     def check_lost(self) -> None:
-        """Raises :class:`Unavailable` where there was a database. For who finds none, or an empty one."""
+        """Raises :class:`Unavailable` if there was a database. Called when the file is missing or empty."""
         if self.mark.exists():
             raise Unavailable(LOST)
 
     def engine(self, url: str, limits: DatabaseLimits) -> Engine:
-        """``url`` is the file's. Opens it on first use; makes it, readable by its owner only, where there never was one."""
+        """An engine for the file at ``url``. On first use it opens the file, or creates it (readable by its owner only)."""
         engine = create_engine(url, pool_size=10, max_overflow=20, pool_timeout=limits.lock)
 
         @event.listens_for(engine, "do_connect")
@@ -75,7 +75,7 @@ class SqliteFile:
                     connection.execute(pragma)
                 self._after_opening()
             except Exception:
-                connection.close()  # nobody else knows of it yet
+                connection.close()  # the pool does not have it yet, so nothing else closes it
                 raise
 
         @event.listens_for(engine, "begin")
@@ -85,7 +85,7 @@ class SqliteFile:
                 connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")
                 return
             try:
-                connection.exec_driver_sql(FOR_EVER)
+                connection.exec_driver_sql(NO_TIMEOUT)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             finally:
                 connection.exec_driver_sql(limits.in_sqlite())
@@ -97,7 +97,7 @@ class SqliteFile:
             self.check()
             if self._opened is None and _identity(self.path) is None:
                 self.check_lost()
-                with suppress(OSError):  # SQLite says better what is wrong with the path
+                with suppress(OSError):  # SQLite's own error describes a wrong path better
                     os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
 
     def _after_opening(self) -> None:

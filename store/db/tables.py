@@ -1,7 +1,7 @@
-"""The typed rows. No behaviour: what a row means is said beside the values that the repositories build from it.
+"""The typed rows of patients, settings, runs and keys. No behaviour: the values that repositories build from a row explain its meaning.
 
-Documents (``contact``, ``provenance``, ``assertions`` …) are JSON text written by ``store.domain.documents``. One row holds all that
-one authority asserts about one patient: a row per attribute would cost ten times the rows of every batch.
+Documents (``contact``, ``provenance``, ``assertions`` …) are JSON text written by ``store.domain.documents``. One row holds everything
+that one authority asserts about one patient: one row per attribute would mean ten times as many rows in every batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONVENTION = {
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Takes and gives aware UTC only. SQLite has no such type: there it is ISO 8601 text, which sorts by time."""
+    """Aware times in UTC only. SQLite has no such type: there it is ISO 8601 text, which sorts by time."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -47,7 +47,7 @@ BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid alias mus
 
 
 class Table(metaclass=Declared):
-    """Parent of all rows: names constraints in the open and gives every datetime its UTC type."""
+    """Parent of all rows: sets the names of constraints and the column types."""
 
     __tablename__: ClassVar[str]
     known = MetaData(naming_convention=CONVENTION)
@@ -55,9 +55,9 @@ class Table(metaclass=Declared):
 
 
 class PatientRow(Table):
-    """A patient and the value in force. ``basis`` is the enterprise's basis it was computed for.
+    """A patient and the values in force. ``basis`` is the enterprise's configuration that they were computed with.
 
-    ``due``: when a period begins or ends that changes it (``store.domain.periods``).
+    ``due``: when a period begins or ends and changes them (``store.domain.periods``).
     """
 
     __tablename__ = "patients"
@@ -79,9 +79,9 @@ class PatientRow(Table):
 
 
 class IdentifierRow(Table):
-    """Who a patient is to one issuer. ``origin`` is the patient it first belonged to, so that a merge can be undone.
+    """A patient's identifier by one issuer. ``origin`` is the patient that it first belonged to, so that a merge can be undone.
 
-    ``kind`` is one of ``store.domain.identifiers``; several patients may share an identifier that is for look-up only.
+    ``kind`` is one of ``store.domain.identifiers``. Patients may share an identifier that is for look-up only.
     """
 
     __tablename__ = "identifiers"
@@ -96,13 +96,13 @@ class IdentifierRow(Table):
 
 
 class AssertionRow(Table):
-    """All that one authority asserts about one patient; for an EMR source this row is also the synced mark.
+    """Everything that one authority asserts about one patient. For an EMR source this row is also the mark of what was synced.
 
-    ``effective`` is the time of the payload that last changed the document, ``confirmed`` the newest time at which the
-    same content (``content``, a digest) was stated again, ``seen`` the evidence ids of the payloads of that newest time. Where one of
-    these times is no moment, ``effective_latest`` or ``confirmed_latest`` is its end (``store.times``). ``codes``: the source's own codes
-    (``store.domain.source_codes``), behind the name of the mapping that read them.
-    ``unreadable``: attributes of which newer evidence could not be read (``store.domain.unreadable``).
+    ``effective`` is the time of the payload that last changed the document. ``confirmed`` is the newest time at which the same content
+    was stated again (``content`` is its digest); ``seen`` are the evidence ids of the payloads of that time. If one of these times is
+    an interval, ``effective_latest`` or ``confirmed_latest`` is its end (``store.times``). ``codes``: the source's own codes
+    after the name of the mapping that read them (``store.domain.source_codes``). ``unreadable``: attributes whose newer evidence could
+    not be read (``store.domain.unreadable``).
     """
 
     __tablename__ = "assertions"
@@ -126,7 +126,7 @@ class AssertionRow(Table):
 
 
 class PhoneRow(Table):
-    """Which patients have a number, by any source that lists it. ``in_force`` is 0 where what is in force does not have it."""
+    """A patient's phone number, from any source that lists it. ``in_force`` is 0 if the values in force do not include it."""
 
     __tablename__ = "patient_phones"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -140,7 +140,7 @@ class PhoneRow(Table):
 
 
 class ChangeRow(Table):
-    """Append only. What one authority newly asserted about one patient, with the value before. ``seq`` orders the feed."""
+    """Append only. What one authority newly asserted about one patient, with the previous value. ``seq`` orders the feed."""
 
     __tablename__ = "changes"
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -159,7 +159,7 @@ class ChangeRow(Table):
 
 
 class SmsWordsRow(Table):
-    """What was said about texting one number: the newest word of each authority, line and topic (``store.domain.sms_consent.Word``)."""
+    """The SMS consent of one number: the newest event of each authority, line and topic (``store.domain.sms_consent.Word``)."""
 
     __tablename__ = "sms_words"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -170,7 +170,7 @@ class SmsWordsRow(Table):
 
 
 class SmsConsentEventRow(Table):
-    """Append only. Every opt-out and opt-in word or manual entry, also those that changed nothing."""
+    """Append only. Every opt-out and opt-in, by keyword or by hand, even if it changed nothing."""
 
     __tablename__ = "sms_consent_events"
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -190,7 +190,7 @@ class SmsConsentEventRow(Table):
 
 
 class SettingRow(Table):
-    """Default settings of an enterprise that people change here. Append only: the newest row counts."""
+    """Settings of an enterprise that staff change in the service. Append only: the newest row counts."""
 
     __tablename__ = "settings"
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -201,7 +201,7 @@ class SettingRow(Table):
 
 
 class RunRow(Table):
-    """One pull, batch or resync. At most one ``running`` per source: the partial unique index says so."""
+    """One pull, batch or resync. A partial unique index allows one ``running`` run per source."""
 
     __tablename__ = "runs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -224,7 +224,7 @@ class RunRow(Table):
 
 
 class SourceStateRow(Table):
-    """Where a source stands: its cursor, and when it was last heard."""
+    """A source's cursor, and when data was last received from it."""
 
     __tablename__ = "source_states"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -244,10 +244,10 @@ class SourceNoteRow(Table):
 
 
 class RejectionRow(Table):
-    """A payload, or a part of one (``scope`` field), that could not be used. The same one again counts up ``times``.
+    """A payload, or one field of it (``scope``), that was rejected. If the same one comes again, ``times`` goes up.
 
-    ``payload`` is sealed with the key ``key_id`` (``store.runs.encryption``); both are empty where no payload is kept. ``evidence_id`` is
-    the control id of the message, or the type and id of the resource; empty where none was found.
+    ``payload`` is encrypted with the key ``key_id`` (``store.runs.encryption``); both are empty if no payload is kept. ``evidence_id`` is
+    the control id of the message, or the type and id of the resource; empty if none was found.
     """
 
     __tablename__ = "rejections"
@@ -278,7 +278,7 @@ class RejectionRow(Table):
 
 
 class SchemaProgramRow(Table):
-    """Which version of the program brought the schema to a revision (``store.db.schema``)."""
+    """The version of the program that upgraded the schema to a revision (``store.db.schema``)."""
 
     __tablename__ = "schema_programs"
     revision: Mapped[str] = mapped_column(primary_key=True)
@@ -288,9 +288,9 @@ class SchemaProgramRow(Table):
 
 
 class ApiKeyRow(Table):
-    """A key of a caller. The secret itself is shown once and kept only as its SHA-256. ``last_used`` is an hour's beginning.
+    """A caller's API key. The secret is shown once and kept only as its SHA-256. ``last_used`` is the start of an hour.
 
-    ``grants`` are names between blanks.
+    ``grants`` are names separated by spaces.
     """
 
     __tablename__ = "api_keys"

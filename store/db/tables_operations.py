@@ -1,11 +1,4 @@
-"""The typed rows of the safeguard and of retired sources. No behaviour, like ``store.db.tables``.
-
-The typed rows of users and of their sessions. No behaviour, like ``store.db.tables``.
-
-The rows of chains (``store.audit.hash_chain``).
-
-The typed rows of what is known about a source besides its runs. No behaviour, like ``store.db.tables``.
-"""
+"""The typed rows of users, hash chains, source statistics, processes, the safeguard and retired sources. No behaviour."""
 
 from __future__ import annotations
 
@@ -21,8 +14,8 @@ from store.db.tables import BigId, Table
 class UserRow(Table):
     """A person who signs in. ``password`` is an argon2 hash.
 
-    ``provisional``: since when the password is one that somebody else made, good for choosing another one only. An empty ``password`` is
-    nobody's: the user signs in by OpenID Connect, and is ``subject`` there since the first time.
+    ``provisional``: since when the password is one that somebody else set; it can only be used to choose another. With an empty
+    ``password`` the user signs in with OpenID Connect and is ``subject`` there, as recorded at the first sign-in.
     """
 
     __tablename__ = "users"
@@ -38,7 +31,7 @@ class UserRow(Table):
 
 
 class UserRoleRow(Table):
-    """What a user may do in one enterprise."""
+    """A user's role in one enterprise."""
 
     __tablename__ = "user_roles"
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
@@ -47,7 +40,7 @@ class UserRoleRow(Table):
 
 
 class UserSessionRow(Table):
-    """A browser that signed in. Its cookie is kept only as its SHA-256; ``csrf`` is what its forms carry."""
+    """A browser's session. Its cookie is kept only as its SHA-256; ``csrf`` is the token in its forms."""
 
     __tablename__ = "user_sessions"
     digest: Mapped[str] = mapped_column(primary_key=True)
@@ -59,7 +52,7 @@ class UserSessionRow(Table):
 
 
 class OpenIdSignInRow(Table):
-    """A sign-in by OpenID Connect that was used, as a digest: none is good twice."""
+    """The digest of an OpenID Connect sign-in that was used, so that none is accepted twice."""
 
     __tablename__ = "openid_sign_ins"
     digest: Mapped[str] = mapped_column(primary_key=True)
@@ -67,7 +60,7 @@ class OpenIdSignInRow(Table):
 
 
 class ChainLinkRow(Table):
-    """Append only. A line of a chain (``store.audit.hash_chain``): the audit log, the decision receipts."""
+    """Append only. An entry of a hash chain (``store.audit.hash_chain``), such as the audit log or the decision receipts."""
 
     __tablename__ = "chain_links"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -83,7 +76,7 @@ class ChainLinkRow(Table):
 
 
 class ChainHeadRow(Table):
-    """How long each chain is, and its last hash."""
+    """The length of each chain and its last hash."""
 
     __tablename__ = "chain_heads"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -93,7 +86,7 @@ class ChainHeadRow(Table):
 
 
 class ArrivalRow(Table):
-    """How many records of a source were taken in within an hour (``store.runs.source_stats``). ``hour`` is its beginning."""
+    """How many records of a source were received within an hour (``store.runs.source_stats``). ``hour`` is its start."""
 
     __tablename__ = "arrivals"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -106,7 +99,7 @@ class ArrivalRow(Table):
 
 
 class RejectionRoomRow(Table):
-    """What a source has used of the hour's room for what could not be used (``store.runs.rejection_room``)."""
+    """How much of its hourly limit for rejections a source has used (``store.runs.rejection_room``)."""
 
     __tablename__ = "rejection_room"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -121,7 +114,7 @@ class RejectionRoomRow(Table):
 
 
 class FindingRow(Table):
-    """What was found out about a source last, by kind (``store.runs.source_checks``)."""
+    """The last findings about a source, by kind (``store.runs.source_checks``)."""
 
     __tablename__ = "source_findings"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -133,7 +126,7 @@ class FindingRow(Table):
 
 
 class ScheduleTimeRow(Table):
-    """When a source is to be read next, by kind of run (``store.runs.schedule_times``)."""
+    """When a source is due to be read next, by kind of run (``store.runs.schedule_times``)."""
 
     __tablename__ = "schedule_times"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -145,7 +138,7 @@ class ScheduleTimeRow(Table):
 
 
 class ProcessRow(Table):
-    """A role of a serving process and when it was seen last (``store.runs.processes``). ``source``: of a listener, else empty."""
+    """A role of a serving process and its last heartbeat (``store.runs.processes``). ``source``: a listener's; otherwise empty."""
 
     __tablename__ = "processes"
     process: Mapped[str] = mapped_column(primary_key=True)
@@ -162,9 +155,9 @@ class ProcessRow(Table):
 
 
 class HeldStatementRow(Table):
-    """A statement that would make a patient more contactable, kept out of force by the safeguard (``store.holds.held_changes``).
+    """A statement that would make a patient more contactable and is held by the safeguard (``store.holds.held_changes``).
 
-    ``state``: held until somebody decides; rejected ones are remembered, so that the same again is held again.
+    ``state``: held until somebody decides. Rejected statements are remembered, so that the same statement is held again.
     """
 
     __tablename__ = "held_statements"
@@ -193,7 +186,7 @@ class HeldStatementRow(Table):
 
 
 class LoosenedRow(Table):
-    """When a live feed last made a patient more contactable: what its rolling hour is counted from."""
+    """When a live feed last made a patient more contactable. The safeguard counts these rows over a rolling hour."""
 
     __tablename__ = "loosened"
     source: Mapped[str] = mapped_column(primary_key=True)
@@ -217,7 +210,7 @@ class VerdictRow(Table):
 
 
 class ReleaseRow(Table):
-    """A source was retired: who did it, and where the source stood, so that it can be undone."""
+    """A retired source: who retired it, and its state before, so that it can be undone."""
 
     __tablename__ = "releases"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -233,7 +226,7 @@ class ReleaseRow(Table):
 
 
 class ReleasedMarkRow(Table):
-    """What a retired source asserted about one patient, and what staff did, before its values became staff's."""
+    """What a retired source and staff asserted about one patient before the source's values became staff's."""
 
     __tablename__ = "released_marks"
     release_id: Mapped[str] = mapped_column(ForeignKey("releases.id"), primary_key=True)
@@ -244,9 +237,9 @@ class ReleasedMarkRow(Table):
 
 
 class BasisRow(Table):
-    """A configuration of an enterprise, as far as values in force depend on it (``store.holds.configuration``). The newest in force counts.
+    """The part of an enterprise's configuration that values in force depend on (``store.holds.configuration``). The newest in force counts.
 
-    ``state``: in_force, held (the safeguard waits for a person), dropped. ``preview``: what it would loosen, counted when it was held.
+    ``state``: in_force, held (awaits review) or dropped. ``preview``: what it would permit, counted when it was held.
     """
 
     __tablename__ = "bases"

@@ -1,9 +1,4 @@
-"""The typed rows of merges. No behaviour, like ``store.db.tables``.
-
-The typed rows of statements with a period, and of what records refuse. No behaviour, like ``store.db.tables``.
-
-The typed rows of SMS consent that is a patient's own. No behaviour, like ``store.db.tables``.
-"""
+"""The typed rows of merges, of statements with a period, of records' refusals and of a patient's own SMS consent. No behaviour."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from store.db.tables import BigId, Table
 
 
 class AheadRow(Table):
-    """A statement that counts from ``due`` on. ``record`` is the resource whose period says so, ``origin`` the patient whose it was."""
+    """A statement that takes effect at ``due``. ``record`` is the resource with the period, ``origin`` the patient it first belonged to."""
 
     __tablename__ = "statements_ahead"
     patient_id: Mapped[int] = mapped_column(BigId, ForeignKey("patients.id"), primary_key=True, autoincrement=False)
@@ -37,7 +32,7 @@ class AheadRow(Table):
 
 
 class RefusalRow(Table):
-    """What one record (a FHIR resource) that refused an attribute said of it last. ``origin`` is the patient whose it was."""
+    """The last statement of a record (a FHIR resource) that refused an attribute. ``origin`` is the patient it first belonged to."""
 
     __tablename__ = "record_refusals"
     patient_id: Mapped[int] = mapped_column(BigId, ForeignKey("patients.id"), primary_key=True, autoincrement=False)
@@ -56,11 +51,11 @@ class RefusalRow(Table):
 
 
 class SmsBindingRow(Table):
-    """An opt-out that stays with a patient, whatever numbers the EMR lists for them later (``store.patients.opt_out_bindings``).
+    """An opt-out that stays with a patient, whatever numbers the EMR lists later (``store.patients.opt_out_bindings``).
 
-    ``number`` is the one the patient had then, empty where they had none. ``words`` is what was said, like in ``sms_words``. A change
-    ends the row (``until``) and adds one, so that any earlier time can be read again. ``origin`` is the record it was said of, by
-    which an unmerge gives it back; ``bound`` is when that record was bound first.
+    ``number`` is the one the patient had at the time; empty if they had none. ``words`` are its SMS consent events, as in ``sms_words``.
+    A change ends the row (``until``) and adds another, so that any earlier time can be read. ``origin`` is the record that it was stated
+    for, to which an unmerge returns it; ``bound`` is when that record was first bound.
     """
 
     __tablename__ = "sms_bindings"
@@ -77,7 +72,7 @@ class SmsBindingRow(Table):
 
 
 class FormerNumberRow(Table):
-    """A number that a patient does not have any more, and when that was learnt. ``patient_id`` is the record that had it."""
+    """A number that a patient no longer has, and when that became known. ``patient_id`` is the record that had it."""
 
     __tablename__ = "former_numbers"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -88,9 +83,9 @@ class FormerNumberRow(Table):
 
 
 class SmsReplyRow(Table):
-    """A reply that may mean an opt-out and waits for a person, or was decided by one.
+    """A reply that may mean an opt-out: it awaits review, or a person has decided it.
 
-    ``body`` is sealed with the key ``key_id`` (``store.runs.encryption``); both are empty where no key is configured.
+    ``body`` is encrypted with the key ``key_id`` (``store.runs.encryption``); both are empty if no key is configured.
     """
 
     __tablename__ = "sms_replies"
@@ -111,9 +106,9 @@ class SmsReplyRow(Table):
 
 
 class MergeRow(Table):
-    """Two records of one person: which patient went into which, by which evidence.
+    """A merge of two records of one person, with its evidence.
 
-    ``before`` is what stood of the survivor; ``own`` what was said since under the names of each of the two
+    ``before`` is the survivor's state before the merge; ``own`` is what has since been stated under the identifiers of each of the two
     (``store.patients.merged_sides``).
     """
 

@@ -1,4 +1,4 @@
-"""Is the database itself well? Each answer says what to do where it is not. Nothing is changed."""
+"""Checks of the database itself. Each result tells what to do if it failed. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ TABLES = ("patients", "changes", "runs", "chain_links")
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 DAMAGED = "is damaged ({count} errors): stop every process, keep the file, and restore a backup"
 SHOWN = 100
-Look = Callable[[Database], Checked]
+Check = Callable[[Database], Checked]
 
 
 def checked(database: Database) -> Iterator[Checked]:
-    """One answer after the other, as they are found. What cannot be asked, because the database does not answer, ends them."""
-    for what, look in looks(database).items():
+    """Runs the checks and yields each result. Stops at the first check that the database does not answer."""
+    for name, check in checks(database).items():
         try:
-            yield look(database)
+            yield check(database)
         except SchemaOutdated as error:
-            yield Checked(what, False, str(error))
+            yield Checked(name, False, str(error))
             return
         except Exception as error:  # its text may name hosts and users
-            yield Checked(what, False, outage.told(error) or f"cannot be checked ({type(error).__name__}): see the database log")
+            yield Checked(name, False, outage.explanation(error) or f"cannot be checked ({type(error).__name__}): see the database log")
             return
 
 
-def looks(database: Database) -> dict[str, Look]:
-    """What is looked at, in this order."""
-    first: dict[str, Look] = {"reachable": _reachable}
+def checks(database: Database) -> dict[str, Check]:
+    """The checks by name, in order."""
+    first: dict[str, Check] = {"reachable": _reachable}
     if database.is_sqlite:
         return first | {"integrity": _integrity, "schema": _schema, "references": _references, "rights": _file_rights, "writing": _writing}
     return first | {"schema": _schema, "rights": _table_rights, "writing": _writing, "clock": _clock}
@@ -49,16 +49,16 @@ def _reachable(database: Database) -> Checked:
 def _integrity(database: Database) -> Checked:
     with database.read() as connection:
         found = database.select(connection, f"PRAGMA integrity_check({SHOWN})", [])
-    return _sound("integrity", 0 if found == [("ok",)] else len(found))
+    return _damage("integrity", 0 if found == [("ok",)] else len(found))
 
 
 def _references(database: Database) -> Checked:
     with database.read() as connection:
-        return _sound("references", len(database.select(connection, "PRAGMA foreign_key_check", [])))
+        return _damage("references", len(database.select(connection, "PRAGMA foreign_key_check", [])))
 
 
-def _sound(what: str, errors: int) -> Checked:
-    return Checked(what, not errors, "no errors found" if not errors else DAMAGED.format(count=errors))
+def _damage(name: str, errors: int) -> Checked:
+    return Checked(name, not errors, "no errors found" if not errors else DAMAGED.format(count=errors))
 
 
 def _schema(database: Database) -> Checked:
@@ -86,7 +86,7 @@ def _table_rights(database: Database) -> Checked:
 
 
 def _writing(database: Database) -> Checked:
-    """Takes the lock of nobody's enterprise, as every write does; ends without a change."""
+    """Takes a lock as every write does, under a name that no enterprise has. Changes nothing."""
     with database.write("check-database") as transaction:
         readonly = not database.is_sqlite and database.select(transaction, "SHOW transaction_read_only", []) == [("on",)]
     return Checked("writing", not readonly, outage.READ_ONLY if readonly else "writes are possible")
@@ -94,6 +94,6 @@ def _writing(database: Database) -> Checked:
 
 def _clock(database: Database) -> Checked:
     skew = database.compare_clocks()
-    told = f"{skew.total_seconds():+.1f} s off the database's clock"
-    fine = not clock_skew.is_noticed(skew)
-    return Checked("clock", fine, told if fine else f"{told}: set this machine's clock (NTP)")
+    detail = f"{skew.total_seconds():+.1f} s off the database's clock"
+    ok = not clock_skew.is_noticed(skew)
+    return Checked("clock", ok, detail if ok else f"{detail}: set this machine's clock (NTP)")

@@ -1,4 +1,4 @@
-"""A source whose messages cannot be handled now, as readiness shows it."""
+"""The state of a source whose messages cannot be processed now, as readiness reports it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class IntakeState(Struct, frozen=True):
-    """Messages are answered AR since that time; how many were, and why, in one line that repeats nothing of them."""
+    """Since when messages are answered AR, how many were, and why: one line that quotes nothing from them."""
 
     enterprise: str
     source: str

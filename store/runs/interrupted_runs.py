@@ -1,4 +1,4 @@
-"""Runs whose process died before they ended: when the next may begin, and what nobody did."""
+"""Runs whose process died: when the next may begin, and whether the work was left undone."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 
 
 def pause_after(deaths: int) -> timedelta:
-    """How long to wait after so many deaths in a row. One may be that of its machine, so the next run takes over at once."""
+    """How long to wait after this many deaths in a row. After one there is no wait: its machine may have failed."""
     return timedelta(0) if deaths < 2 else min(FIRST_PAUSE * 2 ** min(deaths - 2, COUNTED), LONGEST_PAUSE)
 
 
 class InterruptedRuns:
-    """Reads them in the journal, where runs of processes that are gone are closed first."""
+    """Finds interrupted runs in the journal. Runs of processes that are gone are closed first."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal, self.database = journal, journal.database
 
     def pause(self, source: str, enterprise: str, now: datetime) -> timedelta:
-        """How long the next run of the source should wait, because the last ones died one after the other: of memory, most likely."""
+        """How long the source's next run must wait because the last ones died in a row, most likely of lack of memory."""
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             found = self.database.select(transaction, LAST, [source, COUNTED])
@@ -34,7 +34,7 @@ class InterruptedRuns:
         return max(instant(deaths[0][2]) + pause_after(len(deaths)) - now, timedelta(0)) if deaths else timedelta(0)
 
     def came_to_nothing(self, source: str, enterprise: str, kind: str, since: datetime, now: datetime) -> bool:
-        """Whether no run of the kind that began since is under way or came to an end of its own."""
+        """Whether every run of that kind since ``since`` was stopped or interrupted, or none was started."""
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             found = self.database.select(transaction, SINCE, [source, kind, self.database.bound(since)])

@@ -1,7 +1,7 @@
-"""The processes that serve: each says every few seconds in which roles it lives and which sources it cannot take messages of.
+"""The serving processes. Every few seconds each records its roles and the sources whose messages it cannot process.
 
-So any of them tells of all: what a listener on another machine cannot do, and which process is gone. One that ends cleanly takes its
-lines with it. One that was killed stays as silent until another process in its place has started.
+So any process can report on all of them: on a listener of another machine that fails, and on a process that is gone. A process that
+ends cleanly removes its rows. One that was killed is reported as gone until another has started in its place.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from store.domain.documents import instant
 from store.runs.intake_state import IntakeState
 
 EVERY = 5.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 SILENT = timedelta(seconds=20)
-"""Without a sign for so long a process counts as gone. A busy database may delay one by ten seconds (``store.db.limits``)."""
+"""After this long without a heartbeat a process counts as gone. A busy database may delay one by ten seconds (``store.db.limits``)."""
 FORGOTTEN = timedelta(days=7)
 COLUMNS = ("process", "role", "source", "enterprise", "started", "steady", "seen", "failing", "messages", "reason")
 KEY = ("process", "role", "source")
@@ -32,7 +32,7 @@ READ = f"SELECT {', '.join(COLUMNS)} FROM processes ORDER BY process, role, sour
 
 
 class Place(NamedTuple):
-    """A role of a process; of a listener also its source and whose that is."""
+    """A role of a process; for a listener also its source and enterprise."""
 
     role: str
     source: str = ""
@@ -40,9 +40,9 @@ class Place(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A place of one process, and what it cannot do (since when, how often, why).
+    """One role of one process, and its failure, if any (since when, how many messages, why).
 
-    ``started``, ``seen``: its first and last sign of life; ``steady``: since when the signs came without a gap.
+    ``started``, ``seen``: its first and last heartbeat; ``steady``: since when heartbeats have come without a gap.
     """
 
     process: str
@@ -55,14 +55,14 @@ class Seen(NamedTuple):
     reason: str = ""
 
     def intake(self) -> IntakeState | None:
-        """As readiness tells it; ``None`` where all is well."""
+        """The failure as readiness reports it; ``None`` without one."""
         if self.failing is None:
             return None
         return IntakeState(self.place.enterprise, self.place.source, self.failing, self.messages, self.reason)
 
 
 class ProcessState(Struct, frozen=True):
-    """A process that is gone, by its role (of a listener with its source): when it was seen last."""
+    """A process that is gone: its role, a listener's source, and its last heartbeat."""
 
     enterprise: str
     role: str
@@ -71,14 +71,14 @@ class ProcessState(Struct, frozen=True):
 
 
 def is_silent(one: Seen, now: datetime) -> bool:
-    """Whether it counts as gone."""
+    """Whether its last heartbeat is too old."""
     return now - one.seen > SILENT
 
 
 def gone(found: Sequence[Seen], now: datetime) -> list[Seen]:
-    """The silent ones in whose place no other has started since.
+    """The silent ones that no other has replaced since.
 
-    Nobody is missed while the database was away a moment ago and nobody could give a sign.
+    Empty just after a database outage, when no process could send a heartbeat.
     """
     if not any(not is_silent(one, now) and now - one.steady >= SILENT for one in found):
         return []
@@ -87,7 +87,7 @@ def gone(found: Sequence[Seen], now: datetime) -> list[Seen]:
 
 
 def replaced(found: Sequence[Seen], now: datetime) -> list[Seen]:
-    """The silent ones that nobody misses any more: another has started in their place, or it was long ago."""
+    """The silent ones that are no longer reported: another has started in their place, or they are long gone."""
     newest: dict[Place, datetime] = {}
     for one in found:
         if not is_silent(one, now):
@@ -97,7 +97,7 @@ def replaced(found: Sequence[Seen], now: datetime) -> list[Seen]:
 
 
 def joined(intakes: Iterable[IntakeState]) -> tuple[IntakeState, ...]:
-    """One line for each source, of all processes that take its messages: since the first failure, with all messages."""
+    """One state per source from all processes that receive its messages: since the first failure, with all messages counted."""
     found: dict[str, IntakeState] = {}
     for one in intakes:
         other = found.get(one.source, one)
@@ -108,7 +108,7 @@ def joined(intakes: Iterable[IntakeState]) -> tuple[IntakeState, ...]:
 
 
 class Standing(NamedTuple):
-    """How all processes are, for metrics: how many are alive and gone, by role, and which sources fail."""
+    """A summary of all processes for metrics: how many are alive or gone, by role, and which sources fail."""
 
     by_state: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     failing: tuple[IntakeState, ...] = ()
@@ -118,43 +118,43 @@ NOBODY = Standing()
 
 
 def standing(found: Sequence[Seen], now: datetime) -> Standing:
-    """Of everything that is known."""
+    """The summary of all recorded processes."""
     alive = [one for one in found if not is_silent(one, now)]
     by_state = {state: Counter(one.place.role for one in some) for state, some in (("alive", alive), ("gone", gone(found, now)))}
     return Standing(by_state, joined(state for one in alive if (state := one.intake())))
 
 
 class Processes:
-    """Reads and writes them, by the database's clock. ``process`` is this one."""
+    """Reads and writes the rows, with times by the database's clock. ``process`` is this process."""
 
     def __init__(self, database: Database, process: str = "") -> None:
         self.database, self.process = database, process or f"{socket.gethostname()}:{os.getpid()}"
 
     def now(self) -> datetime:
-        """By the clock that all machines share."""
+        """The current time by the clock that all machines share."""
         return self.database.clock() - self.database.skew
 
     def beat(self, places: Iterable[Place], started: datetime, failing: Iterable[IntakeState] = (), steady: datetime | None = None) -> None:
-        """A sign of life, with the sources whose messages cannot be taken. Waits for no run, and none for it (PostgreSQL)."""
-        wrong, now = {one.source: one for one in failing}, self.now()
-        rows = [(self.process, *place, started, steady or started, now, *_failing(wrong.get(place.source))) for place in places]
+        """Records a heartbeat and the sources that fail. On PostgreSQL it neither waits for runs nor delays them."""
+        by_source, now = {one.source: one for one in failing}, self.now()
+        rows = [(self.process, *place, started, steady or started, now, *_failing(by_source.get(place.source))) for place in places]
         with self.database.write(f"process {self.process}") as transaction:
             self.database.upsert(transaction, ProcessRow, COLUMNS, rows)
 
     def leave(self) -> None:
-        """This process ends cleanly."""
+        """Removes this process, which ends cleanly."""
         with self.database.write(f"process {self.process}") as transaction:
             self.database.delete(transaction, ProcessRow, ("process",), [(self.process,)])
 
     def sweep(self) -> None:
-        """Removes what is silent and replaced, or forgotten."""
+        """Removes silent processes that were replaced or are long gone."""
         rows = [(one.process, one.place.role, one.place.source) for one in replaced(self.read(), self.now())]
         if rows:
             with self.database.write("processes") as transaction:
                 self.database.delete(transaction, ProcessRow, KEY, rows)
 
     def read(self) -> list[Seen]:
-        """Every line."""
+        """All recorded processes."""
         with self.database.read() as connection:
             rows = self.database.select(connection, READ, [])
         return [_seen(row) for row in rows]

@@ -1,6 +1,6 @@
-"""Runs that were asked for and wait for a worker, which may be of another machine.
+"""Requested runs that wait for a worker, which may be on another machine.
 
-Such a run is nobody's yet: it gives no signs of life, and does not stand in the way of others of its source.
+A queued run has no owner yet: it sends no heartbeats and does not block other runs of its source.
 """
 
 from __future__ import annotations
@@ -18,55 +18,55 @@ from store.runs.runs import DONE, FAILED, RUNNING, Journal, Run, one_at_a_time
 
 QUEUED = "queued"
 ENDED = frozenset({DONE, "held", "waiting"})
-"""How a run that came to its end stands in the journal. A failed one may have lost its worker."""
+"""The statuses of runs that came to their end. A failed run is not among them: it may have lost its worker."""
 LOST = "no worker picked it up: its job is gone from the queue"
 
 
 class QueuedRuns:
-    """Writes them down, and hands each to the one worker that takes it."""
+    """Records queued runs and hands each to exactly one worker."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal, self.database = journal, journal.database
 
-    def add(self, source: str, enterprise: str, kind: str, *, now: datetime, also: Callable[[Connection, Run], None]) -> Run:
-        """A new run that waits; ``also`` puts it where workers look, in the same transaction. Raises ``RunActive``.
+    def add(self, source: str, enterprise: str, kind: str, *, now: datetime, enqueue: Callable[[Connection, Run], None]) -> Run:
+        """Records a new queued run; ``enqueue`` adds its job in the same transaction. Raises ``RunActive``.
 
-        Whoever calls sees to it that at most one is asked for at a time: any older one that waits still is lost, and is closed.
+        The caller makes sure that at most one run of a source is queued. An older one that is still queued was lost and is closed.
         """
         run = Run(token("run"), source, enterprise, kind, QUEUED, now)
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
                 raise RunActive(f"{source} has a run in progress: wait for it, or see emr-sync runs {source}")
-            also(transaction, run)
+            enqueue(transaction, run)
             self._close_lost(transaction, source, now)
             self.journal.add(transaction, run)
         return run
 
     def take(self, number: str, *, now: datetime) -> Run | None:
-        """The run, now this process's. Raises ``RunActive`` while another of its source is under way.
+        """Takes the run over for this process. Raises ``RunActive`` while another run of its source is in progress.
 
-        Where it was taken before and its worker did not bring it to an end, a new run does its work. ``None`` when it did.
+        If it was taken before and its worker did not finish it, a new run does its work. ``None`` if it is finished.
         """
-        asked = self.journal.run(number)
-        with one_at_a_time(asked.source), self.database.write(asked.enterprise) as transaction:
-            self.journal.close_abandoned(transaction, asked.source, now)
+        queued = self.journal.run(number)
+        with one_at_a_time(queued.source), self.database.write(queued.enterprise) as transaction:
+            self.journal.close_abandoned(transaction, queued.source, now)
             status = self.database.select(transaction, "SELECT status FROM runs WHERE id = ?", [number])[0][0]
             if status in ENDED:
                 return None
             if status == QUEUED:
-                taken = replace(asked, status=RUNNING, started=now)
+                taken = replace(queued, status=RUNNING, started=now)
                 columns = ("status", "owner", "started", "alive")
                 self.database.update(
                     transaction, RunRow, ("id",), columns, [(RUNNING, self.journal.owner, now, self.journal.shared(now), number)]
                 )
             else:
-                taken = Run(token("run"), asked.source, asked.enterprise, asked.kind, RUNNING, now)
+                taken = Run(token("run"), queued.source, queued.enterprise, queued.kind, RUNNING, now)
                 self.journal.add(transaction, taken)
         return taken
 
     def refuse(self, number: str, why: str, now: datetime) -> Run:
-        """Closes a run that nobody can do. ``why`` is one line for people."""
+        """Closes a run that cannot be done. ``why`` is one line for people."""
         return self.journal.finish(self.journal.run(number), FAILED, why, now)
 
     def _close_lost(self, transaction: Connection, source: str, now: datetime) -> None:

@@ -1,8 +1,8 @@
-"""How much of what could not be used is kept within an hour, by source, so that nobody outside fills the disk. Pure.
+"""Hourly limits per source on what is kept of rejected payloads, so that nobody outside can fill the disk. Pure.
 
-Two kinds have their room apart, so that nonsense never takes the place of a patient's message. What is *nameless*, about nobody that
-could be told, is left out beyond its room, and counted. All else keeps its row whatever comes; beyond the room only its payload is
-left out, so that a person still sees whose message it was, and whoever sent it is told to keep it.
+There are two kinds, each with its own limit, so that garbage never displaces a patient's message. *Nameless* payloads, whose patient
+cannot be told, are only counted beyond the limit. All others always keep their row; beyond the limit only the payload is left out. A
+person can still see whose message it was, and its sender is told to keep it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 TRUNCATED = "rejections_truncated"
-"""The reason of the one row that tells how much of an hour was left out."""
+"""The reason of the one row per hour that records how much was left out."""
 
 
 class Room(NamedTuple):
-    """Per source and hour: rows of what is nameless, and bytes of payloads, of either kind."""
+    """The limits per source and hour: rows of nameless payloads, and bytes of payloads of each kind."""
 
     rows: int = 1000
     size: int = 32 * 1024 * 1024
@@ -24,7 +24,7 @@ class Room(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one source has used of an hour. ``left_out`` rows are only counted; ``bare`` ones have no payload."""
+    """What one source has used in an hour. ``left_out`` rejections were only counted; ``bare`` ones are kept without their payload."""
 
     hour: datetime
     nameless: int = 0
@@ -33,8 +33,8 @@ class Used:
     left_out: int = 0
     bare: int = 0
 
-    def told(self) -> str:
-        """What the hour's row says to people."""
+    def detail(self) -> str:
+        """The text of the hour's row, for people."""
         texts = [f"{self.left_out} more without a patient were not stored"] if self.left_out else []
         texts += [f"the payloads of {self.bare} with a patient were not stored"] if self.bare else []
         return f"{' and '.join(texts)} in this hour (rejections.rows_per_hour, rejections.bytes_per_hour): check what the source sends"
@@ -44,7 +44,7 @@ KEEP, BARE, LEAVE_OUT = "keep", "bare", "leave_out"
 
 
 def admitted(used: Used, room: Room, size: int, *, nameless: bool) -> tuple[str, Used]:
-    """What to do with one more of so many bytes, and what is used after it."""
+    """What to do with another rejection of that size in bytes, and what is used afterwards."""
     if not nameless:
         if used.named_bytes + size <= room.size:
             return KEEP, replace(used, named_bytes=used.named_bytes + size)
@@ -55,5 +55,5 @@ def admitted(used: Used, room: Room, size: int, *, nameless: bool) -> tuple[str,
 
 
 def hour_of(now: datetime) -> datetime:
-    """The beginning of its hour, in UTC."""
+    """The start of the hour, in UTC."""
     return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

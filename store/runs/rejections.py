@@ -1,6 +1,6 @@
-"""What could not be used, kept with its reason: the payload sealed, counted when it comes again, erased when its time is over.
+"""Rejections: what could not be used, with its reason. Payloads are encrypted, counted when repeated, and erased after retention.
 
-How much of it is kept within an hour has bounds (``store.runs.rejection_room``).
+What is kept within an hour is limited (``store.runs.rejection_room``).
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ COLUMNS = (
 SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id"
 OPEN, RESOLVED = STATUSES = "open", "resolved"
 NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
-"""Along an index, whatever is asked: each state by itself."""
+"""Each status is read by itself, so that every combination of conditions can use an index."""
 USED = "SELECT hour, nameless, nameless_bytes, named_bytes, left_out, bare FROM rejection_room WHERE source = ?"
 USED_COLUMNS = ("source", "enterprise", "hour", "nameless", "nameless_bytes", "named_bytes", "left_out", "bare")
 AT_ONCE = 500
 SEALED_BEFORE = "SELECT id, payload, key_id FROM rejections WHERE key_id IS NOT NULL AND key_id <> ? AND id > ? ORDER BY id LIMIT ?"
-OVER = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT ?"
+EXPIRED = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT ?"
 
 
 class Rejected(NamedTuple):
-    """Something that could not be used, on its way into the quarantine. ``scope``: the whole ``record``, or one ``field``.
+    """Something that could not be used, before it is stored. ``scope``: the whole ``record``, or one ``field``.
 
-    ``evidence_id`` is what its sender calls it: a control id, or a resource's type and id. ``nameless``: nobody can tell which patient
-    it is about, and whoever sent it was told, or has it still; so it may be left out where too much of its kind comes.
+    ``evidence_id`` is the sender's id of it: a control id, or a resource's type and id. ``nameless``: its patient cannot be told, and its
+    sender was notified or still has it. It may be left out when too many of its kind arrive.
     """
 
     reason: str
@@ -71,7 +71,7 @@ class Rejected(NamedTuple):
 
 
 class NotKept(NamedTuple):
-    """How many were not kept at all, and which (by their places) without the payload, since the hour's room was used up."""
+    """What the hourly limit left out: how many rows, and the indexes of those kept without their payload."""
 
     left_out: int = 0
     bare: frozenset[int] = frozenset()
@@ -79,7 +79,7 @@ class NotKept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A kept rejection. ``payload`` is there only where it was asked for: it holds a patient's data."""
+    """A stored rejection. ``payload`` is only loaded when requested, since it contains a patient's data."""
 
     id: str
     source: str
@@ -99,7 +99,7 @@ class Rejection:
 
 
 class RejectionStore:
-    """Reads and writes rejections. Without ``sealing`` there is no key, and payloads are not kept at all."""
+    """Reads and writes rejections. Without ``sealing`` there is no key, and no payloads are kept."""
 
     def __init__(self, database: Database, sealing: Sealing | None, room: Room = Room()) -> None:  # noqa: B008 - a frozen value
         self.database, self.sealing, self.room = database, sealing, room
@@ -107,7 +107,7 @@ class RejectionStore:
     def add(
         self, transaction: Connection, rows: Sequence[Rejected], *, source: str, enterprise: str, run_id: str | None, now: datetime
     ) -> NotKept:
-        """Keeps what could not be used. The same payload for the same reason is one rejection, however often it comes."""
+        """Stores rejections. The same payload with the same reason is one rejection, however often it arrives."""
         if not rows:
             return NotKept()
         digests = [_digest(row) for row in rows]
@@ -116,16 +116,16 @@ class RejectionStore:
         again = [(times + times_now[digest], now, OPEN, number) for digest, (number, times, _) in known.items()]
         self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
         fate = self._fates(transaction, by_digest, known, source, enterprise, now)
-        kept_now = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
-        resealed = [(*self._sealed(row, number), number) for row, number in kept_now]
+        newly_kept = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
+        resealed = [(*self._sealed(row, number), number) for row, number in newly_kept]
         self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), resealed)
         new = []
         for digest, row in by_digest.items():
             if digest not in known and fate[digest] != LEAVE_OUT:
                 number = token("rej")
                 sealed = self._sealed(row, number) if fate[digest] == KEEP else (b"", None)
-                said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
-                new.append((number, source, enterprise, digest, *said, times_now[digest], run_id, now, now, row.evidence_id))
+                content = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
+                new.append((number, source, enterprise, digest, *content, times_now[digest], run_id, now, now, row.evidence_id))
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
         left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
         return NotKept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
@@ -139,55 +139,58 @@ class RejectionStore:
         reason: str | None = None,
     ) -> list[Rejection]:
         """Rejections without their payloads, the newest first."""
-        given = {"enterprise": enterprise, "source": source, "reason": reason}
-        wanted = {name: value for name, value in given.items() if value is not None}
+        filters = {"enterprise": enterprise, "source": source, "reason": reason}
+        wanted = {name: value for name, value in filters.items() if value is not None}
         sql = NEWEST.format(conditions="".join(f" AND {name} = ?" for name in wanted))
         rows = [row for one in ([status] if status else STATUSES) for row in self._select(sql, [one, *wanted.values(), limit])]
         found = [_rejection(row, b"") for row in rows]
         return sorted(found, key=lambda one: (one.last_at, one.id), reverse=True)[:limit]
 
     def count(self, enterprise: str, source: str, reason: str | None = None) -> int:
-        """How many open ones a source has, of one reason or of all."""
-        where, said = (" AND reason = ?", [reason]) if reason is not None else ("", [])
+        """The number of a source's open rejections, for one reason or for all."""
+        where, parameters = (" AND reason = ?", [reason]) if reason is not None else ("", [])
         sql = f"SELECT count(*) FROM rejections WHERE enterprise = ? AND source = ? AND status = 'open'{where}"
-        return int(self._select(sql, [enterprise, source, *said])[0][0])
+        return int(self._select(sql, [enterprise, source, *parameters])[0][0])
 
     def summary(self, number: str) -> Rejection:
-        """One rejection without its payload. Raises :class:`NotFound` when there is none of that id."""
+        """One rejection without its payload. Raises :class:`NotFound` if there is none with that id."""
         rows = self._select(f"SELECT {SUMMARY} FROM rejections WHERE id = ?", [number])
         if not rows:
             raise NotFound("no such rejection: list them with emr-sync rejections")
         return _rejection(rows[0], b"")
 
     def rejection(self, number: str) -> Rejection:
-        """One rejection with its payload. Raises :class:`NotFound` when there is none of that id, or its payload does not open."""
+        """One rejection with its payload. Raises :class:`NotFound` if there is none with that id.
+
+        Raises :class:`PayloadUnreadable` if the payload is not stored or cannot be decrypted.
+        """
         rows = self._select(f"SELECT {SUMMARY}, payload, key_id FROM rejections WHERE id = ?", [number])
         if not rows:
             raise NotFound("no such rejection: list them with emr-sync rejections")
-        *said, payload, key = rows[0]
+        *summary, payload, key = rows[0]
         if key is None:
             raise PayloadUnreadable("the payload is not stored (no key, retention expired or hourly limit reached): have the EMR resend it")
         if self.sealing is None:
             raise PayloadUnreadable(f"the payload is encrypted with the key {key!r}: configure payload_keys")
-        return _rejection(said, self.sealing.open(bytes(payload), number, key))
+        return _rejection(summary, self.sealing.open(bytes(payload), number, key))
 
     def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
-        """The rejection was replayed and what it held is applied."""
+        """Marks a rejection as resolved: it was replayed and its content is applied."""
         self.database.update(transaction, RejectionRow, ("id",), ("status", "last_at"), [(RESOLVED, now, number)])
 
     def erase(self, before: datetime) -> int:
-        """Erases the payloads of what last came before that time; how many. Reasons and counts stay."""
+        """Erases the payloads that last arrived before that time and returns their number. Reasons and counts are kept."""
         done = 0
         while True:
             with self.database.write("rejections") as transaction:
-                gone = [row[0] for row in self.database.select(transaction, OVER, [self.database.bound(before), AT_ONCE])]
-                self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), [(b"", None, number) for number in gone])
-            done += len(gone)
-            if len(gone) < AT_ONCE:
+                numbers = [row[0] for row in self.database.select(transaction, EXPIRED, [self.database.bound(before), AT_ONCE])]
+                self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), [(b"", None, number) for number in numbers])
+            done += len(numbers)
+            if len(numbers) < AT_ONCE:
                 return done
 
     def reseal(self) -> int:
-        """Seals with the current key what was sealed with another; how many. Raises :class:`PayloadUnreadable` when a key is missing."""
+        """Encrypts older payloads with the current key and returns their number. Raises :class:`PayloadUnreadable` for a missing key."""
         if self.sealing is None:
             raise PayloadUnreadable("no encryption key: configure payload_keys")
         done, after = 0, ""
@@ -210,7 +213,7 @@ class RejectionStore:
         enterprise: str,
         now: datetime,
     ) -> dict[str, str]:
-        """What becomes of each payload that is not kept yet, by the room that is left of this hour."""
+        """What to do with each payload that is not kept yet, by what is left of the hourly limit."""
         wanted = [digest for digest in rows if digest not in known or (known[digest][2] is None and self.sealing)]
         if not wanted:
             return {}
@@ -222,24 +225,24 @@ class RejectionStore:
         amounts = (used.hour, used.nameless, used.nameless_bytes, used.named_bytes, used.left_out, used.bare)
         self.database.upsert(transaction, RejectionRoomRow, USED_COLUMNS, [(source, enterprise, *amounts)])
         if (used.left_out, used.bare) != (before.left_out, before.bare):
-            self._tell(transaction, used, source, enterprise, now)
+            self._note_left_out(transaction, used, source, enterprise, now)
         return fates
 
     def _used(self, transaction: Connection, source: str, hour: datetime) -> Used:
         rows = self.database.select(transaction, USED, [source])
         return Used(hour, *rows[0][1:]) if rows and instant(rows[0][0]) == hour else Used(hour)
 
-    def _tell(self, transaction: Connection, used: Used, source: str, enterprise: str, now: datetime) -> None:
-        """The one row of the hour that says how much of it was left out."""
-        row = Rejected(TRUNCATED, used.told(), "", used.hour.isoformat(timespec="minutes"), b"")
+    def _note_left_out(self, transaction: Connection, used: Used, source: str, enterprise: str, now: datetime) -> None:
+        """Writes the one row per hour that records how much was left out."""
+        row = Rejected(TRUNCATED, used.detail(), "", used.hour.isoformat(timespec="minutes"), b"")
         digest, times = _digest(row._replace(path=row.locator)), used.left_out + used.bare
         known = self._known(transaction, source, [digest])
         if known:
             columns = ("times", "detail", "last_at", "status")
             self.database.update(transaction, RejectionRow, ("id",), columns, [(times, row.detail, now, OPEN, known[digest][0])])
             return
-        said = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
-        new = (token("rej"), source, enterprise, digest, *said, times, None, now, now, "")
+        content = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
+        new = (token("rej"), source, enterprise, digest, *content, times, None, now, now, "")
         self.database.insert(transaction, RejectionRow, COLUMNS, [new])
 
     def _resealed(self, sealing: Sealing, number: str, payload: bytes, key: str) -> tuple[bytes, str, str]:
@@ -260,8 +263,8 @@ class RejectionStore:
 
 
 def _digest(row: Rejected) -> str:
-    said = "\0".join((row.reason, row.path, row.scope)).encode() + b"\0" + row.payload
-    return hashlib.blake2b(said, digest_size=16).hexdigest()
+    content = "\0".join((row.reason, row.path, row.scope)).encode() + b"\0" + row.payload
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _rejection(row: Any, payload: bytes) -> Rejection:

@@ -1,7 +1,7 @@
-"""The journal of the work: runs and their counts, cursors, when each source was heard, and what could not be used.
+"""The journal: runs with their counts, cursors, when data was last received from each source, and rejections.
 
-A run's counts and cursor are written in the transaction of the batch they count, so that a crash at any point leaves the cursor
-exactly behind what is stored. One active run per source: a partial unique index says so.
+A run's counts and cursor are written in the transaction of the batch they belong to. So after a crash at any point the cursor is exactly
+behind what is stored. A partial unique index allows one active run per source.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from store.runs.encryption import Sealing
 from store.runs.rejection_room import Room
 from store.runs.rejections import OPEN, RESOLVED, NotKept, Rejected, Rejection, RejectionStore
 
-HEARD_EVERY = timedelta(seconds=1)
+RECEIVED_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
-"""A run that gave no sign of life for this long belongs to a process that is gone, or that froze."""
+"""After this long without a heartbeat a run's process counts as gone or frozen."""
 INTERRUPTED = "interrupted: its process ended before it did"
 
 RUN_COLUMNS = (
@@ -49,21 +49,21 @@ RUN_COLUMNS = (
 )
 RUNNING, DONE, FAILED = "running", "done", "failed"
 STOPPED = "stopped"
-"""Its process was told to end. The next run goes on from what is committed."""
+"""The run's process was told to stop. The next run continues from what is committed."""
 __all__ = [
     "DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "NotKept", "Rejected", "Rejection", "Run",
 ]  # fmt: skip
 
 
 READ_AGAIN = "read again"
-"""How the note of a run begins that read its source twice, so that its counts are those of two readings."""
+"""The note of a run that read its source twice begins with this: its counts are those of two reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One pull, batch or resync. ``counts`` by outcome; ``cursor`` is where it ended.
 
-    ``error`` is one line for people: why it failed or waits; of a run that is done, what it did beside (:attr:`note`).
+    ``error`` is one line for people: why the run failed or waits. For a run that is done it is a :attr:`note`.
     """
 
     id: str
@@ -80,12 +80,12 @@ class Run:
 
     @property
     def note(self) -> str | None:
-        """What a run that is done did besides, such as reading again after an answer that broke off."""
+        """A remark on a run that is done, such as that it read again after an interrupted response."""
         return self.error if self.status == DONE else None
 
     @property
     def failure(self) -> str | None:
-        """Why a run that is not done failed or waits."""
+        """Why the run failed or waits; ``None`` if it is done."""
         return None if self.status == DONE else self.error
 
 
@@ -99,12 +99,12 @@ class Journal:
         lease: timedelta = LEASE,
         room: Room = Room(),  # noqa: B008 - a frozen value
     ) -> None:
-        self.database, self.quarantine, self.lease = database, RejectionStore(database, sealing, room), lease
+        self.database, self.rejection_store, self.lease = database, RejectionStore(database, sealing, room), lease
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._heard: dict[str, datetime] = {}
+        self._received: dict[str, datetime] = {}
 
     def start(self, source: str, enterprise: str, kind: str, *, now: datetime, since: datetime | None = None) -> Run:
-        """Opens a run. Raises :class:`RunActive` while another is under way; one whose process is gone is closed first."""
+        """Starts a run. Raises :class:`RunActive` while another is in progress; one whose process is gone is closed first."""
         run = Run(token("run"), source, enterprise, kind, RUNNING, now, since=since.isoformat() if since else None)
         with one_at_a_time(source), self.database.write(enterprise) as transaction:
             self.close_abandoned(transaction, source, now)
@@ -112,7 +112,7 @@ class Journal:
         return run
 
     def add(self, transaction: Connection, run: Run) -> None:
-        """Writes down a new run as this process's."""
+        """Records a new run as owned by this process."""
         row = (
             run.id,
             run.source,
@@ -131,14 +131,14 @@ class Journal:
         self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
 
     def progress(self, transaction: Connection, run: Run, counts: Mapping[str, int], cursor: str | None, *, now: datetime) -> None:
-        """The run's counts so far, and the cursor that is safe with this transaction (``None`` keeps the old one)."""
+        """Updates the run's counts, and the cursor that is safe once this transaction commits (``None`` keeps the old one)."""
         self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(dict(counts)), self.shared(now), run.id)])
         if cursor is not None:
             self.database.update(transaction, RunRow, ("id",), ("cursor",), [(cursor, run.id)])
             self._state(transaction, run.source, run.enterprise, "cursor", cursor)
 
     def alive(self, run: Run, now: datetime) -> None:
-        """A sign of life while the run waits for the EMR. It waits for no other writer of the enterprise, who may have frozen."""
+        """Records a heartbeat while the run waits for the EMR. It does not wait for other, possibly frozen, writers."""
         with self.database.write(run.id) as transaction:
             self.database.update(transaction, RunRow, ("id",), ("alive",), [(self.shared(now), run.id)])
 
@@ -149,7 +149,7 @@ class Journal:
         return self.run(run.id)
 
     def run(self, number: str) -> Run:
-        """One run. Raises :class:`NotFound` when there is none of that id."""
+        """One run. Raises :class:`NotFound` if there is none with that id."""
         found = self._runs("WHERE id = ?", [number])
         if not found:
             raise NotFound("no such run: list them with emr-sync runs")
@@ -161,30 +161,30 @@ class Journal:
         return self._runs(f"{where} ORDER BY started DESC, id DESC LIMIT ?", [*parameters, limit])
 
     def cursor(self, source: str) -> str | None:
-        """Where the next incremental pull goes on."""
+        """Where the next incremental pull continues."""
         rows = self._select("SELECT cursor FROM source_states WHERE source = ?", [source])
         return rows[0][0] if rows else None
 
-    def belongs(self, source: str, enterprise: str) -> None:
-        """Forgets where a source stood for another enterprise (one that was renamed): of this one nothing is read yet."""
-        others = "SELECT 1 FROM source_states WHERE source = ? AND enterprise <> ?"
-        if self._select(others, [source, enterprise]):
+    def forget_other_enterprise(self, source: str, enterprise: str) -> None:
+        """Forgets the source's state if it is another enterprise's, as after a rename: nothing was read yet for this one."""
+        other_states = "SELECT 1 FROM source_states WHERE source = ? AND enterprise <> ?"
+        if self._select(other_states, [source, enterprise]):
             with self.database.write(enterprise) as transaction:
                 self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
                 self.database.delete(transaction, SourceNoteRow, ("source",), [(source,)])
-            self._heard.pop(source, None)
+            self._received.pop(source, None)
 
-    def heard(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> None:
-        """The source answered or called: what it stated until now is known. Written once a second, however much it says."""
-        before = self._heard.get(source)
-        if before is None or not timedelta(0) <= now - before < HEARD_EVERY:
+    def mark_received(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> None:
+        """Records that the source answered or sent data: everything it stated until now is known. Written at most once a second."""
+        before = self._received.get(source)
+        if before is None or not timedelta(0) <= now - before < RECEIVED_EVERY:
             self._state(transaction, source, enterprise, "last_heard", now)
-            self._heard[source] = now
+            self._received[source] = now
 
     def last_heard(self) -> dict[str, datetime]:
-        """Source -> when it was last heard."""
+        """Source -> when data was last received from it."""
         rows = self._select("SELECT source, last_heard FROM source_states WHERE last_heard IS NOT NULL", [])
-        return {source: instant(heard) for source, heard in rows}
+        return {source: instant(at) for source, at in rows}
 
     def reject(
         self,
@@ -196,48 +196,48 @@ class Journal:
         run_id: str | None,
         now: datetime,
     ) -> NotKept:
-        """Keeps what could not be used (:meth:`RejectionStore.add`)."""
-        return self.quarantine.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
+        """Stores rejections (:meth:`RejectionStore.add`)."""
+        return self.rejection_store.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
 
     def rejections(
         self, enterprise: str | None = None, source: str | None = None, status: str | None = OPEN, limit: int = 100
     ) -> list[Rejection]:
         """Rejections without their payloads, the newest first."""
-        return self.quarantine.rejections(enterprise, source, status, limit)
+        return self.rejection_store.rejections(enterprise, source, status, limit)
 
     def rejection(self, number: str) -> Rejection:
         """One rejection with its payload (:meth:`RejectionStore.rejection`)."""
-        return self.quarantine.rejection(number)
+        return self.rejection_store.rejection(number)
 
     def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
-        """The rejection was replayed and what it held is applied."""
-        self.quarantine.resolve(transaction, number, now=now)
+        """Marks a rejection as resolved (:meth:`RejectionStore.resolve`)."""
+        self.rejection_store.resolve(transaction, number, now=now)
 
     def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
-        """Closes the run of a process that is gone."""
+        """Closes the source's run if its process is gone."""
         sql, shared = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'", self.shared(now)
         running = self.database.select(transaction, sql, [source])
-        gone = [number for number, owner, alive in running if self._gone(owner, instant(alive), shared)]
-        rows = [(FAILED, INTERRUPTED, now, number) for number in gone]
+        abandoned = [number for number, owner, alive in running if self._is_gone(owner, instant(alive), shared)]
+        rows = [(FAILED, INTERRUPTED, now, number) for number in abandoned]
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), rows)
 
     def shared(self, now: datetime) -> datetime:
-        """Our time by the clock that all machines share: signs of life are compared to seconds."""
+        """Our time by the clock that all machines share. Heartbeats must be comparable to within seconds."""
         return now - self.database.skew
 
-    def _gone(self, owner: str, alive: datetime, now: datetime) -> bool:
-        """Of this machine: no such process any more, or one that froze. Of another: no sign of life for the lease."""
+    def _is_gone(self, owner: str, alive: datetime, now: datetime) -> bool:
+        """Whether a process is gone. On this machine: it has ended or is frozen. On another: no heartbeat during the lease."""
         host, _, process = owner.rpartition(":")
         if host != socket.gethostname():
             return now - alive > self.lease
-        return (owner != self.owner and not _lives(int(process))) or now - alive > max(self.lease, LEASE)
+        return (owner != self.owner and not _is_alive(int(process))) or now - alive > max(self.lease, LEASE)
 
     def _state(self, transaction: Connection, source: str, enterprise: str, column: str, value: Any) -> None:
         self.database.upsert(transaction, SourceStateRow, ("source", "enterprise", column), [(source, enterprise, value)])
 
-    def _runs(self, rest: str, parameters: list[Any]) -> list[Run]:
+    def _runs(self, clauses: str, parameters: list[Any]) -> list[Run]:
         columns = "id, source, enterprise, kind, status, started, finished, since, cursor, counts, error"
-        return [_run(row) for row in self._select(f"SELECT {columns} FROM runs {rest}", parameters)]
+        return [_run(row) for row in self._select(f"SELECT {columns} FROM runs {clauses}", parameters)]
 
     def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
         with self.database.read() as connection:
@@ -246,7 +246,7 @@ class Journal:
 
 @contextmanager
 def one_at_a_time(source: str) -> Iterator[None]:
-    """What the database refuses because another run of the source is under way is a ``RunActive``."""
+    """Raises ``RunActive`` if the unique index rejects the run because another run of the source is in progress."""
     try:
         yield
     except IntegrityError as error:
@@ -254,8 +254,8 @@ def one_at_a_time(source: str) -> Iterator[None]:
 
 
 def _where(**conditions: str | None) -> tuple[str, list[Any]]:
-    given = {name: value for name, value in conditions.items() if value is not None}
-    return (f"WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""), list(given.values())
+    filters = {name: value for name, value in conditions.items() if value is not None}
+    return (f"WHERE {' AND '.join(f'{name} = ?' for name in filters)}" if filters else ""), list(filters.values())
 
 
 def _run(row: Any) -> Run:
@@ -264,7 +264,7 @@ def _run(row: Any) -> Run:
     return Run(number, source, enterprise, kind, status, instant(started), ended, since, cursor, documents.read(counts), error)
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""When each source is to be read next, so that restarts forget nothing and any number of schedulers ask once."""
+"""When each source is due to be read next. Survives restarts, and any number of schedulers request each run once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """``schedule`` as it was configured when ``due`` was reckoned; ``asked``: when it was asked for last."""
+    """A source's next time. ``schedule`` is the one that ``due`` was computed from; ``asked``: when a run was last requested."""
 
     schedule: str
     due: datetime
@@ -29,24 +29,24 @@ class Due:
 
 
 class ScheduleTimes:
-    """Reads and writes them. Thread-safe."""
+    """Reads and writes the times. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def read(self) -> dict[Key, Due]:
-        """All of them."""
+        """All times."""
         with self.database.read() as connection:
             return self._read(connection)
 
     @contextmanager
     def turn(self) -> Iterator[tuple[Connection, dict[Key, Due]]]:
-        """The transaction of the one scheduler whose turn it is, and what is known in it."""
+        """A transaction that only one scheduler has at a time, and the times in it."""
         with self.database.write(SCHEDULERS) as transaction:
             yield transaction, self._read(transaction)
 
     def keep(self, transaction: Connection, times: Mapping[Key, Due]) -> None:
-        """In a :meth:`turn`: what is known from now on."""
+        """Writes times, in a :meth:`turn`."""
         rows = [(*key, one.schedule, one.due, one.asked) for key, one in times.items()]
         self.database.upsert(transaction, ScheduleTimeRow, COLUMNS, rows)
 

@@ -1,12 +1,10 @@
-"""How far an EMR and the store agree: what a read of everything, or a dry run of one, said that was known already.
+"""The last findings about a source: whether its EMR can be reached and how it is read, and how far it agrees with the store.
 
-Counted are records, as the EMR sends them. A record that says what stands here agrees; one that says something new or somebody new
-differs; one that is older than what the same source said before is neither; one that could not be used was not compared. The first
-read of a source compares with nothing, and one that read twice, or broke off, with itself in part.
+``emr-sync check``, full reads and dry runs find them out; they are kept with their time so that the pages can show them.
 
-What was found out about a source last: whether its EMR can be reached and how it is read, and how far it agrees with the store.
-
-Told by ``emr-sync check`` and by comparisons that change nothing; kept so that the console can show it, with when that was.
+Agreement counts records as the EMR sends them. A record that matches the store agrees. One with changes or a new patient differs. One
+that is older than the source's previous statements does neither. One that could not be used was not compared. A source's first read is
+left out, since there was nothing to compare with. So is a read that was interrupted or started over: it compares partly with itself.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ COLUMNS = ("source", "kind", "enterprise", "at", "document")
 
 
 class Checked(NamedTuple):
-    """One line of a check: what was tried, whether it is well, and what follows for the sync."""
+    """One line of a check: what was checked, whether it is in order, and the consequence for the sync."""
 
     what: str
     ok: bool
@@ -35,24 +33,24 @@ class Checked(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A check of a source, and when it was made."""
+    """A check of a source, and when it was done."""
 
     at: datetime
     lines: tuple[Checked, ...]
 
 
 class Findings:
-    """Keeps the newest of each kind. Thread-safe."""
+    """Keeps the newest finding of each kind. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def keep_check(self, source: str, enterprise: str, lines: tuple[Checked, ...], *, now: datetime) -> None:
-        """Remembers a check, in the place of the one before."""
+        """Keeps a check instead of the previous one."""
         self._keep(source, enterprise, CHECK, lines, now)
 
     def keep_comparison(self, source: str, enterprise: str, counts: dict[str, int], *, now: datetime) -> None:
-        """Remembers how the EMR's records compared, by outcome (``store.runs.source_checks``)."""
+        """Keeps the result of a dry run: the number of records by outcome."""
         self._keep(source, enterprise, COMPARISON, counts, now)
 
     def check(self, source: str, enterprise: str) -> Check | None:
@@ -77,16 +75,16 @@ class Findings:
 
 FULL, DRY = "full", "dry"
 AGREES, DIFFERS, OLDER, UNUSABLE = ("unchanged",), ("applied", "merged", "held"), ("stale",), ("rejected",)
-WHOLE_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
+LAST_FULL_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
  AND status IN ('done', 'held') AND coalesce(error, '') NOT LIKE ? ORDER BY started DESC LIMIT 1"""
-BEFORE = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"
+EARLIER_READ = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One comparison. ``way``: a full read, whose differences were taken over, or a dry run, which changed nothing.
+    """One comparison. ``way``: a full read, whose differences were applied, or a dry run, which changed nothing.
 
-    ``more`` and ``less``: patients who would become more or less contactable, where a dry run counted them.
+    ``more`` and ``less``: patients who would become more or less contactable, if a dry run counted them.
     """
 
     at: datetime
@@ -106,28 +104,28 @@ class Agreement:
 
     @property
     def percent(self) -> float | None:
-        """Of those compared, how many agreed; rounded down, so that 100 means every one. ``None`` where there were none."""
+        """The percentage of compared records that agreed. Rounded down, so that 100 means all. ``None`` if none were compared."""
         return self.agreed * 1000 // self.compared / 10 if self.compared else None
 
 
 def counted(at: datetime, way: str, run: str | None, counts: Mapping[str, int]) -> Agreement:
-    """A comparison from its counts by outcome."""
+    """The comparison with these counts by outcome."""
     agreed, differed, older, unusable = (sum(counts.get(name, 0) for name in group) for group in (AGREES, DIFFERS, OLDER, UNUSABLE))
     more, less = counts.get("more_contactable", 0), counts.get("less_contactable", 0)
     return Agreement(at, way, run, agreed, differed, older, unusable, more, less)
 
 
 def newest(database: Database, enterprise: str, source: str) -> Agreement | None:
-    """The last comparison of a source, of either kind; ``None`` when nothing was ever compared."""
+    """The last comparison of a source, of either kind; ``None`` if nothing was ever compared."""
     dry = Findings(database).comparison(source, enterprise)
-    found = [*([counted(dry[0], DRY, None, dry[1])] if dry else []), *_whole_read(database, enterprise, source)]
+    found = [*([counted(dry[0], DRY, None, dry[1])] if dry else []), *_full_read(database, enterprise, source)]
     return max(found, key=lambda one: one.at, default=None)
 
 
-def _whole_read(database: Database, enterprise: str, source: str) -> list[Agreement]:
+def _full_read(database: Database, enterprise: str, source: str) -> list[Agreement]:
     with database.read() as connection:
-        rows = database.select(connection, WHOLE_READ, [enterprise, source, f"%{READ_AGAIN}%"])
-        if not rows or not database.select(connection, BEFORE, [enterprise, source, rows[0][1]]):
+        rows = database.select(connection, LAST_FULL_READ, [enterprise, source, f"%{READ_AGAIN}%"])
+        if not rows or not database.select(connection, EARLIER_READ, [enterprise, source, rows[0][1]]):
             return []
     number, started, finished, counts = rows[0]
     return [counted(instant(finished or started), FULL, number, documents.read(counts))]

@@ -1,4 +1,4 @@
-"""What the adapter of a source keeps between runs, beside its cursor: short texts by key. The store does not look into them."""
+"""What a source's adapter keeps between runs besides its cursor: short texts by key. The store does not interpret them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ KEYS = ("source", "key")
 
 
 class SourceNotes:
-    """The notes of one source. Thread-safe, and one step against other processes of the same database."""
+    """The notes of one source. Thread-safe; a change is atomic across processes."""
 
     def __init__(self, database: Database, source: str, enterprise: str) -> None:
         self.database, self.source, self.enterprise = database, source, enterprise
 
     def read(self, key: str) -> str | None:
-        """What was noted last."""
+        """The note."""
         with self.database.read() as connection:
             return self._text(connection, key)
 
     def change(self, key: str, how: Callable[[str | None], str]) -> str:
-        """Notes what ``how`` makes of what was noted last. Returns only after the commit."""
+        """Replaces a note by what ``how`` returns for the previous one. Returns after the commit."""
         with self.database.write(self.enterprise) as transaction:
             text = how(self._text(transaction, key))
             row = (self.source, key, self.enterprise, text)

@@ -1,8 +1,7 @@
-"""How much a source brings, hour by hour: records taken in, how many of them were news, how many could not be used.
+"""Statistics of a source: records per hour (received, with changes, rejected), and the most frequent reasons of open rejections.
 
-Counted in the transaction of the records themselves, so that a crash counts nothing twice and forgets nothing.
-
-What open rejections are about: reason and path, the most frequent first. Codes that no table of a mapping knows show up here.
+Records are counted in the transaction that applies them, so a crash neither loses counts nor counts twice. The ranking of rejections is
+by reason and path; codes that are missing in a mapping's tables show up there.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ GROUPED = """SELECT source, reason, path, count(*) AS rejections, sum(times) AS 
 
 
 class Ranked(NamedTuple):
-    """One reason at one path, with how often it came. ``example`` is the id of one of its rejections."""
+    """One reason at one path, and how often it occurred. ``example`` is the id of one of its rejections."""
 
     source: str
     reason: str
@@ -33,7 +32,7 @@ class Ranked(NamedTuple):
 
 
 def ranked(database: Database, enterprise: str, source: str | None = None, limit: int = 10) -> list[Ranked]:
-    """The most frequent of an enterprise, or of one source."""
+    """The most frequent reasons of an enterprise, or of one source."""
     sql = GROUPED.format(" AND source = ?" if source else "")
     with database.read() as connection:
         rows = database.select(connection, sql, [enterprise, *([source] if source else []), limit])
@@ -41,7 +40,7 @@ def ranked(database: Database, enterprise: str, source: str | None = None, limit
 
 
 def open_rejections(database: Database, enterprise: str, source: str) -> int:
-    """How many rejections of a source are open."""
+    """The number of a source's open rejections."""
     sql = "SELECT count(*) FROM rejections WHERE enterprise = ? AND status = 'open' AND source = ?"
     with database.read() as connection:
         return int(database.select(connection, sql, [enterprise, source])[0][0])
@@ -53,12 +52,12 @@ NEWS = ("applied", "merged", "held")
 ADD = """INSERT INTO arrivals (source, hour, enterprise, records, news, rejected) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (source, hour) DO UPDATE SET records = arrivals.records + excluded.records, news = arrivals.news + excluded.news,
  rejected = arrivals.rejected + excluded.rejected RETURNING records"""
-OVER = "SELECT source, hour FROM arrivals WHERE source = ? AND hour < ?"
+EXPIRED = "SELECT source, hour FROM arrivals WHERE source = ? AND hour < ?"
 SINCE = "SELECT hour, records, news, rejected FROM arrivals WHERE enterprise = ? AND source = ? AND hour >= ? ORDER BY hour"
 
 
 class Hour(NamedTuple):
-    """One hour of a source. ``news``: records that said something new; ``rejected`` are in ``records`` too."""
+    """One hour of a source. ``news``: records with changes. ``records`` includes the rejected ones."""
 
     start: datetime
     records: int = 0
@@ -67,24 +66,24 @@ class Hour(NamedTuple):
 
 
 class Arrivals:
-    """Counts and reads. Thread-safe."""
+    """Counts a source's records by the hour. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def count(self, transaction: Connection, source: str, enterprise: str, outcomes: Mapping[str, int], *, now: datetime) -> None:
-        """Adds records by outcome to the hour of ``now``. The first ones of an hour erase those whose time is over."""
+        """Adds records by outcome to the hour of ``now``. The first call of an hour erases expired hours."""
         records = sum(outcomes.values())
         if not records:
             return
         news, hour = sum(outcomes.get(outcome, 0) for outcome in NEWS), self.database.bound(_hour(now))
         row = [source, hour, enterprise, records, news, outcomes.get("rejected", 0)]
         if int(self.database.select(transaction, ADD, row)[0][0]) == records:
-            over = self.database.select(transaction, OVER, [source, self.database.bound(now - KEPT)])
-            self.database.delete(transaction, ArrivalRow, ("source", "hour"), [(name, instant(start)) for name, start in over])
+            expired = self.database.select(transaction, EXPIRED, [source, self.database.bound(now - KEPT)])
+            self.database.delete(transaction, ArrivalRow, ("source", "hour"), [(name, instant(start)) for name, start in expired])
 
     def hours(self, enterprise: str, source: str, *, now: datetime, count: int) -> list[Hour]:
-        """The last hours, the oldest first; hours without anything are there with zeros. The last one is not over yet."""
+        """The last ``count`` hours, the oldest first, with zeros for empty hours. The last one is the current hour."""
         first = _hour(now) - (count - 1) * HOUR
         with self.database.read() as connection:
             rows = self.database.select(connection, SINCE, [enterprise, source, self.database.bound(first)])

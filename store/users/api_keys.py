@@ -1,4 +1,4 @@
-"""API keys: who calls, for which enterprise, in which role. A key is shown once; what is kept cannot be turned back into it."""
+"""API keys: who calls, for which enterprise, in which role. A key is shown once; it cannot be recovered from what is kept."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NOTED_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. ``expires``: from then on nobody gets in with it; ``last_used``: the hour in which somebody did last.
+    """A key without its secret. ``expires``: when it stops working; ``last_used``: the start of the hour in which it was last used.
 
-    ``grants``: what a sender may do beyond decisions, changes and replies.
+    ``grants``: what a sender may do besides decisions, changes and replies.
     """
 
     id: str
@@ -42,7 +42,7 @@ class ApiKey:
     grants: frozenset[str] = frozenset()
 
     def use_is_noted(self, now: datetime) -> bool:
-        """Whether it is known already that it was used within this hour."""
+        """Whether its use within the last hour is already recorded."""
         return self.last_used is not None and now - self.last_used < NOTED_EVERY
 
 
@@ -56,24 +56,24 @@ class ApiKeys:
         self, name: str, enterprise: str, role: str, now: datetime, *,
         expires: datetime | None = None, grants: Collection[str] = (), by: str = "",
     ) -> tuple[str, str]:  # fmt: skip
-        """A new key: its id, and the key itself (256 random bits), which is not kept. ``by`` is who makes it.
+        """Creates a key. Returns its id and the key itself (256 random bits), which is not kept. ``by`` is who creates it.
 
-        Raises ``ValueRefused`` for a role or grant that does not exist, and for a grant to another role than sender.
+        Raises ``ValueRefused`` for an unknown role or grant, and for a grant to a role other than sender.
         """
         if role not in set(Role):
             raise ValueRefused(f"role must be one of {', '.join(Role)}")
         _check_grants(role, grants)
         number, secret = token("key"), secrets.token_urlsafe(32)
-        row = (number, name, enterprise, str(role), _digest(secret), now, expires, _written(grants))
-        said = {"name": name, "role": str(role), **({"expires": expires.isoformat()} if expires else {})}
-        said |= {"grants": _written(grants)} if grants else {}
+        row = (number, name, enterprise, str(role), _digest(secret), now, expires, _grants_text(grants))
+        detail = {"name": name, "role": str(role), **({"expires": expires.isoformat()} if expires else {})}
+        detail |= {"grants": _grants_text(grants)} if grants else {}
         with self.database.write(enterprise) as transaction:
             self.database.insert(transaction, ApiKeyRow, COLUMNS, [row])
-            Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, **said)
+            Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, **detail)
         return number, f"{PREFIX}.{number}.{secret}"
 
     def verify(self, key: str, now: datetime) -> ApiKey | None:
-        """Whose key it is, or ``None`` when it is malformed, unknown, revoked or expired."""
+        """The key's record, or ``None`` if it is malformed, unknown, revoked or expired."""
         prefix, _, rest = key.partition(".")
         number, _, secret = rest.partition(".")
         if prefix != PREFIX or not secret or not (number.isascii() and number.isidentifier()):
@@ -87,7 +87,7 @@ class ApiKeys:
         return None if ended else found
 
     def note_use(self, number: str, now: datetime) -> None:
-        """Keeps the hour in which the key was used. Waits for no other writer of the enterprise (PostgreSQL)."""
+        """Records the hour in which the key was used. On PostgreSQL it does not wait for other writers of the enterprise."""
         hour = now.replace(minute=0, second=0, microsecond=0)
         with self.database.write(f"key {number}") as transaction:
             self.database.update(transaction, ApiKeyRow, ("id",), ("last_used",), [(hour, number)])
@@ -99,18 +99,18 @@ class ApiKeys:
         return [key for key in keys if enterprise in (None, key.enterprise)]
 
     def grant(self, number: str, grants: Collection[str], now: datetime, *, by: str = "") -> ApiKey:
-        """From now on the key of a sender has these grants and no others. Raises ``NotFound`` and ``ValueRefused``."""
+        """Sets the grants of a sender's key. Raises ``NotFound`` and ``ValueRefused``."""
         found = self._one(number)
         _check_grants(found.role, grants)
         if found.grants != set(grants):
             with self.database.write(found.enterprise) as transaction:
-                self.database.update(transaction, ApiKeyRow, ("id",), ("grants",), [(_written(grants), number)])
-                said = {"name": found.name, "grants": _written(grants)}
-                Audit(self.database).changed(transaction, found.enterprise, GRANTED_KEY, number, actor=by, now=now, **said)
+                self.database.update(transaction, ApiKeyRow, ("id",), ("grants",), [(_grants_text(grants), number)])
+                detail = {"name": found.name, "grants": _grants_text(grants)}
+                Audit(self.database).changed(transaction, found.enterprise, GRANTED_KEY, number, actor=by, now=now, **detail)
         return self._one(number)
 
     def revoke(self, number: str, now: datetime, *, by: str = "") -> ApiKey:
-        """From now on nobody gets in with it. Revoking twice changes nothing."""
+        """Revokes a key at once. Revoking twice changes nothing."""
         found = self._one(number)
         if found.revoked is None:
             with self.database.write(found.enterprise) as transaction:
@@ -132,7 +132,7 @@ def _check_grants(role: str, grants: Collection[str]) -> None:
         raise ValueRefused("only sender keys can have grants: the permissions of other roles are fixed")
 
 
-def _written(grants: Collection[str]) -> str:
+def _grants_text(grants: Collection[str]) -> str:
     return " ".join(sorted(set(grants)))
 
 
@@ -142,9 +142,9 @@ def _digest(secret: str) -> str:
 
 def _key(row: tuple[Any, ...]) -> ApiKey:
     number, name, enterprise, role, created, revoked, expires, used, grants = row[:9]
-    ends = _moment(revoked), _moment(expires), _moment(used)
+    ends = _optional_time(revoked), _optional_time(expires), _optional_time(used)
     return ApiKey(number, name, enterprise, role, instant(created), *ends, frozenset(grants.split()))
 
 
-def _moment(value: Any) -> datetime | None:
+def _optional_time(value: Any) -> datetime | None:
     return None if value is None else instant(value)

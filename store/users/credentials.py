@@ -1,7 +1,7 @@
-"""Names and passwords, as people give them: whether they let somebody in, and which one somebody chooses next.
+"""Checks names and passwords at sign-in, and changes passwords.
 
-Wrong ones are slowed down (``store.users.throttle``), and every one of a user's is a line in the audit log. What cannot be a name or a
-password by its length is refused before it costs anything.
+Wrong attempts are slowed down (``store.users.throttle``), and each one on a user's name is an entry in the audit log. Names and passwords
+that are too long are refused before any costly work.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from store.users.users import (
     Way,
 )
 
-OTHERS = "SELECT digest FROM user_sessions WHERE user_id = ? AND digest <> ?"
-SAID = {
+OTHER_SESSIONS = "SELECT digest FROM user_sessions WHERE user_id = ? AND digest <> ?"
+MESSAGES = {
     WRONG_PASSWORD: "The current password is wrong.",
     ELSEWHERE: "You sign in with an identity provider. Change your password there.",
 }
 
 
 class Try(NamedTuple):
-    """One try. ``refused`` is why no password is right, where none is."""
+    """One attempt. ``refused`` is why no password would be accepted; otherwise empty."""
 
     user: StoredUser | None
     refused: str = ""
 
 
 class Credentials:
-    """Checks them, for those who have a role in one of the service's enterprises. ``address`` is where a try comes from."""
+    """Checks credentials of users who have a role in one of the service's enterprises. ``address`` is where an attempt comes from."""
 
     def __init__(self, database: Database, enterprises: Collection[str], refusals: Refusals | None = None) -> None:
         self.database, self.enterprises = database, enterprises
@@ -58,81 +58,81 @@ class Credentials:
         self.refusals = refusals or Refusals(database, enterprises)
 
     def check(self, name: str, password: str, now: datetime, address: str = "") -> User | None:
-        """Whose name and password these are. ``None`` for a wrong one, and for a user who is disabled or without a role.
+        """The user with that name and password. ``None`` if they are wrong, or the user is disabled or has no role.
 
-        Raises :class:`TooManyTries`, whoever asks.
+        Raises :class:`TooManyTries`, whether or not the name exists.
         """
         name = name.strip()
         if len(name) > LONGEST_NAME or len(password) > LONGEST:
             return None
         tried = self._tried(name, address, now)
-        fits = passwords.fits(password, tried.user.password if tried.user and not tried.refused else None)
-        if tried.user is None or not fits or not self._still(tried.user):
+        fits = passwords.matches(password, tried.user.password if tried.user and not tried.refused else None)
+        if tried.user is None or not fits or not self._is_current(tried.user):
             self._refused(REFUSED_SIGN_IN, tried, tried.refused or WRONG_PASSWORD, now)
             return None
         user = self.users.find(tried.user.name)
         if user.disabled is not None or not user.roles.keys() & set(self.enterprises):
             self._refused(REFUSED_SIGN_IN, tried, DISABLED if user.disabled else NO_ROLE, now)
             return None
-        self.throttle.right(name, address, now)
+        self.throttle.accept(name, address, now)
         return user
 
-    def _still(self, user: StoredUser) -> bool:
-        """Whether the password that was checked is the user's still."""
+    def _is_current(self, user: StoredUser) -> bool:
+        """Whether the password has not changed since it was checked."""
         with self.database.read() as connection:
-            kept = self.users.kept(connection, user.name)
-        return kept is not None and kept.password == user.password
+            stored = self.users.stored(connection, user.name)
+        return stored is not None and stored.password == user.password
 
     def change(self, name: str, current: str, new: str, *, session: str, now: datetime, address: str = "") -> None:
-        """Another password of a user's own, who is in ``session``: all others of theirs end.
+        """Changes a user's own password. All their sessions except ``session`` end.
 
-        Raises :class:`ValueRefused` for a new one that may not be chosen, and for a wrong current one, which counts as a try;
-        :class:`TooManyTries`; :class:`VersionConflict` when somebody else changed it meanwhile.
+        Raises :class:`ValueRefused` for a new password that is not allowed, and for a wrong current one, which counts as an attempt;
+        :class:`TooManyTries`; :class:`VersionConflict` if somebody else changed it meanwhile.
         """
         if why := refusal(passwords.normal(new[: LONGEST + 1]), [name, *self.enterprises]):
             raise ValueRefused(why)
         if new == current:
             raise ValueRefused("The new password is the same as the current one. Choose another.")
         if len(current) > LONGEST:
-            raise ValueRefused(SAID[WRONG_PASSWORD])
+            raise ValueRefused(MESSAGES[WRONG_PASSWORD])
         tried = self._tried(name, address, now)
-        fits = passwords.fits(current, tried.user.password if tried.user and not tried.refused else None)
+        fits = passwords.matches(current, tried.user.password if tried.user and not tried.refused else None)
         if tried.user is None or not fits:
             self._refused(REFUSED_PASSWORD, tried, tried.refused or WRONG_PASSWORD, now)
-            raise ValueRefused(SAID.get(tried.refused or WRONG_PASSWORD, "You cannot change the password now."))
-        self.throttle.right(name, address, now)
+            raise ValueRefused(MESSAGES.get(tried.refused or WRONG_PASSWORD, "You cannot change the password now."))
+        self.throttle.accept(name, address, now)
         self._replace(tried.user, passwords.hashed(new), session, now)
 
     def _replace(self, user: StoredUser, hashed: str, session: str, now: datetime) -> None:
         with self.database.write(WRITER) as transaction:
-            kept = self.users.kept(transaction, user.name)
-            if kept is None or kept.password != user.password or kept.disabled is not None:
+            stored = self.users.stored(transaction, user.name)
+            if stored is None or stored.password != user.password or stored.disabled is not None:
                 raise VersionConflict("the password was changed by someone else in the meantime: sign in again")
             self.database.update(transaction, UserRow, ("id",), ("password", "provisional"), [(hashed, None, user.id)])
-            rows = self.database.select(transaction, OTHERS, [user.id, digest(session)])
+            rows = self.database.select(transaction, OTHER_SESSIONS, [user.id, digest(session)])
             self.database.delete(transaction, UserSessionRow, ("digest",), [tuple(one) for one in rows])
             for enterprise, role in self.users.roles(transaction, user.id).items():
-                said = {"name": user.name, "sessions_ended": len(rows)}
-                self.log.note(transaction, [enterprise], CHANGED_PASSWORD, user.id, actor=f"{role}:{user.name}", now=now, **said)
+                detail = {"name": user.name, "sessions_ended": len(rows)}
+                self.log.note(transaction, [enterprise], CHANGED_PASSWORD, user.id, actor=f"{role}:{user.name}", now=now, **detail)
 
     def _tried(self, name: str, address: str, now: datetime) -> Try:
         if wait := self.throttle.admit(name, address, now):
             raise TooManyTries(wait.total_seconds())
         with self.database.read() as connection:
-            user = self.users.kept(connection, name)
-        return Try(user, why_not(user) or (ELSEWHERE if user and user.by_openid else ""))
+            user = self.users.stored(connection, name)
+        return Try(user, refusal_reason(user) or (ELSEWHERE if user and user.by_openid else ""))
 
     def _refused(self, action: str, tried: Try, why: str, now: datetime) -> None:
         if tried.user is None:
             self.refusals.count(why, Way.PASSWORD, now)
             return
         with self.database.write(WRITER) as transaction:
-            where, number, said = self.users.concerned(transaction, tried.user, self.enterprises)
-            self.log.note(transaction, where, action, number, actor=STRANGER, now=now, why=why, **said)
+            enterprises, number, detail = self.users.audit_scope(transaction, tried.user, self.enterprises)
+            self.log.note(transaction, enterprises, action, number, actor=STRANGER, now=now, why=why, **detail)
 
 
-def why_not(user: StoredUser | None) -> str:
-    """Why this user may not come in, whoever vouches for them; empty where they may."""
+def refusal_reason(user: StoredUser | None) -> str:
+    """Why this user may not sign in, by whatever method; empty if they may."""
     if user is None:
         return UNKNOWN_NAME
     return DISABLED if user.disabled is not None else ""

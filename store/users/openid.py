@@ -1,6 +1,6 @@
-"""Whom an OpenID Connect provider may let in: who they are by its claims, and which role they have in which enterprise. Pure.
+"""Who signs in with OpenID Connect, from the provider's claims: subject, name, and the role in each enterprise. Pure.
 
-Nobody has a role that no rule names, no rule can give the role of a sender, and a claim that is no text fits no rule.
+Roles come only from rules, no rule can grant the role of a sender, and a claim that is not text matches no rule.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from store.users.roles import LONGEST_NAME
 
 
 class RoleRule(NamedTuple):
-    """Whoever has ``value`` in ``claim`` (a claim's name, or the way to it with dots) has ``role`` in ``enterprise``."""
+    """A user with ``value`` in ``claim`` (a claim's name or dotted path) has ``role`` in ``enterprise``."""
 
     claim: str
     value: str
@@ -23,7 +23,7 @@ class RoleRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OpenId:
-    """One provider, and us as its client. ``public_url`` is where browsers reach us; ``title`` is what people call the provider."""
+    """A provider, and this service as its client. ``public_url`` is our URL for browsers; ``title`` is the provider's display name."""
 
     issuer: str
     client_id: str
@@ -40,8 +40,8 @@ class OpenId:
         return f"{self.public_url}/sign-in/openid/done"
 
 
-class Vouched(NamedTuple):
-    """Somebody whom a provider vouches for. ``subject`` is who they are there, for ever; ``roles``: enterprise -> role."""
+class ProviderIdentity(NamedTuple):
+    """An identity that a provider confirmed. ``subject`` is its permanent id there; ``roles``: enterprise -> role."""
 
     issuer: str
     subject: str
@@ -49,20 +49,20 @@ class Vouched(NamedTuple):
     roles: Mapping[str, str]
 
 
-def vouched(claims: Mapping[str, Any], settings: OpenId) -> Vouched:
-    """Who it is by the claims of a checked ID token. ``name`` is empty where they hold none that can be used."""
-    return Vouched(str(claims["iss"]), str(claims["sub"]), name_of(claims, settings.name_claim), roles_of(claims, settings.roles))
+def provider_identity(claims: Mapping[str, Any], settings: OpenId) -> ProviderIdentity:
+    """The identity in the claims of a verified ID token. ``name`` is empty if they have no usable name."""
+    return ProviderIdentity(str(claims["iss"]), str(claims["sub"]), name_of(claims, settings.name_claim), roles_of(claims, settings.roles))
 
 
 def name_of(claims: Mapping[str, Any], path: str) -> str:
-    """What the user is called; empty for none, for several, and for what cannot be a user's name."""
+    """The user's name; empty if there is none, if there are several, or if it is not a valid name."""
     texts = claimed(claims, path)
     name = texts[0].strip() if len(texts) == 1 else ""
     return name if len(name) <= LONGEST_NAME and name.isprintable() else ""
 
 
 def roles_of(claims: Mapping[str, Any], rules: tuple[RoleRule, ...]) -> dict[str, str]:
-    """Enterprise -> role: of each enterprise the first rule that fits, in the order written."""
+    """Enterprise -> role. For each enterprise the first matching rule counts, in the order of the configuration."""
     found: dict[str, str] = {}
     for rule in rules:
         if rule.value in claimed(claims, rule.claim):
@@ -71,7 +71,7 @@ def roles_of(claims: Mapping[str, Any], rules: tuple[RoleRule, ...]) -> dict[str
 
 
 def claimed(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    """The texts of a claim. Names with dots of their own (``https://clinic.example/roles``) come before ways (``realm_access.roles``)."""
+    """The texts of a claim. A name with dots of its own (``https://clinic.example/roles``) precedes a path (``realm_access.roles``)."""
     value: Any = claims
     for part in [path] if path in claims else path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

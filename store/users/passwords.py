@@ -1,14 +1,10 @@
-"""Passwords: made at random, kept as argon2id hashes (RFC 9106), checked in the same time whether or not there is such a user.
+"""Passwords: generation, argon2id hashes (RFC 9106), and the rules for passwords that people choose (NIST SP 800-63B-4, 3.1.1.2).
 
-Each check takes 64 MiB and all cores for a moment: ``store.web.http.lanes`` limits how many are made at the same time.
+A check takes the same time whether or not the user exists. It needs 64 MiB and all cores for a moment: ``store.web.http.lanes`` limits how
+many run at once. Passwords are compared in one Unicode form (NFKC), so that it does not matter how a keyboard composes an accent.
 
-They are compared in one Unicode form (NFKC), so that it does not matter which keyboard an accent was typed on (NIST SP 800-63B).
-
-Which passwords people may choose (NIST SP 800-63B-4, 3.1.1.2). Pure.
-
-At least 15 characters, for the password is the only factor. No rules on kinds of characters, no changing by the calendar: they make worse
-passwords. What everybody tries first does not count: words and rows of keys that such lists are made of, the user's and the enterprise's
-name, and repetitions.
+A password must have at least 15 characters, since it is the only factor. There are no rules on kinds of characters and no expiry: both lead
+to worse passwords. Easily guessed parts do not count: common words, keyboard rows, the names of the user and the enterprise, repetitions.
 """
 
 from __future__ import annotations
@@ -24,10 +20,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-SHORTEST, LONGEST, OWN = 15, 200, 8
+SHORTEST, LONGEST, FEWEST_UNGUESSABLE = 15, 200, 8
 ROWS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop", "1qaz2wsx3edc4rfv")
 RUN = 3
-TRIED_FIRST = """
+COMMON_WORDS = """
     admin administrator auditor changeme clinic computer contact default doctor dragon emr enterprise football general guest
     health healthcare hello hospital iloveyou letmein login manager master medical monkey nurse operator passphrase passwort password
     patient please practice princess qwerty secret secure server shadow staff sunshine superman sync system temp temporary test
@@ -40,34 +36,34 @@ NAME = re.compile(r"[^\W_]{3,}")
 
 
 def refusal(password: str, names: Collection[str]) -> str | None:
-    """Why this password may not be chosen, as a sentence; ``None`` when it may. ``names``: of the user and of where they work."""
+    """Why this password is not allowed, as a sentence; ``None`` if it is. ``names``: of the user and of the enterprises."""
     if len(password) < SHORTEST:
         return f"A password must have at least {SHORTEST} characters. A few unrelated words are easy to remember."
     if len(password) > LONGEST:
         return f"A password can have at most {LONGEST} characters."
-    if own(password, names) < OWN:
+    if unguessable_characters(password, names) < FEWEST_UNGUESSABLE:
         return "This password is too easy to guess: avoid common words, local names, keyboard rows and repetition."
     return None
 
 
-def own(password: str, names: Collection[str]) -> int:
-    """How many letters and digits are left without repetitions, rows of keys, years, common words and these names."""
-    text = _once(password.casefold())
-    known = {part for words in (TRIED_FIRST, *names) for part in NAME.findall(words.casefold())}
+def unguessable_characters(password: str, names: Collection[str]) -> int:
+    """The number of letters and digits left without repetitions, keyboard rows, years, common words and these names."""
+    text = _without_repetition(password.casefold())
+    known = {part for words in (COMMON_WORDS, *names) for part in NAME.findall(words.casefold())}
     for word in sorted(known, key=len, reverse=True):
         text = text.replace(word, " ")
     text = YEAR.sub(" ", text)
     return sum(1 for part in _without_rows(text) if part.isalnum())
 
 
-def _once(text: str) -> str:
-    """The shortest beginning that the whole is a repetition of."""
+def _without_repetition(text: str) -> str:
+    """The shortest prefix that the text repeats."""
     size = len(text)
     return next(text[:unit] for unit in range(1, size + 1) if text[unit:] == text[: size - unit])
 
 
 def _without_rows(text: str) -> Iterator[str]:
-    """The characters that do not go on from the one before along a row of keys, forwards, backwards, or by staying."""
+    """The characters that are not part of a run along a keyboard row (in either direction) or of one repeated character."""
     steps = {a + b for row in ROWS for line in (row, row[::-1]) for a, b in pairwise(line)}
     start = 0
     for index in range(1, len(text) + 1):
@@ -77,33 +73,33 @@ def _without_rows(text: str) -> Iterator[str]:
         start = index
 
 
-LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another when read aloud
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # no characters that are easily confused
 GROUPS, LETTERS_IN_GROUP = 4, 5
-COST = RFC_9106_LOW_MEMORY  # of a new hash: 64 MiB, three passes, four threads
+COST = RFC_9106_LOW_MEMORY  # for new hashes: 64 MiB, three passes, four threads
 
 
-def made() -> str:
-    """A new password of about 100 random bits, in groups, for somebody to type once."""
+def generate() -> str:
+    """A new password with about 100 random bits, in groups, to be typed once."""
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(LETTERS_IN_GROUP)) for _ in range(GROUPS))
 
 
 def hashed(password: str) -> str:
-    """What is kept of a password."""
+    """The hash to store for a password."""
     return _hasher().hash(normal(password))
 
 
-def fits(password: str, kept: str | None) -> bool:
-    """Whether it is the password that was kept. ``None``: nobody's, which takes as long and is never right."""
+def matches(password: str, stored: str | None) -> bool:
+    """Whether the password matches the stored hash. ``None``, for an unknown user, takes as long and never matches."""
     if len(password) > LONGEST:
         return False
     try:
-        return _hasher().verify(kept or _nobodys(), normal(password)) and kept is not None
+        return _hasher().verify(stored or _dummy_hash(), normal(password)) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
 
 
 def normal(password: str) -> str:
-    """The one form of a password that is hashed."""
+    """The normalized form of a password, which is hashed."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -112,5 +108,5 @@ def _hasher() -> PasswordHasher:
 
 
 @cache
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     return _hasher().hash(secrets.token_urlsafe(32))

@@ -1,6 +1,6 @@
-"""Refused sign-ins of nobody who is known here: counted, with one line of the audit log for many, so that strangers cannot fill the disk.
+"""Refused sign-ins with unknown names. They are counted and summed up in the audit log, so that strangers cannot fill the disk.
 
-The first one is a line at once; what comes after it is counted and written a quarter of an hour later, and when the service stops.
+The first one is written at once. Later ones are counted and written after a quarter of an hour, and when the service stops.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EVERY = timedelta(minutes=15)
 
 
 class Refusals:
-    """Counts and writes them, for every enterprise of the service. Thread-safe."""
+    """Counts refused sign-ins and writes them to the log of every enterprise of the service. Thread-safe."""
 
     def __init__(self, database: Database, enterprises: Collection[str]) -> None:
         self.database, self.enterprises, self.log = database, enterprises, UserLog(database)
@@ -28,19 +28,19 @@ class Refusals:
         self._lock = threading.Lock()
 
     def count(self, why: str, way: str, now: datetime) -> None:
-        """One more. ``why`` and ``way`` are words of ours, never what somebody typed."""
+        """Counts one. ``why`` and ``way`` are our own codes, never what somebody typed."""
         with self._lock:
             self._counts[why, way] += 1
             self._since = self._since or now
         self.write_due(now)
 
     def write_due(self, now: datetime) -> None:
-        """Writes what was counted, unless the last line is younger than :data:`EVERY`."""
+        """Writes the counts, unless the last entry is younger than :data:`EVERY`."""
         if self._written is None or not timedelta(0) <= now - self._written < EVERY:
             self.write(now)
 
     def write(self, now: datetime) -> None:
-        """Writes what was counted. Where that fails it is counted still."""
+        """Writes the counts. If that fails, they are kept."""
         with self._lock:
             counts, since, before = self._counts, self._since, self._written
             self._counts, self._since = Counter(), None
@@ -58,5 +58,5 @@ class Refusals:
             return
         with self.database.write(WRITER) as transaction:
             for (why, way), count in sorted(counts.items()):
-                said = {"why": why, "way": way, "count": count, "since": since.isoformat()}
-                self.log.note(transaction, self.enterprises, REFUSED_SIGN_IN, "", actor=STRANGER, now=now, **said)
+                detail = {"why": why, "way": way, "count": count, "since": since.isoformat()}
+                self.log.note(transaction, self.enterprises, REFUSED_SIGN_IN, "", actor=STRANGER, now=now, **detail)

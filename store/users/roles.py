@@ -1,4 +1,4 @@
-"""What people may be here, and how long their names may be. Pure."""
+"""The roles of users, and the maximum length of their names. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Slows down the guessing of passwords: by address, by name, and by both together, with waits that grow. In memory, of one process.
+"""Slows down password guessing by address, by name, and by both together, with growing waits. In the memory of one process.
 
-A wait is short where a stranger could cause it for somebody else: whoever knows a name must not be able to keep its user out. Somebody
-who signed in from an address before is not slowed by what others try, neither there nor elsewhere. A try that has to wait is neither
-counted nor checked, so that it costs nothing and says nothing about which names exist.
+Waits that a stranger could cause for somebody else are short: knowing a name must not be enough to lock its user out. A user who has signed
+in from an address before is not slowed down there by the attempts of others, made there or elsewhere. An attempt that has to wait is
+neither counted nor checked, so it costs nothing and does not reveal which names exist.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ MOST_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """``free`` wrong tries cost nothing. After each further one the wait doubles, from one second to ``longest``."""
+    """``free`` wrong attempts cause no wait. After each further one the wait doubles, from one second to ``longest``."""
 
     free: int
     longest: timedelta
 
     def wait(self, wrong: int) -> timedelta:
-        """How long after the last of so many wrong tries the next one may come."""
+        """How long after the last of this many wrong attempts the next one may be made."""
         if wrong < self.free:
             return timedelta(0)
         return min(self.longest, timedelta(seconds=2 ** min(wrong - self.free, 30)))
 
 
-OF_BOTH = Pace(5, timedelta(minutes=5))
-OF_NAME = Pace(20, timedelta(minutes=1))
-OF_ADDRESS = Pace(30, timedelta(minutes=1))
+PACE_BOTH = Pace(5, timedelta(minutes=5))
+PACE_NAME = Pace(20, timedelta(minutes=1))
+PACE_ADDRESS = Pace(30, timedelta(minutes=1))
 
 
 class WrongTries(NamedTuple):
-    """How many wrong tries in a row, and when the last one was."""
+    """The number of wrong attempts in a row, and the time of the last one."""
 
     tries: int
     last: datetime
 
 
 class Counter:
-    """Wrong tries by key, the most recent :data:`MOST_KEPT` keys. Not thread-safe."""
+    """Wrong attempts by key, for the most recent :data:`MOST_KEPT` keys. Not thread-safe."""
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self._kept: OrderedDict[bytes, WrongTries] = OrderedDict()
 
-    def left(self, key: bytes, now: datetime) -> timedelta:
-        """How long the next try has to wait. Never longer than the pace says, whatever the clock does."""
+    def remaining_wait(self, key: bytes, now: datetime) -> timedelta:
+        """How long the next attempt has to wait. Never longer than the pace allows, even if the clock is set back."""
         found = self._found(key, now)
         wait = self.pace.wait(found.tries)
         return max(timedelta(0), min(wait, found.last + wait - now))
 
     def add(self, key: bytes, now: datetime) -> None:
-        """Counts a try."""
+        """Counts an attempt."""
         found = self._found(key, now)
         self._kept.pop(key, None)
         self._kept[key] = WrongTries(found.tries + 1, now)
@@ -68,13 +68,13 @@ class Counter:
             self._kept.popitem(last=False)
 
     def take_back(self, key: bytes) -> None:
-        """A try was not wrong."""
+        """Takes back an attempt that was not wrong."""
         found = self._kept.get(key)
         if found is not None:
             self._kept[key] = found._replace(tries=found.tries - 1)
 
     def forget(self, key: bytes) -> None:
-        """The tries of this key do not count any more."""
+        """Forgets the attempts of this key."""
         self._kept.pop(key, None)
 
     def _found(self, key: bytes, now: datetime) -> WrongTries:
@@ -83,28 +83,28 @@ class Counter:
 
 
 class Throttle:
-    """Admits tries to sign in. Each is counted as wrong until it turns out to be right, so that many at once gain nothing."""
+    """Admits sign-in attempts. Each counts as wrong until it is proven right, so that parallel attempts gain nothing."""
 
     def __init__(self) -> None:
-        self._both, self._names, self._addresses = Counter(OF_BOTH), Counter(OF_NAME), Counter(OF_ADDRESS)
+        self._both, self._names, self._addresses = Counter(PACE_BOTH), Counter(PACE_NAME), Counter(PACE_ADDRESS)
         self._known: OrderedDict[bytes, datetime] = OrderedDict()
-        self._salt = secrets.token_bytes(32)  # people type passwords into the field of the name: neither stays readable in memory
+        self._salt = secrets.token_bytes(32)  # people type passwords into the name field: neither stays readable in memory
         self._lock = threading.Lock()
 
     def admit(self, name: str, address: str, now: datetime) -> timedelta:
-        """Zero for a try that may be checked now, which is counted; else how long to wait, and nothing is counted."""
+        """Zero if the attempt may be checked now; it is then counted. Otherwise how long to wait; nothing is counted."""
         with self._lock:
-            counted = self._counted(name, address, now)
-            wait = max(counter.left(key, now) for counter, key in counted)
+            counted = self._counters(name, address, now)
+            wait = max(counter.remaining_wait(key, now) for counter, key in counted)
             if not wait:
                 for counter, key in counted:
                     counter.add(key, now)
             return wait
 
-    def right(self, name: str, address: str, now: datetime) -> None:
-        """The try was right: this name from this address is known, and its wrong tries are forgotten."""
+    def accept(self, name: str, address: str, now: datetime) -> None:
+        """Records a right attempt: this name is known at this address, and its wrong attempts are forgotten."""
         with self._lock:
-            counted = self._counted(name, address, now)
+            counted = self._counters(name, address, now)
             (_, both), *others = counted
             for counter, key in others:
                 counter.take_back(key)
@@ -114,7 +114,7 @@ class Throttle:
             if len(self._known) > MOST_KEPT:
                 self._known.popitem(last=False)
 
-    def _counted(self, name: str, address: str, now: datetime) -> list[tuple[Counter, bytes]]:
+    def _counters(self, name: str, address: str, now: datetime) -> list[tuple[Counter, bytes]]:
         both = self._key(name, address)
         known = self._known.get(both)
         if known is not None and now - known < KNOWN_FOR:

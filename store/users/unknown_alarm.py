@@ -1,4 +1,4 @@
-"""When a key asks about too many patients whom nobody here knows. Pure."""
+"""The alarm for API keys that ask about too many unknown patients. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """More than ``floor`` unknown patients within the window, and at least ``percent`` of those asked about."""
+    """Rings for more than ``floor`` unknown patients within the window, if they are at least ``percent`` of those asked about."""
 
     floor: int = 200
     percent: float = 20.0
     within: timedelta = timedelta(minutes=10)
 
     def rings(self, asked: int, unknown: int) -> bool:
-        """Whether that is too many."""
+        """Whether this many unknown patients among those asked about are too many."""
         return unknown > self.floor and unknown * 100 >= asked * self.percent

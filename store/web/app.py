@@ -1,4 +1,4 @@
-"""The HTTP API as an ASGI application. Everything it needs is passed in; it reads no configuration and starts no work of its own."""
+"""The HTTP API as an ASGI application. Everything it needs is passed in; it reads no configuration and starts no runs by itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from store.runs.runs import Journal
 from store.users.api_keys import ApiKeys
 from store.users.unknown_alarm import Alarm
 from store.web.api.administration import Administration
-from store.web.api.audit import Proof
+from store.web.api.audit import AuditCalls
 from store.web.api.decisions import Decisions
 from store.web.api.endpoint import JSON, Endpoint
 from store.web.api.feed import ChangeFeed
@@ -40,7 +40,7 @@ from store.web.http.unknown_patients import LookUps
 from store.web.http.work import SyncWork
 from store.web.pages.site import Access, Site
 
-MOST_BYTES = 1024 * 1024  # of any body but a batch
+MOST_BYTES = 1024 * 1024  # of any body except a batch
 STRICT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 Lifespan = AbstractAsyncContextManager[None]
 
@@ -51,7 +51,7 @@ def utc_now() -> datetime:
 
 
 def never() -> bool:
-    """For a service that is stopped by its process."""
+    """The default of ``closing``: the service ends with its process."""
     return False
 
 
@@ -70,20 +70,19 @@ def create_app(
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
 ) -> Litestar:
-    """The application. ``work`` is what ``sync`` does on request; without it those addresses are not there.
+    """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
-    ``closing`` turns true when the service is about to stop, so that long polls end instead of holding it up. ``access`` is who may
-    sign in to the pages; without it there are none. ``intake`` tells which sources send what cannot be handled now, ``look_ups``
-    counts the patients that keys ask about. ``ticks`` are
-    seconds, for what is kept for one.
+    ``closing`` turns true when the service is about to stop, so that long polls end instead of delaying it. ``access`` controls who may
+    sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now.
+    ``look_ups`` counts the patients that keys ask about. ``ticks`` is a clock in seconds for caches.
     """
-    lanes = lanes or Lanes.made()
+    lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
     look_ups = look_ups or LookUps(Alarm(), clock)
     decisions = Decisions(store, callers, clock, lanes, look_ups)
     administration = Administration(store, decisions.policies.changed)
     operations = (Operations(store, journal, work), RunCalls(store, journal, work), RejectionCalls(journal, work))
-    groups = (PatientCalls(store, look_ups), OptOuts(store), RepliesQueue(store), Proof(store), administration, *operations)
+    groups = (PatientCalls(store, look_ups), OptOuts(store), RepliesQueue(store), AuditCalls(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),
@@ -92,53 +91,53 @@ def create_app(
         *Health(store, metrics, clock, ticks, intake, look_ups.ringing).handlers(callers, lanes),
         _schema(rows),
     ]
-    lifespan: list[Lifespan] = [closed(lanes)]
+    lifespan: list[Lifespan] = [threads_closed(lanes)]
     if access is not None:
         site = Site(store, journal, access, work=work, clock=clock, settings_changed=decisions.policies.changed, lanes=lanes)
         handlers += site.handlers()
-        lifespan.append(tended(site))
+        lifespan.append(pages_running(site))
     return Litestar(
         handlers,
         exception_handlers={Exception: problem.answer},
-        on_startup=[settle],
-        before_send=[strict],
-        on_shutdown=[decisions.gathering.close],
+        on_startup=[freeze_modules],
+        before_send=[add_strict_headers],
+        on_shutdown=[decisions.batcher.close],
         lifespan=lifespan,
-        openapi_config=None,  # written from the rows, see openapi.py
+        openapi_config=None,  # built by openapi.py
         logging_config=None,
         request_max_body_size=MOST_BYTES,
     )
 
 
 @asynccontextmanager
-async def closed(lanes: Lanes) -> AsyncIterator[None]:
-    """Ends the threads with the service."""
+async def threads_closed(lanes: Lanes) -> AsyncIterator[None]:
+    """Ends the threads when the service stops."""
     yield
     lanes.close()
 
 
 @asynccontextmanager
-async def tended(site: Site) -> AsyncIterator[None]:
-    """Has the pages do what is due while the service runs, and when it stops."""
-    tending = asyncio.create_task(site.tend())
+async def pages_running(site: Site) -> AsyncIterator[None]:
+    """Runs the pages' periodic work while the service runs, and closes them when it stops."""
+    task = asyncio.create_task(site.tend())
     yield
-    tending.cancel()
+    task.cancel()
     await site.close()
 
 
-async def strict(message: Message, scope: Scope) -> None:
-    """What is answered is about patients, so nobody keeps it on the way, and no browser guesses what it is. Pages and files say more."""
+async def add_strict_headers(message: Message, scope: Scope) -> None:
+    """Adds headers against caching (responses are about patients) and content sniffing. Pages and files set more of their own."""
     if message["type"] == "http.response.start":
         headers = list(message["headers"])
         names = [name for name, _ in headers]
         message["headers"] = headers + [one for one in STRICT if one[0] not in names]
 
 
-def settle() -> None:
-    """Tells the collector that what was loaded until now stays.
+def freeze_modules() -> None:
+    """Excludes everything loaded so far from garbage collection.
 
-    Decisions make many short-lived values and no cycles; without this each ten thousand of them pay for another walk through every
-    module of the process, which costs a third of the speed of a batch.
+    Decisions create many short-lived values and no cycles. Without this, each ten thousand of them would trigger another walk through
+    all modules of the process, which costs a third of the speed of a batch.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
-"""The command line: names the commands, and turns every failure into one line and an exit code.
+"""The command line: lists the commands, and turns every failure into one line and an exit code.
 
-0 done, 1 the work failed, 2 wrong use or configuration, 3 held by the safeguard.
+Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration, 3 held by the safeguard.
 """
 
 from __future__ import annotations
@@ -87,17 +87,17 @@ register(app, COMMANDS)
 
 
 def main() -> None:
-    """The program ``emr-sync``. What it writes is its own user's: databases, keys and exports are about patients."""
+    """The program ``emr-sync``. Only its own user can read the files it writes: databases, keys and exports are about patients."""
     os.umask(0o077)
     pace.begin()
-    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+    sys.stdout, sys.stderr = sys.stdout or _null_stream(), sys.stderr or _null_stream()
     code = run(sys.argv[1:])
     pace.end()
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Does one command; the exit code."""
+    """Runs one command and returns its exit code."""
     try:
         code = app(list(arguments), standalone_mode=False, prog_name="emr-sync")
         return code if isinstance(code, int) else 0
@@ -112,24 +112,24 @@ def run(arguments: Sequence[str]) -> int:
         return code
 
 
-def _nowhere() -> TextIO:
-    """Where to write when the caller closed the stream."""
+def _null_stream() -> TextIO:
+    """A stream that discards its output, for when the caller closed the real one."""
     return open(os.devnull, "w", encoding="utf-8")  # open until the process ends
 
 
 def _line(error: Exception) -> str:
-    """What to tell a person about an error. The text of one that is not ours may quote a payload: its kind must do."""
+    """One line about an error, for people. The text of a foreign error may quote a payload, so only its type is shown."""
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
-        return f"{_one(error.format_message())}{f' (see {context.command_path} --help)' if context else ''}"
+        return f"{_one_line(error.format_message())}{f' (see {context.command_path} --help)' if context else ''}"
     if isinstance(error, ConfigError | UsageError | StoreError | SchemaOutdated | AdapterError | BadParameter):
-        return _one(str(error))
-    if sentence := outage.told(error):
+        return _one_line(str(error))
+    if sentence := outage.explanation(error):
         return sentence
     if retry.passes(error):
         return f"database error ({type(error).__name__}); check that the database runs and has disk space, then try again"
     return f"internal error ({logs.place(error)}); please report this line"
 
 
-def _one(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())

@@ -31,7 +31,7 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
 
     reading = inspect(file, more=check_whole)
     wrong = [one for one in reading.mistakes if not one.warning]
-    found = _beside_the_database(reading.settings) if reading.settings else ()
+    found = _database_warnings(reading.settings) if reading.settings else ()
     mistakes = (*reading.mistakes, *found)
     if as_json:
         output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes]})
@@ -40,21 +40,21 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
             output.say(f"{'warning' if one.warning else 'error'}: {one}")
         warnings = len(mistakes) - len(wrong)
         state = output.number(len(wrong), "error") if wrong else "valid"
-        also = f", {output.number(warnings, 'warning')}" if warnings else ""
-        output.say(f"{file}: {state}{also}")
+        suffix = f", {output.number(warnings, 'warning')}" if warnings else ""
+        output.say(f"{file}: {state}{suffix}")
     if wrong:
         raise typer.Exit(2)
 
 
-def _beside_the_database(settings: Settings) -> tuple[ConfigProblem, ...]:
-    """What the database knows of earlier configurations, where it is there."""
+def _database_warnings(settings: Settings) -> tuple[ConfigProblem, ...]:
+    """Warnings from the database about earlier configurations, if there is a database."""
     if not has_database(settings):
         return ()
-    from sync.commands.config_checks import held_back, left
-    from sync.commands.release import orphans  # the store is imported for a database that is there
+    from sync.commands.config_checks import held_back, removed_enterprises
+    from sync.commands.release import orphans  # the store is only imported if there is a database
     from sync.commands.remap import other_mappings
 
-    return (*orphans(settings), *held_back(settings), *left(settings), *other_mappings(settings))
+    return (*orphans(settings), *held_back(settings), *removed_enterprises(settings), *other_mappings(settings))
 
 
 def _mistake(one: ConfigProblem) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -
 
 
 def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
-    """For the console. A source can be checked without its database: then nothing is saved, and a note says so."""
+    """Saves the findings for the console. Without a database nothing is saved, and a note says so."""
     from store.db import schema
     from store.runs.source_checks import Checked, Findings
     from sync.commands.release import if_there
@@ -126,7 +126,7 @@ def _explanation(payload: Payload, one: Explanation) -> dict[str, Any]:
 
 
 def _effective(time: Time) -> dict[str, datetime | None]:
-    """When it was stated; ``effective_latest`` where that is less precise than a second."""
+    """The time of the statement; with ``effective_latest`` if it is less precise than a second."""
     return {"effective": time.earliest, "effective_latest": time.latest if time.latest - time.earliest >= times.SECOND else None}
 
 
@@ -150,14 +150,14 @@ def _item(item: Any) -> dict[str, Any]:
 def _print(payload: Payload, one: Explanation) -> None:
     output.say(payload.locator)
     for item in map(_item, one.items):
-        told = ", ".join(
+        details = ", ".join(
             f"{name}: {output.word(item[name])}"
             for name in ("reason", "detail", "path", "evidence", "effective", "effective_latest")
             if item.get(name)
         )
-        output.say(f"  {item['outcome']}  {told}")
-        for ahead in item.get("later", ()):
-            output.say(f"  from {output.word(ahead['from'])}  {ahead['attribute']}: {shown(ahead['value'])}  {ahead['path']}")
+        output.say(f"  {item['outcome']}  {details}")
+        for later in item.get("later", ()):
+            output.say(f"  from {output.word(later['from'])}  {later['attribute']}: {shown(later['value'])}  {later['path']}")
         for problem in item.get("problems", ()):
             output.say(f"  skipped  {problem['path']}: {problem['reason']} {problem['detail']}")
     output.table(("  attribute", "value", "path"), [(f"  {attribute}", shown(value), path) for attribute, value, path in one.stated])
@@ -167,7 +167,7 @@ def _print(payload: Payload, one: Explanation) -> None:
 
 
 def shown(value: Any) -> str:
-    """A stated value; a cleared one is marked as such."""
+    """A stated value as text; a cleared value is marked."""
     if value is None:
         return "(cleared: unknown)"
     if isinstance(value, tuple) and not hasattr(value, "_fields"):

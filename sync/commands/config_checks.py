@@ -10,11 +10,11 @@ from store.holds.configuration_change import Proposal
 from sync.commands.release import if_there
 from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
-from sync.proposing import allows, told
+from sync.proposing import allows, held_notice
 
 
 def held_back(settings: Settings) -> tuple[ConfigProblem, ...]:
-    """A warning for each enterprise that the safeguard holds, or would hold; none where the database cannot be asked (yet)."""
+    """A warning for each enterprise whose configuration the safeguard holds or would hold; none if the database cannot be read (yet)."""
     try:
         with if_there(settings) as database:
             schema.check(database)
@@ -26,29 +26,29 @@ def held_back(settings: Settings) -> tuple[ConfigProblem, ...]:
     return tuple(ConfigProblem(0, f"enterprises.{name}", text, warning=True) for name, text in found.items() if text)
 
 
-def left(settings: Settings) -> tuple[ConfigProblem, ...]:
-    """A warning for each enterprise that left the configuration; none where the database cannot be asked (yet)."""
+def removed_enterprises(settings: Settings) -> tuple[ConfigProblem, ...]:
+    """A warning for each enterprise that was removed from the configuration; none if the database cannot be read (yet)."""
     try:
         with if_there(settings) as database, database.read() as connection:
-            gone = [name for name in Bases(database).enterprises(connection) if name not in settings.enterprises]
+            removed = [name for name in Bases(database).enterprises(connection) if name not in settings.enterprises]
     except Exception:  # as above
         return ()
     message = (
         "removed from the configuration: its patients are kept, but senders get them as unknown. A renamed enterprise is a new one: it "
         "has no patients, and its sources are read from the beginning. If this is not intended, restore the name"
     )
-    return tuple(ConfigProblem(0, f"enterprises.{name}", message, warning=True) for name in gone)
+    return tuple(ConfigProblem(0, f"enterprises.{name}", message, warning=True) for name in removed)
 
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:
     proposal = Proposal(database, configured)
-    standing = proposal.standing()
-    if standing.held is not None and standing.held.basis == configured.own_basis:
-        return told(standing.held)
-    found = proposal.extent(standing)
-    if standing.in_force is None or allows(rule)(found.synced, found.loosened):
+    current = proposal.standing()
+    if current.held is not None and current.held.basis == configured.own_basis:
+        return held_notice(current.held)
+    found = proposal.extent(current)
+    if current.in_force is None or allows(rule)(found.synced, found.loosened):
         return ""
     return (
         f"this change would make {found.loosened} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
-        f"Until then the previous configuration is in force: {standing.in_force.words}. If this is not intended, revert the change"
+        f"Until then the previous configuration is in force: {current.in_force.words}. If this is not intended, revert the change"
     )

@@ -1,4 +1,4 @@
-"""Which configuration a command was given. Needs no database."""
+"""The configuration and enterprise of a command. Needs no database."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ OfEnterprise = Annotated[str | None, typer.Option("--enterprise", help="The ente
 
 
 def file(context: typer.Context) -> Path:
-    """The one named before the command, else the environment's, else ``config.yaml`` here."""
+    """The file from ``--config``, from the environment, or ``config.yaml`` in the current folder."""
     return chosen(context.find_root().params.get("config"))
 
 
 def settings(context: typer.Context) -> Settings:
-    """The configuration, checked. Raises ``ConfigError``."""
+    """The checked configuration. Raises ``ConfigError``."""
     return load(file(context))
 
 
 def has_database(settings: Settings) -> bool:
-    """Whether there may be a database to ask: an SQLite file that exists, or a server."""
+    """Whether there may be a database: an existing SQLite file, or a server."""
     path = settings.database.removeprefix(SQLITE)
     return path == settings.database or Path(path).exists()
 
 
-def enterprise(settings: Settings, given: str | None) -> str:
-    """The enterprise meant: the one given, or the only one there is."""
-    if given is None and len(settings.enterprises) == 1:
+def enterprise(settings: Settings, option: str | None) -> str:
+    """The enterprise: the one in the option, or the only one configured."""
+    if option is None and len(settings.enterprises) == 1:
         return next(iter(settings.enterprises))
-    if given is None or given not in settings.enterprises:
-        asked = f"unknown enterprise {given!r}" if given else "several enterprises are configured"
-        raise UsageError(f"{asked}; use --enterprise with one of {', '.join(settings.enterprises)}")
-    return given
+    if option is None or option not in settings.enterprises:
+        problem = f"unknown enterprise {option!r}" if option else "several enterprises are configured"
+        raise UsageError(f"{problem}; use --enterprise with one of {', '.join(settings.enterprises)}")
+    return option

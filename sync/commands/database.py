@@ -40,8 +40,8 @@ def check_database(context: typer.Context, as_json: AsJson = False) -> None:
                 output.say(f"{'ok  ' if one.ok else 'FAIL'}  {one.what}: {one.detail}")
     finally:
         database.close()
-    well = all(one.ok for one in found)
+    ok = all(one.ok for one in found)
     if as_json:
-        output.emit({"ok": well, "findings": [{"what": one.what, "ok": one.ok, "detail": one.detail} for one in found]})
-    if not well:
+        output.emit({"ok": ok, "findings": [{"what": one.what, "ok": one.ok, "detail": one.detail} for one in found]})
+    if not ok:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What a dry run found, for people and scripts."""
+"""The output of a dry run, for people and scripts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sync.dry_run import LESS, MORE, NEW, OTHER, Difference, DryRun
 
 SAMPLE = 20
 ORDER = (MORE, LESS, NEW, OTHER)
-"""What a person must look at first."""
+"""The most important changes first."""
 
 
 def show(difference: DryRun, *, as_json: bool) -> None:
-    """Counts, patients by direction, and the changes: people see ``SAMPLE`` of them and the number of others."""
+    """Shows counts, patients by direction, and changes: as text at most ``SAMPLE`` of them and the number of the others."""
     if as_json:
         output.emit(difference.as_dict())
         return
@@ -25,8 +25,8 @@ def show(difference: DryRun, *, as_json: bool) -> None:
     rows = [_row(one) for one in sorted(difference.changes, key=lambda one: ORDER.index(one.direction))[:SAMPLE]]
     if rows:
         output.table(("patient", "attribute", "before", "after", "direction"), rows)
-    if left := len(difference.changes) + difference.more - len(rows):
-        output.say(f"and {left} more changes")
+    if remaining := len(difference.changes) + difference.more - len(rows):
+        output.say(f"and {remaining} more changes")
 
 
 def _row(one: Difference) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ def explain_reply(
     settings = configured.settings(context)
     rules = settings.enterprises[configured.enterprise(settings, enterprise)]
     found = read(text, rules.opt_in_words, rules.opt_out_words)
-    said = {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
+    result = {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
     if as_json:
-        output.emit(said)
+        output.emit(result)
     else:
-        output.table(("", ""), [(name, value) for name, value in said.items() if value is not None])
+        output.table(("", ""), [(name, value) for name, value in result.items() if value is not None])

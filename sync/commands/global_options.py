@@ -1,4 +1,4 @@
-"""The options before the command: which configuration."""
+"""Opens the program's parts for a command, with the configuration from the options before it."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ import typer
 from store.domain.lock import Actor
 from sync.commands import configured, output
 from sync.config import load_to_look
-from sync.proposing import told
+from sync.proposing import held_notice
 from sync.runtime import Parts
 
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Parts]:
-    """The program's parts for reading: the configuration in force stays, whatever the file says."""
-    with _closing(Parts.looking(load_to_look(configured.file(context)))) as parts:
+    """The parts for reading. The configuration in force is not changed, even if the file differs."""
+    with _closing(Parts.open_to_read(load_to_look(configured.file(context)))) as parts:
         yield parts
 
 
 @contextmanager
 def mapping(context: typer.Context) -> Iterator[Parts]:
-    """The same for what maps payloads: the sources' mappings are checked before."""
-    with _closing(Parts.looking(configured.settings(context))) as parts:
+    """The parts for mapping payloads: the sources' mappings are checked first."""
+    with _closing(Parts.open_to_read(configured.settings(context))) as parts:
         yield parts
 
 
 @contextmanager
 def working(context: typer.Context) -> Iterator[Parts]:
-    """The same for applying data from EMRs: first puts the configuration into force, unless the safeguard holds it."""
+    """The parts for applying data from EMRs: first puts the configuration in force, unless the safeguard holds it."""
     with _closing(Parts.open(configured.settings(context))) as parts:
         yield parts
 
 
 @contextmanager
 def _closing(parts: Parts) -> Iterator[Parts]:
-    """Notes first where the configuration in force differs from the file."""
+    """First notes if the configuration in force differs from the file; closes the parts at the end."""
     try:
         for name in parts.settings.enterprises:
-            standing = parts.configurations.standing(name)
-            if standing.held is not None:
-                output.note(f"{name}: {told(standing.held)}")
-            elif standing.in_force not in (None, parts.settings.enterprises[name].own_basis):
+            current = parts.configurations.standing(name)
+            if current.held is not None:
+                output.note(f"{name}: {held_notice(current.held)}")
+            elif current.in_force not in (None, parts.settings.enterprises[name].own_basis):
                 output.note(f"{name}: the changes in this file are not in force yet; serve, resync or ingest will apply them")
         yield parts
     finally:
@@ -53,7 +53,7 @@ def _closing(parts: Parts) -> Iterator[Parts]:
 
 
 def person() -> Actor:
-    """Who calls the command, as the operating system knows them."""
+    """The user who runs the command, from the operating system."""
     number = os.geteuid()
     try:
         return Actor("cli", pwd.getpwuid(number).pw_name)
@@ -62,5 +62,5 @@ def person() -> Actor:
 
 
 def who() -> str:
-    """The same, for the audit log."""
+    """The user who runs the command, for the audit log."""
     return ":".join(person())

@@ -1,4 +1,4 @@
-"""A group of commands whose list is what one gets without naming a command: ``runs``, ``runs SOURCE``, ``runs show ID``."""
+"""A group of commands with ``list`` as its default: ``runs``, ``runs SOURCE``, ``runs show ID``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ListByDefault(TyperGroup):
     """Reads ``runs SOURCE --json`` as ``runs list SOURCE --json``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Puts the list in front where no command of the group is named."""
+        """Inserts ``list`` if no command of the group is named."""
         if not args or (args[0] not in self.commands and args[0] != "--help"):
             args = [LIST, *args]
         return super().parse_args(ctx, args)

@@ -43,19 +43,19 @@ def check_identities(
             found = check.find(only, bar)
         if not as_json:
             _show(found)
-        able = [one for one in found if not one.blocked]
-        if split and able and (yes or (not as_json and _confirmed(len(able)))):
-            _part(parts, check, able, found, as_json=as_json)
+        splittable = [one for one in found if not one.blocked]
+        if split and splittable and (yes or (not as_json and _confirmed(len(splittable)))):
+            _split(parts, check, splittable, found, as_json=as_json)
         elif as_json:
             output.emit({"patients": [_shape(one) for one in found], "split": 0})
 
 
-def _part(parts: Parts, check: IdentityCheck, able: Sequence[Joined], found: Sequence[Joined], *, as_json: bool) -> None:
+def _split(parts: Parts, check: IdentityCheck, splittable: Sequence[Joined], found: Sequence[Joined], *, as_json: bool) -> None:
     done = {}
     with output.progress("patients split") as bar:
-        for count, one in enumerate(able, 1):
+        for count, one in enumerate(splittable, 1):
             done[one.id] = check.split(parsed(one.id) or 0, actor=global_options.person(), now=parts.clock())
-            bar(count, len(able))
+            bar(count, len(splittable))
     split = {one: into for one, into in done.items() if into}
     if as_json:
         output.emit({"patients": [_shape(one) | {"into": split.get(one.id, [])} for one in found], "split": len(split)})

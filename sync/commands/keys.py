@@ -35,8 +35,8 @@ def create(
         grants = [one.value for one in grant or ()]
         number, secret = parts.keys.create(name, owner, role.value, now, expires=until, grants=grants, by=global_options.who())
     if as_json:
-        made = {"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until}
-        output.emit({**made, "grants": grants})
+        created = {"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until}
+        output.emit({**created, "grants": grants})
         return
     output.say(secret)
     ends = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""

@@ -1,4 +1,4 @@
-"""Commands by name, whose modules are imported only when they are called: no command waits for what another needs."""
+"""Lazy commands: their modules are imported only when they are called, so that no command waits for another's imports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.main import get_command
 
 
 class Lazy(NamedTuple):
-    """Where a command or a group of commands is (``module:name``), and the line that the list of commands shows."""
+    """A command or group of commands: its name, its place (``module:name``), and its line in the list of commands."""
 
     name: str
     place: str
@@ -20,10 +20,10 @@ class Lazy(NamedTuple):
 
 
 class LazyGroup(TyperGroup):
-    """A group that holds placeholders: enough for the list of commands, replaced by the command itself when it is called."""
+    """A group of placeholders, which suffice for the list of commands. A call replaces one by the command itself."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command itself for the placeholder."""
+        """The command itself instead of its placeholder."""
         name, found, rest = super().resolve_command(ctx, args)
         place = getattr(found and found.callback, "place", None)
         return name, (loaded(str(name), place) if place else found), rest
@@ -39,13 +39,13 @@ def loaded(name: str, place: str) -> Any:
     """The command or group at ``module:name``, imported now."""
     module, _, attribute = place.partition(":")
     target = getattr(import_module(module), attribute)
-    around = typer.Typer(add_completion=False, rich_markup_mode=None)
-    around.callback()(lambda: None)
+    wrapper = typer.Typer(add_completion=False, rich_markup_mode=None)
+    wrapper.callback()(lambda: None)
     if isinstance(target, typer.Typer):
-        around.add_typer(target, name=name)
+        wrapper.add_typer(target, name=name)
     else:
-        around.command(name)(target)
-    group: Any = get_command(around)
+        wrapper.command(name)(target)
+    group: Any = get_command(wrapper)
     return group.commands[name]
 
 

@@ -12,7 +12,7 @@ from store.audit.audit_log import VIEWED_OPT_OUTS, Audit
 from store.domain.sms_consent import REVIEW, SCOPES
 from store.patients.opt_out_report import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
-from store.web.api.opt_out_report import asked, csv_pieces, json_pieces
+from store.web.api.opt_out_report import csv_pieces, filters, json_pieces
 from sync.commands import configured, global_options, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
@@ -41,7 +41,7 @@ def opt_outs(
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         wanted = Wanted(spelled(line, parts.preferences.numbering(owner)), *words, topic, *when)
-        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=global_options.who(), now=parts.clock(), **asked(wanted))
+        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=global_options.who(), now=parts.clock(), **filters(wanted))
         found = opted_out(parts.database, owner, wanted)
         if plain or table:
             sys.stdout.writelines(json_pieces(found) if plain else csv_pieces(found))

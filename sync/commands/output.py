@@ -1,4 +1,4 @@
-"""What a command shows: one JSON value on stdout for machines, tables for people; notes and progress on stderr."""
+"""The output of commands: one JSON value or tables on stdout; notes and progress on stderr."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on st
 
 
 def note(text: str) -> None:
-    """A line for the person that runs the command."""
+    """Prints a note for the person who runs the command, on stderr."""
     print(text, file=sys.stderr)
 
 
 def say(text: str = "") -> None:
-    """A line of the result, for people."""
+    """Prints a line of the result, for people."""
     print(text)
 
 
 def emit(value: Any) -> None:
-    """The result, for machines."""
+    """Prints the result as JSON, for machines."""
     sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """The result, for people: fitted to a terminal; in a pipe each row is one line, as long as it is."""
+    """Prints a table for people: fitted to the terminal; in a pipe each row is one line of any length."""
     cells = [[word(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _fitted(columns, cells, title)
@@ -58,7 +58,7 @@ def _fitted(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | 
 
 
 def word(value: object) -> str:
-    """A value as people read it."""
+    """A value as text, for people."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -78,7 +78,7 @@ def number(count: int, noun: str) -> str:
 
 @contextmanager
 def progress(what: str) -> Iterator[OnProgress]:
-    """A progress bar on stderr while a run works; nothing where stderr is not a terminal."""
+    """A progress bar on stderr; nothing if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total, waiting="": None
         return

@@ -1,4 +1,4 @@
-"""``patient``: the facesheet in the terminal. ``decide``: the answer that a sender would get."""
+"""``patient``: the facesheet in the terminal. ``decide``: the decision that a sender would get."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def _show_past(parts: Parts, enterprise: str, found: AsOf, *, as_json: bool) -> 
 
 
 def _when(one: dict[str, Any]) -> str:
-    """When a value became true, as precisely as its evidence says; whether other evidence may be newer."""
+    """When a value took effect, as precisely as its evidence tells, and whether other evidence may be newer."""
     until, undecided = one.get("effective_latest"), " (order unclear)" if one.get("undecided") else ""
     return f"{one['effective']} to {until}{undecided}" if until else f"{one['effective']}{undecided}"
 
 
 def show(sheet: dict[str, Any]) -> None:
-    """The facesheet for people."""
+    """Prints the facesheet, for people."""
     output.say(f"Patient {sheet['id']} of {sheet['enterprise']}, version {sheet['version']}")
     output.say("Identifiers: " + "; ".join(f"{one['authority']}|{one['value']} {one['type']}".strip() for one in sheet["identifiers"]))
     synced = "; ".join(f"{one['source']} since {one['since']}, last received {one['last_heard']}" for one in sheet["synced"])
@@ -98,7 +98,7 @@ def show(sheet: dict[str, Any]) -> None:
 
 
 def toggle_in_words(toggle: dict[str, Any]) -> str:
-    """The toggle in one line."""
+    """The toggle as one line of text."""
     if not toggle["visible"]:
         return "not shown"
     state = "can be changed" if toggle["enabled"] else f"cannot be changed ({toggle['reason']})"
@@ -106,7 +106,7 @@ def toggle_in_words(toggle: dict[str, Any]) -> str:
 
 
 def in_words(value: Any) -> str:
-    """A value of a preference for people."""
+    """A preference's value as text."""
     if isinstance(value, list):
         return "; ".join(in_words(one) for one in value)
     if isinstance(value, dict) and "number" in value:
@@ -136,13 +136,13 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Decide whether, how and where to send a message to a patient, and why."""
-    asked, when = _channels(channels), moment(at, "--at")
+    names, when = _channels(channels), moment(at, "--at")
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         numbering = parts.preferences.numbering(owner)
         ask = Ask(
             message_type=message_type.value,
-            channels=asked,
+            channels=names,
             line=spelled(line, numbering),
             topic=topic,
             appointment=Appointment(method, _number(phone, numbering)) if method or phone else None,
@@ -166,14 +166,14 @@ def spelled(line: str | None, numbering: Numbering) -> str | None:
 
 
 def _number(text: str | None, numbering: Numbering) -> str | None:
-    meant = numbering.meant(text) if text else ()
-    if text and len(meant) != 1:
+    candidates = numbering.meant(text) if text else ()
+    if text and len(candidates) != 1:
         raise UsageError("--appointment-phone: not a valid phone number; write it in E.164, like +12175550100")
-    return meant[0] if meant else None
+    return candidates[0] if candidates else None
 
 
 def show_decision(decision: dict[str, Any]) -> None:
-    """The decision for people."""
+    """Prints the decision, for people."""
     send = decision["decision"] == "send"
     output.say(f"send: {decision['channel']} to {decision['address']}" if send else "do not send")
     rows = [

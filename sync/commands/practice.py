@@ -1,6 +1,6 @@
-"""``demo``: the main job, to look at. ``rehearse``: only the EMR to practise against.
+"""``demo``: shows a whole sync with a rehearsal EMR. ``rehearse``: runs only the rehearsal EMR.
 
-What they need is imported when they are called: no other command should wait for it.
+Their dependencies are imported when they are called, so that no other command waits for them.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ FAULTS: dict[str, Callable[[Faults], object]] = {
     "wrong-charset": lambda faults: setattr(faults, "wrong_charsets", 7),
     "lost-acks": lambda faults: setattr(faults, "lost_acks", 9),
 }
-"""What ``--faults`` can plan. 401 to ``late``: one request each, and ``well`` answers one normally in between. ``expired`` and the
-``-file`` faults one file of an export, ``partial``, ``short`` and ``redirected`` one export, ``slipped`` and ``error-entry`` one page; the
-others hold until the end, those of the ADT feed for every fifth message or so."""
+"""The faults of ``--faults``. Those from 401 to ``late`` affect one request each; ``well`` answers one normally in between. ``expired`` and
+the ``-file`` faults affect one file of an export; ``partial``, ``short`` and ``redirected`` one export; ``slipped`` and ``error-entry`` one
+page. The others last until the end; those of the ADT feed affect about every fifth message."""
 
 
 def demo(
@@ -110,7 +110,7 @@ def rehearse(
 
 
 def planned_faults(text: str) -> Faults:
-    """The faults in the order named."""
+    """The faults in the given order."""
     from adapters.rehearsal.faults import Faults
 
     faults = Faults()

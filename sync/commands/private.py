@@ -15,7 +15,7 @@ EMPTY = "standard input is empty; put the value on a line of its own, like emr-s
 
 
 def line(value: str | None) -> str | None:
-    """A callback of one argument or option: its value, or the first line of standard input."""
+    """Callback for one argument or option: its value, or the first line of standard input."""
     if value != STDIN:
         return value
     if not (found := sys.stdin.readline().strip()):
@@ -24,7 +24,7 @@ def line(value: str | None) -> str | None:
 
 
 def lines(values: list[str] | None) -> list[str] | None:
-    """The same of an argument that takes several: ``-`` stands for all further lines."""
+    """Callback for an argument with several values: ``-`` stands for all lines of standard input."""
     if not values or STDIN not in values:
         return values
     found = [text for text in map(str.strip, sys.stdin) if text]

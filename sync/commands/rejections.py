@@ -27,7 +27,7 @@ EVERY = 100_000
 
 
 def summary(rejection: Rejection) -> dict[str, Any]:
-    """A rejection as scripts read it, without its payload."""
+    """A rejection as JSON, without its payload."""
     return {name: getattr(rejection, name) for name in Rejection.__slots__ if name != "payload"}
 
 
@@ -82,15 +82,15 @@ def replay_some(
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
         raise UsageError("name what to replay: rejection ids, or --source SOURCE, or --all (the last two also take --reason)")
     with global_options.mapping(context) as parts:
-        found = parts.journal.quarantine.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
+        found = parts.journal.rejection_store.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
         if dry:
             replays = Replays(parts)
             difference.show(replays.preview(chosen), as_json=as_json)
-            _unopened(replays.unopened)
+            _note_unreadable(replays.unopened)
             return
         replays = Replays(parts)
-        done = replays.again(chosen, global_options.who())
+        done = replays.replay_all(chosen, global_options.who())
     resolved = sum(one["status"] == "resolved" for one in done)
     if as_json:
         output.emit({"replayed": len(done), "resolved": resolved, "rejections": done})
@@ -98,14 +98,14 @@ def replay_some(
         output.say(f"{resolved} of {len(done)} resolved")
         for reason, times in Counter(one["reason"] for one in done if one["status"] != "resolved").items():
             output.say(f"{times} still rejected: {reason}")
-    _unopened(replays.unopened)
+    _note_unreadable(replays.unopened)
 
 
-def _unopened(why: Sequence[str]) -> None:
-    """Notes which payloads could not be opened, so were not replayed, and ends the command with 1."""
-    for reason, times in Counter(why).items():
+def _note_unreadable(reasons: Sequence[str]) -> None:
+    """Notes payloads that could not be decrypted and so were not replayed; ends the command with exit code 1."""
+    for reason, times in Counter(reasons).items():
         output.note(f"{times} not replayed: {reason}")
-    if why:
+    if reasons:
         raise typer.Exit(1)
 
 
@@ -121,21 +121,21 @@ def erase(
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from error
     with global_options.opened(context) as parts:
-        erased = parts.journal.quarantine.erase(parts.clock() - age)
+        erased = parts.journal.rejection_store.erase(parts.clock() - age)
         _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)
-    _say_how_many(erased, "erased", as_json=as_json)
+    _show_number(erased, "erased", as_json=as_json)
 
 
 @rejections.command("reseal")
 def reseal(context: typer.Context, as_json: AsJson = False) -> None:
     """Re-encrypt all payloads with the current key. Then older keys can be removed from payload_keys."""
     with global_options.opened(context) as parts:
-        resealed = parts.journal.quarantine.reseal()
+        resealed = parts.journal.rejection_store.reseal()
         _note_everywhere(parts, RESEALED, payloads=resealed)
-    _say_how_many(resealed, "resealed", as_json=as_json)
+    _show_number(resealed, "resealed", as_json=as_json)
 
 
-def _say_how_many(number: int, done: str, *, as_json: bool) -> None:
+def _show_number(number: int, done: str, *, as_json: bool) -> None:
     if as_json:
         output.emit({done: number})
     else:

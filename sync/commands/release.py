@@ -34,11 +34,11 @@ def release(
     with global_options.opened(context) as parts:
         work = Release(parts.preferences, parts.journal)
         if undo:
-            back = work.undo(source, global_options.person(), parts.clock())
-            _say({"release": back.id, "source": back.source, "undone": True, "patients": back.patients}, as_json=as_json)
+            undone = work.undo(source, global_options.person(), parts.clock())
+            _say({"release": undone.id, "source": undone.source, "undone": True, "patients": undone.patients}, as_json=as_json)
             return
         if source is None:
-            raise UsageError(f"name the source to release{_known(work)}")
+            raise UsageError(f"name the source to release{_orphans_text(work)}")
         found = work.preview(source, parts.clock())
         if not yes and not _confirmed(parts, found, as_json=as_json):
             return
@@ -47,7 +47,7 @@ def release(
 
 
 def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
-    """Shows what would be unlocked and asks a person; a script gets the preview and says ``--yes`` next time."""
+    """Shows what would be unlocked and asks for confirmation. A script gets the preview and must use ``--yes``."""
     configured = found.source in parts.settings.feeds
     if as_json:
         output.emit({"release": None, "preview": found._asdict() | {"configured": configured}})
@@ -90,7 +90,7 @@ def orphans(settings: Settings) -> tuple[ConfigProblem, ...]:
 
 @contextmanager
 def if_there(settings: Settings) -> Iterator[Database]:
-    """The database, where it is there already; else any exception."""
+    """The database if it exists already; otherwise any exception."""
     url = settings.database
     if not has_database(settings):
         raise FileNotFoundError(url)
@@ -101,6 +101,6 @@ def if_there(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def _known(work: Release) -> str:
+def _orphans_text(work: Release) -> str:
     orphans = work.orphans()
     return f"; no longer configured: {', '.join(orphans)}" if orphans else ""

@@ -37,7 +37,7 @@ def remap(
 
 
 def other_mappings(settings: Settings) -> tuple[ConfigProblem, ...]:
-    """A warning for each source some of whose patients another mapping read; none where the database cannot be asked (yet)."""
+    """A warning for each source with patients that another mapping read; none if the database cannot be read (yet)."""
     try:
         with if_there(settings) as database:
             schema.check(database)
@@ -49,9 +49,9 @@ def other_mappings(settings: Settings) -> tuple[ConfigProblem, ...]:
                 }
     except Exception:  # a configuration can be checked without its database
         return ()
-    return tuple(ConfigProblem(0, f"sources.{name}.mapping", _told(name, count), warning=True) for name, count in found.items() if count)
+    return tuple(ConfigProblem(0, f"sources.{name}.mapping", _message(name, count), warning=True) for name, count in found.items() if count)
 
 
-def _told(source: str, patients: int) -> str:
-    who = "1 patient was" if patients == 1 else f"{patients} patients were"
-    return f"{who} read with another mapping; preview the change with emr-sync remap {source} --dry-run, then run it without"
+def _message(source: str, patients: int) -> str:
+    patients_were = "1 patient was" if patients == 1 else f"{patients} patients were"
+    return f"{patients_were} read with another mapping; preview the change with emr-sync remap {source} --dry-run, then run it without"

@@ -24,7 +24,7 @@ from sync.intake import OUTCOMES, UNDECIDED
 from sync.runtime import Parts, UsageError, adapter, lane
 
 PATIENCE = 3600.0
-"""Seconds in all that a person who called ``resync`` waits for an EMR that prepares its answer."""
+"""The seconds in total that ``resync`` waits for an EMR that prepares its response."""
 
 HELD = 3
 """The exit code of a run that the safeguard holds."""
@@ -35,7 +35,7 @@ Source = Annotated[str, typer.Argument(help="A configured source.")]
 
 
 def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
-    """A run as scripts read it. ``waiting``: what of it a person must decide about, and since when."""
+    """A run as JSON. ``waiting``: what awaits review, and since when."""
     return {
         "run": run.id,
         "source": run.source,
@@ -52,7 +52,7 @@ def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
 
 
 def show(run: Run, *, as_json: bool) -> None:
-    """Shows how a run ended, and ends the command with 1 when it failed, with 3 when the safeguard holds it."""
+    """Shows the result of a run. Ends the command with exit code 1 if it failed, with 3 if the safeguard holds it."""
     if as_json:
         output.emit(summary(run))
     else:
@@ -87,7 +87,7 @@ def list_runs(
 
 
 def waiting_by_run(parts: Parts) -> dict[str, Waiting]:
-    """Run -> what of it waits for a person, the longest first."""
+    """Run -> what awaits review, the longest wait first."""
     return {one.run: one for one in parts.verdicts.waiting()}
 
 
@@ -100,8 +100,8 @@ def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> 
         output.emit(preview(found, waiting))
         return
     run = found.run
-    said = summary(run) | {"counts": output.counted(run.counts), "waiting": f"since {output.word(waiting.since)}" if waiting else None}
-    output.table(("", ""), list(said.items()))
+    fields = summary(run) | {"counts": output.counted(run.counts), "waiting": f"since {output.word(waiting.since)}" if waiting else None}
+    output.table(("", ""), list(fields.items()))
     _print_held(found)
 
 
@@ -131,7 +131,7 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
 
 
 def preview(found: HeldSet, waiting: Waiting | None = None) -> dict[str, Any]:
-    """A run with its held set as scripts read it."""
+    """A run with its held changes, as JSON."""
     held = {
         "patients": found.patients,
         "counts": [one._asdict() for one in found.counts],
@@ -147,8 +147,8 @@ def _print_held(found: HeldSet) -> None:
         output.table(("attribute", "direction", "patients"), found.counts)
         output.say("\nexamples")
         output.table(("patient", "attribute", "direction", "read from", "effective"), found.sample)
-        refuse = "revert the configuration" if found.run.kind == CONFIGURATION else f"emr-sync runs reject {found.run.id}"
-        output.say(f"\nto decide: emr-sync runs approve {found.run.id}, or {refuse}")
+        reject = "revert the configuration" if found.run.kind == CONFIGURATION else f"emr-sync runs reject {found.run.id}"
+        output.say(f"\nto decide: emr-sync runs approve {found.run.id}, or {reject}")
     if found.verdicts:
         output.table(("decision", "by", "at", "patients"), found.verdicts)
 
@@ -197,7 +197,7 @@ def ingest(
 
 
 def payloads(reader: Adapter | Listener, paths: Sequence[Path]) -> Iterator[Payload]:
-    """Every message or resource below the paths, in the order of names."""
+    """Every message or resource in the files, in the order of their names."""
     for path in paths:
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:

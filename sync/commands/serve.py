@@ -19,7 +19,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly."""
-    from sync.service import serving  # a web server: no other command should wait for it
+    from sync.service import serving  # imports the web server, which no other command needs
     from sync.signals import ended_by_signals
 
     settings = configured.settings(context)
@@ -28,11 +28,11 @@ def serve(
     if not roles:
         raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
     with ended_by_signals() as ended, serving(settings, roles, ended=ended) as service:
-        where = service.url
+        url = service.url
         if as_json:
-            output.emit({"address": where, "roles": sorted(roles)})
-        elif where:
-            output.note(f"serving at {where}")
+            output.emit({"address": url, "roles": sorted(roles)})
+        elif url:
+            output.note(f"serving at {url}")
         service.wait()
     if service.failure:
         output.note(f"emr-sync: {service.failure}")

@@ -1,4 +1,4 @@
-"""What the demo shows, on the terminal or as JSON."""
+"""The output of the demo, on the terminal or as JSON."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sync.signals import ended_by_signals
 
 
 def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
-    """The whole demo; serves afterwards unless ``once``."""
+    """Runs the whole demo; then serves, unless ``once``."""
     output.note(f"Rehearsal EMR with {emr.chart.population.size} synthetic patients at {emr.base_url}")
-    with output.progress("reading the EMR over FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watched):
-        stage.read_changes(emr, service, watched)
+    with output.progress("reading the EMR over FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watcher):
+        stage.read_changes(emr, service, watcher)
         acknowledged = stage.send_messages(emr, service, lambda done: on_progress(done, None))
-        shown = _findings(emr, service, watched, acknowledged)
+        shown = _findings(emr, service, watcher, acknowledged)
         if as_json:
             output.emit(shown)
         else:
@@ -36,14 +36,14 @@ def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
             _serve(service, shown["patient"]["id"])
 
 
-def _findings(emr: RehearsalEmr, service: Service, watched: stage.Watched, acknowledged: dict[str, int]) -> dict[str, Any]:
+def _findings(emr: RehearsalEmr, service: Service, watcher: stage.RunWatcher, acknowledged: dict[str, int]) -> dict[str, Any]:
     patient = stage.locked_patient(emr, service)
     return {
         "address": f"http://{service.address}",
-        "runs": [summary(run) for run in watched.runs],
+        "runs": [summary(run) for run in watcher.runs],
         "acknowledged": acknowledged,
         "patient": sheet_of(service.parts, patient, Role.ENTERPRISE),
-        "refused": stage.refused_flip(service, patient),
+        "refused": stage.refused_change(service, patient),
         "decisions": [{"ask": what, "answer": answer} for what, answer in stage.decisions(emr, service)],
     }
 
@@ -51,8 +51,8 @@ def _findings(emr: RehearsalEmr, service: Service, watched: stage.Watched, ackno
 def _show(shown: dict[str, Any]) -> None:
     rows = [(run["source"], run["kind"], run["status"], output.counted(run["counts"]), run["started"]) for run in shown["runs"]]
     output.table(("source", "run", "status", "counts", "started"), rows, title="Runs")
-    told = ", ".join(f"{number} {code}" for code, number in shown["acknowledged"].items())
-    output.say(f"ADT messages received over MLLP and acknowledged after commit: {told}\n")
+    codes = ", ".join(f"{number} {code}" for code, number in shown["acknowledged"].items())
+    output.say(f"ADT messages received over MLLP and acknowledged after commit: {codes}\n")
     patient = shown["patient"]
     output.say(f"Patient {patient['id']}, synced by {', '.join(one['source'] for one in patient['synced'])}")
     output.say(f"  Do Not Contact toggle: {toggle_in_words(patient['toggle'])}")

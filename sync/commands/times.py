@@ -1,4 +1,4 @@
-"""Times as they are written on the command line."""
+"""Times and durations on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sync.runtime import UsageError
 
 
 def moment(text: str | None, option: str) -> datetime | None:
-    """A time, UTC unless it names an offset. Raises ``UsageError``, naming the option."""
+    """A time; UTC unless it has an offset. Raises ``UsageError`` with the option's name."""
     if text is None:
         return None
     try:
@@ -20,7 +20,7 @@ def moment(text: str | None, option: str) -> datetime | None:
 
 
 def later(now: datetime, text: str | None, option: str) -> datetime | None:
-    """``now`` and so long, like 90d. Raises ``UsageError``, naming the option."""
+    """``now`` plus a duration like 90d. Raises ``UsageError`` with the option's name."""
     if text is None:
         return None
     try:

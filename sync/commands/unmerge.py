@@ -36,8 +36,8 @@ def unmerge(
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         actor = Actor(Role.OPERATOR, by or getpass.getuser())
-        apart = parts.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=parts.clock())
-        survivor, restored = (sheet_of(parts, one, Role.ENTERPRISE) for one in apart)
+        patients = parts.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=parts.clock())
+        survivor, restored = (sheet_of(parts, one, Role.ENTERPRISE) for one in patients)
     if as_json:
         output.emit({"survivor": survivor, "restored": restored})
     else:

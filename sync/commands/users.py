@@ -29,7 +29,7 @@ def add(
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=global_options.who(), provisional=True)
-    _told(user, password, as_json=as_json)
+    _show(user, password, as_json=as_json)
 
 
 @users.command("list")
@@ -68,10 +68,10 @@ def reset(
     """
     with global_options.opened(context) as parts:
         user, password = Users(parts.database).reset(name, parts.clock(), way=way.value if way else None, by=global_options.who())
-    _told(user, password, as_json=as_json)
+    _show(user, password, as_json=as_json)
 
 
-def _told(user: User, password: str | None, *, as_json: bool) -> None:
+def _show(user: User, password: str | None, *, as_json: bool) -> None:
     if as_json:
         output.emit(_summary(user) | {"password": password})
     elif password is None and user.way == Way.OPENID:

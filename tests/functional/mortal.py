@@ -20,7 +20,7 @@ from store import times
 from store.audit import checkpoints, retention
 from store.audit.checkpoints import HISTORY, Attesting, read
 from store.audit.hash_chain import Chain, ChainLine
-from store.audit.retention import Cutting
+from store.audit.retention import ChainRetention
 from store.audit.verify import verify
 from store.db.database import Database
 from store.domain.enterprise import Enterprise, Source
@@ -31,7 +31,7 @@ from store.holds.retire_source import Release
 from store.holds.review import Verdicts
 from store.patients.preferences import Preferences
 from store.preference import Codes, PatientMerge, Problem, Statement
-from store.runs import rejections as quarantine
+from store.runs import rejections as rejections_module
 from store.runs.rejections import RejectionStore
 from store.runs.runs import Journal
 from sync.config.settings import SafeguardRule
@@ -185,7 +185,7 @@ class Program:
 
     def change_keys(self) -> None:
         """A person has every payload sealed with the new key, one in each transaction."""
-        with patch.object(quarantine, "AT_ONCE", 1):
+        with patch.object(rejections_module, "AT_ONCE", 1):
             RejectionStore(self.database, BOTH_KEYS).reseal()
 
     def look(self, days: int) -> None:
@@ -196,7 +196,7 @@ class Program:
     def shorten(self) -> None:
         """What is older than the fifth of these days is removed, two lines in each transaction."""
         with patch.object(retention, "AT_ONCE", 2):
-            Cutting(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
+            ChainRetention(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
 
     def attest(self) -> None:
         """The service attests the history, two rows to a line."""

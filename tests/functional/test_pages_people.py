@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from adapters.rehearsal.emr import RehearsalEmr
 from store.db.database import Database
 from store.db.tables_operations import UserSessionRow
-from store.users.throttle import OF_BOTH
+from store.users.throttle import PACE_BOTH
 from tests.functional.browsing import ADT, CLINIC, DESK, WALK_INS, Hospital, enter, press, sign_in, tab, tab_to
 from tests.store.web.pages.browser import chrome as chrome
 
@@ -129,7 +129,7 @@ def test_a_synced_patient_s_toggle_is_locked_even_for_a_form_that_somebody_forge
 def test_too_many_wrong_passwords_say_how_long_to_wait(page: Page, hospital: Hospital) -> None:
     """Waits double, so that one outlasts a slow browser before long. That the right password waits too: tests/store/users/test_users.py."""
     said = ""
-    for _ in range(OF_BOTH.free * 3):
+    for _ in range(PACE_BOTH.free * 3):
         sign_in(page, f"auditor-{DESK}", "wrong")
         said = page.get_by_role("alert").inner_text()
         if "Too many failed attempts: wait" in said:

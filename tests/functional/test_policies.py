@@ -146,7 +146,7 @@ def seed(url: str) -> None:
         item = says((mr(name),), 0, {"phones": phones, "email": (MAIL,), **said.get(name, {})}, evidence=name)
         with database.write(HOSPITAL) as transaction:
             store.apply_many(transaction, HOSPITAL, source, [item], now=heard)
-            journal.heard(transaction, source, HOSPITAL, now=heard)
+            journal.mark_received(transaction, source, HOSPITAL, now=heard)
     store.record_reply(HOSPITAL, LINE, CELLS["texts"], "STOP", NOW, NOW)
     database.close()
 

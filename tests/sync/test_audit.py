@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from store.audit.retention import Cutting
+from store.audit.retention import ChainRetention
 from store.db.database import Database
 from store.domain.enterprise import Enterprise
 from store.patients.preferences import Preferences
@@ -125,7 +125,7 @@ def test_verify_names_what_was_cut_off_and_finds_a_changed_cut(emr_sync: EmrSync
     for _ in range(3):
         assert emr_sync("opt-outs").code == 0
     database = Database.open(database_url)
-    assert Cutting(database, "audit").run(datetime(2100, 1, 1, tzinfo=UTC), NOW) == 3
+    assert ChainRetention(database, "audit").run(datetime(2100, 1, 1, tzinfo=UTC), NOW) == 3
     emr_sync("opt-outs")
     (chain,) = emr_sync("audit", "verify", "--json").value["chains"]
     assert (chain["lines"], chain["broken_at"]) == (5, None)

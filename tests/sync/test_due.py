@@ -24,50 +24,50 @@ def known(table: Timetable, due: datetime, asked: datetime | None = None) -> Due
 
 
 def test_a_source_read_every_so_often_is_read_at_once_the_first_time_and_its_full_resync_is_not() -> None:
-    assert HOURLY.standing(None, NOW).due == NOW
-    assert WEEKLY.standing(None, NOW).due == NOW + WEEK
-    assert NIGHTLY.standing(None, NOW).due == NOW + 15 * HOUR
+    assert HOURLY.current(None, NOW).due == NOW
+    assert WEEKLY.current(None, NOW).due == NOW + WEEK
+    assert NIGHTLY.current(None, NOW).due == NOW + 15 * HOUR
 
 
 @pytest.mark.parametrize("table", [WEEKLY, HOURLY, NIGHTLY])
 def test_what_was_missed_is_made_up_once(table: Timetable) -> None:
     """A process that was away for a month must not read the EMR a thousand times."""
     missed = known(table, NOW - 30 * DAY)
-    assert table.standing(missed, NOW) == missed
-    assert table.asked(missed, NOW, 0).due > NOW
+    assert table.current(missed, NOW) == missed
+    assert table.next_after_request(missed, NOW, 0).due > NOW
 
 
 def test_intervals_do_not_drift_by_the_time_that_asking_takes() -> None:
-    assert HOURLY.asked(known(HOURLY, NOW), NOW + timedelta(seconds=4), 0.5).due == NOW + HOUR
+    assert HOURLY.next_after_request(known(HOURLY, NOW), NOW + timedelta(seconds=4), 0.5).due == NOW + HOUR
 
 
 @pytest.mark.parametrize(("table", "again"), [(WEEKLY, NOW + WEEK), (HOURLY, NOW + HOUR), (NIGHTLY, NOW + 15 * HOUR)])
 def test_a_clock_that_was_set_back_stops_nothing(table: Timetable, again: datetime) -> None:
     """It showed the year 2030 when the last run was asked for."""
-    assert table.standing(known(table, NOW + 1000 * DAY, NOW + 999 * DAY), NOW).due == again
+    assert table.current(known(table, NOW + 1000 * DAY, NOW + 999 * DAY), NOW).due == again
 
 
 def test_a_small_correction_asks_for_nothing_twice() -> None:
     asked = datetime(2026, 11, 2, 3, 0, 30, tzinfo=UTC)
-    tomorrow = NIGHTLY.asked(known(NIGHTLY, asked), asked, 0)
-    assert NIGHTLY.standing(tomorrow, asked - timedelta(seconds=45)) == tomorrow
+    tomorrow = NIGHTLY.next_after_request(known(NIGHTLY, asked), asked, 0)
+    assert NIGHTLY.current(tomorrow, asked - timedelta(seconds=45)) == tomorrow
     assert timedelta(minutes=15) > SET_BACK
 
 
 def test_an_interval_counts_from_the_last_run_however_often_the_configuration_changes() -> None:
     before = Timetable(Schedule(every=WEEK, jitter=timedelta(minutes=1)))
-    assert WEEKLY.standing(known(before, NOW + WEEK, NOW - 6 * DAY), NOW).due == NOW + DAY
+    assert WEEKLY.current(known(before, NOW + WEEK, NOW - 6 * DAY), NOW).due == NOW + DAY
 
 
 def test_a_cron_line_that_changed_is_due_at_its_next_time() -> None:
-    assert NIGHTLY.standing(known(WEEKLY, NOW, NOW - 30 * DAY), NOW).due == NOW + 15 * HOUR
+    assert NIGHTLY.current(known(WEEKLY, NOW, NOW - 30 * DAY), NOW).due == NOW + 15 * HOUR
 
 
 @given(st.floats(0, 1), st.sampled_from([timedelta(0), timedelta(minutes=10), timedelta(days=30)]))
 def test_jitter_never_reaches_the_time_after(chance: float, jitter: timedelta) -> None:
     night = Timetable(Schedule(cron=cron.parse("0 3 * * *"), jitter=jitter))
-    due = night.asked(known(night, NOW), NOW, chance).due
+    due = night.next_after_request(known(night, NOW), NOW, chance).due
     assert NOW + 15 * HOUR <= due < NOW + 15 * HOUR + DAY
     hour = Timetable(Schedule(every=HOUR, jitter=jitter))
-    assert NOW + HOUR / 2 <= hour.asked(known(hour, NOW), NOW, chance).due <= NOW + HOUR * 1.5
-    assert hour.standing(hour.asked(known(hour, NOW), NOW, chance), NOW).due > NOW
+    assert NOW + HOUR / 2 <= hour.next_after_request(known(hour, NOW), NOW, chance).due <= NOW + HOUR * 1.5
+    assert hour.current(hour.next_after_request(known(hour, NOW), NOW, chance), NOW).due > NOW

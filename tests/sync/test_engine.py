@@ -243,7 +243,7 @@ def test_nothing_is_taken_in_by_a_machine_whose_clock_is_minutes_off(engine: Eng
     engine.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=20)
     with pytest.raises(Unavailable) as raised:
         engine.ingest(LANE, FakeMapper(), [payload("A=yes")])
-    assert (outage.told(raised.value), retry.passes(raised.value), knows(engine, "A")) == (outage.CLOCK, True, False)
+    assert (outage.explanation(raised.value), retry.passes(raised.value), knows(engine, "A")) == (outage.CLOCK, True, False)
     run = engine.run(LANE, FakeAdapter(*[batch(statements("B"))] * AT_ONCE.attempts), Fetch(), "incremental")
     assert (run.status, run.error, engine.journal.cursor(FEED)) == ("failed", outage.CLOCK, None)
     engine.database.clock = lambda: datetime.now(UTC) + timedelta(seconds=100)

@@ -35,7 +35,7 @@ def is_not_about_the_data(engine: Engine, told: str) -> None:
     """Nothing becomes a rejection: the whole group is left to the sender."""
     with pytest.raises(Exception, match=r".") as caught:
         engine.ingest(LANE, FakeMapper(), [payload("A=yes"), payload("B=no")])
-    assert outage.told(caught.value) == told
+    assert outage.explanation(caught.value) == told
 
 
 # PostgreSQL: the server answers a new row with an error of each state.
@@ -150,7 +150,7 @@ def test_sqlite_by_its_codes(file: Path, harm: Callable[[Path], None], pragma: s
     many = [payload(f"N{number}=yes") for number in range(600)]
     with pytest.raises(Exception, match=r".") as caught:
         engine_of(database).ingest(LANE, FakeMapper(), many)
-    assert outage.told(caught.value) == told
+    assert outage.explanation(caught.value) == told
     database.close()
 
 
@@ -181,5 +181,5 @@ def test_what_is_stored_and_cannot_be_read_back_is_not_the_messages_fault(file: 
     database = Database.open(f"sqlite:///{file}")
     with pytest.raises(DocumentDamaged) as caught:
         engine_of(database).ingest(LANE, FakeMapper(), [payload("P1=no")])
-    assert outage.told(caught.value) == outage.DAMAGED
+    assert outage.explanation(caught.value) == outage.DAMAGED
     database.close()

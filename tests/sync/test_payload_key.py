@@ -187,7 +187,7 @@ def test_housekeeping_erases_at_its_start_and_stops_at_once(sqlite_url: str) -> 
     erased = threading.Event()
 
     def erase() -> int:
-        done = journal.quarantine.erase(NOW + timedelta(days=1))
+        done = journal.rejection_store.erase(NOW + timedelta(days=1))
         erased.set()
         return done
 

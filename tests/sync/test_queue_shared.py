@@ -323,7 +323,7 @@ def test_tables_of_a_newer_version_are_left_as_they_are(database: Database) -> N
     for look in (queue_tables.check, queue_tables.migrate):
         with pytest.raises(SchemaOutdated, match="newer than this program"):
             look(database)
-    assert rows(database, queue_tables.STANDING) == [("99.00.00_01_a_step_of_the_future.sql",)]
+    assert rows(database, queue_tables.INSTALLED) == [("99.00.00_01_a_step_of_the_future.sql",)]
 
 
 def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_url: str) -> None:

@@ -14,7 +14,7 @@ from store.runs.runs import DONE, FAILED, STOPPED, Journal
 from store.runs.schedule_times import ScheduleTimes
 from sync.config import ConfiguredSource, Schedule
 from sync.queue import Job
-from sync.schedule import EVERY, LOOK, LOST_AFTER, Clock, Lost, nothing_is_lost
+from sync.schedule import CHECK, EVERY, LOST_AFTER, Clock, Lost, nothing_is_lost
 from tests.factories import NOW
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
@@ -72,7 +72,7 @@ def test_what_could_not_be_asked_for_is_asked_for_again(database: Database) -> N
     def fail(job: Job) -> None:
         raise ConnectionError("away")
 
-    failing.clock.ask = fail
+    failing.clock.enqueue = fail
     with pytest.raises(ConnectionError):
         failing.at(NOW)
     assert Scheduling(database).at(NOW) == [INCREMENTAL]
@@ -91,7 +91,7 @@ def test_it_goes_on_looking_when_the_clock_is_set_back(database: Database) -> No
     clock.tick = looked.release  # type: ignore[method-assign]
     clock.start()
     assert looked.acquire(timeout=30)
-    clock._scheduler.modify_job(LOOK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # where a set clock leaves it
+    clock._scheduler.modify_job(CHECK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # where a set clock leaves it
     assert all(looked.acquire(timeout=30 * EVERY) for _ in range(2))
     clock.stop()
 

@@ -29,13 +29,13 @@ class SettingsOut(msgspec.Struct, frozen=True):
 
 
 class Administration:
-    """The answers about settings. ``changed`` is called after each change."""
+    """The endpoints for settings. ``changed`` is called after each change."""
 
     def __init__(self, store: Preferences, changed: Callable[[], None]) -> None:
         self.store, self.changed = store, changed
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """Rows of the contract."""
+        """The endpoints."""
         return (
             Endpoint("GET", "/v1/settings", ENTERPRISE, "Default settings", self.read, None, SettingsOut),
             Endpoint("PUT", "/v1/settings", ENTERPRISE, "Change default settings", self.change, SettingsIn, SettingsOut),
@@ -46,7 +46,7 @@ class Administration:
         return self._shown(call, self.store.settings.get(call.enterprise))
 
     def change(self, call: Call) -> ApiResponse:
-        """Some settings anew. The toggle is refused while the enterprise syncs."""
+        """Changes some settings. The toggle cannot be changed while the EMR masters Do Not Contact."""
         changes = msgspec.to_builtins(call.body)
         settings = self.store.settings.put(call.enterprise, changes, actor=call.actor, now=call.now)
         self.changed()

@@ -1,4 +1,4 @@
-"""Proof over HTTP: what was known at an earlier time, the audit log, decision receipts. Who looked at a patient is in the log too."""
+"""Audit data over HTTP: a patient as known at an earlier time, the audit log and decision receipts. Views of patients are logged too."""
 
 from __future__ import annotations
 
@@ -14,62 +14,61 @@ from store.errors import PatientUnknown
 from store.patients.preferences import Preferences
 from store.web.api.audit_json import AsOfOut, AuditOut, as_of_out, audit_out
 from store.web.api.endpoint import ApiResponse, Call, Endpoint
-from store.web.api.wire import moment, whole_number
+from store.web.api.wire import time_parameter, whole_number
 from store.web.http.look_ups import noted
 from store.web.http.problem import ProblemDetails
 
 AUDITORS = frozenset({Role.AUDITOR})
-LOOKERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
+VIEWERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PATIENT = "/v1/patients/{patient_id:str}"
 LIMIT = {"limit": "maximum number of entries, up to 1000"}
 
 
-class Proof:
-    """The answers, from the store."""
+class AuditCalls:
+    """The endpoints for audit data."""
 
     def __init__(self, store: Preferences) -> None:
         self.store, self.audit, self.receipts = store, Audit(store.database), Receipts(store.database)
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """Rows of the contract."""
+        """The endpoints."""
         at = {"at": "a time with UTC offset, like 2026-11-02T10:42:00Z"}
-        of_patient = {**LIMIT, "patient": "only entries about this patient (the store's id)"}
+        filters = {**LIMIT, "patient": "only entries about this patient (the store's id)"}
         return (
-            Endpoint("GET", f"{PATIENT}/as-of", LOOKERS, "Data known at an earlier time", self.as_of, None, AsOfOut, at),
-            Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Stored decisions", self.of_patient, None, list[AuditOut], LIMIT),
-            Endpoint("GET", "/v1/audit", AUDITORS, "Audit log", self.log, None, list[AuditOut], of_patient),
+            Endpoint("GET", f"{PATIENT}/as-of", VIEWERS, "Data known at an earlier time", self.as_of, None, AsOfOut, at),
+            Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Stored decisions", self.patient_receipts, None, list[AuditOut], LIMIT),
+            Endpoint("GET", "/v1/audit", AUDITORS, "Audit log", self.log, None, list[AuditOut], filters),
         )
 
     def as_of(self, call: Call) -> ApiResponse:
-        """The patient at an earlier time."""
+        """The patient as known at an earlier time."""
         at = _time(call)
         with noted(self.audit, call.enterprise, call.who, call.now):
             found = self.store.as_of(call.enterprise, PatientRef(id=call.path["patient_id"]), at)
-        self._viewed(call, VIEWED_AS_OF, found.id)
+        self._note_view(call, VIEWED_AS_OF, found.id)
         return ApiResponse(as_of_out(found))
 
-    def of_patient(self, call: Call) -> ApiResponse:
+    def patient_receipts(self, call: Call) -> ApiResponse:
         """The receipts of a patient, the newest first."""
         patient = self._patient(call, call.path["patient_id"])
         with noted(self.audit, call.enterprise, call.who, call.now):
             self.store.find(call.enterprise, PatientRef(id=patient))
-        self._viewed(call, VIEWED_RECEIPTS, patient)
+        self._note_view(call, VIEWED_RECEIPTS, patient)
         return ApiResponse([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
 
     def log(self, call: Call) -> ApiResponse:
-        """The audit log, the newest line first."""
+        """The audit log, the newest entry first."""
         patient = call.query.get("patient")
         subject = self._patient(call, patient) if patient is not None else None
         return ApiResponse([audit_out(one) for one in self.audit.newest(call.enterprise, subject, _limit(call))])
 
     def _patient(self, call: Call, number: str) -> str:
-        """The id in its one spelling. Lines about a merged record stay under the id it had."""
-        value = parsed(number)
-        if value is None:
+        """A valid id of a patient. Entries about a merged record stay under its own id."""
+        if parsed(number) is None:
             raise PatientUnknown("no such patient in this enterprise")
         return number
 
-    def _viewed(self, call: Call, action: str, subject: str) -> None:
+    def _note_view(self, call: Call, action: str, subject: str) -> None:
         self.audit.note(call.enterprise, action, subject, actor=call.who, now=call.now)
 
 
@@ -78,7 +77,7 @@ def _limit(call: Call) -> int:
 
 
 def _time(call: Call) -> datetime:
-    at = moment(call.query, "at")
+    at = time_parameter(call.query, "at")
     if at is None:
         raise ProblemDetails(422, "invalid_request", "at is missing: give a time with UTC offset, like 2026-11-02T10:42:00Z")
     return at

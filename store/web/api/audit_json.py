@@ -1,4 +1,4 @@
-"""What proof looks like as JSON, for HTTP and the command line: a patient at an earlier time, a line of a chain."""
+"""Audit data as JSON, for HTTP and the command line: a patient at an earlier time, an entry of a chain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from store.web.api.facesheet import OptOutOut, PreferenceOut, opt_outs_out, pref
 
 
 class AsOfOut(Struct, frozen=True):
-    """A patient as it was known ``as_of`` that time, each value with the message that brought it."""
+    """A patient as known at the time ``as_of``, each value with its evidence."""
 
     id: str
     as_of: datetime
@@ -27,7 +27,7 @@ class AsOfOut(Struct, frozen=True):
 
 
 class AuditOut(Struct, frozen=True):
-    """One line of the audit log. ``hash`` covers the line and all before it."""
+    """One entry of the audit log. ``hash`` covers the entry and all entries before it."""
 
     number: int
     at: datetime
@@ -39,7 +39,7 @@ class AuditOut(Struct, frozen=True):
 
 
 def as_of_out(found: AsOf) -> AsOfOut:
-    """A patient at an earlier time as JSON."""
+    """A patient at an earlier time, as JSON."""
     names = (*ATTRIBUTES, *sorted(name for name in found.preferences if name not in ATTRIBUTES))
     values = {name: preference_out(name, found.preferences.get(name)) for name in names}
     opted_out = opt_outs_out(found.contact, found.opt_outs)
@@ -47,6 +47,6 @@ def as_of_out(found: AsOf) -> AsOfOut:
 
 
 def audit_out(one: Link) -> AuditOut:
-    """A line of a chain as JSON."""
+    """An entry of a chain, as JSON."""
     line = one.line
     return AuditOut(one.number, line.at, line.actor, line.action, line.subject, msgspec.json.decode(line.detail), one.hash)

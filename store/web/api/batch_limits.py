@@ -1,4 +1,4 @@
-"""What a batch may take: its size, told before anything is built of its body, and how many a key may have at a time. Pure."""
+"""Limits of batches: the size, which is checked before the body is decoded, and the number of batches in progress per key. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NDJSON = "application/x-ndjson"
 MOST_IN_ARRAY = 10_000
 MOST_BYTES = 32 * 1024 * 1024
 MOST_COMMAS = MOST_IN_ARRAY * 32
-"""An ask has 20 commas at most, besides those in its texts. Each value but the first follows a comma or opens something: this bounds the
-values of a body by its bytes alone."""
+"""A request has at most 20 commas outside its texts. Each value except the first follows a comma or an opening bracket. So counting commas
+limits the number of values without decoding the body."""
 AT_ONCE = 4
 AGAIN_SECONDS = 2
 TOO_MANY = f"an array can hold up to {MOST_IN_ARRAY} requests: send {NDJSON} for more"
@@ -24,13 +24,13 @@ decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def check_length(size: int) -> None:
-    """Raises :class:`ProblemDetails` 413 for a body of more bytes than an array may have."""
+    """Raises :class:`ProblemDetails` 413 for a body with more bytes than an array may have."""
     if size > MOST_BYTES:
         raise ProblemDetails(413, "batch_too_large", TOO_LONG)
 
 
 def check_count(body: bytes) -> None:
-    """Raises :class:`ProblemDetails` 413 for an array of too many items. What is no array of items is let by: reading it says so."""
+    """Raises :class:`ProblemDetails` 413 for an array with too many items. Anything else is accepted here and fails when it is decoded."""
     commas = body.count(b",")
     if commas > MOST_COMMAS or _items(body, commas) > MOST_IN_ARRAY:
         raise ProblemDetails(413, "batch_too_large", TOO_MANY)
@@ -38,35 +38,35 @@ def check_count(body: bytes) -> None:
 
 def _items(body: bytes, commas: int) -> int:
     if commas < MOST_IN_ARRAY:
-        return 0  # too few for too many items, which is all that matters
+        return 0  # the exact number does not matter below the limit
     try:
-        return len(decode_raw(body))  # finds where each item ends, and reads none
+        return len(decode_raw(body))  # finds the end of each item without decoding it
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
 
 
-class Turns:
-    """How many batches each key has under way. For one event loop."""
+class BatchSlots:
+    """The number of batches in progress per key. For one event loop."""
 
     def __init__(self) -> None:
-        self._here: Counter[str] = Counter()
+        self._in_progress: Counter[str] = Counter()
 
     def begin(self, key: str) -> None:
-        """One more. Raises :class:`ProblemDetails` 429 where the key has :data:`AT_ONCE` under way."""
-        if self._here[key] >= AT_ONCE:
+        """Starts a batch. Raises :class:`ProblemDetails` 429 if the key has :data:`AT_ONCE` in progress."""
+        if self._in_progress[key] >= AT_ONCE:
             detail = f"this key already has {AT_ONCE} batches in progress: wait for one to finish"
             raise ProblemDetails(429, "too_many_batches", detail, {"Retry-After": str(AGAIN_SECONDS)})
-        self._here[key] += 1
+        self._in_progress[key] += 1
 
     def end(self, key: str) -> None:
-        """One of them is done."""
-        self._here[key] -= 1
-        if not self._here[key]:
-            del self._here[key]
+        """Ends a batch."""
+        self._in_progress[key] -= 1
+        if not self._in_progress[key]:
+            del self._in_progress[key]
 
     @contextmanager
-    def turn(self, key: str) -> Iterator[None]:
-        """One batch, inside the block."""
+    def slot(self, key: str) -> Iterator[None]:
+        """Counts the block as a batch in progress."""
         self.begin(key)
         try:
             yield

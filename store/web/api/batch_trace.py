@@ -1,6 +1,6 @@
-"""What a batch leaves in the audit log: one line with how many asks it had, and about how many of them nothing is known here.
+"""The audit log entry of a batch: how many requests it had, and how many of them were about unknown patients.
 
-Somebody who tries identifiers shows by the share of unknown ones.
+A high share of unknown patients reveals somebody who tries identifiers.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ FOUND, UNKNOWN, INVALID = "found", "unknown", "invalid"
 UNANSWERABLE = {why.PATIENT_UNKNOWN: UNKNOWN, why.PATIENT_AMBIGUOUS: "ambiguous", why.ASK_INVALID: INVALID}
 
 
-def what(decision: Decision) -> str:
+def outcome(decision: Decision) -> str:
     """Whether the patient was found, and if not, why."""
     return next((UNANSWERABLE[reason] for reason in decision.reasons if reason in UNANSWERABLE), FOUND)
 
 
 @dataclass(slots=True)
-class BatchTally:
-    """Counts of one batch while it is answered."""
+class BatchCounts:
+    """The counts of one batch while it is answered."""
 
     key: ApiKey
     look_ups: LookUps
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((FOUND, *UNANSWERABLE.values()), 0))
 
     def add(self, decisions: Iterable[Decision]) -> None:
-        """Some more of its decisions."""
-        more = Counter(what(one) for one in decisions)
+        """Counts more decisions of the batch."""
+        more = Counter(outcome(one) for one in decisions)
         for name, number in more.items():
             self.counts[name] += number
         self.look_ups.count(self.key, more.total() - more[INVALID], more[UNKNOWN])
 
     def note(self, audit: Audit, now: datetime) -> None:
-        """The line, for a batch that asked something."""
+        """Writes the entry, unless the batch was empty."""
         if asks := sum(self.counts.values()):
             actor = f"{self.key.role}:{self.key.name}"
             audit.note(self.key.enterprise, DECIDED_BATCH, self.key.id, actor=actor, now=now, asks=asks, **self.counts)

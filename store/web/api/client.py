@@ -1,6 +1,6 @@
 """The client for senders. One rule above all: **no answer means do not send.**
 
-A timeout, a refused connection, an error status, a body that cannot be read or that answers something else: each becomes a
+A timeout, a refused connection, an error status, a body that cannot be read or that does not fit the request: each becomes a
 :class:`Decision` not to send, with the reason ``no_answer``. A sender that uses :meth:`SenderClient.decide` and sends only when
 ``decision.decision == "send"`` cannot contact anybody by accident.
 
@@ -36,7 +36,7 @@ _decisions = msgspec.json.Decoder(list[Decision]).decode
 
 
 class Who(NamedTuple):
-    """A patient: the value of an identifier with its issuer and type, or the store's own ``id``."""
+    """A patient: an identifier's value with its issuer and type, or the store's own ``id``."""
 
     value: str | None = None
     authority: str | None = None
@@ -45,7 +45,7 @@ class Who(NamedTuple):
 
 
 class BatchAsk(NamedTuple):
-    """One ask of a batch."""
+    """One request of a batch."""
 
     who: Who
     message_type: str
@@ -57,14 +57,14 @@ class BatchAsk(NamedTuple):
 
 
 def no_answer() -> Decision:
-    """What a sender gets when the service did not answer in a way that can be trusted."""
+    """The decision when the service gave no trustworthy answer: do not send."""
     return Decision(DO_NOT_SEND, reasons=(why.NO_ANSWER,))
 
 
 class SenderClient:
-    """Asks the service. Thread-safe: each thread keeps a connection of its own. Never raises for what the service or the network do.
+    """Requests decisions. Thread-safe: each thread has its own connection. Never raises for failures of the service or the network.
 
-    ``base_url`` begins with http or https (``ValueError`` otherwise); ``timeout`` is in seconds and holds for each wait.
+    ``base_url`` starts with http or https (``ValueError`` otherwise); ``timeout`` is in seconds and applies to each wait.
     """
 
     def __init__(self, base_url: str, key: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -75,7 +75,7 @@ class SenderClient:
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._timeout = timeout
-        self._mine = threading.local()
+        self._local = threading.local()
 
     def decide(
         self,
@@ -88,48 +88,48 @@ class SenderClient:
         appointment: Appointment | None = None,
         at: datetime | None = None,
     ) -> Decision:
-        """May this message be sent, on which channel, to which address? Any doubt is a decision not to send."""
+        """Whether this message may be sent, on which channel and to which address. In any doubt the decision is not to send."""
         question = BatchAsk(who, message_type, channels, line, topic, appointment, at)
         try:
-            return _trusted(question, _decision(self._post("/v1/decisions", _wire(question))))
+            return _checked(question, _decision(self._post("/v1/decisions", _wire(question))))
         except FAILURES:
             self.close()
             return no_answer()
 
     def decide_many(self, questions: Iterable[BatchAsk]) -> Iterator[tuple[BatchAsk, Decision]]:
-        """Each question with its decision, in order. A request that fails leaves its own questions without an answer, no others."""
-        waiting = iter(questions)
-        while group := list(islice(waiting, IN_ONE_REQUEST)):
+        """Yields each question with its decision, in order. When an HTTP request fails, only its own questions remain without an answer."""
+        remaining = iter(questions)
+        while group := list(islice(remaining, IN_ONE_REQUEST)):
             yield from zip(group, self._group(group), strict=True)
 
     def close(self) -> None:
-        """Closes this thread's connection; the next question opens another."""
-        connection: HTTPConnection | None = getattr(self._mine, "connection", None)
-        self._mine.connection = None
+        """Closes this thread's connection; the next request opens another."""
+        connection: HTTPConnection | None = getattr(self._local, "connection", None)
+        self._local.connection = None
         if connection is not None:
             connection.close()
 
     def _group(self, group: Sequence[BatchAsk]) -> list[Decision]:
         try:
             decisions = _decisions(self._post("/v1/decisions/batch", [_wire(question) for question in group]))
-            return [_trusted(question, decision) for question, decision in zip(group, decisions, strict=True)]
+            return [_checked(question, decision) for question, decision in zip(group, decisions, strict=True)]
         except FAILURES:
             self.close()
             return [no_answer()] * len(group)
 
     def _post(self, path: str, value: Any) -> bytes:
-        """The body of a good answer. An idle connection that the service closed meanwhile is opened again once."""
+        """The body of a successful response. If the service closed the idle connection, it is reopened once."""
         body = msgspec.json.encode(value)
-        if getattr(self._mine, "connection", None) is not None:
+        if getattr(self._local, "connection", None) is not None:
             try:
                 return self._exchange(path, body)
             except (ConnectionError, HTTPException):
                 self.close()
-        self._mine.connection = self._connect(self._host, self._port, timeout=self._timeout)
+        self._local.connection = self._connect(self._host, self._port, timeout=self._timeout)
         return self._exchange(path, body)
 
     def _exchange(self, path: str, body: bytes) -> bytes:
-        connection: HTTPConnection = self._mine.connection
+        connection: HTTPConnection = self._local.connection
         connection.request("POST", self._prefix + path, body, self._headers)
         response = connection.getresponse()
         answer = response.read(MOST_BYTES)
@@ -139,10 +139,10 @@ class SenderClient:
 
 
 def _wire(question: BatchAsk) -> dict[str, Any]:
-    """The ask as JSON; what is not given is left out."""
-    rest = question._asdict() | {"who": None, "channels": list(question.channels), "appointment": _appointment(question.appointment)}
+    """The request as JSON, without absent values."""
+    fields = question._asdict() | {"who": None, "channels": list(question.channels), "appointment": _appointment(question.appointment)}
     patient = {name: value for name, value in question.who._asdict().items() if value is not None}
-    return {"patient": patient} | {name: value for name, value in rest.items() if value is not None}
+    return {"patient": patient} | {name: value for name, value in fields.items() if value is not None}
 
 
 def _appointment(appointment: Appointment | None) -> dict[str, Any] | None:
@@ -151,8 +151,8 @@ def _appointment(appointment: Appointment | None) -> dict[str, Any] | None:
     return {name: value for name, value in msgspec.structs.asdict(appointment).items() if value is not None}
 
 
-def _trusted(question: BatchAsk, decision: Decision) -> Decision:
-    """The decision, if it is one: to send takes an address and a channel that was asked for."""
+def _checked(question: BatchAsk, decision: Decision) -> Decision:
+    """The decision, if it is complete: sending needs an address and one of the requested channels."""
     if decision.decision == DO_NOT_SEND:
         return decision
     if decision.decision == SEND and decision.channel in question.channels and decision.address:

@@ -1,7 +1,7 @@
-"""``POST /v1/decisions`` and ``/v1/decisions/batch``: asks in, decisions out, in the order asked.
+"""``POST /v1/decisions`` and ``/v1/decisions/batch``: decisions, in the order of the requests.
 
-The one hot path of the API, so it does without what :mod:`store.web.api.endpoint` offers: bodies are read straight into the
-values that :func:`store.domain.decision.decide` takes, and decisions are written straight from it.
+This is the hot path of the API, so it does not use :mod:`store.web.api.endpoint`: bodies are decoded directly into the values that
+:func:`store.domain.decision.decide` takes, and its decisions are encoded directly.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.patients.preferences import Preferences
 from store.users.api_keys import ApiKey
 from store.users.unknown_alarm import Alarm
-from store.web.api.batch_limits import NDJSON, Turns, check_count, check_length
-from store.web.api.batch_trace import BatchTally
+from store.web.api.batch_limits import NDJSON, BatchSlots, check_count, check_length
+from store.web.api.batch_trace import BatchCounts
 from store.web.api.endpoint import JSON, caller, encode
 from store.web.api.wire import AskIn, InvalidAsk, read
 from store.web.http.auth import Callers
@@ -37,56 +37,56 @@ from store.web.http.lanes import Lanes
 from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
 from store.web.http.policies import Policies
 from store.web.http.problem import ProblemDetails
-from store.web.http.request_batching import Gathering
-from store.web.http.streaming import Duplex
+from store.web.http.request_batching import RequestBatcher
+from store.web.http.streaming import DuplexResponse
 from store.web.http.unknown_patients import LookUps
 
 SENDERS = frozenset({Role.SENDER})
-AT_ONCE = 250  # asks read from the store together: what they need stays in the processor's cache
+AT_ONCE = 250  # requests read from the store together: their data fits into the processor's cache
 decode_ask = msgspec.json.Decoder(AskIn).decode
 decode_asks = msgspec.json.Decoder(list[AskIn]).decode
 LONGEST_SECONDS = 120.0  # for the body of an array
 
 
 class PendingAsk(NamedTuple):
-    """One ask, by one of an enterprise's keys."""
+    """A request with the API key that made it."""
 
     key: ApiKey
     ask: AskIn
 
     @property
     def enterprise(self) -> str:
-        """Whose patient it is about."""
+        """The enterprise of the key."""
         return self.key.enterprise
 
 
 class Decisions:
-    """Answers asks from the store."""
+    """Decides requests from the store."""
 
     def __init__(
         self, store: Preferences, callers: Callers, clock: Callable[[], datetime], lanes: Lanes, look_ups: LookUps | None = None
     ) -> None:
         self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
         self.look_ups = look_ups or LookUps(Alarm(), clock)
-        self.audit, self.turns = Audit(store.database), Turns()
+        self.audit, self.slots = Audit(store.database), BatchSlots()
         self.policies = Policies(store.settings.get)
         self.receipts = Receipts(store.database)
-        self.gathering: Gathering[PendingAsk, bytes] = Gathering(self.answer_questions)
+        self.batcher: RequestBatcher[PendingAsk, bytes] = RequestBatcher(self.answer_questions)
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        """Both addresses for Litestar."""
+        """The routes of both addresses."""
 
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             ask = self.checked(key.enterprise, read_ask(await whole(request)))
-            return ASGIResponse(body=await self.gathering.ask(PendingAsk(key, ask)), media_type=JSON)
+            return ASGIResponse(body=await self.batcher.ask(PendingAsk(key, ask)), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
-                self.turns.begin(key.id)
-                return Duplex(partial(self.stream, key), NDJSON, partial(self.turns.end, key.id))
-            with self.turns.turn(key.id):
+                self.slots.begin(key.id)
+                return DuplexResponse(partial(self.stream, key), NDJSON, partial(self.slots.end, key.id))
+            with self.slots.slot(key.id):
                 body = await whole_body(request)
                 return ASGIResponse(body=await self.lanes.batches.run(self.answer_array, key, body), media_type=JSON)
 
@@ -96,32 +96,32 @@ class Decisions:
         ]
 
     def answer_questions(self, questions: Sequence[PendingAsk]) -> list[bytes]:
-        """The answers as bytes, in order, whatever enterprises they are of."""
+        """The decisions as JSON, in order. The requests may be of several enterprises."""
         answers: list[bytes] = [b""] * len(questions)
         for enterprise in {question.enterprise for question in questions}:
-            places = [place for place, question in enumerate(questions) if question.enterprise == enterprise]
-            asked = [questions[place] for place in places]
-            decisions = self.decide_all(enterprise, [one.ask for one in asked], [_actor(one.key) for one in asked])
-            for place, decision in zip(places, decisions, strict=True):
-                answers[place] = encode(decision)
-                self.look_ups.count(questions[place].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
+            indexes = [index for index, question in enumerate(questions) if question.enterprise == enterprise]
+            group = [questions[index] for index in indexes]
+            decisions = self.decide_all(enterprise, [one.ask for one in group], [_actor(one.key) for one in group])
+            for index, decision in zip(indexes, decisions, strict=True):
+                answers[index] = encode(decision)
+                self.look_ups.count(questions[index].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
         return answers
 
-    def decide_all(self, enterprise: str, asks: Sequence[AskIn], askers: Sequence[str]) -> list[Decision]:
-        """The decisions on well-formed asks, in order, from one reading of the store. ``askers`` are for the receipts."""
+    def decide_all(self, enterprise: str, asks: Sequence[AskIn], actors: Sequence[str]) -> list[Decision]:
+        """The decisions on valid requests, in order, from one read of the store. ``actors`` are for the receipts."""
         now = self.clock()
         policy = self.policies.get(enterprise)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
         decisions = [
-            _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
-            for ask, one in zip(asks, known, strict=True)
+            _unanswerable(patient) if isinstance(patient, StoreError) else decide(ask, patient, policy, now)
+            for ask, patient in zip(asks, known, strict=True)
         ]
         if self.store.enterprises[enterprise].receipts:
-            self.receipts.keep(enterprise, asks, known, decisions, askers, now)
+            self.receipts.keep(enterprise, asks, known, decisions, actors, now)
         return decisions
 
     def checked(self, enterprise: str, ask: AskIn) -> AskIn:
-        """The ask with its line in the one spelling by which opt-outs are kept. Raises :class:`ValueRefused` for what is no line."""
+        """The request with its line normalized as in stored opt-outs. Raises :class:`ValueRefused` for an invalid line or phone."""
         numbering = self.store.numbering(enterprise)
         if ask.appointment is not None and ask.appointment.preferred_phone:
             numbering.check(ask.appointment.preferred_phone)
@@ -139,42 +139,42 @@ class Decisions:
             return invalid(str(error))
 
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
-        """A JSON array of asks -> a JSON array of decisions."""
+        """A JSON array of requests -> a JSON array of decisions."""
         check_count(body)
-        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), BatchTally(key, self.look_ups)
-        tally.add(decisions)
-        tally.note(self.audit, self.clock())
+        decisions, counts = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), BatchCounts(key, self.look_ups)
+        counts.add(decisions)
+        counts.note(self.audit, self.clock())
         return encode(decisions)
 
-    def answer_lines(self, key: ApiKey, group: Sequence[bytes], tally: BatchTally) -> bytes:
-        """Lines of NDJSON -> as many lines."""
+    def answer_lines(self, key: ApiKey, group: Sequence[bytes], counts: BatchCounts) -> bytes:
+        """Lines of NDJSON -> the same number of lines."""
         items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
         decisions = self.decide_mixed(key.enterprise, items, _actor(key))
-        tally.add(decisions)
+        counts.add(decisions)
         return b"".join(encode(decision) + b"\n" for decision in decisions)
 
-    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], asker: str = "") -> list[Decision]:
-        """The decisions on items of which some could not be read, in order."""
+    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], actor: str = "") -> list[Decision]:
+        """The decisions on items, in order, some of which may be invalid."""
         decisions: list[Decision] = []
         for start in range(0, len(items), AT_ONCE):
             group = [self._checked(enterprise, item) for item in items[start : start + AT_ONCE]]
             asks = [item for item in group if isinstance(item, AskIn)]
-            decided = iter(self.decide_all(enterprise, asks, [asker] * len(asks)))
+            decided = iter(self.decide_all(enterprise, asks, [actor] * len(asks)))
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions
 
     async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
-        tally = BatchTally(key, self.look_ups)
+        """Answers lines as they arrive, in groups, so that memory does not grow with the number of requests."""
+        counts = BatchCounts(key, self.look_ups)
         try:
             async for group in ReadAhead(lines(body, AT_ONCE), AT_ONCE):
-                yield await self.lanes.batches.run(self.answer_lines, key, group, tally)
+                yield await self.lanes.batches.run(self.answer_lines, key, group, counts)
         finally:
-            await self.lanes.batches.run(tally.note, self.audit, self.clock())
+            await self.lanes.batches.run(counts.note, self.audit, self.clock())
 
 
 def read_ask(body: bytes) -> AskIn:
-    """The body of a single ask. Raises :class:`ProblemDetails` 400 or 422."""
+    """The request in a body. Raises :class:`ProblemDetails` 400 or 422."""
     try:
         ask = decode_ask(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -183,7 +183,7 @@ def read_ask(body: bytes) -> AskIn:
 
 
 def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
-    """The items of an array. A bad item is answered in its place; only a body that is no array is a :class:`ProblemDetails`."""
+    """The items of an array. An invalid item gets its own answer; only a body that is not an array raises :class:`ProblemDetails`."""
     try:
         asks = decode_asks(body)
         return asks if ESCAPED_NUL not in body else [read_item(bytes(raw)) for raw in read(body, list[msgspec.Raw])]
@@ -194,7 +194,7 @@ def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:
 
 
 def read_item(line: bytes) -> AskIn | InvalidAsk:
-    """One item of a batch, or the answer that it is none."""
+    """One item of a batch, or the answer to an invalid one."""
     try:
         return read_ask(line)
     except ProblemDetails as problem:
@@ -202,7 +202,7 @@ def read_item(line: bytes) -> AskIn | InvalidAsk:
 
 
 def invalid(detail: str) -> InvalidAsk:
-    """The answer to an item that is no well-formed ask: not to send."""
+    """The answer to an invalid item: do not send."""
     return InvalidAsk(DO_NOT_SEND, reasons=(why.ASK_INVALID,), detail=detail)
 
 

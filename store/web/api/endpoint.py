@@ -1,7 +1,7 @@
-"""An endpoint as data: method, path, roles, what it takes and gives, and a plain function that answers.
+"""An endpoint as data: method, path, roles, the types of request and response, and a plain function that answers.
 
-One place for what all of them share: the key, the role, the body, the worker thread and the bytes. The function itself is
-synchronous and runs off the event loop, for it asks the database.
+This file does what all endpoints share: check the key and the role, decode the body, and encode the response. The function itself is
+synchronous; it runs in a worker thread since it uses the database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from store.web.http.auth import Callers, require
 from store.web.http.body import whole
 from store.web.http.border import check_texts
 from store.web.http.problem import ProblemDetails
-from store.web.http.streaming import Pieces
+from store.web.http.streaming import GeneratorResponse
 
 JSON = "application/json"
 EVERYBODY = frozenset(Role)
@@ -32,7 +32,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class Call(NamedTuple):
-    """One request, checked: who calls, what was sent, and when."""
+    """A checked request: who calls, what was sent, and when."""
 
     key: ApiKey
     path: Mapping[str, Any]
@@ -58,9 +58,9 @@ class Call(NamedTuple):
 
 
 class ApiResponse(NamedTuple):
-    """What goes back, with a status other than 200 or headers where there are any.
+    """The response: body, headers, status and media type.
 
-    ``body``: ``None`` sends none, bytes go as they are, a generator of bytes is sent while it is read, anything else goes as JSON.
+    ``body``: ``None`` sends an empty body, bytes are sent as they are, a generator of bytes is streamed, anything else becomes JSON.
     """
 
     body: Any
@@ -71,9 +71,9 @@ class ApiResponse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row of the contract. ``parameters`` describes the query, for the OpenAPI document. ``grant``: with it a sender may, too.
+    """One endpoint. ``parameters`` describes the query for the OpenAPI document. ``grant``: a sender's key with it may call it too.
 
-    ``status`` is that of an answer that is no problem, for the document.
+    ``takes`` and ``gives`` are the types of request and response; ``status`` is that of a successful response, for the document.
     """
 
     method: str
@@ -88,7 +88,7 @@ class Endpoint:
     status: int = 200
 
     def handler(self, callers: Callers, clock: Callable[[], datetime]) -> HTTPRouteHandler:
-        """The endpoint for Litestar."""
+        """The endpoint's Litestar route."""
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, callers, self.roles, self.grant)
@@ -102,18 +102,18 @@ class Endpoint:
 
 
 async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
-    """Who calls. Raises :class:`ProblemDetails` 401 or 403. Only a key not seen for a while costs a look at the database."""
+    """The caller's key. Raises :class:`ProblemDetails` 401 or 403. Reads the database only for a key that was not seen recently."""
     key = callers.remembered(request.headers)
     if key is None:
-        key = await callers.look(request.headers)
+        key = await callers.verify_in_thread(request.headers)
     require(key, roles, grant)
     return key
 
 
 def respond(answer: ApiResponse) -> ASGIResponse:
-    """The answer as bytes."""
+    """The HTTP response of an answer."""
     if isinstance(answer.body, Generator):
-        return Pieces(answer.body, answer.media, answer.headers)
+        return GeneratorResponse(answer.body, answer.media, answer.headers)
     body = answer.body if isinstance(answer.body, bytes) else b"" if answer.body is None else encode(answer.body)
     return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=answer.media)
 
@@ -124,7 +124,7 @@ def etag(version: int) -> dict[str, str]:
 
 
 def if_match(headers: Mapping[str, str]) -> int | None:
-    """The version that the caller's change is based on (RFC 9110 13.1.1); ``None`` when any will do."""
+    """The version that the caller's change is based on (RFC 9110 13.1.1); ``None`` for any version."""
     text = headers.get("if-match", "").strip()
     if text in ("", "*"):
         return None

@@ -1,6 +1,6 @@
-"""A patient as JSON: what is in force, where each value comes from, who masters it, the toggle and SMS consent.
+"""A patient as JSON: the values in force with their origin and master, the toggle and SMS consent.
 
-The one shape of ``POST /v1/patients/lookup``, ``GET /v1/patients/{id}`` and ``emr-sync patient --json``.
+``POST /v1/patients/lookup``, ``GET /v1/patients/{id}`` and ``emr-sync patient --json`` all return it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from store.preference import ATTRIBUTES, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, C
 
 
 class IdentifierOut(Struct, frozen=True):
-    """Who a patient is to one issuer."""
+    """An identifier of the patient."""
 
     authority: str
     type: str
@@ -36,14 +36,14 @@ class SyncedOut(Struct, frozen=True):
 
 
 class EvidenceOut(Struct, frozen=True):
-    """The message or resource that said so, and the path in it."""
+    """The message or resource that stated the value, and the path in it."""
 
     id: str
     path: str
 
 
 class UnreadableOut(Struct, frozen=True):
-    """An attribute of which newer evidence of a source could not be read; ``reason`` is that of the rejection."""
+    """An attribute whose newer evidence from a source could not be read. ``reason`` is that of the rejection."""
 
     attribute: str
     source: str
@@ -64,9 +64,9 @@ class PhoneOut(Struct, frozen=True):
 
 
 class PreferenceOut(Struct, frozen=True):
-    """A value in force. ``value`` is ``unknown`` where nobody stated one; ``all`` lists every e-mail address.
+    """A value in force. ``value`` is ``unknown`` if nobody stated one; ``all`` lists every e-mail address.
 
-    ``effective_latest``: the end of a time that is no moment. ``undecided``: nobody could tell whether other evidence is newer.
+    ``effective_latest``: the end of the effective time if it is an interval. ``undecided``: it is unclear whether other evidence is newer.
     """
 
     value: Any
@@ -81,10 +81,10 @@ class PreferenceOut(Struct, frozen=True):
 
 
 class OptOutOut(Struct, frozen=True):
-    """A number that may not be texted from ``line``; ``null`` is every line but ``except_lines``.
+    """A number that may not be texted from ``line``; ``null`` means every line except ``except_lines``.
 
-    The patient is not texted from there at any other number either. ``on_file``: whether they have the number now; ``number`` is empty
-    for what was recorded while they had none.
+    The patient may not be texted from there at any other number either. ``on_file``: whether they have the number now. ``number`` is
+    empty if they had none when the opt-out was recorded.
     """
 
     line: str | None
@@ -98,7 +98,7 @@ class OptOutOut(Struct, frozen=True):
 
 
 class SmsConsentOut(Struct, frozen=True):
-    """SMS consent in words, and each opt-out. ``shared``: numbers that several patients have, with how many."""
+    """SMS consent as text, and each opt-out. ``shared``: numbers shared by several patients, with how many."""
 
     display: str
     opted_out: tuple[OptOutOut, ...]
@@ -106,7 +106,7 @@ class SmsConsentOut(Struct, frozen=True):
 
 
 class PatientOut(Struct, frozen=True):
-    """The facesheet."""
+    """A patient's facesheet."""
 
     id: str
     version: int
@@ -121,7 +121,7 @@ class PatientOut(Struct, frozen=True):
 
 
 class EntryOut(Struct, frozen=True):
-    """One line of the history of an attribute."""
+    """One entry of an attribute's history."""
 
     seq: int
     at: datetime
@@ -159,13 +159,13 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
 
 
 def opt_outs_out(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[OptOutOut, ...]:
-    """The opt-outs of a patient, with whether each number is on file."""
+    """A patient's opt-outs, each with whether its number is on file."""
     on_file = {phone.number for phone in contact.phones}
     return tuple(OptOutOut(*one, one.number in on_file) for one in opt_outs)
 
 
 def history_line(entry: HistoryEntry) -> EntryOut:
-    """One line of the history."""
+    """One entry of the history, as JSON."""
     evidence = EvidenceOut(entry.evidence_id, entry.path)
     return EntryOut(
         entry.seq, entry.at, entry.version, entry.attribute, entry.before, entry.after, entry.authority, evidence,
@@ -174,24 +174,24 @@ def history_line(entry: HistoryEntry) -> EntryOut:
 
 
 def as_json(value: Any) -> Any:
-    """Any answer of this package as plain data, for callers that print JSON themselves."""
+    """A response of this package as plain data, for callers that print JSON themselves."""
     return msgspec.to_builtins(value)
 
 
 def as_value(value: Any) -> Any:
-    """The value of an attribute as plain data, spelt as the facesheet spells it."""
+    """An attribute's value as plain data, in the facesheet's form."""
     return as_json([_phone(one) if isinstance(one, Phone) else one for one in value] if isinstance(value, tuple) else value)
 
 
 def preference_out(name: str, found: Preference | None, source: str | None = None) -> PreferenceOut:
-    """One value with where it comes from. ``source`` masters it."""
-    value, every = _shown(name, found)
+    """One value with its origin. ``source`` is the source that masters it."""
+    value, every = _value(name, found)
     if found is None:
         return PreferenceOut(value, locked_by=source, all=every)
-    said = found.assertion
-    evidence, undecided = EvidenceOut(said.evidence_id, said.path), said.undecided or UNSET
-    time = said.effective
-    return PreferenceOut(value, found.authority, evidence, time.earliest, time.end, said.recorded, undecided, source, every)
+    assertion = found.assertion
+    evidence, undecided = EvidenceOut(assertion.evidence_id, assertion.path), assertion.undecided or UNSET
+    time, recorded = assertion.effective, assertion.recorded
+    return PreferenceOut(value, found.authority, evidence, time.earliest, time.end, recorded, undecided, source, every)
 
 
 def _master(name: str, patient: Patient, enterprise: Enterprise) -> str | None:
@@ -199,7 +199,7 @@ def _master(name: str, patient: Patient, enterprise: Enterprise) -> str | None:
     return master.source if master else None
 
 
-def _shown(name: str, found: Preference | None) -> tuple[Any, tuple[str, ...] | UnsetType]:
+def _value(name: str, found: Preference | None) -> tuple[Any, tuple[str, ...] | UnsetType]:
     value = found.value if found else None
     if name == PHONES:
         return [_phone(phone) for phone in value or ()], UNSET

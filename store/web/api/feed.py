@@ -1,4 +1,4 @@
-"""``GET /v1/changes``: the feed of changed patients, for senders that keep a copy. Long polls wait until there is something."""
+"""``GET /v1/changes``: the feed of changed patients, for senders that keep a copy. Long polls wait until there are changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from store.web.http.auth import Callers
 SENDERS = frozenset({Role.SENDER})
 MOST = 10_000
 LONGEST_WAIT = 30
-LOOK_EVERY = 0.25  # seconds; other processes write too, so the database is asked
+READ_EVERY = 0.25  # seconds between reads of the database, since other processes write too
 
 
 class ChangeOut(Struct, frozen=True):
@@ -37,7 +37,7 @@ class ChangeOut(Struct, frozen=True):
 
 
 class ChangesOut(Struct, frozen=True):
-    """A page of the feed. ``next`` and ``epoch`` are ``after`` and ``epoch`` of the next call, also when nothing changed."""
+    """A page of the feed. ``next`` and ``epoch`` are ``after`` and ``epoch`` of the next call, even if nothing changed."""
 
     changes: tuple[ChangeOut, ...]
     next: int
@@ -45,13 +45,13 @@ class ChangesOut(Struct, frozen=True):
 
 
 class ChangeFeed:
-    """Answers from the store. ``closing`` says that the service is about to stop, so that waiting calls end."""
+    """Answers from the store. ``closing`` turns true when the service is about to stop, so that waiting calls end."""
 
     def __init__(self, store: Preferences, callers: Callers, closing: Callable[[], bool]) -> None:
         self.store, self.callers, self.closing = store, callers, closing
 
     def handler(self) -> HTTPRouteHandler:
-        """The feed for Litestar."""
+        """The feed's Litestar route."""
 
         async def changes(request: Request[Any, Any, Any]) -> ASGIResponse:
             key = await caller(request, self.callers, SENDERS)
@@ -60,9 +60,9 @@ class ChangeFeed:
             await asyncio.to_thread(feed_position.check, self.store.database, key.enterprise, after, query.get("epoch") or "")
             found = await self._wait(key.enterprise, after, max(limit, 1), whole_number(query, "wait", 0, LONGEST_WAIT))
             page = tuple(ChangeOut(*one) for one in found)
-            following = page[-1].seq if page else after
-            epoch = await asyncio.to_thread(feed_position.epoch, self.store.database, key.enterprise, following)
-            return respond(ApiResponse(ChangesOut(page, following, epoch)))
+            next_after = page[-1].seq if page else after
+            epoch = await asyncio.to_thread(feed_position.epoch, self.store.database, key.enterprise, next_after)
+            return respond(ApiResponse(ChangesOut(page, next_after, epoch)))
 
         return HTTPRouteHandler("/v1/changes", http_method="GET", status_code=200)(changes)
 
@@ -71,7 +71,7 @@ class ChangeFeed:
         end = loop.time() + seconds
         while True:
             found = await asyncio.to_thread(self.store.changes, enterprise, after, limit)
-            left = end - loop.time()
-            if found or left <= 0 or self.closing():
+            remaining = end - loop.time()
+            if found or remaining <= 0 or self.closing():
                 return found
-            await asyncio.sleep(min(LOOK_EVERY, left))
+            await asyncio.sleep(min(READ_EVERY, remaining))

@@ -135,7 +135,7 @@ async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey |
     if "authorization" not in request.headers:
         return None
     try:
-        return callers.remembered(request.headers) or await asyncio.wait_for(callers.look(request.headers), KEY_WITHIN)
+        return callers.remembered(request.headers) or await asyncio.wait_for(callers.verify_in_thread(request.headers), KEY_WITHIN)
     except Exception:
         return None
 

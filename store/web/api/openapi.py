@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the API, from the same rows that the endpoints are built from."""
+"""The OpenAPI 3.1 document of the API, built from the endpoints."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def _never(_: Any) -> Any:
     raise AssertionError("rows of the document are not called")
 
 
-HOT = (
+OWN_HANDLERS = (
     Endpoint("POST", "/v1/decisions", SENDER, "One decision: may this message be sent?", _never, AskIn, Decision),
     Endpoint("POST", "/v1/decisions/batch", SENDER, "Up to 10000 decisions, or NDJSON without limit", _never, list[AskIn], list[Decision]),
     Endpoint("GET", "/v1/changes", SENDER, "Changed patients in order", _never, None, ChangesOut, WAIT),
 )
-"""Addresses that have handlers of their own."""
+"""Endpoints with handlers of their own."""
 
 
 def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
     """The document as JSON."""
-    rows = (*HOT, *endpoints)
+    rows = (*OWN_HANDLERS, *endpoints)
     types = [kind for row in rows for kind in (row.takes, row.gives) if kind is not None]
     schemas, components = msgspec.json.schema_components([*types, ProblemOut, InvalidAsk, Readiness], ref_template=REF)
     components = _ecma(components)
@@ -71,7 +71,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
 
 
 def _ecma(schema: Any) -> Any:
-    """JSON Schema's patterns are JavaScript's, where the end of a text is ``$``."""
+    """Patterns as JavaScript regular expressions (as JSON Schema requires), where ``$`` is the end of the text."""
     if isinstance(schema, dict):
         return {name: one.replace(r"\Z", "$") if name == "pattern" and isinstance(one, str) else _ecma(one) for name, one in schema.items()}
     return [_ecma(one) for one in schema] if isinstance(schema, list) else schema
@@ -83,7 +83,7 @@ def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
         "summary": row.summary,
         "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" Sender keys need the grant {row.grant}." if row.grant else ""),
         "parameters": [*_in_path(row), *_in_query(row)],
-        "responses": {str(row.status): {"description": "done", "content": _given(row, by_type)}, "default": problem},
+        "responses": {str(row.status): {"description": "done", "content": _response_content(row, by_type)}, "default": problem},
     }
     if row.takes is not None:
         operation["requestBody"] = {"required": True, "content": _content(row, row.takes, by_type)}
@@ -97,7 +97,7 @@ def _content(row: Endpoint, kind: Any, by_type: Mapping[str, Any]) -> dict[str, 
     return content
 
 
-def _given(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
+def _response_content(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
     content = _content(row, row.gives, by_type)
     if "format" in row.parameters:
         content["text/csv"] = {"schema": {"type": "string"}}

@@ -1,4 +1,4 @@
-"""The opt-out report as JSON or CSV (RFC 4180), piece by piece, for HTTP and the command line."""
+"""The opt-out report as JSON or CSV (RFC 4180), in pieces, for HTTP and the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class OptedOutOut(Struct, frozen=True):
-    """A number that may not be texted from ``line``; ``null`` is every line but ``except_lines``."""
+    """A number that may not be texted from ``line``; ``null`` means every line except ``except_lines``."""
 
     number: str
     line: str | None
@@ -33,13 +33,13 @@ class OptedOutOut(Struct, frozen=True):
     patients: tuple[str, ...]
 
 
-def asked(which: Wanted) -> dict[str, Any]:
-    """What was asked about, for the audit log."""
+def filters(which: Wanted) -> dict[str, Any]:
+    """The report's filters, for the audit log."""
     return {name: value for name, value in which._asdict().items() if value is not None}
 
 
 def json_pieces(found: Iterable[OptedOut]) -> Iterator[str]:
-    """The report as the pieces of one JSON array."""
+    """The report as pieces of one JSON array."""
     opening = "["
     for rows in _groups(found):
         yield opening + encode([OptedOutOut(*one) for one in rows]).decode()[1:-1]
@@ -48,20 +48,20 @@ def json_pieces(found: Iterable[OptedOut]) -> Iterator[str]:
 
 
 def csv_pieces(found: Iterable[OptedOut]) -> Iterator[str]:
-    """The report as the pieces of a table. Lists are parted by spaces; times are ISO 8601."""
+    """The report as pieces of a CSV table. Lists are separated by spaces; times are ISO 8601."""
     yield _table([COLUMNS])
     for rows in _groups(found):
-        yield _table([_inert(cell) for cell in _cells(one)] for one in rows)
+        yield _table([_without_formula(cell) for cell in _cells(one)] for one in rows)
 
 
 def as_csv(found: Iterable[OptedOut]) -> str:
-    """The report as a table, whole."""
+    """The whole report as CSV."""
     return "".join(csv_pieces(found))
 
 
 def _groups(found: Iterable[OptedOut]) -> Iterator[list[OptedOut]]:
-    rest = iter(found)
-    while rows := list(islice(rest, ROWS_AT_ONCE)):
+    remaining = iter(found)
+    while rows := list(islice(remaining, ROWS_AT_ONCE)):
         yield rows
 
 
@@ -72,15 +72,15 @@ def _table(rows: Iterable[Iterable[str]]) -> str:
 
 
 def _cells(one: OptedOut) -> tuple[str, ...]:
-    said = (one.number, one.line or "", one.scope, one.topic or "", one.authority, _time(one) or "")
-    return (*said, " ".join(one.except_lines), " ".join(one.patients))
+    cells = (one.number, one.line or "", one.scope, one.topic or "", one.authority, _time(one) or "")
+    return (*cells, " ".join(one.except_lines), " ".join(one.patients))
 
 
 def _time(one: OptedOut) -> str | None:
     return one.at.isoformat().replace("+00:00", "Z") if one.at else None
 
 
-def _inert(cell: str) -> str:
-    """A sender's name or a topic that a spreadsheet would take for a formula. Numbers keep their plus sign: nothing follows but digits."""
+def _without_formula(cell: str) -> str:
+    """Quotes a cell that a spreadsheet would take for a formula, such as a topic. Phone numbers keep their plus sign."""
     digits = cell.startswith("+") and cell[1:].replace(" +", "").isdigit()
     return f"'{cell}" if cell.startswith((*FORMULA, "+")) and not digits else cell

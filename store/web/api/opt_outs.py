@@ -1,4 +1,4 @@
-"""``GET /v1/sms-consent/report``: the opt-out report as JSON or CSV (RFC 4180), sent while it is read."""
+"""``GET /v1/sms-consent/report``: the opt-out report as JSON or CSV (RFC 4180), streamed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from store.patients.opt_out_report import Wanted, opted_out
 from store.patients.preferences import Preferences
 from store.preference import PATIENT, STAFF
 from store.web.api.endpoint import ApiResponse, Call, Endpoint
-from store.web.api.opt_out_report import OptedOutOut, asked, csv_pieces, json_pieces
-from store.web.api.wire import moment, one_of
+from store.web.api.opt_out_report import OptedOutOut, csv_pieces, filters, json_pieces
+from store.web.api.wire import one_of, time_parameter
 
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.AUDITOR})
 CSV = "text/csv"
@@ -31,38 +31,38 @@ PARAMETERS = {
 
 
 class OptOuts:
-    """The report, from the store."""
+    """The endpoint for the report."""
 
     def __init__(self, store: Preferences) -> None:
         self.store, self.audit = store, Audit(store.database)
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """The one row of the contract."""
+        """The endpoint."""
         yield Endpoint("GET", "/v1/sms-consent/report", READERS, "SMS opt-out report", self.report, None, list[OptedOutOut], PARAMETERS)
 
     def report(self, call: Call) -> ApiResponse:
-        """The standing opt-outs of the enterprise, all or those that are wanted."""
+        """The enterprise's current opt-outs, all or filtered."""
         table, which = one_of(call.query, "format", ("json", "csv")) == "csv", wanted(call.query, self.store.numbering(call.enterprise))
-        self.audit.note(call.enterprise, VIEWED_OPT_OUTS, "", actor=call.who, now=call.now, **asked(which))
+        self.audit.note(call.enterprise, VIEWED_OPT_OUTS, "", actor=call.who, now=call.now, **filters(which))
         found = opted_out(self.store.database, call.enterprise, which)
         return ApiResponse(encoded(csv_pieces(found)), FILE, media=CSV) if table else ApiResponse(encoded(json_pieces(found)))
 
 
 def wanted(query: Mapping[str, Any], numbering: Numbering) -> Wanted:
-    """Which opt-outs a query asks for. Raises :class:`Problem` for one that makes no sense."""
+    """The filters in a query. Raises :class:`ProblemDetails` for an invalid one."""
     line = query.get("line")
     return Wanted(
         numbering.line(line) if line else None,
         one_of(query, "authority", (PATIENT, STAFF, REVIEW)),
         one_of(query, "scope", SCOPES),
         query.get("topic") or None,
-        moment(query, "since"),
-        moment(query, "until"),
+        time_parameter(query, "since"),
+        time_parameter(query, "until"),
     )
 
 
 def encoded(pieces: Iterator[str]) -> Generator[bytes, None, None]:
-    """The same as bytes. The first piece is read before anything is sent, so that what fails at once is a problem, not a part."""
+    """The pieces as bytes. The first one is read at once, so that an early failure is a problem response, not a truncated report."""
     first = next(pieces)
 
     def rest() -> Generator[bytes, None, None]:

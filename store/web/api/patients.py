@@ -26,13 +26,13 @@ PATIENT = "/v1/patients/{patient_id:str}"
 
 
 class PatientCalls:
-    """The answers about patients, from the store."""
+    """The endpoints for patients."""
 
     def __init__(self, store: Preferences, look_ups: LookUps) -> None:
         self.store, self.audit, self.look_ups = store, Audit(store.database), look_ups
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """Rows of the contract. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
+        """The endpoints. Managers and staff may try to set the toggle: if it is locked, the store refuses with the reason."""
         recorders = frozenset({Role.ENTERPRISE, Role.STAFF})
         sender = frozenset({Role.SENDER})
         looking = partial(Endpoint, grant=Grant.PATIENTS)
@@ -47,25 +47,25 @@ class PatientCalls:
         )
 
     def lookup(self, call: Call) -> ApiResponse:
-        """The patient that the identifier in the body names."""
+        """The patient with the identifier in the body."""
         return self._viewed(call, self._found(call, call.body.ref()))
 
     def read(self, call: Call) -> ApiResponse:
-        """The patient by id; nothing but 304 when the caller has this version."""
+        """The patient by id; 304 if the caller already has this version."""
         patient = self._found(call, PatientRef(id=call.path["patient_id"]))
         if call.headers.get("if-none-match", "").strip() == etag(patient.version)["etag"]:
             return ApiResponse(None, etag(patient.version), 304)
         return self._viewed(call, patient)
 
     def history(self, call: Call) -> ApiResponse:
-        """The history, the newest line first."""
-        with self._noted(call):
+        """The history, the newest entry first."""
+        with self._look_up(call):
             entries = self.store.history(call.enterprise, call.path["patient_id"])
         self.audit.note(call.enterprise, VIEWED_HISTORY, call.path["patient_id"], actor=call.who, now=call.now)
         return ApiResponse([history_line(entry) for entry in entries])
 
     def do_not_contact(self, call: Call) -> ApiResponse:
-        """The toggle. The store decides who may flip it, and says why not."""
+        """Sets the toggle. The store decides who may do that and gives the reason if not."""
         patient = self.store.set_do_not_contact(
             call.enterprise, call.path["patient_id"], call.body.value,
             actor=call.actor, reason=call.body.reason, now=call.now, if_version=if_match(call.headers),
@@ -73,37 +73,37 @@ class PatientCalls:
         return self._shown(call, patient)
 
     def phone(self, call: Call) -> ApiResponse:
-        """The preferred phone."""
+        """Sets the preferred phone."""
         patient = self.store.set_preferred_phone(
             call.enterprise, call.path["patient_id"], call.body.value, actor=call.actor, now=call.now, if_version=if_match(call.headers)
         )
         return self._shown(call, patient)
 
     def sms_consent(self, call: Call) -> ApiResponse:
-        """What a patient asked for in person or by phone."""
-        said: SmsConsentIn = call.body
-        how: dict[str, Any] = {"line": said.line, "topic": said.topic, "actor": call.actor, "now": call.now, "reason": said.reason}
+        """Records what a patient requested in person or by phone."""
+        body: SmsConsentIn = call.body
+        details: dict[str, Any] = {"line": body.line, "topic": body.topic, "actor": call.actor, "now": call.now, "reason": body.reason}
         enterprise, patient = call.enterprise, call.path["patient_id"]
-        if said.number is not None:
-            return self._shown(call, self.store.record_sms_opt_in(enterprise, patient, said.number, **how))
-        return self._shown(call, self.store.record_sms_opt_out(enterprise, patient, **how))
+        if body.number is not None:
+            return self._shown(call, self.store.record_sms_opt_in(enterprise, patient, body.number, **details))
+        return self._shown(call, self.store.record_sms_opt_out(enterprise, patient, **details))
 
     def reply(self, call: Call) -> ApiResponse:
-        """A reply to a text. One without a time was received now; so was an opt-out whose time cannot be used: it must not be lost."""
-        said: SmsReplyIn = call.body
-        text, at = said.body.replace("\0", " "), said.received()
-        if at is None and said.received_at is not None and self.store.read_reply(call.enterprise, text).kind == OPT_IN:
+        """Records a reply to a text. Without a time it was received now. So was an opt-out with an unusable time: it must not be lost."""
+        body: SmsReplyIn = call.body
+        text, at = body.body.replace("\0", " "), body.received()
+        if at is None and body.received_at is not None and self.store.read_reply(call.enterprise, text).kind == OPT_IN:
             raise ProblemDetails(422, "invalid_request", "received_at must be a time with UTC offset, like 2026-11-02T10:42:00Z")
-        reply = self.store.record_reply(call.enterprise, said.line, said.sender, text, at, call.now)
+        reply = self.store.record_reply(call.enterprise, body.line, body.sender, text, at, call.now)
         return ApiResponse(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
 
     def _found(self, call: Call, ref: PatientRef) -> Patient:
-        with self._noted(call):
+        with self._look_up(call):
             return self.store.find(call.enterprise, ref, call.now)
 
     @contextmanager
-    def _noted(self, call: Call) -> Iterator[None]:
-        """Counts the look-up, and writes down one that found nobody."""
+    def _look_up(self, call: Call) -> Iterator[None]:
+        """Counts a look-up, and records one that found nobody in the audit log."""
         unknown = False
         try:
             with noted(self.audit, call.enterprise, call.who, call.now):
@@ -115,7 +115,7 @@ class PatientCalls:
             self.look_ups.count(call.key, 1, unknown)
 
     def _viewed(self, call: Call, patient: Patient) -> ApiResponse:
-        """Nobody sees a patient without a line in the audit log."""
+        """Shows a patient, after an entry in the audit log."""
         self.audit.note(call.enterprise, VIEWED, patient.id, actor=call.who, now=call.now, version=patient.version)
         return self._shown(call, patient)
 

@@ -1,4 +1,4 @@
-"""What could not be used, over HTTP: listed without payloads, tried again one by one or as a selection, with a preview."""
+"""Rejections over HTTP: listed without payloads, and replayed one by one or as a selection, with a preview."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "onl
 
 
 class RejectionOut(Struct, frozen=True):
-    """What could not be used, without its payload: that holds a patient's data and is for the command line.
+    """A rejection without its payload, which contains a patient's data: use the command line to see it.
 
-    ``evidence_id``: the message's control id (MSH-10), or the resource's type and id; empty where none was found.
+    ``evidence_id``: the message's control id (MSH-10), or the resource's type and id; empty if none was found.
     """
 
     id: str
@@ -42,7 +42,7 @@ class RejectionOut(Struct, frozen=True):
 
 
 class ReplayOut(Struct, frozen=True):
-    """What became of a replayed rejection."""
+    """The result of replaying a rejection."""
 
     outcome: str
     reason: str = ""
@@ -50,7 +50,7 @@ class ReplayOut(Struct, frozen=True):
 
 
 class SelectionIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which rejections: ``ids`` (up to 1000), or the open ones of a ``source``, where given only those of one ``reason``."""
+    """Which rejections: ``ids`` (up to 1000), or the open ones of a ``source``, optionally only those with one ``reason``."""
 
     ids: list[str] | None = None
     source: str | None = None
@@ -58,7 +58,7 @@ class SelectionIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayedOut(Struct, frozen=True):
-    """One of a selection: what became of it, and its status now. ``payload_unreadable``: what was kept is erased or sealed for good."""
+    """The result for one rejection, and its status now. ``payload_unreadable``: its payload was erased or can no longer be decrypted."""
 
     id: str
     outcome: str
@@ -67,7 +67,7 @@ class ReplayedOut(Struct, frozen=True):
 
 
 class ReplaysOut(Struct, frozen=True):
-    """``left``: open rejections that fit the selection by source, and were left for the next call."""
+    """The results of a selection. ``left``: open rejections of the source that remain for the next call."""
 
     replayed: int
     resolved: int
@@ -76,7 +76,7 @@ class ReplaysOut(Struct, frozen=True):
 
 
 class FlipOut(Struct, frozen=True):
-    """An attribute of one patient that would change, without its values. ``patient`` is empty for one who is not known yet."""
+    """An attribute of one patient that would change, without its values. ``patient`` is empty for a new patient."""
 
     patient: str
     attribute: str
@@ -84,9 +84,9 @@ class FlipOut(Struct, frozen=True):
 
 
 class PreviewOut(Struct, frozen=True):
-    """What a replay would change. ``flips``: patients who would be ``more_contactable``, ``less_contactable``; nothing is changed.
+    """What a replay would change. ``flips``: patients who would become ``more_contactable`` or ``less_contactable``.
 
-    ``more_changes`` are beyond those listed, ``left`` as in the replay itself.
+    ``more_changes``: how many changes are not listed. ``left``: as in the replay itself.
     """
 
     counts: dict[str, int]
@@ -97,13 +97,13 @@ class PreviewOut(Struct, frozen=True):
 
 
 class RejectionCalls:
-    """The answers about rejections; nothing of another enterprise is ever found."""
+    """The endpoints for rejections. A caller sees only their own enterprise."""
 
     def __init__(self, journal: Journal, work: SyncWork | None) -> None:
-        self.quarantine, self.work = journal.quarantine, work
+        self.rejection_store, self.work = journal.rejection_store, work
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """Rows of the contract; those that need ``sync`` only where it is there."""
+        """The endpoints; those that need ``work`` only if it is available."""
         yield Endpoint("GET", "/v1/rejections", OPERATORS, "Rejections", self.listed, None, list[RejectionOut], STATUS)
         if self.work is None:
             return
@@ -113,58 +113,58 @@ class RejectionCalls:
         yield Endpoint("POST", "/v1/rejections/replay/preview", OPERATORS, preview, self.preview, SelectionIn, PreviewOut)
 
     def listed(self, call: Call) -> ApiResponse:
-        """Rejections of the enterprise."""
+        """The enterprise's rejections."""
         status = call.query.get("status", OPEN)
         if status not in ("open", "resolved", "all"):
             raise ProblemDetails(422, "invalid_request", "status must be open, resolved or all")
         limit, wanted = whole_number(call.query, "limit", 100, 1_000), None if status == "all" else status
-        found = self.quarantine.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
+        found = self.rejection_store.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
         return ApiResponse([rejection_out(one) for one in found])
 
     def replay(self, call: Call) -> ApiResponse:
-        """Tries one rejection again."""
-        rejection = self._mine(call, call.path["rejection_id"])
-        return ApiResponse(ReplayOut(**self._work().replay(rejection.id, call.key.name)))
+        """Replays one rejection."""
+        rejection = self._own(call, call.path["rejection_id"])
+        return ApiResponse(ReplayOut(**self._sync_work().replay(rejection.id, call.key.name)))
 
     def replay_many(self, call: Call) -> ApiResponse:
-        """Tries a selection again, each in a transaction of its own: one that is still wrong does not stop the others."""
+        """Replays a selection, each rejection in a transaction of its own: one that fails again does not stop the others."""
         chosen, left = self._chosen(call)
-        done = [ReplayedOut(**one) for one in self._work().replay_many(chosen, call.key.name)]
+        done = [ReplayedOut(**one) for one in self._sync_work().replay_many(chosen, call.key.name)]
         return ApiResponse(ReplaysOut(len(done), sum(one.status == "resolved" for one in done), left, done))
 
     def preview(self, call: Call) -> ApiResponse:
-        """The same without changing anything."""
+        """What replaying the selection would change. Nothing is changed."""
         chosen, left = self._chosen(call)
-        found = self._work().preview(chosen)
+        found = self._sync_work().preview(chosen)
         changes = [FlipOut(one["patient"], one["attribute"], one["direction"]) for one in found["changes"]]
         return ApiResponse(PreviewOut(found["counts"], found["flips"], changes, found["more_changes"], left))
 
     def _chosen(self, call: Call) -> tuple[Sequence[str], int]:
-        """The ids that a selection names, and how many more there are."""
+        """The ids in a selection, and how many more there are."""
         body: SelectionIn = call.body
         if (body.ids is None) == (body.source is None) or (body.ids is not None and body.reason is not None):
             raise ValueRefused("select rejections by ids, or by source and optionally reason")
         if body.ids is not None:
             if len(body.ids) > AT_ONCE:
                 raise ValueRefused(f"at most {AT_ONCE} ids at once")
-            return [self._mine(call, number).id for number in dict.fromkeys(body.ids)], 0
-        found = self.quarantine.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
-        left = self.quarantine.count(call.enterprise, body.source or "", body.reason) - len(found)
+            return [self._own(call, number).id for number in dict.fromkeys(body.ids)], 0
+        found = self.rejection_store.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
+        left = self.rejection_store.count(call.enterprise, body.source or "", body.reason) - len(found)
         return [one.id for one in found if one.reason != TRUNCATED], left
 
-    def _mine(self, call: Call, number: str) -> Rejection:
-        rejection = self.quarantine.summary(number)
+    def _own(self, call: Call, number: str) -> Rejection:
+        rejection = self.rejection_store.summary(number)
         if rejection.enterprise != call.enterprise:
             raise NotFound("no such rejection: list them with emr-sync rejections")
         return rejection
 
-    def _work(self) -> SyncWork:
-        assert self.work is not None  # or the address would not be there
+    def _sync_work(self) -> SyncWork:
+        assert self.work is not None  # otherwise the endpoint does not exist
         return self.work
 
 
 def rejection_out(one: Rejection) -> RejectionOut:
-    """A rejection as JSON."""
+    """A rejection, as JSON."""
     return RejectionOut(
         one.id, one.source, one.scope, one.status, one.reason, one.detail, one.path, one.locator, one.times, one.run_id,
         one.first_at, one.last_at, one.evidence_id,

@@ -1,4 +1,4 @@
-"""``GET /v1/replies`` and ``POST /v1/replies/{id}/decide``: unclear replies to texts, and what a person makes of them."""
+"""``GET /v1/replies`` and ``POST /v1/replies/{id}/decide``: unclear replies to texts, and people's decisions about them."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"maxi
 
 
 class RepliesQueue:
-    """The queue, from the store."""
+    """The endpoints for replies."""
 
     def __init__(self, store: Preferences) -> None:
         self.store, self.audit = store, Audit(store.database)
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """Rows of the contract."""
+        """The endpoints."""
         decide = "/v1/replies/{reply_id:str}/decide"
-        yield Endpoint("GET", "/v1/replies", READERS, "Replies for review", self.some, None, list[ReplyOut], PARAMETERS)
+        yield Endpoint("GET", "/v1/replies", READERS, "Replies for review", self.listed, None, list[ReplyOut], PARAMETERS)
         yield Endpoint("POST", decide, DECIDERS, "Decide whether a reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
 
-    def some(self, call: Call) -> ApiResponse:
-        """Replies in one state. Their text is a patient's: who looked is in the audit log."""
+    def listed(self, call: Call) -> ApiResponse:
+        """Replies in one state. Their text is the patient's own, so each view is in the audit log."""
         state, limit = one_of(call.query, "state", STATES) or REVIEW, whole_number(call.query, "limit", AT_ONCE, MOST)
         found = self.store.replies.some(call.enterprise, state, limit)
         self.audit.note(call.enterprise, VIEWED_REPLIES, "", actor=call.who, now=call.now, state=state, replies=len(found))
         return ApiResponse([reply_out(one) for one in found])
 
     def decide(self, call: Call) -> ApiResponse:
-        """A person's decision."""
-        said: ReplyDecisionIn = call.body
+        """Records a person's decision."""
+        body: ReplyDecisionIn = call.body
         found = self.store.decide_reply(
-            call.enterprise, call.path["reply_id"], said.decision, actor=call.actor, reason=said.reason, now=call.now
+            call.enterprise, call.path["reply_id"], body.decision, actor=call.actor, reason=body.reason, now=call.now
         )
         return ApiResponse(reply_out(found))

@@ -10,7 +10,7 @@ from store.patients.replies import KeptReply
 
 
 class ReplyOut(Struct, frozen=True):
-    """A reply. ``body`` is ``null`` where it was not kept or does not open; ``patients`` have, or had, the number."""
+    """A reply. ``body`` is ``null`` if it was not kept or cannot be decrypted; ``patients`` have or had the number."""
 
     id: str
     state: str
@@ -27,7 +27,7 @@ class ReplyOut(Struct, frozen=True):
 
 
 def reply_out(one: KeptReply) -> ReplyOut:
-    """A reply as JSON."""
+    """A reply, as JSON."""
     return ReplyOut(
         one.id, one.state, one.number, one.line, one.scope, one.received, one.recorded, one.decided, one.actor, one.reason,
         one.body, one.patients,

@@ -1,4 +1,4 @@
-"""Runs over HTTP, with what the safeguard holds of them, and a person's word about that."""
+"""Runs over HTTP, with the changes that the safeguard holds and people's decisions about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILTERS = {"source": "only this source", "limit": "maximum number of runs, up to
 
 
 class WaitingOut(Struct, frozen=True):
-    """How many patients wait for a person's word, and since when."""
+    """How many patients' changes await review, and since when."""
 
     patients: int
     since: datetime
@@ -30,8 +30,8 @@ class WaitingOut(Struct, frozen=True):
 class RunOut(Struct, frozen=True):
     """One pull, batch or resync: ``status`` is queued, running, waiting, stopped, done, failed or held.
 
-    ``note`` is what a run that is done did besides, such as reading again after an answer that broke off.
-    ``kind`` ``live`` is what a live feed's hour had no room for, ``configuration`` a changed configuration that the safeguard holds.
+    ``note`` is a remark on a run that is done, such as that it read again after an interrupted response.
+    ``kind`` ``live``: held changes of a live feed beyond its hourly limit. ``configuration``: a changed configuration that is held.
     """
 
     run: str
@@ -47,7 +47,7 @@ class RunOut(Struct, frozen=True):
 
 
 class CountOut(Struct, frozen=True):
-    """How many patients one attribute would loosen in one direction."""
+    """For how many patients one attribute would permit contact in one direction."""
 
     attribute: str
     direction: str
@@ -55,7 +55,7 @@ class CountOut(Struct, frozen=True):
 
 
 class ExampleOut(Struct, frozen=True):
-    """One held statement: the store's own id of its patient, and no value but its direction."""
+    """One held statement: the store's id of its patient, and its direction instead of its value."""
 
     patient: str
     attribute: str
@@ -65,7 +65,7 @@ class ExampleOut(Struct, frozen=True):
 
 
 class VerdictOut(Struct, frozen=True):
-    """What was decided: ``approved``, ``rejected`` or ``expired``, by whom."""
+    """A decision about held changes (``approved``, ``rejected`` or ``expired``), and who made it."""
 
     verdict: str
     actor: str
@@ -74,7 +74,7 @@ class VerdictOut(Struct, frozen=True):
 
 
 class HeldOut(Struct, frozen=True):
-    """What the safeguard holds of a run."""
+    """The changes of a run that the safeguard holds."""
 
     patients: int
     counts: list[CountOut]
@@ -83,42 +83,42 @@ class HeldOut(Struct, frozen=True):
 
 
 class RunDetail(RunOut, frozen=True, kw_only=True):
-    """A run with what the safeguard holds of it."""
+    """A run with the changes that the safeguard holds."""
 
     held: HeldOut
 
 
 class RunCalls:
-    """The answers about runs; nothing of another enterprise is ever found."""
+    """The endpoints for runs. A caller sees only their own enterprise."""
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.journal, self.work = store, journal, work
         self.verdicts = Verdicts(store, journal)
 
     def endpoints(self) -> Iterable[Endpoint]:
-        """Rows of the contract."""
+        """The endpoints."""
         yield Endpoint("GET", "/v1/runs", OPERATORS, "Runs, newest first", self.runs, None, list[RunOut], FILTERS)
         yield Endpoint("GET", "/v1/runs/{run_id:str}", OPERATORS, "One run", self.run, None, RunDetail)
         yield Endpoint("POST", "/v1/runs/{run_id:str}/approve", OPERATORS, "Approve held changes", self.approve, None, RunDetail)
         yield Endpoint("POST", "/v1/runs/{run_id:str}/reject", OPERATORS, "Reject held changes", self.reject, None, RunDetail)
 
     def runs(self, call: Call) -> ApiResponse:
-        """Runs of the enterprise."""
+        """The enterprise's runs."""
         limit = whole_number(call.query, "limit", 50, 1_000)
         waiting = {one.run: one for one in self.verdicts.waiting(call.enterprise)}
         found = self.journal.runs(call.enterprise, call.query.get("source"), limit)
         return ApiResponse([run_out(run, waiting.get(run.id)) for run in found])
 
     def run(self, call: Call) -> ApiResponse:
-        """One run, if it is of the enterprise, with what the safeguard holds of it."""
+        """One run of the enterprise, with its held changes."""
         return self._shown(self._run(call))
 
     def approve(self, call: Call) -> ApiResponse:
-        """Lets through what the safeguard holds of a run."""
+        """Approves the held changes of a run."""
         return self._decide(call, self.verdicts.approve)
 
     def reject(self, call: Call) -> ApiResponse:
-        """Keeps what stands instead of what the safeguard holds of a run."""
+        """Rejects the held changes of a run."""
         return self._decide(call, self.verdicts.reject)
 
     def _run(self, call: Call) -> Run:
@@ -140,13 +140,13 @@ class RunCalls:
 
 
 def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:
-    """A run as JSON."""
+    """A run, as JSON."""
     waits = WaitingOut(waiting.patients, waiting.since) if waiting else None
     return RunOut(run.id, run.source, run.kind, run.status, run.started, run.finished, dict(run.counts), run.failure, waits, run.note)
 
 
 def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
-    """A run with its held set as JSON."""
+    """A run with its held changes, as JSON."""
     held = HeldOut(
         found.patients,
         [CountOut(*one) for one in found.counts],

@@ -1,4 +1,4 @@
-"""The JSON contract of requests and of decisions: structs that bytes are read into, strictly, and written from."""
+"""The JSON of requests and responses: structs for strict decoding, and the parsing of query parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from store.domain.decision_request import Appointment, Ask, Decision
 from store.domain.patient import PatientRef
-from store.web.http.border import check_moment, check_nul, is_utf8
+from store.web.http.border import check_nul, check_time, is_utf8
 from store.web.http.problem import ProblemDetails
 
 T = TypeVar("T")
@@ -26,18 +26,18 @@ ChannelName = Literal["sms", "voice", "email"]
 MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 LINE = re.compile(r"\s*(?:tel:)?[+(]?(?:[0-9][\s().\-\u2010-\u2013]*){3,}", re.ASCII)
 MAY_HOLD_NUL = ("body", "received_at")
-"""Of a reply: an opt-out is never lost to what stands around it."""
+"""Fields of a reply that may contain NUL, so that it never hides an opt-out."""
 QUOTED = re.compile(r"'[^']*'")
 
 
 def check_line(line: str) -> None:
-    """``ValueError`` for what cannot be a phone number or short code, by its looks; the numbering plans are asked later."""
+    """Raises ``ValueError`` for text that cannot be a phone number or short code. Numbering plans are checked later."""
     if LINE.fullmatch(line) is None:
         raise ValueError("line must be a phone number in E.164 or a short code")
 
 
 class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Who: the store's own ``id``, or an identifier's ``value`` with its ``authority`` and ``type`` where they are known."""
+    """A patient: the store's own ``id``, or an identifier's ``value`` with its ``authority`` and ``type`` if known."""
 
     id: Text | None = None
     authority: Text | None = None
@@ -49,7 +49,7 @@ class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
             raise ValueError("does not identify a patient: give id, or authority and value")
 
     def ref(self) -> PatientRef:
-        """The same for the store."""
+        """The reference for the store."""
         return PatientRef(self.id, self.authority, self.type, self.value)
 
 
@@ -61,7 +61,7 @@ class AppointmentIn(Appointment, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    """A sender's question. ``channels`` are those the message has copy for; ``at`` carries an offset."""
+    """A sender's request. ``channels`` are those that the message has text for; ``at`` has a UTC offset."""
 
     patient: PatientIn
     message_type: MessageKind
@@ -75,17 +75,17 @@ class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
         if self.line is not None and not self.line.removeprefix("+").isdecimal():
             check_line(self.line)
         if self.at is not None:
-            check_moment(self.at)
+            check_time(self.at)
 
 
 class InvalidAsk(Decision, frozen=True, gc=False):
-    """The answer to an item of a batch that is no well-formed ask."""
+    """The answer to an invalid item of a batch."""
 
     detail: str = ""
 
 
 class DoNotContactIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """The toggle's new value, and why."""
+    """The new value of the toggle, and the reason."""
 
     value: Literal["yes", "no"]
     reason: Reason = ""
@@ -98,9 +98,9 @@ class PreferredPhoneIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SmsConsentIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """An opt-out recorded by hand: from one ``line``, or from ``all_lines``; about one ``topic``, or about everything.
+    """An opt-out recorded by hand, from one ``line`` or from ``all_lines``, about one ``topic`` or about everything.
 
-    ``opt_in`` is for one ``number`` of the patient, and its ``reason`` says how the patient asked. The enterprise's policy must allow it.
+    ``opt_in`` is for one ``number`` of the patient; its ``reason`` tells how the patient requested it. The policy must allow it.
     """
 
     kind: Literal["opt_out", "opt_in"] = "opt_out"
@@ -133,11 +133,11 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
         check_line(self.line)
 
     def received(self) -> datetime | None:
-        """When it was received; ``None`` where that is not given, or is no time that can be used."""
+        """When it was received; ``None`` if the time is missing or unusable."""
         try:
             at: datetime | None = msgspec.convert(self.received_at, Moment | None)
             if at is not None:
-                check_moment(at)
+                check_time(at)
         except (msgspec.ValidationError, ValueError):
             return None
         return at
@@ -153,14 +153,14 @@ class SmsReplyOut(Struct, frozen=True):
 
 
 class ReplyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person makes of an unclear reply."""
+    """A person's decision about an unclear reply."""
 
     decision: Literal["opt_out", "dismiss"]
     reason: Reason = ""
 
 
 class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Settings to change; those left out stay."""
+    """Settings to change; omitted ones stay as they are."""
 
     do_not_contact_toggle: bool | msgspec.UnsetType = msgspec.UNSET
     when_stale: Literal["flag", "refuse"] | msgspec.UnsetType = msgspec.UNSET
@@ -171,7 +171,7 @@ class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
 
 def read(body: bytes, kind: type[T]) -> T:
-    """The body as a value. Raises :class:`ProblemDetails`: 400 for what is no JSON, 422 for JSON of another shape."""
+    """The body as a value. Raises :class:`ProblemDetails` 400 if it is not JSON, 422 if the JSON does not fit."""
     try:
         found = msgspec.json.decode(body, type=kind)
         if isinstance(found, Struct):
@@ -180,20 +180,20 @@ def read(body: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         if not is_utf8(body):
             raise ProblemDetails(400, "malformed_json", "the body is not valid JSON in UTF-8") from None
-        raise ProblemDetails(422, "invalid_request", said(error)) from None
+        raise ProblemDetails(422, "invalid_request", explanation(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ProblemDetails(400, "malformed_json", "the body is not valid JSON in UTF-8") from None
     except ValueError as error:
         raise ProblemDetails(422, "invalid_request", str(error)) from None
 
 
-def said(error: msgspec.ValidationError) -> str:
-    """What is wrong with a value and where, without the value."""
+def explanation(error: msgspec.ValidationError) -> str:
+    """What is wrong and where, without quoting the value."""
     return QUOTED.sub("…", str(error))
 
 
 def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -> int:
-    """A query parameter. Raises :class:`ProblemDetails` when it is no number from 0 to ``most``."""
+    """A numeric query parameter. Raises :class:`ProblemDetails` unless it is from 0 to ``most``."""
     text = query.get(name)
     if text is None:
         return default
@@ -202,14 +202,14 @@ def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -
     return int(text)
 
 
-def moment(query: Mapping[str, Any], name: str) -> datetime | None:
-    """A query parameter that is a time. Raises :class:`ProblemDetails` when it is none, or has no offset."""
+def time_parameter(query: Mapping[str, Any], name: str) -> datetime | None:
+    """A query parameter that is a time. Raises :class:`ProblemDetails` unless it is a time with an offset."""
     text = query.get(name)
     if text is None:
         return None
     try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody encoded arrives as a space
-        check_moment(at)
+        at = datetime.fromisoformat(text.replace(" ", "+"))  # an unencoded plus sign arrives as a space
+        check_time(at)
     except (AttributeError, ValueError):
         at = None
     if at is None or at.tzinfo is None:
@@ -218,7 +218,7 @@ def moment(query: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def one_of(query: Mapping[str, Any], name: str, choices: Collection[str]) -> str | None:
-    """A query parameter that is one of a few words. Raises :class:`ProblemDetails` when it is another."""
+    """A query parameter with fixed choices. Raises :class:`ProblemDetails` for any other value."""
     text = query.get(name)
     if text is not None and text not in choices:
         raise ProblemDetails(422, "invalid_request", f"{name} must be one of {', '.join(choices)}")

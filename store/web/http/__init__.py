@@ -1,1 +1,1 @@
-"""What every call and page shares: bodies, threads, errors, streams."""
+"""What all endpoints and pages share: bodies, threads, errors, streams."""

@@ -1,4 +1,4 @@
-"""Who calls: Bearer API keys (RFC 6750), each of one enterprise and one role."""
+"""Authentication of callers by API key (Bearer, RFC 6750). Each key has one enterprise and one role."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_KEPT = 10_000
 
 
 class Callers:
-    """Checks keys. A good one is remembered for two seconds, so a revoked key gets in for that long at most."""
+    """Checks keys. A valid one is remembered for two seconds, so a revoked key works for that long at most."""
 
     def __init__(
         self,
@@ -29,20 +29,20 @@ class Callers:
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.keys, self.enterprises, self.lanes, self.clock, self.ticks = keys, enterprises, lanes, clock, ticks
-        self._kept: dict[bytes, tuple[ApiKey, float]] = {}
+        self._remembered: dict[bytes, tuple[ApiKey, float]] = {}
         self._lock = threading.Lock()
 
     def remembered(self, headers: Mapping[str, str]) -> ApiKey | None:
-        """The caller, if the key was checked a moment ago. Touches no database."""
-        kept = self._kept.get(_digest(bearer(headers)))
-        return kept[0] if kept is not None and kept[1] > self.ticks() else None
+        """The caller, if the key was checked a moment ago. Does not use the database."""
+        known = self._remembered.get(_digest(bearer(headers)))
+        return known[0] if known is not None and known[1] > self.ticks() else None
 
-    async def look(self, headers: Mapping[str, str]) -> ApiKey:
-        """The same as :meth:`verify`, in threads that nothing else takes."""
+    async def verify_in_thread(self, headers: Mapping[str, str]) -> ApiKey:
+        """Like :meth:`verify`, in threads reserved for this."""
         return await self.lanes.keys.run(self.verify, headers)
 
     def verify(self, headers: Mapping[str, str]) -> ApiKey:
-        """The caller, looked up. Raises :class:`ProblemDetails` 401 for a key that is unknown, revoked or expired."""
+        """The caller, from the database. Raises :class:`ProblemDetails` 401 for an unknown, revoked or expired key."""
         token = bearer(headers)
         now = self.clock()
         key = self.keys.verify(token, now)
@@ -51,19 +51,19 @@ class Callers:
         if key.enterprise not in self.enterprises:
             raise ProblemDetails(403, "enterprise_unknown", "the enterprise of this API key is no longer configured")
         if not key.use_is_noted(now):
-            self.lanes.notes.later(self.keys.note_use, key.id, now)  # a run may be writing: no caller waits for it
+            self.lanes.notes.later(self.keys.note_use, key.id, now)  # in the background: a run may hold the write lock
         self._remember(_digest(token), key)
         return key
 
     def _remember(self, digest: bytes, key: ApiKey) -> None:
         with self._lock:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            self._kept[digest] = (key, self.ticks() + KEPT_SECONDS)
+            if len(self._remembered) >= MOST_KEPT:
+                self._remembered.clear()
+            self._remembered[digest] = (key, self.ticks() + KEPT_SECONDS)
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """The key of the request. Raises :class:`ProblemDetails` 401 when there is none."""
+    """The key in the request. Raises :class:`ProblemDetails` 401 if there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise _unauthorized("", "send your API key: Authorization: Bearer …")
@@ -71,7 +71,7 @@ def bearer(headers: Mapping[str, str]) -> str:
 
 
 def require(key: ApiKey, roles: Collection[str], grant: str | None = None) -> None:
-    """Raises :class:`ProblemDetails` 403 for a role that is not among ``roles``, and for a sender's key without the ``grant`` it takes."""
+    """Raises :class:`ProblemDetails` 403 for a role not in ``roles``, and for a sender's key without the required ``grant``."""
     if grant is not None and key.role == Role.SENDER:
         if grant in key.grants:
             return
@@ -81,7 +81,7 @@ def require(key: ApiKey, roles: Collection[str], grant: str | None = None) -> No
 
 
 def _digest(token: str) -> bytes:
-    """So that no secret lies in memory longer than its request."""
+    """The digest of a key, so that no secret stays in memory longer than its request."""
     return hashlib.sha256(token.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests, read whole: within a time, so that nobody holds a connection by sending a byte now and then."""
+"""Reads whole request bodies within a time limit, so that a slow sender cannot hold a connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_SECONDS = 30.0
 
 
 async def whole(request: Request[Any, Any, Any], seconds: float = LONGEST_SECONDS) -> bytes:
-    """The body. Raises :class:`ProblemDetails` 408 for one that takes too long to come."""
+    """The body. Raises :class:`ProblemDetails` 408 if it takes too long to arrive."""
     try:
         async with asyncio.timeout(seconds):
             return await request.body()
@@ -25,8 +25,7 @@ async def whole(request: Request[Any, Any, Any], seconds: float = LONGEST_SECOND
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Raises :class:`ProblemDetails` 408 where the block takes longer. The connection is closed, for the rest of the body may still
-    come."""
+    """Raises :class:`ProblemDetails` 408 if the block takes longer. Closes the connection: the rest of the body may still arrive."""
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -1,7 +1,6 @@
-"""Threads by what they are for, so that none of it can take those of another: pages cannot keep senders waiting, nor guesses of passwords
-people.
+"""Thread pools by purpose, so that one kind of work cannot block another: pages do not delay senders, password guesses do not delay pages.
 
-Decisions have a thread of their own beside these (``store.web.http.request_batching``), and calls with a key those of the event loop.
+Decisions have a thread of their own (``store.web.http.request_batching``). Other calls with a key use the event loop's threads.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ log = logging.getLogger("emr_sync.web")
 
 
 class WorkerThreads:
-    """``threads`` that do one kind of work. ``waiting``: so many calls may wait for one of them; ``None`` is without limit."""
+    """Threads for one kind of work. ``waiting``: how many calls may wait for a thread; ``None`` for no limit."""
 
     def __init__(self, name: str, threads: int, waiting: int | None = None) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self.most = None if waiting is None else threads + waiting
-        self._here = 0
+        self.limit = None if waiting is None else threads + waiting
+        self._in_progress = 0
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the work gives. Raises :class:`ProblemDetails` 429 where too many wait."""
-        if self.most is not None and self._here >= self.most:
+        """The result of the work. Raises :class:`ProblemDetails` 429 if too many calls wait."""
+        if self.limit is not None and self._in_progress >= self.limit:
             raise ProblemDetails(
                 429, "too_busy", "too many requests of this kind at once: try again in a moment", {"Retry-After": str(BUSY_SECONDS)}
             )
-        self._here += 1
+        self._in_progress += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args, **kwargs))
         finally:
-            self._here -= 1
+            self._in_progress -= 1
 
     def later(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Has it done; nobody waits for it. Where it fails the log says so."""
+        """Runs the work in the background. A failure is logged."""
         self._executor.submit(_logged, lambda: work(*args, **kwargs))
 
-    def settled(self) -> None:
-        """Returns when what was asked for until now is done. For a lane of one thread."""
+    def wait(self) -> None:
+        """Returns when all work submitted so far is done. For a lane with one thread."""
         self._executor.submit(int).result()
 
     def close(self) -> None:
-        """Ends the threads; what waits for one is not done."""
+        """Ends the threads. Work that still waits is dropped."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
@@ -61,7 +60,7 @@ def _logged(work: Callable[[], object]) -> None:
 
 
 class Lanes(NamedTuple):
-    """All lanes of one service. A password's check takes 64 MiB and every core for a moment, so only two are made at a time."""
+    """All lanes of one service. A password check takes 64 MiB and all cores for a moment, so only two run at a time."""
 
     keys: WorkerThreads
     notes: WorkerThreads
@@ -71,8 +70,8 @@ class Lanes(NamedTuple):
     batches: WorkerThreads
 
     @classmethod
-    def made(cls) -> Lanes:
-        """New ones."""
+    def create(cls) -> Lanes:
+        """Creates all lanes."""
         return cls(
             keys=WorkerThreads("keys", 2),
             notes=WorkerThreads("notes", 1),

@@ -1,4 +1,4 @@
-"""Look-ups that found nobody: each is a line of the audit log, without what was looked for, so that trying identifiers shows."""
+"""Look-ups that found nobody: each is an audit log entry, without the identifier, so that guessing of identifiers is noticed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.errors import IdentifierAmbiguous, PatientUnknown
 
 @contextmanager
 def noted(audit: Audit, enterprise: str, actor: str, now: datetime) -> Iterator[None]:
-    """Writes the line where the block finds no patient, or several, and raises what it raised."""
+    """Writes the entry if the block finds no patient or several, and re-raises its error."""
     try:
         yield
     except (PatientUnknown, IdentifierAmbiguous) as error:

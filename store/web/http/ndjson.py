@@ -1,4 +1,4 @@
-"""Lines out of chunks, with a bound on what is kept: of a line, of a group, and of what is read ahead."""
+"""Splits a stream into lines, with limits on the length of a line, on the size of a group, and on reading ahead."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import AsyncIterator
 
 MOST_IN_LINE = 64 * 1024
 TOO_LONG = b"a line that was too long"
-"""Stands for a line that was longer than :data:`MOST_IN_LINE`; its bytes were let go as they came. Compare with ``is``."""
+"""Replaces a line longer than :data:`MOST_IN_LINE`, whose bytes are dropped as they arrive. Compare with ``is``."""
 Lines = list[bytes]
 
 
 async def lines(body: AsyncIterator[bytes], at_once: int) -> AsyncIterator[Lines]:
-    """Groups of up to ``at_once`` complete lines, each as soon as its chunk has come. Blank lines are no lines."""
-    rest, skipping = b"", False
+    """Groups of up to ``at_once`` complete lines, each as soon as its chunk has arrived. Blank lines are skipped."""
+    partial, skipping = b"", False
     async for chunk in body:
-        *complete, rest = (rest + chunk).split(b"\n")
+        *complete, partial = (partial + chunk).split(b"\n")
         if complete and skipping:
             complete[0], skipping = TOO_LONG, False
-        if len(rest) > MOST_IN_LINE or skipping:
-            rest, skipping = b"", True
+        if len(partial) > MOST_IN_LINE or skipping:
+            partial, skipping = b"", True
         found = [_bounded(line) for line in complete if line.strip()]
         for start in range(0, len(found), at_once):
             yield found[start : start + at_once]
-    if skipping or rest.strip():
-        yield [TOO_LONG if skipping else _bounded(rest)]
+    if skipping or partial.strip():
+        yield [TOO_LONG if skipping else _bounded(partial)]
 
 
 class ReadAhead:
-    """The same lines in larger groups: what came while one group was being answered is the next, up to ``at_once``."""
+    """The same lines in larger groups: lines that arrive while a group is answered form the next one, up to ``at_once``."""
 
     def __init__(self, groups: AsyncIterator[Lines], at_once: int) -> None:
         self._groups, self._at_once = groups, at_once
@@ -48,7 +48,7 @@ class ReadAhead:
             reading.cancel()
 
     async def _read(self) -> None:
-        """Waits while a whole group is waiting: the sender is slowed down, and memory stays what it is."""
+        """Reads ahead, but waits while a whole group is waiting: this slows the sender down and limits memory."""
         try:
             async for group in self._groups:
                 async with self._changed:
@@ -62,7 +62,7 @@ class ReadAhead:
             self._changed.notify_all()
 
     async def _take(self) -> Lines:
-        """What has come, at least one line; none at the end."""
+        """The lines that have arrived, at least one; none at the end."""
         async with self._changed:
             await self._changed.wait_for(lambda: bool(self._lines) or self._ended)
             group, self._lines = self._lines[: self._at_once], self._lines[self._at_once :]

@@ -1,4 +1,4 @@
-"""The policy of each enterprise, read from the database at most once a second: decisions ask for it all the time, and it hardly changes."""
+"""The policy of each enterprise, read from the database at most once a second: every decision needs it, and it rarely changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT_SECONDS = 1.0
 
 
 class Policies:
-    """Policies in force. A change made here counts at once, one made by another process within a second."""
+    """Policies in force. A change made in this process applies at once, one made in another within a second."""
 
     def __init__(self, settings: Callable[[str], EnterpriseSettings], clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
@@ -29,12 +29,12 @@ class Policies:
         seen, until = self._changes, self._clock() + KEPT_SECONDS
         policy = self._settings(enterprise).policy
         with self._lock:
-            if seen == self._changes:  # else it was read before a change and must not outlive it
+            if seen == self._changes:  # otherwise it was read before a change and must not be kept
                 self._kept[enterprise] = policy, until
         return policy
 
     def changed(self) -> None:
-        """Settings were changed through this process."""
+        """Call after settings were changed in this process."""
         with self._lock:
             self._changes += 1
             self._kept.clear()

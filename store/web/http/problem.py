@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: every answer that is no success is one, whatever went wrong."""
+"""Errors as RFC 9457 problem details. Every response that is not a success is one."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.ChainBroken: (409, "chain_broken"),
     errors.FeedRestarted: (410, "feed_restarted"),
 }
-"""Every error of the store. One that is not here would be answered like an error of the service."""
+"""Every error of the store. One that is missing here would become an internal error."""
 log = logging.getLogger("emr_sync.web")
 
 
 class ProblemDetails(Exception):
-    """An answer that is no success. ``code`` is stable; ``detail`` names fields and never quotes what was sent."""
+    """A response that is not a success. ``code`` is stable; ``detail`` names fields and never quotes the request."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
         self.status, self.code, self.detail, self.headers, self.more = status, code, detail, headers or {}, more
@@ -57,34 +57,34 @@ class ProblemDetails(Exception):
 
 
 def problem_of(error: Exception) -> ProblemDetails:
-    """Any error in our words. One that nobody expected tells nothing of itself to the caller."""
+    """The problem for any error. An unexpected error reveals nothing to the caller."""
     if isinstance(error, ProblemDetails):
         return error
-    if isinstance(error, errors.StoreError) and (named := status_of(type(error))):
-        return _of_store(error, *named)
-    if isinstance(error, errors.SchemaOutdated) or outage.told(error):
+    if isinstance(error, errors.StoreError) and (known := status_of(type(error))):
+        return _store_problem(error, *known)
+    if isinstance(error, errors.SchemaOutdated) or outage.explanation(error):
         return ProblemDetails(503, "store_unavailable", "the database is unavailable: try again later", {"Retry-After": RETRY_AFTER})
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
-        return ProblemDetails(status, status.phrase.lower().replace(" ", "_"), _of_framework(status), dict(error.headers or {}))
+        return ProblemDetails(status, status.phrase.lower().replace(" ", "_"), _framework_detail(status), dict(error.headers or {}))
     return ProblemDetails(500, "internal_error", "internal error: see the log of the service")
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The handler of every exception. Only the type of an unexpected one is logged: its text may quote a patient's data."""
+    """Handles every exception. Only the type of an unexpected one is logged, since its text may quote a patient's data."""
     problem = problem_of(error)
     if problem.status >= 500:
         template = request.scope.get("path_template", "")
-        log.error("%s %s failed: %s", request.scope["method"], template, outage.told(error) or type(error).__name__)
+        log.error("%s %s failed: %s", request.scope["method"], template, outage.explanation(error) or type(error).__name__)
     return Response(problem.body(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
 def status_of(kind: type[Exception]) -> tuple[int, str] | None:
-    """Status and code of an error of the store: its own, else those of what it is a kind of."""
+    """The status and code of an error of the store: its own, or those of its nearest base class."""
     return next((STATUS[one] for one in kind.__mro__ if one in STATUS), None)
 
 
-def _of_store(error: errors.StoreError, status: int, code: str) -> ProblemDetails:
+def _store_problem(error: errors.StoreError, status: int, code: str) -> ProblemDetails:
     if isinstance(error, errors.TooManyTries):
         return ProblemDetails(status, code, str(error), {"Retry-After": str(error.after)})
     if not isinstance(error, errors.PreferenceLocked):
@@ -93,8 +93,8 @@ def _of_store(error: errors.StoreError, status: int, code: str) -> ProblemDetail
     return ProblemDetails(status, code, str(error), attribute=error.attribute, source=error.source, where=error.where, since=since)
 
 
-def _of_framework(status: HTTPStatus) -> str:
-    """The framework's own texts may quote the request, so they are not passed on."""
+def _framework_detail(status: HTTPStatus) -> str:
+    """The detail for an error of the framework, whose own texts may quote the request."""
     texts = {
         HTTPStatus.NOT_FOUND: "not found",
         HTTPStatus.METHOD_NOT_ALLOWED: "method not allowed at this address",

@@ -1,6 +1,6 @@
-"""Requests that arrive while a group is being answered make the next group: one look at the database for all of them.
+"""Batches requests: those that arrive while a group is being answered form the next group, with one database read for all.
 
-Nothing waits for a timer. A lone request is a group of one; under load a group costs little more than a request.
+There is no timer. A single request is a group of one; under load a group costs little more than a single request.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ A = TypeVar("A")
 MOST = 256
 
 
-class Gathering(Generic[Q, A]):
-    """Answers questions in groups, in one thread of its own. ``answer_many`` answers in the order of the questions."""
+class RequestBatcher(Generic[Q, A]):
+    """Answers questions in groups, in a thread of its own. ``answer_many`` returns the answers in the order of the questions."""
 
     def __init__(self, answer_many: Callable[[Sequence[Q]], Sequence[A]]) -> None:
         self.answer_many = answer_many
@@ -25,7 +25,7 @@ class Gathering(Generic[Q, A]):
         self._worker: asyncio.Task[None] | None = None
 
     async def ask(self, question: Q) -> A:
-        """The answer to one question. Raises what answering it raised."""
+        """The answer to one question. Raises the error of answering it."""
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._worker is None:
@@ -55,7 +55,7 @@ class Gathering(Generic[Q, A]):
                 future.set_result(answer)
 
     async def _one_by_one(self, group: list[tuple[Q, asyncio.Future[A]]], error: Exception) -> None:
-        """One question must not fail its neighbours: each is tried alone."""
+        """Answers each question of a failed group alone, so that one does not fail the others."""
         for question, future in group:
             if len(group) > 1:
                 await self._answer([(question, future)])

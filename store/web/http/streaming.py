@@ -1,7 +1,6 @@
-"""Streamed responses, so that memory does not grow with their length: one read from the store while it is sent, and one written
-while its request is still being read.
+"""Streamed responses, whose memory does not grow with their length: one is produced while it is sent, the other while its request is read.
 
-The framework's own stream listens for the end of the connection in the meantime, which consumes the request's body.
+The framework's own stream cannot be used: it listens for the end of the connection, which consumes the request's body.
 """
 
 from __future__ import annotations
@@ -17,34 +16,34 @@ from litestar.types import Receive, Scope, Send
 Answers = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
 
 
-class Gone(Exception):
+class CallerDisconnected(Exception):
     """The caller closed the connection."""
 
 
-class Duplex(ASGIResponse):
-    """``answers`` turns the chunks of the request into those of the response.
+class DuplexResponse(ASGIResponse):
+    """A response that is written while its request is read. ``answers`` turns chunks of the request into chunks of the response.
 
-    When it fails midway the response is cut off, so that no caller takes a part for the whole. ``ended`` is called when it is over.
+    If it fails midway, the response is cut off, so that no caller takes it for complete. ``on_end`` is called at the end in any case.
     """
 
-    def __init__(self, answers: Answers, media_type: str, ended: Callable[[], None]) -> None:
+    def __init__(self, answers: Answers, media_type: str, on_end: Callable[[], None]) -> None:
         super().__init__(media_type=media_type)
-        self.answers, self.kind, self.ended = answers, media_type, ended
+        self.answers, self.kind, self.on_end = answers, media_type, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reads and writes until either side is done."""
+        """Reads and writes until either side ends."""
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.kind.encode())]})
             async with aclosing(self.answers(_chunks(receive))) as answers:
                 async for chunk in answers:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except Gone:
+        except CallerDisconnected:
             return
         except Exception as error:
             log.error("a streamed response was cut off: %s", type(error).__name__)
             return
         finally:
-            self.ended()
+            self.on_end()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -52,7 +51,7 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise Gone
+            raise CallerDisconnected
         yield message["body"]
         if not message["more_body"]:
             return
@@ -62,10 +61,10 @@ log = logging.getLogger("emr_sync.web")
 Bytes = Generator[bytes, None, None]
 
 
-class Pieces(ASGIResponse):
-    """``pieces`` is asked for the next one, off the event loop, when the one before was sent.
+class GeneratorResponse(ASGIResponse):
+    """A response from a generator, which runs in a worker thread and is advanced after each piece is sent.
 
-    When it fails midway the response is cut off, so that no caller takes a part for the whole; it ends early when the caller goes.
+    If it fails midway, the response is cut off, so that no caller takes it for complete. It ends early if the caller disconnects.
     """
 
     def __init__(self, pieces: Bytes, media_type: str, headers: Mapping[str, str]) -> None:
@@ -74,22 +73,22 @@ class Pieces(ASGIResponse):
         self.head = [(b"content-type", media_type.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends everything, or until the caller goes."""
-        left = asyncio.create_task(_left(receive))
+        """Sends all pieces, or until the caller disconnects."""
+        disconnected = asyncio.create_task(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.head})
-            while not left.done() and (piece := await asyncio.to_thread(next, self.pieces, None)) is not None:
+            while not disconnected.done() and (piece := await asyncio.to_thread(next, self.pieces, None)) is not None:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except Exception as error:
             log.error("a streamed response was cut off: %s", type(error).__name__)
             return
         finally:
-            left.cancel()
+            disconnected.cancel()
             self.pieces.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _left(receive: Receive) -> None:
-    """Returns when the caller closed the connection."""
+async def _disconnected(receive: Receive) -> None:
+    """Returns when the caller has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,6 +1,6 @@
-"""How many patients each key asks about that nobody here knows: somebody who tries identifiers shows, and so does a sender with wrong ones.
+"""Counts the unknown patients that each API key asks about. This reveals guessed identifiers, and a sender with wrong ones.
 
-Counted in this process, by key, within a sliding window. Nothing is refused by it: what is unknown is answered as unknown.
+Counts are by key and in this process, within a sliding window. Nothing is refused because of them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from store.users.api_keys import ApiKey
 from store.users.unknown_alarm import Alarm
 
 PARTS = 10
-"""Of the window: it moves on by one of them at a time."""
+"""Parts of the window, which slides by one part at a time."""
 
 
 class UnknownPatients(Struct, frozen=True):
-    """A key that asks about too many, as readiness tells it: since when, and the counts of the window."""
+    """A key that asks about too many unknown patients, as in readiness: since when, and the counts in the window."""
 
     enterprise: str
     key: str
@@ -32,30 +32,30 @@ class UnknownPatients(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Key:
-    """What one key asked: in all, in each part of the window, and since when the alarm rings."""
+    """The counts of one key, in total and per part of the window, and since when the alarm rings."""
 
     key: ApiKey
     asked: int = 0
     unknown: int = 0
     parts: deque[tuple[int, int, int]] = field(default_factory=deque)
     since: datetime | None = None
-    told: datetime | None = None
+    notified: datetime | None = None
 
 
-def nobody(found: UnknownPatients) -> None:
-    """Where there is no log."""
+def no_notification(found: UnknownPatients) -> None:
+    """Does nothing, where there is no log."""
 
 
 class LookUps:
-    """Counts them. Thread-safe. ``tell`` hears of a key when the alarm begins to ring, and once in each window while it does."""
+    """Counts look-ups by key. Thread-safe. ``notify`` is called when a key's alarm starts to ring, then once per window while it rings."""
 
-    def __init__(self, alarm: Alarm, clock: Callable[[], datetime], tell: Callable[[UnknownPatients], None] = nobody) -> None:
-        self.alarm, self.clock, self.tell = alarm, clock, tell
+    def __init__(self, alarm: Alarm, clock: Callable[[], datetime], notify: Callable[[UnknownPatients], None] = no_notification) -> None:
+        self.alarm, self.clock, self.notify = alarm, clock, notify
         self._keys: dict[str, _Key] = {}
         self._lock = threading.Lock()
 
     def count(self, key: ApiKey, asked: int, unknown: int) -> None:
-        """The key asked about so many patients, of whom so many are unknown."""
+        """Counts patients that a key asked about, and how many of them are unknown."""
         if not asked:
             return
         with self._lock:
@@ -63,16 +63,16 @@ class LookUps:
             one.asked, one.unknown = one.asked + asked, one.unknown + unknown
             self._add(one, asked, unknown)
             found = self._ringing(one, self.clock()) if unknown else None
-        if found is not None and self._is_news(one):
-            self.tell(found)
+        if found is not None and self._is_notification_due(one):
+            self.notify(found)
 
     def totals(self) -> Mapping[str, tuple[int, int]]:
-        """By key: how many were asked about, and how many of them are unknown, since the process began."""
+        """By key: the number of patients asked about, and of unknown ones among them, since the process started."""
         with self._lock:
             return {key: (one.asked, one.unknown) for key, one in self._keys.items()}
 
     def ringing(self) -> tuple[UnknownPatients, ...]:
-        """The keys that ask about too many now."""
+        """The keys that currently ask about too many."""
         with self._lock:
             now = self.clock()
             return tuple(found for one in self._keys.values() if (found := self._ringing(one, now)))
@@ -89,17 +89,17 @@ class LookUps:
             one.parts.popleft()
         asked, unknown = sum(part[1] for part in one.parts), sum(part[2] for part in one.parts)
         if not self.alarm.rings(asked, unknown):
-            one.since = one.told = None
+            one.since = one.notified = None
             return None
         one.since = one.since or now
         return UnknownPatients(one.key.enterprise, one.key.id, one.since, asked, unknown)
 
-    def _is_news(self, one: _Key) -> bool:
+    def _is_notification_due(self, one: _Key) -> bool:
         with self._lock:
             now = self.clock()
-            if one.told is not None and now - one.told < self.alarm.within:
+            if one.notified is not None and now - one.notified < self.alarm.within:
                 return False
-            one.told = now
+            one.notified = now
             return True
 
     def _part(self, at: datetime) -> int:

@@ -1,4 +1,4 @@
-"""What the API asks of ``sync``, which it knows nothing of: passed in as plain functions."""
+"""The work that the API requests from ``sync``. It is passed in as plain functions, so the API does not import ``sync``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from store.errors import ValueRefused
 from store.runs.runs import Run
 
-Many = Sequence[str]
+Ids = Sequence[str]
 Outcomes = Sequence[Mapping[str, Any]]
 
 
 class UnmappedCode(NamedTuple):
-    """A code that no table of a mapping knows, where it stands, and how many records bear it. Empty: it is not for people to see."""
+    """A code missing in a mapping's tables, its path, and how many records have it. ``code`` is empty if people may not see it."""
 
     path: str
     code: str
@@ -25,27 +25,27 @@ def _no_codes(source: str, by: str) -> Sequence[UnmappedCode]:
     raise ValueRefused("this process does not read rejections")
 
 
-def _cannot(*_: object) -> Any:
+def _no_replay(*_: object) -> Any:
     raise ValueRefused("this process does not replay rejections")
 
 
-def _nothing(enterprise: str) -> None:
-    """Nothing is ever held for too long."""
+def _no_expiry(enterprise: str) -> None:
+    """The default of ``expire``: does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncWork:
-    """What ``sync`` does on request.
+    """The work of ``sync`` on request.
 
-    ``resync(source, by)`` begins a run and returns it, or raises ``RunActive``; ``replay(rejection_id, by)`` maps and applies a
-    rejection again and says what became of it; ``expire(enterprise)`` rejects what the safeguard held for too long;
-    ``replay_many(ids, by)`` says what became of each, and ``preview(ids)`` what they would change, all together;
-    ``codes(source, by)`` tells the codes that no mapping knows, as far as they may be told.
+    ``resync(source, by)`` starts a run and returns it, or raises ``RunActive``. ``replay(rejection_id, by)`` maps and applies a rejection
+    again and returns the result; ``replay_many(ids, by)`` returns the result of each, and ``preview(ids)`` what all of them would change
+    together. ``expire(enterprise)`` rejects changes that were held for too long. ``codes(source, by)`` returns the codes that are missing
+    in the mapping's tables, as far as people may see them.
     """
 
     resync: Callable[[str, str], Run]
     replay: Callable[[str, str], Mapping[str, Any]]
-    expire: Callable[[str], object] = _nothing
-    replay_many: Callable[[Many, str], Outcomes] = _cannot
-    preview: Callable[[Many], Mapping[str, Any]] = _cannot
+    expire: Callable[[str], object] = _no_expiry
+    replay_many: Callable[[Ids, str], Outcomes] = _no_replay
+    preview: Callable[[Ids], Mapping[str, Any]] = _no_replay
     codes: Callable[[str, str], Sequence[UnmappedCode]] = _no_codes

@@ -1,4 +1,4 @@
-"""A source's configuration in words, as its page shows it. Made by ``sync.describe``, which alone knows what is no secret."""
+"""A source's configuration as text for its page. ``sync.describe`` builds it and leaves secrets out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class DescribedRule(NamedTuple):
-    """One rule of the mapping: what it states, where it reads, which codes mean what, and what else it does."""
+    """One rule of the mapping: its attribute, where it reads, the meaning of codes, and what it does otherwise."""
 
     attribute: str
     read_from: str
@@ -15,7 +15,7 @@ class DescribedRule(NamedTuple):
 
 
 class About(NamedTuple):
-    """``rows``: name and value, in the order to read them. ``listens``: the EMR calls us, so that it cannot be read."""
+    """A described source. ``rows``: names and values in display order. ``listens``: the EMR sends data, so it cannot be read on request."""
 
     rows: tuple[tuple[str, str], ...] = ()
     mapping: tuple[DescribedRule, ...] = ()

@@ -1,4 +1,4 @@
-"""The audit log as a page: who saw or changed what, the newest line first."""
+"""The audit log page: who viewed or changed what, newest first."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from store.web.pages.page import Page, Shown, Visit
 AUDITORS = frozenset({Role.AUDITOR})
 MOST = 200
 PATIENT = "pt_"
-TOLD = ("name", "role", "what", "why", "way")
-"""What a line's detail says that people want to read at once: which user or key, and why or how."""
+SHOWN_DETAILS = ("name", "role", "what", "why", "way")
+"""The parts of an entry's detail that the page shows: which user or key, and why or how."""
 
 
 class AuditLog:
-    """The page, for auditors."""
+    """The page."""
 
     def __init__(self, store: Preferences) -> None:
         self.audit = Audit(store.database)
 
     def pages(self) -> Iterable[Page]:
-        """The one page."""
+        """The page, for auditors."""
         return (Page("GET", "/audit", AUDITORS, self.show),)
 
     def show(self, visit: Visit) -> Shown:
-        """The log, or what it says about one subject (an opaque id)."""
+        """Shows the log, or its entries about one subject (an opaque id)."""
         subject = visit.query.get("subject") or None
         lines = [link.line for link in self.audit.newest(visit.enterprise, subject, MOST)]
         return Shown(
@@ -38,6 +38,6 @@ class AuditLog:
 
 
 def remark(line: ChainLine) -> str:
-    """A line's detail in a few words."""
+    """A short text of an entry's detail."""
     detail = documents.read(line.detail)
-    return ", ".join(str(detail[name]).replace("_", " ") for name in TOLD if detail.get(name))
+    return ", ".join(str(detail[name]).replace("_", " ") for name in SHOWN_DETAILS if detail.get(name))

@@ -1,4 +1,4 @@
-"""The facesheet as its page shows it: rows of the card, the history, and what a sender would be told. Pure."""
+"""The facesheet as its page shows it: the rows of the card, the history, and a preview of decisions. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HINTS = {
 
 
 class Origin(NamedTuple):
-    """Where a value comes from. ``until``: the end of a time that is no moment."""
+    """Where a value comes from. ``until``: the end of the effective time if it is an interval."""
 
     who: str
     evidence: str
@@ -40,7 +40,7 @@ class Origin(NamedTuple):
 
 
 class CardRow(NamedTuple):
-    """A line of the card. ``locked_by``: the source that masters it, as people call it. ``hint``: what follows from it."""
+    """A row of the card. ``locked_by``: the display name of the source that masters it. ``hint``: its consequence."""
 
     title: str
     value: str
@@ -50,7 +50,7 @@ class CardRow(NamedTuple):
 
 
 class CardPhone(NamedTuple):
-    """A phone as the card shows it. ``sharing`` counts the patients who have it, this one included."""
+    """A phone on the card. ``sharing`` is the number of patients who have it, including this one."""
 
     e164: str
     kind: str
@@ -62,9 +62,9 @@ class CardPhone(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """The toggle: its state (on, off, unknown), and where to change it when that is not here.
+    """The toggle: its state (on, off, unknown), and where to change it if not here.
 
-    ``kept``: it is locked, and what is in force is staff's word from before, for no EMR has stated anything yet.
+    ``kept``: it is locked, but staff's earlier value is in force, since no EMR has stated one yet.
     """
 
     state: str
@@ -77,8 +77,8 @@ class Switch(NamedTuple):
     origin: Origin | None
 
 
-class Told(NamedTuple):
-    """What a sender would be told about one type of message."""
+class DecisionPreview(NamedTuple):
+    """The decision that a sender would get for one type of message."""
 
     kind: str
     send: bool
@@ -89,7 +89,7 @@ class Told(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What changed at one moment by one word of somebody."""
+    """The changes of one payload or one action."""
 
     at: datetime
     who: str
@@ -100,7 +100,7 @@ class Event(NamedTuple):
 
 
 def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch | None:
-    """The toggle, or ``None`` where there is none to see."""
+    """The toggle, or ``None`` if it is not shown."""
     if not toggle.visible:
         return None
     master, found = locked(p.DO_NOT_CONTACT, patient.marks, enterprise), patient.preferences.get(p.DO_NOT_CONTACT)
@@ -111,7 +111,7 @@ def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch |
 
 
 def badge(contact: p.ContactPreferences) -> str:
-    """How to reach the patient first, in one word; empty where nobody said."""
+    """The preferred way to reach the patient, in one word; empty if unknown."""
     if contact.preferred_method:
         return labels.BADGES.get(contact.preferred_method, contact.preferred_method.upper())
     if not contact.preferred_phone:
@@ -121,13 +121,13 @@ def badge(contact: p.ContactPreferences) -> str:
 
 
 def numbers(patient: Patient) -> list[CardPhone]:
-    """The phones, each once."""
+    """The phones, without duplicates."""
     seen = {phone.number: phone for phone in reversed(patient.contact.phones)}
-    return [_number(phone, patient) for phone in reversed(seen.values())]
+    return [_card_phone(phone, patient) for phone in reversed(seen.values())]
 
 
 class Unread(NamedTuple):
-    """A preference of which newer evidence of a source could not be read, as people call it."""
+    """A preference whose newer evidence from a source could not be read."""
 
     title: str
     source: str
@@ -135,19 +135,19 @@ class Unread(NamedTuple):
 
 
 def unread(patient: Patient) -> list[Unread]:
-    """What could not be read of a patient."""
+    """The patient's preferences whose newer evidence could not be read."""
     return [Unread(labels.title(one.attribute), one.source, one.since) for one in patient.unreadable]
 
 
 def row(attribute: str, patient: Patient, enterprise: Enterprise) -> CardRow:
-    """One attribute."""
+    """The row of an attribute."""
     found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)
-    value = labels.said(attribute, found.value if found else None)
+    value = labels.value(attribute, found.value if found else None)
     return CardRow(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
 
 
 def consents(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
-    """Consents by channel and number, as far as somebody stated them; channels in any case."""
+    """Consents by channel, and by number where stated. Channels are always shown."""
     fixed = [p.consent(channel) for channel in CHANNELS]
     more = sorted(name for name in patient.preferences if name.startswith(p.CONSENT) and name not in fixed)
     return [row(name, patient, enterprise) for name in (*fixed, *more)]
@@ -159,7 +159,7 @@ def topics(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
 
 
 def record(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
-    """What is said about the record itself; what nobody ever said is left out."""
+    """Statements about the record itself, such as deceased. Attributes never stated are left out."""
     stated = [name for name in (p.DECEASED, p.RESTRICTED, p.ACTIVE) if name in patient.preferences]
     hints = {name: HINTS.get((name, patient.preferences[name].value), "") for name in stated}
     return [row(name, patient, enterprise)._replace(hint=hints[name]) for name in stated]
@@ -170,26 +170,26 @@ def sms_consent(patient: Patient) -> str:
     return display(patient.contact, patient.opt_outs)
 
 
-def told(kind: str, decision: Decision) -> Told:
-    """A decision in words."""
+def preview(kind: str, decision: Decision) -> DecisionPreview:
+    """A decision as text."""
     skipped = [(labels.CHANNELS.get(one.channel, one.channel), labels.reason(one.reason)) for one in decision.skipped]
-    named = {one.reason for one in decision.skipped}
-    notes = (*(("", labels.reason(code)) for code in decision.reasons if code not in named), *skipped)
+    shown = {one.reason for one in decision.skipped}
+    notes = (*(("", labels.reason(code)) for code in decision.reasons if code not in shown), *skipped)
     if decision.channel is None:
-        return Told(kind, False, "Do not send", "", notes, decision.stale)
-    where = decision.address or ""
-    return Told(kind, True, f"Send by {labels.CHANNELS[decision.channel]}", labels.number(where), notes, decision.stale)
+        return DecisionPreview(kind, False, "Do not send", "", notes, decision.stale)
+    address = labels.number(decision.address or "")
+    return DecisionPreview(kind, True, f"Send by {labels.CHANNELS[decision.channel]}", address, notes, decision.stale)
 
 
 def timeline(entries: Sequence[HistoryEntry], enterprise: Enterprise) -> list[Event]:
-    """The history, the newest first: what one payload changed together."""
+    """The history, newest first. Changes of one payload are one event."""
     return [_event(list(lines), enterprise) for _, lines in groupby(entries, key=lambda one: one.seq)]
 
 
 def _event(lines: list[HistoryEntry], enterprise: Enterprise) -> Event:
     first = lines[0]
     changes = tuple(
-        (labels.title(one.attribute), labels.said(one.attribute, one.before), labels.said(one.attribute, one.after), one.path)
+        (labels.title(one.attribute), labels.value(one.attribute, one.before), labels.value(one.attribute, one.after), one.path)
         for one in lines
     )
     who = labels.authority(first.authority, enterprise)
@@ -201,7 +201,7 @@ def _reason(text: str) -> str:
     return text if text and not text.startswith("sms:") else ""
 
 
-def _number(phone: Phone, patient: Patient) -> CardPhone:
+def _card_phone(phone: Phone, patient: Patient) -> CardPhone:
     until = " ".join(part for part in (f"from {phone.start}" if phone.start else "", f"until {phone.end}" if phone.end else "") if part)
     refused = tuple(channel for channel in CHANNELS if patient.contact.consents.get(f"{channel}#{phone.number}") == p.DENIED)
     preferred, sharing = phone.number == patient.contact.preferred_phone, patient.shared_by.get(phone.number, 1)

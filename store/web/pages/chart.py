@@ -1,4 +1,4 @@
-"""The chart of what a source brings, as numbers to draw: a bar an hour, and the same in a sentence. Pure."""
+"""The chart of a source's records: one bar per hour, and a text summary. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from store.runs.source_stats import Hour
 
-LEAST = 2  # of 100, so that an hour with one record beside one with a million can be seen
+LEAST = 2  # of 100, so that an hour with one record is visible beside one with a million
 
 
 class Bar(NamedTuple):
-    """One hour: its records, and how high they and those that could not be used are, of 100."""
+    """One hour: its records, and the heights (of 100) of the bars of all records and of rejected ones."""
 
     start: datetime
     records: int
@@ -23,7 +23,7 @@ class Bar(NamedTuple):
 
 
 class BarChart(NamedTuple):
-    """The bars, the oldest first; ``busy`` are those hours that brought something, the newest first."""
+    """The bars, oldest first. ``busy``: the hours with records, newest first."""
 
     bars: tuple[Bar, ...]
     total: int
@@ -32,12 +32,12 @@ class BarChart(NamedTuple):
 
     @property
     def busy(self) -> tuple[Bar, ...]:
-        """What there is to say about the hours one by one."""
+        """The hours with records, newest first."""
         return tuple(bar for bar in reversed(self.bars) if bar.records)
 
     @property
-    def said(self) -> str:
-        """The chart for those who do not see it."""
+    def summary(self) -> str:
+        """The chart as text, for screen readers."""
         if not self.total:
             return f"No records in the last {len(self.bars)} hours."
         refused = f"; {self.rejected:,} could not be used" if self.rejected else ""
@@ -45,7 +45,7 @@ class BarChart(NamedTuple):
 
 
 def chart(hours: Sequence[Hour]) -> BarChart:
-    """The chart of some hours in a row."""
+    """The chart of consecutive hours."""
     most = max((hour.records for hour in hours), default=0)
     bars = tuple(Bar(*hour, _height(hour.records, most), _height(hour.rejected, most)) for hour in hours)
     return BarChart(bars, sum(hour.records for hour in hours), most, sum(hour.rejected for hour in hours))

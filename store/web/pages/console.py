@@ -1,4 +1,4 @@
-"""What the engineers' pages share: who may see them, and the runs and sources of one enterprise, never of another."""
+"""What the operators' pages share: the role, limits, and the look-up of a source in the visitor's enterprise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECENT, MOST = 25, 200
 
 
 def known_source(store: Preferences, visit: Visit) -> Source:
-    """The source that the address names. Raises :class:`NotFound` for one that the enterprise does not have."""
+    """The source named in the URL. Raises :class:`NotFound` if the enterprise does not have it."""
     source = store.enterprises[visit.enterprise].source(visit.path["source"])
     if source is None:
         raise NotFound("this enterprise has no such source")

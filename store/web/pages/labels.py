@@ -28,13 +28,13 @@ TITLES = {
 }
 CHANNELS = {"sms": "text", "voice": "call", "email": "e-mail"}
 BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "portal": "PORTAL", "none": "NO CONTACT"}
-SAID = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
+VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
 REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
 NANP_DIGITS = 12
 
 
 def title(attribute: str) -> str:
-    """An attribute as people call it; one of a number or a topic with it."""
+    """The display name of an attribute, with its number or topic."""
     base, _, tail = attribute.partition("#")
     if base.startswith(p.TOPIC):
         name, _, channel = base.removeprefix(p.TOPIC).rpartition(".")
@@ -43,50 +43,50 @@ def title(attribute: str) -> str:
     return f"{named} at {number(tail)}" if tail.startswith("+") else named
 
 
-def said(attribute: str, value: Any) -> str:
-    """A value in words. Whole phones come as rows of their fields, from the history too."""
+def value(attribute: str, stored: Any) -> str:
+    """A value as text. Phones come as lists of their fields, also from the history."""
     base = p.base(attribute)
     if base == p.PHONES:
-        return ", ".join(number(_of_phone(one)) for one in value or ()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    if base == p.PREFERRED_METHOD and value in BADGES:
-        return BADGES[value].capitalize()
-    if base == p.LANGUAGE and value:
-        return language(value)
-    if base == p.PREFERRED_PHONE and value:
-        return number(value)
-    return SAID.get(value, str(value).replace("_", " ")) if value is None or isinstance(value, str | bool) else str(value)
+        return ", ".join(number(_phone_number(one)) for one in stored or ()) or "none"
+    if isinstance(stored, list | tuple):
+        return ", ".join(map(str, stored)) or "none"
+    if base == p.PREFERRED_METHOD and stored in BADGES:
+        return BADGES[stored].capitalize()
+    if base == p.LANGUAGE and stored:
+        return language(stored)
+    if base == p.PREFERRED_PHONE and stored:
+        return number(stored)
+    return VALUES.get(stored, str(stored).replace("_", " ")) if stored is None or isinstance(stored, str | bool) else str(stored)
 
 
 def language(tag: str) -> str:
-    """A language's name with its tag."""
+    """A language's name and tag."""
     name = LANGUAGES.get(tag.partition("-")[0].lower())
     return f"{name} ({tag})" if name else tag
 
 
 def number(e164: str) -> str:
-    """A number of the North American plan in its groups; any other as it is."""
+    """A North American number in groups; any other unchanged."""
     if e164.startswith("+1") and len(e164) == NANP_DIGITS:
         return f"+1 {e164[2:5]}-{e164[5:8]}-{e164[8:]}"
     return e164
 
 
 def authority(name: str, enterprise: Enterprise) -> str:
-    """Who says so."""
+    """The display name of an authority."""
     if not name.startswith(p.EMR):
         return {p.PATIENT: "the patient", p.STAFF: "staff"}.get(name, name)
     return source(name.removeprefix(p.EMR), enterprise)
 
 
 def source(name: str, enterprise: Enterprise) -> str:
-    """A source as people call it."""
+    """The display name of a source."""
     found = enterprise.source(name)
     return (found.display_name if found else "") or name
 
 
 def span(time: timedelta) -> str:
-    """A time as long as people say it: seconds, minutes, hours or days, whichever fits."""
+    """A duration as text, in the unit that fits: seconds, minutes, hours or days."""
     seconds = max(0, int(time.total_seconds()))
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
@@ -95,11 +95,11 @@ def span(time: timedelta) -> str:
 
 
 def reason(code: str) -> str:
-    """A reason of a decision as a sentence."""
+    """A reason code as a sentence."""
     return REASONS.get(code, code.replace("_", " "))
 
 
-def _of_phone(one: Any) -> str:
+def _phone_number(one: Any) -> str:
     if isinstance(one, dict):
         return str(one.get("number", ""))
     return str(one[0]) if isinstance(one, list | tuple) else str(one)

@@ -1,7 +1,7 @@
-"""A payload without what it says: its shape stays, so that an engineer sees where it broke, and everything else is covered. Pure.
+"""Masks a payload: its structure stays visible, so that an engineer sees where it broke, and all content is covered. Pure.
 
-What may stay is listed and the rest is covered, for there is more in Unicode than letters and digits. HL7 keeps the names of its segments
-and its separators; JSON keeps keys that look like names of fields, and the types of FHIR resources.
+Only listed characters stay, since Unicode has more than letters and digits. HL7 keeps segment names and separators; JSON keeps keys that
+look like field names, and the types of FHIR resources.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COVER = "•"
 
 
 def masked(payload: bytes) -> str:
-    """The payload as it may be looked at; long ones up to their first 20,000 characters."""
+    """The masked payload; at most its first 20,000 characters."""
     text = payload.decode("utf-8", "replace")
     try:
         return json.dumps(_value(json.loads(text)), indent=2, ensure_ascii=False)[:LONGEST]
@@ -48,7 +48,7 @@ def _value(value: Any, key: str = "") -> Any:
 
 
 def _fields(value: dict[str, Any]) -> dict[str, Any]:
-    """A key that is no name of a field is covered, too; of keys that look the same then, each stays."""
+    """Masks an object. Keys that are not field names are covered too; masked keys that become equal are numbered."""
     shown: dict[str, Any] = {}
     for number, (name, one) in enumerate(value.items()):
         key = name if FIELD.match(name) else _covered(name)

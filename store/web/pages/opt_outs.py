@@ -1,6 +1,6 @@
-"""The opt-out report as a page: numbers that may not be texted, filtered, some at a time, and all of them as a file.
+"""The opt-out report page: numbers that may not be texted, with filters, page by page, and as a file.
 
-Filters and places in the list hold phone numbers, so they are sent by POST: no address has one.
+Filters and positions in the list contain phone numbers, so they are sent by POST: no URL contains one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FIELDS = ("number", "line", "who", "since")
 LONGEST = 40
 
 
-class Asked(NamedTuple):
-    """What the form asks for. ``digits``: the number holds them."""
+class FormFilters(NamedTuple):
+    """The filters in the form. ``digits``: digits that the number must contain."""
 
     wanted: Wanted
     digits: str
@@ -46,7 +46,7 @@ class OptOutReport:
         self.store, self.audit = store, Audit(store.database)
 
     def pages(self) -> Iterable[Page]:
-        """The report, the report as the form asks for it, and the file."""
+        """The report, the filtered report, and the file."""
         return (
             Page("GET", "/opt-outs", READERS, self.show),
             Page("POST", "/opt-outs", READERS, self.show),
@@ -54,9 +54,9 @@ class OptOutReport:
         )
 
     def show(self, visit: Visit) -> Shown:
-        """The next opt-outs, by number."""
+        """Shows the next opt-outs, by number."""
         try:
-            wanted, digits = self._asked(visit)
+            wanted, digits = self._filters(visit)
         except ProblemDetails as problem:
             return self._shown(visit, OptOutPage(), problem.detail, int(problem.status))
         found = part(self.store.database, visit.enterprise, wanted, digits=digits, after=visit.form.get("after", ""), limit=AT_ONCE)
@@ -64,14 +64,14 @@ class OptOutReport:
         return self._shown(visit, found)
 
     def download(self, visit: Visit) -> Download:
-        """All that the form asks for, as over HTTP."""
-        wanted, digits = self._asked(visit)
+        """All matching opt-outs as CSV, as in the API."""
+        wanted, digits = self._filters(visit)
         found = [one for one in opt_out_report.opted_out(self.store.database, visit.enterprise, wanted) if digits in one.number]
         self._note(visit, len(found))
         return Download("".join(as_csv(found)).encode(), CSV, FILE)
 
-    def _asked(self, visit: Visit) -> Asked:
-        return asked(visit.form, self.store.enterprises[visit.enterprise], self.store.numbering(visit.enterprise))
+    def _filters(self, visit: Visit) -> FormFilters:
+        return form_filters(visit.form, self.store.enterprises[visit.enterprise], self.store.numbering(visit.enterprise))
 
     def _note(self, visit: Visit, count: int) -> None:
         self.audit.note(visit.enterprise, VIEWED_OPT_OUTS, "", actor=":".join(visit.actor), now=visit.now, opt_outs=count)
@@ -92,15 +92,15 @@ class OptOutReport:
         return Shown("opt_outs.html", values, status)
 
 
-def asked(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering) -> Asked:
-    """What the form asks for. Raises :class:`ProblemDetails` 422 for a word that is none of its field's."""
+def form_filters(form: Mapping[str, str], enterprise: Enterprise, numbering: Numbering) -> FormFilters:
+    """The filters in the form. Raises :class:`ProblemDetails` 422 for an invalid value."""
     number, line, who, since = (form.get(name, "") for name in FIELDS)
     digits = "".join(one for one in number if one in "0123456789")
     if number and not digits:
         raise ProblemDetails(422, "invalid_request", "Enter at least one digit of the number.")
     if who not in ("", *WHO):
         raise ProblemDetails(422, "invalid_request", "“Recorded by” must be one of the choices in the list.")
-    return Asked(Wanted(line=_line(line, numbering), authority=who or None, since=_day(since, enterprise)), digits)
+    return FormFilters(Wanted(line=_line(line, numbering), authority=who or None, since=_day(since, enterprise)), digits)
 
 
 def _line(text: str, numbering: Numbering) -> str | None:
@@ -113,7 +113,7 @@ def _line(text: str, numbering: Numbering) -> str | None:
 
 
 def _day(text: str, enterprise: Enterprise) -> datetime | None:
-    """The beginning of a day where the enterprise is."""
+    """The start of a day in the enterprise's time zone."""
     if not text:
         return None
     try:

@@ -1,6 +1,6 @@
-"""A page as data: method, address, roles, and a plain function that answers. One place for what all of them share.
+"""A page as data: method, path, roles, and a plain function that answers. This file does what all pages share.
 
-Who is there, the role, the form and its token, the worker thread, the headers that keep a browser strict, and errors as pages.
+That is: the session and role, the form and its CSRF token, the worker thread, security headers, and error pages.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ HTML = "text/html"
 LIVE = "x-emr-sync-live"
 MOST_FIELDS = 50
 FIRST = frozenset({"/password", "/sign-out"})
-"""What somebody does with a password that another person made: choose their own, or go."""
+"""The only paths open to a user whose password somebody else set: choose their own, or sign out."""
 
 
 class Visit(NamedTuple):
-    """One request of somebody who may make it."""
+    """An authorized request of a signed-in visitor."""
 
     visitor: Visitor
     secret: str
@@ -58,7 +58,7 @@ class Visit(NamedTuple):
 
     @property
     def enterprise(self) -> str:
-        """The one enterprise that is looked at."""
+        """The visitor's current enterprise."""
         return self.visitor.enterprise
 
     @property
@@ -68,9 +68,9 @@ class Visit(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A page to show. ``part``: the template of what is kept current of it, where something is (``static/live.js``).
+    """A page to show. ``part``: the template of the part that refreshes itself, if any (``static/live.js``).
 
-    ``secret``: empty where a session ends with it.
+    ``secret``: empty if the session ends with this page.
     """
 
     template: str
@@ -81,14 +81,14 @@ class Shown(NamedTuple):
 
 
 class Goto(NamedTuple):
-    """Another page to go to. ``secret``: of a session that begins; empty for one that ends."""
+    """A redirect. ``secret``: that of a new session; empty if the session ends."""
 
     where: str
     secret: str | None = None
 
 
 class Download(NamedTuple):
-    """A file for the browser to keep."""
+    """A file to download."""
 
     body: bytes
     media: str
@@ -100,7 +100,7 @@ Reply = Shown | Goto | Download
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page, or one thing that a form does. ``hashes``: it checks a password."""
+    """One page or form action. ``hashes``: it checks a password."""
 
     method: str
     path: str
@@ -110,17 +110,17 @@ class Page:
 
 
 Frame = Callable[[Visitor | None, datetime], Mapping[str, Any]]
-"""What every page shows around its own: enterprise, menu, time zone."""
+"""The values that every page needs: enterprise, menu, time zone."""
 
 
 class PageAccess:
-    """Lets visitors in, to pages as they are allowed."""
+    """Checks sessions and roles, and serves the pages."""
 
     def __init__(self, sessions: Sessions, frame: Frame, clock: Callable[[], datetime], lanes: Lanes) -> None:
         self.sessions, self.frame, self.clock, self.lanes = sessions, frame, clock, lanes
 
     def handler(self, page: Page) -> HTTPRouteHandler:
-        """A page for Litestar."""
+        """A page's Litestar route."""
         lane = self.lanes.passwords if page.hashes else self.lanes.pages
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
@@ -133,12 +133,12 @@ class PageAccess:
         return HTTPRouteHandler(page.path, http_method=page.method, status_code=200)(handle)  # type: ignore[arg-type]
 
     def served(self, page: Page, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
-        """The page, or a page that says why not."""
+        """The page, or an error page."""
         visitor, now = None, self.clock()
         try:
             form = fields(request, body)
             secret = request.cookies.get(cookie_name(request), "")
-            visitor = self.sessions.visitor(secret, now, active=not by_itself(request)) if secret else None
+            visitor = self.sessions.visitor(secret, now, active=not is_automatic(request)) if secret else None
             if visitor is None:
                 return self.send(request, Goto("/sign-in?again=1" if secret else "/sign-in", "" if secret else None), None, now)
             if visitor.provisional and page.path not in FIRST:
@@ -152,16 +152,16 @@ class PageAccess:
             return self.failed(request, error, visitor, now)
 
     def failed(self, request: Request[Any, Any, Any], error: Exception, visitor: Visitor | None, now: datetime) -> ASGIResponse:
-        """The error as a page. What nobody expected tells nothing of itself."""
+        """The error as a page. An unexpected error reveals nothing."""
         problem = problem_of(error)
-        answer(request, error)  # for its line in the log
-        said = {"problem": problem, "title": "Something went wrong"}
-        shown = self.send(request, Shown("problem.html", said, int(problem.status)), visitor, now)
+        answer(request, error)  # logs the error
+        values = {"problem": problem, "title": "Something went wrong"}
+        shown = self.send(request, Shown("problem.html", values, int(problem.status)), visitor, now)
         shown.headers.update(problem.headers)
         return shown
 
     def send(self, request: Request[Any, Any, Any], reply: Reply, visitor: Visitor | None, now: datetime) -> ASGIResponse:
-        """The reply with the headers that all pages have."""
+        """The HTTP response of a reply, with the headers that all pages have."""
         if isinstance(reply, Goto):
             headers = {**STRICT, "location": reply.where}
             if reply.secret is not None:
@@ -176,13 +176,13 @@ class PageAccess:
         return ASGIResponse(body=page, status_code=reply.status, headers=headers, media_type=HTML)
 
 
-def by_itself(request: Request[Any, Any, Any]) -> bool:
-    """Whether a page that keeps itself current asks, and not a person: that must not keep a session alive."""
+def is_automatic(request: Request[Any, Any, Any]) -> bool:
+    """Whether a page refreshes itself. Such a request must not keep a session alive."""
     return LIVE in request.headers or "live" in request.query_params
 
 
 def allow(page: Page, visitor: Visitor, form: Mapping[str, str]) -> None:
-    """Raises :class:`ProblemDetails` 403 for a role that the page is not for, and for a form that is not from our page."""
+    """Raises :class:`ProblemDetails` 403 for a role without access, and for a form without the session's CSRF token."""
     if visitor.role not in page.roles:
         raise ProblemDetails(403, "role_refused", f"the role {visitor.role} may not do that; required: {' or '.join(sorted(page.roles))}")
     if page.method == "POST" and not hmac.compare_digest(form.get("csrf", "").encode(), visitor.csrf.encode()):
@@ -190,7 +190,7 @@ def allow(page: Page, visitor: Visitor, form: Mapping[str, str]) -> None:
 
 
 def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
-    """The form. Raises :class:`ProblemDetails` 403 for one that another site sent, 422 for what is no form."""
+    """The form's fields. Raises :class:`ProblemDetails` 403 if another site sent it, 422 if it is not a form."""
     if not body:
         return {}
     origin = request.headers.get("origin")
@@ -206,18 +206,18 @@ def fields(request: Request[Any, Any, Any], body: bytes) -> Mapping[str, str]:
 
 
 def cookie_name(request: Request[Any, Any, Any]) -> str:
-    """Under TLS the browser itself holds the cookie to this host (RFC 6265bis 4.1.3.2)."""
+    """The session cookie's name. Under TLS the ``__Host-`` prefix binds it to this host (RFC 6265bis 4.1.3.2)."""
     return COOKIE_TLS if under_tls(request) else COOKIE
 
 
 def cookie(request: Request[Any, Any, Any], secret: str) -> str:
-    """The cookie of a session that begins, or of one that ended."""
+    """The cookie of a session; without a secret it is deleted."""
     ended = "" if secret else "; Max-Age=0"
     return f"{cookie_name(request)}={secret}; Path=/; HttpOnly; SameSite=Lax{ended}{'; Secure' if under_tls(request) else ''}"
 
 
 def address(request: Request[Any, Any, Any]) -> str:
-    """Where the request comes from, for slowing down guesses: an IPv6 address by its network, for a machine has as many as it likes."""
+    """The client's address, for slowing down guesses. IPv6 counts by /64 network, since a machine can use many addresses."""
     host = request.client.host if request.client else ""
     try:
         found = ipaddress.ip_address(host)
@@ -227,5 +227,5 @@ def address(request: Request[Any, Any, Any]) -> str:
 
 
 def under_tls(request: Request[Any, Any, Any]) -> bool:
-    """Whether the browser speaks TLS, to us or to a proxy on this machine that says so."""
+    """Whether the browser uses TLS, to us or to a proxy on this machine that reports it."""
     return bool(request.scope["scheme"] == "https")

@@ -1,4 +1,4 @@
-"""One's own password: choosing another one, or the first of one's own."""
+"""The page where users change their own password."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class OwnPassword:
         self.credentials, self.provider = credentials, provider
 
     def pages(self) -> Iterable[Page]:
-        """For everybody who is signed in."""
+        """The page and its form, for every signed-in user."""
         return Page("GET", "/password", ALL, self.show), Page("POST", "/password", ALL, self.change, hashes=True)
 
     def show(self, visit: Visit) -> Shown:
-        """The form; for somebody without a password here, where theirs is."""
+        """Shows the form; for a user without a password here, where to change theirs."""
         return self._shown("", 200, DONE if visit.query.get("done") else "")
 
     def change(self, visit: Visit) -> Shown | Goto:
-        """The password is changed, or the form says why not."""
+        """Changes the password, or shows the form with the reason why not."""
         current, new, again = (visit.form.get(name, "") for name in ("current", "new", "again"))
         if new != again:
             return self._shown("The two new passwords do not match.", 422)

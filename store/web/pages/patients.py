@@ -1,4 +1,4 @@
-"""Staff's pages: find a patient by identifier, look at the facesheet, and change what may be changed here."""
+"""Staff's pages: find a patient by identifier, view the facesheet, and change values."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ DONE = {
 
 
 class PatientPages:
-    """The pages about patients. Nobody is ever listed: who looks must know an identifier."""
+    """The pages about patients. There is no list of patients: finding one needs an identifier."""
 
     def __init__(self, store: Preferences) -> None:
         self.store, self.audit = store, Audit(store.database)
 
     def pages(self) -> Iterable[Page]:
-        """All of them. Managers and staff may ask to flip the toggle: the lock answers them, with the reason."""
+        """All pages. Managers and staff may try to set the toggle: if it is locked, the store refuses with the reason."""
         return (
-            Page("GET", "/patients", READERS, self.ask),
+            Page("GET", "/patients", READERS, self.search_form),
             Page("POST", "/patients", READERS, self.find),
             Page("GET", PATIENT, READERS, self.facesheet),
-            Page("POST", f"{PATIENT}/do-not-contact", PEOPLE, self.flip),
+            Page("POST", f"{PATIENT}/do-not-contact", PEOPLE, self.set_toggle),
             Page("POST", f"{PATIENT}/preferred-phone", RECORDERS, self.phone),
             Page("POST", f"{PATIENT}/sms-consent", RECORDERS, self.opt_out),
         )
 
-    def ask(self, visit: Visit) -> Shown:
+    def search_form(self, visit: Visit) -> Shown:
         """The form to find a patient."""
         return self._form(visit, "", 200)
 
     def find(self, visit: Visit) -> Shown | Goto:
-        """The patient whom the form's identifier names. The identifier is in no address, only the store's own id."""
+        """Redirects to the patient with the identifier in the form. URLs contain only the store's own id."""
         value, authority = visit.form.get("value", ""), visit.form.get("authority", "")
         if not value:
             return self._form(visit, "Enter an identifier, for example a medical record number.", 422)
@@ -65,45 +65,45 @@ class PatientPages:
         try:
             return Goto(f"/patients/{self._found(visit, ref, None).id}")
         except StoreError as error:
-            said = "No patient has this identifier." if isinstance(error, PatientUnknown) else ""
-            said = said or "Several patients have this identifier. Choose its issuer."
-            return self._form(visit, said, int(problem_of(error).status))
+            ambiguous = "Several patients have this identifier. Choose its issuer."
+            message = "No patient has this identifier." if isinstance(error, PatientUnknown) else ambiguous
+            return self._form(visit, message, int(problem_of(error).status))
 
     def facesheet(self, visit: Visit) -> Shown:
-        """The patient."""
+        """Shows the patient."""
         return self._facesheet(visit)
 
-    def flip(self, visit: Visit) -> Shown | Goto:
-        """The toggle. The store decides who may flip it; a refusal is said on the facesheet."""
-        form, who = visit.form, visit.path["patient_id"]
+    def set_toggle(self, visit: Visit) -> Shown | Goto:
+        """Sets the toggle. The store decides who may do that; the facesheet shows a refusal."""
+        form, patient = visit.form, visit.path["patient_id"]
 
         def change() -> None:
             reason = _reason(form.get("reason", ""), needed=True)
             version = form.get("version", "")
             based_on = int(version) if version.isascii() and version.isdigit() and len(version) < 19 else None
             self.store.set_do_not_contact(
-                visit.enterprise, who, form.get("value", ""), actor=visit.actor, reason=reason, now=visit.now, if_version=based_on
+                visit.enterprise, patient, form.get("value", ""), actor=visit.actor, reason=reason, now=visit.now, if_version=based_on
             )
 
         return self._done(visit, change, "do-not-contact")
 
     def phone(self, visit: Visit) -> Shown | Goto:
-        """The preferred phone, one of those on file."""
-        number, who = visit.form.get("number", ""), visit.path["patient_id"]
+        """Sets the preferred phone to one of those on file."""
+        number, patient = visit.form.get("number", ""), visit.path["patient_id"]
         return self._done(
             visit,
-            lambda: self.store.set_preferred_phone(visit.enterprise, who, number, actor=visit.actor, now=visit.now),
+            lambda: self.store.set_preferred_phone(visit.enterprise, patient, number, actor=visit.actor, now=visit.now),
             "preferred-phone",
         )
 
     def opt_out(self, visit: Visit) -> Shown | Goto:
-        """An opt-out from texts that the patient asked for in person or by phone."""
-        form, who = visit.form, visit.path["patient_id"]
+        """Records an opt-out from texts that the patient requested in person or by phone."""
+        form, patient = visit.form, visit.path["patient_id"]
 
         def change() -> None:
             reason = _reason(form.get("reason", ""), needed=False)
             line = None if form.get("all_lines") else _line(form.get("line", ""))
-            self.store.record_sms_opt_out(visit.enterprise, who, line=line, actor=visit.actor, now=visit.now, reason=reason)
+            self.store.record_sms_opt_out(visit.enterprise, patient, line=line, actor=visit.actor, now=visit.now, reason=reason)
 
         return self._done(visit, change, "sms-consent")
 
@@ -115,14 +115,14 @@ class PatientPages:
             return self._facesheet(visit, problem.detail, int(problem.status))
         return Goto(f"/patients/{visit.path['patient_id']}?done={what}")
 
-    def _form(self, visit: Visit, said: str, status: int) -> Shown:
+    def _form(self, visit: Visit, message: str, status: int) -> Shown:
         issuers = sorted(set(self.store.enterprises[visit.enterprise].authorities.values()))
-        return Shown("find.html", {"title": "Find a patient", "said": said, "issuers": issuers, "form": visit.form}, status)
+        return Shown("find.html", {"title": "Find a patient", "message": message, "issuers": issuers, "form": visit.form}, status)
 
     def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
-        asked = visit.path["patient_id"]
+        requested = visit.path["patient_id"]
         try:
-            patient = self._found(visit, PatientRef(id=asked), visit.now)
+            patient = self._found(visit, PatientRef(id=requested), visit.now)
         except PatientUnknown:
             return self._form(visit, "Patient not found. Search by identifier.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)
@@ -144,12 +144,12 @@ class PatientPages:
             "topics": card.topics(patient, enterprise),
             "record": card.record(patient, enterprise),
             "merged": merged_records(self.store.database, visit.enterprise, patient.id),
-            "merged_here": asked != patient.id,
+            "merged_here": requested != patient.id,
             "sms_consent": card.sms_consent(patient),
             "on_file": {one.number for one in patient.contact.phones},
             "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
             "may_opt_out": may_record,
-            "told": self._told(visit, patient),
+            "previews": self._previews(visit, patient),
             "unread": card.unread(patient),
             "events": card.timeline(self.store.history(visit.enterprise, patient.id, card.RECENT), enterprise),
             "recent": card.RECENT,
@@ -163,13 +163,13 @@ class PatientPages:
         with noted(self.audit, visit.enterprise, ":".join(visit.actor), visit.now):
             return self.store.find(visit.enterprise, ref, now)
 
-    def _told(self, visit: Visit, patient: Patient) -> list[card.Told]:
+    def _previews(self, visit: Visit, patient: Patient) -> list[card.DecisionPreview]:
         found = self.store.known(visit.enterprise, [PatientRef(id=patient.id)], visit.now)[0]
         policy = self.store.settings.get(visit.enterprise).policy
         asks = [Ask(message_type=kind, channels=card.CHANNELS) for kind in card.TYPES]
         if not isinstance(found, Known):
-            return [card.told(ask.message_type, refused(PATIENT_UNKNOWN)) for ask in asks]
-        return [card.told(ask.message_type, decide(ask, found, policy, visit.now)) for ask in asks]
+            return [card.preview(ask.message_type, refused(PATIENT_UNKNOWN)) for ask in asks]
+        return [card.preview(ask.message_type, decide(ask, found, policy, visit.now)) for ask in asks]
 
 
 def _reason(text: str, *, needed: bool) -> str:

@@ -1,8 +1,8 @@
-"""An OpenID Connect provider as we talk to it (OpenID Connect Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0).
+"""The client of an OpenID Connect provider (OpenID Connect Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0).
 
-Authorization code flow with PKCE (RFC 7636). Everything that ties an answer to its request is derived from one secret, which stands in a
-cookie of the browser that began: nothing is kept here before the provider has vouched for somebody. Nothing that it says is quoted in an
-error, for it is about a person.
+It uses the authorization code flow with PKCE (RFC 7636). State, nonce and verifier are derived from one secret, which is in a cookie of the
+browser that started the sign-in. So nothing is stored here before the provider has confirmed an identity. Errors never quote the
+provider's responses, which contain personal data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from joserfc.jwk import KeySet
 from store.users.openid import OpenId
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
-"""Of ID tokens: signed with a key that only the provider has. Neither ``none`` nor one that shares a secret."""
+"""Accepted signature algorithms of ID tokens: asymmetric only, so neither ``none`` nor those with a shared secret."""
 STATE, NONCE, VERIFIER = b"state", b"nonce", b"verifier"
 KEPT = timedelta(hours=1)
 LEEWAY = 60
@@ -35,7 +35,7 @@ NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 class ProviderFailed(Exception):
-    """Nobody was vouched for. ``why`` is a stable code; ``UNREACHABLE`` may work later."""
+    """The provider confirmed no identity. ``why`` is a stable code; ``UNREACHABLE`` may work later."""
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -43,7 +43,7 @@ class ProviderFailed(Exception):
 
 
 class Provider:
-    """The provider. Its discovery document and its keys are read when they are needed, and anew after an hour."""
+    """The provider. Its discovery document and keys are read on first use, and again after an hour."""
 
     def __init__(self, settings: OpenId) -> None:
         self.settings = settings
@@ -51,7 +51,7 @@ class Provider:
         self._keys: tuple[datetime, KeySet] | None = None
 
     def begin(self, secret: str, now: datetime) -> str:
-        """Where to send the browser that holds the secret. Raises :class:`ProviderFailed`."""
+        """The URL to redirect the browser to. Raises :class:`ProviderFailed`."""
         document = self._discovered(now)
         with self._client(document) as client:
             url, _ = client.create_authorization_url(
@@ -63,7 +63,7 @@ class Provider:
         return str(url)
 
     def finish(self, secret: str, code: str, now: datetime) -> Mapping[str, Any]:
-        """The claims of the ID token that the code buys, checked. Raises :class:`ProviderFailed`."""
+        """Exchanges the code for an ID token and returns its verified claims. Raises :class:`ProviderFailed`."""
         document = self._discovered(now)
         try:
             with self._client(document) as client:
@@ -80,8 +80,8 @@ class Provider:
             raise ProviderFailed(UNREACHABLE) from error
         return self._checked(token, derived(secret, NONCE), now)
 
-    def farewell(self, now: datetime) -> str | None:
-        """Where a browser signs out at the provider too; ``None`` where it offers none, or does not answer."""
+    def sign_out_url(self, now: datetime) -> str | None:
+        """The URL to sign out at the provider too; ``None`` if it offers none or does not respond."""
         try:
             address = self._discovered(now).get("end_session_endpoint")
         except ProviderFailed:
@@ -89,25 +89,25 @@ class Provider:
         if not self._trusted(address):
             return None
         settings = self.settings
-        ours = {"client_id": settings.client_id, "post_logout_redirect_uri": f"{settings.public_url}/sign-in"}
-        return f"{address}{'&' if '?' in str(address) else '?'}{urlencode(ours)}"
+        parameters = {"client_id": settings.client_id, "post_logout_redirect_uri": f"{settings.public_url}/sign-in"}
+        return f"{address}{'&' if '?' in str(address) else '?'}{urlencode(parameters)}"
 
     def _checked(self, token: Mapping[str, Any], nonce: str, now: datetime) -> Mapping[str, Any]:
-        """Core 3.1.3.7: signature, issuer, audience, times, nonce; and the access token's hash, where there is one."""
+        """The claims, after the checks of Core 3.1.3.7: signature, issuer, audience, times, nonce, access token hash if present."""
         settings = self.settings
         expected = {"iss": settings.issuer, "aud": settings.client_id}
         options = {name: {"essential": True, "value": value} for name, value in expected.items()}
-        bound = {"nonce": nonce, "client_id": settings.client_id, "access_token": token.get("access_token")}
+        parameters = {"nonce": nonce, "client_id": settings.client_id, "access_token": token.get("access_token")}
         try:
             signed = self._verified(str(token.get("id_token") or ""), now)
-            claims = CodeIDToken(signed.claims, signed.header, options, bound)
+            claims = CodeIDToken(signed.claims, signed.header, options, parameters)
             claims.validate(now=int(now.timestamp()), leeway=LEEWAY)
         except (JoseError, ValueError, TypeError) as error:
             raise ProviderFailed(TOKEN_INVALID) from error
         return dict(claims)
 
     def _verified(self, id_token: str, now: datetime) -> jwt.Token:
-        """The token, signed by a key of the provider's. They are read again before one counts as unknown: providers change them."""
+        """The token, verified with the provider's keys. Providers rotate keys, so they are read again before a key counts as unknown."""
         try:
             return jwt.decode(id_token, self._signing_keys(now), ALGORITHMS)
         except (InvalidKeyIdError, BadSignatureError):
@@ -134,7 +134,7 @@ class Provider:
     def _read(self, url: str) -> Mapping[str, Any]:
         try:
             with OAuth2Session() as session:
-                answer = session.get(url, withhold_token=True, auth=_as_written, timeout=TIMEOUT, allow_redirects=False)
+                answer = session.get(url, withhold_token=True, auth=_unchanged, timeout=TIMEOUT, allow_redirects=False)
                 document = answer.json() if answer.status_code == 200 else None
         except ValueError as error:
             raise ProviderFailed(NO_PROVIDER) from error
@@ -157,15 +157,15 @@ class Provider:
         )
 
     def _trusted(self, address: Any) -> bool:
-        """Whether the provider may be spoken to there: as safely as at its issuer."""
+        """Whether a URL of the provider is as secure as its issuer's."""
         return isinstance(address, str) and address.startswith(("https://", f"{self.settings.issuer.partition('://')[0]}://"))
 
 
 def derived(secret: str, purpose: bytes) -> str:
-    """What is made of a sign-in's secret for one purpose; tells nothing about the secret or the other purposes."""
+    """A value derived from a sign-in's secret for one purpose. It reveals neither the secret nor the values for other purposes."""
     return urlsafe_b64encode(hmac.digest(secret.encode(), purpose, hashlib.sha256)).decode().rstrip("=")
 
 
-def _as_written(request: Any) -> Any:
-    """Stands where an authentication would, since only its absence makes ``requests`` send what ~/.netrc holds for that host."""
+def _unchanged(request: Any) -> Any:
+    """An ``auth`` that changes nothing. Without any ``auth``, ``requests`` would send credentials from ~/.netrc."""
     return request

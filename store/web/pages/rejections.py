@@ -1,4 +1,4 @@
-"""Engineers' pages of what could not be used: ranked, one by one, one with its content masked, and its replay."""
+"""Operators' pages of rejections: the ranking of reasons, the list, one rejection with masked content, and its replay."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ DONE = {
 
 
 class RejectionPages:
-    """The pages. Nothing of another enterprise is ever found."""
+    """The pages. A visitor sees only their own enterprise."""
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.journal, self.work = store, journal, work
 
     def pages(self) -> Iterable[Page]:
-        """All of them; the replay only where ``sync`` is there."""
+        """All pages; the replay only if ``work`` is available."""
         yield Page("GET", "/rejections", OPERATORS, self.rejections)
         yield Page("GET", "/rejections/{rejection_id:str}", OPERATORS, self.rejection)
         if self.work is not None:
             yield Page("POST", "/rejections/{rejection_id:str}/replay", OPERATORS, self.replay)
 
     def rejections(self, visit: Visit) -> Shown:
-        """What could not be used, all or of one source and reason, and the reasons ranked."""
+        """Lists rejections, all or of one source or reason, with a ranking of reasons."""
         status, source, reason = (visit.query.get(name) or None for name in ("status", "source", "reason"))
         wanted = None if status == "all" else OPEN
-        found = self.journal.quarantine.rejections(visit.enterprise, source, wanted, MOST, reason)
+        found = self.journal.rejection_store.rejections(visit.enterprise, source, wanted, MOST, reason)
         values = {
             "title": "Rejections",
             "rejections": found,
@@ -51,11 +51,11 @@ class RejectionPages:
         return Shown("rejections.html", values)
 
     def rejection(self, visit: Visit) -> Shown:
-        """One rejection with its masked content."""
+        """Shows one rejection with masked content."""
         return self._rejection(visit)
 
     def replay(self, visit: Visit) -> Shown | Goto:
-        """Tries one again."""
+        """Replays one rejection."""
         one = self._summary(visit)
         try:
             outcome = self.work.replay(one.id, visit.visitor.name) if self.work else {}
@@ -76,8 +76,8 @@ class RejectionPages:
         return Shown("rejection.html", {**values, "done": DONE.get(visit.query.get("done", ""), "")}, status)
 
     def _summary(self, visit: Visit) -> Rejection:
-        """Looked for without its payload: it is to be seen also where that does not open."""
-        one = self.journal.quarantine.summary(visit.path["rejection_id"])
+        """The rejection without its payload, so that it can be shown even if the payload cannot be decrypted."""
+        one = self.journal.rejection_store.summary(visit.path["rejection_id"])
         if one.enterprise != visit.enterprise:
             raise NotFound("this enterprise has no such rejection")
         return one

@@ -1,4 +1,4 @@
-"""The queue of unclear replies as a page: what a patient wrote, and the two buttons that decide about it."""
+"""The page of unclear replies: what a patient wrote, and the two buttons for the decision."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from store.web.pages.page import Goto, Page, Shown, Visit
 
 AT_ONCE, RECENT, LONGEST = 100, 20, 500
 DONE = {OPT_OUT: "The reply was recorded as an opt-out.", DISMISS: "The reply was dismissed. Texts may be sent again."}
-BECAME = {OPT_OUT: "opt-out", DISMISSED: "not an opt-out"}
+STATE_NAMES = {OPT_OUT: "opt-out", DISMISSED: "not an opt-out"}
 
 
 class RepliesPage:
-    """The queue, and what was decided lately."""
+    """The page of waiting and recently decided replies."""
 
     def __init__(self, store: Preferences) -> None:
         self.store, self.audit = store, Audit(store.database)
 
     def pages(self) -> Iterable[Page]:
-        """The queue, and a decision."""
+        """The page, and the form for a decision."""
         return (
             Page("GET", "/replies", READERS, self.show),
             Page("POST", "/replies/{reply_id:str}", DECIDERS, self.decide),
         )
 
     def show(self, visit: Visit) -> Shown:
-        """What waits, the newest first."""
+        """Shows the replies that wait, newest first."""
         return self._shown(visit)
 
     def decide(self, visit: Visit) -> Shown | Goto:
-        """Opt-out, or dismissed."""
+        """Records a decision: opt-out, or dismissed."""
         decision, reason = visit.form.get("decision", ""), visit.form.get("reason", "")[:LONGEST]
-        how: dict[str, Any] = {"actor": visit.actor, "reason": reason, "now": visit.now}
+        details: dict[str, Any] = {"actor": visit.actor, "reason": reason, "now": visit.now}
         try:
-            self.store.decide_reply(visit.enterprise, visit.path["reply_id"], decision, **how)
+            self.store.decide_reply(visit.enterprise, visit.path["reply_id"], decision, **details)
         except StoreError as error:
             problem = problem_of(error)
             return self._shown(visit, problem.detail, int(problem.status))
@@ -52,14 +52,14 @@ class RepliesPage:
     def _shown(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         replies, enterprise = self.store.replies, visit.enterprise
         waiting = replies.some(enterprise, REVIEW, AT_ONCE)
-        decided = [one for state in BECAME for one in replies.some(enterprise, state, RECENT)]
+        decided = [one for state in STATE_NAMES for one in replies.some(enterprise, state, RECENT)]
         self.audit.note(enterprise, VIEWED_REPLIES, "", actor=":".join(visit.actor), now=visit.now, state=REVIEW, replies=len(waiting))
         values = {
             "title": "Replies",
             "waiting": waiting,
             "count": replies.waiting(enterprise),
             "decided": sorted(decided, key=lambda one: (one.decided or one.recorded, one.id), reverse=True)[:RECENT],
-            "became": BECAME,
+            "state_names": STATE_NAMES,
             "may_decide": visit.visitor.role in DECIDERS,
             "refusal": refusal,
             "done": DONE.get(visit.query.get("done", ""), ""),

@@ -1,4 +1,4 @@
-"""Engineers' page of a run: its counts while it works, and the changes that the safeguard holds, to approve or reject."""
+"""Operators' page of a run: its counts while it is in progress, and its held changes to approve or reject."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ DONE = {
 
 
 class RunPages:
-    """The page and its two decisions. Nothing of another enterprise is ever found."""
+    """The page and its two decisions. A visitor sees only their own enterprise."""
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.work, self.verdicts = store, work, Verdicts(store, journal)
 
     def pages(self) -> Iterable[Page]:
-        """All of them."""
+        """The page, and the two decisions."""
         yield Page("GET", "/runs/{run_id:str}", OPERATORS, self.run)
         yield Page("POST", "/runs/{run_id:str}/approve", OPERATORS, self.approve)
         yield Page("POST", "/runs/{run_id:str}/reject", OPERATORS, self.reject)
 
     def run(self, visit: Visit) -> Shown:
-        """One run, and what it holds."""
+        """Shows one run and its held changes."""
         return self._run(visit)
 
     def approve(self, visit: Visit) -> Shown | Goto:
-        """Approves what the run holds."""
+        """Approves the run's held changes."""
         return self._decide(visit, self.verdicts.approve, "approved")
 
     def reject(self, visit: Visit) -> Shown | Goto:
-        """Rejects what the run holds."""
+        """Rejects the run's held changes."""
         return self._decide(visit, self.verdicts.reject, "rejected")
 
     def _run(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:

@@ -1,4 +1,4 @@
-"""Signing in and out. One answer for every refusal: it tells nobody which names exist."""
+"""Sign-in and sign-out. Every refusal gets the same answer, so that it does not reveal which names exist."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ OVER = "Your session has ended. Sign in again to continue."
 
 
 class SignIn:
-    """The two addresses that need no session, and what ends one."""
+    """The pages for signing in, signing out and switching the enterprise."""
 
-    def __init__(self, users: Users, door: PageAccess, enterprises: Collection[str], provider: Provider | None = None) -> None:
+    def __init__(self, users: Users, page_access: PageAccess, enterprises: Collection[str], provider: Provider | None = None) -> None:
         self.refusals = Refusals(users.database, enterprises)
-        self.credentials, self.door, self.enterprises = Credentials(users.database, enterprises, self.refusals), door, enterprises
+        self.page_access, self.enterprises = page_access, enterprises
+        self.credentials = Credentials(users.database, enterprises, self.refusals)
         self.provider, self.federation = provider, Federation(users.database, enterprises, self.refusals)
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        """The addresses for Litestar."""
+        """The Litestar routes that need no session."""
 
         async def form(request: Request[Any, Any, Any]) -> ASGIResponse:
-            return await self.door.lanes.pages.run(self.form, request)
+            return await self.page_access.lanes.pages.run(self.form, request)
 
         async def enter(request: Request[Any, Any, Any]) -> ASGIResponse:
             return await self.enter(request, await whole(request))
@@ -48,34 +49,34 @@ class SignIn:
             HTTPRouteHandler("/sign-in", http_method="GET", status_code=200)(form),
             HTTPRouteHandler("/sign-in", http_method="POST", status_code=200, request_max_body_size=MOST_BYTES)(enter),
         ]
-        return handlers + (OpenIdSignIn(self.provider, self.federation, self.door).handlers() if self.provider else [])
+        return handlers + (OpenIdSignIn(self.provider, self.federation, self.page_access).handlers() if self.provider else [])
 
     def pages(self) -> tuple[Page, ...]:
-        """What a visitor does with their session."""
+        """The pages that need a session."""
         own = OwnPassword(self.credentials, self._title()).pages()
         return Page("POST", "/sign-out", ALL, self.leave), Page("POST", "/enterprise", ALL, self.move), *own
 
     def form(self, request: Request[Any, Any, Any]) -> ASGIResponse:
-        """The form."""
-        said = OVER if request.query_params.get("again") else ""
-        return self._shown(request, said, 200)
+        """Shows the form."""
+        message = OVER if request.query_params.get("again") else ""
+        return self._shown(request, message, 200)
 
     async def enter(self, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
-        """A session begins, or the form again. Only the password itself is checked in the threads for passwords."""
-        now, lanes = self.door.clock(), self.door.lanes
+        """Starts a session, or shows the form again. Only the password check itself runs in the threads for passwords."""
+        now, lanes = self.page_access.clock(), self.page_access.lanes
         try:
-            given: Mapping[str, str] = fields(request, body)
-            name, password = given.get("name", ""), given.get("password", "")
+            form: Mapping[str, str] = fields(request, body)
+            name, password = form.get("name", ""), form.get("password", "")
             user = await lanes.passwords.run(self.credentials.check, name, password, now, address(request))
             return await lanes.pages.run(self._entered, request, user, now)
         except Exception as error:
             return await lanes.pages.run(self._failed, request, error, now)
 
     def _failed(self, request: Request[Any, Any, Any], error: Exception, now: datetime) -> ASGIResponse:
-        """Whoever has to wait sees the form; anything else is an error like those of other pages."""
+        """The form if the user has to wait; otherwise an error page."""
         problem = problem_of(error)
         if problem.status != 429:
-            return self.door.failed(request, error, None, now)
+            return self.page_access.failed(request, error, None, now)
         shown = self._shown(request, f"{problem.detail[0].upper()}{problem.detail[1:]}.", 429)
         shown.headers.update(problem.headers)
         return shown
@@ -83,21 +84,21 @@ class SignIn:
     def _entered(self, request: Request[Any, Any, Any], user: User | None, now: datetime) -> ASGIResponse:
         if user is None:
             return self._shown(request, REFUSED, 403)
-        return self.door.send(request, Goto("/", self.door.sessions.begin(user, self._enterprise(user), now)), None, now)
+        return self.page_access.send(request, Goto("/", self.page_access.sessions.begin(user, self._enterprise(user), now)), None, now)
 
     def leave(self, visit: Visit) -> Shown | Goto:
-        """The session ends; where the provider offers it, the one there too."""
-        self.door.sessions.end(visit.secret, visit.now)
-        farewell = self.provider.farewell(visit.now) if self.provider and visit.visitor.by_openid else None
-        if farewell is None:
+        """Ends the session, and the one at the provider if it offers that."""
+        self.page_access.sessions.end(visit.secret, visit.now)
+        sign_out_url = self.provider.sign_out_url(visit.now) if self.provider and visit.visitor.by_openid else None
+        if sign_out_url is None:
             return Goto("/sign-in", "")
-        # Another site is gone to by a page, not by a redirect: a form may only lead to ours (form-action).
-        values = {"title": "Signed out", "farewell": farewell, "provider": self._title(), "visitor": None}
+        # The link to the provider is on a page: a form must not redirect to another site (form-action).
+        values = {"title": "Signed out", "sign_out_url": sign_out_url, "provider": self._title(), "visitor": None}
         return Shown("signed_out.html", values, secret="")
 
     def move(self, visit: Visit) -> Goto:
-        """To another enterprise of the same user."""
-        self.door.sessions.move(visit.secret, visit.visitor, visit.form.get("enterprise", ""), visit.now)
+        """Switches to another enterprise of the same user."""
+        self.page_access.sessions.move(visit.secret, visit.visitor, visit.form.get("enterprise", ""), visit.now)
         return Goto("/")
 
     def _enterprise(self, user: User) -> str:
@@ -106,6 +107,6 @@ class SignIn:
     def _title(self) -> str:
         return self.provider.settings.title if self.provider else ""
 
-    def _shown(self, request: Request[Any, Any, Any], said: str, status: int) -> ASGIResponse:
-        shown = Shown("sign_in.html", {"title": "Sign in", "said": said, "provider": self._title()}, status)
-        return self.door.send(request, shown, None, self.door.clock())
+    def _shown(self, request: Request[Any, Any, Any], message: str, status: int) -> ASGIResponse:
+        shown = Shown("sign_in.html", {"title": "Sign in", "message": message, "provider": self._title()}, status)
+        return self.page_access.send(request, shown, None, self.page_access.clock())

@@ -1,4 +1,4 @@
-"""The pages as a whole: who gets which menu, the front page, and the static files."""
+"""All pages together: the menu of each role, the front page, and the static files."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ ROLES = {
     Role.OPERATOR: "operator",
     Role.AUDITOR: "auditor",
 }
-TENDED_SECONDS = 60.0
+WRITE_SECONDS = 60.0
 log = logging.getLogger("emr_sync.web")
 FOREVER = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may sign in, and for how long; and how a source's configuration reads to engineers, without its secrets.
+    """Who may sign in and for how long, and the description of sources for operators (without secrets).
 
-    ``provider`` lets people in beside names and passwords, where there is one.
+    ``provider``: the OpenID Connect provider for sign-in, if any, besides names and passwords.
     """
 
     users: Users
@@ -87,8 +87,8 @@ class Site:
         lanes: Lanes,
     ) -> None:
         self.store, self.clock, self.lanes = store, clock, lanes
-        self.door = PageAccess(access.sessions, self.frame, clock, lanes)
-        self.sign_in = SignIn(access.users, self.door, store.enterprises, access.provider)
+        self.page_access = PageAccess(access.sessions, self.frame, clock, lanes)
+        self.sign_in = SignIn(access.users, self.page_access, store.enterprises, access.provider)
         self._pages: list[Page] = [
             Page("GET", "/", ALL, self.front),
             *self.sign_in.pages(),
@@ -103,34 +103,34 @@ class Site:
         ]
 
     def handlers(self) -> Iterator[HTTPRouteHandler]:
-        """The addresses for Litestar."""
+        """The Litestar routes."""
         yield from self.sign_in.handlers()
-        yield from (self.door.handler(page) for page in self._pages)
+        yield from (self.page_access.handler(page) for page in self._pages)
         yield HTTPRouteHandler("/static/{digest:str}/{name:str}", http_method="GET", status_code=200)(static)
 
     async def tend(self) -> None:
-        """Writes refused sign-ins that were only counted yet, when their time has come, for as long as the service runs."""
+        """Periodically writes counted refused sign-ins to the audit log while the service runs."""
         while True:
-            await asyncio.sleep(TENDED_SECONDS)
-            await self._written(self.sign_in.refusals.write_due)
+            await asyncio.sleep(WRITE_SECONDS)
+            await self._write(self.sign_in.refusals.write_due)
 
     async def close(self) -> None:
-        """The same when the service stops."""
-        await self._written(self.sign_in.refusals.write)
+        """Writes the rest when the service stops."""
+        await self._write(self.sign_in.refusals.write)
 
-    async def _written(self, write: Callable[[datetime], None]) -> None:
+    async def _write(self, write: Callable[[datetime], None]) -> None:
         try:
             await self.lanes.pages.run(write, self.clock())
         except Exception as error:
             log.error("refused sign-ins are not in the audit log yet: %s", type(error).__name__)
 
     def front(self, visit: Visit) -> Goto | Shown:
-        """The first page of a role's menu."""
+        """Redirects to the first page of the role's menu."""
         menu = _menu(visit.visitor)
         return Goto(menu[0][0]) if menu else Shown("nothing.html", {"title": "No pages available"})
 
     def frame(self, visitor: Visitor | None, now: datetime) -> Mapping[str, Any]:
-        """What is around every page."""
+        """The values that every page needs."""
         enterprise = self.store.enterprises.get(visitor.enterprise) if visitor else None
         return {
             "visitor": visitor,
@@ -148,7 +148,7 @@ def _menu(visitor: Visitor) -> list[tuple[str, str]]:
 
 
 async def static(request: Request[Any, Any, Any]) -> ASGIResponse:
-    """A file of ours. Its digest is in its address, so a browser may keep it for ever."""
+    """A static file. Its digest is in its URL, so browsers may cache it forever."""
     name = request.path_params["name"]
     if name not in CONTENT:
         raise ProblemDetails(404, "not_found", "file not found")

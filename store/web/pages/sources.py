@@ -1,4 +1,4 @@
-"""Engineers' pages of sources: how each of them is, and one with all there is to know about it."""
+"""Operators' pages of sources: an overview, and one page per source."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from store.web.pages.page import Goto, Page, Shown, Visit
 HOURS = 48
 REASONS = 10
 Describe = Callable[[str], About]
-"""A source -> its configuration in words, without secrets."""
+"""A source -> the description of its configuration, without secrets."""
 
 
 class SourceOverview(NamedTuple):
-    """A source as the overview shows it. ``state``: fresh, stale, no data yet or running."""
+    """A source in the overview. ``state``: fresh, stale, no data yet or running."""
 
     name: str
     title: str
     state: str
-    heard: datetime | None
+    last_received: datetime | None
     last: Run | None
     held: int
     rejected: int
@@ -43,32 +43,32 @@ class SourceOverview(NamedTuple):
 
 
 class SourcePages:
-    """The pages. Nothing of another enterprise is ever found."""
+    """The pages. A visitor sees only their own enterprise."""
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, describe: Describe) -> None:
         self.store, self.journal, self.work, self.describe = store, journal, work, describe
         self.verdicts, self.arrivals, self.findings = Verdicts(store, journal), Arrivals(store.database), Findings(store.database)
 
     def pages(self) -> Iterable[Page]:
-        """All of them; the one that begins a run only where ``sync`` is there."""
+        """All pages; starting a run only if ``work`` is available."""
         yield Page("GET", "/sources", OPERATORS, self.overview)
         yield Page("GET", "/sources/{source:str}", OPERATORS, self.source)
         if self.work is not None:
             yield Page("POST", "/sources/{source:str}/resync", OPERATORS, self.resync)
 
     def overview(self, visit: Visit) -> Shown:
-        """The enterprise's sources, in order of precedence."""
+        """Shows the enterprise's sources, in order of precedence."""
         states = [self._state(visit, source) for source in self.store.enterprises[visit.enterprise].sources]
         with self.store.database.read() as connection:
             held = Bases(self.store.database).standing(connection, visit.enterprise).held
         return Shown("sources.html", {"title": "Sources", "sources": states, "held": held}, part="sources_live.html")
 
     def source(self, visit: Visit) -> Shown:
-        """One source."""
+        """Shows one source."""
         return self._source(visit)
 
     def resync(self, visit: Visit) -> Shown | Goto:
-        """Begins a run of the source."""
+        """Starts a run of the source."""
         source = known_source(self.store, visit)
         try:
             run = self.work.resync(source.name, visit.visitor.name) if self.work else None
@@ -78,16 +78,16 @@ class SourcePages:
         return Goto(f"/runs/{run.id}?done=resync" if run else "/sources")
 
     def _state(self, visit: Visit, source: Source) -> SourceOverview:
-        heard = self.store.freshness.last_heard(visit.now).get(source.name)
+        last_received = self.store.freshness.last_heard(visit.now).get(source.name)
         stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
         last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
         running = last is not None and last.status == RUNNING
-        state = "running" if running else "no data yet" if heard is None else "stale" if stale else "fresh"
+        state = "running" if running else "no data yet" if last_received is None else "stale" if stale else "fresh"
         return SourceOverview(
             source.name,
             source.display_name or source.name,
             state,
-            heard,
+            last_received,
             last,
             self._held(source.name),
             open_rejections(self.store.database, visit.enterprise, source.name),
@@ -100,9 +100,9 @@ class SourcePages:
             return self.verdicts.held.waiting(connection, source)
 
     def _codes(self, visit: Visit, source: Source) -> Sequence[UnmappedCode] | None:
-        """Only where the address asks for them: payloads are opened, and the log keeps who had it done."""
-        asked = bool(visit.query.get("codes"))
-        return self.work.codes(source.name, visit.visitor.name) if asked and self.work is not None else None
+        """Unmapped codes, only if the URL requests them: payloads are decrypted for it, and the audit log records who requested that."""
+        requested = bool(visit.query.get("codes"))
+        return self.work.codes(source.name, visit.visitor.name) if requested and self.work is not None else None
 
     def _source(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         source = known_source(self.store, visit)

@@ -1,4 +1,4 @@
-"""Pages as HTML: Jinja2 with everything escaped, and files of ours that never change under the same address."""
+"""Pages as HTML: Jinja2 with everything escaped, and static files with their digest in the URL."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CONTENT = {name: (files("store.web.pages") / "static" / name).read_bytes() for n
 
 
 def address(name: str) -> str:
-    """Where a static file is: its digest is part of it, so that browsers may keep it for ever."""
+    """The URL of a static file. It contains the file's digest, so that browsers may cache it forever."""
     return f"/static/{hashlib.sha256(CONTENT[name]).hexdigest()[:12]}/{name}"
 
 
 def clock(zone: ZoneInfo, moment: datetime | None) -> Markup:
-    """A time as people read it, in their enterprise's time zone."""
+    """A time as HTML, in the enterprise's time zone."""
     if moment is None:
         return Markup("never")
     local = moment.astimezone(zone)
@@ -32,7 +32,7 @@ def clock(zone: ZoneInfo, moment: datetime | None) -> Markup:
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
-    """A page."""
+    """The HTML of a page."""
     return environment.get_template(template).render(values)
 
 

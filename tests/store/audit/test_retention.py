@@ -10,7 +10,7 @@ import pytest
 from store.audit import hash_chain
 from store.audit.audit_log import Audit
 from store.audit.hash_chain import Chain, ChainLine, Head
-from store.audit.retention import Cutting
+from store.audit.retention import ChainRetention
 from store.audit.verify import ChainVerdict, verify
 from store.db.database import Database
 from store.errors import ChainBroken
@@ -33,7 +33,7 @@ def chain(database: Database) -> Chain:
 @pytest.fixture
 def shortened(chain: Chain) -> Chain:
     """The same without what is older than the fifth day: four lines."""
-    assert Cutting(chain.database, "audit").run(at(4 * DAY), NOW) == 4 + 2
+    assert ChainRetention(chain.database, "audit").run(at(4 * DAY), NOW) == 4 + 2
     return chain
 
 
@@ -59,7 +59,7 @@ def test_what_is_older_is_gone_and_the_rest_proves_itself(shortened: Chain) -> N
 def test_a_chain_of_which_everything_is_old_keeps_the_line_that_says_so(shortened: Chain) -> None:
     assert numbers(shortened, OTHER) == [3]
     assert broken(shortened.database) == [(HOSPITAL, None), (OTHER, None)]
-    assert Cutting(shortened.database, "audit").run(NOW + timedelta(days=1), NOW + timedelta(days=2)) == 7, (
+    assert ChainRetention(shortened.database, "audit").run(NOW + timedelta(days=1), NOW + timedelta(days=2)) == 7, (
         "the other has nothing but its cut"
     )
     assert (numbers(shortened), numbers(shortened, OTHER)) == ([12], [3])
@@ -67,24 +67,24 @@ def test_a_chain_of_which_everything_is_old_keeps_the_line_that_says_so(shortene
 
 
 def test_nothing_old_is_nothing_cut(chain: Chain) -> None:
-    assert Cutting(chain.database, "audit").run(at(0), NOW) == 0
-    assert Cutting(chain.database, "receipts").run(NOW, NOW) == 0
+    assert ChainRetention(chain.database, "audit").run(at(0), NOW) == 0
+    assert ChainRetention(chain.database, "receipts").run(NOW, NOW) == 0
     assert verdict(chain).cut is None
 
 
 def test_a_line_out_of_the_order_of_time_keeps_those_behind_it(chain: Chain) -> None:
     chain.add(HOSPITAL, [line(1 * DAY)])
-    assert Cutting(chain.database, "audit").run(at(5 * DAY), NOW) == 5 + 2
+    assert ChainRetention(chain.database, "audit").run(at(5 * DAY), NOW) == 5 + 2
     assert 11 in numbers(chain)
 
 
 def test_pieces_fit_together(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.audit.retention.AT_ONCE", 2)
-    assert Cutting(chain.database, "audit").run(at(5 * DAY), NOW) == 5 + 2
+    assert ChainRetention(chain.database, "audit").run(at(5 * DAY), NOW) == 5 + 2
     assert numbers(chain) == [13, 12, 11, 10, 9, 8, 7, 6]
     found = verdict(chain)
     assert (found.broken_at, found.cut and found.cut.upto) == (None, 5)
-    assert Cutting(chain.database, "audit").run(at(8 * DAY), NOW) == 3
+    assert ChainRetention(chain.database, "audit").run(at(8 * DAY), NOW) == 3
     assert verdict(chain).cut == hash_chain.Cut(8, verdict(chain).cut.hash, NOW, "housekeeping", 15)  # type: ignore[union-attr]
 
 
@@ -125,14 +125,14 @@ def test_a_line_that_somebody_changed_is_not_removed_with_the_others(chain: Chai
     do(chain.database, f"UPDATE chain_links SET actor = 'staff:eve' WHERE enterprise = '{HOSPITAL}' AND number = 3")
     for _ in range(2):
         with pytest.raises(ChainBroken, match=f"entry 3 of chain audit of {HOSPITAL} does not match"):
-            Cutting(chain.database, "audit").run(at(4 * DAY), NOW)
+            ChainRetention(chain.database, "audit").run(at(4 * DAY), NOW)
     assert (numbers(chain)[-1], numbers(chain, OTHER)) == (1, [3]), "the other chain is cut all the same"
     assert broken(chain.database) == [(HOSPITAL, 3), (OTHER, None)]
 
 
 def test_a_head_that_was_noted_before_the_cut_cannot_be_proven_and_says_so(chain: Chain) -> None:
     heads = {one.number: Head(HOSPITAL, "audit", one.number, one.hash) for one in chain.newest(HOSPITAL)}
-    Cutting(chain.database, "audit").run(at(4 * DAY), NOW)
+    ChainRetention(chain.database, "audit").run(at(4 * DAY), NOW)
     assert verdict(chain, heads[4]).broken_at is None, "the last line that was removed is known by its hash"
     assert verdict(chain, heads[7]).broken_at is None
     early = verdict(chain, heads[3])
@@ -143,7 +143,7 @@ def test_a_head_that_was_noted_before_the_cut_cannot_be_proven_and_says_so(chain
 def test_the_audit_log_goes_on_while_it_is_cut_and_verified(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.audit.retention.AT_ONCE", 3)
     monkeypatch.setattr("store.audit.hash_chain.PAGE", 2)
-    audit, cutting, found = Audit(database), Cutting(database, "audit"), []
+    audit, cutting, found = Audit(database), ChainRetention(database, "audit"), []
     audit.chain.add(HOSPITAL, [line(place) for place in range(40)])
     done = threading.Event()
 

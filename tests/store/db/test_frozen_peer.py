@@ -89,7 +89,7 @@ def test_a_program_that_stood_still_is_told_so_when_it_goes_on(opened: Opened, d
     ours, other = opened(replace(SHORT, idle=0.3)), opened(SHORT)
     with pytest.raises(DBAPIError) as raised:
         note(ours, "lost", meanwhile=lambda: note(other, "after"))  # which waits until ours was ended
-    assert outage.told(raised.value) in (outage.PAUSED, outage.GONE)
+    assert outage.explanation(raised.value) in (outage.PAUSED, outage.GONE)
     note(ours, "then")
     assert keys(ours) == [("after",), ("then",)]
 
@@ -106,7 +106,7 @@ def test_a_peer_that_froze_in_the_middle_of_a_copy_is_ended_by_who_waits(opened:
     with frozen(opened(HASTY), copying):
         with pytest.raises((DBAPIError, outage.Unavailable)) as raised:
             note(ours, "refused")
-        assert outage.told(raised.value) == outage.BUSY
+        assert outage.explanation(raised.value) == outage.BUSY
         note(ours, "after")
     assert keys(ours) == [("after",)]
 
@@ -116,7 +116,7 @@ def test_who_waits_for_the_lock_of_another_program_is_told_that_the_database_is_
     with foreign_lock(ours, database_url):
         with pytest.raises((DBAPIError, outage.Unavailable)) as raised:
             note(ours, "refused")
-        assert outage.told(raised.value) == outage.BUSY
+        assert outage.explanation(raised.value) == outage.BUSY
     note(ours, "after")
     assert keys(ours) == [("after",)]
 
@@ -140,7 +140,7 @@ def test_threads_of_one_process_wait_for_each_other_no_longer_than_for_other_pro
     with frozen(ours):
         with pytest.raises((DBAPIError, outage.Unavailable)) as raised:
             note(ours, "refused")
-        assert outage.told(raised.value) == outage.BUSY
+        assert outage.explanation(raised.value) == outage.BUSY
 
 
 def test_a_change_of_the_schema_waits_for_as_long_as_it_takes(opened: Opened) -> None:

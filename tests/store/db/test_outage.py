@@ -44,8 +44,8 @@ def sqlite(code: int) -> sqlite3.OperationalError:
     ],
 )
 def test_sqlite_tells_by_its_code(code: int, told: str) -> None:
-    assert outage.told(sqlite(code)) == told
-    assert outage.told(OperationalError("INSERT", {}, sqlite(code))) == told
+    assert outage.explanation(sqlite(code)) == told
+    assert outage.explanation(OperationalError("INSERT", {}, sqlite(code))) == told
 
 
 @pytest.mark.parametrize(
@@ -81,24 +81,24 @@ def test_sqlite_tells_by_its_code(code: int, told: str) -> None:
 def test_postgresql_tells_by_its_state(state: str, told: str, postgres_server: str) -> None:
     with pytest.raises(psycopg.Error) as caught, psycopg.connect(postgres_server) as connection:
         connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END $$")
-    assert outage.told(caught.value) == told
+    assert outage.explanation(caught.value) == told
 
 
 def test_a_server_that_is_not_there() -> None:
     database = Database.open("postgresql+psycopg://nobody@127.0.0.1:1/emr")
     with pytest.raises(OperationalError) as caught, database.read():
         pass
-    assert outage.told(caught.value) == outage.GONE
+    assert outage.explanation(caught.value) == outage.GONE
 
 
 def test_a_connection_that_was_cut() -> None:
-    assert outage.told(psycopg.OperationalError(PRIVATE)) == outage.GONE
-    assert outage.told(psycopg.DataError(PRIVATE)) == ""
+    assert outage.explanation(psycopg.OperationalError(PRIVATE)) == outage.GONE
+    assert outage.explanation(psycopg.DataError(PRIVATE)) == ""
 
 
 @pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EPIPE, "")])
 def test_a_disk_that_is_full_for_other_files(number: int, told: str) -> None:
-    sentence = outage.told(OSError(number, PRIVATE))
+    sentence = outage.explanation(OSError(number, PRIVATE))
     assert sentence.startswith(told) or told in sentence
     assert bool(sentence) == bool(told)
 
@@ -113,5 +113,5 @@ def test_a_server_that_takes_the_connection_and_says_nothing_is_out_of_reach() -
         address = f"host=127.0.0.1 port={silent.getsockname()[1]} user=emr connect_timeout=2"
         with pytest.raises(psycopg.OperationalError) as failed:
             psycopg.connect(address)
-    assert outage.told(failed.value) == outage.GONE
-    assert outage.told(OperationalError("SELECT", {}, failed.value)) == outage.GONE
+    assert outage.explanation(failed.value) == outage.GONE
+    assert outage.explanation(OperationalError("SELECT", {}, failed.value)) == outage.GONE

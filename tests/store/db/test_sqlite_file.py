@@ -67,7 +67,7 @@ def test_nothing_is_read_from_or_written_to_a_file_that_is_not_there_any_more(
     for use in (lambda: note(opened, "lost"), lambda: keys(opened), lambda: schema.check(opened)):
         with pytest.raises(Unavailable) as raised:
             use()
-        assert outage.told(raised.value) == MOVED
+        assert outage.explanation(raised.value) == MOVED
 
 
 @loses
@@ -109,7 +109,7 @@ def test_no_empty_database_is_begun_where_one_was(opened: Database, file: Path, 
     again = Database.open(f"sqlite:///{file}")
     with pytest.raises(Unavailable) as raised:
         schema.migrate(again)
-    assert outage.told(raised.value) == LOST
+    assert outage.explanation(raised.value) == LOST
     assert file.exists() == (left != "nothing")
     file.with_name(f"{file.name}.created").unlink()
     schema.migrate(again)

@@ -38,7 +38,7 @@ def locked_by(site: Site, patient: str = "1") -> str:
 
 def hears(site: Site, source: str = ADT) -> None:
     with site.database.write(site.enterprise) as transaction:
-        Journal(site.database).heard(transaction, source, site.enterprise, now=site.tick())
+        Journal(site.database).mark_received(transaction, source, site.enterprise, now=site.tick())
 
 
 def orphans(site: Site) -> list[str]:
@@ -99,7 +99,7 @@ def test_under_another_enterprise_name_nobody_is_known_and_no_key_opens(site: Si
     keys = ApiKeys(site.database)
     _, secret = keys.create("sender", HOSPITAL, Role.SENDER, site.now)
     with pytest.raises(ProblemDetails) as refusal:
-        Callers(keys, later.store.enterprises, Lanes.made(), later.tick).verify({"authorization": f"Bearer {secret}"})
+        Callers(keys, later.store.enterprises, Lanes.create(), later.tick).verify({"authorization": f"Bearer {secret}"})
     assert (refusal.value.status, refusal.value.code) == (403, "enterprise_unknown")
 
 
@@ -110,9 +110,9 @@ def test_a_renamed_enterprise_is_read_from_the_beginning(site: Site) -> None:
     with site.database.write(HOSPITAL) as transaction:
         journal.progress(transaction, run, {}, "page 7", now=site.tick())
     SourceNotes(site.database, ADT, HOSPITAL).change("members", lambda _: "known")
-    journal.belongs(ADT, HOSPITAL)
+    journal.forget_other_enterprise(ADT, HOSPITAL)
     assert journal.cursor(ADT) == "page 7"
-    journal.belongs(ADT, "hospital-group")
+    journal.forget_other_enterprise(ADT, "hospital-group")
     assert (journal.cursor(ADT), SourceNotes(site.database, ADT, "hospital-group").read("members")) == (None, None)
 
 

@@ -221,7 +221,7 @@ def releases(site: Site, *sources: str) -> Release:
     journal = Journal(site.database)
     with site.database.write(site.enterprise) as transaction:
         for source in sources:
-            journal.heard(transaction, source, site.enterprise, now=site.now)
+            journal.mark_received(transaction, source, site.enterprise, now=site.now)
     return Release(site.store, journal)
 
 

@@ -26,7 +26,7 @@ def kept(site: Site) -> Site:
     local.flip("1", "yes")
     synced = local.configured(SYNCED)
     with site.database.write(site.enterprise) as transaction:
-        Journal(site.database).heard(transaction, ADT, site.enterprise, now=synced.now)
+        Journal(site.database).mark_received(transaction, ADT, site.enterprise, now=synced.now)
     synced.apply(merges("1", "2", 20_000))
     assert synced.dnc("1") == "yes"
     return synced
@@ -87,7 +87,7 @@ def test_one_that_came_from_a_retired_source_survives_a_merge_and_its_undoing(si
     site.apply(says("1", 1, YES), says("2", 1))
     site.apply(says("2", 2, NO), source=FHIR)
     with site.database.write(site.enterprise) as transaction:
-        Journal(site.database).heard(transaction, ADT, site.enterprise, now=site.now)
+        Journal(site.database).mark_received(transaction, ADT, site.enterprise, now=site.now)
     releases(site).release(ADT, OPERATOR, site.tick())
     site.apply(merges("2", "1", 100), source=FHIR)
     assert site.dnc("1") == "yes"

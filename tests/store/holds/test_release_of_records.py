@@ -24,7 +24,7 @@ def release(site: Site) -> Release:
 def fed(site: Site) -> Site:
     phones(site)
     with site.database.write(site.enterprise) as transaction:
-        Journal(site.database).heard(transaction, FHIR, site.enterprise, now=site.now)
+        Journal(site.database).mark_received(transaction, FHIR, site.enterprise, now=site.now)
     return site
 
 

@@ -33,7 +33,7 @@ class Retiring:
     def hears(self, *items: object, source: str = ADT) -> None:
         self.site.apply(*items, source=source)  # type: ignore[arg-type]
         with self.site.database.write(self.site.enterprise) as transaction:
-            self.journal.heard(transaction, source, self.site.enterprise, now=self.site.now)
+            self.journal.mark_received(transaction, source, self.site.enterprise, now=self.site.now)
 
     def release(self, source: str = ADT) -> str:
         return self.work.release(source, PERSON, self.site.tick()).id

@@ -35,6 +35,6 @@ def test_a_patient_is_as_stale_as_the_stalest_source(
     journal = Journal(database)
     for source, ago in silent.items():
         with database.write("clinic") as transaction:
-            journal.heard(transaction, source, "clinic", now=NOW - timedelta(minutes=ago))
+            journal.mark_received(transaction, source, "clinic", now=NOW - timedelta(minutes=ago))
     age = Freshness(database).ages(ENTERPRISE, NOW)(sources)
     assert (age.stale, age.as_of) == (stale, None if minutes is None else NOW - timedelta(minutes=minutes))

@@ -100,8 +100,8 @@ def test_after_a_change_of_keys_the_old_one_can_be_taken_away(database: Database
     numbers = [reject(Journal(database, sealing("k1")), BROKEN._replace(payload=PAYLOAD + bytes([place])), place) for place in range(3)]
     both = Journal(database, sealing("k2", "k1"))
     newest = reject(both, BROKEN._replace(payload=b"new"), 10)
-    assert both.quarantine.reseal() == 3
-    assert both.quarantine.reseal() == 0
+    assert both.rejection_store.reseal() == 3
+    assert both.rejection_store.reseal() == 0
     only_new = Journal(database, sealing("k2"))
     assert [only_new.rejection(number).payload[-1] for number in numbers] == [0, 1, 2]
     assert only_new.rejection(newest).payload == b"new"
@@ -111,7 +111,7 @@ def test_a_change_of_keys_that_misses_one_changes_nothing(database: Database) ->
     number = reject(Journal(database, sealing("k1")))
     before = stored(database, number)
     with pytest.raises(PayloadUnreadable, match="'k1'"):
-        Journal(database, sealing("k2")).quarantine.reseal()
+        Journal(database, sealing("k2")).rejection_store.reseal()
     assert stored(database, number) == before
 
 
@@ -120,15 +120,15 @@ def test_many_payloads_are_sealed_anew_in_parts(database: Database, monkeypatch:
     for place in range(5):
         reject(Journal(database, sealing("k1")), BROKEN._replace(payload=bytes([place])), place)
     both = Journal(database, sealing("k2", "k1"))
-    assert both.quarantine.reseal() == 5
+    assert both.rejection_store.reseal() == 5
     assert {stored(database, one.id)[1] for one in both.rejections()} == {"k2"}
-    assert both.quarantine.erase(at(4)) == 4
+    assert both.rejection_store.erase(at(4)) == 4
 
 
 def test_payloads_whose_time_is_over_are_erased_and_their_reasons_stay(database: Database) -> None:
     journal = Journal(database, sealing())
     old, fresh = reject(journal, seconds=1), reject(journal, BROKEN._replace(payload=b"other"), 5)
-    assert journal.quarantine.erase(at(5)) == 1
+    assert journal.rejection_store.erase(at(5)) == 1
     assert stored(database, old) == (b"", None)
     assert journal.rejection(fresh).payload == b"other"
     assert {one.id for one in journal.rejections()} == {old, fresh}
@@ -137,6 +137,6 @@ def test_payloads_whose_time_is_over_are_erased_and_their_reasons_stay(database:
 def test_an_erased_payload_that_comes_again_is_kept_again(database: Database) -> None:
     journal = Journal(database, sealing())
     number = reject(journal)
-    journal.quarantine.erase(at(1))
+    journal.rejection_store.erase(at(1))
     assert reject(journal, seconds=2) == number
     assert (journal.rejection(number).payload, journal.rejection(number).times) == (PAYLOAD, 2)

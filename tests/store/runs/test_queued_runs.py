@@ -31,7 +31,7 @@ def nothing(transaction: Any, run: Run) -> None:
 
 
 def ask(queued: QueuedRuns) -> Run:
-    return queued.add(FEED, CLINIC, "resync", now=CLOCK(), also=nothing)
+    return queued.add(FEED, CLINIC, "resync", now=CLOCK(), enqueue=nothing)
 
 
 def test_a_run_that_waits_is_not_in_the_way_of_another(journal: Journal, queued: QueuedRuns) -> None:
@@ -82,7 +82,7 @@ def test_a_run_that_nobody_was_told_of_does_not_stand(journal: Journal, queued: 
         raise OSError("nobody listens")
 
     with pytest.raises(OSError, match="nobody listens"):
-        queued.add(FEED, CLINIC, "resync", now=CLOCK(), also=fails)
+        queued.add(FEED, CLINIC, "resync", now=CLOCK(), enqueue=fails)
     assert journal.runs(CLINIC) == []
 
 

@@ -31,7 +31,7 @@ def test_the_most_frequent_come_first_with_an_example(database: Database) -> Non
         ("feed", "code_unmapped", "ZCP-2", 2, 4),
         ("feed", "code_unmapped", "PV1-18", 3, 3),
     ]
-    assert Journal(database).quarantine.summary(found[1].example).path == "ZCP-2"
+    assert Journal(database).rejection_store.summary(found[1].example).path == "ZCP-2"
     assert [one.path for one in ranked(database, "clinic", "feed", 1)] == ["ZCP-2"]
 
 

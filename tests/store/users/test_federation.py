@@ -12,7 +12,7 @@ from store.audit.audit_log import Audit
 from store.db.database import Database
 from store.users.credentials import Credentials
 from store.users.federation import NAME_TAKEN, REMEMBERED, REPLAYED, Federation
-from store.users.openid import Vouched
+from store.users.openid import ProviderIdentity
 from store.users.sessions import Sessions
 from store.users.users import DISABLED, NO_ROLE, Users
 from tests.factories import NOW
@@ -32,7 +32,7 @@ class Desk:
     def enter(self, name: str = "robin", subject: str = "r-1", roles: Mapping[str, str] = STAFF, issuer: str = ISSUER) -> str:
         """Who came in, or why nobody did."""
         self.number += 1
-        entry = self.federation.admit(Vouched(issuer, subject, name, roles), f"sign-in {self.number}", NOW)
+        entry = self.federation.admit(ProviderIdentity(issuer, subject, name, roles), f"sign-in {self.number}", NOW)
         assert (entry.user is None) is bool(entry.why)
         return entry.why or (entry.user.id if entry.user else "")
 
@@ -131,7 +131,7 @@ def test_roles_of_the_provider_s_people_are_not_given_here(desk: Desk) -> None:
 
 
 def test_a_sign_in_is_good_once_and_forgotten_after_a_day(desk: Desk) -> None:
-    who = Vouched(ISSUER, "r-1", "robin", STAFF)
+    who = ProviderIdentity(ISSUER, "r-1", "robin", STAFF)
     assert desk.federation.admit(who, "same", NOW).user is not None
     for later in (timedelta(0), REMEMBERED):
         assert desk.federation.admit(who, "same", NOW + later).why == REPLAYED

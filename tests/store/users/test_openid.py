@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.users.openid import OpenId, RoleRule, claimed, name_of, roles_of, vouched
+from store.users.openid import OpenId, RoleRule, claimed, name_of, provider_identity, roles_of
 
 RULES = (
     RoleRule("groups", "desk", "general", "staff"),
@@ -69,5 +69,5 @@ def test_a_name_is_one_printable_text(claims: dict[str, Any], name: str) -> None
 
 def test_who_is_vouched_for_is_known_by_the_provider_s_subject() -> None:
     settings = OpenId("https://login.example", "emr-sync", "https://here.example", RULES)
-    found = vouched({"iss": settings.issuer, "sub": "r-1", "preferred_username": "robin", "groups": "desk"}, settings)
+    found = provider_identity({"iss": settings.issuer, "sub": "r-1", "preferred_username": "robin", "groups": "desk"}, settings)
     assert found == ("https://login.example", "r-1", "robin", {"general": "staff"})

@@ -53,18 +53,18 @@ def test_length_counts_characters_and_nothing_else_is_asked_of_them() -> None:
 
 
 def test_every_password_made_here_may_be_kept() -> None:
-    assert {refusal(passwords.made(), NAMES) for _ in range(500)} == {None}
+    assert {refusal(passwords.generate(), NAMES) for _ in range(500)} == {None}
 
 
 def test_an_accent_is_the_same_on_every_keyboard() -> None:
     composed, decomposed = "z\u00fcge fahren weg", "zu\u0308ge fahren weg"
     assert composed != decomposed
-    assert passwords.fits(decomposed, passwords.hashed(composed))
+    assert passwords.matches(decomposed, passwords.hashed(composed))
 
 
 def test_a_hash_costs_what_rfc_9106_recommends_where_memory_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "COST", IN_SERVICE)
     kept = passwords.hashed("zebra under glass")
     assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    assert passwords.fits("zebra under glass", kept)
-    assert not passwords.fits("zebra under glasses", kept)
+    assert passwords.matches("zebra under glass", kept)
+    assert not passwords.matches("zebra under glasses", kept)

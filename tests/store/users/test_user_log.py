@@ -15,7 +15,7 @@ from store.errors import TooManyTries, ValueRefused
 from store.users.credentials import Credentials
 from store.users.refused_sign_ins import EVERY, Refusals
 from store.users.sessions import Sessions
-from store.users.throttle import OF_BOTH
+from store.users.throttle import PACE_BOTH
 from store.users.users import Users
 from tests.factories import NOW
 
@@ -116,12 +116,12 @@ def test_each_wrong_password_of_a_user_is_in_the_log_and_what_had_to_wait_is_not
     users: Users, credentials: Credentials, database: Database
 ) -> None:
     password = added(users)
-    for _ in range(OF_BOTH.free):
+    for _ in range(PACE_BOTH.free):
         credentials.check("pat", "wrong", NOW)
     with pytest.raises(TooManyTries):
         credentials.check("pat", password, NOW)
     wrong = ("stranger", "refused_sign_in", {"why": "wrong_password", "name": "pat"})
-    assert log(database)[1:] == [wrong] * OF_BOTH.free
+    assert log(database)[1:] == [wrong] * PACE_BOTH.free
     assert {link.line.subject for link in Audit(database).newest("general")} == {users.find("pat").id}
     assert log(database, "local") == []
 

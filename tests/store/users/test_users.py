@@ -8,7 +8,7 @@ from store.db.database import Database
 from store.errors import RoleRefused, StoreError, TooManyTries, ValueRefused, VersionConflict
 from store.users.credentials import Credentials
 from store.users.sessions import Sessions
-from store.users.throttle import OF_BOTH
+from store.users.throttle import PACE_BOTH
 from store.users.users import User, Users
 from tests.factories import NOW
 
@@ -76,7 +76,7 @@ def test_a_bad_name_or_role_is_refused(users: Users, name: str, role: str) -> No
 
 def test_wrong_passwords_make_the_next_one_wait_even_the_right_one(users: Users) -> None:
     password, credentials = added(users), Credentials(users.database, ["general"])
-    for _ in range(OF_BOTH.free):
+    for _ in range(PACE_BOTH.free):
         assert credentials.check("pat", "wrong", NOW) is None
     with pytest.raises(TooManyTries, match="wait 1 second, then"):
         credentials.check("pat", password, NOW)
@@ -85,7 +85,7 @@ def test_wrong_passwords_make_the_next_one_wait_even_the_right_one(users: Users)
 
 def test_strangers_elsewhere_do_not_keep_a_user_out(users: Users) -> None:
     password, credentials = added(users), Credentials(users.database, ["general"])
-    for _ in range(OF_BOTH.free):
+    for _ in range(PACE_BOTH.free):
         assert credentials.check("pat", "wrong", NOW, "192.0.2.1") is None
     assert credentials.check("pat", password, NOW, "192.0.2.2") is not None
 
@@ -93,7 +93,7 @@ def test_strangers_elsewhere_do_not_keep_a_user_out(users: Users) -> None:
 def test_a_right_password_forgets_the_wrong_ones_before(users: Users) -> None:
     password, credentials = added(users), Credentials(users.database, ["general"])
     for _ in range(2):
-        for _ in range(OF_BOTH.free - 1):
+        for _ in range(PACE_BOTH.free - 1):
             assert credentials.check("pat", "wrong", NOW) is None
         assert credentials.check("pat", password, NOW) is not None
 
@@ -101,8 +101,8 @@ def test_a_right_password_forgets_the_wrong_ones_before(users: Users) -> None:
 def test_what_is_too_long_for_a_name_or_a_password_is_neither_counted_nor_checked(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
     password, credentials = added(users), Credentials(users.database, ["general"])
     with monkeypatch.context() as patched:
-        patched.setattr("store.users.passwords.fits", None)  # whoever calls it fails
-        for _ in range(OF_BOTH.free + 1):
+        patched.setattr("store.users.passwords.matches", None)  # whoever calls it fails
+        for _ in range(PACE_BOTH.free + 1):
             assert credentials.check("pat", "x" * 201, NOW) is None
             assert credentials.check("x" * 101, "wrong", NOW) is None
     assert credentials.check("pat", password, NOW) is not None
@@ -220,7 +220,7 @@ def test_a_new_password_that_may_not_be_chosen_changes_nothing(users: Users, new
 
 def test_guessing_the_current_password_has_to_wait_as_signing_in_does(users: Users) -> None:
     old, credentials = added(users), Credentials(users.database, ["general"])
-    for _ in range(OF_BOTH.free):
+    for _ in range(PACE_BOTH.free):
         with pytest.raises(ValueRefused, match="is wrong"):
             credentials.change("pat", "wrong", CHOSEN, session="none", now=NOW)
     for tried in (lambda: credentials.change("pat", old, CHOSEN, session="none", now=NOW), lambda: credentials.check("pat", old, NOW)):
@@ -245,7 +245,7 @@ def test_a_password_that_was_reset_while_it_was_checked_lets_nobody_in(users: Us
     checked = credentials._tried("pat", "", NOW).user
     assert checked is not None
     users.reset("pat", NOW)
-    assert credentials._still(checked) is False
+    assert credentials._is_current(checked) is False
 
 
 def test_a_password_from_somebody_else_is_for_choosing_another_one(users: Users, sessions: Sessions) -> None:

@@ -119,7 +119,7 @@ def seed(store: Preferences, journal: Journal) -> None:
         second = statements("MRN2", "M2", do_not_contact="yes", phones=phones[:1])
         with store.database.write(enterprise.name) as transaction:
             store.apply_many(transaction, enterprise.name, source, [first, second], now=NOW)
-            journal.heard(transaction, source, enterprise.name, now=NOW)
+            journal.mark_received(transaction, source, enterprise.name, now=NOW)
 
 
 class FakeWork:
@@ -178,7 +178,7 @@ def serve(url: str) -> Iterator[Service]:
     asked: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, asked)
     work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
-    lanes = Lanes.made()
+    lanes = Lanes.create()
     app = create_app(
         store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes
     )

@@ -161,5 +161,5 @@ def test_using_a_key_is_noted_without_keeping_its_caller_waiting(fresh: Service)
     number, token = fresh.keys.create("used", "general", "sender", NOW)
     with fresh.store.database.write("general"):  # a run is writing
         assert fresh.call("POST", "/v1/decisions", ASK, role=None, authorization=f"Bearer {token}").status == 200
-    fresh.lanes.notes.settled()
+    fresh.lanes.notes.wait()
     assert [one.last_used is not None for one in fresh.keys.list() if one.id == number] == [True]

@@ -54,7 +54,7 @@ def test_a_key_that_was_just_used_is_refused_two_seconds_after_it_was_revoked(fr
 def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> None:
     """Using it must not put off the end of what is remembered."""
     moment = [0.0]
-    callers = Callers(fresh.keys, ["general"], Lanes.made(), lambda: NOW, lambda: moment[0])
+    callers = Callers(fresh.keys, ["general"], Lanes.create(), lambda: NOW, lambda: moment[0])
     number, token = fresh.keys.create("used", "general", "sender", NOW)
     headers = {"authorization": f"Bearer {token}"}
     callers.verify(headers)
@@ -252,7 +252,7 @@ def test_the_service_is_alive_and_ready_and_has_metrics(service: Service) -> Non
 
 def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> None:
     with fresh.store.database.write("general") as transaction:
-        fresh.journal.heard(transaction, "retired", "general", now=NOW)
+        fresh.journal.mark_received(transaction, "retired", "general", now=NOW)
     fresh.store.freshness._read_at = None
     ready = fresh.call("GET", "/readyz", role="operator").json
     assert (ready["ready"], ready["degraded"]) == (True, True)
@@ -267,7 +267,7 @@ def test_whoever_has_no_good_key_learns_only_whether_the_service_is_ready(fresh:
 
 def test_a_key_tells_of_its_own_enterprise_only(fresh: Service) -> None:
     with fresh.store.database.write("general") as transaction:
-        fresh.journal.heard(transaction, "retired", "general", now=NOW)
+        fresh.journal.mark_received(transaction, "retired", "general", now=NOW)
     fresh.store.freshness._read_at = None
     ready = fresh.call("GET", "/readyz", enterprise="local").json
     assert ({one["enterprise"] for one in ready["sources"]}, ready["degraded"]) == ({"local"}, False)

@@ -56,10 +56,10 @@ def test_sunday_is_sunday_for_the_scheduler_too() -> None:
 def ticks(line: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     """When a schedule runs between two times, in its zone, as the scheduler asks for it: each time after the last."""
     table, found = Timetable(Schedule(cron=cron.parse(line), time_zone=zone)), list[datetime]()
-    due = table.standing(None, start)
+    due = table.current(None, start)
     while due.due < end:
         found.append(due.due.astimezone(ZoneInfo(zone)))
-        due = table.asked(due, due.due, 0)
+        due = table.next_after_request(due, due.due, 0)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Sealed payloads; the chains of the audit log and of decision receipts."""
+"""Encrypted payloads; the hash chains of the audit log and of decision receipts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The brake: statements held back, what live feeds loosened lately, and what people decided."""
+"""The safeguard: held statements, recent changes by live feeds that permitted contact, and people's decisions."""
 
 from __future__ import annotations
 

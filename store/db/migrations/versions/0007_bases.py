@@ -1,4 +1,4 @@
-"""Which configuration of each enterprise is in force, and which one waits for a person."""
+"""Which configuration of each enterprise is in force, and which one awaits review."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said under each name of a merged patient, and the numbers that a merge displaced."""
+"""Statements under each identifier of a merged patient, and the numbers that a merge replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known about a source besides its runs: records by hour, findings; an index that ranks rejections."""
+"""Data about a source besides its runs: records by hour, findings. An index for the ranking of rejections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes in the order in which pages show what they hold: a patient's history, rejections, held sets."""
+"""Indexes in the order in which pages list rows: a patient's history, rejections, held changes."""
 
 from __future__ import annotations
 

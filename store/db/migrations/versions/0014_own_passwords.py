@@ -1,4 +1,4 @@
-"""Since when a user's password is one that somebody else made, and must be changed first."""
+"""Since when a user's password is one that somebody else set and must be changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users who sign in by OpenID Connect, and which of those sign-ins were used."""
+"""Users who sign in with OpenID Connect, and which of those sign-ins were used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opt-outs that stay with a patient, the numbers that any source lists, and replies that a person reviews."""
+"""Opt-outs that stay with a patient, the numbers that any source lists, and replies that await review."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def downgrade() -> None:
 
 
 def _groups(connection: Any) -> Iterator[list[dict[str, Any]]]:
-    """Every number that any authority lists, some thousand at a time."""
+    """All numbers that any authority lists, a few thousand at a time."""
     found: list[dict[str, Any]] = []
     for enterprise, patient, text in connection.execute(sa.text(LISTED)).fetchall():
         for attribute, (value, *_) in json.loads(text)[1].items():

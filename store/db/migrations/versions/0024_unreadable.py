@@ -1,4 +1,4 @@
-"""What newer evidence of a source could not be read, by attribute."""
+"""Attributes whose newer evidence from a source could not be read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Identifiers have a kind, and several patients may share one that is for look-up only.
 
-Rows from before keep deciding whom a payload is about (kind ``''``): which of them the sources own is in the configuration, not here.
-A payload that brings such an identifier again gives it its kind.
+Existing rows still identify a payload's patient (kind ``''``): which of them the sources own is only in the configuration. The next payload
+with such an identifier sets its kind.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     _again(ALL)
-    # Of an identifier that several share, whoever it decides for keeps it, else the first.
+    # A shared identifier is kept by the patient whom it identifies, otherwise by the first.
     op.execute(
         f"INSERT INTO identifiers ({COLUMNS}) SELECT {COLUMNS} FROM (SELECT {COLUMNS}, row_number() OVER (PARTITION BY"
         " enterprise, value, authority, type ORDER BY CASE kind WHEN 'lookup' THEN 1 ELSE 0 END, origin) AS place"
@@ -37,7 +37,7 @@ def downgrade() -> None:
 
 
 def _again(key: tuple[str, ...], *more: sa.Column[str]) -> None:
-    """The table with another key, empty, beside the former one: SQLite cannot change a key."""
+    """Creates an empty table with another key beside the old one: SQLite cannot change a key."""
     op.drop_index("ix_identifiers_patient_id", table_name="identifiers")
     op.rename_table("identifiers", "identifiers_before")
     if op.get_bind().dialect.name != "sqlite":

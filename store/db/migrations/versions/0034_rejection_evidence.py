@@ -1,4 +1,4 @@
-"""Which message or resource a rejection is of: its control id, or type and id."""
+"""The message or resource of a rejection: its control id, or type and id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times as precise as they were written: the end of those that are no moment."""
+"""Times as precise as they were written: the end of those that are intervals."""
 
 from __future__ import annotations
 

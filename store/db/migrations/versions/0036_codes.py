@@ -1,4 +1,4 @@
-"""The codes that a source sent, beside what they were mapped to."""
+"""The codes that a source sent, besides the values they were mapped to."""
 
 from __future__ import annotations
 

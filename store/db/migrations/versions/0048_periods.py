@@ -1,4 +1,4 @@
-"""Statements with a period: what changes by itself, and when."""
+"""Statements with a period, which start or end by themselves, and when."""
 
 from __future__ import annotations
 

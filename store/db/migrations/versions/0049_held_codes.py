@@ -1,4 +1,4 @@
-"""The codes of what the brake holds, and the mapping that read them, so that another mapping can read them before it is let through."""
+"""The codes of held statements, and the mapping that read them, so that another mapping can read them before approval."""
 
 from __future__ import annotations
 

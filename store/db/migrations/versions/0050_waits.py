@@ -1,4 +1,4 @@
-"""Wrong passwords make the next try wait, in memory; they do not lock a user out any more."""
+"""Wrong passwords delay the next attempt, in memory; they no longer lock a user out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys may end, and show when they were last used."""
+"""API keys can expire, and show when they were last used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what could not be used a source has had kept within the hour, so that nobody fills the disk."""
+"""How much of its hourly limit for rejections a source has used, so that nobody can fill the disk."""
 
 from __future__ import annotations
 

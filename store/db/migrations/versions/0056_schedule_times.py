@@ -1,4 +1,4 @@
-"""When each source is to be read next outlives a restart."""
+"""When each source is due to be read next, so that it survives a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version of the program brought the schema to which state, for programs that are older than it."""
+"""Which version of the program upgraded the schema to which revision, for the message of an older program."""
 
 from __future__ import annotations
 

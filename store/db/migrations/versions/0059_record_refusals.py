@@ -1,4 +1,4 @@
-"""What each record refuses by itself, also while something newer stands. An existing store fills it as payloads are read."""
+"""The refusals of each record, even while something newer is in force. An existing store fills them as payloads are read."""
 
 from __future__ import annotations
 

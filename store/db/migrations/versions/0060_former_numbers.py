@@ -1,4 +1,4 @@
-"""Numbers that left a patient, and when: a STOP that arrives late binds whoever had the number when it was sent."""
+"""Numbers that a patient no longer has, and since when: a late STOP applies to the patient who had the number when it was sent."""
 
 from __future__ import annotations
 

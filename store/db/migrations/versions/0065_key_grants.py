@@ -1,4 +1,4 @@
-"""What a sender's key may do beyond asking for decisions: nothing, until somebody grants it."""
+"""The grants of a sender's key, beyond requesting decisions: none by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which processes serve, in which roles, and what they cannot do: so that each tells of all of them."""
+"""The serving processes with their roles and failures, so that each process can report on all of them."""
 
 from __future__ import annotations
 

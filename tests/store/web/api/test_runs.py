@@ -149,9 +149,9 @@ def test_when_a_source_was_heard_is_kept_beside_its_cursor(journal: Journal, dat
     run = start(journal)
     with database.write(HOSPITAL) as transaction:
         journal.progress(transaction, run, {}, "c1", now=at(1))
-        journal.heard(transaction, ADT, HOSPITAL, now=at(1))
+        journal.mark_received(transaction, ADT, HOSPITAL, now=at(1))
     with database.write(HOSPITAL) as transaction:
-        journal.heard(transaction, ADT, HOSPITAL, now=at(5))
+        journal.mark_received(transaction, ADT, HOSPITAL, now=at(5))
     assert (journal.last_heard(), journal.cursor(ADT)) == ({ADT: at(5)}, "c1")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from store.web.http.request_batching import MOST, Gathering
+from store.web.http.request_batching import MOST, RequestBatcher
 
 
 def test_questions_that_come_while_a_group_is_answered_are_the_next_group() -> None:
@@ -21,15 +21,15 @@ def test_questions_that_come_while_a_group_is_answered_are_the_next_group() -> N
         return [question * 10 for question in questions]
 
     async def ask_all() -> list[int]:
-        gathering: Gathering[int, int] = Gathering(answer)
-        first = asyncio.create_task(gathering.ask(1))
+        batcher: RequestBatcher[int, int] = RequestBatcher(answer)
+        first = asyncio.create_task(batcher.ask(1))
         while not groups:
             await asyncio.sleep(0)
-        others = [asyncio.create_task(gathering.ask(number)) for number in (2, 3, 4)]
+        others = [asyncio.create_task(batcher.ask(number)) for number in (2, 3, 4)]
         await asyncio.sleep(0)
         go_on.set()
         answers = list(await asyncio.gather(first, *others))
-        gathering.close()
+        batcher.close()
         return answers
 
     assert asyncio.run(ask_all()) == [10, 20, 30, 40]
@@ -43,9 +43,9 @@ def test_one_bad_question_fails_nobody_else() -> None:
         return list(questions)
 
     async def ask_all() -> list[int | BaseException]:
-        gathering: Gathering[int, int] = Gathering(answer)
-        answers = await asyncio.gather(*(gathering.ask(number) for number in range(6)), return_exceptions=True)
-        gathering.close()
+        batcher: RequestBatcher[int, int] = RequestBatcher(answer)
+        answers = await asyncio.gather(*(batcher.ask(number) for number in range(6)), return_exceptions=True)
+        batcher.close()
         return answers
 
     answers = asyncio.run(ask_all())
@@ -61,14 +61,14 @@ def test_groups_are_bounded_and_a_caller_that_left_is_no_trouble() -> None:
         return list(questions)
 
     async def ask_all() -> list[int]:
-        gathering: Gathering[int, int] = Gathering(answer)
-        tasks = [asyncio.create_task(gathering.ask(number)) for number in range(2 * MOST + 5)]
+        batcher: RequestBatcher[int, int] = RequestBatcher(answer)
+        tasks = [asyncio.create_task(batcher.ask(number)) for number in range(2 * MOST + 5)]
         await asyncio.sleep(0)
         tasks[0].cancel()
         with pytest.raises(asyncio.CancelledError):
             await tasks[0]
         answers = [await task for task in tasks[1:]]
-        gathering.close()
+        batcher.close()
         return answers
 
     assert asyncio.run(ask_all()) == list(range(1, 2 * MOST + 5))

@@ -166,7 +166,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
-    keys, lanes = ApiKeys(database), Lanes.made()
+    keys, lanes = ApiKeys(database), Lanes.create()
     asked_for = SyncWork(work.resync, work.replay, replay_many=work.replay_many, preview=work.preview, codes=work.codes)
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app

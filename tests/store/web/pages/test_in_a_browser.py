@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from store.users.throttle import OF_BOTH
+from store.users.throttle import PACE_BOTH
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
@@ -164,7 +164,7 @@ def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Brows
 def test_somebody_has_to_wait_after_wrong_passwords_and_is_later_signed_out_for_doing_nothing(tab: Page, fresh_pages: Pages) -> None:
     name, password = fresh_pages.user("staff")
     tab.goto("/sign-in")
-    for guess, said in (*[("wrong", "Wrong name or password")] * OF_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
+    for guess, said in (*[("wrong", "Wrong name or password")] * PACE_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
         tab.get_by_label("Name").fill(name)
         tab.get_by_label("Password").fill(guess)
         tab.get_by_role("button", name="Sign in").click()

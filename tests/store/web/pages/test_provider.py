@@ -71,7 +71,7 @@ def test_an_answer_that_is_no_document_is_told_apart_from_none(provider: Provide
     with pytest.raises(ProviderFailed) as failed:
         provider.begin("secret", NOW)
     assert failed.value.why == why
-    assert provider.farewell(NOW) is None
+    assert provider.sign_out_url(NOW) is None
 
 
 @responses.activate
@@ -98,7 +98,7 @@ def test_the_document_is_read_once_an_hour_and_a_failed_read_is_tried_again(prov
 )
 def test_signing_out_leads_on_only_where_it_is_safe_to(provider: Provider, offered: str | None, leads: str | None) -> None:
     responses.get(WELL_KNOWN, json={**DOCUMENT, "end_session_endpoint": offered})
-    assert provider.farewell(NOW) == leads
+    assert provider.sign_out_url(NOW) == leads
 
 
 @responses.activate

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from store.users.throttle import OF_BOTH
+from store.users.throttle import PACE_BOTH
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import ROLES, Pages
 
@@ -58,7 +58,7 @@ def test_every_refused_sign_in_says_the_same(fresh_pages: Pages) -> None:
 def test_wrong_passwords_make_the_next_one_wait_whether_or_not_the_name_is_known(fresh_pages: Pages, name: str) -> None:
     _, password = fresh_pages.user("staff")
     browser = fresh_pages.stranger()
-    for _ in range(OF_BOTH.free):
+    for _ in range(PACE_BOTH.free):
         assert browser.post("/sign-in", name=name, password="wrong").status == 403
     waits = browser.post("/sign-in", name=name, password=password)
     assert (waits.status, waits.response.headers["retry-after"]) == (429, "1")
@@ -73,7 +73,7 @@ def test_too_many_checks_of_passwords_at_a_time_are_refused_and_decisions_go_on(
     name, password = fresh_pages.user("staff")
     token = fresh_pages.keys.create("reminders", "general", "sender", NOW)[1]
     ask = {"patient": {"value": "MRN1"}, "message_type": "manual", "channels": ["sms"]}
-    fresh_pages.in_loop(lambda: [asyncio.ensure_future(lane.run(go_on.wait)) for _ in range(lane.most or 0)])
+    fresh_pages.in_loop(lambda: [asyncio.ensure_future(lane.run(go_on.wait)) for _ in range(lane.limit or 0)])
     try:
         browser = fresh_pages.stranger()
         refused = browser.post("/sign-in", name=name, password=password)

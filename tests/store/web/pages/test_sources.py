@@ -34,8 +34,8 @@ def test_a_chart_is_as_high_as_its_highest_hour_and_the_smallest_can_be_seen() -
     found = chart([Hour(NOON, 1000, 10, 500), Hour(NOON), Hour(NOON, 1, 1, 0)])
     assert [(bar.height, bar.rejected_height) for bar in found.bars] == [(100, 50), (0, 0), (2, 0)]
     assert [bar.records for bar in found.busy] == [1, 1000]
-    assert found.said == "1,001 records in the last 3 hours, peak 1,000 per hour; 500 could not be used."
-    assert chart([Hour(NOON)]).said == "No records in the last 1 hours."
+    assert found.summary == "1,001 records in the last 3 hours, peak 1,000 per hour; 500 could not be used."
+    assert chart([Hour(NOON)]).summary == "No records in the last 1 hours."
 
 
 def test_intake_is_a_picture_with_its_words_and_its_figures(fresh_pages: Pages) -> None:
@@ -138,7 +138,7 @@ def test_the_configuration_stands_with_its_mapping(pages: Pages) -> None:
 
 def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pages: Pages) -> None:
     queued = QueuedRuns(fresh_pages.journal)
-    run = queued.add("genhosp-adt", "general", "resync", now=fresh_pages.moment(), also=lambda transaction, run: None)
+    run = queued.add("genhosp-adt", "general", "resync", now=fresh_pages.moment(), enqueue=lambda transaction, run: None)
     browser = fresh_pages.signed_in("operator")
     seen = browser.get(f"/runs/{run.id}")
     assert "QUEUED" in seen.text
