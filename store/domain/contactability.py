@@ -1,7 +1,8 @@
-"""What makes a patient more contactable (product section 8). Pure: what was in force, what would be -> what loosens, and how.
+"""What allows less contact, and what permits more (product section 8). Pure.
 
-A loosening takes back a refusal that is in force (Do Not Contact, a denied consent or topic, "in no way", deceased), or puts another
-number in the place of one. The value in force counts: where another authority still refuses, nothing is loosened.
+A value allows less than another by what it is alone. A patient becomes more contactable by what is in force: where a refusal that was in
+force is none any more (Do Not Contact, a denied consent or topic, "in no way", deceased), or other numbers are in the place of those that
+were. Where another authority still refuses, nothing is permitted. Which values refuse is in ``store.preference.REFUSALS``.
 """
 
 from __future__ import annotations
@@ -9,31 +10,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from store.preference import (
-    CONSENT,
-    DECEASED,
-    DENIED,
-    DO_NOT_CONTACT,
-    PHONES,
-    PREFERRED_METHOD,
-    TOPIC,
-    UNKNOWN,
-    YES,
-    Method,
-    Preference,
-    base,
-)
+from store.domain.attributes import entry
+from store.preference import PHONES, RESTRICTED, UNKNOWN, Preference, base, refusal, refuses, stops_contact
 
 REPLACED = "replaced"
 InForce = Mapping[str, Preference]
 
 
+def is_refusable(attribute: str) -> bool:
+    """Whether each value of the attribute allows more or less than another, so that the refusal of any authority counts."""
+    return entry(attribute).permits is not None
+
+
+def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
+    """Whether a value allows less than another: a refusal less than unknown, and that less than a permission."""
+    return _severity(attribute, value) > _severity(attribute, than)
+
+
+def _severity(attribute: str, value: Any) -> int:
+    if refuses(attribute, value):
+        return 2
+    return 0 if value is not None and is_refusable(attribute) else 1
+
+
 def may_loosen(attribute: str, after: Any) -> bool:
-    """Whether a new value of one authority can loosen at all; a quick look that spares most payloads the long one."""
+    """Whether a new value of one authority can permit more contact; a quick look that spares most payloads the long one."""
     if base(attribute) == PHONES:
         return True
-    refusal = _refusal(attribute)
-    return refusal is not None and after != refusal
+    return attribute != RESTRICTED and refusal(attribute) is not None and not refuses(attribute, after)
 
 
 def loosened(before: InForce, after: InForce, attributes: Iterable[str]) -> dict[str, str]:
@@ -46,17 +50,10 @@ def _direction(attribute: str, before: InForce, after: InForce) -> str:
     if base(attribute) == PHONES:
         old, new = (_numbers(side) for side in (before, after))
         return REPLACED if old - new and new - old else ""
-    refusal, had, has = _refusal(attribute), _value(before, attribute), _value(after, attribute)
-    if refusal is None or had != refusal or has == refusal:
+    had, has = _value(before, attribute), _value(after, attribute)
+    if not stops_contact(attribute, had) or refuses(attribute, has):
         return ""
     return f"{_word(had)}->{_word(has)}"
-
-
-def _refusal(attribute: str) -> Any:
-    """The value of an attribute that refuses contact; ``None`` where no value does."""
-    if attribute.startswith((CONSENT, TOPIC)):
-        return DENIED
-    return {DO_NOT_CONTACT: YES, PREFERRED_METHOD: Method.NONE.value, DECEASED: True}.get(attribute)
 
 
 def _value(in_force: InForce, attribute: str) -> Any:

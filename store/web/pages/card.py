@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from store import preference as p
+from store.domain.attributes import REGISTRY, Kind
 from store.domain.decision_request import Decision
 from store.domain.enterprise import Enterprise
 from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
@@ -20,6 +21,7 @@ CHANNELS = ("sms", "voice", "email")
 TYPES = tuple(str(kind) for kind in MessageType)
 KINDS = {"cell": "cell", "home": "home", "work": "work"}
 RECENT = 40
+PLAIN = (Kind.ADDRESSES, Kind.LANGUAGE, Kind.TEXT)
 HINTS = {
     (p.DECEASED, True): "Nothing is sent on any channel.",
     (p.RESTRICTED, True): "The EMR protects this record. Missing data may be withheld, not removed.",
@@ -146,6 +148,11 @@ def row(attribute: str, patient: Patient, enterprise: Enterprise) -> CardRow:
     return CardRow(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
 
 
+def details(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
+    """Attributes that need no more than a line; the name is the card's title."""
+    return [row(one.name, patient, enterprise) for one in REGISTRY if one.kind in PLAIN and one.name != p.DISPLAY_NAME]
+
+
 def consents(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """Consents by channel and number, as far as somebody stated them; channels in any case."""
     fixed = [p.consent(channel) for channel in CHANNELS]
@@ -160,7 +167,7 @@ def topics(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
 
 def record(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """What is said about the record itself; what nobody ever said is left out."""
-    stated = [name for name in (p.DECEASED, p.RESTRICTED, p.ACTIVE) if name in patient.preferences]
+    stated = [one.name for one in REGISTRY if one.kind is Kind.FLAG and one.name in patient.preferences]
     hints = {name: HINTS.get((name, patient.preferences[name].value), "") for name in stated}
     return [row(name, patient, enterprise)._replace(hint=hints[name]) for name in stated]
 
