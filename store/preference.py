@@ -124,9 +124,9 @@ def base(attribute: str) -> str:
 
 def family(attribute: str) -> str:
     """The key of an attribute in a table: ``consent.sms#+12175550100`` -> ``consent.``, ``phones#PID-13`` -> ``phones``."""
-    if attribute.startswith(CONSENT):
-        return CONSENT
-    return TOPIC if attribute.startswith(TOPIC) else base(attribute)
+    if attribute.startswith((CONSENT, TOPIC)):
+        return CONSENT if attribute.startswith(CONSENT) else TOPIC
+    return base(attribute)
 
 
 def refusal(attribute: str) -> Any:

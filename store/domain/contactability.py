@@ -23,14 +23,11 @@ def is_refusable(attribute: str) -> bool:
 
 
 def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
-    """Whether a value allows less than another: a refusal less than unknown, and that less than a permission."""
-    return _severity(attribute, value) > _severity(attribute, than)
-
-
-def _severity(attribute: str, value: Any) -> int:
-    if refuses(attribute, value):
-        return 2
-    return 0 if value is not None and is_refusable(attribute) else 1
+    """Whether a value allows less than another: a refusal less than all others, and unknown less than a permission."""
+    worst = refusal(attribute)
+    if worst is None or value == than:
+        return False
+    return bool(value == worst) if worst in (value, than) else value is None and is_refusable(attribute)
 
 
 def may_loosen(attribute: str, after: Any) -> bool:

@@ -21,7 +21,8 @@ CHANNELS = ("sms", "voice", "email")
 TYPES = tuple(str(kind) for kind in MessageType)
 KINDS = {"cell": "cell", "home": "home", "work": "work"}
 RECENT = 40
-PLAIN = (Kind.ADDRESSES, Kind.LANGUAGE, Kind.TEXT)
+APART = (p.DO_NOT_CONTACT, p.PREFERRED_METHOD, p.PREFERRED_PHONE, p.PHONES, p.DISPLAY_NAME)
+"""Attributes that the card shows in a way of their own."""
 HINTS = {
     (p.DECEASED, True): "Nothing is sent on any channel.",
     (p.RESTRICTED, True): "The EMR protects this record. Missing data may be withheld, not removed.",
@@ -149,8 +150,9 @@ def row(attribute: str, patient: Patient, enterprise: Enterprise) -> CardRow:
 
 
 def details(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
-    """Attributes that need no more than a line; the name is the card's title."""
-    return [row(one.name, patient, enterprise) for one in REGISTRY if one.kind in PLAIN and one.name != p.DISPLAY_NAME]
+    """Every attribute that needs no more than a line, whether anybody stated it or not."""
+    apart = (*APART, *(one.name for one in REGISTRY if one.kind is Kind.FLAG or one.name.startswith(p.CONSENT)))
+    return [row(one.name, patient, enterprise) for one in REGISTRY if one.name not in apart]
 
 
 def consents(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
