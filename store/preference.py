@@ -2,8 +2,8 @@
 
 Values only, frozen, standard library only. This and ``store.times`` are what adapters may import of ``store``.
 
-An *attribute* is a plain string. ``store.domain.attributes`` has an entry for each fixed one and for the open families, which are built by
-:func:`consent`, :func:`topic` and :func:`slot`. Which of its values refuse is :data:`REFUSALS`.
+An *attribute* is a plain string. ``store.domain.attributes`` lists the fixed ones and the open families, whose names are built by
+:func:`consent`, :func:`topic` and :func:`slot`. :data:`REFUSALS` are the values that refuse.
 
 *Unknown* is never a member of these values: a statement whose value is ``None`` is a **clear** (the authority
 took its statement back), and an attribute that a payload does not mention is **no statement**.
@@ -77,7 +77,7 @@ CONSENT = "consent."
 TOPIC = "topic."
 
 LISTS = (PHONES, EMAIL)
-"""Each payload states the whole list, or the whole slot of one (:func:`slot`)."""
+"""Attributes whose value is a list. A payload states the whole list, or the whole slot (:func:`slot`)."""
 
 REFUSALS: dict[str, Any] = {
     DO_NOT_CONTACT: YES,
@@ -87,10 +87,10 @@ REFUSALS: dict[str, Any] = {
     DECEASED: True,
     RESTRICTED: True,
 }
-"""The one value of an attribute, or of a family, that refuses. A restricted record refuses nothing but to be taken for complete."""
+"""The value of an attribute, or of a family, that refuses contact. That of ``restricted`` protects the record and does not stop contact."""
 
 FACTS = (DECEASED, RESTRICTED)
-"""Those of them that no patient chooses."""
+"""Refusals that are facts, not the patient's choice."""
 
 OID = "urn:oid:"
 STAFF = "staff"
@@ -123,34 +123,34 @@ def base(attribute: str) -> str:
 
 
 def family(attribute: str) -> str:
-    """The key of an attribute in a table: ``consent.sms#+12175550100`` -> ``consent.``, ``phones#PID-13`` -> ``phones``."""
+    """The entry of a table that an attribute belongs to: ``consent.sms#+12175550100`` -> ``consent.``, ``phones#PID-13`` -> ``phones``."""
     if attribute.startswith((CONSENT, TOPIC)):
         return CONSENT if attribute.startswith(CONSENT) else TOPIC
     return base(attribute)
 
 
 def refusal(attribute: str) -> Any:
-    """The value of an attribute that refuses; ``None`` where no value does."""
+    """The value of the attribute that refuses, or ``None``."""
     return REFUSALS.get(family(attribute))
 
 
 def refuses(attribute: str, value: Any) -> bool:
-    """Whether a value refuses. A clear allows less than a permission, and refuses nothing."""
+    """Whether the value refuses. A clear does not."""
     return value is not None and bool(value == refusal(attribute))
 
 
 def stops_contact(attribute: str, value: Any) -> bool:
-    """Whether a value refuses contact: any refusal but that of a restricted record."""
+    """Whether the value stops contact: every refusal does, except that of a restricted record."""
     return attribute != RESTRICTED and refuses(attribute, value)
 
 
 def opt_out(attribute: str) -> Any:
-    """The value by which a patient refuses; ``None`` where there is no such choice."""
+    """The value by which the patient refuses, or ``None``: a death is not a choice."""
     return None if attribute in FACTS else refusal(attribute)
 
 
 def is_opt_out(attribute: str, value: Any) -> bool:
-    """Whether a value is a patient's choice, and refuses."""
+    """Whether the patient refuses by this value."""
     return value is not None and bool(value == opt_out(attribute))
 
 

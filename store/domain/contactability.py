@@ -1,8 +1,8 @@
 """What allows less contact, and what permits more (product section 8). Pure.
 
-A value allows less than another by what it is alone. A patient becomes more contactable by what is in force: where a refusal that was in
-force is none any more (Do Not Contact, a denied consent or topic, "in no way", deceased), or other numbers are in the place of those that
-were. Where another authority still refuses, nothing is permitted. Which values refuse is in ``store.preference.REFUSALS``.
+:func:`more_restrictive` compares two values of one attribute. :func:`loosened` compares what is in force before and after a change: a
+patient becomes more contactable when a refusal ends (Do Not Contact, a denied consent or topic, the method "none", deceased) or a phone
+number is replaced. While another authority still refuses, that refusal is in force. ``store.preference.REFUSALS`` lists what refuses.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ InForce = Mapping[str, Preference]
 
 
 def is_refusable(attribute: str) -> bool:
-    """Whether each value of the attribute allows more or less than another, so that the refusal of any authority counts."""
-    return entry(attribute).permits is not None
+    """Whether a refusal of any authority counts. Then every value allows more or less contact than another, unknown included."""
+    return refusal(attribute) is not None and not entry(attribute).by_precedence
 
 
 def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
-    """Whether a value allows less than another: a refusal less than all others, and unknown less than a permission."""
+    """Whether a value allows less contact than another: a refusal less than any other, and unknown less than a permission."""
     worst = refusal(attribute)
     if worst is None or value == than:
         return False

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapters.mapping.site_rules import TARGETS
 from store import times
 from store.domain.assertions import in_force
 from store.domain.attributes import ATTRIBUTES, REGISTRY, entry
@@ -34,6 +35,11 @@ def test_the_table_has_every_attribute() -> None:
     assert {row.attribute for row in ATTRIBUTE_ROWS} >= {*ATTRIBUTES}
     assert {family(row.attribute) for row in ATTRIBUTE_ROWS if row.refuses is not None} == REFUSALS.keys()
     assert all(one.title for one in REGISTRY), "people read each of them"
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSALS.items())
+def test_a_mapping_can_write_every_refusal(name: str, value: Any) -> None:
+    assert value in TARGETS[name].values()
 
 
 @EVERY
@@ -72,4 +78,4 @@ def test_what_a_source_that_stated_it_locks(row: AttributeRow) -> None:
 @pytest.mark.parametrize("name", ["merged_into", "sms_consent"])
 def test_an_event_of_the_history_is_no_attribute_and_refuses_nothing(name: str) -> None:
     assert not refuses(name, "yes")
-    assert (entry(name).title, entry(name).permits, entry(name).needs_sync) == ("", None, False)
+    assert (entry(name).title, entry(name).needs_sync) == ("", False)
