@@ -2,25 +2,8 @@
 
 Values only, frozen, standard library only. This and ``store.times`` are what adapters may import of ``store``.
 
-An *attribute* is a plain string. ``ATTRIBUTES`` names the fixed ones and the type of their values; the open
-families are built by :func:`consent`, :func:`topic` and :func:`slot`:
-
-========================  =====================================================================
-attribute                 value
-========================  =====================================================================
-``do_not_contact``        ``"yes"`` or ``"no"``
-``preferred_method``      one of :class:`Method`
-``preferred_phone``       a number in E.164
-``phones[#slot]``         tuple of :class:`Phone`, the whole list as its source sent it
-``email[#slot]``          tuple of addresses, the whole list, most preferred first
-``language``              BCP-47 tag
-``consent.<channel>``     ``"granted"`` or ``"denied"``; with ``#<E.164>`` for one number
-``topic.<t>.<channel>``   ``"granted"`` or ``"denied"``
-``deceased``              bool
-``restricted``            bool (VIP or protected record)
-``active``                bool
-``display_name``          text
-========================  =====================================================================
+An *attribute* is a plain string. ``store.domain.attributes`` lists the fixed ones and the open families, whose names are built by
+:func:`consent`, :func:`topic` and :func:`slot`. :data:`REFUSALS` are the values that refuse.
 
 *Unknown* is never a member of these values: a statement whose value is ``None`` is a **clear** (the authority
 took its statement back), and an attribute that a payload does not mention is **no statement**.
@@ -93,24 +76,21 @@ DISPLAY_NAME = "display_name"
 CONSENT = "consent."
 TOPIC = "topic."
 
-ATTRIBUTES = (
-    DO_NOT_CONTACT,
-    PREFERRED_METHOD,
-    PREFERRED_PHONE,
-    PHONES,
-    EMAIL,
-    LANGUAGE,
-    DECEASED,
-    RESTRICTED,
-    ACTIVE,
-    DISPLAY_NAME,
-    "consent.sms",
-    "consent.voice",
-    "consent.email",
-)
+LISTS = (PHONES, EMAIL)
+"""Attributes whose value is a list. A payload states the whole list, or the whole slot (:func:`slot`)."""
 
-NEEDS_SYNC = (DO_NOT_CONTACT, PREFERRED_METHOD, PREFERRED_PHONE, CONSENT, TOPIC)
-"""What an EMR says about these counts only in an enterprise that syncs preferences (product section 4)."""
+REFUSALS: dict[str, Any] = {
+    DO_NOT_CONTACT: YES,
+    PREFERRED_METHOD: Method.NONE.value,
+    CONSENT: DENIED,
+    TOPIC: DENIED,
+    DECEASED: True,
+    RESTRICTED: True,
+}
+"""The value of an attribute, or of a family, that refuses contact. That of ``restricted`` protects the record and does not stop contact."""
+
+FACTS = (DECEASED, RESTRICTED)
+"""Refusals that are facts, not the patient's choice."""
 
 OID = "urn:oid:"
 STAFF = "staff"
@@ -140,6 +120,38 @@ def slot(attribute: str, name: str) -> str:
 def base(attribute: str) -> str:
     """The attribute without its slot or number: ``phones#PID-13`` -> ``phones``."""
     return attribute.partition("#")[0]
+
+
+def family(attribute: str) -> str:
+    """The entry of a table that an attribute belongs to: ``consent.sms#+12175550100`` -> ``consent.``, ``phones#PID-13`` -> ``phones``."""
+    if attribute.startswith((CONSENT, TOPIC)):
+        return CONSENT if attribute.startswith(CONSENT) else TOPIC
+    return base(attribute)
+
+
+def refusal(attribute: str) -> Any:
+    """The value of the attribute that refuses, or ``None``."""
+    return REFUSALS.get(family(attribute))
+
+
+def refuses(attribute: str, value: Any) -> bool:
+    """Whether the value refuses. A clear does not."""
+    return value is not None and bool(value == refusal(attribute))
+
+
+def stops_contact(attribute: str, value: Any) -> bool:
+    """Whether the value stops contact: every refusal does, except that of a restricted record."""
+    return attribute != RESTRICTED and refuses(attribute, value)
+
+
+def opt_out(attribute: str) -> Any:
+    """The value by which the patient refuses, or ``None``: a death is not a choice."""
+    return None if attribute in FACTS else refusal(attribute)
+
+
+def is_opt_out(attribute: str, value: Any) -> bool:
+    """Whether the patient refuses by this value."""
+    return value is not None and bool(value == opt_out(attribute))
 
 
 def emr(source: str) -> str:

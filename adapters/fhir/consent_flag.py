@@ -16,8 +16,7 @@ from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
 from adapters.fhir.periods import RecordStatus, When, within
-from adapters.mapping.refusals import is_opt_out
-from store.preference import CONSENT, DENIED, DO_NOT_CONTACT, GRANTED, PREFERRED_METHOD, TOPIC, YES, Method, PatientStatements, Statement
+from store.preference import DENIED, GRANTED, PatientStatements, Statement, is_opt_out, opt_out
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
 ACT_CODE = ("http://terminology.hl7.org/CodeSystem/v3-ActCode", "http://hl7.org/fhir/v3/ActCode", "urn:oid:2.16.840.1.113883.5.4")
@@ -54,7 +53,7 @@ def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
     """The rule that ``flag.codes`` stand for: a Flag of one of them is a no. Raises ``ValueError`` for what cannot be refused."""
     if not options.codes:
         return {}
-    refusal = _refused(options.attribute)
+    refusal = opt_out(options.attribute)
     if refusal is None:
         raise ValueError("flag.attribute cannot be set by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
     path = " | ".join(f"Flag.code.coding.where({_is(code)}).code" for code in options.codes)
@@ -181,7 +180,7 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
 def out_of_force(attributes: list[str], standing: RecordStatus, path: str) -> dict[str, Statement]:
     """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it said."""
     if standing is RecordStatus.REFUSED:
-        return {attribute: Statement(_refused(attribute), path) for attribute in attributes}
+        return {attribute: Statement(opt_out(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
 
 
@@ -220,12 +219,6 @@ def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str)
     kept = {name: one for name, one in said.statements.items() if _certain(name, one.value, choose) or name not in refused}
     later = tuple(one for one in said.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
     return replace(said, statements=kept, later=later) if kept or later or said.problems else Filtered("still_refused", said.locator)
-
-
-def _refused(attribute: str) -> str | None:
-    if attribute.startswith((CONSENT, TOPIC)):
-        return DENIED
-    return {DO_NOT_CONTACT: YES, PREFERRED_METHOD: Method.NONE.value}.get(attribute)
 
 
 def _list(value: Any) -> list[Any]:

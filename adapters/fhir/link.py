@@ -11,8 +11,7 @@ from typing import Any
 
 from adapters.fhir.identity import RESOURCE_ID
 from adapters.fhir.modifiers import DETAIL, REASON, Understood, not_understood
-from adapters.mapping.refusals import is_opt_out
-from store.preference import DECEASED, Identifier, PatientMerge, PatientStatements, Problem, Statement
+from store.preference import Identifier, PatientMerge, PatientStatements, Problem, Statement, stops_contact
 
 REPLACED_BY = ("replaced-by", "replace")  # the second is DSTU2's word for the first
 
@@ -63,4 +62,4 @@ def opt_outs(stated: dict[str, Statement]) -> dict[str, Statement]:
 
     Its phones and its ``active: false`` are not the survivor's.
     """
-    return {name: one for name, one in stated.items() if is_opt_out(name, one.value) or (name == DECEASED and one.value is True)}
+    return {name: one for name, one in stated.items() if stops_contact(name, one.value)}

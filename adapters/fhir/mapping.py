@@ -23,16 +23,30 @@ from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.periods import MOST, RecordStatus, When, turns
 from adapters.fhir.reference import Surroundings
-from adapters.fhir.site_rules import apply_rules, compile_rules, in_our_words, leave_out_illegible, preferred_by
+from adapters.fhir.site_rules import apply_rules, compile_rules, leave_out_illegible, preferred_by
 from adapters.mapping import iso_time, partial
 from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.mapping.language import Languages
 from adapters.mapping.partial import Stated
-from adapters.mapping.refusals import can_refuse, is_opt_out
 from adapters.mapping.site_rules import Read, Rule, fingerprint
+from adapters.mapping.texts import with_texts
 from store import times
-from store.preference import DECEASED, DENIED, PHONES, RESTRICTED, Codes, Identifier, Later, PatientStatements, Problem, Statement, base
+from store.preference import (
+    DECEASED,
+    DENIED,
+    PHONES,
+    RESTRICTED,
+    Codes,
+    Identifier,
+    Later,
+    PatientStatements,
+    Problem,
+    Statement,
+    base,
+    is_opt_out,
+    opt_out,
+)
 from store.times import Time
 
 DATED, PERIOD_UNREADABLE = "Consent.dateTime", "period_unreadable"
@@ -193,13 +207,13 @@ class FhirMapper:
         phones = stated[PHONES].value or () if PHONES in stated else ()
         if restricted is not None:
             stated[RESTRICTED] = restricted
-        stated |= in_our_words(ruled, phones, region, problems, self._languages) | denied
+        stated |= with_texts(ruled, phones, region, self._languages, problems) | denied
         return stated, withheld
 
     def _may_refuse(self, kind: str, *others: str) -> list[str]:
         """The attributes that a resource of the kind may refuse contact by."""
         ruled = [base(rule.attribute) for rule in self.rules.get(kind, ())]
-        return list(dict.fromkeys([*(name for name in ruled if can_refuse(name)), *others]))
+        return list(dict.fromkeys([*(name for name in ruled if opt_out(name) is not None), *others]))
 
     def _not_understood(self, kind: str, resource: dict[str, Any], attributes: Sequence[str]) -> list[Problem]:
         paths = not_understood(resource, kind, self._understood.get(kind) or frozenset(self.options.understood))
@@ -271,11 +285,11 @@ class FhirMapper:
     ) -> tuple[Later, ...]:
         """What a Consent or Flag will state, at each moment at which a period of it begins or ends, where that is something else."""
         found: list[Later] = []
-        before = in_our_words(ruled, (), self.settings.default_region, [])
+        before = with_texts(ruled, (), self.settings.default_region, self._languages, [])
         for turn in ahead:
             when, unread = When(turn, self._zone), list[Problem]()
             then = self._ruled(kind, resource, self._standing(kind, resource, when), when, source, unread)
-            then = in_our_words(then, (), self.settings.default_region, unread)
+            then = with_texts(then, (), self.settings.default_region, self._languages, unread)
             for attribute in {**before, **then}:
                 is_now, was = then.get(attribute), before.get(attribute)
                 value = is_now.value if is_now is not None else None
@@ -335,7 +349,7 @@ class FhirMapper:
             return Filtered("subject_not_patient", source.locator)
         if not identifiers:
             return _nobody("patient_reference_missing", f"{kind} does not refer to a patient on this server", source, resource)
-        stated = in_our_words(ruled, (), self.settings.default_region, problems)
+        stated = with_texts(ruled, (), self.settings.default_region, self._languages, problems)
         said = [(name, one.value) for name, one in stated.items()]
         said += [(one.attribute, one.value) for one in later if one.value is not None]
         allowed = [bool(value) and not is_opt_out(name, value) for name, value in said]

@@ -16,13 +16,10 @@ from adapters.fhir.fhirpath import compile_expression, compile_path
 from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
 from adapters.fhir.options import ConsentOptions
 from adapters.mapping import partial
-from adapters.mapping.language import STANDARD, Languages, is_declined
 from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
-from adapters.mapping.telecom import resolve_preferred
-from store.preference import DISPLAY_NAME, EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Phone, Problem, Statement, base
+from store.preference import DISPLAY_NAME, LANGUAGE, LISTS, PHONES, PREFERRED_PHONE, Problem, Statement, base
 
 READ = ("Patient", "Consent", "Flag")
-FROM_TELECOM = (PHONES, EMAIL)
 OF_A_POINT = re.compile(r"(?:Patient\.)?telecom\b")
 ELEMENTS = {"Patient.name": DISPLAY_NAME, "Patient.telecom": PHONES, "Patient.communication": LANGUAGE}
 FILTER = re.compile(r"\b(?:category|scope)\b")
@@ -69,7 +66,7 @@ def preferred_by(settings: SourceSettings) -> str:
 
 
 def _types(attribute: str, path: str) -> set[str]:
-    if base(attribute) in FROM_TELECOM:
+    if base(attribute) in LISTS:
         raise MappingError(attribute, "is read from Patient.telecom and needs no rule")
     if attribute.endswith(EACH) and not OF_A_POINT.match(path.strip()):
         raise MappingError(attribute, f"path {path!r} is not a contact point: start it with Patient.telecom")
@@ -110,23 +107,3 @@ def _numbers(telecom: Any, region: str | None) -> Callable[[str], str | None]:
         return contact.number_at(telecom, int(point[1]), region) or ""
 
     return number_of
-
-
-def in_our_words(
-    stated: dict[str, Statement], phones: tuple[Phone, ...], region: str | None, problems: list[Problem], languages: Languages = STANDARD
-) -> dict[str, Statement]:
-    """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
-    made = dict(stated)
-    for attribute in (PREFERRED_PHONE, LANGUAGE):
-        statement = made.get(attribute)
-        if statement is None or statement.value is None:
-            continue
-        value = resolve_preferred(statement.value, phones, region) if attribute == PREFERRED_PHONE else languages.tag(statement.value)
-        if value is None:
-            del made[attribute]
-            if attribute == LANGUAGE and is_declined(statement.value):
-                continue  # the patient did not say: no statement, and nothing to mend
-            problems.append(Problem(f"{attribute}_unusable", statement.path, "unknown value", attribute))
-        else:
-            made[attribute] = statement._replace(value=value)
-    return made

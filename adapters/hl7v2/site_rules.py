@@ -15,9 +15,23 @@ from adapters.hl7v2.reader import Message
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.mapping import contact_tables, language, partial, telecom
 from adapters.mapping.contact_tables import ContactTables
-from adapters.mapping.refusals import refusal
 from adapters.mapping.site_rules import EACH, CompilePath, FoundValue, MappingError, Read, Rule, compile_mapping
-from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, RESTRICTED, Codes, Phone, PhoneKind, Problem, Statement, base
+from adapters.mapping.texts import TEXTS
+from store.preference import (
+    EMAIL,
+    LANGUAGE,
+    LISTS,
+    PHONES,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    Codes,
+    Phone,
+    PhoneKind,
+    Problem,
+    Statement,
+    base,
+    refusal,
+)
 
 FIELDS = (13, 14, 40)
 PLACE = re.compile(r"PID(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?")
@@ -70,7 +84,7 @@ class SiteRules:
         self._tables, self._languages = tables or contact_tables.standard(), languages or language.STANDARD
         # The preferred number may refer to one of the phones, so its rule runs last.
         ordered = sorted(self._rules, key=lambda rule: rule.attribute == PREFERRED_PHONE)
-        self._steps = tuple((rule, base(rule.attribute) in _PARSED) for rule in ordered if not rule.attribute.endswith(EACH))
+        self._steps = tuple((rule, base(rule.attribute) in TEXTS) for rule in ordered if not rule.attribute.endswith(EACH))
         self._each = EachNumber(self._rules, TelecomReader(region, self._tables))
         self._readers = _readers([*self.paths_by_attribute(), (RESTRICTED, parse("PD1-12"))])
         self._segments = frozenset(path.segment for path in self.paths)
@@ -141,7 +155,7 @@ class SiteRules:
         if outcome is None or outcome.value is None:
             return outcome
         family = base(rule.attribute)
-        if family in (PHONES, EMAIL):
+        if family in LISTS:
             return self._list(rule, [one for one in rule.find(message) if one.text], outcome.path, problems)
         text = str(outcome.value)
         value = self._languages.tag(text) if family == LANGUAGE else telecom.resolve_preferred(text, _phones(statements), self._region)
@@ -169,9 +183,6 @@ class SiteRules:
             return None
         use = kind if kind in _KINDS else PhoneKind.OTHER.value
         return Phone(number, use, text, None, use == PhoneKind.CELL.value or telecom.is_mobile(number))
-
-
-_PARSED = frozenset({PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE})
 
 
 def _readers(paths: Sequence[tuple[str, Path]]) -> list[tuple[str, re.Pattern[str], list[str]]]:

@@ -17,8 +17,7 @@ from adapters.base import Filtered, Item, Unmappable
 from adapters.hl7v2.delimiters import delimiters_of
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DOUBTFUL, Message, line_kind
-from adapters.mapping.refusals import refusal, refuses
-from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base
+from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, base, refusal, refuses
 
 REASON = "line_not_a_segment"
 DETAIL = "a line of the message is not a segment: a carriage return inside a field? Values that stop contact were applied"

@@ -12,8 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from adapters.mapping.refusals import refusal, refuses
-from store.preference import RESTRICTED, Identifier, PatientStatements
+from store.preference import Identifier, PatientStatements, refusal, stops_contact
 
 MEDICAL_RECORD = "MR"  # HL7 table 0203, which FHIR uses too
 SAME_DIGIT = 7
@@ -47,7 +46,7 @@ def best_guess(found: Sequence[Identifier]) -> list[Identifier]:
 
 def for_others(item: PatientStatements, others: Sequence[Identifier]) -> list[PatientStatements]:
     """The refusals and possible refusals of a record, for each further own identifier: the patient it is about is ambiguous."""
-    refused = {name: one for name, one in item.statements.items() if name != RESTRICTED and refuses(name, one.value)}
+    refused = {name: one for name, one in item.statements.items() if stops_contact(name, one.value)}
     unread = tuple(one for one in item.problems if refusal(one.attribute) is not None)
     if not refused and not unread:
         return []

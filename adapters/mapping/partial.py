@@ -12,9 +12,9 @@ from typing import Any
 
 from adapters.mapping.aggregation import MOST_RESTRICTIVE
 from adapters.mapping.legible import marks
-from adapters.mapping.refusals import is_opt_out
 from adapters.mapping.site_rules import EACH, FoundValue, Read, Rule, RuleRejection
-from store.preference import EMAIL, LANGUAGE, PHONES, PREFERRED_PHONE, Codes, Problem, Statement, base
+from adapters.mapping.texts import TEXTS
+from store.preference import Codes, Problem, Statement, base, is_opt_out
 
 MAX_REPORTED = 20  # illegible places reported per record
 MAX_PATH = 200  # characters; a longer path is not that of a single element
@@ -56,7 +56,7 @@ def _read(rule: Rule, attribute: str, found: Sequence[FoundValue], problems: lis
 
 def _keeps(rule: Rule) -> bool:
     """Whether the codes of a rule are stored: it has a table, and its outcome is the value of the attribute."""
-    return rule.values is not None and base(rule.attribute) not in (PHONES, EMAIL, LANGUAGE, PREFERRED_PHONE)
+    return rule.values is not None and base(rule.attribute) not in TEXTS
 
 
 def apply_per_number(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:

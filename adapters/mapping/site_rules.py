@@ -35,7 +35,8 @@ from store.preference import (
     Codes,
     Method,
     Statement,
-    base,
+    family,
+    opt_out,
 )
 
 FALLBACKS = ("no_statement", "clear", "reject", "most_restrictive")
@@ -50,12 +51,6 @@ TARGETS: dict[str, dict[str, Any]] = {
     DECEASED: TRUE_WORDS,
     RESTRICTED: TRUE_WORDS,
     ACTIVE: TRUE_WORDS,
-}
-RESTRICTIVE: dict[str, Any] = {
-    DO_NOT_CONTACT: YES,
-    PREFERRED_METHOD: Method.NONE.value,
-    CONSENT: DENIED,
-    TOPIC: DENIED,
 }
 EACH = "#*"
 """The suffix of an attribute that is read at each contact point and stated for its number: ``consent.sms#*``."""
@@ -159,7 +154,7 @@ class Rule:
         if refusal is not None:
             return refusal
         statements = [one for one in outcomes if isinstance(one, Statement)]
-        return self.reduce(statements, _most_restrictive(self.attribute)) if statements else None
+        return self.reduce(statements, opt_out(self.attribute)) if statements else None
 
     def _translate(self, found: FoundValue) -> Statement | RuleRejection | None:
         if found.flaw:
@@ -185,7 +180,7 @@ class Rule:
             return RuleRejection(reason, path, self.attribute, code)
         if action == NO_STATEMENT:
             return None
-        return Statement(_most_restrictive(self.attribute) if action == "most_restrictive" else None, path)
+        return Statement(opt_out(self.attribute) if action == "most_restrictive" else None, path)
 
 
 def fingerprint(mapping: Mapping[str, Any], *more: Any) -> str:
@@ -272,17 +267,7 @@ def _target(attribute: str, text: str) -> Any:
 
 
 def _targets(attribute: str) -> dict[str, Any] | None:
-    return TARGETS.get(_family(attribute))
-
-
-def _most_restrictive(attribute: str) -> Any:
-    return RESTRICTIVE.get(_family(attribute))
-
-
-def _family(attribute: str) -> str:
-    if attribute.startswith(CONSENT):
-        return CONSENT
-    return TOPIC if attribute.startswith(TOPIC) else base(attribute)
+    return TARGETS.get(family(attribute))
 
 
 def _text(value: Any) -> str:

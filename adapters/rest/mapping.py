@@ -13,10 +13,10 @@ from adapters.base import Explanation, Item, Payload, SourceSettings, Unmappable
 from adapters.mapping import iso_time, partial
 from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import is_placeholder
-from adapters.mapping.language import Languages, is_declined
+from adapters.mapping.language import Languages
 from adapters.mapping.legible import MARK, is_marked, repaired
 from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
-from adapters.mapping.telecom import resolve_preferred
+from adapters.mapping.texts import with_texts
 from adapters.rest import explain
 from adapters.rest.options import record_options
 from adapters.rest.path import compile_path
@@ -26,7 +26,7 @@ from store.preference import (
     DENIED,
     DISPLAY_NAME,
     EMAIL,
-    LANGUAGE,
+    LISTS,
     PHONES,
     PREFERRED_PHONE,
     RESTRICTED,
@@ -34,7 +34,6 @@ from store.preference import (
     Identifier,
     PatientMerge,
     PatientStatements,
-    Phone,
     Problem,
     Statement,
     base,
@@ -107,7 +106,8 @@ class JsonMapper:
         stated, by_entry, refused = self._standard(record, problems, restricted=withheld)
         stated |= self._at_each(record, by_entry, problems, codes, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
-        stated |= self._in_our_words(ruled, phones, problems) | {name: Statement(DENIED, path) for name, path in refused}
+        stated |= with_texts(ruled, phones, self.settings.default_region, self._languages, problems)
+        stated |= {name: Statement(DENIED, path) for name, path in refused}
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
         said = PatientStatements(
@@ -157,24 +157,6 @@ class JsonMapper:
             stated[DISPLAY_NAME] = name
         return stated, phones.by_entry, phones.refused
 
-    def _in_our_words(self, ruled: Stated, phones: tuple[Phone, ...], problems: list[Problem]) -> Stated:
-        """Rule outcomes whose text needs reading: the preferred phone (a kind or a number) and the language."""
-        made = dict(ruled)
-        for attribute in (PREFERRED_PHONE, LANGUAGE):
-            statement = made.get(attribute)
-            if statement is None or statement.value is None:
-                continue
-            written = str(statement.value)
-            is_phone = attribute == PREFERRED_PHONE
-            value = resolve_preferred(written, phones, self.settings.default_region) if is_phone else self._languages.tag(written)
-            if value is not None:
-                made[attribute] = statement._replace(value=value)
-                continue
-            del made[attribute]
-            if is_phone or not is_declined(written):
-                problems.append(Problem(f"{attribute}_unusable", statement.path, "unknown value", attribute))
-        return made
-
     def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> Time:
         """When the record says that it last changed, else when it was read."""
         text = self.reader.text(record, self.options.updated)
@@ -197,7 +179,7 @@ class JsonMapper:
 
 
 def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:
-    if base(attribute) in (PHONES, EMAIL):
+    if base(attribute) in LISTS:
         raise MappingError(attribute, "is read from the paths in 'record' and needs no rule")
     return compile_rule(attribute, rule, compile_path)
 

@@ -14,19 +14,17 @@ from typing import Any
 
 from store import times
 from store.domain import duplicates, ordering, unreadable
-from store.domain.contactability import loosened
+from store.domain.attributes import entry
+from store.domain.contactability import is_refusable, loosened, more_restrictive
 from store.domain.effective import contact as contact
 from store.domain.enterprise import Enterprise
-from store.domain.ordering import forbids, is_newer, stated
-from store.domain.ordering import more_restrictive as more_restrictive
+from store.domain.ordering import is_newer, stated
 from store.domain.unreadable import Marks
 from store.preference import (
     DO_NOT_CONTACT,
-    EMAIL,
     EMR,
-    NEEDS_SYNC,
+    LISTS,
     PHONES,
-    PREFERRED_METHOD,
     STAFF,
     YES,
     Assertion,
@@ -34,6 +32,7 @@ from store.preference import (
     Preference,
     Statement,
     base,
+    refuses,
 )
 from store.times import Time
 
@@ -147,7 +146,7 @@ def _stands(
     stands, other = (new, old) if taken else (old, new)
     if not is_open:
         return stands, False
-    when = stands.effective if forbids(attribute, stands.value) else times.newest(stands.effective, other.effective)
+    when = stands.effective if refuses(attribute, stands.value) else times.newest(stands.effective, other.effective)
     return stands._replace(undecided=True, effective=when), True
 
 
@@ -191,12 +190,12 @@ def _of_the_other_record(attribute: str, value: Any, item: PatientStatements, ol
     Had it come in time, it would have survived the merge (rule 7). What was stated since the merge is about both, and stands.
     """
     from_before = not item.effective.is_after(times.at(joined)) and not old.effective.is_after(times.at(joined))
-    return from_before and forbids(attribute, value) and more_restrictive(attribute, value, old.value)
+    return from_before and refuses(attribute, value) and more_restrictive(attribute, value, old.value)
 
 
 def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime | None) -> Time:
     """An opt-out from before a merge holds until something is said after it."""
-    if joined is None or not forbids(attribute, statement.value):
+    if joined is None or not refuses(attribute, statement.value):
         return item.effective
     return times.newest(item.effective, times.at(joined))
 
@@ -217,7 +216,7 @@ def join(first: SourceAssertions, second: SourceAssertions) -> SourceAssertions:
 def anchored(held: SourceAssertions, merged_at: datetime) -> SourceAssertions:
     """Opt-outs of a record that was just merged hold against all that either record said before that moment and that arrives late."""
     assertions = {
-        name: one._replace(effective=times.newest(one.effective, times.at(merged_at))) if forbids(name, one.value) else one
+        name: one._replace(effective=times.newest(one.effective, times.at(merged_at))) if refuses(name, one.value) else one
         for name, one in held.current().items()
     }
     marks = unreadable.anchored(held.unreadable, merged_at)
@@ -226,9 +225,9 @@ def anchored(held: SourceAssertions, merged_at: datetime) -> SourceAssertions:
 
 def _joined_assertion(attribute: str, mine: Assertion, theirs: Assertion) -> Assertion:
     newer, older = (theirs, mine) if _is_newer_than(attribute, theirs, mine) else (mine, theirs)
-    if forbids(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
+    if refuses(attribute, older.value) and more_restrictive(attribute, older.value, newer.value):
         return older._replace(effective=times.newest(newer.effective, older.effective), version=newer.version)
-    if forbids(attribute, older.value) and forbids(attribute, newer.value):  # either may have been stated last
+    if refuses(attribute, older.value) and refuses(attribute, newer.value):  # either may have been stated last
         return newer._replace(effective=times.newest(newer.effective, older.effective))
     return newer
 
@@ -260,7 +259,7 @@ def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise
         emr_has_effect = enterprise.syncs or not authority.startswith(EMR)
         for attribute, assertion in sorted(assertions.items()):  # so that slots join in the same order whichever was heard first
             value = assertion.value
-            if value is None or not (emr_has_effect or not attribute.startswith(NEEDS_SYNC)):
+            if value is None or not (emr_has_effect or not entry(attribute).needs_sync):
                 continue
             candidate = Preference(value, authority, assertion)
             if attribute not in result and "#" not in attribute:
@@ -281,14 +280,14 @@ def _speakers(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: E
 
 
 def _join(result: dict[str, Preference], attribute: str, candidate: Preference) -> None:
-    name = base(attribute) if attribute.startswith((PHONES, EMAIL)) else attribute
+    name = base(attribute) if attribute.startswith(LISTS) else attribute
     standing = result.get(name)
     if standing is None:
         result[name] = candidate
-    elif name in (PHONES, EMAIL):
+    elif name in LISTS:
         if standing.authority == candidate.authority:
             result[name] = standing._replace(value=_joined(standing.value, candidate.value))
-    elif attribute != PREFERRED_METHOD and more_restrictive(attribute, candidate.value, standing.value):
+    elif is_refusable(attribute) and more_restrictive(attribute, candidate.value, standing.value):
         result[name] = candidate
 
 
@@ -302,7 +301,7 @@ def _joined(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
 
 def yields(attribute: str, said: Assertion) -> bool:
     """Whether what staff says ends by an EMR's own later statement: a local Do Not Contact, and what is kept of a retired source."""
-    return ordering.is_refusable(attribute) and (attribute == DO_NOT_CONTACT or said.path.startswith(INHERITED))
+    return is_refusable(attribute) and (attribute == DO_NOT_CONTACT or said.path.startswith(INHERITED))
 
 
 def _staff_yields(result: dict[str, Preference], speakers: list[tuple[str, Mapping[str, Assertion]]]) -> None:

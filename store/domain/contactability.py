@@ -1,7 +1,8 @@
-"""What makes a patient more contactable (product section 8). Pure: what was in force, what would be -> what loosens, and how.
+"""What allows less contact, and what permits more (product section 8). Pure.
 
-A loosening takes back a refusal that is in force (Do Not Contact, a denied consent or topic, "in no way", deceased), or puts another
-number in the place of one. The value in force counts: where another authority still refuses, nothing is loosened.
+:func:`more_restrictive` compares two values of one attribute. :func:`loosened` compares what is in force before and after a change: a
+patient becomes more contactable when a refusal ends (Do Not Contact, a denied consent or topic, the method "none", deceased) or a phone
+number is replaced. While another authority still refuses, that refusal is in force. ``store.preference.REFUSALS`` lists what refuses.
 """
 
 from __future__ import annotations
@@ -9,31 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from store.preference import (
-    CONSENT,
-    DECEASED,
-    DENIED,
-    DO_NOT_CONTACT,
-    PHONES,
-    PREFERRED_METHOD,
-    TOPIC,
-    UNKNOWN,
-    YES,
-    Method,
-    Preference,
-    base,
-)
+from store.domain.attributes import entry
+from store.preference import PHONES, RESTRICTED, UNKNOWN, Preference, base, refusal, refuses, stops_contact
 
 REPLACED = "replaced"
 InForce = Mapping[str, Preference]
 
 
+def is_refusable(attribute: str) -> bool:
+    """Whether a refusal of any authority counts. Then every value allows more or less contact than another, unknown included."""
+    return refusal(attribute) is not None and not entry(attribute).by_precedence
+
+
+def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
+    """Whether a value allows less contact than another: a refusal less than any other, and unknown less than a permission."""
+    worst = refusal(attribute)
+    if worst is None or value == than:
+        return False
+    return bool(value == worst) if worst in (value, than) else value is None and is_refusable(attribute)
+
+
 def may_loosen(attribute: str, after: Any) -> bool:
-    """Whether a new value of one authority can loosen at all; a quick look that spares most payloads the long one."""
+    """Whether a new value of one authority can permit more contact; a quick look that spares most payloads the long one."""
     if base(attribute) == PHONES:
         return True
-    refusal = _refusal(attribute)
-    return refusal is not None and after != refusal
+    return attribute != RESTRICTED and refusal(attribute) is not None and not refuses(attribute, after)
 
 
 def loosened(before: InForce, after: InForce, attributes: Iterable[str]) -> dict[str, str]:
@@ -46,17 +47,10 @@ def _direction(attribute: str, before: InForce, after: InForce) -> str:
     if base(attribute) == PHONES:
         old, new = (_numbers(side) for side in (before, after))
         return REPLACED if old - new and new - old else ""
-    refusal, had, has = _refusal(attribute), _value(before, attribute), _value(after, attribute)
-    if refusal is None or had != refusal or has == refusal:
+    had, has = _value(before, attribute), _value(after, attribute)
+    if not stops_contact(attribute, had) or refuses(attribute, has):
         return ""
     return f"{_word(had)}->{_word(has)}"
-
-
-def _refusal(attribute: str) -> Any:
-    """The value of an attribute that refuses contact; ``None`` where no value does."""
-    if attribute.startswith((CONSENT, TOPIC)):
-        return DENIED
-    return {DO_NOT_CONTACT: YES, PREFERRED_METHOD: Method.NONE.value, DECEASED: True}.get(attribute)
 
 
 def _value(in_force: InForce, attribute: str) -> Any:

@@ -107,15 +107,13 @@ def _topic(ask: Ask, known: Known, policy: Policy, rule: Governance) -> str | No
 
 GATES = (_deceased, _stale, _unreadable, _do_not_contact, _topic)
 """In order; the first that names a reason refuses."""
+OF_GATE: dict[str, tuple[str, ...]] = {why.DECEASED: (DECEASED,), why.DO_NOT_CONTACT: (DO_NOT_CONTACT,)}
+"""The attributes whose evidence a refusal names; those of a topic depend on the ask."""
 
 
 def _at_gate(reason: str, ask: Ask, known: Known) -> Decision:
-    attributes: tuple[str, ...] = ()
-    if reason == why.DECEASED:
-        attributes = (DECEASED,)
-    elif reason == why.DO_NOT_CONTACT:
-        attributes = (DO_NOT_CONTACT,)
-    elif reason == why.TOPIC_DECLINED:
+    attributes = OF_GATE.get(reason, ())
+    if reason == why.TOPIC_DECLINED:
         attributes = tuple(topic(ask.topic or "", channel) for channel in ORDER)
     return _answer(known, None, None, (reason,), (), _looked_up(known, attributes))
 
@@ -198,7 +196,7 @@ def _behind(skipped: Skipped, ask: Ask, known: Known) -> tuple[str, ...]:
         return (LIST_OF[channel],)
     if reason == why.TOPIC_DECLINED:
         return (topic(ask.topic or "", channel),)
-    if reason in (why.NO_COPY, why.NOT_PREFERRED):
+    if reason not in (why.SMS_OPTED_OUT, why.VOICE_DENIED, why.EMAIL_DENIED):
         return ()
     tails = (tail for tail, value in known.contact.consents.items() if value == DENIED and tail.partition("#")[0] == channel)
     return tuple(CONSENT + tail for tail in tails)

@@ -22,7 +22,20 @@ from store.domain.sms_consent import ConsentEvent, Events
 from store.domain.source_codes import Reading, Readings
 from store.domain.unreadable import Marks, Unreadable
 from store.errors import DocumentDamaged
-from store.preference import EMAIL, PHONES, Assertion, Codes, ContactPreferences, Identifier, Later, Phone, Preference, Statement, base
+from store.preference import (
+    EMAIL,
+    LISTS,
+    PHONES,
+    Assertion,
+    Codes,
+    ContactPreferences,
+    Identifier,
+    Later,
+    Phone,
+    Preference,
+    Statement,
+    base,
+)
 from store.times import Time
 
 
@@ -84,7 +97,6 @@ _marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
 _readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
 _code = _reading(msgspec.json.Decoder(Codes).decode)
 _plain = _reading(msgspec.json.Decoder().decode)
-_LISTS = (PHONES, EMAIL)
 _new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
 
 
@@ -122,7 +134,7 @@ def read_assertions(text: str) -> dict[str, Assertion]:
     read = {}
     for attribute, (value, path, place, undecided) in said.items():
         _, recorded, evidence_id, version, _, mapping = payloads[place]
-        if attribute.startswith(_LISTS):
+        if attribute.startswith(LISTS):
             value = listed(attribute, value)
         read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided, mapping))
     return read

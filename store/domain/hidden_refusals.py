@@ -13,10 +13,9 @@ from datetime import datetime
 from store import times
 from store.domain.assertions import INHERITED, SourceAssertions
 from store.domain.enterprise import Enterprise
-from store.domain.ordering import forbids
 from store.domain.periods import FutureStatement, held_at
 from store.domain.record_refusals import RecordRefusal
-from store.preference import STAFF, Assertion
+from store.preference import STAFF, Assertion, refuses
 
 ByAuthority = Mapping[str, SourceAssertions]
 
@@ -63,11 +62,11 @@ def _as_new_as(one: Assertion, permission: Assertion | None) -> Assertion:
 
 
 def _is_hidden(name: str, then: Assertion, now: Assertion | None, ahead: Sequence[FutureStatement]) -> bool:
-    if not forbids(name, then.value) or (now is not None and forbids(name, now.value)):
+    if not refuses(name, then.value) or (now is not None and refuses(name, now.value)):
         return False
     return not any(one.refuses and (one.attribute, one.evidence_id) == (name, then.evidence_id) for one in ahead)
 
 
 def _is_uncovered(name: str, one: Assertion, said: Assertion | None, source: str) -> bool:
-    is_of_source = one.path.startswith(f"{INHERITED}{source}:") and forbids(name, one.value)
-    return is_of_source and said is not None and not forbids(name, said.value)
+    is_of_source = one.path.startswith(f"{INHERITED}{source}:") and refuses(name, one.value)
+    return is_of_source and said is not None and not refuses(name, said.value)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from store.domain import assertions
 from store.domain.assertions import BY_MERGE, SourceAssertions
 from store.domain.enterprise import Enterprise
-from store.domain.ordering import forbids, stated
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, PatientStatements
+from store.domain.ordering import stated
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, PatientStatements, refuses
 
 Records = Mapping[str, SourceAssertions]
 
@@ -42,7 +42,7 @@ def may_yield(held: Records) -> list[str]:
     A local Do Not Contact, and whatever staff has of a retired source.
     """
     said = held[STAFF].assertions if STAFF in held else {}
-    return [name for name, one in said.items() if forbids(name, one.value) and assertions.yields(name, one)]
+    return [name for name, one in said.items() if refuses(name, one.value) and assertions.yields(name, one)]
 
 
 def has_not_yielded(held: Records) -> bool:

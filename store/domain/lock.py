@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from store.domain.attributes import entry
 from store.domain.enterprise import Enterprise
 from store.errors import PreferenceLocked, RoleRefused, SettingRefused, ToggleOff, ValueRefused
 from store.preference import DO_NOT_CONTACT, NO, YES, base
@@ -94,7 +95,7 @@ def locked(attribute: str, marks: Iterable[Mark], enterprise: Enterprise) -> Mas
     mastered by the enterprise's sources as soon as it syncs. A mark of a source that left the configuration still
     locks: releasing it is a deliberate, audited step.
     """
-    if not enterprise.locks or base(attribute) == "consent.sms":
+    if not enterprise.locks or not entry(attribute).locks:
         return None
     marks = _in_precedence(marks, enterprise)
     stated = next((_by_mark(mark, enterprise) for mark in marks if _stated(base(attribute), mark)), None)

@@ -9,22 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from store import times
-from store.preference import (
-    CONSENT,
-    DECEASED,
-    DENIED,
-    DO_NOT_CONTACT,
-    GRANTED,
-    NO,
-    PREFERRED_METHOD,
-    RESTRICTED,
-    TOPIC,
-    YES,
-    Assertion,
-    Method,
-    PatientStatements,
-    Statement,
-)
+from store.domain.contactability import is_refusable, more_restrictive
+from store.preference import RESTRICTED, Assertion, PatientStatements, Statement, refuses
 
 APART = ("Consent/", "Flag/")
 """FHIR resources of which a patient has several at once, each with a life of its own: the end of one says nothing about another."""
@@ -32,8 +18,6 @@ APART = ("Consent/", "Flag/")
 PATIENT = "Patient/"
 VERSION = "/_history/"
 """Before the version, in the evidence id of a FHIR resource."""
-
-SEVERITY: dict[Any, int] = {YES: 2, NO: 0, DENIED: 2, GRANTED: 0, True: 2, False: 0, None: 1}
 
 
 def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
@@ -77,31 +61,9 @@ def refuser(evidence_id: str) -> str:
 
 def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool:
     """Whether a value counts against another one where nobody can tell which is newer."""
-    if is_refusable(attribute) or Method.NONE in (value, than):
+    if is_refusable(attribute) or refuses(attribute, value) or refuses(attribute, than):
         return more_restrictive(attribute, value, than)
     return received_later
-
-
-def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
-    """Whether a value allows less than another. Always false for attributes that permit nothing (phones, language)."""
-    if attribute == PREFERRED_METHOD:
-        return bool(value == Method.NONE and than != Method.NONE)
-    return is_refusable(attribute) and SEVERITY[value] > SEVERITY[than]
-
-
-def is_refusable(attribute: str) -> bool:
-    """Whether each value of the attribute allows more or less than another."""
-    return attribute in (DO_NOT_CONTACT, DECEASED, RESTRICTED) or attribute.startswith((CONSENT, TOPIC))
-
-
-def can_forbid(attribute: str) -> bool:
-    """Whether some value of the attribute is an opt-out: what cannot be read of it may be one."""
-    return attribute == PREFERRED_METHOD or is_refusable(attribute)
-
-
-def forbids(attribute: str, value: Any) -> bool:
-    """Whether it is an opt-out. A clear allows less than a permission, and forbids nothing."""
-    return more_restrictive(attribute, value, None)
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:

@@ -11,7 +11,7 @@ from store import times
 from store.domain import assertions, documents, local_dnc, ordering, source_codes, unreadable
 from store.domain.source_codes import Readings
 from store.domain.unreadable import Marks
-from store.preference import RESTRICTED, Assertion, PatientStatements, base
+from store.preference import RESTRICTED, Assertion, PatientStatements, base, stops_contact
 
 
 def digest(item: PatientStatements) -> str:
@@ -42,7 +42,7 @@ def without(item: PatientStatements, back: Collection[str]) -> PatientStatements
 
 def refusals(item: PatientStatements) -> PatientStatements:
     """A payload with nothing but what refuses in it, and what may."""
-    refused = {name: one for name, one in item.statements.items() if name != RESTRICTED and ordering.forbids(name, one.value)}
+    refused = {name: one for name, one in item.statements.items() if stops_contact(name, one.value)}
     unread = tuple(one for one in item.problems if base(one.attribute) in unreadable.unread(item) and base(one.attribute) != RESTRICTED)
     return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
 

@@ -21,9 +21,9 @@ from store.domain import assertions, documents, payload, record_refusals, record
 from store.domain.assertions import SourceAssertions
 from store.domain.contactability import loosened
 from store.domain.enterprise import Enterprise
-from store.domain.ordering import forbids, is_newer
+from store.domain.ordering import is_newer
 from store.domain.record_refusals import RecordRefusal
-from store.preference import EMAIL, PHONES, Assertion, Codes, Later, PatientStatements, Statement, base
+from store.preference import LISTS, Assertion, Codes, Later, PatientStatements, Statement, base, refuses
 from store.times import Time
 
 
@@ -46,7 +46,7 @@ class FutureStatement(NamedTuple):
     @property
     def refuses(self) -> bool:
         """Whether it stops contact."""
-        return forbids(self.attribute, self.value)
+        return refuses(self.attribute, self.value)
 
     @property
     def item(self) -> PatientStatements:
@@ -84,7 +84,7 @@ def counts(later: Later, item: PatientStatements) -> bool:
 
 def _is_replaced(one: FutureStatement, item: PatientStatements) -> bool:
     """Whether a list that is ahead would be out of date when it is due: the whole list was stated again since."""
-    return base(one.attribute) in (PHONES, EMAIL) and one.attribute in item.statements and item.effective.is_after(one.effective)
+    return base(one.attribute) in LISTS and one.attribute in item.statements and item.effective.is_after(one.effective)
 
 
 def _is_newer(item: PatientStatements, one: FutureStatement) -> bool | None:
@@ -108,7 +108,7 @@ def _path(item: PatientStatements, attribute: str) -> str:
 
 def _permitted(attribute: str, old: Assertion | None, item: PatientStatements) -> bool:
     """Whether an earlier version of the record stated something else than a refusal."""
-    if old is None or old.value is None or forbids(attribute, old.value):
+    if old is None or old.value is None or refuses(attribute, old.value):
         return False
     return record(old.evidence_id) == record(item.evidence_id)
 
@@ -158,7 +158,7 @@ def _replaced(
 ) -> assertions.Merged:
     old, said = found.assertions[attribute], item.statements[attribute]
     when = times.newest(old.effective, item.effective)
-    when = times.newest(when, times.at(joined)) if joined is not None and forbids(attribute, said.value) else when
+    when = times.newest(when, times.at(joined)) if joined is not None and refuses(attribute, said.value) else when
     new = Assertion(said.value, when, now, item.evidence_id, said.path, item.version, mapping=item.mapping)
     changed = {**found.changed, attribute: (old.value, new.value)} if old.value != new.value else found.changed
     outcome = "applied" if changed else found.outcome
@@ -190,7 +190,7 @@ def _ended(
     """Where a record ends, what was stated without one, or by another one, counts again where it refuses."""
     if held is not None and one.value is None and item.statements:
         stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
-        if one.attribute in stands and forbids(one.attribute, stands[one.attribute].value):
+        if one.attribute in stands and refuses(one.attribute, stands[one.attribute].value):
             return assertions.merge(held, item, now, joined=joined, decided=stands)
     return merged(held, item, now, joined)
 

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from store import times
 from store.domain import payload, unreadable
-from store.domain.assertions import INHERITED, SourceAssertions, more_restrictive
-from store.preference import EMR, PHONES, STAFF, Assertion, base, emr
+from store.domain.assertions import INHERITED, SourceAssertions
+from store.domain.contactability import more_restrictive
+from store.preference import EMR, PHONES, STAFF, Assertion, base, emr, refuses
 
 ALWAYS = times.BEGINNING
 """Since when two records are one that a linking identifier joined: it says nothing about a time, and no EMR is as old."""
@@ -176,7 +177,7 @@ def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
 def _forbidding(since: Mapping[str, Assertion], own: SourceAssertions | None) -> dict[str, Assertion]:
     """Those of the opt-outs that the record does not have, or has of an older time: nothing from before them lifts them."""
     has = own.current() if own else {}
-    return {name: one for name, one in since.items() if more_restrictive(name, one.value, None) and _is_news(name, one, has.get(name))}
+    return {name: one for name, one in since.items() if refuses(name, one.value) and _is_news(name, one, has.get(name))}
 
 
 def _is_news(name: str, one: Assertion, own: Assertion | None) -> bool:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from store import times
 from store.domain.assertions import Merged, SourceAssertions
-from store.domain.ordering import PATIENT, forbids, is_newer, refuser, stated
-from store.preference import DECEASED, RESTRICTED, Assertion, PatientStatements
+from store.domain.ordering import PATIENT, is_newer, refuser, stated
+from store.preference import FACTS, Assertion, PatientStatements, refuses
 from store.times import Time
 
 
@@ -39,7 +39,7 @@ class RecordRefusal(NamedTuple):
     @property
     def refuses(self) -> bool:
         """Whether the record stops contact now."""
-        return forbids(self.attribute, self.value)
+        return refuses(self.attribute, self.value)
 
 
 def is_told(item: PatientStatements, held: SourceAssertions | None) -> bool:
@@ -47,14 +47,14 @@ def is_told(item: PatientStatements, held: SourceAssertions | None) -> bool:
     if not refuser(item.evidence_id):
         return False
     before = held.assertions if held is not None else {}
-    return any(forbids(name, one.value) or _is_refused(name, before) for name, one in item.statements.items() if _is_kept(name))
+    return any(refuses(name, one.value) or _is_refused(name, before) for name, one in item.statements.items() if _is_kept(name))
 
 
 def known(kept: Sequence[RecordRefusal], held: SourceAssertions | None, patient: int, authority: str) -> list[RecordRefusal]:
     """What is kept, with what stands where nothing is kept of its record: an earlier version of the store did not keep any."""
     have = {one[1:4] for one in kept}
     said = held.current().items() if held is not None else ()
-    stands = [_refusal(patient, authority, name, patient, one) for name, one in said if _is_kept(name) and forbids(name, one.value)]
+    stands = [_refusal(patient, authority, name, patient, one) for name, one in said if _is_kept(name) and refuses(name, one.value)]
     return [*kept, *(one for one in stands if one.record and one[1:4] not in have)]
 
 
@@ -157,12 +157,12 @@ def without_earlier(held: Mapping[str, SourceAssertions], kept: Iterable[RecordR
 
 def _is_kept(attribute: str) -> bool:
     """A death or a restriction is the patient's, and is of one record only."""
-    return attribute not in (DECEASED, RESTRICTED)
+    return attribute not in FACTS
 
 
 def _is_refused(attribute: str, assertions: Mapping[str, Assertion]) -> bool:
     said = assertions.get(attribute)
-    return said is not None and forbids(attribute, said.value)
+    return said is not None and refuses(attribute, said.value)
 
 
 def _is_same_patient(record: str, evidence_id: str) -> bool:

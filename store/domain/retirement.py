@@ -11,24 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from store import times
-from store.domain import assertions, local_dnc, ordering, payload, unreadable
+from store.domain import assertions, local_dnc, payload, unreadable
 from store.domain.assertions import INHERITED, SourceAssertions
-from store.domain.contactability import loosened
+from store.domain.attributes import entry
+from store.domain.contactability import is_refusable, loosened, more_restrictive
 from store.domain.enterprise import Enterprise
 from store.domain.unreadable import Marks
-from store.preference import (
-    DO_NOT_CONTACT,
-    EMR,
-    NEEDS_SYNC,
-    PHONES,
-    PREFERRED_METHOD,
-    STAFF,
-    YES,
-    Assertion,
-    PatientStatements,
-    Preference,
-    base,
-)
+from store.preference import DO_NOT_CONTACT, EMR, PREFERRED_METHOD, STAFF, YES, Assertion, PatientStatements, Preference, refuses
 
 ByAuthority = Mapping[str, SourceAssertions]
 
@@ -42,7 +31,7 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
     staff = by_authority.get(STAFF) or SourceAssertions({}, times.at(now), times.at(now), "", now)
     kept = staff.current()
     for name, one in mine.current().items():
-        if one.value is None or not (enterprise.syncs or not name.startswith(NEEDS_SYNC)):
+        if one.value is None or not (enterprise.syncs or not entry(name).needs_sync):
             continue
         if name == DO_NOT_CONTACT and local_dnc.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then
             continue
@@ -51,7 +40,7 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
             if one.value == YES:
                 kept[name] = _marked(one._replace(effective=times.newest(old.effective, one.effective)), source, now)
             continue
-        if old is None or (enterprise.syncs and not (is_inherited(old) and assertions.more_restrictive(name, old.value, one.value))):
+        if old is None or (enterprise.syncs and not (is_inherited(old) and more_restrictive(name, old.value, one.value))):
             if old is not None and is_inherited(old) and old.value == one.value:
                 one = one._replace(effective=times.newest(old.effective, one.effective))
             kept[name] = _marked(one, source, now)
@@ -92,14 +81,14 @@ def without_late(by_authority: ByAuthority, authority: str, item: PatientStateme
     past = staff.current() if staff is not None and authority.startswith(EMR) else {}
     begins = f"{INHERITED}{authority.removeprefix(EMR)}:"
     method = mine.assertions.get(PREFERRED_METHOD) if mine is not None else None
-    has_method = method is not None and not ordering.forbids(PREFERRED_METHOD, method.value)
+    has_method = method is not None and not refuses(PREFERRED_METHOD, method.value)
     late = {
         name
         for name, one in item.statements.items()
         if name in past
         and past[name].path.startswith(INHERITED if name == PREFERRED_METHOD and not has_method else begins)
         and not item.effective.is_after(past[name].effective)
-        and assertions.more_restrictive(name, past[name].value, one.value)
+        and more_restrictive(name, past[name].value, one.value)
     }
     return replace(item, statements={name: one for name, one in item.statements.items() if name not in late}) if late else item
 
@@ -114,7 +103,7 @@ def _holding_fast(
 ) -> dict[str, SourceAssertions]:
     """Puts every refusal that would be lost into staff's hands. Which number or method comes first is not a refusal."""
     was, after = (_in_force(one, enterprise) for one in (before, {**rest, STAFF: staff}))
-    names = [name for name in was if base(name) not in (PHONES, PREFERRED_METHOD)]
+    names = [name for name in was if is_refusable(name)]
     lost = {name: _marked(was[name].assertion, source, now) for name in loosened(was, after, names)}
     staff = replace(staff, assertions={**staff.assertions, **lost})
     return {**rest, STAFF: staff} if staff.assertions or staff.unreadable else {name: held for name, held in rest.items() if name != STAFF}

@@ -13,8 +13,9 @@ from datetime import datetime
 from store import times
 from store.domain import documents, unreadable
 from store.domain.assertions import SourceAssertions, merge
-from store.domain.ordering import forbids, more_restrictive, record_of
-from store.preference import Assertion, PatientStatements, Problem, Statement, base
+from store.domain.contactability import more_restrictive
+from store.domain.ordering import record_of
+from store.preference import Assertion, PatientStatements, Problem, Statement, base, refuses
 
 
 def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined: datetime) -> SourceAssertions:
@@ -32,7 +33,7 @@ def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined:
 
 def refusals(held: SourceAssertions) -> dict[str, Assertion]:
     """What of it refuses."""
-    return {name: said for name, said in held.current().items() if forbids(name, said.value)}
+    return {name: said for name, said in held.current().items() if refuses(name, said.value)}
 
 
 def refusing(now: SourceAssertions, kept: Mapping[str, Assertion]) -> SourceAssertions:
@@ -48,7 +49,7 @@ def refusing(now: SourceAssertions, kept: Mapping[str, Assertion]) -> SourceAsse
         said, stands = kept.get(name), assertions.get(name)
         if said is None or (stands is not None and stands.effective.is_after(said.effective)):
             continue
-        if stands is not None and forbids(name, stands.value) and not more_restrictive(name, said.value, stands.value):
+        if stands is not None and refuses(name, stands.value) and not more_restrictive(name, said.value, stands.value):
             assertions[name] = stands._replace(effective=times.newest(stands.effective, said.effective))
         else:
             assertions[name] = said
@@ -60,7 +61,7 @@ def _told(
 ) -> SourceAssertions:
     assertions = dict(now.assertions)
     for name, said in side.current().items():
-        if name in unsaid or (name in names and forbids(name, said.value)):
+        if name in unsaid or (name in names and refuses(name, said.value)):
             item = PatientStatements(
                 (), {name: Statement(said.value, said.path)}, said.effective, said.evidence_id, said.version, mapping=said.mapping
             )

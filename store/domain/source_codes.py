@@ -20,7 +20,7 @@ from store.domain import ordering, unreadable
 from store.domain.assertions import SourceAssertions, merge
 from store.domain.ordering import VERSION, record_of
 from store.domain.unreadable import Marks, Unreadable
-from store.preference import PREFERRED_METHOD, Assertion, Codes, PatientStatements, Problem, Statement, base
+from store.preference import Assertion, Codes, PatientStatements, Problem, Statement, base, refusal, refuses
 from store.times import Time
 
 MOST = 16
@@ -73,7 +73,7 @@ def after(readings: Readings, item: PatientStatements, recorded: datetime, befor
     """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
     kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
     if record_of(item.evidence_id):
-        said = [name for name in item.statements if name == PREFERRED_METHOD or ordering.is_refusable(name) or name in kept]
+        said = [name for name in item.statements if refusal(name) is not None or name in kept]
         return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in said}
     counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
     coded = (
@@ -181,7 +181,7 @@ def _with_record(name: str, readings: tuple[Reading, ...], item: PatientStatemen
         return readings
     others = [one for one in readings if one is not old]
     if len(others) >= MOST:
-        others.remove(min(others, key=lambda one: (ordering.forbids(name, one.value), one.effective.latest)))
+        others.remove(min(others, key=lambda one: (refuses(name, one.value), one.effective.latest)))
     return (*others, new)
 
 
@@ -290,7 +290,7 @@ def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Readi
 
 
 def _weight(name: str, one: Reading) -> int:
-    if one.outcome == UNREAD or (one.outcome == STATED and ordering.forbids(name, one.value)):
+    if one.outcome == UNREAD or (one.outcome == STATED and refuses(name, one.value)):
         return 2
     return 1 if one.outcome == STATED else 0
 

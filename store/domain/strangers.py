@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from store import times
 from store.domain.assertions import SourceAssertions
 from store.domain.identifiers import BEFORE, OWN, RECORD_ID, KnownIdentifier, Naming
-from store.domain.ordering import forbids
-from store.preference import EMR, Assertion, Identifier
+from store.preference import EMR, Assertion, Identifier, refuses
 
 MEDICAL_RECORD = "mr"
 
@@ -61,10 +60,10 @@ def staying(held: Mapping[str, SourceAssertions], history: Iterable[HistoryLine]
     found: dict[str, dict[str, Assertion]] = {authority: {} for authority in held}
     for at, authority, evidence_id, effective, changes in history:
         for attribute, (_, after, path) in changes.items():
-            if authority in held and authority.startswith(EMR) and forbids(attribute, after):
+            if authority in held and authority.startswith(EMR) and refuses(attribute, after):
                 found[authority][attribute] = Assertion(after, times.at(effective), at, evidence_id, path)
     for authority, one in held.items():
-        found[authority] |= {name: said for name, said in one.current().items() if forbids(name, said.value)}
+        found[authority] |= {name: said for name, said in one.current().items() if refuses(name, said.value)}
     return found
 
 

@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store import times
+from store.domain.attributes import entry
 from store.domain.enterprise import Enterprise
-from store.domain.ordering import can_forbid, forbids, record_of, stated
-from store.preference import NEEDS_SYNC, Assertion, PatientStatements, base
+from store.domain.ordering import record_of, stated
+from store.preference import Assertion, PatientStatements, base, refusal, refuses
 from store.times import Time
 
 
@@ -44,7 +45,7 @@ def unread(item: PatientStatements) -> tuple[str, ...]:
     """The attributes of a payload that may refuse and could not be read. One that it refuses all the same is read well enough."""
     if not item.problems:
         return ()
-    named = dict.fromkeys(base(one.attribute) for one in item.problems if can_forbid(one.attribute))
+    named = dict.fromkeys(base(one.attribute) for one in item.problems if refusal(one.attribute) is not None)
     return tuple(name for name in named if not _refuses(name, item))
 
 
@@ -85,12 +86,12 @@ def anchored(marks: Marks, merged_at: datetime) -> Marks:
 def in_force(by_authority: Iterable[tuple[str, Marks]], enterprise: Enterprise) -> tuple[str, ...]:
     """The attributes that newer evidence could not be read for, sorted. Without sync, only what counts without sync."""
     found = {name for _, marks in by_authority for name in marks}
-    return tuple(sorted(name for name in found if enterprise.locks or not name.startswith(NEEDS_SYNC)))
+    return tuple(sorted(name for name in found if enterprise.locks or not entry(name).needs_sync))
 
 
 def _refuses(name: str, item: PatientStatements) -> bool:
     said = item.statements.get(name)
-    return said is not None and forbids(name, said.value)
+    return said is not None and refuses(name, said.value)
 
 
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:

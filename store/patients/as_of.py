@@ -18,6 +18,7 @@ from store import times
 from store.db.database import Database
 from store.domain import assertions, documents
 from store.domain.assertions import INHERITED
+from store.domain.attributes import is_known
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise, parse
 from store.domain.identifiers import LOOKUP
@@ -29,7 +30,7 @@ from store.domain.sms_consent import OPT_OUT, ConsentEvent, Events, OptOut, acti
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
 from store.patients.reader import PatientReader, names
-from store.preference import ATTRIBUTES, CONSENT, EMR, STAFF, TOPIC, Assertion, ContactPreferences, Preference, base, emr
+from store.preference import EMR, STAFF, Assertion, ContactPreferences, Preference, emr
 
 IN_FORCE = "SELECT basis, at <= ? FROM bases WHERE enterprise = ? AND state = 'in_force' ORDER BY seq"
 WAITED = """SELECT b.basis FROM bases b JOIN runs r ON r.id = b.run_id
@@ -137,7 +138,7 @@ def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[
     stated: dict[tuple[str, str, Any], Assertion] = {}
     for at, _, authority, evidence_id, effective, changes in lines:
         for attribute, (before, after, path) in documents.read(changes).items():
-            if base(attribute) in ATTRIBUTES or attribute.startswith((CONSENT, TOPIC)):  # else an event, like a merge
+            if is_known(attribute):  # else an event, like a merge
                 new = Assertion(documents.listed(attribute, after), times.at(instant(effective)), instant(at), evidence_id, path)
                 if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
                     new = _restated(new, stated.get((_origin(authority, path), attribute, new.value)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from store.preference import ATTRIBUTES
+from store.domain.attributes import ATTRIBUTES
 from sync.config.document import Document
 from sync.config.model import EnterprisePart, PolicyPart, SourcePart, Top
 from sync.config.options import OPTIONS

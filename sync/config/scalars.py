@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from store.preference import ATTRIBUTES, Channel
+from store.domain.attributes import ATTRIBUTES
+from store.preference import Channel
 from store.runs.encryption import read_key
 from sync.config.address import Address as Address
 

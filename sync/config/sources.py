@@ -11,8 +11,9 @@ from adapters.mapping import allow_list
 from adapters.mapping.identifiers import folded
 from adapters.mapping.site_rules import MappingError
 from adapters.registry import ADAPTERS
+from store.domain.attributes import ATTRIBUTES
 from store.domain.enterprise import Source
-from store.preference import ATTRIBUTES, issuer, issuers
+from store.preference import issuer, issuers
 from sync.config import cron, presets
 from sync.config.check import checked
 from sync.config.document import Document

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.mapping.unknown_codes import MARK
-from store.preference import ATTRIBUTES, PatientStatements, base
+from store.domain.attributes import ATTRIBUTES
+from store.preference import PatientStatements, base
 from tests.adapters.fhir import made as fhir
 from tests.adapters.hl7v2.messages import adt, stated
 from tests.adapters.rest import made as rest

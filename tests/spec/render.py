@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from store.domain import reasons, sms_consent
+from store.domain.attributes import entry
 from store.domain.channels import GOVERNS
 from store.domain.lock import TOGGLE_REASONS
 from tests.spec.access import CALLS, KEYS, PAGES, ROLES
+from tests.spec.attributes import ATTRIBUTE_ROWS
 from tests.spec.identity import IDENTITY
 from tests.spec.order import ORDER
 from tests.spec.replies import REPLIES
@@ -51,7 +53,19 @@ Two failures matter most, in this order: contacting somebody who refused, and si
 
 def page() -> str:
     """The whole document."""
-    parts = [HEAD, _governance(), *map(_table, TABLES), _identity(), _toggles(), _order(), _replies(), _safeguard(), _access(), _codes()]
+    parts = [
+        HEAD,
+        _governance(),
+        *map(_table, TABLES),
+        _identity(),
+        _attributes(),
+        _toggles(),
+        _order(),
+        _replies(),
+        _safeguard(),
+        _access(),
+        _codes(),
+    ]
     return "\n".join(parts)
 
 
@@ -94,6 +108,26 @@ def _identity() -> str:
     return _section(
         "Which patient a payload is about", about, ("rule", "known patients", "identifiers of the payload", "it is about"), rows
     )
+
+
+def _attributes() -> str:
+    about = (
+        "What a source says about an attribute that needs sync counts only in an enterprise that syncs contact preferences. An attribute\n"
+        "that locks cannot be changed here once a source has stated it."
+    )
+    head = ("attribute", "title", "refuses", "of several sources counts", "needs sync", "locks")
+    rows = (
+        (
+            f"`{one.attribute}`",
+            entry(one.attribute).title,
+            "" if one.refuses is None else _plain(one.refuses),
+            one.counts,
+            "yes" if one.needs_sync else "",
+            "yes" if one.locks else "",
+        )
+        for one in ATTRIBUTE_ROWS
+    )
+    return _section("Attributes", about, head, rows)
 
 
 def _toggles() -> str:

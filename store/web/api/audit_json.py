@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from store.audit.hash_chain import Link
+from store.domain.attributes import in_order
 from store.domain.sms_consent import display
 from store.patients.as_of import AsOf
-from store.preference import ATTRIBUTES
 from store.web.api.facesheet import OptOutOut, PreferenceOut, opt_outs_out, preference_out
 
 
@@ -40,8 +40,7 @@ class AuditOut(Struct, frozen=True):
 
 def as_of_out(found: AsOf) -> AsOfOut:
     """A patient at an earlier time, as JSON."""
-    names = (*ATTRIBUTES, *sorted(name for name in found.preferences if name not in ATTRIBUTES))
-    values = {name: preference_out(name, found.preferences.get(name)) for name in names}
+    values = {name: preference_out(name, found.preferences.get(name)) for name in in_order(found.preferences)}
     opted_out = opt_outs_out(found.contact, found.opt_outs)
     return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out)
 

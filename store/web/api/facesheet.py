@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from store.domain.attributes import in_order
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Toggle, locked
 from store.domain.patient import HistoryEntry, Patient
 from store.domain.sms_consent import OptOut, display
-from store.preference import ATTRIBUTES, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
+from store.preference import DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
 
 
 class IdentifierOut(Struct, frozen=True):
@@ -139,7 +140,7 @@ class EntryOut(Struct, frozen=True):
 
 def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> PatientOut:
     """Everything about one patient, for people and machines."""
-    names = (*ATTRIBUTES, *sorted(name for name in patient.preferences if name not in ATTRIBUTES))
+    names = in_order(patient.preferences)
     return PatientOut(
         patient.id,
         patient.version,

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from store import preference as p
+from store.domain.attributes import REGISTRY, Kind
 from store.domain.decision_request import Decision
 from store.domain.enterprise import Enterprise
 from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
@@ -20,6 +21,8 @@ CHANNELS = ("sms", "voice", "email")
 TYPES = tuple(str(kind) for kind in MessageType)
 KINDS = {"cell": "cell", "home": "home", "work": "work"}
 RECENT = 40
+APART = (p.DO_NOT_CONTACT, p.PREFERRED_METHOD, p.PREFERRED_PHONE, p.PHONES, p.DISPLAY_NAME)
+"""Attributes that the card shows in a way of their own."""
 HINTS = {
     (p.DECEASED, True): "Nothing is sent on any channel.",
     (p.RESTRICTED, True): "The EMR protects this record. Missing data may be withheld, not removed.",
@@ -146,6 +149,12 @@ def row(attribute: str, patient: Patient, enterprise: Enterprise) -> CardRow:
     return CardRow(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
 
 
+def details(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
+    """Every attribute that needs no more than a line, whether anybody stated it or not."""
+    apart = (*APART, *(one.name for one in REGISTRY if one.kind is Kind.FLAG or one.name.startswith(p.CONSENT)))
+    return [row(one.name, patient, enterprise) for one in REGISTRY if one.name not in apart]
+
+
 def consents(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """Consents by channel, and by number where stated. Channels are always shown."""
     fixed = [p.consent(channel) for channel in CHANNELS]
@@ -160,7 +169,7 @@ def topics(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
 
 def record(patient: Patient, enterprise: Enterprise) -> list[CardRow]:
     """Statements about the record itself, such as deceased. Attributes never stated are left out."""
-    stated = [name for name in (p.DECEASED, p.RESTRICTED, p.ACTIVE) if name in patient.preferences]
+    stated = [one.name for one in REGISTRY if one.kind is Kind.FLAG and one.name in patient.preferences]
     hints = {name: HINTS.get((name, patient.preferences[name].value), "") for name in stated}
     return [row(name, patient, enterprise)._replace(hint=hints[name]) for name in stated]
 

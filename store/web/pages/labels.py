@@ -6,26 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from store import preference as p
+from store.domain.attributes import Kind, entry
 from store.domain.enterprise import Enterprise
 from store.domain.reasons import CLIENT, NOTES, REFUSALS, SKIPS
 from store.web.pages.languages import LANGUAGES
 
-TITLES = {
-    p.DO_NOT_CONTACT: "Do Not Contact",
-    p.PREFERRED_METHOD: "Preferred contact",
-    p.PREFERRED_PHONE: "Preferred phone",
-    p.PHONES: "Phones",
-    p.EMAIL: "E-mail",
-    p.LANGUAGE: "Language",
-    p.DECEASED: "Deceased",
-    p.RESTRICTED: "Restricted record",
-    p.ACTIVE: "Active record",
-    p.DISPLAY_NAME: "Name",
-    "consent.sms": "Consent to texts",
-    "consent.voice": "Consent to calls",
-    "consent.email": "Consent to e-mail",
-    "sms_consent": "SMS consent",
-}
+EVENTS = {"sms_consent": "SMS consent"}
 CHANNELS = {"sms": "text", "voice": "call", "email": "e-mail"}
 BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "portal": "PORTAL", "none": "NO CONTACT"}
 VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
@@ -39,22 +25,22 @@ def title(attribute: str) -> str:
     if base.startswith(p.TOPIC):
         name, _, channel = base.removeprefix(p.TOPIC).rpartition(".")
         return f"{name.replace('_', ' ').capitalize()} by {CHANNELS.get(channel, channel)}"
-    named = TITLES.get(base, base.replace("_", " ").replace(".", " ").capitalize())
+    named = entry(base).title or EVENTS.get(base, base.replace("_", " ").replace(".", " ").capitalize())
     return f"{named} at {number(tail)}" if tail.startswith("+") else named
 
 
 def value(attribute: str, stored: Any) -> str:
     """A value as text. Phones come as lists of their fields, also from the history."""
-    base = p.base(attribute)
-    if base == p.PHONES:
+    kind = entry(attribute).kind
+    if kind is Kind.PHONES:
         return ", ".join(number(_phone_number(one)) for one in stored or ()) or "none"
     if isinstance(stored, list | tuple):
         return ", ".join(map(str, stored)) or "none"
-    if base == p.PREFERRED_METHOD and stored in BADGES:
+    if kind is Kind.METHOD and stored in BADGES:
         return BADGES[stored].capitalize()
-    if base == p.LANGUAGE and stored:
+    if kind is Kind.LANGUAGE and stored:
         return language(stored)
-    if base == p.PREFERRED_PHONE and stored:
+    if kind is Kind.NUMBER and stored:
         return number(stored)
     return VALUES.get(stored, str(stored).replace("_", " ")) if stored is None or isinstance(stored, str | bool) else str(stored)
 

@@ -16,7 +16,7 @@ from store.domain.reasons import PATIENT_UNKNOWN
 from store.errors import PatientUnknown, StoreError
 from store.patients.preferences import Preferences
 from store.patients.unmerge import merged_records
-from store.preference import EMAIL, LANGUAGE, PREFERRED_METHOD, PREFERRED_PHONE
+from store.preference import PHONES, PREFERRED_METHOD, PREFERRED_PHONE
 from store.web.api.wire import check_line
 from store.web.http.look_ups import noted
 from store.web.http.problem import ProblemDetails, problem_of
@@ -137,9 +137,8 @@ class PatientPages:
             "method": card.row(PREFERRED_METHOD, patient, enterprise),
             "phone": phone,
             "numbers": card.numbers(patient),
-            "phones": card.row("phones", patient, enterprise),
-            "email": card.row(EMAIL, patient, enterprise),
-            "language": card.row(LANGUAGE, patient, enterprise),
+            "phones": card.row(PHONES, patient, enterprise),
+            "details": card.details(patient, enterprise),
             "consents": card.consents(patient, enterprise),
             "topics": card.topics(patient, enterprise),
             "record": card.record(patient, enterprise),

@@ -8,6 +8,7 @@ import pytest
 
 from store import times
 from store.audit.audit_log import Audit
+from store.domain.attributes import REGISTRY, Kind
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.preference import Identifier, PatientMerge, PatientStatements, Problem
@@ -256,6 +257,13 @@ def test_a_language_is_shown_by_its_name(fresh_pages: Pages) -> None:
     for number, (tag, name) in enumerate({"es-MX": "Spanish (es-MX)", "ase": "American Sign Language (ase)", "hmn": "Hmong (hmn)"}.items()):
         stated(fresh_pages, statements(f"L{number}", f"L{number}", language=tag))
         assert f"Language {name}" in browser.get(fresh_pages.patient(f"L{number}")).text
+
+
+def test_every_attribute_has_its_line_on_the_card(fresh_pages: Pages) -> None:
+    flags = {one.name: True for one in REGISTRY if one.kind is Kind.FLAG}
+    stated(fresh_pages, statements("ALL", "ALL", **flags))
+    shown = fresh_pages.signed_in("staff").get(fresh_pages.patient("ALL")).text.partition("History")[0]
+    assert [one.title for one in REGISTRY if one.name not in card.APART and one.title not in shown] == []
 
 
 def test_a_deceased_and_a_restricted_record_say_what_follows_and_where_it_comes_from(fresh_pages: Pages) -> None:

@@ -1,0 +1,81 @@
+"""The table of attributes against the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.mapping.site_rules import TARGETS
+from store import times
+from store.domain.assertions import in_force
+from store.domain.attributes import ATTRIBUTES, REGISTRY, entry
+from store.domain.contactability import more_restrictive
+from store.domain.enterprise import Enterprise, Source
+from store.domain.lock import Mark, locked
+from store.preference import REFUSALS, Assertion, family, refuses
+from tests.factories import NOW
+from tests.spec.attributes import ANY_REFUSAL, ATTRIBUTE_ROWS, AttributeRow
+
+SYNCS = Enterprise("clinic", syncs=True, sources=(Source("first", ""), Source("second", "")))
+DOES_NOT = Enterprise("clinic", sources=SYNCS.sources)
+EVERY = pytest.mark.parametrize("row", ATTRIBUTE_ROWS, ids=lambda row: row.attribute)
+REFUSABLE = pytest.mark.parametrize("row", [row for row in ATTRIBUTE_ROWS if row.refuses is not None], ids=lambda row: row.attribute)
+
+
+def value_of(row: AttributeRow, enterprise: Enterprise, *values: Any) -> Any:
+    """What is in force where the sources state these values, in their order."""
+    assertions = [{row.attribute: Assertion(value, times.at(NOW), NOW, "M1", "X-1")} for value in values]
+    said = {f"emr:{source.name}": one for source, one in zip(enterprise.sources, assertions, strict=False)}
+    found = in_force(said, enterprise).get(row.attribute)
+    return found.value if found is not None else None
+
+
+def test_the_table_has_every_attribute() -> None:
+    assert {row.attribute for row in ATTRIBUTE_ROWS} >= {*ATTRIBUTES}
+    assert {family(row.attribute) for row in ATTRIBUTE_ROWS if row.refuses is not None} == REFUSALS.keys()
+    assert all(one.title for one in REGISTRY), "people read each of them"
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSALS.items())
+def test_a_mapping_can_write_every_refusal(name: str, value: Any) -> None:
+    assert value in TARGETS[name].values()
+
+
+@EVERY
+def test_one_value_at_most_refuses(row: AttributeRow) -> None:
+    assert not refuses(row.attribute, row.value)
+    assert not refuses(row.attribute, None)
+    assert refuses(row.attribute, row.refuses) is (row.refuses is not None)
+
+
+@EVERY
+def test_a_refusal_allows_less_than_unknown_and_a_permission_more(row: AttributeRow) -> None:
+    joins = row.counts == ANY_REFUSAL
+    assert more_restrictive(row.attribute, row.refuses, None) is (row.refuses is not None)
+    assert more_restrictive(row.attribute, None, row.value) is joins
+    assert not more_restrictive(row.attribute, row.value, row.refuses)
+
+
+@REFUSABLE
+def test_of_two_sources_which_value_counts(row: AttributeRow) -> None:
+    assert value_of(row, SYNCS, row.refuses, row.value) == row.refuses
+    assert value_of(row, SYNCS, row.value, row.refuses) == (row.refuses if row.counts == ANY_REFUSAL else row.value)
+
+
+@EVERY
+def test_what_counts_without_sync(row: AttributeRow) -> None:
+    assert value_of(row, SYNCS, row.value) == row.value
+    assert value_of(row, DOES_NOT, row.value) == (None if row.needs_sync else row.value)
+
+
+@EVERY
+def test_what_a_source_that_stated_it_locks(row: AttributeRow) -> None:
+    master = locked(row.attribute, [Mark("second", NOW, NOW, frozenset({row.attribute}))], SYNCS)
+    assert (master.source if master is not None else None) == ("second" if row.locks else None)
+
+
+@pytest.mark.parametrize("name", ["merged_into", "sms_consent"])
+def test_an_event_of_the_history_is_no_attribute_and_refuses_nothing(name: str) -> None:
+    assert not refuses(name, "yes")
+    assert (entry(name).title, entry(name).needs_sync) == ("", False)
