@@ -40,7 +40,7 @@ class Method(StrEnum):
 
 
 class MessageType(StrEnum):
-    """Why a message is sent; decides which settings govern it (product rule 7)."""
+    """Why a message is sent; decides which settings govern it (product section 7)."""
 
     AUTOMATION = "automation"
     BROADCAST = "broadcast"

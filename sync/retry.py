@@ -1,4 +1,4 @@
-"""When a failed run is retried (product rule 9: skip, retry or stop), from its error. Pure."""
+"""When a failed run is retried (product section 9: skip, retry or stop), from its error. Pure."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def _first(item: PatientStatements, recorded: datetime, joined: datetime | None)
 
 
 def _is_read_again(item: PatientStatements, old: Assertion) -> bool:
-    """Whether it is the payload of the assertion itself, as another mapping reads it (rule 5.8)."""
+    """Whether it is the payload of the assertion itself, as another mapping reads it (product rule 5.8)."""
     return item.evidence_id == old.evidence_id and item.mapping != old.mapping
 
 
@@ -187,7 +187,7 @@ def _is_all_there_is(assertions: Mapping[str, Assertion], item: PatientStatement
 def _of_the_other_record(attribute: str, value: Any, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
     """Whether it is an opt-out from before a merge that arrives after it, late only beside what the other record said.
 
-    Had it come in time, it would have survived the merge (rule 7). What was stated since the merge is about both, and stands.
+    Had it come in time, it would have survived the merge (product rule 5.7). What was stated since the merge is about both, and stands.
     """
     from_before = not item.effective.is_after(times.at(joined)) and not old.effective.is_after(times.at(joined))
     return from_before and refuses(attribute, value) and more_restrictive(attribute, value, old.value)
@@ -201,7 +201,7 @@ def _anchor(attribute: str, statement: Statement, item: PatientStatements, joine
 
 
 def join(first: SourceAssertions, second: SourceAssertions) -> SourceAssertions:
-    """What one authority said of two records that are one person (rule 7): the newer statement, and any opt-out of either.
+    """What one authority said of two records that are one person (product rule 5.7): the newer statement, and any opt-out of either.
 
     An opt-out that is kept over a newer permission takes the newer time, so that no repeated message undoes it.
     """

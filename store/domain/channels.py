@@ -1,4 +1,4 @@
-"""Which channel and which number a message may use, once the gates let it through. Pure (product rule 7)."""
+"""Which channel and which number a message may use, once the gates let it through. Pure (product section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May this message be sent, on which channel, to which address, in which language, and why? Pure (product rule 7).
+"""May this message be sent, on which channel, to which address, in which language, and why? Pure (product section 7).
 
 First the gates: the first that matches refuses. Then the channels in order: the first without an obstacle wins, and each
 one skipped is listed with its reason. What an ask leaves open and what nobody has stated is never taken for a yes.

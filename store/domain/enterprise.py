@@ -45,7 +45,7 @@ def parse(text: str) -> Basis:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The named choices of product rules 6 and 7; every default is the safe one."""
+    """The named choices of product sections 6 and 7; every default is the safe one."""
 
     when_stale: str = "flag"  # flag | refuse
     when_unreadable: str = "refuse"  # flag | refuse

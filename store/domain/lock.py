@@ -1,6 +1,6 @@
 """Who may change what is mastered by an EMR: the Do Not Contact toggle and the lock of each attribute. Pure.
 
-Product rule 4. The lock is on from the moment the enterprise syncs, before any run. SMS consent is never locked.
+Product section 4. The lock is on from the moment the enterprise syncs, before any run. SMS consent is never locked.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Toggle:
 
 
 def toggle(*, syncs: bool, setting_on: bool, role: str, value: str, source: str | None = None) -> Toggle:
-    """One cell of the table of product rule 4. ``source`` names the master, where one is known."""
+    """One cell of the table of product section 4. ``source`` names the master, where one is known."""
     if syncs:
         return Toggle(True, False, value, MASTERED_BY_EMR, source)
     if not setting_on:

@@ -1,4 +1,4 @@
-"""Which patients an opt-out binds. Pure (product rule 6).
+"""Which patients an opt-out binds. Pure (product section 6).
 
 A STOP is the patient's statement about a line. It binds every patient who had the number at that time, and remains when the EMR removes
 or replaces the number. START from that number ends it, or START from a number that only this patient has.

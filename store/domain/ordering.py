@@ -67,7 +67,7 @@ def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:
-    """The statements that count: whatever a restricted record leaves out or deletes is no statement (rule 5.6)."""
+    """The statements that count: whatever a restricted record leaves out or deletes is no statement (product rule 5.6)."""
     if not withholds(item):
         return item.statements
     return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}

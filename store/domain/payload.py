@@ -28,7 +28,7 @@ def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements
 
 
 def of_restricted(held: assertions.SourceAssertions | None, item: PatientStatements) -> PatientStatements:
-    """A payload about a record that its authority called restricted, and does not call anything else: it takes nothing back (rule 5.6)."""
+    """A payload about a record that its authority called restricted, and nothing else since: it takes nothing back (product rule 5.6)."""
     said, now = (held.assertions if held is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
     stays = said is not None and said.value is True and (now is None or now.value is not False)
     return replace(item, restricted=True) if stays and not item.restricted else item

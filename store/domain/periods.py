@@ -78,7 +78,7 @@ def after(kept: Sequence[FutureStatement], item: PatientStatements, patient: int
 
 
 def counts(later: Later, item: PatientStatements) -> bool:
-    """Whether a payload may say so: a restricted record takes nothing back (rule 5.6)."""
+    """Whether a payload may say so: a restricted record takes nothing back (product rule 5.6)."""
     return not item.restricted or later.value not in (None, ())
 
 

@@ -1,4 +1,4 @@
-"""What a reply to a text means: an opt-out, an opt-in, something for a person to review, or nothing of the kind. Pure (product rule 6).
+"""What a reply to a text means: an opt-out, an opt-in, something for a person to review, or nothing of the kind. Pure (product section 6).
 
 Any reasonable wording revokes consent (US 47 CFR 64.1200(a)(10), CTIA Messaging Principles 5.1.3), so an opt-out may be a keyword among
 a few others, or a phrase like "stop texting me". A longer text that merely holds a keyword, and one that is a slip of the finger away

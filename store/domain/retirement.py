@@ -33,7 +33,7 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
     for name, one in mine.current().items():
         if one.value is None or not (enterprise.syncs or not entry(name).needs_sync):
             continue
-        if name == DO_NOT_CONTACT and local_dnc.is_kept(by_authority):  # it stands until a source states anew (rule 5.7), not until then
+        if name == DO_NOT_CONTACT and local_dnc.is_kept(by_authority):  # kept until a source states a later one (product rule 5.7)
             continue
         old = kept.get(name)
         if name == DO_NOT_CONTACT and old is not None and local_dnc.has_not_yielded(by_authority):  # nor is it lost to what is older
@@ -73,8 +73,8 @@ def give_back(
 def without_late(by_authority: ByAuthority, authority: str, item: PatientStatements) -> PatientStatements:
     """A payload of a source that speaks again after it was retired, without what it says late.
 
-    What staff has of it is its own past: a word from before a refusal in it lifts nothing (rule 5.1). A late opt-out still counts. Of
-    two retired sources that both had the method "none", staff keeps the one that was retired last, in the place of both: it stands
+    What staff has of it is its own past: a word from before a refusal in it lifts nothing (product rule 5.1). A late opt-out still counts.
+    Of two retired sources that both had the method "none", staff keeps the one that was retired last, in the place of both: it stands
     against each of them, but for one that has stated a method since.
     """
     staff, mine = by_authority.get(STAFF), by_authority.get(authority)

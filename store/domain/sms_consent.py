@@ -1,6 +1,6 @@
 """SMS consent: the events of a number, the opt-outs in force, what they forbid, and how a reply is answered. Pure.
 
-Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product rule 6).
+Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product section 6).
 ``store.domain.reply_recognition`` classifies a reply; ``store.domain.opt_out_binding`` decides which patients it binds.
 
 The newest event of each authority, line and topic counts, in whatever order they arrive: a START cannot lift a STOP that was sent after

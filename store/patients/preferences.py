@@ -177,7 +177,9 @@ class Preferences:
     def record_sms_opt_out(
         self, enterprise: str, patient_id: str, *, line: str | None, topic: str | None = None, actor: Actor, now: datetime, reason: str = ""
     ) -> Patient:
-        """Opts all of a patient's numbers out of a line, or of every line (``None``), for one topic or for all. Never locked (rule 6)."""
+        """Opts all of a patient's numbers out of a line, or of every line (``None``), for one topic or for all. Never locked
+        (product section 6).
+        """
         with self.database.write(enterprise) as transaction:
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None

@@ -102,7 +102,7 @@ def _with_sides(work: PatientBatch, lineage: Lineage, records: Iterable[int], no
 
 
 def _kept_by_merges(work: PatientBatch, lineage: Lineage) -> dict[int, dict[str, Assertion]]:
-    """By record, the refusals of either side at each merge, dated by that merge (rule 5.7) and read by today's mapping."""
+    """By record, the refusals of either side at each merge, dated by that merge (product rule 5.7) and read by today's mapping."""
     kept: dict[int, dict[str, Assertion]] = {}
     for one in sorted(lineage.by_merged.values()):
         sides: list[SourceAssertions] = []

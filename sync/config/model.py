@@ -90,7 +90,7 @@ class PayloadKeysPart(SettingsGroup):
 
 
 class PolicyPart(SettingsGroup):
-    """The choices that product rules 6 and 7 leave to the site."""
+    """The choices that product sections 6 and 7 leave to the site."""
 
     when_stale: Literal["flag", "refuse"] = "flag"
     when_unreadable: Literal["refuse", "flag"] = "refuse"

@@ -1,4 +1,4 @@
-"""What every adapter that polls must do about its cursor: never ahead of what came, never beyond our own question (product rule 9)."""
+"""What every adapter that polls must do about its cursor: never ahead of what came, never beyond our own question (product section 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault of the rehearsal EMR, by the whole way of a run: skipped, tried again or stopped as product rule 9 says; nothing lost."""
+"""Each fault of the rehearsal EMR, by the whole way of a run: skipped, tried again or stopped as product section 9 says; nothing lost."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the evidence allows, written down plainly: the model beside which random histories run (``test_state_machine.py``).
 
-The invariant (product section 5, rule 8): *the effective state is never more permissive than the newest evidence of any authority
+The invariant (product rule 5.10): *the effective state is never more permissive than the newest evidence of any authority
 allows.* Here it reads so. Take everything that was delivered, in whatever order, and set it in the order in which it became true:
 a source's statements and the merges by their effective time, of one time by version; the word of people, who speak to us directly,
 by its receipt. Walk through it once (``history.py``). A statement replaces what its authority said of the same attribute of the same

@@ -11,7 +11,7 @@ from tests.properties.plain_times import When
 DNC, METHOD, SMS, VOICE, DECEASED = "do_not_contact", "preferred_method", "consent.sms", "consent.voice", "deceased"
 REFUSAL = {DNC: "yes", METHOD: "none", SMS: "denied", VOICE: "denied", DECEASED: "yes"}
 MARKED = (DNC, SMS, VOICE, DECEASED)
-"""Attributes that are marked when they cannot be read (section 9), and that govern an automation (section 7)."""
+"""Attributes that are marked when they cannot be read (product section 9), and that govern an automation (product section 7)."""
 DELETE = '""'
 CLEAR, NOTHING, UNREADABLE = "clear", "no_statement", "unreadable"
 UNKNOWN = "unknown"
@@ -118,7 +118,7 @@ class Join(NamedTuple):
 
 
 def read(attribute: str, payload: Payload, table: Table) -> str:
-    """A restricted record, or one of which that cannot be told, takes nothing back (rule 6)."""
+    """A restricted record, or one of which that cannot be told, takes nothing back (product rule 5.6)."""
     value = table.read(attribute, payload.codes.get(attribute, ""))
     return NOTHING if value == CLEAR and is_protected(payload) else value
 

@@ -35,7 +35,7 @@ class Texts:
     words: list[Word] = field(default_factory=list)
 
     def hear(self, reply: Reply, evidence: Evidence, now: datetime) -> None:
-        """A STOP without a time is never older than what is known (rule 4); a START without one is not either."""
+        """A STOP without a time is never older than what is known (product rule 5.4); a START without one is not either."""
         had = {record: evidence.numbers(record) for record in evidence.records}
         surely, perhaps = (frozenset(record for record, one in had.items() if reply.number in one[n]) for n in (0, 1))
         line = None if reply.word == STOP_ALL else reply.line

@@ -1,4 +1,4 @@
-"""When an HL7 v2 message was stated, by product section 5 rule 1 alone: an interval, as precise as it was written.
+"""When an HL7 v2 message was stated, by product rule 5.1 alone: an interval, as precise as it was written.
 
 Where the rules leave an end open, it has room: the earliest and the latest that it may be.
 """

@@ -4,7 +4,7 @@ Three sources speak out of order, again and again, or never; their clocks go ahe
 again. Staff and patients speak in between. Sync is switched on and off, the sources change places or leave; they are retired, and that
 is undone. The safeguard holds back what would loosen, and a person approves it or does not. The mapping breaks, is mended, and what it
 rejected is replayed. Transactions die before and just after their commit, and the program starts again. After each step the invariant
-of product section 5, rule 8, holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
+(product rule 5.10) holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ Standing = dict[str, Said]
 
 @dataclass
 class Model:
-    """Section 5, written down plainly."""
+    """Product section 5, written down plainly."""
 
     prefix: str
     standing: dict[str, dict[str, Standing]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Gates, and the reasons why a channel is skipped (product rule 7)."""
+"""Gates, and the reasons why a channel is skipped (product section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which settings apply to which message (product rule 7): every cell of the table, as a situation."""
+"""Which settings apply to which message (product section 7): every cell of the table, as a situation."""
 
 from __future__ import annotations
 

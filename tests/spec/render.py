@@ -29,8 +29,8 @@ Look up here what a decision will be, and why: which settings apply to which mes
 means, what the safeguard holds, and who may call what.
 
 Every row is a test. The page is rendered from the tables in `tests/spec` by `python -m tests.spec.render`, and `make check` fails if
-it is stale. The rules themselves are in `store/domain/decision.py`, `store/domain/channels.py`, `store/domain/lock.py` and
-`store/domain/sms_consent.py`.
+it is stale. [The rules](rules.md) explains the rules in words. The code is in `store/domain`: `decision.py`, `channels.py`, `lock.py`,
+`assertions.py`, `sms_consent.py` and `contactability.py`.
 
 An answer lists the channel and the address used, then each skipped channel with its reason, then notes; or *no* and the reason.
 Two failures matter most, in this order: contacting somebody who refused, and silently not contacting somebody who should be reminded.

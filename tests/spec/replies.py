@@ -1,4 +1,4 @@
-"""What a reply to a text means (product rule 6)."""
+"""What a reply to a text means (product section 6)."""
 
 from __future__ import annotations
 

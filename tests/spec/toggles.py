@@ -1,4 +1,4 @@
-"""The Do Not Contact toggle (product rule 4): every enterprise setting with every role, what is visible, and the result of an attempt."""
+"""The Do Not Contact toggle (product section 4): each enterprise setting and role, what is visible, and the result of an attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Undecodable text affects only the attribute that is read there, never the whole message (product rule 9)."""
+"""Undecodable text affects only the attribute that is read there, never the whole message (product section 9)."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def test_sources_do_not_make_each_others_statements_late(site: Site) -> None:
 
 @pytest.mark.parametrize(("right", "wrong"), [("yes", "no"), ("no", "yes"), ("yes", None), (None, "yes")])
 def test_a_payload_without_codes_that_a_former_mapping_reads_again_is_what_that_says(site: Site, right: Any, wrong: Any) -> None:
-    """A rule without a table keeps no codes, so that nothing but the payload itself heals what a wrong mapping said (rule 5.8)."""
+    """A rule without a table keeps no codes, so that nothing but the payload itself heals what a wrong mapping said (product rule 5.8)."""
 
     def read(value: Any, mapping: str) -> str:
         return site.apply(says("1", 5, {"do_not_contact": value}, evidence="M5", mapping=mapping))[0]

@@ -1,4 +1,4 @@
-"""More Consents and Flags of one patient than are kept to be read again: none that refuses is lost (rules 5.1 and 5.8)."""
+"""More Consents and Flags of one patient than are kept to be read again: none that refuses is lost (product rules 5.1 and 5.8)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_do_not_contact_survives_from_either_side(site: Site, survivor: dict[str
 def test_an_opt_out_that_arrives_after_the_merge_counts_when_the_other_record_was_cleared_at_that_moment(
     site: Site, seconds: float
 ) -> None:
-    """Of one moment nobody can tell whether the clear was about both already (rule 5.1)."""
+    """Of one moment nobody can tell whether the clear was about both already (product rule 5.1)."""
     site.apply(says("1", seconds, {"do_not_contact": None}), merges("2", "1"))
     site.apply(says("2", 50, YES))
     assert site.dnc("1") == site.dnc("2") == "yes"

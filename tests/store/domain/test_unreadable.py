@@ -105,7 +105,7 @@ def test_the_same_evidence_that_is_read_again_settles_it(site: Site, now_read: M
 def test_a_payload_that_a_former_mapping_reads_again_is_as_readable_as_that_finds_it(
     site: Site, said: str, beside: Mapping[str, Any]
 ) -> None:
-    """Without codes nothing but the payload itself can say what today's mapping makes of it (rule 5.8)."""
+    """Without codes nothing but the payload itself can say what today's mapping makes of it (product rule 5.8)."""
     site.apply(says("1", 0, {"phones": (cell(),)}))
     read = says("1", 5, {"do_not_contact": said, **beside}, evidence="M", mapping="m1")
     not_read = replace(unread(5, stated=beside, evidence="M"), mapping="m2")

@@ -1,4 +1,7 @@
-"""Each Consent or Flag of a patient stands until it ends itself: the end of one erases no refusal of another (rules 5.1, 5.7 and 7)."""
+"""Each Consent or Flag of a patient stands until it ends itself: the end of one erases no refusal of another.
+
+Product rules 5.1 and 5.7, product section 7.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A STOP is the patient's word about a line: it stays with them, whatever numbers the EMR lists for them (product rule 6)."""
+"""A STOP is the patient's word about a line: it stays with them, whatever numbers the EMR lists for them (product section 6)."""
 
 from __future__ import annotations
 

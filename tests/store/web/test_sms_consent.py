@@ -1,4 +1,4 @@
-"""SMS consent, sentence by sentence of the product's rule 6, as a sender and the people of an enterprise meet it over HTTP."""
+"""SMS consent, sentence by sentence of product section 6, as a sender and the people of an enterprise meet it over HTTP."""
 
 from __future__ import annotations
 
