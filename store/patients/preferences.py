@@ -198,7 +198,7 @@ class Preferences:
     ) -> Patient:
         """Opts one of a patient's numbers in on the patient's behalf. Raises :class:`OptInOff` unless the policy allows it."""
         with self.database.write(enterprise) as transaction:
-            if not self.settings.within(transaction, enterprise).staff_may_record_opt_in:
+            if not self.settings.within(transaction, enterprise).policy.staff_may_record_opt_in:
                 raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself can opt it in")
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None

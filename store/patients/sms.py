@@ -55,7 +55,7 @@ class SmsConsent:
         at = _moment(said, received_at, now, [*before, *(word for one in bound for word in one.words)])
         if said.kind != sms_consent.OPT_IN:  # it may have been sent when others had the number
             who = who | self.bindings.owners(number, at)
-        kind, said = said.kind, sms_consent.widened(said, at, self.enterprise.revoke_all_from, self.enterprise.time_zone)
+        kind, said = said.kind, sms_consent.widened(said, at, self.enterprise.policy.revoke_all_from, self.enterprise.time_zone)
         word = replied(said, line, number, at)
         after = received(before, word)
         self._event(word, term, "", "", now)

@@ -116,7 +116,7 @@ class Decisions:
             _unanswerable(one) if isinstance(one, StoreError) else decide(ask, one, policy, now)
             for ask, one in zip(asks, known, strict=True)
         ]
-        if self.store.enterprises[enterprise].receipts:
+        if policy.decision_receipts:
             self.receipts.keep(enterprise, asks, known, decisions, askers, now)
         return decisions
 

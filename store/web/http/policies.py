@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.patients.settings import EnterpriseSettings
 
 KEPT_SECONDS = 1.0

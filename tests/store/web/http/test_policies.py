@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.patients.settings import EnterpriseSettings
 from store.web.http.policies import KEPT_SECONDS, Policies
 
@@ -27,7 +27,7 @@ def test_a_policy_is_read_once_a_second() -> None:
     settings = Settings()
     assert [settings.policies.get("general") for _ in range(3)] == [Policy()] * 3
     settings.now += KEPT_SECONDS
-    settings.in_force = EnterpriseSettings(when_stale="refuse")
+    settings.in_force = EnterpriseSettings(policy=Policy(when_stale="refuse"))
     assert settings.policies.get("general").when_stale == "refuse"
     assert settings.reads == 2
 
@@ -35,7 +35,7 @@ def test_a_policy_is_read_once_a_second() -> None:
 def test_a_change_here_counts_at_once() -> None:
     settings = Settings()
     settings.policies.get("general")
-    settings.in_force = EnterpriseSettings(when_stale="refuse")
+    settings.in_force = EnterpriseSettings(policy=Policy(when_stale="refuse"))
     settings.policies.changed()
     assert settings.policies.get("general").when_stale == "refuse"
 
@@ -45,7 +45,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
 
     def change() -> None:
         settings.meanwhile = lambda: None
-        settings.in_force = EnterpriseSettings(when_stale="refuse")
+        settings.in_force = EnterpriseSettings(policy=Policy(when_stale="refuse"))
         settings.policies.changed()
 
     settings.meanwhile = change
