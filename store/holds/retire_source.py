@@ -102,7 +102,7 @@ class Release:
         with self.database.write(enterprise) as transaction:
             self._refuse_active(transaction, source, now)
             number, (cursor, heard) = token("rel"), self._state(transaction, source)
-            row = (number, enterprise, source, ":".join(actor), now, 0, cursor, heard)
+            row = (number, enterprise, source, str(actor), now, 0, cursor, heard)
             self.database.insert(transaction, ReleaseRow, RELEASE_COLUMNS, [row])
             patients = 0
             for rows in self._pages(transaction, MARKED, [enterprise, emr(source)]):
@@ -110,7 +110,7 @@ class Release:
                 self._take(transaction, enterprise, source, number, [row[0] for row in rows], actor, now)
             self.database.update(transaction, ReleaseRow, ("id",), ("patients",), [(patients, number)])
             self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
-            self.audit.changed(transaction, enterprise, RELEASED, source, actor=":".join(actor), now=now, release=number, patients=patients)
+            self.audit.changed(transaction, enterprise, RELEASED, source, actor=str(actor), now=now, release=number, patients=patients)
         return Released(number, source, patients)
 
     def undo(self, source: str | None, actor: Actor, now: datetime) -> Released:
@@ -129,7 +129,7 @@ class Release:
             if not self.database.select(transaction, "SELECT 1 FROM source_states WHERE source = ?", [name]):
                 state = (name, enterprise, cursor, instant(heard) if heard else None)
                 self.database.insert(transaction, SourceStateRow, ("source", "enterprise", "cursor", "last_heard"), [state])
-            self.audit.changed(transaction, enterprise, UNDONE, name, actor=":".join(actor), now=now, release=number, patients=patients)
+            self.audit.changed(transaction, enterprise, UNDONE, name, actor=str(actor), now=now, release=number, patients=patients)
         return Released(number, name, patients)
 
     def _take(
@@ -180,7 +180,7 @@ class Release:
         self._finish(transaction, work, STAFF)
 
     def _work(self, transaction: Connection, enterprise: str, actor: Actor, now: datetime, reason: str) -> Application:
-        author = Author(STAFF, now, actor=":".join(actor), reason=reason)
+        author = Author(STAFF, now, actor=str(actor), reason=reason)
         return Application(self.database, transaction, self.store.enterprises[enterprise], author, self.store.ids)
 
     def _finish(self, transaction: Connection, work: Application, authority: str) -> None:
@@ -202,7 +202,7 @@ class Release:
     def _mark_undone(self, transaction: Connection, number: str, actor: Actor, now: datetime) -> None:
         if not self.database.select(transaction, f"{LATEST} AND id = ?", [number]):
             raise ValueRefused("this release was undone in the meantime")
-        self.database.update(transaction, ReleaseRow, ("id",), ("undone_by", "undone_at"), [(":".join(actor), now, number)])
+        self.database.update(transaction, ReleaseRow, ("id",), ("undone_by", "undone_at"), [(str(actor), now, number)])
 
     def _state(self, transaction: Connection, source: str) -> tuple[str | None, datetime | None]:
         rows = self.database.select(transaction, "SELECT cursor, last_heard FROM source_states WHERE source = ?", [source])

@@ -178,13 +178,13 @@ class Verdicts:
         if not found.patients:
             raise NothingHeld("this run has no held changes to decide: see emr-sync runs show")
         with self.database.write(found.run.enterprise) as transaction:
-            said = ReviewDecision(verdict, _person(actor), now, found.patients)
+            said = ReviewDecision(verdict, str(actor), now, found.patients)
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
             if found.run.kind == CONFIGURATION:
                 self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
             elif verdict != APPROVED:
                 self.held.mark_rejected(transaction, run_id)
-            action, who = f"{verdict}_held_changes", _person(actor) or "expiry"
+            action, who = f"{verdict}_held_changes", str(actor) or "expiry"
             self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)
         return found
 
@@ -212,7 +212,7 @@ class Verdicts:
         reason = "" if why == RELEASED else f"held by the safeguard, {why}"
         outdated: set[int] = set()
         for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
-            author = Author(authority, now, run.id, _person(actor), reason)
+            author = Author(authority, now, run.id, str(actor), reason)
             work = Application(self.database, transaction, enterprise, author, self.store.ids)
             said = list(group)
             work.resume({answering[row.patient_id] for row in said})
@@ -243,7 +243,3 @@ def _answering(reader: PatientReader, patients: Sequence[int]) -> dict[int, int]
             raise row
         found[patient] = row[3]
     return found
-
-
-def _person(actor: Actor) -> str:
-    return f"{actor.role}:{actor.name}" if actor.name else ""

@@ -252,7 +252,7 @@ class Preferences:
 
         Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
         """
-        author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
+        author = Author(STAFF, now, actor=str(actor), reason=reason)
         with self.database.write(enterprise) as transaction:
             parted = Unmerging(self.application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
             said = {"survivor": shown(parted.survivor), "reason": reason}

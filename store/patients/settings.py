@@ -57,7 +57,7 @@ class SettingsStore:
         with self.database.write(enterprise) as transaction:
             rows = self.database.select(transaction, NEWEST, [enterprise])
             chosen = {**(documents.read(rows[0][0]) if rows else {}), **changes}
-            row = (enterprise, documents.write(chosen), f"{actor.role}:{actor.name}", now)
+            row = (enterprise, documents.write(chosen), str(actor), now)
             self.database.insert(transaction, SettingRow, ("enterprise", "settings", "actor", "at"), [row])
             Audit(self.database).changed(transaction, enterprise, CHANGED_SETTINGS, "", actor=row[2], now=now, changes=dict(changes))
             return self.within(transaction, enterprise)

@@ -82,7 +82,7 @@ class SmsConsent:
         may_record(actor)
         number = parsed(patient.id) or 0
         numbers = sorted({phone.number for phone in patient.contact.phones})
-        person, words, bound = f"{actor.role}:{actor.name}", self._words(numbers), self.bindings.of_patients([number])
+        person, words, bound = str(actor), self._words(numbers), self.bindings.of_patients([number])
         changed: set[int] = set()
         for one in sms_consent.by_staff(numbers or [NO_NUMBER], line, now, topic):
             word = Word(one.number, line, STAFF, True, now, one.scope, topic)
@@ -111,7 +111,7 @@ class SmsConsent:
         if len(self._owners([number])) > 1:
             raise ValueRefused("several patients have this number: only a START from the phone itself can opt it in")
         (one,) = sms_consent.by_staff([number], line, now, topic)
-        person, word = f"{actor.role}:{actor.name}", Word(number, line, STAFF, False, now, one.scope, topic)
+        person, word = str(actor), Word(number, line, STAFF, False, now, one.scope, topic)
         before = self._words([number]).get(number, ())
         after = recorded(before, word)
         self._event(word, "", person, reason, now)

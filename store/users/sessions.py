@@ -18,6 +18,7 @@ from store.audit.audit_log import SIGNED_IN, SIGNED_OUT, TIMED_OUT
 from store.db.database import Database
 from store.db.tables_operations import UserSessionRow
 from store.domain.documents import instant
+from store.domain.lock import Actor
 from store.errors import RoleRefused
 from store.users.users import WRITER, User, UserLog
 
@@ -59,6 +60,11 @@ class Session(NamedTuple):
     csrf: str
     created: datetime
     seen: datetime
+
+    @property
+    def actor(self) -> Actor:
+        """Whose it is."""
+        return Actor(self.role, self.name)
 
 
 class Sessions:
@@ -105,7 +111,9 @@ class Sessions:
             self.database.update(transaction, UserSessionRow, ("digest",), ("enterprise",), [(enterprise, digest(secret))])
             moved = self._one(transaction, secret)
             if moved is not None:
-                self.log.note(transaction, [enterprise], SIGNED_IN, moved.user, actor=_actor(moved), now=now, came_from=visitor.enterprise)
+                self.log.note(
+                    transaction, [enterprise], SIGNED_IN, moved.user, actor=str(moved.actor), now=now, came_from=visitor.enterprise
+                )
 
     def end(self, secret: str, now: datetime) -> None:
         """Signs out, or notes that time has."""
@@ -129,7 +137,7 @@ class Sessions:
         self.database.delete(transaction, UserSessionRow, ("digest",), [(one.digest,) for one in ended])
         for one in sorted(ended, key=lambda session: session.enterprise):
             said = {"over": self._until(one).isoformat()} if action == TIMED_OUT else {}
-            self.log.note(transaction, [one.enterprise], action, one.user, actor=_actor(one), now=now, **said)
+            self.log.note(transaction, [one.enterprise], action, one.user, actor=str(one.actor), now=now, **said)
 
     def _one(self, connection: Connection, secret: str) -> Session | None:
         return next(iter(self._found(connection, " WHERE s.digest = ?", [digest(secret)])), None)
@@ -148,7 +156,3 @@ class Sessions:
 def digest(secret: str) -> str:
     """What is kept of a session's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _actor(session: Session) -> str:
-    return f"{session.role}:{session.name}"

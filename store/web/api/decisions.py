@@ -101,7 +101,7 @@ class Decisions:
         for enterprise in {question.enterprise for question in questions}:
             places = [place for place, question in enumerate(questions) if question.enterprise == enterprise]
             asked = [questions[place] for place in places]
-            decisions = self.decide_all(enterprise, [one.ask for one in asked], [_actor(one.key) for one in asked])
+            decisions = self.decide_all(enterprise, [one.ask for one in asked], [str(one.key.actor) for one in asked])
             for place, decision in zip(places, decisions, strict=True):
                 answers[place] = encode(decision)
                 self.look_ups.count(questions[place].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
@@ -141,7 +141,7 @@ class Decisions:
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of asks -> a JSON array of decisions."""
         check_count(body)
-        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), BatchTally(key, self.look_ups)
+        decisions, tally = self.decide_mixed(key.enterprise, read_array(body), str(key.actor)), BatchTally(key, self.look_ups)
         tally.add(decisions)
         tally.note(self.audit, self.clock())
         return encode(decisions)
@@ -149,7 +149,7 @@ class Decisions:
     def answer_lines(self, key: ApiKey, group: Sequence[bytes], tally: BatchTally) -> bytes:
         """Lines of NDJSON -> as many lines."""
         items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
-        decisions = self.decide_mixed(key.enterprise, items, _actor(key))
+        decisions = self.decide_mixed(key.enterprise, items, str(key.actor))
         tally.add(decisions)
         return b"".join(encode(decision) + b"\n" for decision in decisions)
 
@@ -220,10 +220,6 @@ async def whole_body(request: Request[Any, Any, Any]) -> bytes:
             check_length(size)
             chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _actor(key: ApiKey) -> str:
-    return f"{key.role}:{key.name}"
 
 
 def _unanswerable(error: StoreError) -> Decision:

@@ -49,12 +49,12 @@ class Call(NamedTuple):
     @property
     def actor(self) -> Actor:
         """The caller, for the history."""
-        return Actor(self.key.role, self.key.name)
+        return self.key.actor
 
     @property
     def who(self) -> str:
         """The caller, for the audit log."""
-        return f"{self.key.role}:{self.key.name}"
+        return str(self.actor)
 
 
 class ApiResponse(NamedTuple):

@@ -131,7 +131,7 @@ class RunCalls:
         run = self._run(call)
         if self.work is not None:
             self.work.expire(call.enterprise)
-        verdict(run.id, Actor(call.key.role, call.key.name), call.now)
+        verdict(run.id, call.actor, call.now)
         return self._shown(run)
 
     def _shown(self, run: Run) -> ApiResponse:
