@@ -10,7 +10,6 @@ Every process looks once a second, so that an approval counts in all of them; on
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store.db.database import Database
+from store.db.second_cache import SecondCache
 from store.db.tables import RunRow
 from store.db.tables_operations import BasisRow
 from store.domain import documents
@@ -32,23 +32,16 @@ from store.holds.held_runs import HeldRuns
 from store.holds.impact import Extent
 from store.runs.runs import RUN_COLUMNS
 
-KEPT_FOR = 1.0
-
 
 class Configurations(Mapping[str, Enterprise]):
     """Name -> enterprise in force. ``configured`` is what the file says. Thread-safe; one per process."""
 
     def __init__(self, database: Database, configured: Mapping[str, Enterprise], clock: Callable[[], float] = time.monotonic) -> None:
-        self.database, self.configured, self.clock = database, configured, clock
-        self.bases = Bases(database)
-        self._in_force: dict[str, Enterprise] = {}
-        self._until = float("-inf")
-        self._lock = threading.Lock()
+        self.database, self.configured, self.bases = database, configured, Bases(database)
+        self._kept = SecondCache(self._read, clock)
 
     def __getitem__(self, name: str) -> Enterprise:
-        if self.clock() >= self._until:
-            self._look_again()
-        return self._in_force[name]
+        return self._kept.get(None)[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.configured
@@ -66,23 +59,11 @@ class Configurations(Mapping[str, Enterprise]):
 
     def look(self) -> None:
         """Reads what is in force now."""
-        with self._lock:
-            self._read()
+        self._kept.look(None)
 
-    def _look_again(self) -> None:
-        """One caller looks; meanwhile the others go by what stood: they may hold the connections that the one that looks waits for."""
-        if not self._lock.acquire(blocking=not self._in_force):
-            return
-        try:
-            if self.clock() >= self._until:
-                self._read()
-        finally:
-            self._lock.release()
-
-    def _read(self) -> None:
+    def _read(self, _: None) -> dict[str, Enterprise]:
         with self.database.read() as connection:
-            self._in_force = {name: in_force(one, self.bases.standing(connection, name)) for name, one in self.configured.items()}
-        self._until = self.clock() + KEPT_FOR
+            return {name: in_force(one, self.bases.standing(connection, name)) for name, one in self.configured.items()}
 
 
 def in_force(configured: Enterprise, standing: ConfigurationState) -> Enterprise:

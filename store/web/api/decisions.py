@@ -6,7 +6,7 @@ values that :func:`store.domain.decision.decide` takes, and decisions are writte
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,13 +15,16 @@ import msgspec
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.types import Receive
 
 from store.audit.audit_log import Audit
 from store.audit.receipts import Receipts
+from store.db.second_cache import SecondCache
 from store.domain import reasons as why
 from store.domain.decision import decide, refused
 from store.domain.decision_request import DO_NOT_SEND, Decision
 from store.domain.lock import Role
+from store.domain.policies import Policy
 from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.patients.preferences import Preferences
 from store.users.api_keys import ApiKey
@@ -35,10 +38,9 @@ from store.web.http.body import whole, within
 from store.web.http.border import ESCAPED_NUL
 from store.web.http.lanes import Lanes
 from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
-from store.web.http.policies import Policies
 from store.web.http.problem import ProblemDetails
 from store.web.http.request_batching import Gathering
-from store.web.http.streaming import Duplex
+from store.web.http.streaming import StreamedResponse, received
 from store.web.http.unknown_patients import LookUps
 
 SENDERS = frozenset({Role.SENDER})
@@ -69,7 +71,7 @@ class Decisions:
         self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
         self.look_ups = look_ups or LookUps(Alarm(), clock)
         self.audit, self.turns = Audit(store.database), Turns()
-        self.policies = Policies(store.settings.get)
+        self.policies = SecondCache[str, Policy](lambda enterprise: store.settings.get(enterprise).policy)
         self.receipts = Receipts(store.database)
         self.gathering: Gathering[PendingAsk, bytes] = Gathering(self.answer_questions)
 
@@ -85,7 +87,7 @@ class Decisions:
             key = await caller(request, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
                 self.turns.begin(key.id)
-                return Duplex(partial(self.stream, key), NDJSON, partial(self.turns.end, key.id))
+                return StreamedResponse(partial(self.stream, key), NDJSON, ended=partial(self.turns.end, key.id))
             with self.turns.turn(key.id):
                 body = await whole_body(request)
                 return ASGIResponse(body=await self.lanes.batches.run(self.answer_array, key, body), media_type=JSON)
@@ -163,11 +165,11 @@ class Decisions:
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions
 
-    async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def stream(self, key: ApiKey, receive: Receive) -> AsyncGenerator[bytes, None]:
         """Answers lines as they come, a group at a time, so that memory does not grow with the number of asks."""
         tally = BatchTally(key, self.look_ups)
         try:
-            async for group in ReadAhead(lines(body, AT_ONCE), AT_ONCE):
+            async for group in ReadAhead(lines(received(receive), AT_ONCE), AT_ONCE):
                 yield await self.lanes.batches.run(self.answer_lines, key, group, tally)
         finally:
             await self.lanes.batches.run(tally.note, self.audit, self.clock())
