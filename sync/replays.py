@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from store.errors import PayloadUnreadable
+from store.preference import RecordOutcome
 from store.runs.runs import Rejection
 from sync.dry_run import DryRun
 from sync.replay import preview, replay
@@ -37,7 +38,8 @@ class Replays:
     def _again(self, number: str, actor: str) -> dict[str, Any]:
         rejection = self._readable(number)
         if rejection is None:
-            return {"id": number, "outcome": "rejected", "reason": "payload_unreadable", "status": self.quarantine.summary(number).status}
+            status = self.quarantine.summary(number).status
+            return {"id": number, "outcome": RecordOutcome.REJECTED, "reason": "payload_unreadable", "status": status}
         feed = self.parts.feed(rejection.source)
         answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, actor)
         return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.quarantine.summary(number).status}

@@ -30,7 +30,8 @@ from store.errors import NothingHeld
 from store.holds.held_changes import Count, Example
 from store.holds.held_runs import HeldRuns
 from store.holds.impact import Extent
-from store.runs.runs import RUN_COLUMNS
+from store.preference import RecordOutcome
+from store.runs.runs import RUN_COLUMNS, RunKind, RunStatus
 
 
 class Configurations(Mapping[str, Enterprise]):
@@ -73,9 +74,6 @@ def in_force(configured: Enterprise, standing: ConfigurationState) -> Enterprise
 
 
 IN_FORCE, HELD, DROPPED = "in_force", "held", "dropped"
-CONFIGURATION = "configuration"
-"""The kind of run that keeps a configuration which the safeguard holds."""
-
 NO_SOURCE = "(configuration)"
 """Stands where such a run would name its source; no source can be called so."""
 
@@ -130,8 +128,8 @@ class Bases:
     def hold(self, transaction: Connection, enterprise: str, basis: Basis, found: Extent, *, now: datetime) -> str:
         """Keeps it until a person decides; the run that says so."""
         run = token("run")
-        counts, error = documents.write({HELD: found.loosened}), WHY.format(patients=found.loosened)
-        row = (run, NO_SOURCE, enterprise, CONFIGURATION, HELD, "", now, now, None, None, None, counts, error)
+        counts, error = documents.write({RecordOutcome.HELD: found.loosened}), WHY.format(patients=found.loosened)
+        row = (run, NO_SOURCE, enterprise, RunKind.CONFIGURATION, RunStatus.HELD, "", now, now, None, None, None, counts, error)
         self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
         preview = documents.write((found.counts, found.examples))
         self._add(transaction, (enterprise, basis.text, HELD, run, now, found.loosened, preview))

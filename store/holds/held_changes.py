@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -20,7 +21,6 @@ from store.domain.ids import shown
 from store.preference import Codes, Statement, base, emr
 from store.times import Time
 
-HELD, REJECTED = "held", "rejected"
 COUNTED_EVERY = timedelta(minutes=1)
 COLUMNS = (
     "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
@@ -41,6 +41,24 @@ LATELY = """SELECT (SELECT count(*) FROM loosened WHERE source = ? AND at > ?),
 
 LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
  AND run_id IN (SELECT r.id FROM runs r WHERE r.source = held_statements.source AND r.status IN ('failed', 'waiting'))"""
+
+
+class HeldChangeState(StrEnum):
+    """A rejected one is remembered, so that it is held again when it comes again."""
+
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+class Verdict(StrEnum):
+    """What became of a held set."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    """Nobody decided in time: rejected."""
+    RELEASED = "released"
+    """Few enough that no person was asked."""
 
 
 class HeldChange(NamedTuple):
@@ -96,7 +114,7 @@ class Example(NamedTuple):
 
 
 class ReviewDecision(NamedTuple):
-    """What was decided, by whom: ``approved``, ``rejected``, ``expired`` or ``released``."""
+    """What was decided, and by whom."""
 
     verdict: str
     actor: str
@@ -135,7 +153,7 @@ class HeldChanges:
 
     def mark_rejected(self, transaction: Connection, run_id: str) -> None:
         """Remembers the undecided ones of a run as rejected."""
-        self.database.update(transaction, HeldStatementRow, ("run_id",), ("state",), [(REJECTED, run_id)])
+        self.database.update(transaction, HeldStatementRow, ("run_id",), ("state",), [(HeldChangeState.REJECTED, run_id)])
 
     def patients(self, connection: Connection, run_id: str, *, fresh_only: bool = False) -> int:
         """How many patients the undecided ones of a run are about; ``fresh_only`` leaves out what was rejected before."""

@@ -21,7 +21,7 @@ from store.patients.duplicate_detection import KnownPatients, Repeats
 from store.patients.merged_sides import ReceivedPayload
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
-from store.preference import EMR, STAFF, PatientStatements
+from store.preference import EMR, STAFF, PatientStatements, RecordOutcome
 
 MEETS = "records_meet"
 """The reason of an item that waits for two records to be joined, within ``store``: nobody else is told of it."""
@@ -60,7 +60,7 @@ class Application(PatientBatch):
         for patient, item, digest in zip(patients, items, digests, strict=True):
             if patient is not None and patient not in news:
                 repeats.hear(patient, found.standing[patient], item, digest)
-                outcomes.append(Outcome("unchanged", patient_id=patient))
+                outcomes.append(Outcome(RecordOutcome.UNCHANGED, patient_id=patient))
             else:
                 outcomes.append(self._apply(found.directory, item, digest))
         writing = self._prepared()
@@ -76,9 +76,9 @@ class Application(PatientBatch):
             found = directory.resolve(item.identifiers, self.naming)
         except IdentifierConflict as conflict:
             self._refuse_for_each(directory, item)
-            return Outcome("rejected", "identifier_conflict", str(conflict))
+            return Outcome(RecordOutcome.REJECTED, "identifier_conflict", str(conflict))
         if found.meets is not None:
-            return Outcome("rejected", MEETS, "two records of one person: they must be merged first", found.patient)
+            return Outcome(RecordOutcome.REJECTED, MEETS, "two records of one person: they must be merged first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)
             patient = self.patient(found.patient)
@@ -113,7 +113,7 @@ class Application(PatientBatch):
         again = self.read_again(patient, record)
         held = patient.held.get(authority)
         if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
-            return again or "unchanged"
+            return again or RecordOutcome.UNCHANGED
         doubtful = held is not None and duplicates.resembles(held.seen, key)
         first = duplicates.first_receipt(held.seen, item.content, item.effective) if held is not None else None
         line = duplicates.came(held.seen if held is not None else "", item.content, item.effective, receipt)
@@ -128,15 +128,17 @@ class Application(PatientBatch):
             if back:
                 item = payload.without(item, back)
                 merged, refused = self._merged(patient, item, record, doubtful=doubtful)
-                merged = replace(merged, outcome="held")
+                merged = replace(merged, outcome=RecordOutcome.HELD)
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
         was = held.unreadable if held is not None else {}
         self._keep(patient, item, merged, digest, duplicates.remember(line, key))
         self.keep_refusals(patient, refused)
         self._tell_side(patient, payload.without(whole, back) if back else whole, digest, record)  # it says itself what comes late to it
-        is_news = merged.outcome == "unchanged" and (is_dated or patient.held[authority].unreadable != was)
-        return "applied" if is_news else again if merged.outcome in ("unchanged", "stale") and again else merged.outcome
+        is_news = merged.outcome == RecordOutcome.UNCHANGED and (is_dated or patient.held[authority].unreadable != was)
+        if is_news:
+            return RecordOutcome.APPLIED
+        return again if again and merged.outcome in (RecordOutcome.UNCHANGED, RecordOutcome.STALE) else merged.outcome
 
     def read_again(self, patient: PatientState, record: int | None = None) -> str:
         """Reads the codes of a patient by today's mapping, where another did: ``applied``, ``held`` or nothing

@@ -40,7 +40,7 @@ from store.patients.reply_review import Review
 from store.patients.settings import SettingsStore
 from store.patients.sms import SmsConsent
 from store.patients.unmerge import Unmerging
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, RecordOutcome, emr, issuer
 from store.runs.encryption import Sealing
 
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
@@ -278,9 +278,9 @@ class Preferences:
         joined = self._join(
             transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), times.at(ALWAYS), item.evidence_id)
         )
-        if joined.outcome in ("merged", "unchanged"):
+        if joined.outcome in (RecordOutcome.MERGED, RecordOutcome.UNCHANGED):
             return self.application(transaction, enterprise, author, guard).run([item])[0]
-        return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were separated by a user")
+        return Outcome(RecordOutcome.REJECTED, "identifier_conflict", joined.detail or "these two records were separated by a user")
 
     def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
         """Work on patients in a transaction of the caller's."""

@@ -14,10 +14,9 @@ from sqlalchemy import Connection
 from store.db.tables import RunRow
 from store.domain.ids import token
 from store.errors import RunActive
-from store.runs.runs import DONE, FAILED, RUNNING, Journal, Run, one_at_a_time
+from store.runs.runs import Journal, Run, RunStatus, one_at_a_time
 
-QUEUED = "queued"
-ENDED = frozenset({DONE, "held", "waiting"})
+ENDED = frozenset({RunStatus.DONE, RunStatus.HELD, RunStatus.WAITING})
 """How a run that came to its end stands in the journal. A failed one may have lost its worker."""
 LOST = "no worker picked it up: its job is gone from the queue"
 
@@ -33,7 +32,7 @@ class QueuedRuns:
 
         Whoever calls sees to it that at most one is asked for at a time: any older one that waits still is lost, and is closed.
         """
-        run = Run(token("run"), source, enterprise, kind, QUEUED, now)
+        run = Run(token("run"), source, enterprise, kind, RunStatus.QUEUED, now)
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
@@ -54,22 +53,22 @@ class QueuedRuns:
             status = self.database.select(transaction, "SELECT status FROM runs WHERE id = ?", [number])[0][0]
             if status in ENDED:
                 return None
-            if status == QUEUED:
-                taken = replace(asked, status=RUNNING, started=now)
+            if status == RunStatus.QUEUED:
+                taken = replace(asked, status=RunStatus.RUNNING, started=now)
                 columns = ("status", "owner", "started", "alive")
                 self.database.update(
-                    transaction, RunRow, ("id",), columns, [(RUNNING, self.journal.owner, now, self.journal.shared(now), number)]
+                    transaction, RunRow, ("id",), columns, [(RunStatus.RUNNING, self.journal.owner, now, self.journal.shared(now), number)]
                 )
             else:
-                taken = Run(token("run"), asked.source, asked.enterprise, asked.kind, RUNNING, now)
+                taken = Run(token("run"), asked.source, asked.enterprise, asked.kind, RunStatus.RUNNING, now)
                 self.journal.add(transaction, taken)
         return taken
 
     def refuse(self, number: str, why: str, now: datetime) -> Run:
         """Closes a run that nobody can do. ``why`` is one line for people."""
-        return self.journal.finish(self.journal.run(number), FAILED, why, now)
+        return self.journal.finish(self.journal.run(number), RunStatus.FAILED, why, now)
 
     def _close_lost(self, transaction: Connection, source: str, now: datetime) -> None:
-        rows = self.database.select(transaction, "SELECT id FROM runs WHERE source = ? AND status = ?", [source, QUEUED])
-        lost = [(FAILED, LOST, now, number) for (number,) in rows]
+        rows = self.database.select(transaction, "SELECT id FROM runs WHERE source = ? AND status = ?", [source, RunStatus.QUEUED])
+        lost = [(RunStatus.FAILED, LOST, now, number) for (number,) in rows]
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), lost)

@@ -20,6 +20,7 @@ from store.db.database import Database
 from store.db.tables_operations import FindingRow
 from store.domain import documents
 from store.domain.documents import instant
+from store.preference import RecordOutcome
 from store.runs.runs import READ_AGAIN
 
 CHECK, COMPARISON = "check", "comparison"
@@ -76,7 +77,12 @@ class Findings:
 
 
 FULL, DRY = "full", "dry"
-AGREES, DIFFERS, OLDER, UNUSABLE = ("unchanged",), ("applied", "merged", "held"), ("stale",), ("rejected",)
+AGREES, DIFFERS, OLDER, UNUSABLE = (
+    (RecordOutcome.UNCHANGED,),
+    (RecordOutcome.APPLIED, RecordOutcome.MERGED, RecordOutcome.HELD),
+    (RecordOutcome.STALE,),
+    (RecordOutcome.REJECTED,),
+)
 WHOLE_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
  AND status IN ('done', 'held') AND coalesce(error, '') NOT LIKE ? ORDER BY started DESC LIMIT 1"""
 BEFORE = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"
