@@ -18,6 +18,7 @@ from store.db.tables_operations import HeldStatementRow, LoosenedRow, VerdictRow
 from store.domain import documents
 from store.domain.documents import instant, interval
 from store.domain.ids import shown
+from store.holds.impact import Example, Impact
 from store.preference import Codes, Statement, base, emr
 from store.times import Time
 
@@ -95,24 +96,6 @@ class HeldChange(NamedTuple):
         return self.effective.is_after(effective) or (not self.effective.is_before(effective) and self.version > version)
 
 
-class Count(NamedTuple):
-    """How many patients an attribute would loosen in one direction."""
-
-    attribute: str
-    direction: str
-    patients: int
-
-
-class Example(NamedTuple):
-    """One held statement as a preview shows it: the store's own id, and no value but its direction."""
-
-    patient: str
-    attribute: str
-    direction: str
-    path: str
-    effective: datetime
-
-
 class ReviewDecision(NamedTuple):
     """What was decided, and by whom."""
 
@@ -174,18 +157,14 @@ class HeldChanges:
         rows = self._rows(transaction, LEFT_BEHIND, [source, run_id])
         self.put(transaction, [row._replace(run_id=run_id) for row in rows])
 
-    def preview(self, connection: Connection, run_id: str) -> list[Count]:
-        """What approving a run would loosen, by attribute and direction. A number that an attribute is about is left out."""
-        totals: dict[tuple[str, str], int] = {}
+    def impact(self, connection: Connection, run_id: str, sample: int) -> Impact:
+        """What approving a run would permit. A number that an attribute is about is left out."""
+        found = Impact(self.patients(connection, run_id))
         for attribute, direction, patients in self.database.select(connection, PREVIEW, [run_id]):
-            key = base(attribute), direction
-            totals[key] = totals.get(key, 0) + patients
-        return [Count(*key, patients) for key, patients in sorted(totals.items())]
-
-    def sample(self, connection: Connection, run_id: str, limit: int) -> list[Example]:
-        """Some of the undecided statements of a run."""
-        rows = self.of_run(connection, run_id, limit)[:limit]
-        return [Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective.earliest) for row in rows]
+            found.by_direction[base(attribute), direction] += patients
+        for row in self.of_run(connection, run_id, sample)[:sample]:
+            found.sample.append(Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective.earliest))
+        return found
 
     def expired(self, connection: Connection, enterprise: str, before: datetime) -> list[str]:
         """Runs whose newest undecided statement is older than ``before``."""

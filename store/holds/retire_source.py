@@ -23,7 +23,7 @@ from store.domain.patient import PatientRef
 from store.domain.retirement import give_back, inherit
 from store.errors import RunActive, StoreError, ValueRefused
 from store.holds.held_changes import HeldChanges
-from store.holds.impact import outlook
+from store.holds.impact import of_retirement
 from store.holds.review import Verdicts
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
@@ -91,8 +91,9 @@ class Release:
         """What would be unlocked. Changes nothing."""
         enterprise = self.owner(source)
         with self.database.read() as connection:
-            found = outlook(self.database, connection, self.store.enterprises[enterprise], source, now)
-            attributes, changes, loosens = (dict(sorted(one.items())) for one in (found.attributes, found.changes, found.loosens))
+            found = of_retirement(self.database, connection, self.store.enterprises[enterprise], source, now)
+            attributes, changes = (dict(sorted(one.items())) for one in (found.attributes, found.changes))
+            loosens = {f"{one.attribute} {one.direction}": one.patients for one in found.impact.counts}
             return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, loosens)
 
     def release(self, source: str, actor: Actor, now: datetime) -> Released:

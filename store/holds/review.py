@@ -23,8 +23,9 @@ from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld, StoreError, ValueRefused
 from store.holds.configuration import NO_SOURCE, Bases
-from store.holds.held_changes import Count, Example, HeldChange, HeldChanges, ReviewDecision, Verdict
+from store.holds.held_changes import HeldChange, HeldChanges, ReviewDecision, Verdict
 from store.holds.held_runs import HeldRuns
+from store.holds.impact import Impact
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
 from store.patients.preferences import Preferences
@@ -80,12 +81,10 @@ Releases = Callable[[int, int, int], bool]
 
 
 class HeldSet(NamedTuple):
-    """What a run holds: patients, counts by attribute and direction, some examples, and what was decided so far."""
+    """What a run holds, of records or a configuration: what it would permit, and what was decided so far."""
 
     run: Run
-    patients: int
-    counts: tuple[Count, ...]
-    sample: tuple[Example, ...]
+    impact: Impact
     verdicts: tuple[ReviewDecision, ...]
 
 
@@ -109,13 +108,7 @@ class Verdicts:
         run = self.journal.run(run_id)
         held: Bases | HeldChanges = self.bases if run.kind == RunKind.CONFIGURATION else self.held
         with self.database.read() as connection:
-            return HeldSet(
-                run,
-                held.patients(connection, run_id),
-                tuple(held.preview(connection, run_id)),
-                tuple(held.sample(connection, run_id, sample)),
-                tuple(self.held.verdicts(connection, run_id)),
-            )
+            return HeldSet(run, held.impact(connection, run_id, sample), tuple(self.held.verdicts(connection, run_id)))
 
     def waiting(self, enterprise: str | None = None) -> list[Waiting]:
         """The sets that wait for a person, in one enterprise or in all."""
@@ -174,17 +167,17 @@ class Verdicts:
         found = self.show(run_id)
         if found.run.status == RunStatus.RUNNING:
             raise NothingHeld("the run is in progress: held changes can be decided when it ends")
-        if not found.patients:
+        if not found.impact.patients:
             raise NothingHeld("this run has no held changes to decide: see emr-sync runs show")
         with self.database.write(found.run.enterprise) as transaction:
-            said = ReviewDecision(verdict, str(actor), now, found.patients)
+            said = ReviewDecision(verdict, str(actor), now, found.impact.patients)
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
             if found.run.kind == RunKind.CONFIGURATION:
                 self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
             elif verdict != Verdict.APPROVED:
                 self.held.mark_rejected(transaction, run_id)
             action, who = f"{verdict}_held_changes", str(actor) or "expiry"
-            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)
+            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.impact.patients)
         return found
 
     def _close(self, run: Run, now: datetime) -> None:

@@ -45,10 +45,11 @@ def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) ->
     standing = proposal.standing()
     if standing.held is not None and standing.held.basis == configured.own_basis:
         return told(standing.held)
-    found = proposal.extent(standing)
-    if standing.in_force is None or allows(rule)(found.synced, found.loosened):
+    found = proposal.impact(standing)
+    patients = found.impact.patients
+    if standing.in_force is None or allows(rule)(found.synced, patients):
         return ""
     return (
-        f"this change would make {found.loosened} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
+        f"this change would make {patients} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
         f"Until then the previous configuration is in force: {standing.in_force.words}. If this is not intended, revert the change"
     )

@@ -125,7 +125,7 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
     if as_json:
         output.emit(preview(found))
     else:
-        output.say(f"{number}: {found.verdicts[-1].verdict}, {held.patients} patients")
+        output.say(f"{number}: {found.verdicts[-1].verdict}, {held.impact.patients} patients")
         if found.run.note:
             output.note(f"{found.run.source}: {found.run.note}")
 
@@ -133,20 +133,20 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
 def preview(found: HeldSet, waiting: Waiting | None = None) -> dict[str, Any]:
     """A run with its held set as scripts read it."""
     held = {
-        "patients": found.patients,
-        "counts": [one._asdict() for one in found.counts],
-        "sample": [one._asdict() for one in found.sample],
+        "patients": found.impact.patients,
+        "counts": [one._asdict() for one in found.impact.counts],
+        "sample": [one._asdict() for one in found.impact.sample],
         "verdicts": [one._asdict() for one in found.verdicts],
     }
     return summary(found.run, waiting) | {"held": held}
 
 
 def _print_held(found: HeldSet) -> None:
-    if found.patients:
-        output.say(f"\nheld: {found.patients} patients would become more contactable")
-        output.table(("attribute", "direction", "patients"), found.counts)
+    if found.impact.patients:
+        output.say(f"\nheld: {found.impact.patients} patients would become more contactable")
+        output.table(("attribute", "direction", "patients"), found.impact.counts)
         output.say("\nexamples")
-        output.table(("patient", "attribute", "direction", "read from", "effective"), found.sample)
+        output.table(("patient", "attribute", "direction", "read from", "effective"), found.impact.sample)
         refuse = "revert the configuration" if found.run.kind == RunKind.CONFIGURATION else f"emr-sync runs reject {found.run.id}"
         output.say(f"\nto decide: emr-sync runs approve {found.run.id}, or {refuse}")
     if found.verdicts:

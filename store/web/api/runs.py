@@ -148,9 +148,9 @@ def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:
 def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
     """A run with its held set as JSON."""
     held = HeldOut(
-        found.patients,
-        [CountOut(*one) for one in found.counts],
-        [ExampleOut(*one) for one in found.sample],
+        found.impact.patients,
+        [CountOut(*one) for one in found.impact.counts],
+        [ExampleOut(*one) for one in found.impact.sample],
         [VerdictOut(*one) for one in found.verdicts],
     )
     run = run_out(found.run, waiting)
