@@ -83,7 +83,7 @@ def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> I
     """
     item = piece.item
     payload = (item.payload if isinstance(item, Unmappable) else b"") or piece.payload
-    if answer.outcome == "rejected":
+    if answer.outcome == RecordOutcome.REJECTED:
         path = item.path if isinstance(item, Unmappable) else ""
         nameless = isinstance(item, Unmappable) and (answered or item.reason in NONSENSE)
         yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record", _called(item, payload), nameless)

@@ -65,7 +65,7 @@ class RejectionPages:
             return self._rejection(visit, problem.detail, int(problem.status))
         if outcome.get("outcome") == RecordOutcome.REJECTED:
             return self._rejection(visit, f"Still not usable: {outcome.get('detail') or outcome.get('reason')}", 409)
-        return Goto(f"/rejections/{one.id}?done={'applied' if outcome.get('outcome') == 'applied' else 'replayed'}")
+        return Goto(f"/rejections/{one.id}?done={RecordOutcome.APPLIED if outcome.get('outcome') == RecordOutcome.APPLIED else 'replayed'}")
 
     def _rejection(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         one = self._summary(visit)
