@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 KEPT_SECONDS = 1.0
+LONGEST_SECONDS = 10.0
+"""A previous value older than this is not answered, however long somebody has been reading a new one."""
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -28,9 +30,10 @@ class SecondCache(Generic[Key, Value]):
     def get(self, key: Key, at: float | None = None) -> Value:
         """The value of a second ago at most. ``at`` (seconds) is for callers with a clock of their own."""
         kept = self._kept.get(key)
-        if kept is None:
+        age = (self.ticks() if at is None else at) - kept[1] if kept is not None else -1
+        if kept is None or not 0 <= age < LONGEST_SECONDS:
             return self._renew(key, at)
-        if 0 <= (self.ticks() if at is None else at) - kept[1] < KEPT_SECONDS or not self._begins(key):
+        if age < KEPT_SECONDS or not self._begins(key):
             return kept[0]
         try:
             return self._renew(key, at)

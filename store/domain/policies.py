@@ -115,7 +115,10 @@ class Policy:
                     False, "Only by text", "Only a text with START from the patient's phone opts them in again. This is the safe choice."
                 ),
                 Choice(
-                    True, "Staff may record it", "Through the API, for one number that no other patient has, with user and reason.", True
+                    True,
+                    "Staff may record it",
+                    "Through the API, for one number that no other patient has, with user and reason.",
+                    permits=True,
                 ),
             ),
         ),
